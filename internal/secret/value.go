@@ -1,0 +1,48 @@
+// Package secret is the second wing's port: what a secret value is, how configuration names one, and what a store must do.
+//
+// The adapters (builtin, and one package for each kind of store) implement Store and beside it the extra powers they have.
+//
+// Invariant: a Value never prints. Its bytes leave through Reveal only, so every place that touches one is found by one search.
+package secret
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Value is the bytes of a secret. The zero Value is "no secret". It prints as [redacted] in every format and encoding.
+type Value struct{ b []byte }
+
+// NewValue copies b.
+func NewValue(b []byte) Value { return Value{bytes.Clone(b)} }
+
+// Reveal returns the bytes: the one door. The caller must not modify, keep or print them.
+func (v Value) Reveal() []byte { return v.b }
+
+// IsZero tells whether there is no secret at all.
+func (v Value) IsZero() bool { return len(v.b) == 0 }
+
+// Len is the length in bytes.
+func (v Value) Len() int { return len(v.b) }
+
+// Equal compares in time that depends on the lengths only.
+func (v Value) Equal(w Value) bool { return subtle.ConstantTimeCompare(v.b, w.b) == 1 }
+
+// String returns [redacted].
+func (Value) String() string { return redacted }
+
+// GoString returns [redacted].
+func (Value) GoString() string { return redacted }
+
+// Format writes [redacted] whatever the verb.
+func (Value) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(redacted)) }
+
+// MarshalText returns [redacted], which covers JSON, YAML and XML too.
+func (Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue keeps slog from looking inside.
+func (Value) LogValue() slog.Value { return slog.StringValue(redacted) }
