@@ -1,0 +1,257 @@
+// Package wire makes HTTP/1.1 framing unambiguous before any other parser sees it.
+//
+// A Conn sits between the socket and net/http. It reads each request head whole, refuses everything RFC 9112 lets two
+// parsers understand differently (Content-Length beside Transfer-Encoding, obs-fold, bare CR or LF, doubled Host,
+// absolute-form targets, chunk extensions, …), and follows the body so that it knows where the next head begins. It is
+// stricter than net/http and never more lenient, and it decides nothing about tokens, services or policy.
+//
+// Invariant: what net/http reads from a Conn is a request that has one reading only, or the stand-in request that carries
+// the refusal to the pipeline, which answers and records it in turn.
+package wire
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// RefusedTarget is the target of the stand-in request for a refused one; Violation then says why.
+const RefusedTarget = "/-/refused"
+
+const standIn = "GET " + RefusedTarget + " HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
+
+// DefaultMaxHead is the largest request head, in bytes, when Listen is told nothing else.
+const DefaultMaxHead = 64 << 10
+
+type state int
+
+const (
+	inHead state = iota
+	inBody
+	inChunkSize
+	inChunkData
+	inChunkEnd
+	inLastChunk
+	raw
+	refused
+)
+
+// Conn is one connection from a caller. Only Violation and Raw may be called beside the reader's goroutine.
+type Conn struct {
+	net.Conn
+	maxHead   int
+	state     state
+	buf       []byte // what in and ready point into
+	in        []byte // read from the socket, not yet judged
+	scanned   int    // how far in was searched for the end of the head
+	ready     []byte // judged, not yet read
+	left      int64  // bytes left of the body or chunk
+	chunkEnd  int    // bytes of CRLF still expected after a chunk
+	violation atomic.Pointer[string]
+	rawMode   atomic.Bool
+}
+
+// NewConn wraps c; heads over maxHead bytes are refused.
+func NewConn(c net.Conn, maxHead int) *Conn {
+	if maxHead <= 0 {
+		maxHead = DefaultMaxHead
+	}
+	return &Conn{Conn: c, maxHead: maxHead}
+}
+
+// Violation says why the last request was refused, or "".
+func (c *Conn) Violation() string {
+	if v := c.violation.Load(); v != nil {
+		return *v
+	}
+	return ""
+}
+
+// Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read.
+func (c *Conn) Raw() { c.rawMode.Store(true) }
+
+// Read implements net.Conn. Partial heads survive a deadline, so a read that timed out can be repeated.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		if n := c.take(p); n > 0 {
+			return n, nil
+		}
+		if c.state == refused {
+			return 0, io.EOF
+		}
+		if c.rawMode.Load() {
+			c.state = raw
+		}
+		if n, err, done := c.passThrough(p); done {
+			return n, err
+		}
+		if c.judge() {
+			continue
+		}
+		if err := c.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// take copies judged bytes to p.
+func (c *Conn) take(p []byte) int {
+	n := copy(p, c.ready)
+	c.ready = c.ready[n:]
+	return n
+}
+
+// passThrough reads body bytes straight into p, without a copy, when nothing is buffered.
+func (c *Conn) passThrough(p []byte) (n int, err error, done bool) { //nolint:revive // error is not last: done tells whether the others count
+	if len(c.in) > 0 {
+		return 0, nil, false
+	}
+	switch c.state {
+	case raw:
+		n, err = c.Conn.Read(p)
+		return n, err, true
+	case inBody, inChunkData:
+		n, err = c.Conn.Read(p[:min(int64(len(p)), c.left)])
+		c.consume(int64(n))
+		return n, err, true
+	default:
+		return 0, nil, false
+	}
+}
+
+func (c *Conn) consume(n int64) {
+	if c.left -= n; c.left > 0 {
+		return
+	}
+	if c.state == inBody {
+		c.state = inHead
+	} else {
+		c.state = inChunkEnd
+	}
+}
+
+// release moves n bytes from in to ready.
+func (c *Conn) release(n int) {
+	c.ready, c.in, c.scanned = c.in[:n], c.in[n:], 0
+}
+
+// judge looks at the buffered bytes and reports whether something became ready or the state changed.
+func (c *Conn) judge() bool {
+	if len(c.in) == 0 {
+		return false
+	}
+	switch c.state {
+	case inHead:
+		return c.judgeHead()
+	case inChunkSize, inChunkEnd, inLastChunk:
+		return c.judgeLine()
+	case inBody, inChunkData:
+		n := min(int64(len(c.in)), c.left)
+		c.release(int(n))
+		c.consume(n)
+		return true
+	default:
+		c.release(len(c.in))
+		return true
+	}
+}
+
+func (c *Conn) judgeHead() bool {
+	from := max(0, c.scanned-3)
+	i := bytes.Index(c.in[from:], []byte("\r\n\r\n"))
+	c.scanned = len(c.in)
+	if i < 0 {
+		if len(c.in) > c.maxHead {
+			return c.refuse("the request head is too large")
+		}
+		if why := earlyTrouble(c.in); why != "" {
+			return c.refuse(why)
+		}
+		return false
+	}
+	end := from + i + 4
+	if end > c.maxHead {
+		return c.refuse("the request head is too large")
+	}
+	f, why := checkHead(c.in[:end])
+	if why != "" {
+		return c.refuse(why)
+	}
+	switch {
+	case f.chunked:
+		c.state = inChunkSize
+	case f.length > 0:
+		c.state, c.left = inBody, f.length
+	}
+	c.release(end)
+	return true
+}
+
+// judgeLine handles the short lines of the chunked coding (RFC 9112 section 7.1).
+func (c *Conn) judgeLine() bool {
+	i := bytes.IndexByte(c.in, '\n')
+	if i < 0 {
+		if len(c.in) > maxChunkLine {
+			return c.refuse("a chunk header is too long")
+		}
+		return false
+	}
+	line := c.in[:i+1]
+	switch c.state {
+	case inChunkEnd, inLastChunk:
+		if string(line) != "\r\n" {
+			return c.refuse(map[state]string{
+				inChunkEnd:  "a chunk is longer than its header says",
+				inLastChunk: "a chunked body ends with trailers, which the gate does not take",
+			}[c.state])
+		}
+		if c.state == inChunkEnd {
+			c.state = inChunkSize
+		} else {
+			c.state = inHead
+		}
+	default:
+		size, ok := chunkSize(line)
+		if !ok {
+			return c.refuse("a chunk header is malformed or carries extensions")
+		}
+		if c.state, c.left = inChunkData, size; size == 0 {
+			c.state = inLastChunk
+		}
+	}
+	c.release(i + 1)
+	return true
+}
+
+// refuse makes the connection end with the stand-in request.
+func (c *Conn) refuse(why string) bool {
+	c.violation.Store(&why)
+	wasHead := c.state == inHead
+	c.state, c.in = refused, nil
+	if wasHead {
+		c.ready = []byte(standIn)
+	}
+	return true
+}
+
+// fill reads more from the socket into in.
+func (c *Conn) fill() error {
+	if need := len(c.in) + 1024; len(c.buf) < need {
+		grown := make([]byte, max(4096, 2*need))
+		copy(grown, c.in)
+		c.buf = grown
+	} else {
+		copy(c.buf, c.in) // ready is empty whenever fill runs, so the front of buf is free
+	}
+	c.in = c.buf[:len(c.in)]
+	n, err := c.Conn.Read(c.buf[len(c.in):])
+	c.in = c.buf[:len(c.in)+n]
+	if n > 0 {
+		return nil
+	}
+	return err
+}
