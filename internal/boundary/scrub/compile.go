@@ -1,0 +1,80 @@
+package scrub
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+// filterLoad is how many bits of the filter there are per entry: with 64, a
+// sample of random text passes by chance in less than 2 of 100 cases.
+const filterLoad = 64
+
+const (
+	minFilterBits = 12 // 512 bytes
+	maxFilterBits = 20 // 128 KiB: beyond that the cache costs more than a false hit
+)
+
+// Compile builds the matcher for the values. Empty values and those shorter than
+// [MinLength] are left out. The Set keeps copies.
+func Compile(values ...[]byte) *Set {
+	s := &Set{forms: forms(values)}
+	if len(s.forms) == 0 {
+		return s
+	}
+	shortest := len(s.forms[0].text)
+	for _, f := range s.forms {
+		shortest = min(shortest, len(f.text))
+		s.longest = max(s.longest, len(f.text))
+	}
+	s.stride = min(shortest-block+1, maxStride)
+	s.index()
+	s.indexStarts()
+	return s
+}
+
+// index fills filter, heads and entries.
+func (s *Set) index() {
+	for i, f := range s.forms {
+		for off := range s.stride {
+			key := folded(binary.LittleEndian.Uint32([]byte(f.text[off : off+block])))
+			s.entries = append(s.entries, entry{key: key, off: int32(off), form: int32(i)}) //nolint:gosec // off < maxStride, i < len(forms)
+		}
+	}
+	width := min(max(bits.Len(uint(len(s.entries)*filterLoad)), minFilterBits), maxFilterBits) //nolint:gosec // a length
+	s.shift = uint(32 - width)                                                                 //nolint:gosec // width <= 20
+	s.fan = uint(bits.Len(filterLoad) - 1)                                                     //nolint:gosec // a constant
+	s.filter = make([]uint64, 1<<width/64)
+	s.heads = make([]uint32, 1<<(width-int(s.fan))+1) //nolint:gosec // fan is 6
+
+	bit := func(e entry) uint32 { return hash(e.key) >> s.shift }
+	slices.SortFunc(s.entries, func(a, b entry) int {
+		// Within one sample the greater offset is the earlier start; search.next
+		// promises that order.
+		return cmp.Or(cmp.Compare(bit(a)>>s.fan, bit(b)>>s.fan), cmp.Compare(b.off, a.off), cmp.Compare(a.form, b.form))
+	})
+	for _, e := range s.entries {
+		s.filter[bit(e)/64] |= 1 << (bit(e) % 64)
+		s.heads[bit(e)>>s.fan+1]++
+	}
+	for b := range s.heads[1:] {
+		s.heads[b+1] += s.heads[b]
+	}
+}
+
+// indexStarts fills starts and reach.
+func (s *Set) indexStarts() {
+	for i, f := range s.forms {
+		first := f.text[0]
+		s.startWith(first, i)
+		if f.foldsAt(0) != 0 {
+			s.startWith(first&^fold, i)
+		}
+	}
+}
+
+func (s *Set) startWith(first byte, form int) {
+	s.starts[first] = append(s.starts[first], int32(form)) //nolint:gosec // an index into forms
+	s.reach[first] = max(s.reach[first], len(s.forms[form].text))
+}

@@ -1,0 +1,116 @@
+package scrub
+
+// Stream scrubs one stream of bytes, chunk by chunk. What it emits is as long as
+// what it is given. It is for one goroutine.
+type Stream struct {
+	set *Set
+	// held is the end of what was given so far, unmasked: the longest tail that
+	// a form could go on from. Its first carry bytes belong to an occurrence that
+	// started before it, and its first sent bytes have been emitted (Release).
+	held  []byte
+	carry int
+	sent  int
+	count int
+}
+
+// Write appends to dst what may be emitted after chunk has arrived, and returns
+// the extended slice. Held back is only a tail that some form starts with, so
+// that an event stream flushes at once. chunk is not changed and not kept.
+func (st *Stream) Write(dst, chunk []byte) []byte {
+	start := len(dst)
+	dst = append(dst, st.held...)
+	dst = append(dst, chunk...)
+	return st.emit(dst, start, st.InPlace(dst[start:]))
+}
+
+// Held returns how many bytes the stream holds back. That much room at the front
+// of its buffer [Stream.InPlace] wants.
+func (st *Stream) Held() int { return len(st.held) }
+
+// InPlace is [Stream.Write] without a copy of the chunk: the caller leaves
+// [Stream.Held] bytes free at the front of buf, has the chunk behind them, and may
+// emit the part of buf that is returned.
+func (st *Stream) InPlace(buf []byte) []byte {
+	if st.set.Empty() {
+		return buf
+	}
+	copy(buf, st.held)
+	keep := st.set.hold(buf)
+	last, count := st.set.mask(buf, keep, span{0, st.carry})
+	st.count += count
+	st.held = append(st.held[:0], buf[keep:]...)
+	st.carry = max(0, last.to-keep)
+	last.stars(buf[:keep])
+	return st.unsent(buf[:keep])
+}
+
+// Flush appends the held tail at the end of the stream, by when it is known to
+// be the beginning of nothing. The stream can't be used afterwards.
+func (st *Stream) Flush(dst []byte) []byte {
+	if len(st.held) == 0 {
+		return dst
+	}
+	start := len(dst)
+	dst = append(dst, st.held...)
+	tail := dst[start:]
+	last, count := st.set.mask(tail, len(tail), span{0, st.carry})
+	last.stars(tail)
+	st.count += count
+	st.held, st.carry = nil, 0
+	return st.emit(dst, start, st.unsent(tail))
+}
+
+// releasable is how long a held tail may be for Release to let it go.
+const releasable = 3
+
+// Release appends the held tail before it is known what follows. It is for a
+// peer that waits for the end of a message while the stream is silent (WebSocket:
+// a message that happens to end with the first byte of a secret). The stream
+// remembers it, and should a form complete after all, masks the rest: Release can
+// give away no more than the first three bytes of a form, and emits nothing
+// when more is held.
+func (st *Stream) Release(dst []byte) []byte {
+	if len(st.held) > releasable || st.carry > 0 {
+		return dst
+	}
+	dst = append(dst, st.held[st.sent:]...)
+	st.sent = len(st.held)
+	return dst
+}
+
+// Count returns the number of places masked so far. Overlapping occurrences count
+// as one.
+func (st *Stream) Count() int { return st.count }
+
+// unsent cuts off what Release has emitted already.
+func (st *Stream) unsent(out []byte) []byte {
+	gone := min(st.sent, len(out))
+	st.sent -= gone
+	return out[gone:]
+}
+
+// emit moves out, which lies within dst[start:], to start.
+func (st *Stream) emit(dst []byte, start int, out []byte) []byte {
+	return dst[:start+copy(dst[start:], out)]
+}
+
+// hold returns where the longest tail of text begins that is a proper prefix of a
+// form; len(text) when there is none.
+func (s *Set) hold(text []byte) int {
+	for at := max(0, len(text)-s.longest+1); at < len(text); at++ {
+		if first := text[at]; s.reach[first] > len(text)-at && s.begins(first, text[at:]) {
+			return at
+		}
+	}
+	return len(text)
+}
+
+// begins tells whether tail, whose first byte is first, is a proper prefix of a form.
+func (s *Set) begins(first byte, tail []byte) bool {
+	for _, i := range s.starts[first] {
+		if f := &s.forms[i]; len(tail) < len(f.text) && f.prefixed(tail) {
+			return true
+		}
+	}
+	return false
+}
