@@ -1,0 +1,44 @@
+# `make` lists the targets. What a target needs beyond Go, git and make, it installs by itself or says so.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo build test e2e check format bench bench-stream bench-soak fuzz generate clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+demo: build ## build Sallyport and run the main job against a stand-in API, then serve until Ctrl-C
+	@./bin/sallyport demo
+
+build: ## build ./bin/sallyport, one static binary
+	@CGO_ENABLED=0 go build -trimpath -o bin/sallyport ./cmd/sallyport
+
+test: ## run all tests, install what they need, end with a plain count
+	@tools/test
+
+e2e: build ## run the end-to-end tests against a real n8n (installs it; the first time takes minutes)
+	@tools/e2e
+
+check: ## everything a change must hold: format, lint, vet, layers, generated docs, scripts, modules
+	@tools/check
+
+format: ## rewrite the Go code in the project's format
+	@"$$(tools/build golangci-lint)" fmt
+
+bench: build ## measure the gate beside ReverseProxy, nginx and Caddy (BENCH_SECONDS, BENCH_ROUNDS, BENCH_CONNS)
+	@go run ./bench compare
+
+bench-stream: build ## stream 2 GiB down and up through the gate, and print its peak memory
+	@go run ./bench stream
+
+bench-soak: build ## send a million requests through the gate, and print its memory along the way
+	@go run ./bench soak
+
+fuzz: ## run every fuzz target for 10 s (FUZZTIME)
+	@tools/fuzz
+
+generate: ## rewrite the generated pages under docs/
+	@go generate ./...
+
+clean: ## remove what was built
+	@rm -rf bin
