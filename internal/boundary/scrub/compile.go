@@ -16,6 +16,12 @@ const (
 	maxFilterBits = 20 // 128 KiB: beyond that the cache costs more than a false hit
 )
 
+// maxFar is how many first bytes are searched for one by one.
+const maxFar = 3
+
+// leadShift leaves 12 bits of a hash: leads is 512 bytes.
+const leadShift = 32 - 12
+
 // Compile builds the matcher for the values. Empty values and those shorter than
 // [MinLength] are left out. The Set keeps copies.
 func Compile(values ...[]byte) *Set {
@@ -63,7 +69,7 @@ func (s *Set) index() {
 	}
 }
 
-// indexStarts fills starts and reach.
+// indexStarts fills the tables that hold reads.
 func (s *Set) indexStarts() {
 	for i, f := range s.forms {
 		first := f.text[0]
@@ -71,10 +77,29 @@ func (s *Set) indexStarts() {
 		if f.foldsAt(0) != 0 {
 			s.startWith(first&^fold, i)
 		}
+		lead := hash(binary.LittleEndian.Uint32([]byte(f.text))) >> leadShift
+		s.leads[lead/64] |= 1 << (lead % 64)
 	}
+	s.splitReach()
 }
 
 func (s *Set) startWith(first byte, form int) {
 	s.starts[first] = append(s.starts[first], int32(form)) //nolint:gosec // an index into forms
 	s.reach[first] = max(s.reach[first], len(s.forms[form].text))
+}
+
+// splitReach picks the few first bytes whose forms are much longer than the rest:
+// "%" and "\\" of the fully escaped ones, as a rule.
+func (s *Set) splitReach() {
+	var firsts []byte
+	for b, n := range s.reach {
+		if n > 0 {
+			firsts = append(firsts, byte(b)) //nolint:gosec // an index into 256
+		}
+	}
+	slices.SortFunc(firsts, func(a, b byte) int { return cmp.Compare(s.reach[b], s.reach[a]) })
+	s.far = firsts[:min(len(firsts), maxFar)]
+	if len(firsts) > maxFar {
+		s.near = s.reach[firsts[maxFar]]
+	}
 }

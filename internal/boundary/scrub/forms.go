@@ -2,7 +2,7 @@ package scrub
 
 import (
 	"encoding/base64"
-	"fmt"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -83,7 +83,7 @@ func forms(values [][]byte) []form {
 			all = append(all, escaped(b, false)...)
 		}
 		var w writer
-		w.hex(fmt.Sprintf("%x", v))
+		w.hex(hex.EncodeToString(v))
 		all = append(all, w.form())
 	}
 	seen := map[form]bool{}
@@ -122,17 +122,24 @@ func encoded(value []byte) []string {
 // as it is. With full, also the ways in which every character is escaped.
 func escaped(s string, full bool) []form {
 	all := []form{asIs(s)}
+	if full {
+		all = append(all, percentAll(s), jsonAll(s))
+	}
+	if !strings.ContainsFunc(s, special) {
+		return all
+	}
 	for _, keep := range urlKeeps {
 		all = append(all, percent(s, keep, "%20"), percent(s, keep, "+"))
 	}
 	for _, e := range jsonEscapes {
 		all = append(all, e.write(s))
 	}
-	all = append(all, htmlForms(s)...)
-	if full {
-		all = append(all, percentAll(s), jsonAll(s))
-	}
-	return all
+	return append(all, htmlForms(s)...)
+}
+
+// special tells whether some encoder in use escapes r.
+func special(r rune) bool {
+	return r >= utf8.RuneSelf || !alphanumeric(byte(r)) && r != '-' && r != '_' && r != '.' //nolint:gosec // r < 0x80
 }
 
 func asIs(s string) form {
@@ -172,7 +179,7 @@ func percent(s, keep, space string) form {
 			w.plain(s[i : i+1])
 		default:
 			w.plain("%")
-			w.hex(fmt.Sprintf("%02x", c))
+			w.hex(hex.EncodeToString([]byte{c}))
 		}
 	}
 	return w.form()
@@ -182,7 +189,7 @@ func percentAll(s string) form {
 	var w writer
 	for i := range len(s) {
 		w.plain("%")
-		w.hex(fmt.Sprintf("%02x", s[i]))
+		w.hex(hex.EncodeToString([]byte{s[i]}))
 	}
 	return w.form()
 }
@@ -242,7 +249,7 @@ func shortEscape(r rune) string {
 func (w *writer) unicode(r rune) {
 	for _, unit := range utf16.Encode([]rune{r}) {
 		w.plain(`\u`)
-		w.hex(fmt.Sprintf("%04x", unit))
+		w.hex(hex.EncodeToString([]byte{byte(unit >> 8), byte(unit)})) //nolint:gosec // high and low half
 	}
 }
 
@@ -258,6 +265,9 @@ func jsonAll(s string) form {
 // htmlForms lists s with the five special characters escaped, for the spellings
 // that encoders use for the quotes, and with "+" escaped as html/template does.
 func htmlForms(s string) []form {
+	if !strings.ContainsAny(s, `&<>"'+`) {
+		return nil
+	}
 	var all []form
 	for _, quot := range []string{"&#34;", "&quot;", "&#x22;", `"`} {
 		for _, apos := range []string{"&#39;", "&#039;", "&#x27;", "&apos;", "'"} {

