@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -97,19 +100,38 @@ func TestCheckSortsAndNamesBothSides(t *testing.T) {
 // list returns the packages of the module with the imports of their non-test files.
 func list(t *testing.T) []architecture.Package {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports", "sallyport/...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,Dir", "sallyport/...")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("listing the packages: %v", err)
 	}
 	var packages []architecture.Package
 	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p architecture.Package
+		var p struct {
+			architecture.Package
+			Dir string
+		}
 		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
 			return packages
 		} else if err != nil {
 			t.Fatalf("reading the list of packages: %v", err)
 		}
-		packages = append(packages, p)
+		lookAt(t, p.Dir)
+		packages = append(packages, p.Package)
+	}
+}
+
+// lookAt makes the result of this test depend on the files of dir: the go command reuses a result as long as the files that
+// the test itself looked at are the same, and it does not see what "go list" looks at.
+func lookAt(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, dir) {
+		if _, err := os.Stat(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
 	}
 }
