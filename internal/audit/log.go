@@ -1,0 +1,170 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Log is an open audit log. All methods are safe for concurrent use.
+type Log struct {
+	o  Options
+	id string
+
+	mu      sync.Mutex // guards what follows, down to the blank line
+	pending *batch     // what the next commit takes
+	spare   *batch     // the one before, to be used again
+	writing bool       // a leader is at work: file, chain, next and out are its own
+	closed  bool
+	fault   error // of the last commit
+	synced  error // of the last background fsync
+	anchor  error // of the last checkpoint
+	gone    error // the file is no longer where Path says
+	refusal refusals
+	lost    int
+	armed   bool // the flusher has been told about pending records
+	stats   Stats
+
+	at     position // behind the newest record; only the leader moves it, under mu
+	marked position // right after the last record that a checkpoint is to sign
+
+	file  *file // the leader's own
+	chain *chain
+	next  position
+	out   []byte
+
+	notary  sync.Mutex // one checkpoint at a time
+	anchors *file      // the checkpoint file
+
+	turn chan struct{} // the leader to the first follower of the next batch
+	wake chan struct{} // records without a waiting caller came in
+	due  chan struct{} // enough records for a checkpoint
+	quit chan struct{}
+	done sync.WaitGroup
+}
+
+// Authorise puts on record that a credential is about to be used. It returns once the
+// record was handed to the kernel (and, with Options.Sync 0, to the disk); after an error
+// the credential must not be used. A cancelled ctx ends the wait, and the record may
+// stand in the log all the same.
+func (l *Log) Authorise(ctx context.Context, ev *Event) error {
+	return l.put(ctx, KindAuthorised, ev)
+}
+
+// Admin puts on record what a person or a schedule changed. Guarantees as Authorise.
+func (l *Log) Admin(ctx context.Context, ev *Event) error {
+	return l.put(ctx, KindAdmin, ev)
+}
+
+// Complete puts on record how an authorised use ended. It never waits for the disk: the
+// record goes out with the next commit, about 5 ms later at the latest.
+func (l *Log) Complete(ev *Event) { l.leave(KindCompleted, ev) }
+
+// Refuse is like Complete for a request that got no credential. At most 100 per second are
+// written; the others are counted, and the next refused record says how many they were.
+func (l *Log) Refuse(ev *Event) { l.leave(KindRefused, ev) }
+
+// Health is the last failure to write, sync or anchor; nil again once that succeeded.
+func (l *Log) Health() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, err := range []error{l.fault, l.gone, l.synced, l.anchor} {
+		if err != nil {
+			return fmt.Errorf("writing audit log %q: %w", l.o.Path, err)
+		}
+	}
+	return nil
+}
+
+// Stats is a snapshot.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Pending = len(l.pending.entries)
+	s.Suppressed = l.refusal.suppressed
+	s.Lost = l.lost
+	return s
+}
+
+// put adds a record and returns once it is written.
+func (l *Log) put(ctx context.Context, kind Kind, ev *Event) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("writing audit record: %w", err)
+	}
+	now := l.o.Now()
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.pending.add(kind, ev, now, entry{})
+	err := l.commit(ctx.Done())
+	if errors.Is(err, errAbandoned) {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("writing audit record: %w", err)
+	}
+	return nil
+}
+
+// leave adds a record that nobody waits for.
+func (l *Log) leave(kind Kind, ev *Event) {
+	now := l.o.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	suppressed := 0
+	switch {
+	case l.closed:
+		l.lost++
+		return
+	case kind == KindRefused && !l.refusal.admit(now):
+		return
+	case len(l.pending.buf) > maxPending:
+		l.lost++
+		return
+	case kind == KindRefused:
+		suppressed = l.refusal.take()
+	}
+	if suppressed > 0 {
+		told := *ev
+		told.Suppressed += suppressed
+		ev = &told
+	}
+	l.pending.add(kind, ev, now, entry{keep: true})
+	if !l.armed {
+		l.armed = true
+		l.wake <- struct{}{} // capacity 1, and armed says that it is empty
+	}
+}
+
+// refusals bounds how many refused records are written: an unauthenticated client must
+// not be able to fill the disk.
+type refusals struct {
+	second     int64
+	written    int
+	suppressed int
+}
+
+const refusalsPerSecond = 100
+
+func (r *refusals) admit(now time.Time) bool {
+	if s := now.Unix(); s != r.second {
+		r.second, r.written = s, 0
+	}
+	if r.written == refusalsPerSecond {
+		r.suppressed++
+		return false
+	}
+	r.written++
+	return true
+}
+
+func (r *refusals) take() int {
+	n := r.suppressed
+	r.suppressed = 0
+	return n
+}
