@@ -1,0 +1,211 @@
+package database_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/internal/database"
+	"sallyport/internal/fault"
+	"sallyport/internal/testkit"
+)
+
+var postgres testkit.Postgres
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+
+// onBoth runs test on a database URL of either dialect, each naming a new, empty database.
+func onBoth(t *testing.T, test func(t *testing.T, url string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite://"+filepath.Join(t.TempDir(), "state.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, postgres.URL(t)) })
+}
+
+func open(t *testing.T, url string) *database.DB {
+	t.Helper()
+	db, err := database.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func migrated(t *testing.T, url string) *database.DB {
+	t.Helper()
+	db := open(t, url)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func TestMigrateByManyProcessesAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		const processes = 6
+		errs := make(chan error, processes)
+		for range processes {
+			db := open(t, url)
+			go func() { errs <- db.Migrate(t.Context()) }()
+		}
+		for range processes {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		var rows int
+		db := open(t, url)
+		if err := db.QueryRow("SELECT count(*) FROM sallyport_schema WHERE version_id = 1").Scan(&rows); err != nil || rows != 1 {
+			t.Errorf("migration 1 is recorded %d times (%v), want once", rows, err)
+		}
+		if err := db.Migrate(t.Context()); err != nil {
+			t.Errorf("migrating again: %v", err)
+		}
+	})
+}
+
+func TestMigrateRefusesANewerDatabase(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		db := migrated(t, url)
+		if _, err := db.Exec("INSERT INTO sallyport_schema (version_id, is_applied) VALUES (99999, '1')"); err != nil {
+			t.Fatal(err)
+		}
+		err := db.Migrate(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "version 99999") || fault.HintOf(err) == "" {
+			t.Errorf("got %v (hint %q), want a refusal that names the version", err, fault.HintOf(err))
+		}
+	})
+}
+
+func TestWriteIsSerialisedAcrossProcesses(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		const writers, rounds = 4, 10
+		first := migrated(t, url)
+		if _, err := first.Exec("INSERT INTO secret (name, latest, created) VALUES ('n', 0, 1)"); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range writers {
+			db := open(t, url)
+			wg.Go(func() {
+				for range rounds {
+					if err := db.Write(t.Context(), "secrets", increment(t.Context())); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		var got int
+		if err := first.QueryRow("SELECT latest FROM secret").Scan(&got); err != nil || got != writers*rounds {
+			t.Errorf("counted %d (%v), want %d: two transactions read the same state", got, err, writers*rounds)
+		}
+	})
+}
+
+// increment reads and writes in two steps, so that it loses counts where transactions overlap.
+func increment(ctx context.Context) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		var n int
+		if err := tx.QueryRowContext(ctx, "SELECT latest FROM secret WHERE name = $1", "n").Scan(&n); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE secret SET latest = $1 WHERE name = $2", n+1, "n")
+		return err
+	}
+}
+
+func TestWriteRollsBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		db := migrated(t, url)
+		insert := func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO secret (name, latest, created) VALUES ('n', 0, 1)")
+			return err
+		}
+		want := fmt.Errorf("no")
+		err := db.Write(t.Context(), "secrets", func(tx *sql.Tx) error { _ = insert(tx); return want })
+		if err != want { //nolint:errorlint // it must come back as it is
+			t.Errorf("got %v, want the function's own error", err)
+		}
+		func() {
+			defer func() { _ = recover() }()
+			_ = db.Write(t.Context(), "secrets", func(tx *sql.Tx) error { _ = insert(tx); panic("no") })
+		}()
+		var rows int
+		if err := db.QueryRow("SELECT count(*) FROM secret").Scan(&rows); err != nil || rows != 0 {
+			t.Errorf("%d rows stayed (%v), want none", rows, err)
+		}
+		if err := db.Write(t.Context(), "secrets", insert); err != nil {
+			t.Errorf("writing after a panic: %v", err)
+		}
+	})
+}
+
+func TestListen(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		listener, other := migrated(t, url), open(t, url)
+		heard, stop := listen(t, listener)
+		expect(t, heard, "")
+		if err := listener.Deaf(); err != nil {
+			t.Errorf("deaf: %v", err)
+		}
+		if err := other.Notify(t.Context(), "tokens"); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, heard, "tokens")
+		fails := func(*sql.Tx) error { return fmt.Errorf("no") }
+		_ = other.Write(t.Context(), "must not be heard", fails)
+		if err := listener.Write(t.Context(), "secrets", func(*sql.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, heard, "secrets")
+		if err := stop(); err != nil {
+			t.Errorf("listening ended with %v, want nil", err)
+		}
+	})
+}
+
+func TestListenComesBackAfterALostConnection(t *testing.T) {
+	listener := migrated(t, postgres.URL(t))
+	heard, _ := listen(t, listener)
+	expect(t, heard, "")
+	_, err := listener.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, heard, "")
+	if err := listener.Notify(t.Context(), "tokens"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, heard, "tokens")
+}
+
+// listen runs db.Listen until the test, or stop, ends it.
+func listen(t *testing.T, db *database.DB) (heard chan string, stop func() error) {
+	ctx, cancel := context.WithCancel(t.Context())
+	heard = make(chan string, 16)
+	ended := make(chan error, 1)
+	go func() { ended <- db.Listen(ctx, func(topic string) { heard <- topic }) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() { _ = stop() })
+	return heard, stop
+}
+
+func expect(t *testing.T, heard chan string, want string) {
+	t.Helper()
+	timeout := time.NewTimer(time.Minute)
+	defer timeout.Stop()
+	select {
+	case got := <-heard:
+		if got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	case <-timeout.C:
+		t.Fatalf("never heard %q", want)
+	}
+}

@@ -1,0 +1,90 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"sallyport/internal/fault"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// sqliteConns is enough for one writer, the listener and two readers; more would only wait for each other.
+const sqliteConns = 4
+
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening database %q: %w", path, err)
+	}
+	if err := prepareFile(path); err != nil {
+		return nil, fmt.Errorf("opening database %q: %w", path, err)
+	}
+	pool, err := sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		return nil, fmt.Errorf("opening database %q: %w", path, err)
+	}
+	pool.SetMaxOpenConns(sqliteConns)
+	pool.SetMaxIdleConns(sqliteConns)
+	db := &DB{DB: pool, Dialect: SQLite, Where: path, writer: make(chan struct{}, 1)}
+	if err := db.checkSQLite(ctx); err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("opening database %q: %w", path, err)
+	}
+	return db, nil
+}
+
+// sqliteDSN sets what every connection has. secure_delete overwrites what is deleted; defensive keeps a stray statement
+// from corrupting the file; a transaction takes the write lock when it begins, so that it never fails half-way for it.
+func sqliteDSN(path string) string {
+	query := url.Values{
+		"_busy_timeout": {"10000"},
+		"_foreign_keys": {"on"},
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"FULL"},
+		"_txlock":       {"immediate"},
+		"_defensive":    {"1"},
+		"_error_rc":     {"1"},
+		"_pragma":       {"secure_delete(1)"},
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
+}
+
+// prepareFile makes the file with mode 0600 before SQLite would make it with the umask's, and tightens an older one.
+// SQLite gives -wal and -shm the mode of the file itself.
+func prepareFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fault.WithHint(err, "make the directory, or set `data` to one that Sallyport may write to")
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's
+	if err != nil {
+		return fault.WithExit(fault.WithHint(err, "the file and its directory must be writable for the user that Sallyport runs as"), fault.ExitStore)
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !os.IsNotExist(err) {
+			return fault.WithHint(err, "the database must be readable for nobody else: chmod 600 "+path)
+		}
+	}
+	return nil
+}
+
+func (db *DB) checkSQLite(ctx context.Context) error {
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return Explain(err)
+	}
+	if mode != "wal" {
+		return fault.WithHint(fmt.Errorf("the file system does not carry SQLite's write-ahead log (journal mode %q)", mode),
+			"put `data` on a local disk, or use `database: postgres://…`")
+	}
+	return nil
+}
