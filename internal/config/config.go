@@ -1,0 +1,201 @@
+// Package config reads sallyport.yaml and services.d/*.yaml: the reviewed truth about listeners, services, policy and tokens.
+//
+// It decodes strictly, collects every error of a load with file, line and column, and knows where each value came from. The
+// struct tags in this file are the one declaration: the decoder, the defaults, the suggestions, the JSON Schema and
+// docs/configuration.md are all read from them. It is not a watcher (app re-reads and swaps) and it opens no store.
+//
+// Invariant: loading is pure, and no error, warning or origin ever contains a value that may be a secret.
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// The struct tags:
+//
+//	yaml     the key
+//	doc      one sentence for the reference and the editor
+//	default  the value when the key is absent, written as in YAML; lists are separated by commas
+//	eg       an example, where the default does not show the form
+//	enum     the allowed values, separated by blanks
+//	later    on a blank field: a key, or on an enum: values, that only a later version knows
+//	path     the value is a file name: relative to the folder of the file it stands in, <data>/ is the data directory
+//	keys     "name": the keys of a map are names of our own; "header": they are header names
+//	min      the least value of a number, size or duration
+//	max      the greatest
+
+// Config is the whole configuration, complete: defaults and presets are filled in, paths are resolved.
+type Config struct {
+	Listen       Listen              `yaml:"listen" doc:"The addresses that Sallyport serves on."`
+	Data         string              `yaml:"data" default:"./sallyport-data" path:"dir" doc:"The data directory: the SQLite database, the seal key and the audit log, unless they are placed elsewhere."`
+	Database     string              `yaml:"database" eg:"postgres://sallyport@db.internal/sallyport" doc:"PostgreSQL URL without a password, for several replicas. Absent: SQLite in the data directory."`
+	DatabaseFile string              `yaml:"database_file" path:"file" eg:"/run/secrets/sallyport_database" doc:"A file that holds the PostgreSQL URL, password included."`
+	Seal         Seal                `yaml:"seal" doc:"Where the key-encryption key comes from."`
+	TLS          TLS                 `yaml:"tls" doc:"TLS (1.2 or newer) for the gateway and the admin listener: a certificate of your own, or one from the CA that init makes."`
+	Insecure     bool                `yaml:"insecure" default:"false" doc:"Allow plain HTTP on addresses beyond loopback. Every start warns of it."`
+	Audit        Audit               `yaml:"audit" doc:"The audit log."`
+	Log          Log                 `yaml:"log" doc:"The log of the process, on standard error."`
+	Limits       GateLimits          `yaml:"limits" doc:"Limits of the whole gate."`
+	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop waits for requests in flight."`
+	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name. The store called builtin is always there."`
+	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
+	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
+	_            struct{}            `yaml:"forward rotations" later:"true"`
+
+	places    map[string]place
+	underData map[string]string // key → name below the data directory
+	files  []string
+	dir    string
+	read   ReadFunc
+}
+
+// Listen holds host:port addresses.
+type Listen struct {
+	Gateway string   `yaml:"gateway" default:"127.0.0.1:8470" doc:"The gateway: http(s)://ADDRESS/s/SERVICE/PATH."`
+	Admin   string   `yaml:"admin" default:"127.0.0.1:8472" doc:"Admin API, /metrics, /healthz and /readyz."`
+	_       struct{} `yaml:"forward" later:"true"`
+}
+
+// Seal names the key-encryption key. Exactly one of the two is set.
+type Seal struct {
+	KeyFile string   `yaml:"key_file" default:"<data>/seal.key" path:"file" doc:"A file with the key-encryption key, mode 0600; init makes it."`
+	KeyEnv  string   `yaml:"key_env" eg:"SALLYPORT_SEAL_KEY" doc:"The environment variable that holds the key-encryption key, instead of key_file."`
+	_       struct{} `yaml:"kms vault" later:"true"`
+}
+
+// TLS is either a certificate of the operator's or one of the built-in CA. The zero TLS is plain HTTP.
+type TLS struct {
+	CertFile string   `yaml:"cert_file" path:"file" eg:"/etc/sallyport/tls.crt" doc:"PEM certificate chain, leaf first. Needs key_file."`
+	KeyFile  string   `yaml:"key_file" path:"file" eg:"/etc/sallyport/tls.key" doc:"PEM private key of cert_file."`
+	CA       string   `yaml:"ca" enum:"builtin" doc:"builtin: serve a certificate of the CA that init makes. Needs hosts."`
+	Hosts    []string `yaml:"hosts" eg:"[gate.internal, 10.0.0.5]" doc:"The names and addresses that the built-in CA's certificate is for."`
+}
+
+// Enabled tells whether the listeners speak TLS.
+func (t TLS) Enabled() bool { return t.CertFile != "" || t.CA != "" }
+
+// Audit says where the audit log is and how often it is anchored.
+type Audit struct {
+	File               string        `yaml:"file" default:"<data>/audit.jsonl" path:"file" doc:"The log: JSON lines in a keyed hash chain."`
+	CheckpointFile     string        `yaml:"checkpoint_file" default:"<data>/audit.checkpoints" path:"file" doc:"The signed checkpoints; better on another disk than the log."`
+	CheckpointEvery    int           `yaml:"checkpoint_every" default:"1000" min:"1" max:"1000000" doc:"A checkpoint after this many records."`
+	CheckpointInterval time.Duration `yaml:"checkpoint_interval" default:"1m" min:"1s" max:"24h" doc:"A checkpoint after this time, if there were records."`
+	Sync               time.Duration `yaml:"sync" default:"1s" max:"1m" doc:"How long records may wait for fsync (a power cut can lose them; the end of the process cannot). 0s syncs every write."`
+}
+
+// Log is the form of the process's own log.
+type Log struct {
+	Level  string `yaml:"level" default:"info" enum:"debug info warn error" doc:"The least level that is written."`
+	Format string `yaml:"format" default:"text" enum:"text json" doc:"One line per entry, as key=value or as JSON."`
+}
+
+// GateLimits bounds the whole gate.
+type GateLimits struct {
+	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
+	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or an answer's header."`
+}
+
+// Store is one secret store.
+type Store struct {
+	Kind string `yaml:"kind" enum:"builtin" later:"vault awssm azurekv gcpsm kubernetes file env exec" doc:"The kind of store."`
+}
+
+// Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are complete.
+type Service struct {
+	Preset       string            `yaml:"preset" eg:"openai" doc:"A service that ships with Sallyport: it fills in what is left open here. docs/presets.md lists them."`
+	Secret       secret.Ref        `yaml:"secret" eg:"ref+builtin://openai" doc:"Short for credential.secret."`
+	Upstream     *url.URL          `yaml:"upstream" eg:"https://api.example.com/v1" doc:"Scheme, host, port and base path of the API. http or https; no user, query or fragment."`
+	CAFile       string            `yaml:"ca_file" path:"file" eg:"./ca.pem" doc:"PEM certificates to trust for this upstream instead of the system's."`
+	ServerName   string            `yaml:"server_name" eg:"api.internal" doc:"The name to send in TLS (SNI) and to verify, where it differs from the upstream's host."`
+	Credential   Credential        `yaml:"credential" doc:"What is injected, and where."`
+	Headers      map[string]string `yaml:"headers" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them. Never a credential."`
+	Allow        []Rule            `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
+	Limits       Limits            `yaml:"limits" doc:"Limits of this service. Absent: none."`
+	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long answers stream as long as they move."`
+	AllowPrivate []netip.Prefix    `yaml:"allow_private" eg:"[10.1.2.3/32]" doc:"Addresses that are not public and may be dialled all the same. Everything else that is not public is refused."`
+	Redirects    string            `yaml:"redirects" default:"refuse" enum:"refuse fetch" doc:"Redirects that leave the service: refuse them, or fetch the target without a credential and stream it."`
+	Cookies      string            `yaml:"cookies" default:"strip" enum:"strip pass" doc:"Whether cookies pass between caller and API."`
+	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
+	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`
+	Test         *Test             `yaml:"test" doc:"The call that service test makes."`
+	_            struct{}          `yaml:"retry circuit mtls methods" later:"true"`
+}
+
+// Credential says what is injected. After Load the fields that its kind takes are filled in, Header and Format too.
+type Credential struct {
+	Kind           string     `yaml:"kind" enum:"bearer header basic query none" later:"cookie path body oauth2 exchange jwt github_app sigv4 hmac oauth1 mtls digest" doc:"bearer: Authorization: Bearer SECRET. header: a header of your choice. basic: user and password. query: a query parameter. none: nothing. Default: bearer, if there is a secret."`
+	Secret         secret.Ref `yaml:"secret" eg:"ref+builtin://example#api_key" doc:"The secret, by reference; never the secret itself."`
+	Header         string     `yaml:"header" eg:"X-API-Key" doc:"Kind header: the header's name."`
+	Param          string     `yaml:"param" eg:"key" doc:"Kind query: the parameter's name."`
+	Username       string     `yaml:"username" eg:"api" doc:"Kind basic: the user, where it is not secret. The secret is the password."`
+	UsernameSecret secret.Ref `yaml:"username_secret" eg:"ref+builtin://twilio#sid" doc:"Kind basic: the user by reference, instead of username."`
+	Format         string     `yaml:"format" eg:"\"Token {secret}\"" doc:"Kinds bearer, header and query: how the value is written; {secret} stands for the secret. Default: Bearer {secret} for bearer, {secret} for the others."`
+	_              struct{}   `yaml:"request token lifetime expired_when" later:"true"`
+}
+
+// The kinds of credential.
+const (
+	KindBearer = "bearer"
+	KindHeader = "header"
+	KindBasic  = "basic"
+	KindQuery  = "query"
+	KindNone   = "none"
+)
+
+// Limits of one service. Zero is no limit.
+type Limits struct {
+	Rate        Rate `yaml:"rate" eg:"50/s" doc:"Requests per second, minute or hour."`
+	Burst       int  `yaml:"burst" eg:"100" min:"1" max:"1000000" doc:"How many requests may come at once within the rate. Default: one second's worth, at least 1."`
+	Concurrency int  `yaml:"concurrency" eg:"20" min:"1" max:"1000000" doc:"Requests at one time."`
+	Body        Size `yaml:"body" eg:"2GiB" min:"1" doc:"The greatest request body."`
+}
+
+// Timeouts of one service.
+type Timeouts struct {
+	Dial           time.Duration `yaml:"dial" default:"10s" min:"1ms" max:"10m" doc:"Resolve and connect."`
+	TLS            time.Duration `yaml:"tls" default:"10s" min:"1ms" max:"10m" doc:"The TLS handshake."`
+	ResponseHeader time.Duration `yaml:"response_header" default:"5m" min:"1ms" max:"24h" doc:"From the end of the request to the answer's header."`
+	Idle           time.Duration `yaml:"idle" default:"5m" min:"1ms" max:"24h" doc:"The longest pause within a body."`
+}
+
+// Test is a harmless call that shows whether the credential works.
+type Test struct {
+	Method string `yaml:"method" default:"GET" doc:"The method."`
+	Path   string `yaml:"path" eg:"/v1/models" doc:"The path below the base path, with a query if need be."`
+	Status []int  `yaml:"status" default:"200" min:"100" max:"599" doc:"The statuses that mean it works."`
+}
+
+// Token is what the configuration says of a proxy token. The token itself is made by token issue and never stands here.
+type Token struct {
+	Services []string       `yaml:"services" eg:"[openai, github]" doc:"The services it may call; [\"*\"] for all."`
+	Methods  []string       `yaml:"methods" eg:"[GET, POST]" doc:"The methods it may use. Absent: all."`
+	From     []netip.Prefix `yaml:"from" eg:"[10.0.0.0/8]" doc:"The networks it may come from. Absent: any."`
+	Expires  time.Duration  `yaml:"expires" eg:"90d" min:"1m" doc:"The life of a generation. Absent: until revoked or rotated."`
+	Rotate   *Rotate        `yaml:"rotate" doc:"Rotation by itself."`
+}
+
+// Rotate is the schedule of a token's rotation.
+type Rotate struct {
+	Every   time.Duration `yaml:"every" eg:"24h" min:"1m" doc:"How often a new generation is made."`
+	Overlap time.Duration `yaml:"overlap" default:"1h" min:"1s" doc:"How long the old generation stays valid beside the new one. Shorter than every."`
+	Push    *Push         `yaml:"push" doc:"Where the new value is written."`
+}
+
+// Push names the consumers of a token.
+type Push struct {
+	N8N *PushN8N `yaml:"n8n" doc:"A Header Auth credential in n8n."`
+}
+
+// PushN8N is one n8n and the Header Auth credential in it.
+type PushN8N struct {
+	URL        *url.URL   `yaml:"url" eg:"http://n8n-main:5678" doc:"n8n's base URL."`
+	APIKey     secret.Ref `yaml:"api_key" eg:"ref+builtin://n8n-api" doc:"An API key of n8n with the scope credential:update, by reference."`
+	Credential string     `yaml:"credential" eg:"Sallyport" doc:"The Header Auth credential's id or name."`
+	Gate       *url.URL   `yaml:"gate" eg:"http://gate:8470" doc:"The gateway as n8n reaches it; the credential has to be locked to its host. Default: the gateway listener."`
+	CAFile     string     `yaml:"ca_file" path:"file" eg:"./n8n-ca.pem" doc:"PEM certificates to trust for n8n instead of the system's."`
+	CLI        []string   `yaml:"cli" eg:"[docker, exec, n8n, n8n]" doc:"The n8n command, for n8n 1.x, whose API cannot update credentials."`
+}

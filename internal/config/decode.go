@@ -1,0 +1,371 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/secret"
+)
+
+// decoder writes a tree into the declaration's structs, notes where each value stands, and goes on after every error.
+type decoder struct {
+	cfg *Config
+	rep *report
+	dir string // of the file
+}
+
+// keyPath is the way to a value: ["services", "openai", "limits", "rate"].
+type keyPath []string
+
+func (p keyPath) String() string { return strings.Join(p, ".") }
+
+func (p keyPath) child(name string) keyPath {
+	return append(append(make(keyPath, 0, len(p)+1), p...), name)
+}
+
+// in names the surroundings for a message: ` in credential of service "openai"`.
+func (p keyPath) in() string {
+	if len(p) == 0 {
+		return ""
+	}
+	return " in " + p.subject()
+}
+
+// subject names what stands at p: `limits.rate of service "openai"`.
+func (p keyPath) subject() string {
+	if len(p) < 2 {
+		return p.String()
+	}
+	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
+	if !ok {
+		return p.String()
+	}
+	owner := kind + " " + show(p[1])
+	if len(p) == 2 {
+		return owner
+	}
+	return p[2:].String() + " of " + owner
+}
+
+func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
+	if l, ok := leafOf(v.Type()); ok {
+		d.leaf(n, v, f, leafAt{l, path})
+		return
+	}
+	switch v.Kind() { //nolint:exhaustive // the declaration uses no others
+	case reflect.Struct:
+		if d.want(n, mapNode, path) {
+			d.structure(n, v, path)
+		}
+	case reflect.Pointer:
+		if n.kind == nullNode && path[0] != "services" && path[0] != "tokens" {
+			return
+		}
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		d.value(n, v.Elem(), f, path)
+	case reflect.Map:
+		if d.want(n, mapNode, path) {
+			d.entries(n, v, f, path)
+		}
+	case reflect.Slice:
+		if d.want(n, listNode, path) {
+			d.list(n, v, f, path)
+		}
+	}
+}
+
+// want checks the shape. Nothing at all is an empty map or list: people comment out a map's last line.
+func (d *decoder) want(n *node, kind nodeKind, path keyPath) bool {
+	switch {
+	case n.kind == kind:
+		return true
+	case n.kind == nullNode:
+		return false
+	case kind == listNode && n.kind == scalarNode:
+		d.rep.fail(n.at, path.subject()+" is a list", "write it in brackets, [a, b], or as lines that begin with -")
+	default:
+		d.rep.fail(n.at, fmt.Sprintf("%s is %s, not %s", path.subject(), kind, n.kind), "")
+	}
+	return false
+}
+
+func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
+	keys, reserved := fieldsOf(v.Type())
+	for _, p := range d.unique(n, path) {
+		at := p.key.at
+		if i := indexOf(keys, p.key.text); i >= 0 {
+			child := path.child(p.key.text)
+			d.note(child, at)
+			d.value(p.value, v.Field(keys[i].index), &keys[i], child)
+			continue
+		}
+		if contains(reserved, p.key.text) {
+			d.rep.fail(at, "the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
+			continue
+		}
+		d.rep.fail(at, "unknown key "+show(p.key.text)+path.in(), suggestion(p.key.text, names(keys)))
+	}
+}
+
+func indexOf(fields []field, name string) int {
+	for i := range fields {
+		if fields[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// unique drops what << brought in where the key is written out, and reports keys that are written twice.
+func (d *decoder) unique(n *node, path keyPath) []pair {
+	own := map[string]place{}
+	for _, p := range n.pairs {
+		if !p.merged {
+			if first, dup := own[p.key.text]; dup {
+				d.rep.fail(p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d", show(p.key.text), path.in(), first.line), "keep one")
+				continue
+			}
+			own[p.key.text] = p.key.at
+		}
+	}
+	var out []pair
+	seen := map[string]bool{}
+	for _, p := range n.pairs {
+		if _, written := own[p.key.text]; seen[p.key.text] || (p.merged && written) {
+			continue
+		}
+		seen[p.key.text] = true
+		out = append(out, p)
+	}
+	return out
+}
+
+var (
+	ownName    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+)
+
+func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	for _, p := range d.unique(n, path) {
+		child, key := path.child(p.key.text), reflect.ValueOf(p.key.text)
+		if f.keys == "name" && !ownName.MatchString(p.key.text) {
+			d.rep.fail(p.key.at, show(p.key.text)+" cannot be a name in "+path.String(), "names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
+			continue
+		}
+		if first, dup := d.cfg.places[child.String()]; dup && v.MapIndex(key).IsValid() {
+			d.rep.fail(p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first), "a name belongs to one file")
+			continue
+		}
+		d.note(child, p.key.at)
+		elem := reflect.New(v.Type().Elem()).Elem()
+		d.value(p.value, elem, f, child)
+		v.SetMapIndex(key, elem)
+	}
+}
+
+func (d *decoder) list(n *node, v reflect.Value, f *field, path keyPath) {
+	out := reflect.MakeSlice(v.Type(), 0, len(n.items))
+	for i, item := range n.items {
+		elem := reflect.New(v.Type().Elem()).Elem()
+		before := len(d.rep.errs)
+		child := path.child(strconv.Itoa(i))
+		d.note(child, item.at)
+		d.value(item, elem, f, child)
+		if len(d.rep.errs) == before {
+			out = reflect.Append(out, elem)
+		}
+	}
+	v.Set(out)
+}
+
+type leafAt struct {
+	leaf
+	path keyPath
+}
+
+func (d *decoder) leaf(n *node, v reflect.Value, f *field, l leafAt) {
+	subject := l.path.subject()
+	switch n.kind {
+	case scalarNode:
+	case nullNode:
+		d.rep.fail(n.at, subject+" has no value", "give it one, or leave the key out")
+		return
+	case mapNode, listNode:
+		d.rep.fail(n.at, fmt.Sprintf("%s is %s, not %s", subject, scalarNode, n.kind), formHint(l.leaf, f))
+		return
+	}
+	d.note(l.path, n.at)
+	if err := setLeaf(v, f, l.leaf, n.text); err != nil {
+		d.rep.fail(n.at, subject+": "+err.Error(), hintFor(err))
+		return
+	}
+	if f.path != "" {
+		v.SetString(d.cfg.placeFile(l.path.String(), d.dir, n.text))
+	}
+}
+
+func formHint(l leaf, f *field) string {
+	if l.secretly {
+		return "write a reference: ref+<store>://<path>#<field>"
+	}
+	if f.eg != "" && f.typ.Kind() != reflect.Slice {
+		return "write it as " + f.eg
+	}
+	return ""
+}
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func hintFor(err error) string {
+	var h hinted
+	if errors.As(err, &h) {
+		return h.hint
+	}
+	return ""
+}
+
+// setLeaf parses text into v and checks it against the field's enum and bounds. Its errors show text only when that is safe.
+func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
+	if len(f.enum) > 0 && !contains(f.enum, text) {
+		if contains(f.later, text) {
+			return hinted{fmt.Errorf("%s comes with a later version", show(text)), "allowed now: " + strings.Join(f.enum, ", ")}
+		}
+		return hinted{fmt.Errorf("%s is not allowed", show(text)), suggestion(text, f.enum)}
+	}
+	if text == "" && v.Kind() == reflect.String {
+		return hinted{errors.New("is empty"), "give it a value, or leave the key out"}
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return errors.New("the value has a line break or a control character")
+	}
+	x, err := l.parse(text)
+	if err != nil {
+		if l.secretly || !showsWell(text, l) {
+			return err
+		}
+		return fmt.Errorf("%s: %w", show(text), err)
+	}
+	if err := checkBounds(x, f, l); err != nil {
+		return err
+	}
+	v.Set(reflect.ValueOf(x).Convert(v.Type()))
+	return nil
+}
+
+// showsWell keeps URLs, where a password may stand, and long text out of messages.
+func showsWell(text string, l leaf) bool {
+	return l.title != "URL" && len(text) <= 64 && !mayBeSecret(text)
+}
+
+func checkBounds(x any, f *field, l leaf) error {
+	number, ok := asInt(x)
+	if !ok {
+		return nil
+	}
+	least, greatest := bound(f.min, l), bound(f.max, l)
+	switch {
+	case f.min != "" && number < least:
+		return fmt.Errorf("%v is too small: at least %s", formatLeaf(reflect.ValueOf(x)), f.min)
+	case f.max != "" && number > greatest:
+		return fmt.Errorf("%v is too large: at most %s", formatLeaf(reflect.ValueOf(x)), f.max)
+	}
+	return nil
+}
+
+func bound(text string, l leaf) int64 {
+	if text == "" {
+		return 0
+	}
+	x, err := l.parse(text)
+	if err != nil {
+		panic(fmt.Sprintf("the declaration's bound %q: %v", text, err)) // a test decodes every field
+	}
+	n, _ := asInt(x)
+	return n
+}
+
+func asInt(x any) (int64, bool) {
+	v := reflect.ValueOf(x)
+	if v.CanInt() {
+		return v.Int(), true
+	}
+	return 0, false
+}
+
+func parseBool(s string) (bool, error) {
+	switch s {
+	case "true", "True", "TRUE":
+		return true, nil
+	case "false", "False", "FALSE":
+		return false, nil
+	}
+	return false, errors.New("want true or false")
+}
+
+func parseInt(s string) (int, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0, errors.New("want a whole number")
+	}
+	return int(n), nil
+}
+
+// parseRef is secret.ParseRef with an error that never quotes: a person may have put ref+ before the secret itself.
+func parseRef(s string) (secret.Ref, error) {
+	ref, err := secret.ParseRef(s)
+	switch {
+	case err == nil:
+		return ref, nil
+	case !strings.HasPrefix(s, "ref+"):
+		return ref, hinted{errors.New("this is not a secret reference"), "write ref+<store>://<path>#<field>, never the secret itself; `sallyport secret set NAME` puts it into the store"}
+	}
+	message := err.Error()
+	if _, after, ok := strings.Cut(message, strconv.Quote(s)+": "); ok {
+		message = after
+	}
+	if body := strings.TrimPrefix(s, "ref+"); len(body) > 3 && strings.Contains(message, body) {
+		message = "want ref+<store>://<path>#<field>"
+	}
+	return ref, hinted{errors.New("this is not a secret reference"), message}
+}
+
+// note remembers where a key stands; a value replaces its key's place.
+func (d *decoder) note(path keyPath, at place) { d.cfg.places[path.String()] = at }
+
+// placeFile makes a file name absolute to the folder it was written in. Names under <data>/ follow the data directory.
+func (c *Config) placeFile(key, dir, name string) string {
+	if rest, ok := strings.CutPrefix(name, dataPrefix); ok {
+		c.underData[key] = rest
+		return filepath.Join(c.Data, rest)
+	}
+	delete(c.underData, key)
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(dir, name)
+}
+
+const dataPrefix = "<data>/"

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// field is one key of the declaration.
+type field struct {
+	name, doc, def, eg, keys, path string
+	enum, later                    []string
+	min, max                       string
+	index                          int
+	typ                            reflect.Type
+}
+
+// fieldsOf reads the tags of a struct: its keys in order, and the reserved ones.
+func fieldsOf(t reflect.Type) (keys []field, reserved []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		names := strings.Fields(f.Tag.Get("yaml"))
+		if f.Name == "_" {
+			reserved = append(reserved, names...)
+			continue
+		}
+		if len(names) == 0 {
+			continue
+		}
+		keys = append(keys, field{
+			name: names[0], doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
+			keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
+			enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: i, typ: f.Type,
+		})
+	}
+	return keys, reserved
+}
+
+func names(fields []field) []string {
+	out := make([]string, len(fields))
+	for i := range fields {
+		out[i] = fields[i].name
+	}
+	return out
+}
+
+// leaf describes a type that is written as one YAML value.
+type leaf struct {
+	title    string // for the reference
+	want     string // for messages
+	pattern  string // for the schema; "" for booleans and numbers
+	parse    func(string) (any, error)
+	secretly bool // its text is never shown
+}
+
+// leafOf returns the description of a single-valued type; ok is false for structs, maps, lists and pointers to structs.
+func leafOf(t reflect.Type) (leaf, bool) {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return leaf{title: "duration", pattern: `^([0-9]+d)?([0-9.]+(ns|us|µs|ms|s|m|h))*$`, parse: lift(ParseDuration)}, true
+	case reflect.TypeFor[Size]():
+		return leaf{title: "size", pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`, parse: lift(ParseSize)}, true
+	case reflect.TypeFor[Rate]():
+		return leaf{title: "rate", pattern: `^[0-9]+ */ *[smh]$`, parse: lift(ParseRate)}, true
+	case reflect.TypeFor[netip.Prefix]():
+		return leaf{title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`, parse: lift(parsePrefix)}, true
+	case reflect.TypeFor[*url.URL]():
+		return leaf{title: "URL", pattern: `^https?://[^/?#@]+[^?#]*$`, parse: lift(parseURL)}, true
+	case reflect.TypeFor[secret.Ref]():
+		return leaf{title: "secret reference", pattern: `^ref\+[a-z0-9-]+://.+$`, parse: lift(parseRef), secretly: true}, true
+	case reflect.TypeFor[Rule]():
+		return leaf{title: "rule", pattern: `^(\*|[A-Z-]+(,[A-Z-]+)*) +/\S*$`, parse: lift(ParseRule)}, true
+	}
+	switch t.Kind() { //nolint:exhaustive // the rest are not leaves
+	case reflect.String:
+		return leaf{title: "string", parse: func(s string) (any, error) { return s, nil }}, true
+	case reflect.Bool:
+		return leaf{title: "true or false", parse: lift(parseBool)}, true
+	case reflect.Int:
+		return leaf{title: "number", parse: lift(parseInt)}, true
+	}
+	return leaf{}, false
+}
+
+func lift[T any](parse func(string) (T, error)) func(string) (any, error) {
+	return func(s string) (any, error) { return parse(s) }
+}
+
+// formatLeaf writes a value as leafOf's parse reads it.
+func formatLeaf(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		return FormatDuration(x)
+	case secret.Ref:
+		return x.String()
+	case *url.URL:
+		if x == nil {
+			return ""
+		}
+		return x.String()
+	case interface{ String() string }:
+		return x.String()
+	}
+	switch v.Kind() { //nolint:exhaustive // the rest are not leaves
+	case reflect.Bool:
+		return strconv.FormatBool(v.Bool())
+	case reflect.Int:
+		return strconv.FormatInt(v.Int(), 10)
+	}
+	return v.String()
+}

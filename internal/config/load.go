@@ -1,0 +1,182 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// DefaultName is the file that Load reads when it is given none.
+const DefaultName = "sallyport.yaml"
+
+// dropIns is the folder beside the main file with further services and tokens.
+const dropIns = "services.d"
+
+// ReadFunc reads a file that a configuration names (certificates), so that what it points to is checked at load.
+type ReadFunc func(name string) ([]byte, error)
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	c, rep := newConfig(DefaultName, nil), &report{}
+	c.complete(rep)
+	return c
+}
+
+// Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is not
+// there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
+func Load(path string) (*Config, Warnings, error) {
+	optional := path == ""
+	if optional {
+		path = DefaultName
+	}
+	src, err := readBounded(path)
+	if optional && errors.Is(err, fs.ErrNotExist) {
+		src, err = nil, nil
+	}
+	if err != nil {
+		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: "name the file with --config, or make one with `sallyport init`"}}
+	}
+	c, rep := newConfig(path, os.ReadFile), &report{}
+	c.decode(path, src, rep)
+	c.loadDropIns(rep)
+	return c.finish(rep)
+}
+
+// Parse reads one file's source under a name, as Load would. It touches no file itself: with read nil, what the source
+// names is not checked.
+func Parse(name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
+	c, rep := newConfig(name, read), &report{}
+	c.decode(name, src, rep)
+	return c.finish(rep)
+}
+
+// Files returns what the configuration was read from and what it names, for a watcher: yaml files, the services.d folder,
+// certificates.
+func (c *Config) Files() []string { return slices.Clone(c.files) }
+
+func newConfig(name string, read ReadFunc) *Config {
+	return &Config{places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, read: read}
+}
+
+func (c *Config) finish(rep *report) (*Config, Warnings, error) {
+	c.complete(rep)
+	warns, err := rep.finish()
+	if err != nil {
+		return nil, warns, err
+	}
+	return c, warns, nil
+}
+
+// complete fills in presets and defaults, then holds the whole against itself.
+func (c *Config) complete(rep *report) {
+	c.applyPresets(rep)
+	c.applyDefaults(reflect.ValueOf(c).Elem(), nil)
+	c.settle()
+	c.check(rep)
+}
+
+// decode reads one file into c.
+func (c *Config) decode(name string, src []byte, rep *report) {
+	root := parseSource(name, src, rep)
+	if root == nil {
+		if len(rep.errs) == 0 && len(src) > 0 {
+			rep.warn(place{file: name, line: 1, col: 1}, "the file holds no keys", "")
+		}
+		return
+	}
+	d := &decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}
+	if root.kind != mapNode {
+		rep.fail(root.at, "the file is not a map of keys", "begin with a key such as services:")
+		return
+	}
+	d.structure(root, reflect.ValueOf(c).Elem(), nil)
+}
+
+// loadDropIns reads services.d/*.yaml in the order of their names.
+func (c *Config) loadDropIns(rep *report) {
+	folder := filepath.Join(c.dir, dropIns)
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	c.files = append(c.files, folder)
+	if err != nil {
+		rep.fail(place{file: folder}, "reading the folder: "+reason(err), "")
+		return
+	}
+	for _, e := range entries {
+		name := filepath.Join(folder, e.Name())
+		switch ext := filepath.Ext(e.Name()); {
+		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
+		case ext == ".yaml":
+			c.dropIn(name, rep)
+		case ext == ".yml":
+			rep.warn(place{file: name}, "only *.yaml is read in "+dropIns, "rename it")
+		}
+	}
+}
+
+func (c *Config) dropIn(name string, rep *report) {
+	c.files = append(c.files, name)
+	src, err := readBounded(name)
+	if err != nil {
+		rep.fail(place{file: name}, "reading the file: "+reason(err), "")
+		return
+	}
+	root := parseSource(name, src, rep)
+	if root == nil {
+		return
+	}
+	if root.kind != mapNode {
+		rep.fail(root.at, "the file is not a map of keys", "a file in services.d has the keys services and tokens")
+		return
+	}
+	kept := *root
+	kept.pairs = nil
+	for _, p := range root.pairs {
+		if p.key.text != "services" && p.key.text != "tokens" {
+			rep.fail(p.key.at, "the key "+show(p.key.text)+" does not belong into "+dropIns, dropInHint(p.key.text))
+			continue
+		}
+		kept.pairs = append(kept.pairs, p)
+	}
+	(&decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}).structure(&kept, reflect.ValueOf(c).Elem(), nil)
+}
+
+func dropInHint(key string) string {
+	top, _ := fieldsOf(reflect.TypeFor[Config]())
+	if contains(names(top), key) {
+		return "move it to the main file"
+	}
+	if word := didYouMean(key, []string{"services", "tokens"}); word != "" {
+		return "did you mean \"" + word + "\"?"
+	}
+	return "a file here has the keys services and tokens; a service stands below services:"
+}
+
+// readBounded reads at most a little more than a configuration may have.
+func readBounded(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	case info.Size() > maxBytes:
+		return nil, errors.New("larger than 4 MiB: split it over services.d/*.yaml")
+	}
+	return os.ReadFile(name) //nolint:gosec // the operator names the file
+}
+
+// reason is the system's word for it, without the path that the message has already.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}

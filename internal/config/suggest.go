@@ -1,0 +1,94 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// didYouMean returns the nearest of the allowed words, or "".
+func didYouMean(got string, allowed []string) string {
+	best, bestDistance := "", 1+max(1, len(got)/3)
+	for _, word := range allowed {
+		if d := distance(fold(got), fold(word)); d < bestDistance {
+			best, bestDistance = word, d
+		}
+	}
+	return best
+}
+
+// fold makes keyFile, key-file and key_file one word.
+func fold(s string) string {
+	if len(s) > 64 {
+		s = s[:64]
+	}
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s))
+}
+
+// distance counts insertions, deletions, substitutions and swaps of neighbours (optimal string alignment).
+func distance(a, b string) int {
+	two, one, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		one[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(one[j]+1, row[j-1]+1, one[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], two[j-2]+1)
+			}
+		}
+		two, one, row = one, row, two
+	}
+	return one[len(b)]
+}
+
+// suggestion is the hint for a word that is not among the allowed ones.
+func suggestion(got string, allowed []string) string {
+	if word := didYouMean(got, allowed); word != "" {
+		return "did you mean " + strconv.Quote(word) + "?"
+	}
+	if len(allowed) == 0 || len(allowed) > 24 {
+		return ""
+	}
+	return "allowed: " + strings.Join(allowed, ", ")
+}
+
+// show quotes a key or a value for a message, unless it is long or may be a secret in the wrong place.
+func show(s string) string {
+	if len(s) > 64 || mayBeSecret(s) {
+		return "this text"
+	}
+	return strconv.Quote(s)
+}
+
+// mayBeSecret goes by looks: a run of 16 or more characters of a key's alphabet with letters and digits mixed, or the
+// beginning of a kind of key that is known.
+func mayBeSecret(s string) bool {
+	for _, prefix := range []string{"sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox", "pat", "spt_", "AKIA", "AIza", "SG.", "hf_", "Bearer ", "Basic "} {
+		if strings.HasPrefix(s, prefix) && len(s) > len(prefix)+4 {
+			return true
+		}
+	}
+	run, digits, letters := 0, false, false
+	for _, r := range s {
+		switch {
+		case unicode.IsDigit(r):
+			digits = true
+		case unicode.IsLetter(r):
+			letters = true
+		case !strings.ContainsRune("_-+=.~", r):
+			run, digits, letters = 0, false, false
+			continue
+		}
+		if run++; run >= 16 && digits && letters {
+			return true
+		}
+	}
+	return false
+}
