@@ -20,7 +20,7 @@ const (
 
 // macEncoding writes MACs and signatures. Its trailing bits are not unique when decoded,
 // so texts are compared, never decoded values.
-var macEncoding = base64.RawURLEncoding //nolint:gochecknoglobals // a constant of the format
+var macEncoding = base64.RawURLEncoding
 
 // position is a place in the chain: right after record seq, whose MAC is mac, at byte offset.
 type position struct {
