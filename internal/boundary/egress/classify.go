@@ -1,0 +1,199 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"syscall"
+
+	"sallyport/internal/fault"
+)
+
+// Classify turns an error of [Transport.RoundTrip] into the taxonomy; nil stays
+// nil. The message is for a person and quotes nothing that was sent; the cause is
+// kept for the log. A Fault in the chain, such as the cause that a context was
+// cancelled with, comes back as it is. The caller's own leaving is client_gone.
+func Classify(err error) *fault.Fault {
+	if err == nil {
+		return nil
+	}
+	var (
+		f          *fault.Fault
+		prohibited *ProhibitedError
+		phase      *phaseError
+	)
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &prohibited):
+		f = classifyProhibited(prohibited)
+	case asType[*otherDestinationError](err):
+		f = fault.New(fault.DestinationProhibited, "the request is not for the service's own upstream")
+	case asType[*http.MaxBytesError](err):
+		f = fault.New(fault.BodyTooLarge, "the request body is larger than the service allows")
+	case asType[*callerError](err):
+		f = fault.New(fault.ClientGone, "the caller's request body ended early")
+	case errors.Is(err, context.Canceled):
+		f = fault.New(fault.ClientGone, "the caller left before the API answered")
+	case errors.As(err, &phase) && phase.phase == phaseTLS:
+		f = classifyTLS(phase.err)
+	case errors.As(err, &phase):
+		f = classifyDial(phase.err)
+	default:
+		f = classifyExchange(err)
+	}
+	return f.Wrap(err)
+}
+
+// ClassifyBody is [Classify] for errors of reading an answer's body.
+func ClassifyBody(err error) *fault.Fault {
+	if err == nil {
+		return nil
+	}
+	var f *fault.Fault
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, errStalled):
+		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body idle timeout")
+	case errors.Is(err, context.Canceled):
+		f = fault.New(fault.ClientGone, "the caller left before the answer was complete")
+	case timeout(err):
+		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body timeout")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		f = fault.New(fault.UpstreamTruncated, "the API's answer ended before it was complete").WithDetails("unexpected end of body")
+	case malformed(err):
+		f = fault.New(fault.UpstreamMalformed, "the API's answer is not valid HTTP").WithDetails("malformed body framing")
+	default:
+		f = fault.New(fault.UpstreamReset, "the API broke the connection in the middle of its answer").WithDetails("connection lost in body")
+	}
+	return f.Wrap(err)
+}
+
+func classifyProhibited(err *ProhibitedError) *fault.Fault {
+	f := fault.New(fault.DestinationProhibited, "the API's host is at "+err.Addr.String()+", which is "+string(err.Class)+"; nothing was sent").
+		WithDetails(string(err.Class))
+	switch err.Class {
+	case Metadata:
+		return f.WithHint("a metadata service hands out the machine's own credentials; if this is meant, name the address alone (/32 or /128) in `allow_private` of the service")
+	case Invalid:
+		return f
+	default:
+		return f.WithHint("if the address is yours, name it in `allow_private` of the service; if not, look at who answers for the host in DNS")
+	}
+}
+
+func classifyDial(err error) *fault.Fault {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		return classifyDNS(dns)
+	case timeout(err):
+		return fault.New(fault.UpstreamTimeout, "the API's address did not accept the connection in time").
+			WithDetails("dial timeout").WithHint("a firewall may swallow the packets; otherwise raise `timeouts.dial` of the service")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fault.New(fault.UpstreamRefused, "the API's address refused the connection").
+			WithDetails("connection refused").WithHint("nothing listens there: check host and port in `upstream` of the service, and whether the API is up")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fault.New(fault.UpstreamRefused, "the API's address can't be reached from here").
+			WithDetails("no route").WithHint("check this machine's routes, and whether it has IPv6 if the API has nothing else")
+	case errors.Is(err, syscall.ECONNRESET):
+		return fault.New(fault.UpstreamReset, "the API's address reset the connection").WithDetails("reset while connecting")
+	default:
+		return fault.New(fault.UpstreamRefused, "the connection to the API could not be opened").WithDetails("dial failed")
+	}
+}
+
+func classifyDNS(err *net.DNSError) *fault.Fault {
+	switch {
+	case err.IsNotFound:
+		return fault.New(fault.UpstreamDNS, "the API's host name has no address").
+			WithDetails("no such host").WithHint("check the spelling of `upstream` of the service")
+	case err.IsTimeout:
+		return fault.New(fault.UpstreamDNS, "the name server did not answer in time").
+			WithDetails("dns timeout").WithHint("check the name servers of this machine")
+	default:
+		return fault.New(fault.UpstreamDNS, "the API's host name could not be resolved").
+			WithDetails("dns failure").WithHint("check the name servers of this machine")
+	}
+}
+
+func classifyTLS(err error) *fault.Fault {
+	var (
+		invalid x509.CertificateInvalidError
+		host    x509.HostnameError
+		alert   tls.AlertError
+	)
+	tlsFault := func(message, details, hint string) *fault.Fault {
+		return fault.New(fault.UpstreamTLS, message).WithDetails(details).WithHint(hint)
+	}
+	switch {
+	case timeout(err):
+		return fault.New(fault.UpstreamTimeout, "the API did not finish the TLS handshake in time").
+			WithDetails("TLS handshake timeout").WithHint("check that the port of `upstream` speaks TLS")
+	case asType[x509.UnknownAuthorityError](err):
+		return tlsFault("the API's certificate is signed by an authority that is not trusted", "unknown authority",
+			"set `ca_file` of the service to the authority's certificate; if it should be a public one, something may be intercepting")
+	case errors.As(err, &host):
+		return tlsFault("the API's certificate is for another name", "certificate name mismatch",
+			"check the host in `upstream` of the service against the names in the certificate")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return tlsFault("the API's certificate has expired, or is not valid yet", "certificate expired",
+			"the API's operator has to renew it; check this machine's clock as well")
+	case errors.As(err, &invalid):
+		return tlsFault("the API's certificate is not valid for a server", "certificate invalid",
+			"ask the API's operator for a certificate that is")
+	case asType[tls.RecordHeaderError](err):
+		return tlsFault("the API does not speak TLS on this port", "not TLS", "check scheme and port in `upstream` of the service")
+	case errors.As(err, &alert):
+		return tlsFault("the API refused the TLS handshake", "TLS alert",
+			"it may want a client certificate, or a TLS version other than 1.2 and 1.3")
+	default:
+		return tlsFault("the TLS handshake with the API failed", "TLS handshake failed", "check scheme and port in `upstream` of the service")
+	}
+}
+
+// classifyExchange is for errors on an open connection, up to the answer's header.
+func classifyExchange(err error) *fault.Fault {
+	switch {
+	case timeout(err):
+		return fault.New(fault.UpstreamTimeout, "the API did not answer in time").WithDetails("response header timeout")
+	case malformed(err):
+		return fault.New(fault.UpstreamMalformed, "the API's answer is not valid HTTP").WithDetails("malformed response header")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fault.New(fault.UpstreamReset, "the API reset the connection before it answered").WithDetails("connection reset")
+	default:
+		return fault.New(fault.UpstreamReset, "the API closed the connection before it answered").WithDetails("connection closed")
+	}
+}
+
+func asType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func timeout(err error) bool {
+	var t net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+// malformed tells an answer that is no HTTP. Most of net/http's errors for that
+// have no type of their own; their texts are held by a test.
+func malformed(err error) bool {
+	if asType[textproto.ProtocolError](err) || asType[*http.ProtocolError](err) {
+		return true
+	}
+	text := err.Error()
+	for _, part := range []string{"malformed", "headers exceeded", "invalid", "bad Content-Length", "too many", "unsupported transfer encoding", "header line too long"} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}

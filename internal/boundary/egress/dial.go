@@ -1,0 +1,117 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// dialer connects to one destination and to nothing else.
+type dialer struct {
+	target    string // host:port
+	port      string
+	allow     []netip.Prefix
+	net       net.Dialer
+	tls       *tls.Config
+	handshake time.Duration
+}
+
+func newDialer(o Options, target string) *dialer {
+	d := &dialer{target: target, port: o.Port, allow: o.AllowPrivate, handshake: o.TLSHandshake}
+	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
+	if o.TLS == nil {
+		return d
+	}
+	d.tls = o.TLS.Clone()
+	d.tls.MinVersion = max(d.tls.MinVersion, tls.VersionTLS12)
+	d.tls.NextProtos = []string{"http/1.1"}
+	if o.HTTP2 {
+		d.tls.NextProtos = []string{"h2", "http/1.1"}
+	}
+	if d.tls.ServerName == "" {
+		d.tls.ServerName = strings.TrimSuffix(o.Host, ".")
+	}
+	if d.tls.ClientSessionCache == nil {
+		d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(tlsSessions)
+	}
+	return d
+}
+
+// dial opens the connection, with address checked in control.
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if !strings.EqualFold(address, d.target) {
+		return nil, &otherDestinationError{got: address, only: d.target}
+	}
+	conn, err := d.net.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &phaseError{phase: phaseDial, err: err}
+	}
+	return conn, nil
+}
+
+// dialTLS is dial with the handshake, which is done here so that its errors can be
+// told from all others.
+func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if d.handshake > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.handshake)
+		defer cancel()
+	}
+	secure := tls.Client(conn, d.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the handshake's error is the one to tell
+		return nil, &phaseError{phase: phaseTLS, err: err}
+	}
+	return secure, nil
+}
+
+// refuseTLS stands in dialTLS's place for a service over plain HTTP.
+func (d *dialer) refuseTLS(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("dialling: the service is not over TLS")
+}
+
+// control sees every address before connect(2) does.
+func (d *dialer) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	ip, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return &ProhibitedError{Class: Invalid}
+	}
+	if strconv.Itoa(int(ip.Port())) != d.port {
+		return &otherDestinationError{got: address, only: d.target}
+	}
+	return Check(ip.Addr(), d.allow)
+}
+
+// otherDestinationError is a request or a dial that is not for the service's
+// upstream. It can only come from a mistake in Sallyport.
+type otherDestinationError struct{ got, only string }
+
+func (e *otherDestinationError) Error() string {
+	return fmt.Sprintf("dialling %q: the service is bound to %q", e.got, e.only)
+}
+
+// The phases before a request is sent.
+const (
+	phaseDial = "dial"
+	phaseTLS  = "TLS handshake"
+)
+
+// phaseError says how far a connection got.
+type phaseError struct {
+	phase string
+	err   error
+}
+
+func (e *phaseError) Error() string { return e.phase + ": " + e.err.Error() }
+func (e *phaseError) Unwrap() error { return e.err }

@@ -1,0 +1,197 @@
+// Package egress is the only way out: one [Transport] per service, whose dialer
+// knows a single destination and looks at the address before it connects.
+//
+// It does not know credentials, policy or who calls; it follows no redirects,
+// reads no proxy settings from the environment, and decodes nothing.
+//
+// Invariant: no connection is opened to a host or port other than the service's,
+// or to an address that is neither public nor named by the operator. The address
+// is checked at every dial, after DNS, as the kernel is about to get it: an answer
+// that changes between two look-ups gains nothing.
+package egress
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxResponseHeader = 256 << 10 // bytes
+	bufferSize        = 8 << 10   // bytes, for each direction of each connection
+	tlsSessions       = 64        // per service
+)
+
+// Options describe one service's upstream. A duration of 0 means the default, a
+// negative one none.
+type Options struct {
+	// Host and Port are the only destination. Host is a name or an IP literal
+	// without brackets, Port a number.
+	Host, Port string
+	// AllowPrivate are the addresses that may be dialled although they are not
+	// globally reachable.
+	AllowPrivate []netip.Prefix
+
+	Dial           time.Duration // look-up and connection; default 10 s
+	TLSHandshake   time.Duration // default 10 s
+	ResponseHeader time.Duration // from the end of the request to the header of the answer; default 5 min
+	// BodyIdle is how long the upstream may be silent in the middle of an answer's
+	// body. Only the time that a Read waits is counted, so that a slow
+	// caller is not taken for a stalled upstream. Default 5 min, which outlives the
+	// pings of the event streams in use.
+	BodyIdle time.Duration
+	Idle     time.Duration // an unused connection is kept for; default 90 s
+
+	// TLS is nil for plain HTTP. It is cloned; versions below 1.2 are switched off.
+	TLS *tls.Config
+	// HTTP2 offers HTTP/2 in the TLS handshake.
+	HTTP2 bool
+	// MaxIdle is how many unused connections are kept; default 256.
+	MaxIdle int
+	// Resolver looks Host up; nil is the system's.
+	Resolver *net.Resolver
+}
+
+// Transport sends requests to one service's upstream over pooled connections.
+// It is safe for concurrent use.
+type Transport struct {
+	base     *http.Transport
+	scheme   string
+	target   string // host:port
+	bodyIdle time.Duration
+}
+
+// New checks o and builds the Transport. It resolves and dials nothing.
+func New(o Options) (*Transport, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	t := &Transport{scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bodyIdle: o.BodyIdle}
+	d := newDialer(o, t.target)
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	t.base = &http.Transport{
+		Proxy:                  nil,
+		DialContext:            d.dial,
+		DialTLSContext:         d.refuseTLS,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    o.MaxIdle,
+		IdleConnTimeout:        max(o.Idle, 0),
+		ResponseHeaderTimeout:  max(o.ResponseHeader, 0),
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		WriteBufferSize:        bufferSize,
+		ReadBufferSize:         bufferSize,
+		Protocols:              &protocols,
+	}
+	if o.TLS != nil {
+		t.scheme = "https"
+		t.base.DialTLSContext = d.dialTLS
+		protocols.SetHTTP2(o.HTTP2)
+		t.base.ForceAttemptHTTP2 = o.HTTP2
+		t.base.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
+	}
+	return t, nil
+}
+
+// RoundTrip implements http.RoundTripper. The request has to be for the scheme,
+// host and port of the service. The errors are for [Classify], those of the
+// answer's body for [ClassifyBody].
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := t.bound(req); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	if t.bodyIdle <= 0 {
+		return t.base.RoundTrip(markBody(req.Context(), req))
+	}
+	body := &idleBody{idle: t.bodyIdle}
+	var ctx context.Context
+	ctx, body.cancel = context.WithCancelCause(req.Context())
+	resp, err := t.base.RoundTrip(markBody(ctx, req))
+	if err != nil || resp.Body == http.NoBody {
+		body.cancel(nil)
+		return resp, err
+	}
+	// After a switch of protocols the connection is the caller's, silence is no
+	// fault, and the context ends with the request's own.
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		body.ReadCloser, resp.Body = resp.Body, body
+	}
+	return resp, nil
+}
+
+// CloseIdle closes the connections that no request uses.
+func (t *Transport) CloseIdle() { t.base.CloseIdleConnections() }
+
+// bound refuses a request for anything but the service's upstream.
+func (t *Transport) bound(req *http.Request) error {
+	if req.URL == nil || req.URL.Scheme != t.scheme {
+		return errors.New("sending request: not in the scheme of the service")
+	}
+	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[t.scheme])
+	if got := net.JoinHostPort(req.URL.Hostname(), port); !strings.EqualFold(got, t.target) {
+		return &otherDestinationError{got: got, only: t.target}
+	}
+	return nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close() // as http.RoundTripper demands
+	}
+}
+
+func (o Options) withDefaults() Options {
+	o.Dial = cmp.Or(o.Dial, 10*time.Second)
+	o.TLSHandshake = cmp.Or(o.TLSHandshake, 10*time.Second)
+	o.ResponseHeader = cmp.Or(o.ResponseHeader, 5*time.Minute)
+	o.BodyIdle = cmp.Or(o.BodyIdle, 5*time.Minute)
+	o.Idle = cmp.Or(o.Idle, 90*time.Second)
+	o.MaxIdle = cmp.Or(o.MaxIdle, 256)
+	return o
+}
+
+func (o Options) check() error {
+	if err := checkHost(o.Host); err != nil {
+		return err
+	}
+	if n, err := strconv.ParseUint(o.Port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != o.Port {
+		return fmt.Errorf("reading upstream port %q: not a number from 1 to 65535", o.Port)
+	}
+	if o.TLS != nil && o.TLS.InsecureSkipVerify {
+		return errors.New("reading upstream TLS settings: the certificate has to be verified, or the credential could go to anyone")
+	}
+	return nil
+}
+
+// checkHost refuses what a resolver might take for an address in a spelling that
+// nobody checked: 2130706433, 0x7f.1, 010.0.0.1 (WHATWG URL, "ends in a number").
+func checkHost(host string) error {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return fmt.Errorf("reading upstream host %q: an address with a zone is not supported", host)
+		}
+		return nil
+	}
+	if host == "" || strings.ContainsAny(host, ":/@?#[]%\\ \t\r\n\x00") {
+		return fmt.Errorf("reading upstream host %q: not a host name", host)
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	last := strings.ToLower(labels[len(labels)-1])
+	digits := strings.Trim(last, "0123456789") == ""
+	hex := strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == ""
+	if digits || hex {
+		return fmt.Errorf("reading upstream host %q: write an IPv4 address as four decimal numbers", host)
+	}
+	return nil
+}
