@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,9 +49,7 @@ func (n *n8n) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Sscanf(n.answers[0], "%d", &status)
 	_, text, _ := strings.Cut(n.answers[0], " ")
 	n.answers = n.answers[1:]
-	for name, values := range n.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), n.header)
 	w.WriteHeader(status)
 	io.WriteString(w, text)
 }
