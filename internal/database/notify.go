@@ -24,9 +24,6 @@ func (db *DB) Notify(ctx context.Context, topic string) error {
 }
 
 func (db *DB) announce(ctx context.Context, tx *sql.Tx, topic string) error {
-	if topic == "" {
-		return nil
-	}
 	query := "SELECT pg_notify('" + channel + "', $1)"
 	if db.Dialect == SQLite {
 		query = "INSERT INTO notice (topic, seq) VALUES ($1, 1) ON CONFLICT (topic) DO UPDATE SET seq = notice.seq + 1"

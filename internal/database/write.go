@@ -8,10 +8,18 @@ import (
 )
 
 // Write runs fn in one transaction and commits it. Every Write of the same topic, in whichever process, runs after the
-// other, so fn may read, decide and write without a race. Listeners are told the topic if, and only if, it commits. The
-// topic "" is not serialised on PostgreSQL and not announced.
+// other, so fn may read, decide and write without a race. Listeners are told the topic if, and only if, it commits.
 // fn must use tx alone, and may run for as long as one may keep the others waiting.
 func (db *DB) Write(ctx context.Context, topic string, fn func(tx *sql.Tx) error) error {
+	return db.write(ctx, topic, fn, db.announce)
+}
+
+// WriteQuietly is Write for what no listener needs to know.
+func (db *DB) WriteQuietly(ctx context.Context, topic string, fn func(tx *sql.Tx) error) error {
+	return db.write(ctx, topic, fn, func(context.Context, *sql.Tx, string) error { return nil })
+}
+
+func (db *DB) write(ctx context.Context, topic string, fn func(*sql.Tx) error, announce func(context.Context, *sql.Tx, string) error) error {
 	if db.Dialect == SQLite {
 		select {
 		case db.writer <- struct{}{}:
@@ -31,7 +39,7 @@ func (db *DB) Write(ctx context.Context, topic string, fn func(tx *sql.Tx) error
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := db.announce(ctx, tx, topic); err != nil {
+	if err := announce(ctx, tx, topic); err != nil {
 		return db.failed(ctx, "announcing the change", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -42,7 +50,7 @@ func (db *DB) Write(ctx context.Context, topic string, fn func(tx *sql.Tx) error
 
 // claim waits until no other transaction of the topic is open. SQLite has one writer at a time anyway.
 func (db *DB) claim(ctx context.Context, tx *sql.Tx, topic string) error {
-	if db.Dialect == SQLite || topic == "" {
+	if db.Dialect == SQLite {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lockID(topic))

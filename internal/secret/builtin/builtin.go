@@ -8,6 +8,7 @@
 package builtin
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -49,28 +50,31 @@ func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, se
 }
 
 func (s *Store) get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
-	if !ValidName(path) {
-		return secret.Value{}, secret.Version{}, secret.ErrNotFound
-	}
-	head, err := readHead(ctx, s.db, path)
-	if err != nil {
-		return secret.Value{}, secret.Version{}, err
-	}
-	number := head.latest
+	number := latest
 	if version != "" {
+		var err error
 		if number, err = parseVersion(version); err != nil {
 			return secret.Value{}, secret.Version{}, err
 		}
 	}
-	record, err := readRecord(ctx, s.db, path, number)
+	r, plain, err := s.open(ctx, s.db, path, number)
 	if err != nil {
 		return secret.Value{}, secret.Version{}, err
 	}
-	plain, err := s.sealer.Unseal(kind, path, number, record.sealed)
-	if err != nil {
-		return secret.Value{}, secret.Version{}, err
+	return secret.NewValue(plain), r.describe(), nil
+}
+
+// open reads and unseals a version.
+func (s *Store) open(ctx context.Context, from querier, path string, number int) (record, []byte, error) {
+	if !ValidName(path) {
+		return record{}, nil, secret.ErrNotFound
 	}
-	return secret.NewValue(plain), describe(number, record.created, number == head.latest), nil
+	r, err := readRecord(ctx, from, path, number)
+	if err != nil {
+		return record{}, nil, err
+	}
+	plain, err := s.sealer.Unseal(kind, path, r.number, r.sealed)
+	return r, plain, err
 }
 
 // Put implements secret.Writer. The path is up to 200 of A-Z a-z 0-9 . _ / - and the value 1 byte to MaxValue.
@@ -93,21 +97,11 @@ func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secre
 func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Version, error) {
 	var added secret.Version
 	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
-		if !ValidName(path) {
-			return secret.ErrNotFound
-		}
-		if _, err := readHead(ctx, tx, path); err != nil {
-			return err
-		}
 		number, err := parseVersion(version)
 		if err != nil {
 			return err
 		}
-		record, err := readRecord(ctx, tx, path, number)
-		if err != nil {
-			return err
-		}
-		plain, err := s.sealer.Unseal(kind, path, number, record.sealed)
+		_, plain, err := s.open(ctx, tx, path, number)
 		if err != nil {
 			return err
 		}
@@ -122,18 +116,19 @@ func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Vers
 
 // Delete implements secret.Writer. The sealed bytes of every version go; a tombstone keeps the numbers going upward.
 func (s *Store) Delete(ctx context.Context, path string) error {
+	if !ValidName(path) {
+		return s.failed(ctx, "deleting", path, secret.ErrNotFound)
+	}
 	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
-		if !ValidName(path) {
-			return secret.ErrNotFound
-		}
-		if _, err := readHead(ctx, tx, path); err != nil {
-			return err
-		}
 		now := database.Micros(time.Now())
-		if _, err := tx.ExecContext(ctx, "UPDATE secret_version SET sealed = NULL, deleted = $1 WHERE name = $2 AND deleted = 0", now, path); err != nil {
+		gone, err := tx.ExecContext(ctx, "UPDATE secret SET deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE secret SET deleted = $1 WHERE name = $2", now, path)
+		if n, err := gone.RowsAffected(); err != nil || n == 0 {
+			return cmp.Or(err, secret.ErrNotFound)
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE secret_version SET sealed = NULL, deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
 		return err
 	})
 	if err != nil {
@@ -144,20 +139,19 @@ func (s *Store) Delete(ctx context.Context, path string) error {
 
 // add writes the next version of path and makes the secret if it is not there. No other Write of the topic runs meanwhile.
 func (s *Store) add(ctx context.Context, tx *sql.Tx, path string, plain []byte) (secret.Version, error) {
-	now := time.Now()
-	var number int
+	r := record{created: database.Micros(time.Now()), current: true}
 	err := tx.QueryRowContext(ctx, `INSERT INTO secret (name, latest, created) VALUES ($1, 1, $2)
-		ON CONFLICT (name) DO UPDATE SET latest = secret.latest + 1, deleted = 0 RETURNING latest`, path, database.Micros(now)).Scan(&number)
+		ON CONFLICT (name) DO UPDATE SET latest = secret.latest + 1, deleted = 0 RETURNING latest`, path, r.created).Scan(&r.number)
 	if err != nil {
 		return secret.Version{}, err
 	}
-	sealed, err := s.sealer.Seal(kind, path, number, plain)
+	sealed, err := s.sealer.Seal(kind, path, r.number, plain)
 	if err != nil {
 		return secret.Version{}, err
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO secret_version (name, version, sealed, created) VALUES ($1, $2, $3, $4)",
-		path, number, sealed, database.Micros(now))
-	return describe(number, database.Micros(now), true), err
+		path, r.number, sealed, r.created)
+	return r.describe(), err
 }
 
 // failed names the secret and sorts the reason: an answer of the port's vocabulary stays what it is, the context's end too;
@@ -178,6 +172,6 @@ func (s *Store) failed(ctx context.Context, doing, path string, err error) error
 	return fmt.Errorf("%s secret %q in builtin: %w", doing, path, err)
 }
 
-func describe(number int, created int64, current bool) secret.Version {
-	return secret.Version{ID: strconv.Itoa(number), Created: database.Time(created), Current: current}
+func (r record) describe() secret.Version {
+	return secret.Version{ID: strconv.Itoa(r.number), Created: database.Time(r.created), Current: r.current}
 }

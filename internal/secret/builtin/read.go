@@ -16,30 +16,35 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// head is the row of a secret that is not deleted.
-type head struct{ latest int }
-
-func readHead(ctx context.Context, from querier, path string) (h head, err error) {
-	err = from.QueryRowContext(ctx, "SELECT latest FROM secret WHERE name = $1 AND deleted = 0", path).Scan(&h.latest)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = secret.ErrNotFound
-	}
-	return h, err
-}
-
-// record is the row of a version that is not deleted.
+// record is one version as it is kept.
 type record struct {
+	number  int
 	sealed  []byte
 	created int64
+	current bool
 }
 
-func readRecord(ctx context.Context, from querier, path string, number int) (r record, err error) {
-	err = from.QueryRowContext(ctx, "SELECT sealed, created FROM secret_version WHERE name = $1 AND version = $2 AND deleted = 0",
-		path, number).Scan(&r.sealed, &r.created)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = fmt.Errorf("version %d: %w", number, secret.ErrVersionGone)
+// latest stands for the current version's number.
+const latest = 0
+
+// readRecord reads a version in one statement, so that a deletion meanwhile cannot be seen by halves.
+func readRecord(ctx context.Context, from querier, path string, number int) (record, error) {
+	var version, created, newest sql.NullInt64
+	var r record
+	err := from.QueryRowContext(ctx, `SELECT v.version, v.sealed, v.created, s.latest
+		FROM secret s LEFT JOIN secret_version v
+		ON v.name = s.name AND v.deleted = 0 AND v.version = CASE WHEN CAST($1 AS BIGINT) = 0 THEN s.latest ELSE CAST($1 AS BIGINT) END
+		WHERE s.name = $2 AND s.deleted = 0`, number, path).Scan(&version, &r.sealed, &created, &newest)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return record{}, secret.ErrNotFound
+	case err != nil:
+		return record{}, err
+	case !version.Valid:
+		return record{}, fmt.Errorf("version %d: %w", number, secret.ErrVersionGone)
 	}
-	return r, err
+	r.number, r.created, r.current = int(version.Int64), created.Int64, version.Int64 == newest.Int64
+	return r, nil
 }
 
 // List implements secret.Lister.
@@ -66,12 +71,11 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 	var entries []secret.Entry
 	for rows.Next() {
 		var path string
-		var number int
-		var created int64
-		if err := rows.Scan(&path, &number, &created); err != nil {
+		r := record{current: true}
+		if err := rows.Scan(&path, &r.number, &r.created); err != nil {
 			return nil, err
 		}
-		entries = append(entries, secret.Entry{Path: path, Version: describe(number, created, true)})
+		entries = append(entries, secret.Entry{Path: path, Version: r.describe()})
 	}
 	return entries, rows.Err()
 }
@@ -97,12 +101,13 @@ func (s *Store) history(ctx context.Context, path string) ([]secret.Version, err
 	defer func() { _ = rows.Close() }()
 	var versions []secret.Version
 	for rows.Next() {
-		var number, latest int
-		var created int64
-		if err := rows.Scan(&number, &created, &latest); err != nil {
+		var r record
+		var newest int
+		if err := rows.Scan(&r.number, &r.created, &newest); err != nil {
 			return nil, err
 		}
-		versions = append(versions, describe(number, created, number == latest))
+		r.current = r.number == newest
+		versions = append(versions, r.describe())
 	}
 	if len(versions) == 0 && rows.Err() == nil {
 		return nil, secret.ErrNotFound

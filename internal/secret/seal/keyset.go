@@ -71,7 +71,7 @@ func (s *Sealer) loadKey(ctx context.Context, row string) ([]byte, error) {
 func (s *Sealer) Rewrap(ctx context.Context, newKeeper Keeper) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.db.Write(ctx, "keyset", func(tx *sql.Tx) error {
+	err := s.db.WriteQuietly(ctx, "keyset", func(tx *sql.Tx) error {
 		wrapped, err := stored(ctx, tx, rowRecords)
 		if err != nil {
 			return err
@@ -147,7 +147,7 @@ func stored(ctx context.Context, from querier, name string) (wrapped []byte, err
 
 // keepFirst writes the row unless there is one, and returns what is there then.
 func keepFirst(ctx context.Context, db *database.DB, name string, wrapped []byte) (kept []byte, err error) {
-	err = db.Write(ctx, "keyset", func(tx *sql.Tx) error {
+	err = db.WriteQuietly(ctx, "keyset", func(tx *sql.Tx) error {
 		now := database.Micros(time.Now())
 		_, err := tx.ExecContext(ctx, "INSERT INTO keyset (name, wrapped, created, updated) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING",
 			name, wrapped, now, now)

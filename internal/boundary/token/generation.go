@@ -1,0 +1,76 @@
+package token
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// The states of a generation.
+const (
+	Current  = "current"  // accepted; the newest that a rotation has finished
+	Pending  = "pending"  // accepted; a rotation is handing it to its consumers
+	Retiring = "retiring" // accepted until RetireAt; a newer one is current
+	Expired  = "expired"  // refused: past Expires or RetireAt
+	Revoked  = "revoked"  // refused: by Revoke or Abort
+)
+
+// Generation is one value in the life of a named token; never the value itself. Zero times mean "never".
+type Generation struct {
+	ID           string    `json:"id"`
+	Name         string    `json:"name"`
+	Number       int       `json:"number"` // 1, 2, 3, … per name
+	Scope        Scope     `json:"scope"`
+	Pending      bool      `json:"pending"`
+	Created      time.Time `json:"created"`
+	Expires      time.Time `json:"expires,omitzero"`
+	RetireAt     time.Time `json:"retire_at,omitzero"` // the end of the overlap
+	Revoked      time.Time `json:"revoked,omitzero"`
+	LastUsed     time.Time `json:"last_used,omitzero"`
+	LastWorkflow string    `json:"last_workflow,omitempty"` // as the caller named it
+}
+
+// State is one of the constants above.
+func (g *Generation) State(now time.Time) string {
+	switch {
+	case !g.Revoked.IsZero():
+		return Revoked
+	case past(g.Expires, now), past(g.RetireAt, now):
+		return Expired
+	case g.Pending:
+		return Pending
+	case !g.RetireAt.IsZero():
+		return Retiring
+	}
+	return Current
+}
+
+func past(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
+
+// Grant is what a verified token may do. It is immutable and may be kept for the length of a request.
+type Grant struct {
+	ID      string
+	Name    string
+	Number  int
+	Created time.Time
+	Expires time.Time // zero: never
+	Retires time.Time // zero: not being replaced
+
+	revoked bool
+	hash    [hashSize]byte
+	rules   rules
+	used    *usage
+}
+
+// Allows tells whether the token may call service with method from source, and if not, why, in a sentence without anything
+// secret in it.
+func (g *Grant) Allows(service, method string, source netip.Addr) (ok bool, why string) {
+	return g.rules.allows(service, method, source)
+}
+
+// usage is when a generation was last used. It outlives reloads of the registry, so that no use is forgotten.
+type usage struct {
+	at       atomic.Int64 // microseconds
+	workflow atomic.Pointer[string]
+	flushed  atomic.Int64
+}

@@ -1,0 +1,83 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Scope is what a token may be used for.
+type Scope struct {
+	Services []string       `json:"services"`          // names; empty is none, "*" is all
+	Methods  []string       `json:"methods,omitempty"` // HTTP methods; empty is all
+	From     []netip.Prefix `json:"from,omitempty"`    // source networks; empty is anywhere
+}
+
+// Check tells what cannot be meant.
+func (s Scope) Check() error {
+	if slices.Contains(s.Services, "") || slices.Contains(s.Methods, "") {
+		return errors.New("a service's or a method's name is empty")
+	}
+	for _, network := range s.From {
+		if !network.IsValid() {
+			return errors.New("a source network is not an address with a prefix length, such as 10.0.0.0/8")
+		}
+	}
+	return nil
+}
+
+// rules is a Scope made ready for look-ups. It is never written to after compile.
+type rules struct {
+	everyService bool
+	services     map[string]struct{}
+	methods      map[string]struct{} // nil: every method
+	from         []netip.Prefix      // nil: anywhere
+}
+
+func compile(s Scope) rules {
+	r := rules{services: make(map[string]struct{}, len(s.Services))}
+	for _, service := range s.Services {
+		r.everyService = r.everyService || service == "*"
+		r.services[service] = struct{}{}
+	}
+	for _, method := range s.Methods {
+		if r.methods == nil {
+			r.methods = make(map[string]struct{}, len(s.Methods))
+		}
+		r.methods[strings.ToUpper(method)] = struct{}{}
+	}
+	for _, network := range s.From {
+		r.from = append(r.from, unmapped(network))
+	}
+	return r
+}
+
+// unmapped turns ::ffff:10.0.0.0/104 into 10.0.0.0/8, as source addresses are unmapped too.
+func unmapped(network netip.Prefix) netip.Prefix {
+	if network.Addr().Is4In6() && network.Bits() >= 96 {
+		return netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96).Masked()
+	}
+	return network.Masked()
+}
+
+// allows does not allocate when the answer is yes. The order is that of the request's way: service, method, source.
+func (r *rules) allows(service, method string, source netip.Addr) (ok bool, why string) {
+	if _, named := r.services[service]; !named && !r.everyService {
+		return false, fmt.Sprintf("the token's scope has no service %q", service)
+	}
+	if r.methods != nil {
+		if _, named := r.methods[method]; !named {
+			return false, fmt.Sprintf("the token's scope has no method %q", method)
+		}
+	}
+	if r.from != nil && !r.covers(source.Unmap()) {
+		return false, "the token may not be used from this address"
+	}
+	return true, ""
+}
+
+func (r *rules) covers(source netip.Addr) bool {
+	return slices.ContainsFunc(r.from, func(network netip.Prefix) bool { return network.Contains(source.WithZone("")) })
+}

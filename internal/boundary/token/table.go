@@ -1,0 +1,108 @@
+package token
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport/internal/fault"
+)
+
+// table is the rows of one transaction, and the rules of a token's life over them.
+type table struct {
+	rows   []row
+	now    time.Time
+	hash   func(token string) [hashSize]byte
+	insert func(*row) error
+	save   func(*row) error
+	minted string // the value of the generation that add made
+}
+
+func (t *table) byID(id string) *row {
+	for i := range t.rows {
+		if t.rows[i].ID == id {
+			return &t.rows[i]
+		}
+	}
+	return nil
+}
+
+func (t *table) named(name string) []*row {
+	var named []*row
+	for i := range t.rows {
+		if t.rows[i].Name == name {
+			named = append(named, &t.rows[i])
+		}
+	}
+	return named
+}
+
+// find returns a generation of name in one of the states, or nil.
+func (t *table) find(name string, states ...string) *row {
+	for _, g := range t.named(name) {
+		if slices.Contains(states, g.State(t.now)) {
+			return g
+		}
+	}
+	return nil
+}
+
+// add mints a value for g, numbers it after its predecessors and keeps it.
+func (t *table) add(g *row) (*row, error) {
+	t.minted, g.ID = mint()
+	g.hash = t.hash(t.minted)
+	g.Created = t.now
+	for _, earlier := range t.named(g.Name) {
+		g.Number = max(g.Number, earlier.Number)
+	}
+	g.Number++
+	return g, t.insert(g)
+}
+
+// begin adds the pending successor of name's current generation.
+func (t *table) begin(name string) (*row, error) {
+	if pending := t.find(name, Pending); pending != nil {
+		err := fault.WithHint(fmt.Errorf("%w (to %s)", ErrInProgress, pending.ID),
+			"`sallyport rotation status` shows it, `sallyport rotation abort "+name+"` drops it")
+		return nil, fault.WithExit(err, fault.ExitLocked)
+	}
+	current := t.find(name, Current)
+	if current == nil {
+		return nil, fault.WithHint(ErrUnknown, "nothing of this name is valid: `sallyport token issue "+name+" --services …` makes one")
+	}
+	next := &row{Generation: Generation{Name: name, Scope: current.Scope, Pending: true}}
+	if !current.Expires.IsZero() {
+		next.Expires = t.now.Add(current.Expires.Sub(current.Created))
+	}
+	return t.add(next)
+}
+
+// finish makes next current and sets the end of those before it.
+func (t *table) finish(next *row, overlap time.Duration) error {
+	switch state := next.State(t.now); {
+	case state == Current:
+		return nil // done before
+	case state != Pending:
+		return fault.WithHint(fmt.Errorf("%w (%s)", ErrEnded, state), "begin a new rotation")
+	case overlap < 0:
+		return fmt.Errorf("the overlap is negative")
+	}
+	next.Pending = false
+	if err := t.save(next); err != nil {
+		return err
+	}
+	end := t.now.Add(overlap)
+	for _, older := range t.named(next.Name) {
+		if older.ID == next.ID || older.State(t.now) != Current {
+			continue // one that is retiring keeps the end that its consumers were told
+		}
+		older.RetireAt = end
+		if past(older.Expires, end) {
+			older.RetireAt = older.Expires
+		}
+		if err := t.save(older); err != nil {
+			return err
+		}
+	}
+	return nil
+}
