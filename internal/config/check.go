@@ -1,3 +1,227 @@
 package config
 
-func (c *Config) check(rep *report) {}
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// check holds the whole configuration against itself. It assumes nothing of the decoder but the types.
+func (c *Config) check(rep *report) {
+	k := &checker{cfg: c, rep: rep}
+	k.listen()
+	k.seal()
+	k.tls()
+	k.database()
+	for _, name := range sortedKeys(c.Stores) {
+		k.store(name)
+	}
+	for _, name := range c.ServiceNames() {
+		k.service(name)
+	}
+	for _, name := range c.TokenNames() {
+		k.token(name)
+	}
+}
+
+type checker struct {
+	cfg *Config
+	rep *report
+}
+
+// subject is keyPath.subject of a dotted key.
+func subject(key string) string { return keyPath(strings.Split(key, ".")).subject() }
+
+// fail reports what is wrong with the value at key.
+func (k *checker) fail(key, message, hint string) {
+	if !k.rep.broken[key] {
+		k.rep.fail(k.cfg.at(key), subject(key)+" "+message, hint)
+	}
+}
+
+// missing reports that owner lacks something, unless an error within owner explains it.
+func (k *checker) missing(owner, message, hint string) { k.fail(owner, message, hint) }
+
+func (k *checker) warn(key, message, hint string) {
+	if !k.rep.broken[key] {
+		k.rep.warn(k.cfg.at(key), subject(key)+" "+message, hint)
+	}
+}
+
+func (k *checker) listen() {
+	l := k.cfg.Listen
+	gateway := k.address("listen.gateway", l.Gateway)
+	admin := k.address("listen.admin", l.Admin)
+	if gateway && admin && sameAddress(l.Gateway, l.Admin) {
+		k.fail("listen.admin", "is the gateway's address too", "give each listener its own port")
+	}
+}
+
+// address checks host:port, and that it is not open plain HTTP by accident.
+func (k *checker) address(key, address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !isPort(port, 0) || (host != "" && !isHost(host)) {
+		k.fail(key, "is not an address", "write HOST:PORT, such as 127.0.0.1:8470, [::1]:8470 or 0.0.0.0:8470")
+		return false
+	}
+	if isLoopback(host) || k.cfg.TLS.Enabled() {
+		return true
+	}
+	if k.cfg.Insecure {
+		k.warn(key, "serves plain HTTP beyond loopback: tokens and answers can be read on the way", "set tls")
+		return true
+	}
+	k.fail(key, "is beyond loopback and there is no TLS", "set tls, or insecure: true where the network itself is trusted")
+	return true
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// sameAddress tells whether two listeners would collide. Port 0 is a free one each time.
+func sameAddress(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	return portA == portB && portA != "0" && (hostA == hostB || isWildcard(hostA) || isWildcard(hostB))
+}
+
+func isWildcard(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "" || (err == nil && addr.IsUnspecified())
+}
+
+func (k *checker) seal() {
+	if env := k.cfg.Seal.KeyEnv; env != "" {
+		if k.cfg.has("seal.key_file") {
+			k.fail("seal.key_env", "stands beside seal.key_file", "keep one")
+		}
+		if strings.ContainsAny(env, "= ") || mayBeSecret(env) {
+			k.fail("seal.key_env", "is not the name of an environment variable", "write the variable's name, such as SALLYPORT_SEAL_KEY; never the key itself")
+		}
+	}
+}
+
+func (k *checker) tls() {
+	t := k.cfg.TLS
+	switch {
+	case t.CA != "" && (t.CertFile != "" || t.KeyFile != ""):
+		k.fail("tls", "has both a certificate and ca: builtin", "keep cert_file and key_file, or ca and hosts")
+	case t.CA != "" && len(t.Hosts) == 0:
+		k.missing("tls", "has ca: builtin but no hosts", "name the hosts that n8n uses, such as hosts: [gate.internal]")
+	case t.CA == "" && len(t.Hosts) > 0:
+		k.missing("tls", "has hosts, which only ca: builtin uses", "add ca: builtin, or leave hosts out")
+	case (t.CertFile == "") != (t.KeyFile == ""):
+		k.missing("tls", "needs cert_file and key_file together", "")
+	case t.CertFile != "":
+		k.keyPair(t)
+	}
+	for _, host := range t.Hosts {
+		if !isHost(host) {
+			k.fail("tls.hosts", "has a name that is not a host: "+show(host), "write host names or addresses, without port")
+		}
+	}
+}
+
+func (k *checker) keyPair(t TLS) {
+	cert, okCert := k.file("tls.cert_file", t.CertFile)
+	key, okKey := k.file("tls.key_file", t.KeyFile)
+	if !okCert || !okKey {
+		return
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		k.fail("tls.cert_file", "and tls.key_file are not a PEM certificate and its key", "check that the two belong together")
+	}
+}
+
+// file reads what the configuration names. ok is false when there is nothing to look at, which is an error only when
+// files are checked at all.
+func (k *checker) file(key, name string) (content []byte, ok bool) {
+	k.cfg.addFile(name)
+	if k.cfg.read == nil {
+		return nil, false
+	}
+	content, err := k.cfg.read(name)
+	if err != nil {
+		k.fail(key, "cannot be read: "+reason(err), "the file is "+name)
+		return nil, false
+	}
+	return content, true
+}
+
+func (k *checker) caFile(key, name string) {
+	if name == "" {
+		return
+	}
+	if pem, ok := k.file(key, name); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		k.fail(key, "holds no PEM certificate", "the file is "+name)
+	}
+}
+
+func (k *checker) database() {
+	d := k.cfg.Database
+	if k.cfg.DatabaseFile != "" {
+		if d != "" {
+			k.fail("database_file", "stands beside database", "keep one")
+		}
+		if content, ok := k.file("database_file", k.cfg.DatabaseFile); ok && databaseProblem(strings.TrimSpace(string(content)), true) != "" {
+			k.fail("database_file", "does not hold a PostgreSQL URL", "the file is "+k.cfg.DatabaseFile)
+		}
+	}
+	if problem := databaseProblem(d, false); d != "" && problem != "" {
+		k.fail("database", problem, "write postgres://USER@HOST/NAME; a URL with a password goes into a file that database_file names")
+	}
+}
+
+func databaseProblem(text string, password bool) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Opaque != "":
+		return "is not a PostgreSQL URL"
+	case password:
+		return ""
+	}
+	if _, has := u.User.Password(); has {
+		return "has a password in it"
+	}
+	for name := range u.Query() {
+		if strings.Contains(strings.ToLower(name), "pass") {
+			return "has a password in it"
+		}
+	}
+	return ""
+}
+
+func (k *checker) store(name string) {
+	key := "stores." + name
+	if k.cfg.Stores[name].Kind == "" {
+		k.missing(key, "has no kind", "write kind: builtin")
+	}
+	if strings.Contains(name, "_") {
+		k.fail(key, "has a '_' in its name, which a reference cannot have", "use '-'")
+	}
+}
+
+// ref checks that a reference names a store that is there.
+func (k *checker) ref(key, store string) {
+	if _, ok := k.cfg.Stores[store]; ok || store == "" || store == "builtin" || k.rep.broken["stores."+store] {
+		return
+	}
+	stores := append(sortedKeys(k.cfg.Stores), "builtin")
+	k.fail(key, "names a store that is not configured", suggestStore(store, stores))
+}
+
+func suggestStore(got string, stores []string) string {
+	if word := didYouMean(got, stores); word != "" {
+		return "did you mean ref+" + word + "://…?"
+	}
+	return "the store that is always there is ref+builtin://…; " + strconv.Itoa(len(stores)-1) + " others stand under stores"
+}

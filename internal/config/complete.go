@@ -14,15 +14,21 @@ import (
 	"sallyport/internal/secret"
 )
 
-const fromDefault = "default"
+const (
+	fromDefault = "default"
+	fromPreset  = "preset "
+)
 
 func (c *Config) has(key string) bool { _, ok := c.places[key]; return ok }
 
-// at returns where key stands, or the nearest key around it that stands anywhere in a file.
+// at returns where key stands, or the nearest key around it that stands anywhere in a file, or the flag that set it.
 func (c *Config) at(key string) place {
 	for key != "" {
-		if p, ok := c.places[key]; ok && p.from == "" {
+		switch p, ok := c.places[key]; {
+		case ok && p.from == "":
 			return p
+		case ok && p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset):
+			return place{file: p.from}
 		}
 		i := strings.LastIndexByte(key, '.')
 		if i < 0 {
@@ -46,7 +52,7 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 		case fv.Kind() == reflect.Pointer && !isLeaf(fv.Type()) && !fv.IsNil():
 			c.applyDefaults(fv.Elem(), child)
 		case fv.Kind() == reflect.Map && fv.Type().Elem().Kind() == reflect.Pointer:
-			for _, key := range slices.Sorted(maps.Keys(mapKeys(fv))) {
+			for _, key := range mapKeys(fv) {
 				c.applyDefaults(fv.MapIndex(reflect.ValueOf(key)).Elem(), child.child(key))
 			}
 		}
@@ -55,17 +61,19 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 
 func isLeaf(t reflect.Type) bool { _, ok := leafOf(t); return ok }
 
-func mapKeys(v reflect.Value) map[string]struct{} {
-	out := map[string]struct{}{}
+// mapKeys returns the keys of a map of the declaration, sorted.
+func mapKeys(v reflect.Value) []string {
+	out := make([]string, 0, v.Len())
 	for _, k := range v.MapKeys() {
-		out[k.String()] = struct{}{}
+		out = append(out, k.String())
 	}
+	slices.Sort(out)
 	return out
 }
 
 func (c *Config) applyDefault(f *field, v reflect.Value, path keyPath) {
 	key := path.String()
-	if c.has(key) || (key == "seal.key_file" && c.has("seal.key_env")) {
+	if c.has(key) {
 		return
 	}
 	c.places[key] = place{from: fromDefault}
@@ -90,8 +98,13 @@ func mustSet(v reflect.Value, f *field, text string) {
 	}
 }
 
-// settle places the files below the data directory, once that is known.
+// settle places the files below the data directory, once that is known, and lets key_env replace the default key_file.
 func (c *Config) settle() {
+	if c.Seal.KeyEnv != "" && c.places["seal.key_file"].from == fromDefault {
+		c.Seal.KeyFile = ""
+		delete(c.places, "seal.key_file")
+		delete(c.underData, "seal.key_file")
+	}
 	for key, rest := range c.underData {
 		if v, _, ok := c.find(key); ok {
 			v.SetString(filepath.Join(c.Data, rest))
@@ -137,7 +150,7 @@ func (c *Config) applyPresets(rep *report) {
 		c.shortSecret(rep, s, key)
 		if s.Preset != "" {
 			if p, ok := preset.Lookup(s.Preset); ok {
-				(&merger{cfg: c, key: key, from: "preset " + p.Name}).merge(s, p)
+				(&merger{cfg: c, key: key, from: fromPreset + p.Name}).merge(s, p)
 			} else {
 				rep.fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name, show(s.Preset)), presetHint(s.Preset))
 			}
@@ -256,7 +269,9 @@ func (m *merger) headers(s *Service, p preset.Preset) {
 }
 
 // ServiceNames returns the services' names, sorted.
-func (c *Config) ServiceNames() []string { return slices.Sorted(maps.Keys(c.Services)) }
+func (c *Config) ServiceNames() []string { return sortedKeys(c.Services) }
 
 // TokenNames returns the tokens' labels, sorted.
-func (c *Config) TokenNames() []string { return slices.Sorted(maps.Keys(c.Tokens)) }
+func (c *Config) TokenNames() []string { return sortedKeys(c.Tokens) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -48,9 +48,9 @@ type Config struct {
 
 	places    map[string]place
 	underData map[string]string // key → name below the data directory
-	files  []string
-	dir    string
-	read   ReadFunc
+	files     []string
+	dir       string
+	read      ReadFunc
 }
 
 // Listen holds host:port addresses.

@@ -41,6 +41,9 @@ func (p keyPath) subject() string {
 	if len(p) < 2 {
 		return p.String()
 	}
+	if i := len(p) - 1; p[i][0] >= '0' && p[i][0] <= '9' && (p[0] != "services" && p[0] != "tokens" || i > 2) {
+		return fmt.Sprintf("entry %s of %s", p[i], p[:i].subject())
+	}
 	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
 	if !ok {
 		return p.String()
@@ -89,9 +92,9 @@ func (d *decoder) want(n *node, kind nodeKind, path keyPath) bool {
 	case n.kind == nullNode:
 		return false
 	case kind == listNode && n.kind == scalarNode:
-		d.rep.fail(n.at, path.subject()+" is a list", "write it in brackets, [a, b], or as lines that begin with -")
+		d.fail(path, n.at, path.subject()+" is a list", "write it in brackets, [a, b], or as lines that begin with -")
 	default:
-		d.rep.fail(n.at, fmt.Sprintf("%s is %s, not %s", path.subject(), kind, n.kind), "")
+		d.fail(path, n.at, fmt.Sprintf("%s is %s, not %s", path.subject(), kind, n.kind), "")
 	}
 	return false
 }
@@ -107,10 +110,10 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 			continue
 		}
 		if contains(reserved, p.key.text) {
-			d.rep.fail(at, "the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
+			d.fail(path.child(p.key.text), at, "the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
 			continue
 		}
-		d.rep.fail(at, "unknown key "+show(p.key.text)+path.in(), suggestion(p.key.text, names(keys)))
+		d.fail(path.child(p.key.text), at, "unknown key "+show(p.key.text)+path.in(), suggestion(p.key.text, names(keys)))
 	}
 }
 
@@ -138,7 +141,7 @@ func (d *decoder) unique(n *node, path keyPath) []pair {
 	for _, p := range n.pairs {
 		if !p.merged {
 			if first, dup := own[p.key.text]; dup {
-				d.rep.fail(p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d", show(p.key.text), path.in(), first.line), "keep one")
+				d.fail(path.child(p.key.text), p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d", show(p.key.text), path.in(), first.line), "keep one")
 				continue
 			}
 			own[p.key.text] = p.key.at
@@ -168,11 +171,11 @@ func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
 	for _, p := range d.unique(n, path) {
 		child, key := path.child(p.key.text), reflect.ValueOf(p.key.text)
 		if f.keys == "name" && !ownName.MatchString(p.key.text) {
-			d.rep.fail(p.key.at, show(p.key.text)+" cannot be a name in "+path.String(), "names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
+			d.fail(child, p.key.at, show(p.key.text)+" cannot be a name in "+path.String(), "names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
 			continue
 		}
 		if first, dup := d.cfg.places[child.String()]; dup && v.MapIndex(key).IsValid() {
-			d.rep.fail(p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first), "a name belongs to one file")
+			d.fail(child, p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first), "a name belongs to one file")
 			continue
 		}
 		d.note(child, p.key.at)
@@ -207,15 +210,15 @@ func (d *decoder) leaf(n *node, v reflect.Value, f *field, l leafAt) {
 	switch n.kind {
 	case scalarNode:
 	case nullNode:
-		d.rep.fail(n.at, subject+" has no value", "give it one, or leave the key out")
+		d.fail(l.path, n.at, subject+" has no value", "give it one, or leave the key out")
 		return
 	case mapNode, listNode:
-		d.rep.fail(n.at, fmt.Sprintf("%s is %s, not %s", subject, scalarNode, n.kind), formHint(l.leaf, f))
+		d.fail(l.path, n.at, fmt.Sprintf("%s is %s, not %s", subject, scalarNode, n.kind), formHint(l.leaf, f))
 		return
 	}
 	d.note(l.path, n.at)
 	if err := setLeaf(v, f, l.leaf, n.text); err != nil {
-		d.rep.fail(n.at, subject+": "+err.Error(), hintFor(err))
+		d.fail(l.path, n.at, subject+": "+err.Error(), hintFor(err))
 		return
 	}
 	if f.path != "" {
@@ -350,6 +353,14 @@ func parseRef(s string) (secret.Ref, error) {
 		message = "want ref+<store>://<path>#<field>"
 	}
 	return ref, hinted{errors.New("this is not a secret reference"), message}
+}
+
+// fail reports and marks everything around path as broken, so that checks do not report what follows from it.
+func (d *decoder) fail(path keyPath, at place, message, hint string) {
+	for i := range path {
+		d.rep.broken[path[:i+1].String()] = true
+	}
+	d.rep.fail(at, message, hint)
 }
 
 // note remembers where a key stands; a value replaces its key's place.

@@ -78,9 +78,13 @@ const maxErrors = 200
 
 // report collects the errors and warnings of a load.
 type report struct {
-	errs  Errors
-	warns Warnings
+	errs     Errors
+	warns    Warnings
+	broken   map[string]bool // keys at or below which an error stands
+	unparsed bool            // a file could not be read at all: what it would have held is unknown
 }
+
+func newReport() *report { return &report{broken: map[string]bool{}} }
 
 func (r *report) fail(at place, message, hint string) {
 	if len(r.errs) < maxErrors {

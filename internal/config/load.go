@@ -21,7 +21,7 @@ type ReadFunc func(name string) ([]byte, error)
 
 // Default returns the configuration of an empty file.
 func Default() *Config {
-	c, rep := newConfig(DefaultName, nil), &report{}
+	c, rep := newConfig(DefaultName, nil), newReport()
 	c.complete(rep)
 	return c
 }
@@ -40,7 +40,7 @@ func Load(path string) (*Config, Warnings, error) {
 	if err != nil {
 		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: "name the file with --config, or make one with `sallyport init`"}}
 	}
-	c, rep := newConfig(path, os.ReadFile), &report{}
+	c, rep := newConfig(path, os.ReadFile), newReport()
 	c.decode(path, src, rep)
 	c.loadDropIns(rep)
 	return c.finish(rep)
@@ -49,7 +49,7 @@ func Load(path string) (*Config, Warnings, error) {
 // Parse reads one file's source under a name, as Load would. It touches no file itself: with read nil, what the source
 // names is not checked.
 func Parse(name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
-	c, rep := newConfig(name, read), &report{}
+	c, rep := newConfig(name, read), newReport()
 	c.decode(name, src, rep)
 	return c.finish(rep)
 }
@@ -57,6 +57,12 @@ func Parse(name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
 // Files returns what the configuration was read from and what it names, for a watcher: yaml files, the services.d folder,
 // certificates.
 func (c *Config) Files() []string { return slices.Clone(c.files) }
+
+func (c *Config) addFile(name string) {
+	if !slices.Contains(c.files, name) {
+		c.files = append(c.files, name)
+	}
+}
 
 func newConfig(name string, read ReadFunc) *Config {
 	return &Config{places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, read: read}
@@ -76,20 +82,27 @@ func (c *Config) complete(rep *report) {
 	c.applyPresets(rep)
 	c.applyDefaults(reflect.ValueOf(c).Elem(), nil)
 	c.settle()
-	c.check(rep)
+	if !rep.unparsed {
+		c.check(rep)
+	}
 }
 
 // decode reads one file into c.
 func (c *Config) decode(name string, src []byte, rep *report) {
-	root := parseSource(name, src, rep)
+	root, ok := parseSource(name, src, rep)
+	if !ok {
+		rep.unparsed = true
+		return
+	}
 	if root == nil {
-		if len(rep.errs) == 0 && len(src) > 0 {
-			rep.warn(place{file: name, line: 1, col: 1}, "the file holds no keys", "")
+		if src != nil {
+			rep.warn(place{file: name, line: 1, col: 1}, "the file holds no keys", "docs/configuration.md shows them")
 		}
 		return
 	}
 	d := &decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}
 	if root.kind != mapNode {
+		rep.unparsed = true
 		rep.fail(root.at, "the file is not a map of keys", "begin with a key such as services:")
 		return
 	}
@@ -103,7 +116,7 @@ func (c *Config) loadDropIns(rep *report) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	c.files = append(c.files, folder)
+	c.addFile(folder)
 	if err != nil {
 		rep.fail(place{file: folder}, "reading the folder: "+reason(err), "")
 		return
@@ -121,14 +134,16 @@ func (c *Config) loadDropIns(rep *report) {
 }
 
 func (c *Config) dropIn(name string, rep *report) {
-	c.files = append(c.files, name)
+	c.addFile(name)
 	src, err := readBounded(name)
 	if err != nil {
+		rep.unparsed = true
 		rep.fail(place{file: name}, "reading the file: "+reason(err), "")
 		return
 	}
-	root := parseSource(name, src, rep)
-	if root == nil {
+	root, ok := parseSource(name, src, rep)
+	if !ok || root == nil {
+		rep.unparsed = rep.unparsed || !ok
 		return
 	}
 	if root.kind != mapNode {

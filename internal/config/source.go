@@ -50,31 +50,31 @@ type pair struct {
 	merged bool // came in by <<, and yields to keys that are written out
 }
 
-// parseSource turns a file into its tree; nil when it holds nothing. Errors go to rep.
-func parseSource(file string, src []byte, rep *report) *node {
+// parseSource turns a file into its tree; nil when it holds nothing. When it cannot, ok is false and rep has the error.
+func parseSource(file string, src []byte, rep *report) (root *node, ok bool) {
 	if !checkText(file, src, rep) {
-		return nil
+		return nil, false
 	}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	tree, err := parseYAML(src)
 	if err != nil {
 		rep.failSyntax(file, err)
-		return nil
+		return nil, false
 	}
 	switch len(tree.Docs) {
 	case 0:
-		return nil
+		return nil, true
 	case 1:
 	default:
 		rep.fail(tokenPlace(file, tree.Docs[1].GetToken()), "a second document begins here", "keep one document per file; services.d/*.yaml takes further files")
-		return nil
+		return nil, false
 	}
 	b := &builder{file: file, rep: rep, anchors: map[string]*anchor{}}
-	root := b.build(tree.Docs[0].Body, 0)
+	root = b.build(tree.Docs[0].Body, 0)
 	if b.failed || root.kind == nullNode {
-		return nil
+		return nil, !b.failed
 	}
-	return root
+	return root, true
 }
 
 // checkText refuses what no parser should see.

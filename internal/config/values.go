@@ -73,7 +73,9 @@ type sizeUnit struct {
 	bytes int64
 }
 
-func sizeUnits() []sizeUnit { return []sizeUnit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} }
+func sizeUnits() []sizeUnit {
+	return []sizeUnit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+}
 
 // ParseSize reads a number of bytes, or of KiB, MiB, GiB or TiB.
 func ParseSize(s string) (Size, error) {

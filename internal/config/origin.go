@@ -1,0 +1,99 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Origin is one value of the configuration and where it comes from.
+type Origin struct {
+	Key   string `json:"key"`   // dotted: services.openai.limits.rate
+	Value string `json:"value"` // as in YAML; secrets are references here as everywhere
+	From  string `json:"from"`  // "default", "preset openai", "sallyport.yaml:12", or what Override was told
+}
+
+// Origins lists every value that is set, in the order of the declaration and of names.
+func Origins(c *Config) []Origin {
+	return c.origins(nil, reflect.ValueOf(c).Elem(), nil)
+}
+
+func (c *Config) origins(out []Origin, v reflect.Value, path keyPath) []Origin {
+	if isLeaf(v.Type()) {
+		return c.origin(out, path, formatLeaf(v))
+	}
+	switch v.Kind() { //nolint:exhaustive // the declaration uses no others
+	case reflect.Struct:
+		fields, _ := fieldsOf(v.Type())
+		for i := range fields {
+			out = c.origins(out, v.Field(fields[i].index), path.child(fields[i].name))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out = c.origins(out, v.Elem(), path)
+		}
+	case reflect.Map:
+		for _, key := range mapKeys(v) {
+			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), path.child(key))
+		}
+	case reflect.Slice:
+		items := make([]string, v.Len())
+		for i := range items {
+			items[i] = formatLeaf(v.Index(i))
+		}
+		out = c.origin(out, path, "["+strings.Join(items, ", ")+"]")
+	}
+	return out
+}
+
+func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
+	p, ok := c.places[path.String()]
+	if !ok {
+		return out
+	}
+	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
+}
+
+// Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the
+// files below the data directory) follows, and the whole is checked again, so an error may be about another key. A file
+// name is relative to the working directory. After an error the configuration is not to be used.
+func (c *Config) Override(key, value, from string) error {
+	v, f, ok := c.find(key)
+	if !ok || !isLeaf(v.Type()) {
+		return fmt.Errorf("setting %s by %s: no such single value in the configuration", strconv.Quote(key), from)
+	}
+	l, _ := leafOf(v.Type())
+	if err := setLeaf(v, f, l, value); err != nil {
+		return Errors{{File: from, Message: subject(key) + ": " + err.Error(), Hint: hintFor(err)}}
+	}
+	if f.path != "" {
+		v.SetString(c.placeFile(key, "", value))
+	}
+	c.places[key] = place{from: from}
+	c.settle()
+	rep := newReport()
+	c.check(rep)
+	_, err := rep.finish()
+	return err
+}
+
+// DatabaseURL returns the PostgreSQL URL, reading database_file if that is how it is given; "" means SQLite. It may hold a
+// password: never print it.
+func (c *Config) DatabaseURL(read ReadFunc) (string, error) {
+	if c.DatabaseFile == "" {
+		return c.Database, nil
+	}
+	content, err := read(c.DatabaseFile)
+	if err != nil {
+		return "", fmt.Errorf("reading database_file %q: %w", c.DatabaseFile, err)
+	}
+	text := strings.TrimSpace(string(content))
+	if databaseProblem(text, true) != "" {
+		return "", fmt.Errorf("reading database_file %q: %w", c.DatabaseFile, errNotPostgres)
+	}
+	return text, nil
+}
+
+var errNotPostgres = errors.New("it holds no postgres:// URL")

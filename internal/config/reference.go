@@ -1,0 +1,140 @@
+package config
+
+import (
+	"bytes"
+	_ "embed" // the example
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+//go:embed example.yaml
+var example []byte
+
+// Example returns the commented example that stands in the reference. It loads as it is.
+func Example() []byte { return bytes.Clone(example) }
+
+const referenceHead = `# Configuration
+
+<!-- Generated from the declaration in internal/config. Do not edit. -->
+
+Sallyport reads ` + "`sallyport.yaml`" + ` (` + "`--config FILE`" + `) and every ` + "`services.d/*.yaml`" + ` beside it, which holds more ` + "`services`" + ` and
+` + "`tokens`" + `. Never a secret stands in them: secrets are named by reference, ` + "`ref+<store>://<path>#<field>`" + `, and put into the
+store with ` + "`sallyport secret set NAME`" + `.
+
+- ` + "`sallyport config check`" + ` reports every error with file, line and column; ` + "`config show`" + ` says where each value comes
+  from; ` + "`config schema`" + ` prints the JSON Schema for editors (` + "`# yaml-language-server: $schema=…`" + ` in the first line).
+- A changed file is taken up without restart. A file with an error changes nothing: the old configuration stays.
+- File names are relative to the folder of the file they stand in; ` + "`<data>/`" + ` is the data directory.
+- Durations are written as ` + "`500ms`, `30s`, `5m`, `24h`, `90d`, `1d12h`" + `; sizes as ` + "`512`, `64KiB`, `10MiB`, `2GiB`" + `; rates as
+  ` + "`50/s`, `100/m`, `1000/h`" + `.
+- Anchors, aliases and ` + "`<<`" + ` merges work within a file. Unknown and doubled keys are errors.
+
+## Example
+
+`
+
+// Reference returns docs/configuration.md: every key with its type, default, meaning and example.
+func Reference() []byte {
+	var b bytes.Buffer
+	b.WriteString(referenceHead)
+	fmt.Fprintf(&b, "```yaml\n%s```\n", example)
+	writeSection(&b, section{title: "Top level", doc: "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config]()})
+	return b.Bytes()
+}
+
+type section struct {
+	title, doc string
+	prefix     string
+	typ        reflect.Type
+}
+
+// writeSection writes the table of one struct, then the sections below it.
+func writeSection(b *bytes.Buffer, s section) {
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n", s.title, s.doc)
+	fields, _ := fieldsOf(s.typ)
+	var below []section
+	for i := range fields {
+		f := &fields[i]
+		key, inner := s.prefix+f.name, structWithin(f.typ)
+		title := typeTitle(f.typ, f)
+		if inner != nil {
+			if f.typ.Kind() == reflect.Map {
+				key += ".NAME"
+			}
+			title = "[map](#" + anchorOf(key) + ")"
+			below = append(below, section{title: "`" + key + "`", doc: f.doc, prefix: key + ".", typ: inner})
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.name, title, code(f.def), cell(meaning(f)))
+	}
+	for _, next := range below {
+		writeSection(b, next)
+	}
+}
+
+// anchorOf is how GitHub and most renderers name a heading.
+func anchorOf(key string) string {
+	return strings.ToLower(strings.ReplaceAll(key, ".", ""))
+}
+
+// structWithin is the struct that a key's value consists of; nil for single values, lists and maps of single values.
+func structWithin(t reflect.Type) reflect.Type {
+	for {
+		if isLeaf(t) {
+			return nil
+		}
+		switch t.Kind() { //nolint:exhaustive // the declaration uses no others
+		case reflect.Struct:
+			return t
+		case reflect.Pointer, reflect.Map:
+			t = t.Elem()
+		default:
+			return nil
+		}
+	}
+}
+
+func typeTitle(t reflect.Type, f *field) string {
+	if l, ok := leafOf(t); ok {
+		if len(f.enum) > 0 {
+			return "`" + strings.Join(f.enum, "`, `") + "`"
+		}
+		if f.path != "" {
+			return map[string]string{"file": "file name", "dir": "folder"}[f.path]
+		}
+		return l.title
+	}
+	if t.Kind() == reflect.Map {
+		return "map of " + typeTitle(t.Elem(), &field{}) + "s"
+	}
+	return "list of " + typeTitle(t.Elem(), &field{}) + "s"
+}
+
+func meaning(f *field) string {
+	text := f.doc
+	if f.eg != "" {
+		text += " Example: `" + f.eg + "`."
+	}
+	switch {
+	case f.min != "" && f.max != "":
+		text += fmt.Sprintf(" From %s to %s.", f.min, f.max)
+	case f.min != "" && f.min != "1":
+		text += " At least " + f.min + "."
+	case f.max != "":
+		text += " At most " + f.max + "."
+	}
+	if len(f.later) > 0 {
+		text += " Reserved for later versions: " + strings.Join(f.later, ", ") + "."
+	}
+	return text
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}
+
+// cell keeps a text inside a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
