@@ -46,6 +46,7 @@ CREATE TABLE rotation (
     step           TEXT   NOT NULL,
     old_generation TEXT   NOT NULL,
     new_generation TEXT   NOT NULL,
+    sealed         BYTEA,              -- the new value, until the rotation is finished
     started        BIGINT NOT NULL,
     updated        BIGINT NOT NULL,
     last_error     TEXT   NOT NULL DEFAULT ''
