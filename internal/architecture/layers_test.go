@@ -45,6 +45,8 @@ func TestCheck(t *testing.T) {
 		"an adapter and fault":               {"sallyport/internal/fleet/nomad", "sallyport/internal/fault", ""},
 		"an adapter and its own part":        {"sallyport/internal/secret/kubernetes", "sallyport/internal/secret/kubernetes/wire", ""},
 		"builtin and the database":           {"sallyport/internal/secret/builtin", "sallyport/internal/database", ""},
+		"the sealing and the database":       {"sallyport/internal/secret/seal", "sallyport/internal/database", ""},
+		"a neighbour and the database":       {"sallyport/internal/config", "sallyport/internal/database", "side by side"},
 		"the standard library":               {"sallyport/internal/fault", "net/http", ""},
 		"another module":                     {"sallyport/internal/config", "github.com/goccy/go-yaml", ""},
 		"testkit may know the product":       {"sallyport/internal/testkit", "sallyport/internal/secret", ""},
