@@ -1,0 +1,221 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/gateway"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/monitor"
+)
+
+// Options are what an App needs beside its configuration.
+type Options struct {
+	Config     *config.Config
+	ConfigPath string // re-read by Reload; "" when there is no file
+	Reread     func() (*config.Config, config.Warnings, error)
+	Log        *slog.Logger
+	Version    string
+}
+
+// App is the running gate.
+type App struct {
+	o        Options
+	log      *slog.Logger
+	state    *State
+	audit    *audit.Log
+	pipeline *boundary.Pipeline
+	metrics  *monitor.Metrics
+	gateway  *gateway.Gateway
+
+	config  atomic.Pointer[config.Config]
+	reload  sync.Mutex // one reload or refresh at a time
+	loaded  atomic.Int64
+	tokens  atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
+	invalid atomic.Pointer[string]             // why the configuration on disk is not in force
+
+	listeners listeners
+	stop      context.CancelFunc // ends the background loops
+	running   sync.WaitGroup
+	failed    chan error
+}
+
+type listeners struct{ gateway, admin, control net.Listener }
+
+// New builds everything; nothing listens yet. After an error nothing is left open.
+func New(ctx context.Context, o Options) (_ *App, err error) {
+	a := &App{o: o, log: o.Log, failed: make(chan error, 3), metrics: monitor.New(o.Version)}
+	a.config.Store(o.Config)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	if a.state, err = Open(ctx, o.Config); err != nil {
+		return a, err
+	}
+	if a.audit, err = a.state.openAudit(ctx, a.checkpointed); err != nil {
+		if errors.Is(err, audit.ErrLocked) {
+			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)
+		}
+		return a, err
+	}
+	a.pipeline = boundary.New(boundary.Options{
+		Tokens: a.state.Tokens, Audit: a.audit, Observer: a.metrics, Log: o.Log,
+		InFlight: int64(o.Config.Limits.InFlight), Now: time.Now,
+	})
+	table, err := buildTable(o.Config, service.NewTable(nil))
+	if err != nil {
+		return a, err
+	}
+	a.route(ctx, o.Config, table)
+	a.metrics.Watch(a)
+	return a, a.buildGateway()
+}
+
+func (a *App) buildGateway() error {
+	tlsConfig, err := serverTLS(a.o.Config)
+	if err != nil {
+		return err
+	}
+	a.gateway = gateway.New(gateway.Options{
+		Pipeline: a.pipeline, MaxHead: int(a.o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: a.log,
+	})
+	return nil
+}
+
+// checkpointed says each checkpoint on the process's log: a sink that may be outside the host.
+func (a *App) checkpointed(c audit.Checkpoint) {
+	a.log.Debug("audit checkpoint", "seq", c.Seq, "mac", c.MAC)
+}
+
+// route loads the credentials of a table and puts it in force.
+func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
+	if n := loadCredentials(ctx, a.state.storesOf(c), t); n > 0 {
+		for _, s := range t.All() {
+			if f := s.Credential.Trouble(); f != nil {
+				a.log.Warn("a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
+			}
+		}
+	}
+	a.pipeline.Route(t)
+	a.config.Store(c)
+	a.loaded.Store(time.Now().Unix())
+}
+
+// Start listens and serves. Wait tells when something broke; Stop ends it.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.listen(ctx); err != nil {
+		return errors.Join(err, a.close())
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop = stop
+	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
+	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
+	a.serveHTTP("control", a.listeners.control, a.controlHandler())
+	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.retryCredentials, a.rotateOnSchedule} {
+		a.running.Go(func() { loop(background) })
+	}
+	a.log.Info("serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())
+	return nil
+}
+
+func (a *App) listen(ctx context.Context) (err error) {
+	c := a.o.Config
+	if a.listeners.gateway, err = listenTCP(ctx, "gateway", c.Listen.Gateway, c, a.log); err != nil {
+		return err
+	}
+	if a.listeners.admin, err = listenTCP(ctx, "admin", c.Listen.Admin, c, a.log); err != nil {
+		return err
+	}
+	a.listeners.control, err = a.listenControl(ctx)
+	return err
+}
+
+func (a *App) serve(name string, run func() error) {
+	a.running.Go(func() {
+		if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			a.failed <- fmt.Errorf("serving %s: %w", name, err)
+		}
+	})
+}
+
+// Wait blocks until ctx ends or a listener breaks.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.failed:
+		return err
+	}
+}
+
+// Stop drains and tears down: new requests are answered with draining until those in flight are through or the drain time is
+// over. Nothing acknowledged is lost.
+func (a *App) Stop(ctx context.Context) error {
+	a.pipeline.Drain()
+	ctx, cancel := context.WithTimeout(ctx, a.o.Config.Drain)
+	defer cancel()
+	a.drain(ctx)
+	a.pipeline.CloseUpgraded()
+	err := a.gateway.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn("breaking off requests that did not end within the drain time", "in_flight", a.pipeline.InFlight())
+		err = a.gateway.Close()
+	}
+	return errors.Join(err, a.close())
+}
+
+// drain waits until nothing is in flight. The listener stays open meanwhile, so that callers get an answer and not a refused
+// connection.
+func (a *App) drain(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for a.pipeline.InFlight() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// close tears down in reverse order, whatever of it there is.
+func (a *App) close() error {
+	var errs []error
+	for _, l := range []net.Listener{a.listeners.gateway, a.listeners.admin, a.listeners.control} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if a.stop != nil {
+		a.stop()
+	}
+	a.running.Wait()
+	if a.pipeline != nil {
+		for _, s := range a.pipeline.Services().All() {
+			s.Close()
+		}
+	}
+	if a.audit != nil {
+		errs = append(errs, a.audit.Close())
+	}
+	if a.state != nil {
+		errs = append(errs, a.state.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,111 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"sallyport/internal/boundary/ca"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/monitor"
+)
+
+// serverTLS is the TLS of the gateway and admin listeners, or nil for plain HTTP.
+func serverTLS(c *config.Config) (*tls.Config, error) {
+	switch {
+	case c.TLS.CertFile != "":
+		pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading tls.cert_file and tls.key_file: %w", err)
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	case c.TLS.CA != "":
+		authority, err := ca.Load(c.Data)
+		if err != nil {
+			return nil, fault.WithHint(err, "`sallyport init` makes the CA")
+		}
+		return authority.ServerConfig(c.TLS.Hosts), nil
+	}
+	return nil, nil //nolint:nilnil // plain HTTP
+}
+
+// listenTCP opens a listener. Plain HTTP beyond loopback needs insecure: true, and is warned of at every start.
+func listenTCP(ctx context.Context, name, address string, c *config.Config, log *slog.Logger) (net.Listener, error) {
+	if !c.TLS.Enabled() && !loopback(address) {
+		if !c.Insecure {
+			return nil, fault.WithHint(fmt.Errorf("opening the %s listener on %s: plain HTTP beyond loopback would show tokens to the network", name, address),
+				"set `tls`, or `insecure: true` if something else encrypts the way")
+		}
+		log.Warn("INSECURE: plain HTTP beyond loopback; proxy tokens travel in clear", "listener", name, "address", address)
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fault.WithHint(fmt.Errorf("opening the %s listener: %w", name, err), "is another process on this address? `listen."+name+"` sets it")
+	}
+	return l, nil
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// serveHTTP serves a handler of our own (not the gateway) until close closes its listener.
+func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	a.serve(name, func() error {
+		if name == "admin" {
+			if tlsConfig, err := serverTLS(a.o.Config); err != nil {
+				return err
+			} else if tlsConfig != nil {
+				l = tls.NewListener(l, tlsConfig)
+			}
+		}
+		err := server.Serve(l)
+		return errors.Join(err, server.Close())
+	})
+}
+
+// adminHandler is the admin listener: it tells, and changes nothing.
+func (a *App) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", a.metrics.Handler())
+	mux.Handle("GET /healthz", monitor.Alive())
+	mux.Handle("GET /readyz", monitor.Readiness(func(r *http.Request) []monitor.Part { return a.parts(r.Context()) }))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprintf(w, "Sallyport %s\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   able to serve, and what is not\n", a.o.Version)
+	})
+	return mux
+}
+
+// GatewayURL is where the gateway listens.
+func (a *App) GatewayURL() string { return a.url(a.listeners.gateway) }
+
+// AdminURL is where the admin listener listens.
+func (a *App) AdminURL() string { return a.url(a.listeners.admin) }
+
+func (a *App) url(l net.Listener) string {
+	scheme := "http"
+	if a.o.Config.TLS.Enabled() {
+		scheme = "https"
+	}
+	return scheme + "://" + l.Addr().String()
+}

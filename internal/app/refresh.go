@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/config"
+)
+
+// Topics of change, as the database announces them.
+const (
+	topicTokens  = "tokens"
+	topicSecrets = "secrets"
+)
+
+const (
+	watchInterval = 2 * time.Second
+	flushInterval = 5 * time.Second
+	retryInterval = 5 * time.Second
+)
+
+// refresh reads again what topic names ("" is everything). When it returns, the next request acts by it.
+func (a *App) refresh(ctx context.Context, topic string) error {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	if topic == topicTokens || topic == "" {
+		if err := a.state.Tokens.Load(ctx); err != nil {
+			return err //nolint:wrapcheck // it says what was read
+		}
+	}
+	if topic == topicSecrets || topic == "" {
+		loadCredentials(ctx, a.state.storesOf(a.config.Load()), a.pipeline.Services())
+	}
+	return nil
+}
+
+// Reload reads the configuration again and puts it in force once all of it is built. With an error the old one stays.
+func (a *App) Reload(ctx context.Context) error {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	c, warnings, err := a.o.Reread()
+	if err == nil {
+		err = a.swap(ctx, c)
+	}
+	if err != nil {
+		why := err.Error()
+		a.invalid.Store(&why)
+		a.log.Error("keeping the old configuration: the new one has errors", "error", why)
+		return err
+	}
+	a.invalid.Store(nil)
+	for _, w := range warnings {
+		a.log.Warn("configuration", "warning", w.Error())
+	}
+	a.log.Info("configuration in force", "services", len(c.Services))
+	return nil
+}
+
+func (a *App) swap(ctx context.Context, c *config.Config) error {
+	old := a.pipeline.Services()
+	table, err := buildTable(c, old)
+	if err != nil {
+		return err
+	}
+	a.state.Tokens.SetScopes(scopes(c))
+	a.route(ctx, c, table)
+	closeReplaced(old, table)
+	if fixed(a.o.Config) != fixed(c) {
+		a.log.Warn("listen, data, database, seal, tls, audit and limits take effect at the next start")
+	}
+	return nil
+}
+
+func closeReplaced(old, next *service.Table) {
+	for _, s := range old.All() {
+		if kept, ok := next.Lookup(s.Name); !ok || kept != s {
+			s.Close()
+		}
+	}
+}
+
+// listenToDatabase refreshes what other processes change.
+func (a *App) listenToDatabase(ctx context.Context) {
+	err := a.state.DB.Listen(ctx, func(topic string) {
+		if err := a.refresh(ctx, topic); err != nil && ctx.Err() == nil {
+			a.log.Error("reading changed state", "topic", topic, "error", err)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		a.log.Error("listening to the database", "error", err)
+	}
+}
+
+// watchConfig reloads when a file of the configuration changes.
+func (a *App) watchConfig(ctx context.Context) {
+	if a.o.ConfigPath == "" {
+		return
+	}
+	seen := stamp(a.config.Load().Files())
+	every(ctx, watchInterval, func() {
+		now := stamp(a.config.Load().Files())
+		if now == seen {
+			return
+		}
+		seen = now
+		_ = a.Reload(ctx) // logged, and in the metrics
+		seen = stamp(a.config.Load().Files())
+	})
+}
+
+// stamp is different when a file is.
+func stamp(files []string) string {
+	var b strings.Builder
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			b.WriteString(f + " gone\n")
+			continue
+		}
+		b.WriteString(f + " " + strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10) + "\n")
+	}
+	return b.String()
+}
+
+// flushTokens writes down when tokens were last used; the last seconds before a kill -9 are in the audit log.
+func (a *App) flushTokens(ctx context.Context) {
+	a.flush(ctx)
+	every(ctx, flushInterval, func() { a.flush(ctx) })
+	a.flush(context.WithoutCancel(ctx))
+}
+
+func (a *App) flush(ctx context.Context) {
+	if err := a.state.Tokens.Flush(ctx); err != nil && ctx.Err() == nil {
+		a.log.Error("writing down the last use of tokens", "error", err)
+	}
+	if list, err := a.state.Tokens.List(ctx); err == nil {
+		a.tokens.Store(&list)
+	}
+}
+
+// retryCredentials asks again for credentials that could not be had.
+func (a *App) retryCredentials(ctx context.Context) {
+	every(ctx, retryInterval, func() {
+		for _, s := range a.pipeline.Services().All() {
+			if s.Credential.Trouble() != nil {
+				_ = a.refresh(ctx, topicSecrets)
+				return
+			}
+		}
+	})
+}
+
+// every calls fn at each tick until ctx ends.
+func every(ctx context.Context, d time.Duration, fn func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			fn()
+		}
+	}
+}

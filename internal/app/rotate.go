@@ -1,0 +1,294 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/boundary/ca"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/n8n/api"
+	"sallyport/internal/rotation"
+	"sallyport/internal/secret"
+)
+
+// scheduleInterval is how often the schedule is looked at; the shortest `every` is a minute.
+const scheduleInterval = 15 * time.Second
+
+// DefaultOverlap is how long the old generation stays valid when nothing says otherwise.
+const DefaultOverlap = time.Hour
+
+// Rotation asks for one rotation of a token.
+type Rotation struct {
+	Name    string
+	Overlap time.Duration // 0: as configured, or DefaultOverlap
+	PushN8N bool          // write the new value into n8n, as configured
+	Actor   string        // for the audit log
+}
+
+// Rotate rotates a token. Commands and the schedule come here.
+func (s *State) Rotate(ctx context.Context, r Rotation) (rotation.Result, error) {
+	plan, err := s.plan(ctx, r)
+	if err != nil {
+		return rotation.Result{}, err
+	}
+	return s.Rotations().Run(ctx, plan) //nolint:wrapcheck // it names the token
+}
+
+// Rotations runs rotations on this state.
+func (s *State) Rotations() *rotation.Runner {
+	return &rotation.Runner{
+		Tokens:  generations{s},
+		Journal: &rotation.Journal{DB: s.DB, Sealer: s.sealer, Now: time.Now},
+	}
+}
+
+func (s *State) plan(ctx context.Context, r Rotation) (rotation.Plan, error) {
+	p := rotation.Plan{Name: r.Name, Overlap: r.Overlap}
+	c := s.Config.Tokens[r.Name]
+	if c != nil && c.Rotate != nil && p.Overlap == 0 {
+		p.Overlap = c.Rotate.Overlap
+	}
+	if p.Overlap == 0 {
+		p.Overlap = DefaultOverlap
+	}
+	if !r.PushN8N {
+		return p, nil
+	}
+	if c == nil || c.Rotate == nil || c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
+		return p, fault.WithHint(fmt.Errorf("rotating token %q: nothing says where n8n is", r.Name),
+			"set tokens."+r.Name+".rotate.push.n8n in sallyport.yaml, see docs/n8n-setup.md")
+	}
+	push := c.Rotate.Push.N8N
+	gate := s.gateURL(push)
+	consumer, err := s.n8n(ctx, push, gate.Hostname())
+	if err != nil {
+		return p, fmt.Errorf("rotating token %q: %w", r.Name, err)
+	}
+	p.Consumer = consumer
+	p.Probe, err = s.probe(gate)
+	return p, err
+}
+
+// gateURL is the gate as n8n reaches it.
+func (s *State) gateURL(push *config.PushN8N) *url.URL {
+	if push.Gate != nil {
+		return push.Gate
+	}
+	u := &url.URL{Scheme: "http", Host: s.Config.Listen.Gateway}
+	if s.Config.TLS.Enabled() {
+		u.Scheme = "https"
+	}
+	return u
+}
+
+// n8n is rotation's Consumer for a Header Auth credential.
+type n8n struct {
+	client *api.Client
+	host   string
+}
+
+func (s *State) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8n, error) {
+	var key secret.Value
+	var err error
+	if !push.APIKey.IsZero() {
+		if key, _, err = s.Resolve(ctx, push.APIKey); err != nil {
+			return nil, err
+		}
+	}
+	pool, err := poolOf(push.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	client, err := api.New(api.Config{URL: push.URL.String(), APIKey: key, Credential: push.Credential, CACertPool: pool, CLI: push.CLI})
+	return &n8n{client, host}, err //nolint:wrapcheck // it carries the hint
+}
+
+// Set implements rotation.Consumer.
+func (n *n8n) Set(ctx context.Context, value secret.Value) (string, error) {
+	result, err := n.client.Push(ctx, value, n.host)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it names the credential
+	}
+	if result.Locked == api.Locked {
+		return fmt.Sprintf("n8n's credential %s has the new value and is locked to %s", result.CredentialID, n.host), nil
+	}
+	return fmt.Sprintf("n8n's credential %s has the new value, but it is NOT known to be locked to %s: a workflow could send the token elsewhere; "+
+		"set Allowed HTTP Request Domains in n8n", result.CredentialID, n.host), nil
+}
+
+func poolOf(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil //nolint:nilnil // the system's
+	}
+	text, err := os.ReadFile(caFile) //nolint:gosec // the operator's file
+	if err != nil {
+		return nil, fmt.Errorf("reading ca_file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("reading ca_file %q: no PEM certificate in it", caFile)
+	}
+	return pool, nil
+}
+
+// probe makes a call through the gate, as n8n would, to the page that says who a token is.
+func (s *State) probe(gate *url.URL) (rotation.Probe, error) {
+	pool, err := s.gatePool()
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{
+		Timeout:       20 * time.Second,
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	target := gate.JoinPath("/whoami").String()
+	return func(ctx context.Context, value secret.Value) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+		if err != nil {
+			return fmt.Errorf("calling the gate: %w", err)
+		}
+		req.Header.Set("X-Sallyport-Token", string(value.Reveal()))
+		resp, err := client.Do(req)
+		if err != nil {
+			return fault.WithHint(fmt.Errorf("calling the gate with the new token: %w", err), "is the gate running, and is `gate` its address?")
+		}
+		defer resp.Body.Close() //nolint:errcheck // read only
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+		if resp.StatusCode != http.StatusOK {
+			return fault.WithHint(fmt.Errorf("calling the gate with the new token: it answered %d (%s)", resp.StatusCode, resp.Header.Get("Proxy-Status")),
+				"does the gate at "+gate.Host+" use the same database?")
+		}
+		return nil
+	}, nil
+}
+
+// gatePool trusts what the gate's own listener shows; nil is the system's trust.
+func (s *State) gatePool() (*x509.CertPool, error) {
+	if s.Config.TLS.CA != "" {
+		authority, err := ca.Load(s.Config.Data)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it says which
+		}
+		return authority.Pool(), nil
+	}
+	if s.Config.TLS.CertFile == "" {
+		return nil, nil //nolint:nilnil // the system's
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	text, err := os.ReadFile(s.Config.TLS.CertFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading tls.cert_file: %w", err)
+	}
+	pool.AppendCertsFromPEM(text)
+	return pool, nil
+}
+
+// generations is rotation's view of the token registry. Each change is told to the running gate before the next step.
+type generations struct{ s *State }
+
+// Begin implements rotation.Tokens.
+func (g generations) Begin(ctx context.Context, name string) (secret.Value, string, error) {
+	value, made, err := g.s.Tokens.Begin(ctx, name)
+	return value, made.ID, errors.Join(err, g.tell(ctx, err))
+}
+
+// Finish implements rotation.Tokens.
+func (g generations) Finish(ctx context.Context, id string, overlap time.Duration) error {
+	err := g.s.Tokens.Finish(ctx, id, overlap)
+	return errors.Join(err, g.tell(ctx, err))
+}
+
+// Abort implements rotation.Tokens.
+func (g generations) Abort(ctx context.Context, id string) error {
+	err := g.s.Tokens.Abort(ctx, id)
+	return errors.Join(err, g.tell(ctx, err))
+}
+
+func (g generations) tell(ctx context.Context, failed error) error {
+	if failed != nil {
+		return nil //nolint:nilerr // nothing changed that could be told
+	}
+	return g.s.Changed(ctx, topicTokens)
+}
+
+// Pending implements rotation.Tokens.
+func (g generations) Pending(ctx context.Context, name string) (string, error) {
+	list, err := g.s.Tokens.List(ctx)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it says what was read
+	}
+	for _, one := range list {
+		if one.Name == name && one.State(time.Now()) == token.Pending {
+			return one.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// rotateOnSchedule rotates what is due.
+func (a *App) rotateOnSchedule(ctx context.Context) {
+	every(ctx, scheduleInterval, func() {
+		list, err := a.state.Tokens.List(ctx)
+		if err != nil {
+			a.log.Error("looking for tokens to rotate", "error", err)
+			return
+		}
+		for name, c := range a.config.Load().Tokens {
+			if c.Rotate != nil && c.Rotate.Every > 0 && due(list, name, c.Rotate.Every) {
+				a.rotateNow(ctx, name, c)
+			}
+		}
+	})
+}
+
+// due tells whether the current generation of name is as old as it may get.
+func due(list []token.Generation, name string, age time.Duration) bool {
+	for _, g := range list {
+		if g.Name == name && g.State(time.Now()) == token.Current {
+			return time.Since(g.Created) >= age
+		}
+	}
+	return false
+}
+
+func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) {
+	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
+		a.log.Warn("a token is due for rotation, but nothing says where to write it", "token", name, "hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
+		return
+	}
+	err := a.audit.Admin(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
+	var result rotation.Result
+	if err == nil {
+		result, err = a.scheduled().Rotate(ctx, Rotation{Name: name, PushN8N: true})
+	}
+	switch {
+	case errors.Is(err, rotation.ErrInProgress):
+		a.log.Info("a rotation is in progress elsewhere", "token", name)
+	case err != nil:
+		a.log.Error("ROTATION FAILED; nothing was taken out of force", "token", name, "error", err, "hint", fault.HintOf(err))
+	default:
+		a.log.Info("token rotated", "token", name, "generation", result.ID, "note", result.Note)
+	}
+}
+
+// scheduled is the state under the configuration in force, which may be newer than the one the gate started with.
+func (a *App) scheduled() *State {
+	s := *a.state
+	s.Config = a.config.Load()
+	return &s
+}

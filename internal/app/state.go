@@ -1,0 +1,177 @@
+// Package app puts Sallyport together: the one place that names every adapter.
+//
+// State is what commands and the running gate share: configuration, database, sealing, the builtin store, tokens. App is the
+// running gate around it: New builds everything before anything listens, Start listens, Reload swaps in a configuration that
+// was fully built, Stop drains and tears down in reverse order.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/database"
+	"sallyport/internal/fault"
+	"sallyport/internal/secret/builtin"
+	"sallyport/internal/secret/seal"
+)
+
+// Purposes of the keys that are kept sealed in the database.
+const (
+	keyTokens     = "token"
+	keyAuditChain = "audit-chain"
+	keyAuditSign  = "audit-sign"
+)
+
+// State is what is kept, opened. Close it.
+type State struct {
+	Config  *config.Config
+	DB      *database.DB
+	Builtin *builtin.Store
+	Tokens  *token.Registry
+	sealer  *seal.Sealer
+}
+
+// Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
+// be there: without it nothing can be read, and making another would hide that.
+func Open(ctx context.Context, c *config.Config) (*State, error) {
+	keeper, err := keeperOf(c)
+	if err != nil {
+		return nil, fault.WithExit(err, fault.ExitStore)
+	}
+	db, err := openDatabase(ctx, c)
+	if err != nil {
+		return nil, fault.WithExit(err, fault.ExitStore)
+	}
+	s := &State{Config: c, DB: db}
+	if err := s.unseal(ctx, keeper); err != nil {
+		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
+	}
+	return s, nil
+}
+
+func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
+	sealer, err := seal.Open(ctx, s.DB, keeper)
+	if err != nil {
+		return err //nolint:wrapcheck // it says which keyset
+	}
+	key, err := sealer.MACKey(ctx, keyTokens)
+	if err != nil {
+		return err //nolint:wrapcheck // as above
+	}
+	s.sealer, s.Builtin = sealer, builtin.New(s.DB, sealer)
+	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
+	s.Tokens.SetScopes(scopes(s.Config))
+	return s.Tokens.Load(ctx) //nolint:wrapcheck // as above
+}
+
+// Close lets go of the database.
+func (s *State) Close() error { return s.DB.Close() } //nolint:wrapcheck // nothing to add
+
+func keeperOf(c *config.Config) (seal.Keeper, error) {
+	if c.Seal.KeyEnv != "" {
+		return seal.KeyFromEnv(c.Seal.KeyEnv) //nolint:wrapcheck // it carries the hint
+	}
+	return seal.KeyFromFile(c.Seal.KeyFile) //nolint:wrapcheck // as above
+}
+
+func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	url, err := databaseURL(c)
+	if err != nil {
+		return nil, err
+	}
+	db, err := database.Open(ctx, url)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says which
+	}
+	if err := db.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func databaseURL(c *config.Config) (string, error) {
+	switch {
+	case c.DatabaseFile != "":
+		text, err := os.ReadFile(c.DatabaseFile)
+		if err != nil {
+			return "", fmt.Errorf("reading database_file: %w", err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	case c.Database != "":
+		return c.Database, nil
+	}
+	return "sqlite://" + filepath.Join(c.Data, "sallyport.db"), nil
+}
+
+func scopes(c *config.Config) map[string]token.Scope {
+	m := make(map[string]token.Scope, len(c.Tokens))
+	for name, t := range c.Tokens {
+		m[name] = ScopeOf(t)
+	}
+	return m
+}
+
+// ScopeOf is the scope that the configuration gives a token.
+func ScopeOf(t *config.Token) token.Scope {
+	return token.Scope{Services: t.Services, Methods: t.Methods, From: t.From}
+}
+
+// AuditKeys returns the keys of the audit log.
+func (s *State) AuditKeys(ctx context.Context) (audit.Keys, error) {
+	chain, err := s.sealer.MACKey(ctx, keyAuditChain)
+	if err != nil {
+		return audit.Keys{}, err //nolint:wrapcheck // it says which keyset
+	}
+	sign, err := s.sealer.SigningKey(ctx, keyAuditSign)
+	if err != nil {
+		return audit.Keys{}, err //nolint:wrapcheck // as above
+	}
+	return audit.Keys{Chain: chain, Sign: sign}, nil
+}
+
+// openAudit opens the log for writing; only one process can.
+func (s *State) openAudit(ctx context.Context, onCheckpoint func(audit.Checkpoint)) (*audit.Log, error) {
+	keys, err := s.AuditKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := s.Config.Audit
+	return audit.Open(ctx, audit.Options{ //nolint:wrapcheck // it says which file
+		Path: c.File, Keys: keys, CheckpointPath: c.CheckpointFile, Sync: c.Sync, OnCheckpoint: onCheckpoint,
+		CheckpointEvery: c.CheckpointEvery, CheckpointInterval: c.CheckpointInterval,
+	})
+}
+
+// Record puts what a person did on record before it is done: through the running gate when there is one, which holds the log,
+// or in the log itself.
+func (s *State) Record(ctx context.Context, ev *audit.Event) error {
+	l, err := s.openAudit(ctx, nil)
+	if errors.Is(err, audit.ErrLocked) {
+		return s.control().post(ctx, "/audit", ev)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Admin(ctx, ev), l.Close())
+}
+
+// Changed tells the running gate that something in the database is different, and waits until it acts by it. Without a gate
+// here there is nobody to tell; replicas on the same PostgreSQL hear of it from the database.
+func (s *State) Changed(ctx context.Context, topic string) error {
+	err := s.control().post(ctx, "/refresh/"+topic, nil)
+	if errors.Is(err, errNoGate) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,112 @@
+package boundary
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/fault"
+)
+
+// problem is Sallyport's own answer: RFC 9457 with the members of the taxonomy. n8n shows message.
+type problem struct {
+	Type      string      `json:"type"`
+	Title     string      `json:"title"`
+	Status    int         `json:"status"`
+	Code      fault.Code  `json:"code"`
+	Blame     fault.Blame `json:"blame"`
+	Message   string      `json:"message"`
+	Hint      string      `json:"hint,omitempty"`
+	Service   string      `json:"service,omitempty"`
+	RequestID string      `json:"request_id"`
+}
+
+// Answer writes f to the caller. whose is what f's sentence is about: the API of a service when the upstream is to blame.
+func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
+	row := f.Row()
+	x.code, x.detail, x.status = f.Code, f.Message, row.Status
+	body := problem{
+		Type: "urn:sallyport:error:" + string(f.Code), Title: row.Meaning, Status: row.Status,
+		Code: f.Code, Blame: row.Blame, Message: x.sentence(f), Hint: f.Hint, RequestID: x.event.ID,
+	}
+	if x.service != nil {
+		body.Service = x.service.Name
+	}
+	h := w.Header()
+	clear(h)
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Proxy-Status"] = []string{proxyStatus(row.ProxyError, f.Details)}
+	h[headerRequestID] = []string{x.event.ID}
+	if f.RetryAfter > 0 {
+		h["Retry-After"] = []string{strconv.Itoa(int(max(1, f.RetryAfter.Seconds())))}
+	}
+	if row.Status == http.StatusProxyAuthRequired {
+		h["Proxy-Authenticate"] = []string{`Bearer realm="sallyport"`}
+	}
+	if f.Code == fault.Draining {
+		h["Connection"] = []string{"close"}
+	}
+	out, err := json.Marshal(body)
+	if err != nil {
+		out = []byte(`{"code":"internal"}`)
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(out))}
+	w.WriteHeader(row.Status)
+	n, _ := w.Write(out)
+	x.bytesOut += int64(n)
+}
+
+// sentence begins with the party: n8n's user must see at a glance whether the API or Sallyport speaks.
+func (x *exchange) sentence(f *fault.Fault) string {
+	switch f.Row().Blame {
+	case fault.BlameUpstream:
+		return "The API behind " + strconv.Quote(x.service.Name) + " failed, Sallyport did not: " + f.Message
+	case fault.BlameCredential:
+		return "Sallyport has no usable credential for " + strconv.Quote(x.service.Name) + ": " + f.Message
+	case fault.BlameCaller:
+		return "Sallyport refused the request: " + f.Message
+	default:
+		return "Sallyport failed, the API was not called: " + f.Message
+	}
+}
+
+// proxyStatus is RFC 9209 section 2 for an answer of our own.
+func proxyStatus(errorType, details string) string {
+	s := "sallyport"
+	if errorType != "" {
+		s += "; error=" + errorType
+	}
+	if details != "" {
+		s += "; details=" + sfString(details)
+	}
+	return s
+}
+
+// sfString is a Structured Fields string (RFC 8941 section 3.3.3).
+func sfString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range []byte(s) {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c >= 0x7f:
+			b.WriteByte(' ')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// receivedStatus is Proxy-Status for an answer of the API: it says so, whatever the status.
+func receivedStatus(status int) string {
+	if status == http.StatusOK {
+		return "sallyport; received-status=200"
+	}
+	return "sallyport; received-status=" + strconv.Itoa(status)
+}

@@ -1,0 +1,135 @@
+package boundary
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/fault"
+)
+
+// exchange is one request on its way: what was decided, and what it cost.
+type exchange struct {
+	started    time.Time
+	event      audit.Event
+	grant      *token.Grant
+	presented  string // the token, for the check that it leaves nowhere
+	service    *service.Service
+	material   *credential.Material
+	acquired   bool // a place under the service's limits is held
+	authorised bool
+	code       fault.Code // "" is success
+	detail     string
+	status     int
+	upstream   time.Duration // waiting for the API
+	client     time.Duration // waiting for the caller to take bytes
+	bytesIn    atomic.Int64  // the transport may still read the body when the answer is through
+	bytesOut   int64
+	scrubbed   int
+}
+
+func (p *Pipeline) begin(v *View) *exchange {
+	x := &exchange{started: p.o.Now()}
+	x.event = audit.Event{
+		Time: x.started, ID: p.ids.next(),
+		Service: hideTokens(v.Service), Method: v.Method, Path: hideTokens(recordedPath(v)), Source: v.Source.String(),
+		Workflow:  hideTokens(first(v.Header, headerWorkflow)),
+		Execution: hideTokens(first(v.Header, headerExecution)),
+		Node:      hideTokens(first(v.Header, headerNode)),
+	}
+	p.inFlight.Add(1)
+	p.o.Observer.Started(v.Service)
+	return x
+}
+
+// recordedPath keeps the names of query parameters and hides their values.
+func recordedPath(v *View) string {
+	if v.RawQuery == "" {
+		return v.Path
+	}
+	return v.Path + "?" + audit.RedactQuery(v.RawQuery)
+}
+
+// hideTokens cuts whatever looks like a proxy token out of what a caller sent, before it is recorded.
+func hideTokens(s string) string {
+	for from := 0; ; {
+		i := strings.Index(s[from:], tokenPrefix)
+		if i < 0 {
+			return s
+		}
+		i += from + len(tokenPrefix)
+		end := i
+		for end < len(s) && isTokenByte(s[end]) {
+			end++
+		}
+		s, from = s[:i]+"…"+s[end:], i
+	}
+}
+
+func isTokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+}
+
+// mask takes the service's own secret out of what the caller sent: it may know it and have put it there.
+func (x *exchange) mask() {
+	for _, s := range []*string{&x.event.Path, &x.event.Workflow, &x.event.Execution, &x.event.Node} {
+		*s, _ = x.material.Forms.String(*s)
+	}
+}
+
+func first(h Header, name string) string {
+	if values := h.Values(name); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// finish writes the last record and counts, however the request ended.
+func (p *Pipeline) finish(x *exchange) {
+	if x.acquired {
+		x.service.Limits.Release()
+	}
+	p.inFlight.Add(-1)
+	total := p.o.Now().Sub(x.started)
+	x.event.Time = x.started.Add(total)
+	x.event.Gate, x.event.Upstream = max(0, total-x.upstream-x.client), x.upstream
+	x.event.Status, x.event.Code, x.event.Detail = x.status, string(x.code), x.detail
+	x.event.BytesIn, x.event.BytesOut, x.event.Scrubbed = x.bytesIn.Load(), x.bytesOut, x.scrubbed
+	if x.code != "" {
+		x.event.Blame = string(fault.Lookup(x.code).Blame)
+	}
+	if x.authorised {
+		p.o.Audit.Complete(&x.event)
+	} else {
+		p.o.Audit.Refuse(&x.event)
+	}
+	o := Outcome{
+		Code: x.code, Status: x.status, Gate: x.event.Gate, Upstream: x.upstream,
+		BytesIn: x.event.BytesIn, BytesOut: x.bytesOut, Scrubbed: x.scrubbed,
+	}
+	if x.service != nil {
+		o.Service = x.service.Name
+	}
+	p.o.Observer.Finished(&o)
+}
+
+// idSource makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be secret.
+type idSource struct {
+	prefix string
+	n      atomic.Uint64
+}
+
+func newIDSource() *idSource {
+	var b [5]byte
+	_, _ = rand.Read(b[:])
+	return &idSource{prefix: strings.ToLower(base32.StdEncoding.EncodeToString(b[:])) + "-"}
+}
+
+func (s *idSource) next() string { return s.prefix + strconv.FormatUint(s.n.Add(1), 36) }

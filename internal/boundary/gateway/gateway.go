@@ -1,0 +1,125 @@
+// Package gateway is gateway mode: http(s)://gate/s/<service>/<path>, which needs nothing of the client but a URL.
+//
+// It serves HTTP/1.1, splits the target, and hands over to the pipeline. It has no checks of its own: what is wrong with a
+// request before it has a target (package wire) goes to the pipeline as well, which answers and records it.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/wire"
+)
+
+// Pipeline is the one way of a request.
+type Pipeline interface {
+	Handle(w http.ResponseWriter, r *http.Request, v *boundary.View)
+	HandleWhoami(w http.ResponseWriter, v *boundary.View)
+}
+
+// Options are what a Gateway needs.
+type Options struct {
+	Pipeline Pipeline
+	MaxHead  int // bytes of a request head
+	TLS      *tls.Config
+	Log      *slog.Logger
+}
+
+// Gateway serves gateway mode on one listener.
+type Gateway struct {
+	o      Options
+	server *http.Server
+}
+
+// The time-outs of the caller's side. There is none for a whole request: bodies stream as long as they move.
+const (
+	headTimeout = 30 * time.Second
+	idleTimeout = 2 * time.Minute
+)
+
+// New returns a Gateway that is not serving yet.
+func New(o Options) *Gateway {
+	g := &Gateway{o: o}
+	g.server = &http.Server{
+		Handler: g, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: o.MaxHead + 8<<10, // package wire has refused larger ones before
+		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+	}
+	return g
+}
+
+type connKey struct{}
+
+// Serve serves until Shutdown or Close; l is plain TCP.
+func (g *Gateway) Serve(l net.Listener) error {
+	if g.o.TLS != nil {
+		c := g.o.TLS.Clone()
+		c.NextProtos = []string{"http/1.1"}
+		l = tls.NewListener(l, c)
+	}
+	if err := g.server.Serve(wire.Listen(l, g.o.MaxHead)); err != nil && err != http.ErrServerClosed { //nolint:errorlint // returned bare by contract
+		return fmt.Errorf("serving the gateway: %w", err)
+	}
+	return nil
+}
+
+// Shutdown stops listening and waits for requests in flight.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	return g.server.Shutdown(ctx) //nolint:wrapcheck // the context's own error
+}
+
+// Close breaks off what is left.
+func (g *Gateway) Close() error {
+	return g.server.Close() //nolint:wrapcheck // nothing to add
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: source(r)}
+	g.split(v, r)
+	if v.Service == "" && v.Path == "/whoami" && v.Refusal == "" {
+		g.o.Pipeline.HandleWhoami(w, v)
+		return
+	}
+	g.o.Pipeline.Handle(w, r, v)
+}
+
+// prefix is where services begin.
+const prefix = "/s/"
+
+// split takes the request target apart without decoding anything.
+func (g *Gateway) split(v *boundary.View, r *http.Request) {
+	target, _, _ := strings.Cut(r.RequestURI, "?")
+	if c, ok := r.Context().Value(connKey{}).(*wire.Conn); ok && target == wire.RefusedTarget {
+		v.Refusal = c.Violation()
+	}
+	v.Path = target
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		v.Refusal = "the method " + r.Method + " has no meaning here"
+	}
+	rest, ok := strings.CutPrefix(target, prefix)
+	if !ok {
+		return
+	}
+	name, path, _ := strings.Cut(rest, "/")
+	v.Service, v.Path, v.Mount = name, "/"+path, prefix+name
+}
+
+func source(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}

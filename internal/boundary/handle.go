@@ -1,0 +1,198 @@
+package boundary
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/egress"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/fault"
+)
+
+// Handle takes one request the whole way. The response is written when it returns; an answer that ended short panics with
+// http.ErrAbortHandler, so that the caller's connection breaks off and nothing incomplete passes for whole.
+func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
+	x := p.begin(v)
+	defer p.finish(x)
+	if f := p.decide(r.Context(), v, x); f != nil {
+		p.refuse(w, x, f)
+		return
+	}
+	if err := p.exchange(w, r, v, x); err != nil {
+		p.conclude(w, r, x, err)
+	}
+}
+
+// refuse answers a request that got no credential.
+func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
+	if f.Row().Blame == fault.BlameSallyport && f.Code != fault.Draining {
+		p.o.Log.Error("refusing a request", "request_id", x.event.ID, "code", f.Code, "error", errors.Unwrap(f))
+	}
+	x.answer(w, f)
+}
+
+// conclude answers, or breaks off, what failed after the credential had left.
+func (p *Pipeline) conclude(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
+	started := x.status != 0
+	f := whose(r, err)
+	if started {
+		x.code, x.detail = f.Code, f.Message
+	} else if f.Code == fault.ClientGone {
+		x.code, x.detail, x.status = f.Code, f.Message, f.Row().Status
+	}
+	if started || f.Code == fault.ClientGone {
+		panic(http.ErrAbortHandler)
+	}
+	x.answer(w, f)
+}
+
+// clientError marks a failure of the caller's side.
+type clientError struct{ error }
+
+func (e clientError) Unwrap() error { return e.error }
+
+// whose turns an error of the exchange into a fault.
+func whose(r *http.Request, err error) *fault.Fault {
+	var f *fault.Fault
+	var client clientError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &client), r.Context().Err() != nil:
+		return fault.New(fault.ClientGone, "the caller closed the connection before the answer was complete").Wrap(err)
+	default:
+		return egress.Classify(err)
+	}
+}
+
+// exchange is steps 5 to 7: inject, dial, scrub.
+func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *exchange) error {
+	body, sent, f := requestBody(r, x)
+	if f != nil {
+		return f
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	out, f := outgoing(ctx, r, v, x)
+	if f != nil {
+		return f
+	}
+	out.Body = body
+	before := p.o.Now()
+	resp, err := x.service.Transport.RoundTrip(out)
+	x.upstream += p.o.Now().Sub(before)
+	if err != nil {
+		if bodyError := sent.failure(); bodyError != nil {
+			return bodyError
+		}
+		return err //nolint:wrapcheck // conclude classifies it
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return p.upgrade(w, resp, x)
+	}
+	if leaves, location := redirect(resp, x.service); location != nil {
+		if !leaves {
+			resp.Header.Set("Location", mounted(location, x.service, v.Mount))
+			return p.respond(w, r, resp, x)
+		}
+		return p.external(ctx, w, r, resp, location, x)
+	}
+	return p.respond(w, r, resp, x)
+}
+
+// outgoing builds the request that goes to the API: strip, then inject (step 5).
+func outgoing(ctx context.Context, r *http.Request, v *View, x *exchange) (*http.Request, *fault.Fault) {
+	svc := x.service
+	o := credential.Outgoing{
+		Header:   outgoingHeader(r.Header, svc),
+		RawQuery: withoutParam(v.RawQuery, svc.Slot.Param),
+	}
+	if f := tokenStays(&o, v.Path, x.presented); f != nil {
+		return nil, f
+	}
+	acceptCodings(r, &o)
+	if isUpgrade(r.Header) {
+		o.Header["Connection"], o.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
+		delete(o.Header, "Sec-Websocket-Extensions") // a compressed stream could not be scrubbed frame by frame
+	}
+	x.material.Inject(&o)
+	out := &http.Request{
+		Method: r.Method, Host: svc.Host, Header: o.Header, ContentLength: r.ContentLength,
+		URL:   &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: upstreamPath(svc, v.Path), RawQuery: o.RawQuery},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	return out.WithContext(ctx), nil
+}
+
+// upstreamPath puts the base path before the path, byte for byte.
+func upstreamPath(svc *service.Service, path string) string {
+	if svc.BasePath == "" {
+		return path
+	}
+	if path == "/" {
+		return svc.BasePath
+	}
+	return svc.BasePath + path
+}
+
+// countedBody counts what the caller sends, and holds it to the service's limit.
+type countedBody struct {
+	io.ReadCloser
+	x     *exchange
+	limit int64                 // 0: none
+	err   atomic.Pointer[error] // the transport may still read when its answer is there
+}
+
+// requestBody wraps the caller's body; the second result is nil when there is none. A body that declares more than the limit
+// is refused before anything is dialled.
+func requestBody(r *http.Request, x *exchange) (io.ReadCloser, *countedBody, *fault.Fault) {
+	limit := x.service.MaxBody
+	switch {
+	case r.ContentLength == 0 || r.Body == nil:
+		return http.NoBody, nil, nil
+	case limit > 0 && r.ContentLength > limit:
+		return nil, nil, tooLarge()
+	}
+	b := &countedBody{ReadCloser: r.Body, x: x, limit: limit}
+	return b, b, nil
+}
+
+func tooLarge() *fault.Fault {
+	return fault.New(fault.BodyTooLarge, "the request body is larger than the service allows")
+}
+
+// Read implements io.Reader. An error is the caller's: it must not be taken for the API's.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if total := b.x.bytesIn.Add(int64(n)); b.limit > 0 && total > b.limit {
+		return 0, b.fail(tooLarge())
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, b.fail(clientError{err})
+	}
+	return n, err //nolint:wrapcheck // io.EOF must stay itself
+}
+
+func (b *countedBody) fail(err error) error {
+	b.err.Store(&err)
+	return err
+}
+
+// failure is why the body could not be sent on, or nil.
+func (b *countedBody) failure() error {
+	if b == nil || b.err.Load() == nil {
+		return nil
+	}
+	return *b.err.Load()
+}
+
+func isUpgrade(h http.Header) bool {
+	return len(h["Upgrade"]) == 1 && strings.EqualFold(h["Upgrade"][0], "websocket") && nominated(h["Connection"])["Upgrade"]
+}

@@ -1,0 +1,169 @@
+package boundary
+
+import (
+	"net/http"
+	"strings"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/scrub"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/fault"
+)
+
+// neverSent lists what a caller's request loses on the way to an API: hop-by-hop fields (RFC 9110 section 7.6.1), the
+// caller's own credentials, and what would tell the API about the network behind the gate.
+//
+//nolint:gochecknoglobals // a constant table
+var neverSent = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
+	"Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Authentication-Info": true, "Http2-Settings": true,
+	"Authorization": true, "Host": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
+	"Forwarded": true, "Via": true, "X-Real-Ip": true, "Proxy-Status": true,
+}
+
+// neverReturned lists what an API's answer loses: hop-by-hop fields, what only Sallyport may say, what a credential could
+// come back in by design (a session minted from it), and what would lead the caller around the gate.
+//
+//nolint:gochecknoglobals // a constant table
+var neverReturned = map[string]bool{
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
+	"Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Authentication-Info": true,
+	"Proxy-Status": true, "Alt-Svc": true, "Authentication-Info": true,
+}
+
+// CheckHeaders refuses look-alikes of protected headers: servers that map - to _ (CGI, WSGI) read authorization_ or
+// x_sallyport_token as the real one.
+func CheckHeaders(h Header) *fault.Fault {
+	for name := range h.All() {
+		if strings.IndexByte(name, '_') >= 0 && protected(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-")) {
+			return fault.New(fault.RequestMalformed, "a header is written with underscores to look like a protected one")
+		}
+	}
+	return nil
+}
+
+func protected(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return neverSent[name] || name == "Cookie" || strings.HasPrefix(name, headerPrefix) || strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// outgoingHeader copies what of the caller's header goes on to the API. Step 5 begins here: strip first, inject after.
+func outgoingHeader(in http.Header, svc *service.Service) http.Header {
+	out := make(http.Header, len(in)+2)
+	named := nominated(in["Connection"])
+	for name, values := range in {
+		switch {
+		case neverSent[name], strings.HasPrefix(name, headerPrefix), strings.HasPrefix(name, "X-Forwarded-"):
+		case name == svc.Slot.Header, name == "Cookie" && !svc.PassCookies:
+		case named != nil && named[name]:
+		default:
+			out[name] = values
+		}
+	}
+	for name, value := range svc.Headers {
+		if _, set := out[name]; !set {
+			out[name] = []string{value}
+		}
+	}
+	if _, set := out["User-Agent"]; !set {
+		out["User-Agent"] = nil // net/http would add its own
+	}
+	return out
+}
+
+// nominated returns the fields that Connection declares hop-by-hop, or nil in the common case of none.
+func nominated(connection []string) map[string]bool {
+	var named map[string]bool
+	for _, line := range connection {
+		if strings.EqualFold(line, "close") || strings.EqualFold(line, "keep-alive") {
+			continue
+		}
+		for option := range strings.SplitSeq(line, ",") {
+			if named == nil {
+				named = make(map[string]bool)
+			}
+			named[http.CanonicalHeaderKey(strings.TrimSpace(option))] = true
+		}
+	}
+	return named
+}
+
+// withoutParam removes a query parameter and leaves every other byte as it was.
+func withoutParam(rawQuery, name string) string {
+	if name == "" || rawQuery == "" {
+		return rawQuery
+	}
+	var kept []string
+	for part := range strings.SplitSeq(rawQuery, "&") {
+		if key, _, _ := strings.Cut(part, "="); !paramIs(key, name) {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// tokenStays refuses a request that would carry the proxy token to the API in some other place.
+func tokenStays(o *credential.Outgoing, path, presented string) *fault.Fault {
+	where := ""
+	switch {
+	case strings.Contains(path, presented):
+		where = "the path"
+	case strings.Contains(o.RawQuery, presented):
+		where = "the query"
+	}
+	for name, values := range o.Header {
+		for _, v := range values {
+			if strings.Contains(v, presented) {
+				where = "the header " + name
+			}
+		}
+	}
+	if where == "" {
+		return nil
+	}
+	return fault.New(fault.RequestMalformed, "the proxy token also stands in "+where+", from where it would reach the API").
+		WithHint("put the token in X-Sallyport-Token only")
+}
+
+// returnHeader copies the API's header to the caller's, without what may not return and with every held secret masked.
+func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) (scrubbed int) {
+	named := nominated(src["Connection"])
+	for name, values := range src {
+		switch {
+		case neverReturned[name], strings.HasPrefix(name, headerPrefix), named != nil && named[name]:
+			continue
+		case !svc.PassCookies && (name == "Set-Cookie" || name == "Set-Cookie2"):
+			continue
+		case strings.IndexByte(name, '_') >= 0 && forged(name):
+			continue
+		}
+		masked, n := maskValues(values, forms)
+		dst[name] = masked
+		scrubbed += n
+	}
+	return scrubbed
+}
+
+// forged tells whether a name with underscores reads like one of Sallyport's own.
+func forged(name string) bool {
+	name = http.CanonicalHeaderKey(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"))
+	return neverReturned[name] || strings.HasPrefix(name, headerPrefix)
+}
+
+// maskValues returns values itself when nothing had to be masked.
+func maskValues(values []string, forms *scrub.Set) (_ []string, scrubbed int) {
+	if forms.Empty() {
+		return values, 0
+	}
+	for i, v := range values {
+		masked, n := forms.String(v)
+		if n > 0 {
+			if scrubbed == 0 {
+				values = append([]string(nil), values...)
+			}
+			values[i] = masked
+			scrubbed += n
+		}
+	}
+	return values, scrubbed
+}

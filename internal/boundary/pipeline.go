@@ -1,0 +1,187 @@
+// Package boundary is the way of a request: the one pipeline that every way in hands over to.
+//
+// authenticate → route → authorise → resolve → record → inject → dial → scrub → record. Steps 1 to 4 (Decide) are functions
+// over a View; steps 5 to 8 (Handle) move bytes. The ways in parse and hand over: they have no checks of their own. Tokens,
+// services and credentials are in memory; nothing here touches a database or a store.
+//
+// Invariant: no credential is on a request before Decide has returned without a fault, and Decide has written its record.
+package boundary
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/fault"
+)
+
+// Tokens verifies proxy tokens from memory, in constant time.
+type Tokens interface {
+	Verify(presented string) (*token.Grant, *fault.Fault)
+	Touch(g *token.Grant, workflow string, at time.Time)
+}
+
+// Audit is the log that a use must be in before it happens.
+type Audit interface {
+	Authorise(ctx context.Context, ev *audit.Event) error
+	Complete(ev *audit.Event)
+	Refuse(ev *audit.Event)
+}
+
+// Observer counts. Its methods are called on the hot path and must not block.
+type Observer interface {
+	Started(service string)
+	Finished(o *Outcome)
+}
+
+// Outcome is what became of one request, for metrics.
+type Outcome struct {
+	Service  string // "" when no service was found
+	Code     fault.Code
+	Status   int
+	Gate     time.Duration
+	Upstream time.Duration
+	BytesIn  int64
+	BytesOut int64
+	Scrubbed int
+}
+
+// Options are what a Pipeline needs.
+type Options struct {
+	Tokens   Tokens
+	Audit    Audit
+	Observer Observer
+	Log      *slog.Logger
+	InFlight int64 // requests at once; 0 is no limit
+	Now      func() time.Time
+}
+
+// Pipeline is the one function every request goes through. It is safe for concurrent use.
+type Pipeline struct {
+	o        Options
+	ids      *idSource
+	services atomic.Pointer[service.Table]
+	inFlight atomic.Int64
+	draining atomic.Bool
+	upgraded upgraded
+}
+
+// New returns a Pipeline without services.
+func New(o Options) *Pipeline {
+	p := &Pipeline{o: o, ids: newIDSource()}
+	p.services.Store(service.NewTable(nil))
+	return p
+}
+
+// Route puts a table of services in force for requests that come from now on.
+func (p *Pipeline) Route(t *service.Table) { p.services.Store(t) }
+
+// Services returns the table in force.
+func (p *Pipeline) Services() *service.Table { return p.services.Load() }
+
+// Drain makes the pipeline answer new requests with the fault Draining.
+func (p *Pipeline) Drain() { p.draining.Store(true) }
+
+// Draining tells whether Drain was called.
+func (p *Pipeline) Draining() bool { return p.draining.Load() }
+
+// InFlight is the number of requests that are being served.
+func (p *Pipeline) InFlight() int64 { return p.inFlight.Load() }
+
+// decide runs steps 1 to 4. What it learns stands in x, also when it refuses.
+func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Fault {
+	if f := p.admit(v); f != nil {
+		return f
+	}
+	svc, known := p.services.Load().Lookup(v.Service)
+	if f := p.authenticate(v, x, svc); f != nil { // step 1
+		return f
+	}
+	if !known {
+		return fault.New(fault.ServiceUnknown, "there is no service of this name")
+	}
+	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
+	rule, f := Authorise(x.grant, svc, v) // step 2
+	x.event.Rule = rule
+	if f != nil {
+		return f
+	}
+	if f = svc.Limits.Acquire(x.started); f != nil {
+		return f
+	}
+	x.acquired = true
+	if x.material, f = svc.Credential.Current(); f != nil { // step 3
+		return f
+	}
+	x.event.Secrets = x.material.Versions
+	x.mask()
+	if err := p.o.Audit.Authorise(ctx, &x.event); err != nil { // step 4
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so the credential stays here").Wrap(err)
+	}
+	x.authorised = true
+	return nil
+}
+
+// admit refuses what has no reading, and everything while there is no room.
+func (p *Pipeline) admit(v *View) *fault.Fault {
+	switch {
+	case v.Refusal != "":
+		return fault.New(fault.RequestMalformed, v.Refusal)
+	case p.draining.Load():
+		return fault.New(fault.Draining, "this Sallyport is stopping and takes no new requests")
+	case p.o.InFlight > 0 && p.inFlight.Load() > p.o.InFlight:
+		return fault.New(fault.Overloaded, "too many requests are in flight")
+	}
+	return CheckHeaders(v.Header)
+}
+
+// authenticate finds the token, verifies it, and keeps it for the check that it leaves nowhere.
+func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fault.Fault {
+	slot := service.DefaultSlot
+	if svc != nil {
+		slot = svc.Slot
+	}
+	presented, f := Presented(v.Header, v.RawQuery, slot)
+	if f != nil {
+		return f
+	}
+	g, f := p.o.Tokens.Verify(presented)
+	if g != nil { // also for an expired or revoked one: the record says whose it was
+		x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
+	}
+	if f != nil {
+		return f
+	}
+	x.grant, x.presented = g, presented
+	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
+	return nil
+}
+
+// Grant is what authorisation asks of a verified token.
+type Grant interface {
+	Allows(service, method string, source netip.Addr) (ok bool, why string)
+}
+
+// Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it. It
+// returns the rule that decided.
+func Authorise(g Grant, svc *service.Service, v *View) (rule string, f *fault.Fault) {
+	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
+		return "token scope", fault.New(fault.RequestDenied, why).WithHint("the scope of the token decides: `sallyport token list` shows it")
+	}
+	if why := service.CheckPath(v.Path, svc.EncodedSlash); why != "" {
+		return "path form", fault.New(fault.RequestMalformed, why)
+	}
+	if why := service.CheckQuery(v.RawQuery); why != "" {
+		return "query form", fault.New(fault.RequestMalformed, why)
+	}
+	rule, ok := svc.Permit(v.Method, v.Path)
+	if !ok {
+		return rule, fault.New(fault.RequestDenied, "no allow rule of the service permits this method on this path")
+	}
+	return rule, nil
+}

@@ -1,0 +1,147 @@
+package boundary
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"sallyport/internal/boundary/scrub"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/fault"
+)
+
+// maxHops is how many redirects are followed outside a service.
+const maxHops = 5
+
+// redirect tells whether an answer sends the caller on, and whether that leaves the service. A redirect without a readable
+// Location is none.
+func redirect(resp *http.Response, svc *service.Service) (leaves bool, location *url.URL) {
+	value := resp.Header.Get("Location")
+	if value == "" || resp.StatusCode < 300 || resp.StatusCode > 399 {
+		return false, nil
+	}
+	base := &url.URL{Scheme: svc.Scheme, Host: svc.Host, Path: "/"}
+	if resp.Request != nil {
+		if b, err := url.Parse(svc.Scheme + "://" + svc.Host + resp.Request.URL.Opaque); err == nil {
+			base = b
+		}
+	}
+	location, err := base.Parse(value)
+	if err != nil || len(resp.Header["Location"]) > 1 {
+		return true, &url.URL{Host: "an unreadable address"}
+	}
+	return !inside(location, svc), location
+}
+
+// inside tells whether u is the service's own: same scheme, host, port and below the base path.
+func inside(u *url.URL, svc *service.Service) bool {
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port != "" && (u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443") {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	if u.User != nil || u.Scheme != svc.Scheme || host != strings.ToLower(svc.Host) {
+		return false
+	}
+	path := u.EscapedPath()
+	return path == svc.BasePath || strings.HasPrefix(path, svc.BasePath+"/")
+}
+
+// mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that some
+// APIs copy from the query of the request.
+func mounted(u *url.URL, svc *service.Service, mount string) string {
+	path := strings.TrimPrefix(u.EscapedPath(), svc.BasePath)
+	if path == "" {
+		path = "/"
+	}
+	s := mount + path
+	if query := withoutParam(u.RawQuery, svc.Slot.Param); query != "" {
+		s += "?" + query
+	}
+	if u.Fragment != "" {
+		s += "#" + u.EscapedFragment()
+	}
+	return s
+}
+
+// external follows a redirect that leaves the service, bare, or refuses it, as the service says. A target that redirects back
+// into the service is refused: it would need the credential, which goes nowhere by a third party's word.
+func (p *Pipeline) external(ctx context.Context, w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL, x *exchange) error {
+	method, why := bareMethod(r, resp.StatusCode)
+	if !x.service.FetchRedirects {
+		why = "it answered with a redirect to " + to.Hostname() + ", outside the service"
+	}
+	for hop := 0; why == ""; hop++ {
+		_ = resp.Body.Close()
+		next, done, err := p.fetch(ctx, r, to, method, x)
+		if err != nil {
+			return err
+		}
+		leaves, location := redirect(next, &service.Service{Scheme: to.Scheme, Host: to.Host})
+		if location == nil {
+			defer done()
+			defer func() { _ = next.Body.Close() }()
+			next.Header.Del("Location")
+			x.detail = "redirect fetched without a credential from " + to.Hostname()
+			return p.respond(w, r, next, x)
+		}
+		done()
+		resp, to = next, location
+		switch {
+		case hop >= maxHops:
+			why = "it answered with a chain of more than 5 redirects"
+		case leaves && inside(location, x.service):
+			why = "it answered with a redirect that comes back into the service from outside"
+		}
+	}
+	return fault.New(fault.RedirectRefused, why).WithDetails("redirect outside the service")
+}
+
+// bareMethod is the method of the fetch (RFC 9110 section 15.4); a redirect that would send a body on is refused.
+func bareMethod(r *http.Request, status int) (method, why string) {
+	switch {
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		return r.Method, ""
+	case status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect:
+		return "", "it answered with a redirect outside the service that would carry the request's body along"
+	default:
+		return http.MethodGet, ""
+	}
+}
+
+// fetch makes one call without any credential. done lets go of the connection.
+func (p *Pipeline) fetch(ctx context.Context, r *http.Request, to *url.URL, method string, x *exchange) (_ *http.Response, done func(), err error) {
+	if to.Scheme != "http" && to.Scheme != "https" || to.User != nil || to.Hostname() == "" {
+		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect to something that is not a plain http(s) URL")
+	}
+	if x.service.Scheme == "https" && to.Scheme == "http" {
+		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect from https to http")
+	}
+	if _, n := x.material.Forms.String(to.String()); n > 0 {
+		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect that carries the credential")
+	}
+	transport, err := x.service.Bare(to.Scheme, to.Hostname(), to.Port())
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // conclude classifies it
+	}
+	header := http.Header{"Accept-Encoding": {"identity"}, "User-Agent": nil}
+	for _, name := range []string{"Accept", "Range", "If-Range", "If-None-Match", "If-Modified-Since", "User-Agent"} {
+		if values := r.Header[name]; values != nil {
+			header[name] = values
+		}
+	}
+	if accept := r.Header["Accept-Encoding"]; accept != nil && r.Header["Range"] == nil {
+		header["Accept-Encoding"] = []string{scrub.Accept(strings.Join(accept, ","))}
+	}
+	target := *to
+	target.Fragment, target.RawFragment = "", ""
+	out := (&http.Request{Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	before := p.o.Now()
+	resp, err := transport.RoundTrip(out)
+	x.upstream += p.o.Now().Sub(before)
+	if err != nil {
+		transport.CloseIdle()
+		return nil, nil, err //nolint:wrapcheck // conclude classifies it
+	}
+	return resp, transport.CloseIdle, nil
+}

@@ -1,0 +1,203 @@
+package boundary
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/egress"
+	"sallyport/internal/boundary/scrub"
+	"sallyport/internal/fault"
+)
+
+// chunk is how much of a body is in memory at a time.
+const chunk = 32 << 10
+
+//nolint:gochecknoglobals // a pool is shared by nature
+var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
+
+// respond is step 7: the API's answer goes to the caller, scrubbed as it streams.
+func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
+	h := w.Header()
+	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms)
+	body, length, err := decoded(r.Method, resp)
+	if err != nil {
+		return fault.New(fault.UpstreamMalformed, "its answer is in a content coding that cannot be checked for secrets").Wrap(err)
+	}
+	if length != resp.ContentLength || resp.Uncompressed {
+		delete(h, "Content-Length")
+	}
+	if body != resp.Body {
+		defer func() { _ = body.Close() }()
+		delete(h, "Content-Encoding")
+	}
+	h["Proxy-Status"] = []string{receivedStatus(resp.StatusCode)}
+	h[headerRequestID] = []string{x.event.ID}
+	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms}
+	if bodiless(r.Method, resp.StatusCode) {
+		s.head()
+		return nil
+	}
+	bp, ok := chunks.Get().(*[]byte)
+	if !ok {
+		return fault.New(fault.Internal, "the buffer pool is broken")
+	}
+	defer chunks.Put(bp)
+	if 0 <= length && length <= chunk {
+		return s.whole((*bp)[:length])
+	}
+	s.flush = length < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	if err := s.stream(*bp); err != nil {
+		return err
+	}
+	s.trailers(resp.Trailer)
+	return nil
+}
+
+// decoded returns the body without its content coding. Length is -1 when only the end of the body tells.
+func decoded(method string, resp *http.Response) (body io.ReadCloser, length int64, err error) {
+	coding := resp.Header.Get("Content-Encoding")
+	if coding == "" || strings.EqualFold(coding, "identity") || bodiless(method, resp.StatusCode) {
+		return resp.Body, resp.ContentLength, nil
+	}
+	if len(resp.Header["Content-Encoding"]) > 1 || resp.StatusCode == http.StatusPartialContent {
+		return nil, 0, scrub.ErrUnknownCoding
+	}
+	body, err = scrub.Decoder(coding, resp.Body)
+	return body, -1, err //nolint:wrapcheck // respond turns it into a fault
+}
+
+// bodiless tells whether the answer has no body by definition (RFC 9112 section 6.3).
+func bodiless(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// acceptCodings asks the API for no coding but those that can be scrubbed, and for none where a part of a coded body could come.
+func acceptCodings(r *http.Request, o *credential.Outgoing) {
+	accept := "identity"
+	if values := r.Header["Accept-Encoding"]; len(values) > 0 && r.Header["Range"] == nil {
+		accept = scrub.Accept(strings.Join(values, ","))
+	}
+	o.Header["Accept-Encoding"] = []string{accept}
+}
+
+// codeOf is the outcome of an answer that came through.
+func codeOf(status int) fault.Code {
+	switch {
+	case status == http.StatusUnauthorized:
+		return fault.CredentialRejected
+	case status >= 500:
+		return fault.Upstream5xx
+	case status >= 400:
+		return fault.Upstream4xx
+	}
+	return ""
+}
+
+// sender writes one answer.
+type sender struct {
+	p      *Pipeline
+	w      http.ResponseWriter
+	x      *exchange
+	status int
+	body   io.Reader
+	forms  *scrub.Set
+	flush  bool
+}
+
+// head sends status and header. From here on the answer cannot become another one.
+func (s *sender) head() {
+	s.x.status, s.x.code = s.status, codeOf(s.status)
+	s.x.service.Answered(s.status)
+	s.w.WriteHeader(s.status)
+}
+
+// whole sends a small body of known length in one piece: should the API fail in the middle of it, the caller gets an error
+// that says so instead of a broken connection.
+func (s *sender) whole(buf []byte) error {
+	before := s.p.o.Now()
+	_, err := io.ReadFull(s.body, buf)
+	s.x.upstream += s.p.o.Now().Sub(before)
+	if err != nil {
+		return bodyFault(err)
+	}
+	s.x.scrubbed += s.forms.Bytes(buf)
+	s.head()
+	return s.write(buf)
+}
+
+// stream copies a body of any length.
+func (s *sender) stream(buf []byte) error {
+	s.head()
+	if s.flush {
+		s.flushNow()
+	}
+	st := s.forms.Stream()
+	defer func() { s.x.scrubbed += st.Count() }()
+	for {
+		held := st.Held()
+		if held > len(buf)/2 {
+			buf = make([]byte, 4*held)
+		}
+		before := s.p.o.Now()
+		n, err := s.body.Read(buf[held:])
+		s.x.upstream += s.p.o.Now().Sub(before)
+		if n > 0 {
+			if werr := s.write(st.InPlace(buf[:held+n])); werr != nil {
+				return werr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return s.write(st.Flush(nil))
+		}
+		if err != nil {
+			return bodyFault(err)
+		}
+	}
+}
+
+func (s *sender) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	before := s.p.o.Now()
+	n, err := s.w.Write(b)
+	if err == nil && s.flush {
+		s.flushNow()
+	}
+	s.x.client += s.p.o.Now().Sub(before)
+	s.x.bytesOut += int64(n)
+	if err != nil {
+		return clientError{err}
+	}
+	return nil
+}
+
+func (s *sender) flushNow() {
+	if f, ok := s.w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// trailers sends the API's trailers, scrubbed like a header.
+func (s *sender) trailers(trailer http.Header) {
+	if len(trailer) == 0 {
+		return
+	}
+	clean := make(http.Header, len(trailer))
+	s.x.scrubbed += returnHeader(clean, trailer, s.x.service, s.forms)
+	for name, values := range clean {
+		s.w.Header()[http.TrailerPrefix+name] = values
+	}
+}
+
+// bodyFault tells an answer that ended short from one that could not be decoded.
+func bodyFault(err error) error {
+	if errors.Is(err, scrub.ErrCoding) {
+		return fault.New(fault.UpstreamMalformed, "the content coding of its answer is broken").Wrap(err)
+	}
+	return egress.ClassifyBody(err)
+}

@@ -1,0 +1,219 @@
+// Package service holds the external APIs that the gate knows: where each one is, what may be asked of it, what it is given.
+//
+// A Service is built once from configuration and does not change; only the credential in its Holder and the counters of its
+// Limits move. The package decides about paths and methods; it makes no calls of its own.
+//
+// Invariant: scheme, host and port of every request come from here and never from a caller.
+package service
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/egress"
+	"sallyport/internal/config"
+)
+
+// DefaultSlot is where a token is looked for when the service is unknown.
+var DefaultSlot = credential.Slot{Header: "Authorization"} //nolint:gochecknoglobals // a constant in all but syntax
+
+// Service is one external API.
+type Service struct {
+	Name     string
+	Scheme   string // http or https
+	Host     string // host, or host:port where the port is not the scheme's own; sent as Host
+	BasePath string // escaped, without a trailing slash; "" for none
+
+	Spec       credential.Spec
+	Slot       credential.Slot
+	Credential *credential.Holder
+	Rules      []Rule // empty: everything is allowed
+	Limits     *Limits
+	MaxBody    int64 // 0: none
+
+	Transport      http.RoundTripper
+	FetchRedirects bool
+	PassCookies    bool
+	EncodedSlash   bool
+	Headers        map[string]string // canonical names
+
+	Config   config.Service // what it was built from
+	egress   egress.Options
+	ca       []byte // content of Config.CAFile when it was built
+	rejected atomic.Bool
+}
+
+// New builds a service. The error names the setting at fault.
+func New(name string, c config.Service) (*Service, error) {
+	tlsConfig, ca, err := clientTLS(c)
+	if err != nil {
+		return nil, fmt.Errorf("building service %q: %w", name, err)
+	}
+	host, port := c.Upstream.Hostname(), c.Upstream.Port()
+	s := &Service{
+		Name: name, Scheme: c.Upstream.Scheme, Host: c.Upstream.Host,
+		BasePath:   strings.TrimSuffix(c.Upstream.EscapedPath(), "/"),
+		Spec:       spec(c.Credential),
+		Credential: new(credential.Holder),
+		Limits:     newLimits(c.Limits), MaxBody: int64(c.Limits.Body),
+		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", EncodedSlash: c.EncodedSlash,
+		Headers: canonical(c.Headers), Config: c, ca: ca,
+	}
+	s.Slot = s.Spec.Slot()
+	for _, r := range c.Allow {
+		s.Rules = append(s.Rules, NewRule(r))
+	}
+	if port == "" || port == defaultPort(s.Scheme) {
+		port, s.Host = defaultPort(s.Scheme), bare(host)
+	}
+	s.egress = egress.Options{
+		Host: host, Port: port, AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
+		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
+	}
+	transport, err := egress.New(s.egress)
+	if err != nil {
+		return nil, fmt.Errorf("building service %q: %w", name, err)
+	}
+	s.Transport = transport
+	return s, nil
+}
+
+// Bare returns a transport to another host, for a redirect that leaves the service: the same guard and time-outs, no
+// credential, and the usual trust. The caller closes its idle connections.
+func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
+	o := s.egress
+	o.Host, o.Port, o.TLS = host, port, nil
+	if port == "" {
+		o.Port = defaultPort(scheme)
+	}
+	if scheme == "https" {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if s.egress.TLS != nil {
+			o.TLS.RootCAs = s.egress.TLS.RootCAs
+		}
+	}
+	return egress.New(o) //nolint:wrapcheck // the caller knows the place
+}
+
+// Answered notes what an answer says of the credential: 401 that it is refused, success that it works.
+func (s *Service) Answered(status int) {
+	if refused := status == http.StatusUnauthorized; (refused || status < 300) && refused != s.rejected.Load() {
+		s.rejected.Store(refused)
+	}
+}
+
+// Rejected tells whether the API refused the credential the last time it said anything about it.
+func (s *Service) Rejected() bool { return s.rejected.Load() }
+
+// Permit tells whether a rule allows method on path, and which one decided.
+func (s *Service) Permit(method, path string) (rule string, ok bool) {
+	if len(s.Rules) == 0 {
+		return "no rules", true
+	}
+	for i := range s.Rules {
+		if s.Rules[i].Match(method, path) {
+			return s.Rules[i].text, true
+		}
+	}
+	return "no rule matches", false
+}
+
+func spec(c config.Credential) credential.Spec {
+	return credential.Spec{Kind: c.Kind, Header: c.Header, Param: c.Param, Username: c.Username, Format: c.Format}
+}
+
+// clientTLS also returns the content of ca_file, which may change while the configuration does not.
+func clientTLS(c config.Service) (*tls.Config, []byte, error) {
+	if c.Upstream.Scheme != "https" {
+		return nil, nil, nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CAFile == "" {
+		return t, nil, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading ca_file: %w", err)
+	}
+	t.RootCAs = x509.NewCertPool()
+	if !t.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, nil, fmt.Errorf("reading ca_file %q: no PEM certificate in it", c.CAFile)
+	}
+	return t, pem, nil
+}
+
+// Fresh tells whether the files that the service was built from are what they were.
+func (s *Service) Fresh() bool {
+	_, pem, err := clientTLS(s.Config)
+	return err == nil && bytes.Equal(pem, s.ca)
+}
+
+func canonical(headers map[string]string) map[string]string {
+	out := make(map[string]string, len(headers))
+	for name, value := range headers {
+		out[http.CanonicalHeaderKey(name)] = value
+	}
+	return out
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+// bare puts an IPv6 address back into brackets.
+func bare(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// Address is host:port as dialled.
+func (s *Service) Address() string { return net.JoinHostPort(s.egress.Host, s.egress.Port) }
+
+// Close lets go of idle connections. Requests under way are not touched.
+func (s *Service) Close() {
+	if t, ok := s.Transport.(interface{ CloseIdle() }); ok {
+		t.CloseIdle()
+	}
+}
+
+// Table finds services by name. It is immutable.
+type Table struct{ byName map[string]*Service }
+
+// NewTable makes a table.
+func NewTable(services []*Service) *Table {
+	t := &Table{byName: make(map[string]*Service, len(services))}
+	for _, s := range services {
+		t.byName[s.Name] = s
+	}
+	return t
+}
+
+// Lookup finds a service.
+func (t *Table) Lookup(name string) (*Service, bool) {
+	s, ok := t.byName[name]
+	return s, ok
+}
+
+// All returns the services by name.
+func (t *Table) All() []*Service {
+	all := make([]*Service, 0, len(t.byName))
+	for _, s := range t.byName {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Service) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}

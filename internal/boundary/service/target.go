@@ -1,0 +1,97 @@
+package service
+
+import "strings"
+
+// CheckPath judges an escaped path before anything is resolved, matched or dialled. It returns what is wrong with it, or "".
+// What it refuses is what some server behind some proxy reads as another path than the one the rules were matched against.
+func CheckPath(path string, encodedSlash bool) string {
+	if path == "" || path[0] != '/' {
+		return "the path does not begin with a slash"
+	}
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c <= ' ' || c >= 0x7f || strings.IndexByte("\\\"<>^`{|}", c) >= 0:
+			return "the path has a character that must be percent-encoded"
+		case c == '/' && i+1 < len(path) && path[i+1] == '/':
+			return "the path has an empty segment (//)"
+		case c == '%':
+			if why := checkEscape(path[i:], encodedSlash); why != "" {
+				return why
+			}
+		}
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if isDots(segment) {
+			return "the path has a dot segment"
+		}
+	}
+	return ""
+}
+
+// checkEscape judges the percent-encoding that s begins with.
+func checkEscape(s string, encodedSlash bool) string {
+	if len(s) < 3 || !isHex(s[1]) || !isHex(s[2]) {
+		return "the path has a broken percent-encoding"
+	}
+	switch b := unhex(s[1])<<4 | unhex(s[2]); {
+	case b == '/' && encodedSlash:
+		return ""
+	case b == '/' || b == '\\':
+		return "the path has an encoded slash (set `encoded_slash: true` if the API needs it)"
+	case b < ' ' || b == 0x7f:
+		return "the path has an encoded control character"
+	case b == '%' && len(s) >= 5 && isHex(s[3]) && isHex(s[4]) && doubleTrick(unhex(s[3])<<4|unhex(s[4])):
+		return "the path has a doubly encoded dot or slash"
+	}
+	return ""
+}
+
+func doubleTrick(b byte) bool { return b == '.' || b == '/' || b == '\\' || b == '%' }
+
+// isDots tells whether a segment is . or .., also in encoded form and with path parameters (..;x), which some servers cut.
+func isDots(segment string) bool {
+	segment, _, _ = strings.Cut(segment, ";")
+	dots := 0
+	for segment != "" {
+		switch {
+		case segment[0] == '.':
+			segment = segment[1:]
+		case len(segment) >= 3 && segment[0] == '%' && segment[1] == '2' && (segment[2] == 'e' || segment[2] == 'E'):
+			segment = segment[3:]
+		case len(segment) >= 3 && strings.EqualFold(segment[:3], "%3b"):
+			return dots == 1 || dots == 2
+		default:
+			return false
+		}
+		dots++
+	}
+	return dots == 1 || dots == 2
+}
+
+// CheckQuery judges a raw query.
+func CheckQuery(query string) string {
+	for i := 0; i < len(query); i++ {
+		switch c := query[i]; {
+		case c <= ' ' || c >= 0x7f:
+			return "the query has a character that must be percent-encoded"
+		case c == '%' && (i+2 >= len(query) || !isHex(query[i+1]) || !isHex(query[i+2])):
+			return "the query has a broken percent-encoding"
+		}
+	}
+	return ""
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c >= 'a':
+		return c - 'a' + 10
+	default:
+		return c - 'A' + 10
+	}
+}

@@ -1,0 +1,129 @@
+package boundary
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"sallyport/internal/fault"
+)
+
+// upgraded keeps the connections that were switched to another protocol, so that a stop can end them.
+type upgraded struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+func (u *upgraded) add(c net.Conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.conns == nil {
+		u.conns = make(map[net.Conn]struct{})
+	}
+	u.conns[c] = struct{}{}
+}
+
+func (u *upgraded) remove(c net.Conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.conns, c)
+}
+
+// CloseUpgraded breaks off every WebSocket that is still open. Call it when draining has taken long enough.
+func (p *Pipeline) CloseUpgraded() {
+	p.upgraded.mu.Lock()
+	defer p.upgraded.mu.Unlock()
+	for c := range p.upgraded.conns {
+		_ = c.Close()
+	}
+}
+
+// upgrade joins caller and API after 101 Switching Protocols (RFC 9110 section 15.2.2). What the API sends is scrubbed; masks
+// keep their length, so frames stay whole.
+func (p *Pipeline) upgrade(w http.ResponseWriter, resp *http.Response, x *exchange) error {
+	api, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		return fault.New(fault.UpstreamMalformed, "it switched protocols in a way that cannot be carried on")
+	}
+	h := make(http.Header)
+	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms)
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
+	h["Proxy-Status"], h[headerRequestID] = []string{receivedStatus(resp.StatusCode)}, []string{x.event.ID}
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return fmt.Errorf("taking over the connection: %w", err)
+	}
+	x.status = resp.StatusCode
+	if strict, ok := conn.(interface{ Raw() }); ok {
+		strict.Raw()
+	}
+	p.upgraded.add(conn)
+	defer p.upgraded.remove(conn)
+	defer func() { _ = conn.Close() }()
+	if err := switchProtocols(rw.Writer, h); err != nil {
+		return clientError{err}
+	}
+	return p.join(conn, rw.Reader, api, x)
+}
+
+func switchProtocols(w *bufio.Writer, h http.Header) error {
+	if _, err := w.WriteString("HTTP/1.1 101 Switching Protocols\r\n"); err != nil {
+		return err //nolint:wrapcheck // the caller marks it
+	}
+	if err := h.Write(w); err != nil {
+		return err //nolint:wrapcheck // as above
+	}
+	if _, err := w.WriteString("\r\n"); err != nil {
+		return err //nolint:wrapcheck // as above
+	}
+	return w.Flush() //nolint:wrapcheck // as above
+}
+
+// join copies both ways until either side ends, and then ends the other.
+func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteCloser, x *exchange) error {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		n, _ := io.Copy(api, fromCaller)
+		x.bytesIn.Add(n)
+		_ = api.Close()
+	})
+	p.relay(conn, api, x)
+	_ = api.Close()
+	_ = conn.Close()
+	wg.Wait()
+	return nil
+}
+
+// relay scrubs what the API sends. A tail that may be the beginning of a secret is held until more comes, save for the first
+// bytes of one, which a silent peer would otherwise wait for.
+func (p *Pipeline) relay(conn net.Conn, api io.Reader, x *exchange) {
+	st := x.material.Forms.Stream()
+	defer func() { x.scrubbed += st.Count() }()
+	buf := make([]byte, chunk)
+	for {
+		held := st.Held()
+		if held > len(buf)/2 {
+			buf = make([]byte, 4*held)
+		}
+		n, err := api.Read(buf[held:])
+		if n > 0 {
+			out := st.InPlace(buf[:held+n])
+			out = st.Release(out)
+			m, werr := conn.Write(out)
+			if x.bytesOut += int64(m); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				m, _ := conn.Write(st.Flush(nil))
+				x.bytesOut += int64(m)
+			}
+			return
+		}
+	}
+}

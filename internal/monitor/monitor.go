@@ -1,0 +1,176 @@
+// Package monitor turns what the gate does into Prometheus metrics, and what it is into health and readiness.
+//
+// Names follow Prometheus conventions: base units, _total for counters, no label whose values an outsider can choose.
+// It counts and tells; it decides nothing.
+package monitor
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sallyport/internal/boundary"
+	"sallyport/internal/fault"
+)
+
+// okOutcome is the outcome label of a request that went through.
+const okOutcome = "ok"
+
+// Metrics counts requests. It implements boundary.Observer.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	gate     *prometheus.HistogramVec
+	upstream *prometheus.HistogramVec
+	bytes    *prometheus.CounterVec
+	scrubbed *prometheus.CounterVec
+	inFlight prometheus.Gauge
+	cache    sync.Map // cell → *counters: looking labels up by name costs more than counting
+}
+
+type cell struct {
+	service string
+	code    fault.Code
+}
+
+type counters struct {
+	requests                    prometheus.Counter
+	gate, upstream              prometheus.Observer
+	bytesIn, bytesOut, scrubbed prometheus.Counter
+}
+
+// State is what gauges are read from when Prometheus asks.
+type State interface {
+	// Collect calls emit for every gauge.
+	Collect(emit func(Gauge))
+}
+
+// Gauge is one value of State.
+type Gauge struct {
+	Desc   *prometheus.Desc
+	Value  float64
+	Labels []string
+}
+
+// The gauges that State fills.
+//
+//nolint:gochecknoglobals // descriptors are constants
+var (
+	TokenAge        = desc("token_age_seconds", "Age of the current generation of a proxy token.", "token")
+	TokenExpiry     = desc("token_expiry_seconds", "Seconds until the current generation of a proxy token expires; absent when it does not.", "token")
+	TokenLastUsed   = desc("token_last_used_timestamp_seconds", "When a generation of a proxy token was last used, as Unix time.", "token", "generation")
+	CredentialValid = desc("credential_valid", "1 when a service has a usable credential and the API did not refuse it the last time, else 0.", "service")
+	AuditHealthy    = desc("audit_healthy", "1 when the audit log can be written, else 0.")
+	AuditRecords    = desc("audit_records", "Records in the audit log.")
+	AuditPending    = desc("audit_unanchored_records", "Records since the last signed checkpoint.")
+	ConfigValid     = desc("config_last_reload_successful", "1 when the configuration in force is the one on disk, else 0: the last load was refused.")
+	ConfigLoaded    = desc("config_last_reload_success_timestamp_seconds", "When a configuration was last put in force, as Unix time.")
+	Ready           = desc("ready", "1 when a part of Sallyport is ready, else 0.", "part")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("sallyport_"+name, help, labels, nil)
+}
+
+// New returns Metrics on a registry of its own, with Go's and the process's own metrics beside them.
+func New(version string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_requests_total", Help: "Requests by service, outcome (ok or a code of docs/errors.md) and the party to blame.",
+		}, []string{"service", "outcome", "blame"}),
+		gate:     histogram("sallyport_gate_duration_seconds", "Time spent in Sallyport, without waiting for the API or the caller.", 0.00005),
+		upstream: histogram("sallyport_upstream_duration_seconds", "Time spent waiting for the API, over the whole answer.", 0.001),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_body_bytes_total", Help: "Bytes of bodies by direction: request or response.",
+		}, []string{"service", "direction"}),
+		scrubbed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_scrubbed_total", Help: "Held secrets taken out of answers.",
+		}, []string{"service"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_in_flight_requests", Help: "Requests being served."}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "sallyport_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	info.Set(1)
+	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func histogram(name, help string, lowest float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(lowest, 4, 9),
+	}, []string{"service"})
+}
+
+// Watch adds the gauges of s.
+func (m *Metrics) Watch(s State) { m.registry.MustRegister(stateCollector{s}) }
+
+// Handler serves /metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Started implements boundary.Observer.
+func (m *Metrics) Started(string) { m.inFlight.Inc() }
+
+// Finished implements boundary.Observer.
+func (m *Metrics) Finished(o *boundary.Outcome) {
+	m.inFlight.Dec()
+	c := m.countersOf(cell{o.Service, o.Code})
+	c.requests.Inc()
+	c.gate.Observe(o.Gate.Seconds())
+	if o.Upstream > 0 {
+		c.upstream.Observe(o.Upstream.Seconds())
+	}
+	add(c.bytesIn, o.BytesIn)
+	add(c.bytesOut, o.BytesOut)
+	add(c.scrubbed, int64(o.Scrubbed))
+}
+
+func add(c prometheus.Counter, n int64) {
+	if n > 0 {
+		c.Add(float64(n))
+	}
+}
+
+func (m *Metrics) countersOf(k cell) *counters {
+	if c, ok := m.cache.Load(k); ok {
+		return c.(*counters) //nolint:errcheck,forcetypeassert // nothing else is stored
+	}
+	outcome, blame := string(k.code), string(fault.Lookup(k.code).Blame)
+	if k.code == "" {
+		outcome, blame = okOutcome, "none"
+	}
+	c := &counters{
+		requests: m.requests.WithLabelValues(k.service, outcome, blame),
+		gate:     m.gate.WithLabelValues(k.service),
+		upstream: m.upstream.WithLabelValues(k.service),
+		bytesIn:  m.bytes.WithLabelValues(k.service, "request"),
+		bytesOut: m.bytes.WithLabelValues(k.service, "response"),
+		scrubbed: m.scrubbed.WithLabelValues(k.service),
+	}
+	stored, _ := m.cache.LoadOrStore(k, c)
+	return stored.(*counters) //nolint:errcheck,forcetypeassert // nothing else is stored
+}
+
+// stateCollector asks State at each scrape.
+type stateCollector struct{ State }
+
+// Describe implements prometheus.Collector; the empty description makes the collector unchecked.
+func (stateCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c stateCollector) Collect(out chan<- prometheus.Metric) {
+	c.State.Collect(func(g Gauge) {
+		out <- prometheus.MustNewConstMetric(g.Desc, prometheus.GaugeValue, g.Value, g.Labels...)
+	})
+}
+
+// Since is the age of t in seconds.
+func Since(t, now time.Time) float64 { return now.Sub(t).Seconds() }
