@@ -1,0 +1,101 @@
+// Package storetest is the conformance suite of secret.Store: every adapter's tests call Run.
+//
+// It knows no adapter. What a store can do beyond Get (secret.Writer, secret.Lister) is tested where it is implemented. For a
+// store that cannot be written to, the test wraps it in a type that is a Seeder.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"sallyport/internal/secret"
+)
+
+// Seeder puts a value into a read-only store by the store's own means, a file or an environment variable for instance. A
+// store that is neither a secret.Writer nor a Seeder is tested for what it answers to names it does not hold.
+type Seeder interface {
+	Seed(ctx context.Context, path string, value []byte) error
+}
+
+// Run tests the stores that open returns. Each call of open is a new, empty store, or at least one that holds nothing below
+// "storetest/" and "other/"; it may be used until the test it was opened for ends.
+func Run(t *testing.T, open func(t *testing.T) secret.Store) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, secret.Store)
+	}{
+		{"not found", testNotFound},
+		{"values come back as they are", testValues},
+		{"the caller's bytes are the caller's", testOwnership},
+		{"a cancelled context", testCancelled},
+		{"versions", testVersions},
+		{"rollback", testRollback},
+		{"delete", testDelete},
+		{"what cannot be written", testRefused},
+		{"list", testList},
+		{"history", testHistory},
+		{"used by many at once", testConcurrent},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
+	}
+}
+
+// put writes value by whatever means the store has, or skips the test.
+func put(t *testing.T, store secret.Store, path string, value []byte) {
+	t.Helper()
+	var err error
+	switch s := store.(type) {
+	case secret.Writer:
+		_, err = s.Put(t.Context(), path, secret.NewValue(value))
+	case Seeder:
+		err = s.Seed(t.Context(), path, value)
+	default:
+		t.Skip("the store can neither be written to nor seeded")
+	}
+	if err != nil {
+		t.Fatalf("putting %q: %v", path, err)
+	}
+}
+
+// get reads what must be there.
+func get(t *testing.T, store secret.Store, path, version string) (string, secret.Version) {
+	t.Helper()
+	value, v, err := store.Get(t.Context(), path, version)
+	if err != nil {
+		t.Fatalf("getting %q version %q: %v", path, version, err)
+	}
+	return string(value.Reveal()), v
+}
+
+func writer(t *testing.T, store secret.Store) secret.Writer {
+	t.Helper()
+	w, ok := store.(secret.Writer)
+	if !ok {
+		t.Skip("the store is not a secret.Writer")
+	}
+	return w
+}
+
+func lister(t *testing.T, store secret.Store) secret.Lister {
+	t.Helper()
+	l, ok := store.(secret.Lister)
+	if !ok {
+		t.Skip("the store is not a secret.Lister")
+	}
+	return l
+}
+
+// wantErr checks the sentinel, and that the message names the path, since a person has to find it.
+func wantErr(t *testing.T, doing string, err, want error, path string) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: got %v, want %v", doing, err, want)
+		return
+	}
+	if !bytes.Contains([]byte(err.Error()), []byte(path)) {
+		t.Errorf("%s: %q does not name %q", doing, err, path)
+	}
+}
