@@ -1,5 +1,5 @@
 // Command bench measures the gate: beside other proxies (compare), with a body of 2 GiB (stream), and over a million
-// requests (soak). `make bench`, `make bench-stream` and `make bench-soak` run it; docs/performance.md says how to read it.
+// requests (soak). `make bench`, `make bench-stream` and `make bench-soak` run it; README.md beside this file says how to read the figures.
 //
 // Settings come from the environment:
 //
