@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -151,10 +152,18 @@ func (k *checker) file(key, name string) (content []byte, ok bool) {
 	}
 	content, err := k.cfg.read(name)
 	if err != nil {
-		k.fail(key, "cannot be read: "+reason(err), "the file is "+name)
+		k.fail(key, "cannot be read: "+reason(err), fileHint(name))
 		return nil, false
 	}
 	return content, true
+}
+
+// fileHint names the file, unless something else than a file's name stands there.
+func fileHint(name string) string {
+	if strings.Contains(name, ":/") || mayBeSecret(filepath.Base(name)) {
+		return "write the name of a file"
+	}
+	return "the file is " + name
 }
 
 func (k *checker) caFile(key, name string) {
@@ -162,7 +171,7 @@ func (k *checker) caFile(key, name string) {
 		return
 	}
 	if pem, ok := k.file(key, name); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		k.fail(key, "holds no PEM certificate", "the file is "+name)
+		k.fail(key, "holds no PEM certificate", fileHint(name))
 	}
 }
 
@@ -173,7 +182,7 @@ func (k *checker) database() {
 			k.fail("database_file", "stands beside database", "keep one")
 		}
 		if content, ok := k.file("database_file", k.cfg.DatabaseFile); ok && databaseProblem(strings.TrimSpace(string(content)), true) != "" {
-			k.fail("database_file", "does not hold a PostgreSQL URL", "the file is "+k.cfg.DatabaseFile)
+			k.fail("database_file", "does not hold a PostgreSQL URL", fileHint(k.cfg.DatabaseFile))
 		}
 	}
 	if problem := databaseProblem(d, false); d != "" && problem != "" {

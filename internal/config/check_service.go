@@ -188,13 +188,13 @@ func headerProblem(name string) string {
 // fixedHeaders keeps credentials and nonsense out of headers.
 func (k *checker) fixedHeaders(s *Service, owner string) {
 	for _, name := range sortedKeys(s.Headers) {
-		key := owner + ".headers"
+		key := owner + ".headers." + name
 		if problem := headerProblem(name); problem != "" {
-			k.fail(key, "has "+show(name)+", which "+problem, "")
+			k.fail(key, problem, "")
 			continue
 		}
 		if carriesCredential(name) || strings.EqualFold(name, s.Credential.Header) {
-			k.fail(key, "has "+show(name)+", where a credential goes", "use credential, with the secret by reference")
+			k.fail(key, "is where a credential goes", "use credential, with the secret by reference")
 		}
 	}
 }

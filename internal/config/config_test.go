@@ -1,25 +1,125 @@
 package config_test
 
 import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"sallyport/internal/config"
 )
 
-func TestSmoke(t *testing.T) {
-	c, w, err := config.Parse("sallyport.yaml", []byte(`
-drain: 10s
-services:
-  openai:
-    preset: openai
-    secret: ref+builtin://openai
-    limits: &l {rate: 50/s, body: 2GiB}
-    allow: ["GET /v1/**"]
-  other:
-    upsteam: https://x.example
-    limits: *l
-`), nil)
-	t.Log(c, w, err)
-	d := config.Default()
-	t.Logf("%+v", d)
+var update = flag.Bool("update", false, "write golden files and generated pages")
+
+// canary stands in the cases wherever a person might put a secret by mistake.
+const canary = "CanaryCanary0123"
+
+// TestMessages holds every case in testdata against its golden file. The names say what kind of case it is: valid-… loads,
+// warn-… loads with warnings, shape-… is wrong in a way that the JSON Schema sees too, check-… in a way that only the
+// checks see, yaml-… is not good YAML.
+func TestMessages(t *testing.T) {
+	for _, name := range cases(t) {
+		t.Run(name, func(t *testing.T) {
+			src := read(t, filepath.Join("testdata", name+".yaml"))
+			cfg, warns, err := config.Parse("sallyport.yaml", src, nil)
+			got := report(warns, err)
+			if strings.Contains(got, canary) {
+				t.Errorf("a value that may be a secret is shown:\n%s", got)
+			}
+			if wantOK := strings.HasPrefix(name, "valid-") || strings.HasPrefix(name, "warn-"); wantOK != (err == nil) || wantOK != (cfg != nil) {
+				t.Errorf("err = %v, configuration %v", err, cfg != nil)
+			}
+			golden(t, filepath.Join("testdata", name+".golden"), got)
+		})
+	}
+}
+
+func cases(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d cases, %v", len(files), err)
+	}
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = strings.TrimSuffix(filepath.Base(f), ".yaml")
+	}
+	return names
+}
+
+func report(warns config.Warnings, err error) string {
+	var b strings.Builder
+	if err != nil {
+		b.WriteString(err.Error() + "\n")
+	}
+	for _, w := range warns {
+		b.WriteString("warning: " + w.Error() + "\n")
+	}
+	return b.String()
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(string(read(t, name)), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func TestEveryErrorHasAPlace(t *testing.T) {
+	for _, name := range cases(t) {
+		_, _, err := config.Parse("sallyport.yaml", read(t, filepath.Join("testdata", name+".yaml")), nil)
+		if err == nil {
+			continue
+		}
+		var list config.Errors
+		if !errors.As(err, &list) || len(list) == 0 {
+			t.Fatalf("%s: %T, want config.Errors", name, err)
+		}
+		for _, e := range list {
+			if e.File != "sallyport.yaml" || e.Line < 1 || e.Column < 1 || e.Message == "" {
+				t.Errorf("%s: %+v has no place", name, *e)
+			}
+		}
+	}
+}
+
+func TestExampleLoads(t *testing.T) {
+	cfg, warns, err := config.Parse("sallyport.yaml", config.Example(), nil)
+	if err != nil || len(warns) > 0 {
+		t.Fatalf("%v\n%v", warns, err)
+	}
+	if got := cfg.ServiceNames(); !cmp.Equal(got, []string{"billing", "crm", "openai"}) {
+		t.Errorf("services %q", got)
+	}
+}
+
+func TestGeneratedPages(t *testing.T) {
+	const page = "../../docs/configuration.md"
+	if *update {
+		if err := os.WriteFile(page, config.Reference(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(read(t, page), config.Reference()) {
+		t.Errorf("%s is not what the declaration says: run go test ./internal/config -update", page)
+	}
 }

@@ -41,8 +41,8 @@ func (p keyPath) subject() string {
 	if len(p) < 2 {
 		return p.String()
 	}
-	if i := len(p) - 1; p[i][0] >= '0' && p[i][0] <= '9' && (p[0] != "services" && p[0] != "tokens" || i > 2) {
-		return fmt.Sprintf("entry %s of %s", p[i], p[:i].subject())
+	if i, err := strconv.Atoi(p[len(p)-1]); err == nil && len(p) > 3 {
+		return fmt.Sprintf("entry %d of %s", i+1, p[:len(p)-1].subject())
 	}
 	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
 	if !ok {
@@ -66,7 +66,7 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 			d.structure(n, v, path)
 		}
 	case reflect.Pointer:
-		if n.kind == nullNode && path[0] != "services" && path[0] != "tokens" {
+		if n.kind == nullNode && len(path) > 2 { // a service or token without keys is there all the same
 			return
 		}
 		if v.IsNil() {

@@ -11,7 +11,7 @@ import (
 // Origin is one value of the configuration and where it comes from.
 type Origin struct {
 	Key   string `json:"key"`   // dotted: services.openai.limits.rate
-	Value string `json:"value"` // as in YAML; secrets are references here as everywhere
+	Value string `json:"value"` // as in YAML; secrets are references here as everywhere, and what looks like one elsewhere is not shown
 	From  string `json:"from"`  // "default", "preset openai", "sallyport.yaml:12", or what Override was told
 }
 
@@ -53,7 +53,16 @@ func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
 	if !ok {
 		return out
 	}
+	if freeText(path) && mayBeSecret(value) {
+		value = "[not shown]"
+	}
 	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
+}
+
+// freeText tells keys that take any text, where a secret may stand by mistake.
+func freeText(path keyPath) bool {
+	last := path[len(path)-1]
+	return last == "format" || last == "cli" || (len(path) > 3 && path[len(path)-2] == "headers")
 }
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the

@@ -57,8 +57,10 @@ func writeSection(b *bytes.Buffer, s section) {
 	for i := range fields {
 		f := &fields[i]
 		key, inner := s.prefix+f.name, structWithin(f.typ)
-		title := typeTitle(f.typ, f)
-		if inner != nil {
+		var title string
+		if inner == nil {
+			title = typeTitle(f.typ, f)
+		} else {
 			if f.typ.Kind() == reflect.Map {
 				key += ".NAME"
 			}

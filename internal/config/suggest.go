@@ -14,6 +14,11 @@ func didYouMean(got string, allowed []string) string {
 			best, bestDistance = word, d
 		}
 	}
+	for _, word := range allowed {
+		if best == "" && len(got) > 2 && (strings.HasPrefix(fold(got), fold(word)) || strings.HasPrefix(fold(word), fold(got))) {
+			return word
+		}
+	}
 	return best
 }
 
