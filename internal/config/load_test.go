@@ -263,6 +263,13 @@ func TestOriginsHideWhatLooksLikeASecret(t *testing.T) {
 	}
 }
 
+func TestByteOrderMarkAndCRLF(t *testing.T) {
+	c := parse(t, "\ufeffdrain: 5s\r\nservices:\r\n  openai:\r\n    preset: openai\r\n    secret: ref+builtin://openai\r\n")
+	if c.Drain != 5*time.Second || c.Services["openai"].Credential.Secret.Path != "openai" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestManyServices(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("services:\n")
