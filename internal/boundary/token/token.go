@@ -48,8 +48,10 @@ func Parse(s string) (id string, ok bool) {
 			return "", false
 		}
 	}
-	sum := checksum(s[:sumAt])
-	return id, s[sumAt:] == string(sum[:])
+	if sum := checksum(s[:sumAt]); s[sumAt:] != string(sum[:]) {
+		return "", false
+	}
+	return id, true
 }
 
 func isLowerOrDigit(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
