@@ -1,0 +1,3 @@
+module sallyport/e2e
+
+go 1.26

@@ -1,0 +1,157 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// browser binds the session cookie to one "browser"; any constant does.
+const browser = "sallyport-e2e"
+
+// setUp waits for n8n to serve, makes the owner, and takes an API key with every scope.
+func (n *N8N) setUp(ctx context.Context) error {
+	if err := n.waitReady(ctx); err != nil {
+		return err
+	}
+	owner := map[string]string{"email": "owner@example.com", "firstName": "Ow", "lastName": "Ner", "password": "Correct-horse-9"}
+	if err := n.rest(ctx, http.MethodPost, "/rest/owner/setup", owner, nil); err != nil {
+		return fmt.Errorf("making the owner: %w", err)
+	}
+	var scopes []string
+	if err := n.rest(ctx, http.MethodGet, "/rest/api-keys/scopes", nil, &scopes); err != nil {
+		return fmt.Errorf("listing API key scopes: %w", err)
+	}
+	key, err := n.NewAPIKey(ctx, "lab", scopes...)
+	n.apiKey = key
+	return err
+}
+
+// waitReady polls /rest/settings: the health endpoints answer before the REST API does.
+func (n *N8N) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if n.rest(ctx, http.MethodGet, "/rest/settings", nil, nil) == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-n.exited:
+			return errors.New("n8n ended while starting")
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for n8n: %w", ctx.Err())
+		}
+	}
+}
+
+// NewAPIKey makes a key for the public API with the given scopes.
+func (n *N8N) NewAPIKey(ctx context.Context, label string, scopes ...string) (string, error) {
+	var made struct {
+		RawAPIKey string `json:"rawApiKey"`
+	}
+	body := map[string]any{"label": label, "expiresAt": nil, "scopes": scopes}
+	if err := n.rest(ctx, http.MethodPost, "/rest/api-keys", body, &made); err != nil {
+		return "", fmt.Errorf("making API key %q: %w", label, err)
+	}
+	return made.RawAPIKey, nil
+}
+
+// NewHeaderAuth makes a Header Auth credential as a person would in the editor, and returns its id.
+func (n *N8N) NewHeaderAuth(ctx context.Context, name, header, value string) (string, error) {
+	var made struct {
+		ID string `json:"id"`
+	}
+	body := map[string]any{"name": name, "type": "httpHeaderAuth", "data": map[string]string{"name": header, "value": value}}
+	if err := n.rest(ctx, http.MethodPost, "/rest/credentials", body, &made); err != nil {
+		return "", fmt.Errorf("making credential %q: %w", name, err)
+	}
+	return made.ID, nil
+}
+
+// CredentialData returns what n8n's editor shows of a credential's fields (secrets blanked).
+func (n *N8N) CredentialData(ctx context.Context, id string) (map[string]any, error) {
+	var got struct {
+		Data map[string]any `json:"data"`
+	}
+	if err := n.rest(ctx, http.MethodGet, "/rest/credentials/"+url.PathEscape(id)+"?includeData=true", nil, &got); err != nil {
+		return nil, fmt.Errorf("reading credential %q: %w", id, err)
+	}
+	return got.Data, nil
+}
+
+// A StatusError is an answer of n8n that is not 2xx.
+type StatusError struct {
+	Status int
+	Body   []byte
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("n8n answered %d: %s", e.Status, tail(e.Body, 1000))
+}
+
+// rest calls n8n's internal API as the signed-in owner. The answer's "data" is decoded into out unless that is nil.
+func (n *N8N) rest(ctx context.Context, method, path string, in, out any) error {
+	var wrapped struct {
+		Data json.RawMessage `json:"data"`
+	}
+	if err := n.call(ctx, request{method, path, "browser-id", browser, in}, &wrapped); err != nil {
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(wrapped.Data, out)
+}
+
+// public calls n8n's public API with the key that has every scope.
+func (n *N8N) public(ctx context.Context, method, path string, in, out any) error {
+	return n.call(ctx, request{method, "/api/v1" + path, "X-N8N-API-KEY", n.apiKey, in}, out)
+}
+
+type request struct {
+	method, path  string
+	header, value string
+	body          any
+}
+
+func (n *N8N) call(ctx context.Context, r request, out any) error {
+	var body io.Reader
+	if r.body != nil {
+		encoded, err := json.Marshal(r.body)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, n.URL+r.path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(r.header, r.value)
+	resp, err := n.session.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		return &StatusError{resp.StatusCode, answer}
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}

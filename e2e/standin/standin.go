@@ -1,0 +1,164 @@
+// Package standin is an external API for the end-to-end tests: HTTPS under a CA of its own, one key, and the shapes of
+// call that workflows make (query, JSON, files, pages, events). It answers only to the real key, so an answer proves
+// that the credential arrived; it keeps every request it saw, so a test can say what did and what did not arrive.
+//
+// It is not a mock: nothing is programmed per test, and it knows nothing of Sallyport or n8n.
+package standin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Pages is how many pages GET /v1/pages has, three rows each.
+const Pages = 4
+
+// Events is how many server-sent events GET /v1/events sends before it ends.
+const Events = 5
+
+// handler routes every path behind the key check.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/items", items)
+	mux.HandleFunc("POST /v1/echo", echo)
+	mux.HandleFunc("POST /v1/files", upload)
+	mux.HandleFunc("GET /v1/files/{size}", download)
+	mux.HandleFunc("GET /v1/pages", page)
+	mux.HandleFunc("GET /v1/events", events)
+	mux.HandleFunc("GET /v1/headers", headers)
+	mux.HandleFunc("GET /v1/forbidden-plan", forbiddenPlan)
+	mux.HandleFunc("GET /v1/broken", broken)
+	return s.record(s.authenticate(mux))
+}
+
+// authenticate accepts the key as a bearer token, in X-Api-Key, or in the query as api_key.
+func (s *Server) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, got := range []string{
+			strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
+			r.Header.Get("X-Api-Key"),
+			r.URL.Query().Get("api_key"),
+		} {
+			if subtle.ConstantTimeCompare([]byte(got), []byte(s.key)) == 1 {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid api key"})
+	})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body)
+}
+
+// items answers a search: the query as received, and two rows.
+func items(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, map[string]any{
+		"query": r.URL.Query(),
+		"items": []map[string]any{{"id": 1, "name": "first"}, {"id": 2, "name": "second"}},
+	})
+}
+
+// echo answers the JSON it was sent, so a test sees that the body arrived whole.
+func echo(w http.ResponseWriter, r *http.Request) {
+	var body any
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"received": body, "type": r.Header.Get("Content-Type")})
+}
+
+// upload takes a file as multipart/form-data or as the bare body, and answers its size and SHA-256.
+func upload(w http.ResponseWriter, r *http.Request) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, fileOf(r))
+	if err != nil {
+		answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"bytes": n, "sha256": hex.EncodeToString(sum.Sum(nil))})
+}
+
+func fileOf(r *http.Request) io.Reader {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" {
+		return r.Body
+	}
+	parts := multipart.NewReader(r.Body, params["boundary"])
+	for {
+		part, err := parts.NextPart()
+		if err != nil {
+			return strings.NewReader("")
+		}
+		if part.FileName() != "" {
+			return part
+		}
+	}
+}
+
+// download streams the File of the size in the path.
+func download(w http.ResponseWriter, r *http.Request) {
+	size, err := strconv.ParseInt(r.PathValue("size"), 10, 64)
+	if err != nil || size < 0 {
+		answer(w, http.StatusNotFound, map[string]any{"error": "no such file"})
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="sample.bin"`)
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	io.Copy(w, File(size))
+}
+
+// page answers one page of three rows and, until the last, the path of the next.
+func page(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.Atoi(r.URL.Query().Get("page"))
+	if err != nil || number < 1 || number > Pages {
+		answer(w, http.StatusNotFound, map[string]any{"error": "no such page"})
+		return
+	}
+	var next any
+	if number < Pages {
+		next = fmt.Sprintf("/v1/pages?page=%d", number+1)
+	}
+	answer(w, http.StatusOK, map[string]any{"page": number, "rows": []int{number * 10, number*10 + 1, number*10 + 2}, "next": next})
+}
+
+// events sends Events server-sent events, each flushed by itself.
+func events(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-cache")
+	for i := range Events {
+		fmt.Fprintf(w, "id: %d\ndata: {\"tick\":%d}\n\n", i, i)
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+	}
+}
+
+// headers plays the careless API that reflects what it was sent, credential included, in its headers and in its body.
+func headers(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Reflected", r.Header.Get("Authorization"))
+	answer(w, http.StatusOK, map[string]any{"headers": r.Header, "url": r.URL.String(), "host": r.Host})
+}
+
+// forbiddenPlan is the API's own 401: the key is right, and still no.
+func forbiddenPlan(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusUnauthorized, map[string]any{"error": "stand-in: your plan does not include this"})
+}
+
+func broken(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusInternalServerError, map[string]any{"error": "stand-in: out of order"})
+}
