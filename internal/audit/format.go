@@ -18,12 +18,12 @@ func Format(line []byte) (string, error) {
 		return "", err
 	}
 	ev := rec.Event
-	columns := fmt.Sprintf("%s  %-10s  %-16s  %-12s  %-44s  %-3s  %-18s  %9s  %9s  %s",
-		ev.Time.UTC().Format("2006-01-02 15:04:05.000"), ev.Kind,
-		orDash(cmp.Or(ev.Label, ev.Token, ev.Actor)), orDash(cmp.Or(ev.Service, ev.Subject)),
-		orDash(request(ev)), orDash(number(ev.Status)), orDash(ev.Code),
-		millis("gate", ev.Gate), millis("api", ev.Upstream), remarks(ev))
-	return printable(strings.TrimRight(columns, " ")), nil
+	columns := fmt.Sprintf("%s  %-10s  %-16s  %-12s  %-44s  %-3s  %-18s  %12s  %14s  %s",
+		ev.Time.UTC().Format("2006-01-02 15:04:05.000"), show(string(ev.Kind)),
+		show(cmp.Or(ev.Label, ev.Token, ev.Actor)), show(cmp.Or(ev.Service, ev.Subject)),
+		show(request(ev)), show(number(ev.Status)), show(ev.Code),
+		millis("gate", ev.Gate), millis("api", ev.Upstream), printable(remarks(ev)))
+	return strings.TrimRight(columns, " "), nil
 }
 
 // request is what was asked for: a request, or an action.
@@ -51,7 +51,8 @@ func remarks(ev Event) string {
 	return strings.Join(all, " ")
 }
 
-func orDash(s string) string { return cmp.Or(s, "-") }
+// show is a column that is never empty, so that columns can be counted.
+func show(s string) string { return cmp.Or(printable(s), "-") }
 
 func number(n int) string {
 	if n == 0 {

@@ -158,7 +158,7 @@ func (l *Log) lastCheckpoint() error {
 	if whole == 0 {
 		return nil
 	}
-	line := end[bytes.LastIndexByte(end[:whole-1], '\n')+1 : whole]
+	line := end[lastLine(end[:whole]):whole]
 	c, err := parseCheckpoint(line, l.o.Keys.Public().Sign)
 	if err != nil {
 		return l.damaged(Problem{In: InCheckpoints, Seq: c.Seq, Offset: l.anchors.size - int64(len(line)), Reason: "newest checkpoint: " + err.Error()})
@@ -175,16 +175,38 @@ func (l *Log) standsAt(c Checkpoint) error {
 			l.file.size, c.Number, c.Time.Format(time.DateTime+"Z"), c.Offset)
 		return l.damaged(bad)
 	}
-	want := macKey + c.MAC + lineEnd
-	got := make([]byte, len(want))
-	if _, err := l.file.f.ReadAt(got, max(0, c.Offset-int64(len(want)))); err != nil && !errors.Is(err, io.EOF) {
+	end := make([]byte, min(c.Offset, 2*maxLine))
+	if _, err := l.file.f.ReadAt(end, c.Offset-int64(len(end))); err != nil {
 		return err
 	}
-	if string(got) != want {
-		bad.Reason = fmt.Sprintf("the log does not hold the record that checkpoint %d signed", c.Number)
+	if got, ok := l.lastRecord(end, c.Seq); !ok || macEncoding.EncodeToString(got.mac[:]) != c.MAC {
+		bad.Reason = fmt.Sprintf("the record that checkpoint %d signed was changed, or the chain key is not this log's", c.Number)
 		return l.damaged(bad)
 	}
 	return nil
+}
+
+// lastRecord checks the record that ends here, taking its predecessor's MAC as stated.
+func (l *Log) lastRecord(end []byte, seq int) (position, bool) {
+	begin := lastLine(end)
+	line, prior := end[begin:], end[lastLine(end[:begin]):begin]
+	at := l.chain.start()
+	at.seq = seq - 1
+	if seq > 1 {
+		if !framed(prior) {
+			return at, false
+		}
+		text := prior[len(prior)-trailer+len(macKey) : len(prior)-len(lineEnd)]
+		if n, err := macEncoding.Decode(at.mac[:], text); err != nil || n != macSize {
+			return at, false
+		}
+	}
+	return at, framed(line) && l.chain.check(&at, line)
+}
+
+// lastLine is where the last line of b begins; its newline is b's last byte.
+func lastLine(b []byte) int {
+	return bytes.LastIndexByte(b[:max(0, len(b)-1)], '\n') + 1
 }
 
 // cutTorn removes what a crash left of a write: one line without an end, or the zeros of a

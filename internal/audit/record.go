@@ -100,7 +100,7 @@ type lines struct {
 }
 
 func newLines(r io.Reader) *lines {
-	return &lines{r: bufio.NewReaderSize(r, 4*maxLine)}
+	return &lines{r: bufio.NewReaderSize(r, maxLine+1)}
 }
 
 // next returns a line with its newline, valid until the following call. It returns io.EOF

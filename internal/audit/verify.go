@@ -91,6 +91,7 @@ type verifier struct {
 	live        bool // a torn end is a write in progress
 	checkpoints []Checkpoint
 	matched     int // how many of them were met
+	before      int // how many there were before the newest opened record: Open signs one, then takes records
 	report      Report
 }
 
@@ -174,8 +175,8 @@ func (v *verifier) meet(h head, line []byte) string {
 		if v.report.Log == "" {
 			return "the log does not begin with an opened record"
 		}
-		if v.anchors && v.matched == 0 {
-			return "no checkpoint covers the opening of this log: the checkpoint file is missing or lost its beginning"
+		if v.anchors && v.matched <= v.before {
+			return "no checkpoint covers the opening before this record: checkpoints are missing"
 		}
 		return v.anchor()
 	default:
@@ -198,6 +199,7 @@ func (v *verifier) declared(line []byte) string {
 		if v.report.Log == "" {
 			v.report.Log = rec.Log
 		}
+		v.before = rec.Checkpoints
 		if rec.Log == "" || rec.Log != v.report.Log {
 			return fmt.Sprintf("record of log %q in log %q", rec.Log, v.report.Log)
 		}
