@@ -16,8 +16,9 @@ import (
 )
 
 // Classify turns an error of [Transport.RoundTrip] into the taxonomy; nil stays
-// nil. The message is for a person and quotes nothing that was sent; the cause is
-// kept for the log. A Fault in the chain, such as the cause that a context was
+// nil. The message is for a person and quotes nothing that was sent; the cause,
+// which may quote the answer's header, is kept to be unwrapped, and has to be
+// scrubbed before it is logged. A Fault in the chain, such as the cause that a context was
 // cancelled with, comes back as it is. The caller's own leaving is client_gone.
 func Classify(err error) *fault.Fault {
 	if err == nil {
@@ -66,7 +67,7 @@ func ClassifyBody(err error) *fault.Fault {
 		f = fault.New(fault.ClientGone, "the caller left before the answer was complete")
 	case timeout(err):
 		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body timeout")
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "unexpected EOF"): // in a trailer it has another type
 		f = fault.New(fault.UpstreamTruncated, "the API's answer ended before it was complete").WithDetails("unexpected end of body")
 	case malformed(err):
 		f = fault.New(fault.UpstreamMalformed, "the API's answer is not valid HTTP").WithDetails("malformed body framing")
@@ -128,7 +129,7 @@ func classifyTLS(err error) *fault.Fault {
 	var (
 		invalid x509.CertificateInvalidError
 		host    x509.HostnameError
-		alert   tls.AlertError
+		remote  *net.OpError
 	)
 	tlsFault := func(message, details, hint string) *fault.Fault {
 		return fault.New(fault.UpstreamTLS, message).WithDetails(details).WithHint(hint)
@@ -151,11 +152,12 @@ func classifyTLS(err error) *fault.Fault {
 			"ask the API's operator for a certificate that is")
 	case asType[tls.RecordHeaderError](err):
 		return tlsFault("the API does not speak TLS on this port", "not TLS", "check scheme and port in `upstream` of the service")
-	case errors.As(err, &alert):
+	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls's word for an alert
 		return tlsFault("the API refused the TLS handshake", "TLS alert",
 			"it may want a client certificate, or a TLS version other than 1.2 and 1.3")
 	default:
-		return tlsFault("the TLS handshake with the API failed", "TLS handshake failed", "check scheme and port in `upstream` of the service")
+		return tlsFault("the TLS handshake with the API failed", "TLS handshake failed",
+			"check scheme and port in `upstream` of the service, and that the API speaks TLS 1.2 or 1.3")
 	}
 }
 
@@ -190,7 +192,9 @@ func malformed(err error) bool {
 		return true
 	}
 	text := err.Error()
-	for _, part := range []string{"malformed", "headers exceeded", "invalid", "bad Content-Length", "too many", "unsupported transfer encoding", "header line too long"} {
+	for _, part := range []string{"malformed", "headers exceeded", "cannot contain multiple", "invalid", "bad Content-Length", "too many",
+		"unsupported transfer encoding", "header line too long", "chunk length", "chunked", "suspiciously long",
+	} {
 		if strings.Contains(text, part) {
 			return true
 		}
