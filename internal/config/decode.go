@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -109,7 +110,7 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 			d.value(p.value, v.Field(keys[i].index), &keys[i], child)
 			continue
 		}
-		if contains(reserved, p.key.text) {
+		if slices.Contains(reserved, p.key.text) {
 			d.fail(path.child(p.key.text), at, "the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
 			continue
 		}
@@ -124,15 +125,6 @@ func indexOf(fields []field, name string) int {
 		}
 	}
 	return -1
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // unique drops what << brought in where the key is written out, and reports keys that are written twice.
@@ -243,8 +235,7 @@ type hinted struct {
 }
 
 func hintFor(err error) string {
-	var h hinted
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[hinted](err); ok {
 		return h.hint
 	}
 	return ""
@@ -252,8 +243,8 @@ func hintFor(err error) string {
 
 // setLeaf parses text into v and checks it against the field's enum and bounds. Its errors show text only when that is safe.
 func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
-	if len(f.enum) > 0 && !contains(f.enum, text) {
-		if contains(f.later, text) {
+	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
+		if slices.Contains(f.later, text) {
 			return hinted{fmt.Errorf("%s comes with a later version", show(text)), "allowed now: " + strings.Join(f.enum, ", ")}
 		}
 		return hinted{fmt.Errorf("%s is not allowed", show(text)), suggestion(text, f.enum)}

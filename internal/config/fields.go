@@ -52,7 +52,6 @@ func names(fields []field) []string {
 // leaf describes a type that is written as one YAML value.
 type leaf struct {
 	title    string // for the reference
-	want     string // for messages
 	pattern  string // for the schema; "" for booleans and numbers
 	parse    func(string) (any, error)
 	secretly bool // its text is never shown

@@ -164,7 +164,7 @@ func (c *Config) dropIn(name string, rep *report) {
 
 func dropInHint(key string) string {
 	top, _ := fieldsOf(reflect.TypeFor[Config]())
-	if contains(names(top), key) {
+	if slices.Contains(names(top), key) {
 		return "move it to the main file"
 	}
 	if word := didYouMean(key, []string{"services", "tokens"}); word != "" {
@@ -189,8 +189,7 @@ func readBounded(name string) ([]byte, error) {
 
 // reason is the system's word for it, without the path that the message has already.
 func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err.Error()
 	}
 	return err.Error()

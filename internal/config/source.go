@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -51,26 +52,33 @@ type pair struct {
 }
 
 // parseSource turns a file into its tree; nil when it holds nothing. When it cannot, ok is false and rep has the error.
+// A defect of the parser must not end the process that reloads, so a panic over this file is an error like the others.
 func parseSource(file string, src []byte, rep *report) (root *node, ok bool) {
 	if !checkText(file, src, rep) {
 		return nil, false
 	}
-	src = bytes.TrimPrefix(src, []byte("\ufeff"))
-	tree, err := parseYAML(src)
+	defer func() {
+		if recover() != nil {
+			rep.failSyntax(file, errParser)
+			root, ok = nil, false
+		}
+	}()
+	tree, err := parser.ParseBytes(bytes.TrimPrefix(src, []byte("\ufeff")), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		rep.failSyntax(file, err)
 		return nil, false
 	}
-	switch len(tree.Docs) {
+	docs := slices.DeleteFunc(tree.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	switch len(docs) {
 	case 0:
 		return nil, true
 	case 1:
 	default:
-		rep.fail(tokenPlace(file, tree.Docs[1].GetToken()), "a second document begins here", "keep one document per file; services.d/*.yaml takes further files")
+		rep.fail(tokenPlace(file, docs[1].GetToken()), "a second document begins here", "keep one document per file; services.d/*.yaml takes further files")
 		return nil, false
 	}
-	b := &builder{file: file, rep: rep, anchors: map[string]*anchor{}}
-	root = b.build(tree.Docs[0].Body, 0)
+	b := &builder{file: file, rep: rep, anchors: map[string]ast.Node{}}
+	root = b.build(docs[0].Body, 0)
 	if b.failed || root.kind == nullNode {
 		return nil, !b.failed
 	}
@@ -172,16 +180,6 @@ func firstInvalid(line []byte) int {
 
 var errParser = errors.New("the YAML parser cannot read this file")
 
-// parseYAML keeps a defect of the parser from ending the process: a reload must never do that.
-func parseYAML(src []byte) (tree *ast.File, err error) {
-	defer func() {
-		if recover() != nil {
-			tree, err = nil, errParser
-		}
-	}()
-	return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
-}
-
 // failSyntax takes the parser's message and position; never its excerpt of the source, which may hold anything.
 func (r *report) failSyntax(file string, err error) {
 	var syntax yaml.Error
@@ -203,13 +201,11 @@ func tokenPlace(file string, tk *token.Token) place {
 	return place{file: file, line: max(1, tk.Position.Line), col: max(1, tk.Position.Column)}
 }
 
-type anchor struct{ source ast.Node }
-
 // builder turns the parser's tree into ours. It counts nodes, so that aliases of aliases stay bounded.
 type builder struct {
 	file    string
 	rep     *report
-	anchors map[string]*anchor
+	anchors map[string]ast.Node
 	nodes   int
 	failed  bool
 }
@@ -272,7 +268,7 @@ func (b *builder) build(n ast.Node, depth int) *node {
 func (b *builder) anchor(n *ast.AnchorNode, depth int) *node {
 	out := b.build(n.Value, depth+1)
 	if n.Name != nil {
-		b.anchors[n.Name.GetToken().Value] = &anchor{source: n.Value}
+		b.anchors[n.Name.GetToken().Value] = n.Value
 	}
 	return out
 }
@@ -281,11 +277,11 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 	if n.Value == nil {
 		return b.fail(n, "an alias needs a name", "")
 	}
-	a, ok := b.anchors[n.Value.GetToken().Value]
+	source, ok := b.anchors[n.Value.GetToken().Value]
 	if !ok {
 		return b.fail(n, "this alias has no anchor before it", "anchor the part with &NAME first")
 	}
-	return b.build(a.source, depth+1)
+	return b.build(source, depth+1)
 }
 
 func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *node {

@@ -35,7 +35,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		if err != nil || n > uint64(math.MaxInt64/day) {
 			return 0, errDuration
 		}
-		total = time.Duration(n) * day //nolint:gosec // bounded above
+		total = time.Duration(n) * day
 	}
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
@@ -86,11 +86,11 @@ func ParseSize(s string) (Size, error) {
 			break
 		}
 	}
-	n, err := strconv.ParseUint(s, 10, 62)
-	if err != nil || n > uint64(math.MaxInt64/unit) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit || s[0] == '+' {
 		return 0, errSize
 	}
-	return Size(int64(n) * unit), nil //nolint:gosec // bounded above
+	return Size(n * unit), nil
 }
 
 // String writes the size as ParseSize reads it.
@@ -118,7 +118,7 @@ func ParseRate(s string) (Rate, error) {
 	if err != nil || n == 0 || n > maxRate {
 		return Rate{}, errRate
 	}
-	rate := Rate{Count: int(n)} //nolint:gosec // bounded above
+	rate := Rate{Count: int(n)}
 	switch strings.TrimSpace(unit) {
 	case "s":
 		rate.Per = time.Second

@@ -32,7 +32,7 @@ func TestSizesAndRates(t *testing.T) {
 			t.Errorf("ParseSize(%q) = %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "KiB", "-1", "1.5MiB", "1 MiB", "1mb", "9999999999TiB"} {
+	for _, text := range []string{"", "KiB", "-1", "1.5MiB", "1 MiB", "1mb", "+1", "9999999999TiB"} {
 		if got, err := config.ParseSize(text); err == nil {
 			t.Errorf("ParseSize(%q) = %v", text, got)
 		}
