@@ -2,6 +2,7 @@ package scrub
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -119,11 +120,12 @@ func encoded(value []byte) []string {
 }
 
 // escaped lists the ways in which s is written in a URL, in JSON and in HTML, and
-// as it is. With full, also the ways in which every character is escaped.
+// as it is. With full, also the ways in which every character is escaped, and
+// UTF-16.
 func escaped(s string, full bool) []form {
 	all := []form{asIs(s)}
 	if full {
-		all = append(all, percentAll(s), jsonAll(s))
+		all = append(all, percentAll(s), jsonAll(s), wide(s, binary.LittleEndian), wide(s, binary.BigEndian))
 	}
 	if !strings.ContainsFunc(s, special) {
 		return all
@@ -260,6 +262,15 @@ func jsonAll(s string) form {
 		w.unicode(r)
 	}
 	return w.form()
+}
+
+// wide writes s in UTF-16.
+func wide(s string, order binary.AppendByteOrder) form {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return asIs(string(b))
 }
 
 // htmlForms lists s with the five special characters escaped, for the spellings

@@ -3,6 +3,7 @@ package scrub_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 // awkward has every kind of character that some encoder escapes.
@@ -27,18 +29,26 @@ func TestRealEncoders(t *testing.T) {
 		return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
 	}
 	encoders := map[string]func(string) string{
-		"raw":               func(s string) string { return s },
-		"url query":         url.QueryEscape,
-		"url path":          url.PathEscape,
-		"url query, lower":  func(s string) string { return lowerHex(url.QueryEscape(s)) },
-		"url query, %20":    func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") },
-		"json":              func(s string) string { return marshal(s, true) },
-		"json, html as is":  func(s string) string { return marshal(s, false) },
-		"json, slashes":     func(s string) string { return strings.ReplaceAll(marshal(s, false), "/", `\/`) },
-		"html":              html.EscapeString,
-		"html template":     template.HTMLEscapeString,
-		"hex":               func(s string) string { return hex.EncodeToString([]byte(s)) },
-		"hex, upper":        func(s string) string { return fmt.Sprintf("%X", s) },
+		"raw":              func(s string) string { return s },
+		"url query":        url.QueryEscape,
+		"url path":         url.PathEscape,
+		"url query, lower": func(s string) string { return lowerHex(url.QueryEscape(s)) },
+		"url query, %20":   func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") },
+		"json":             func(s string) string { return marshal(s, true) },
+		"json, html as is": func(s string) string { return marshal(s, false) },
+		"json, slashes":    func(s string) string { return strings.ReplaceAll(marshal(s, false), "/", `\/`) },
+		"html":             html.EscapeString,
+		"html template":    template.HTMLEscapeString,
+		"hex":              func(s string) string { return hex.EncodeToString([]byte(s)) },
+		"hex, upper":       func(s string) string { return fmt.Sprintf("%X", s) },
+		"UTF-16LE": func(s string) string {
+			b, _ := binary.Append(nil, binary.LittleEndian, utf16.Encode([]rune(s)))
+			return string(b)
+		},
+		"UTF-16BE": func(s string) string {
+			b, _ := binary.Append(nil, binary.BigEndian, utf16.Encode([]rune(s)))
+			return string(b)
+		},
 		"base64":            func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 		"base64, unpadded":  func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
 		"base64url":         func(s string) string { return base64.URLEncoding.EncodeToString([]byte(s)) },
