@@ -204,12 +204,9 @@ func carriesCredential(name string) bool {
 	return slices.ContainsFunc([]string{"authorization", "api-key", "apikey", "token", "secret", "password"}, func(part string) bool { return strings.Contains(lower, part) })
 }
 
-// allow warns of rules that an earlier one makes needless, and of a list that permits nothing.
+// allow warns of rules that stand twice.
 func (k *checker) allow(s *Service, owner string) {
 	key := owner + ".allow"
-	if s.Allow != nil && len(s.Allow) == 0 {
-		k.warn(key, "is an empty list: nothing may be called", "leave it out to allow everything")
-	}
 	seen := map[string]bool{}
 	for i, rule := range s.Allow {
 		if text := rule.String(); seen[text] {

@@ -85,13 +85,16 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 	}
 }
 
-// want checks the shape. Nothing at all is an empty map or list: people comment out a map's last line.
+// want checks the shape. Nothing at all is an empty map: people comment out a map's last line. It is not an empty list: a
+// list of rules or networks with every line commented out must not come to mean "everything".
 func (d *decoder) want(n *node, kind nodeKind, path keyPath) bool {
 	switch {
 	case n.kind == kind:
 		return true
-	case n.kind == nullNode:
+	case n.kind == nullNode && kind == mapNode:
 		return false
+	case n.kind == nullNode:
+		d.fail(path, n.at, path.subject()+" has no entries", emptyList)
 	case kind == listNode && n.kind == scalarNode:
 		d.fail(path, n.at, path.subject()+" is a list", "write it in brackets, [a, b], or as lines that begin with -")
 	default:
@@ -177,7 +180,13 @@ func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
 	}
 }
 
+const emptyList = "name at least one, or leave the key out"
+
 func (d *decoder) list(n *node, v reflect.Value, f *field, path keyPath) {
+	if len(n.items) == 0 {
+		d.fail(path, n.at, path.subject()+" has no entries", emptyList)
+		return
+	}
 	out := reflect.MakeSlice(v.Type(), 0, len(n.items))
 	for i, item := range n.items {
 		elem := reflect.New(v.Type().Elem()).Elem()

@@ -39,7 +39,7 @@ func schemaOf(t reflect.Type, f *field) schema {
 		}
 		return out
 	}
-	return schema{"type": []string{"array", "null"}, "items": schemaOf(t.Elem(), &field{enum: f.enum, min: f.min, max: f.max})}
+	return schema{"type": "array", "minItems": 1, "items": schemaOf(t.Elem(), &field{enum: f.enum, min: f.min, max: f.max})}
 }
 
 func structSchema(t reflect.Type) schema {

@@ -159,7 +159,7 @@ func (r Rate) String() string {
 // Rule is one line of a service's allow list.
 type Rule struct {
 	Methods []string // nil: any
-	Path    string   // glob: * within a segment, ** as a whole segment over segments
+	Path    string   // glob over the decoded path below the base path: * within a segment, ** as a whole segment over segments
 }
 
 // ParseRule reads "METHOD[,METHOD] /glob" or "* /glob".
@@ -187,9 +187,12 @@ func checkGlob(path string) error {
 		return errors.New("the path of a rule begins with /")
 	}
 	for _, c := range []byte(path) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`?#\"<>^{|}`+"`", c) >= 0 {
+		if c <= ' ' || c == 0x7f || strings.IndexByte(`?#\"<>^{|}`+"`", c) >= 0 {
 			return errors.New("the path of a rule has no blanks, queries or characters that a path cannot have")
 		}
+	}
+	if decoded, err := url.PathUnescape(path); err != nil || decoded != path {
+		return errors.New("the path of a rule is written decoded: it is compared with decoded segments, so % never matches an escape")
 	}
 	for seg := range strings.SplitSeq(path[1:], "/") {
 		if seg == "." || seg == ".." {
