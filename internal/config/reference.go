@@ -8,6 +8,8 @@ import (
 	"strings"
 )
 
+//go:generate go test -count=1 -run ^TestGeneratedPages$ -update .
+
 //go:embed example.yaml
 var example []byte
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+//go:generate go test -count=1 -run ^TestReferenceIsInSync$ -update .
+
 const referenceHead = `# Presets
 
 <!-- Generated from internal/config/preset/data. Do not edit. -->
