@@ -15,6 +15,7 @@ import (
 const (
 	topicTokens  = "tokens"
 	topicSecrets = "secrets"
+	topicUsage   = "usage" // not a change: somebody wants to read when tokens were last used
 )
 
 const (
@@ -31,6 +32,9 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		if err := a.state.Tokens.Load(ctx); err != nil {
 			return err //nolint:wrapcheck // it says what was read
 		}
+	}
+	if topic == topicUsage {
+		a.flush(ctx)
 	}
 	if topic == topicSecrets || topic == "" {
 		loadCredentials(ctx, a.state.storesOf(a.config.Load()), a.pipeline.Services())

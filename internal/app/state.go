@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"sallyport/internal/audit"
@@ -101,15 +100,9 @@ func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
 }
 
 func databaseURL(c *config.Config) (string, error) {
-	switch {
-	case c.DatabaseFile != "":
-		text, err := os.ReadFile(c.DatabaseFile)
-		if err != nil {
-			return "", fmt.Errorf("reading database_file: %w", err)
-		}
-		return strings.TrimSpace(string(text)), nil
-	case c.Database != "":
-		return c.Database, nil
+	url, err := c.DatabaseURL(os.ReadFile)
+	if err != nil || url != "" {
+		return url, err //nolint:wrapcheck // it names the file
 	}
 	return "sqlite://" + filepath.Join(c.Data, "sallyport.db"), nil
 }

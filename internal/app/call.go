@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+)
+
+// CheckServices builds every service of c and throws it away: what config alone cannot know.
+func CheckServices(c *config.Config) error {
+	_, err := buildTable(c, service.NewTable(nil))
+	return err
+}
+
+// Caller makes calls through the gate like any other client, with a token of its own that lives for minutes.
+type Caller struct {
+	Base  string // of the service: http://gate/s/NAME
+	http  *http.Client
+	token string
+	end   func(context.Context) error
+}
+
+// callerLife is how long a Caller's token lives, should nobody revoke it.
+const callerLife = 10 * time.Minute
+
+// Call opens a Caller for a service: through the gate that runs on this data directory, or through one of its own on a free
+// loopback port when none does. Close it.
+func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
+	if _, ok := o.Config.Services[name]; !ok {
+		return nil, fault.WithHint(fmt.Errorf("there is no service %q", name), "`sallyport service list` shows the names")
+	}
+	s, err := Open(ctx, o.Config)
+	if err != nil {
+		return nil, err
+	}
+	c := &Caller{end: func(context.Context) error { return s.Close() }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	gate := s.gateURL(&config.PushN8N{}).String()
+	if errors.Is(s.control().post(ctx, "/refresh/none", nil), errNoGate) {
+		own, err := ownGate(ctx, o)
+		if err != nil {
+			return c, err
+		}
+		gate, c.end = own.GatewayURL(), func(ctx context.Context) error { return errors.Join(s.Close(), own.Stop(ctx)) }
+	}
+	pool, err := s.gatePool()
+	if err != nil {
+		return c, err
+	}
+	c.http = &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, MaxIdleConnsPerHost: 8},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	c.Base = gate + "/s/" + name
+	label := "call-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	value, g, err := s.Tokens.Issue(ctx, label, token.Scope{Services: []string{name}}, time.Now().Add(callerLife))
+	if err != nil {
+		return c, err //nolint:wrapcheck // it names the token
+	}
+	c.token = string(value.Reveal())
+	before := c.end
+	c.end = func(ctx context.Context) error {
+		_, err := s.Tokens.Revoke(ctx, g.ID)
+		return errors.Join(err, s.Changed(ctx, topicTokens), before(ctx))
+	}
+	return c, s.Changed(ctx, topicTokens)
+}
+
+// ownGate runs a gate on free loopback ports.
+func ownGate(ctx context.Context, o Options) (*App, error) {
+	for key, value := range map[string]string{"listen.gateway": "127.0.0.1:0", "listen.admin": "127.0.0.1:0"} {
+		if err := o.Config.Override(key, value, "this command"); err != nil {
+			return nil, err //nolint:wrapcheck // it says which
+		}
+	}
+	a, err := New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.Start(ctx)
+}
+
+// Do makes one call below Base. The caller closes the body.
+func (c *Caller) Do(ctx context.Context, method, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("calling the gate: %w", err)
+	}
+	req.Header.Set("X-Sallyport-Token", c.token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("calling the gate: %w", err)
+	}
+	return resp, nil
+}
+
+// Close revokes the token and lets go of everything.
+func (c *Caller) Close(ctx context.Context) error {
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+	return c.end(ctx)
+}
+
+// Service builds one service with its current credential, outside any gate.
+func (s *State) Service(ctx context.Context, name string) (*service.Service, *credential.Material, error) {
+	svc, err := service.New(name, *s.Config.Services[name])
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // it names the service
+	}
+	m, err := material(ctx, s.storesOf(s.Config), svc)
+	return svc, m, err
+}

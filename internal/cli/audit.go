@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/app"
+	"sallyport/internal/audit"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+)
+
+func (e *env) audit() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "Read, verify and export the audit log", Args: cobra.NoArgs, RunE: help}
+	cmd.AddCommand(e.auditTail(), e.auditVerify(), e.auditExport())
+	return cmd
+}
+
+func (e *env) auditTail() *cobra.Command {
+	var n int
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Show the last records, one line each; --json shows them as written",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := e.load()
+			if err != nil {
+				return err
+			}
+			err = audit.Tail(cmd.Context(), c.Audit.File, n, follow, e.showRecord)
+			if follow && errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err //nolint:wrapcheck // it names the file
+		},
+	}
+	cmd.Flags().IntVarP(&n, "lines", "n", 20, "how many records")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records are written")
+	return cmd
+}
+
+func (e *env) showRecord(line []byte) error {
+	if e.json {
+		_, err := e.Out.Write(append(line, '\n'))
+		return err //nolint:wrapcheck // writing to stdout
+	}
+	text, err := audit.Format(line)
+	if err != nil {
+		return err //nolint:wrapcheck // it says what is wrong with the record
+	}
+	_, err = fmt.Fprintln(e.Out, text)
+	return err //nolint:wrapcheck // writing to stdout
+}
+
+func (e *env) auditVerify() *cobra.Command {
+	var checkpoints string
+	cmd := &cobra.Command{
+		Use:   "verify [FILE]",
+		Short: "Check the hash chain and the signed checkpoints; exit code 3 when something is wrong",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error {
+				file := s.Config.Audit.File
+				if checkpoints == "" {
+					checkpoints = s.Config.Audit.CheckpointFile
+				}
+				if len(args) == 1 {
+					file = args[0]
+				}
+				keys, err := s.AuditKeys(cmd.Context())
+				if err != nil {
+					return err //nolint:wrapcheck // it says which key
+				}
+				report, err := audit.VerifyFile(cmd.Context(), file, checkpoints, keys.Public())
+				if err != nil {
+					return err //nolint:wrapcheck // it names the file
+				}
+				return errors.Join(e.print(report, func(w io.Writer) error { return tellReport(w, file, report) }), verdict(report))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&checkpoints, "checkpoints", "", "the checkpoint file (default: as configured)")
+	return cmd
+}
+
+func verdict(r audit.Report) error {
+	if r.OK {
+		return nil
+	}
+	return fault.WithExit(fault.WithHint(errors.New("the audit log is not what was written"),
+		"keep both files as they are; docs/audit.md says what each finding means"), fault.ExitFindings)
+}
+
+func tellReport(w io.Writer, file string, r audit.Report) error {
+	state := "intact"
+	if !r.OK {
+		state = "DAMAGED"
+	}
+	_, _ = fmt.Fprintf(w, "%s: %s, %d records, %d checkpoints\n", file, state, r.Records, r.Checkpoints)
+	_, _ = fmt.Fprintf(w, "  anchored    %s  covered by a signed checkpoint\n", seqs(r.Anchored))
+	_, err := fmt.Fprintf(w, "  unanchored  %s  chained, but since the last checkpoint\n", seqs(r.Unanchored))
+	if r.Torn > 0 {
+		_, err = fmt.Fprintf(w, "  torn        %d bytes of an unfinished last record, which was never acknowledged\n", r.Torn)
+	}
+	if r.CutTail {
+		_, err = fmt.Fprintln(w, "  cut tail    the log ends before its last checkpoint")
+	}
+	if r.FirstBad != nil {
+		_, err = fmt.Fprintf(w, "  first bad   %s\n", r.FirstBad)
+	}
+	return err //nolint:wrapcheck // writing to stdout
+}
+
+func seqs(r audit.Range) string {
+	if r.From == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d-%d", r.From, r.To)
+}
+
+func (e *env) auditExport() *cobra.Command {
+	var since string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write records as JSON lines, for a SIEM",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := e.load()
+			if err != nil {
+				return err
+			}
+			from, err := parseSince(since)
+			if err != nil {
+				return err
+			}
+			f, err := os.Open(c.Audit.File)
+			if err != nil {
+				return fmt.Errorf("exporting the audit log: %w", err)
+			}
+			defer f.Close() //nolint:errcheck // read only
+			n, err := audit.Export(cmd.Context(), f, from, e.Out)
+			if err == nil && isTerminal(e.Err) {
+				e.note("%d records", n)
+			}
+			return err //nolint:wrapcheck // it says where
+		},
+	}
+	cmd.Flags().StringVar(&since, "since", "", "from a time (2026-01-31T00:00:00Z) or an age (24h, 7d); default: everything")
+	return cmd
+}
+
+func parseSince(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if age, err := config.ParseDuration(text); err == nil {
+		return time.Now().Add(-age), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usage(fmt.Errorf("reading --since %q: neither a time nor an age", text), "write it as 2026-01-31T00:00:00Z, 2026-01-31, 24h or 7d")
+}

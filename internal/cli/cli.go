@@ -1,0 +1,214 @@
+// Package cli is the command line: one file per command. A command reads its flags, calls what does the work, and prints.
+//
+// Errors end as "sallyport: error: …" and "sallyport: hint: …" on standard error, with the exit codes of package fault.
+// Results go to standard output; with --json as one JSON value. No secret is ever taken from or put into an argument.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sallyport/internal/app"
+	"sallyport/internal/audit"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+)
+
+// Streams are the standard streams of a command.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// env is what every command shares.
+type env struct {
+	Streams
+	configPath string
+	data       string
+	json       bool
+}
+
+// Main runs one command and returns the exit code.
+func Main(ctx context.Context, args []string, s Streams) fault.Exit {
+	e := &env{Streams: s}
+	root := e.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return fault.ExitOK
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		_, _ = fmt.Fprintln(s.Err, "sallyport: interrupted")
+		return fault.ExitInterrupted
+	}
+	e.complain(err)
+	return fault.ExitOf(err)
+}
+
+// complain prints an error and what to do about it.
+func (e *env) complain(err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		_, _ = fmt.Fprintf(e.Err, "sallyport: error: %s\n", line)
+	}
+	if hint := fault.HintOf(err); hint != "" {
+		_, _ = fmt.Fprintf(e.Err, "sallyport: hint: %s\n", hint)
+	}
+}
+
+// root is the tree of commands.
+func (e *env) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sallyport",
+		Short:         "The execution boundary for n8n: one proxy token in n8n, every credential behind Sallyport",
+		SilenceErrors: true, SilenceUsage: true, Version: Version(),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("there is no command %q", args[0]), "`sallyport help` lists the commands")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(e.In)
+	root.SetOut(e.Out)
+	root.SetErr(e.Err)
+	root.SetVersionTemplate("sallyport {{.Version}}\n")
+	f := root.PersistentFlags()
+	f.StringVar(&e.configPath, "config", "", "configuration file (default ./sallyport.yaml)")
+	f.StringVar(&e.data, "data", "", "data directory (default: as configured, ./sallyport-data)")
+	f.BoolVar(&e.json, "json", false, "print results as JSON")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(err, "`"+cmd.CommandPath()+" --help` shows the flags")
+	})
+	root.AddCommand(e.demo(), e.init(), e.serve(), e.config(), e.secret(), e.token(), e.rotation(), e.service(), e.audit(), e.bench(), e.reference())
+	usageErrors(root)
+	return root
+}
+
+// usageErrors makes wrong numbers of arguments exit with 2, in every command.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(err, "usage: "+c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// usage is an error in how a command was called.
+func usage(err error, hint string) error {
+	return fault.WithExit(fault.WithHint(err, hint), fault.ExitUsage)
+}
+
+// load reads the configuration, with the flags over it.
+func (e *env) load() (*config.Config, config.Warnings, error) {
+	c, warnings, err := config.Load(e.configPath)
+	if err != nil {
+		return nil, nil, fault.WithHint(err, "the line above names file, line and key; docs/configuration.md lists them all")
+	}
+	if e.data != "" {
+		data, err := filepath.Abs(e.data)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading --data: %w", err)
+		}
+		if err := c.Override("data", data, "--data flag"); err != nil {
+			return nil, nil, usage(err, "--data names a directory")
+		}
+	}
+	return c, warnings, nil
+}
+
+// open opens the state of the configuration.
+func (e *env) open(ctx context.Context) (*app.State, error) {
+	c, _, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	return app.Open(ctx, c) //nolint:wrapcheck // it says what could not be opened
+}
+
+// with runs fn on the opened state.
+func (e *env) with(ctx context.Context, fn func(s *app.State) error) error {
+	s, err := e.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(s), s.Close())
+}
+
+// print writes v as JSON, or lets text write it for a person.
+func (e *env) print(v any, text func(w io.Writer) error) error {
+	if !e.json {
+		return text(e.Out)
+	}
+	enc := json.NewEncoder(e.Out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v) //nolint:wrapcheck // writing to stdout
+}
+
+// note tells a person something beside the result.
+func (e *env) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(e.Err, "sallyport: "+format+"\n", args...)
+}
+
+// isTerminal tells whether f is a terminal.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// logger is the process's own log, as configured.
+func (e *env) logger(c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(e.Err, o))
+	}
+	return slog.New(slog.NewTextHandler(e.Err, o))
+}
+
+// record puts what this person is about to do on record.
+func record(ctx context.Context, s *app.State, action, subject string) error {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return s.Record(ctx, &audit.Event{Actor: name, Action: action, Subject: subject}) //nolint:wrapcheck // it says what went wrong
+}
+
+// Version is the module's version, or the commit it was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel-" + s.Value[:12]
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	_ "embed" // the first configuration
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/boundary/ca"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/secret/seal"
+)
+
+//go:embed init.yaml
+var firstConfig []byte
+
+// made is what init did.
+type made struct {
+	Config     string `json:"config"`
+	ConfigKept bool   `json:"config_kept"`
+	Data       string `json:"data"`
+	SealKey    string `json:"seal_key"`
+	CA         string `json:"ca"`
+}
+
+func (e *env) init() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init",
+		Short: "Make the data directory, the seal key, the CA and a first sallyport.yaml",
+		Long: `Makes what a first start needs: the data directory, the key that seals every secret at rest (mode 0600), a CA for TLS on
+the gate's own listeners, and a commented sallyport.yaml. Nothing that exists is overwritten: a seal key that is there is an
+error, a sallyport.yaml that is there stays as it is.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			m, err := e.makeAll()
+			if err != nil {
+				return err
+			}
+			return e.print(m, m.tell)
+		},
+	}
+}
+
+func (e *env) makeAll() (*made, error) {
+	path := e.configPath
+	if path == "" {
+		path = config.DefaultName
+	}
+	kept, err := writeFirst(path)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	m := &made{Config: path, ConfigKept: kept, Data: c.Data, SealKey: c.Seal.KeyFile, CA: filepath.Join(c.Data, ca.CertFile)}
+	if c.Seal.KeyEnv != "" {
+		m.SealKey = "$" + c.Seal.KeyEnv
+	} else if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
+		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to start anew")
+	}
+	if err := ca.Create(c.Data); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err //nolint:wrapcheck // it says what it made
+	}
+	return m, nil
+}
+
+// writeFirst writes a first configuration; a file that is there stays.
+func writeFirst(path string) (kept bool, err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // holds no secret, and is meant to be read
+	if errors.Is(err, fs.ErrExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("writing a first configuration: %w", err)
+	}
+	_, err = f.Write(firstConfig)
+	return false, errors.Join(err, f.Close())
+}
+
+func (m *made) tell(w io.Writer) error {
+	verb := "made"
+	if m.ConfigKept {
+		verb = "kept"
+	}
+	_, err := fmt.Fprintf(w, `configuration  %s (%s)
+data           %s
+seal key       %s: keep a copy apart from the data; without it no secret can be read
+CA             %s: what clients trust when the gate speaks TLS
+
+Next:
+  sallyport secret set openai < key.txt         store a credential, sealed
+  sallyport config check                        after naming it in %s
+  sallyport token issue n8n --services openai   the one token that n8n holds
+  sallyport serve
+`, m.Config, verb, m.Data, m.SealKey, m.CA, m.Config)
+	return err //nolint:wrapcheck // writing to stdout
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/config"
+	"sallyport/internal/config/preset"
+	"sallyport/internal/fault"
+)
+
+// reference prints the generated pages of docs/. It is for those who build Sallyport.
+func (e *env) reference() *cobra.Command {
+	return &cobra.Command{
+		Use:       "reference errors|configuration|cli|presets",
+		Short:     "Print a generated page of the documentation",
+		Hidden:    true,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"errors", "configuration", "cli", "presets"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			page, err := e.page(cmd.Root(), args[0])
+			if err != nil {
+				return err
+			}
+			_, err = e.Out.Write(page)
+			return err //nolint:wrapcheck // writing to stdout
+		},
+	}
+}
+
+func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
+	switch name {
+	case "errors":
+		return errorsPage(), nil
+	case "configuration":
+		return config.Reference(), nil
+	case "presets":
+		return preset.Reference(), nil
+	case "cli":
+		return cliPage(root), nil
+	}
+	return nil, errors.New("no such page")
+}
+
+const errorsHead = "# Errors\n\n" +
+	"<!-- Generated from the table in internal/fault. Do not edit. -->\n\n" +
+	"Every answer carries `Proxy-Status` (RFC 9209). `Proxy-Status: sallyport; received-status=401` means that the API said 401.\n" +
+	"`Proxy-Status: sallyport; error=…` means that Sallyport answered; the body is then `application/problem+json` (RFC 9457) with\n" +
+	"`code`, `blame`, `message`, `hint` and `request_id`. An API cannot forge either: what it sends of them is removed.\n\n" +
+	"The same code is the `outcome` label of the metrics and the `code` of audit records.\n\n"
+
+func errorsPage() []byte {
+	var b bytes.Buffer
+	b.WriteString(errorsHead)
+	b.WriteString("| code | to blame | status | Proxy-Status error | exit code |\n| --- | --- | --- | --- | --- |\n")
+	for _, r := range fault.Table() {
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %d |\n", r.Code, r.Code, r.Blame, statusText(r.Status), orDash(r.ProxyError), r.Exit)
+	}
+	for _, r := range fault.Table() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n**What to do:** %s.\n", r.Code, r.Meaning, strings.TrimSuffix(r.Hint, "."))
+		if r.RetryAfter > 0 {
+			fmt.Fprintf(&b, "\nWaiting helps: `Retry-After` is %d seconds unless more is known.\n", int(r.RetryAfter.Seconds()))
+		}
+	}
+	b.WriteString("\n## Exit codes of commands\n\n| code | meaning |\n| --- | --- |\n")
+	for _, line := range []string{
+		"0 | done", "1 | an error", "2 | the command was called wrongly", "3 | the command found something (a damaged log, a refused call)",
+		"10 | the store cannot be reached or opened", "11 | locked, or in progress elsewhere", "12 | key mismatch", "130 | interrupted",
+	} {
+		b.WriteString("| " + line + " |\n")
+	}
+	return b.Bytes()
+}
+
+func statusText(status int) string {
+	if status == 0 {
+		return "the API's own"
+	}
+	return fmt.Sprint(status)
+}
+
+func cliPage(root *cobra.Command) []byte {
+	var b bytes.Buffer
+	b.WriteString("# Commands\n\n<!-- Generated from the commands themselves. Do not edit. -->\n\n" +
+		"Results go to standard output, with `--json` as one JSON value; everything else goes to standard error. No command takes a secret\n" +
+		"as an argument. Exit codes are listed in [errors.md](errors.md#exit-codes-of-commands).\n")
+	commandPages(&b, root)
+	return b.Bytes()
+}
+
+func commandPages(b *bytes.Buffer, cmd *cobra.Command) {
+	cmd.InitDefaultHelpFlag()
+	fmt.Fprintf(b, "\n## %s\n\n%s\n", cmd.CommandPath(), strings.TrimSpace(firstOf(cmd.Long, cmd.Short)))
+	if cmd.Runnable() && !cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(b, "\n```\n%s\n```\n", cmd.UseLine())
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.ReplaceAll(strings.TrimLeft(cmd.Example, " "), "\n  ", "\n"))
+	}
+	if flags := cmd.NonInheritedFlags(); flags.HasAvailableFlags() {
+		fmt.Fprintf(b, "\n```\n%s```\n", flags.FlagUsages())
+	}
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			commandPages(b, sub)
+		}
+	}
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

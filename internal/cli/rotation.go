@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/app"
+)
+
+func (e *env) rotation() *cobra.Command {
+	cmd := &cobra.Command{Use: "rotation", Short: "Look at rotations that did not come to their end", Args: cobra.NoArgs, RunE: help}
+	cmd.AddCommand(e.rotationList(), e.rotationAbort())
+	return cmd
+}
+
+func (e *env) rotationList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"status"},
+		Short:   "List unfinished rotations: the next step, and what went wrong",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error {
+				list, err := s.Rotations().Journal.List(cmd.Context())
+				if err != nil {
+					return err //nolint:wrapcheck // it says what was read
+				}
+				return e.print(orEmpty(list), func(w io.Writer) error {
+					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+					_, _ = fmt.Fprintln(t, "TOKEN\tGENERATION\tNEXT STEP\tSTARTED\tLAST ERROR")
+					for _, one := range list {
+						_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", one.Name, one.ID, one.Step, when(one.Started), orDash(one.LastError))
+					}
+					return t.Flush() //nolint:wrapcheck // writing to stdout
+				})
+			})
+		},
+	}
+}
+
+func (e *env) rotationAbort() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "abort NAME",
+		Short: "Drop the unfinished rotation of a token: its new value is refused from now on",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !yes {
+				if err := e.confirm("refuse the new value of token "+args[0]+", which n8n may hold already", args[0]); err != nil {
+					return err
+				}
+			}
+			return e.with(cmd.Context(), func(s *app.State) error {
+				if err := record(cmd.Context(), s, "rotation.abort", args[0]); err != nil {
+					return err
+				}
+				return s.Rotations().Abort(cmd.Context(), args[0]) //nolint:wrapcheck // it names the token
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/app"
+	"sallyport/internal/config"
+)
+
+func (e *env) serve() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gate",
+		Long: `Runs the gate until SIGINT or SIGTERM, then drains: requests in flight are finished, new ones are answered with "draining".
+SIGHUP, or a change of the files, reloads the configuration; one with errors is refused and the old one stays in force.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, warnings, err := e.load()
+			if err != nil {
+				return err
+			}
+			return e.run(cmd.Context(), c, warnings)
+		},
+	}
+}
+
+// run serves until ctx ends.
+func (e *env) run(ctx context.Context, c *config.Config, warnings config.Warnings) error {
+	log := e.logger(c.Log)
+	for _, w := range warnings {
+		log.Warn("configuration", "warning", w.Error())
+	}
+	a, err := app.New(ctx, app.Options{
+		Config: c, ConfigPath: e.watched(), Reread: e.load, Log: log, Version: Version(),
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // it says what could not be built
+	}
+	if err := a.Start(ctx); err != nil {
+		return err //nolint:wrapcheck // it says which listener
+	}
+	stopReloading := onHangup(ctx, a)
+	err = a.Wait(ctx)
+	stopReloading()
+	log.Info("stopping")
+	return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+}
+
+// watched is the file to re-read, or "" when there is none.
+func (e *env) watched() string {
+	path := e.configPath
+	if path == "" {
+		path = config.DefaultName
+	}
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// onHangup reloads at SIGHUP until the returned function is called.
+func onHangup(ctx context.Context, a *app.App) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-hangup:
+				_ = a.Reload(ctx) // logged, and in the metrics
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(quit)
+		<-done
+	}
+}

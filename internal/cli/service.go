@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/app"
+	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/config/preset"
+	"sallyport/internal/fault"
+)
+
+func (e *env) service() *cobra.Command {
+	cmd := &cobra.Command{Use: "service", Short: "List, test and explain services", Args: cobra.NoArgs, RunE: help}
+	cmd.AddCommand(e.serviceList(), e.serviceTest(), e.serviceExplain(), e.servicePresets())
+	return cmd
+}
+
+// serviceLine is one line of service list.
+type serviceLine struct {
+	Name       string `json:"name"`
+	Upstream   string `json:"upstream"`
+	Credential string `json:"credential"` // kind and place
+	Secret     string `json:"secret"`     // the reference
+	Rules      int    `json:"rules"`
+	Preset     string `json:"preset,omitempty"`
+}
+
+func (e *env) serviceList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the configured services",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, _, err := e.load()
+			if err != nil {
+				return err
+			}
+			lines := []serviceLine{}
+			for _, name := range c.ServiceNames() {
+				lines = append(lines, lineOf(name, c.Services[name]))
+			}
+			return e.print(lines, func(w io.Writer) error {
+				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				_, _ = fmt.Fprintln(t, "NAME\tUPSTREAM\tCREDENTIAL\tSECRET\tRULES\tPRESET")
+				for _, l := range lines {
+					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret), rules(l.Rules), orDash(l.Preset))
+				}
+				return t.Flush() //nolint:wrapcheck // writing to stdout
+			})
+		},
+	}
+}
+
+func lineOf(name string, c *config.Service) serviceLine {
+	place := c.Credential.Kind
+	if at := c.Credential.Header + c.Credential.Param; at != "" {
+		place += " " + at
+	}
+	return serviceLine{name, c.Upstream.String(), place, c.Credential.Secret.String(), len(c.Allow), c.Preset}
+}
+
+func rules(n int) string {
+	if n == 0 {
+		return "all allowed"
+	}
+	return fmt.Sprint(n)
+}
+
+func (e *env) servicePresets() *cobra.Command {
+	return &cobra.Command{
+		Use:   "presets [WORD]",
+		Short: "List the APIs that ship with Sallyport, or those a word is found in",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			word := strings.ToLower(strings.Join(args, ""))
+			list := []preset.Preset{}
+			for _, p := range preset.All() {
+				if strings.Contains(strings.ToLower(p.Name+" "+p.Title+" "+p.Upstream), word) {
+					list = append(list, p)
+				}
+			}
+			return e.print(list, func(w io.Writer) error {
+				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				_, _ = fmt.Fprintln(t, "PRESET\tAPI\tUPSTREAM\tCREDENTIAL")
+				for _, p := range list {
+					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\n", p.Name, p.Title, orDash(p.Upstream), p.Credential.Kind, p.Credential.Header+p.Credential.Param)
+				}
+				return t.Flush() //nolint:wrapcheck // writing to stdout
+			})
+		},
+	}
+}
+
+func (e *env) serviceExplain() *cobra.Command {
+	var id, source string
+	cmd := &cobra.Command{
+		Use:     "explain NAME METHOD PATH",
+		Short:   "Say what would happen to a request and which rule decides, without calling anything",
+		Example: "  sallyport service explain openai POST /v1/chat/completions --token n8n",
+		Args:    cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error {
+				verdict, err := e.explain(cmd.Context(), s, question{args[0], strings.ToUpper(args[1]), args[2], id, source})
+				if err != nil {
+					return err
+				}
+				return errors.Join(e.print(verdict, verdict.tell), verdict.exit())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&id, "token", "", "a token's name or generation id: its scope is looked at too")
+	cmd.Flags().StringVar(&source, "from", "127.0.0.1", "the address that the request comes from")
+	return cmd
+}
+
+type question struct{ service, method, target, token, source string }
+
+// explanation is what explain found out.
+type explanation struct {
+	Allowed    bool       `json:"allowed"`
+	Rule       string     `json:"rule"`
+	Code       fault.Code `json:"code,omitempty"`
+	Why        string     `json:"why,omitempty"`
+	Method     string     `json:"method"`
+	Upstream   string     `json:"upstream"`
+	Credential string     `json:"credential"`
+	Token      string     `json:"token,omitempty"`
+}
+
+func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanation, error) {
+	c, ok := s.Config.Services[q.service]
+	if !ok {
+		return nil, fault.WithHint(fmt.Errorf("there is no service %q", q.service), "`sallyport service list` shows the names")
+	}
+	svc, err := service.New(q.service, *c)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the service
+	}
+	address, err := netip.ParseAddr(q.source)
+	if err != nil {
+		return nil, usage(fmt.Errorf("reading --from %q: it is not an address", q.source), "write it as 10.1.2.3")
+	}
+	path, query, _ := strings.Cut(q.target, "?")
+	x := &explanation{Method: q.method, Upstream: svc.Scheme + "://" + svc.Host + svc.BasePath + path, Credential: lineOf(q.service, c).Credential}
+	var grant boundary.Grant = anyone{}
+	if q.token != "" {
+		g, err := scopeOf(ctx, s, q.token)
+		if err != nil {
+			return nil, err
+		}
+		grant, x.Token = g.Scope, g.Name+" generation "+fmt.Sprint(g.Number)+", "+g.State(time.Now())
+	}
+	rule, f := boundary.Authorise(grant, svc, &boundary.View{
+		Method: q.method, Service: q.service, Path: path, RawQuery: query, Header: boundary.NetHTTP(http.Header{}), Source: address,
+	})
+	x.Rule, x.Allowed = rule, f == nil
+	if f != nil {
+		x.Code, x.Why = f.Code, f.Message
+	}
+	return x, nil
+}
+
+// anyone is a token whose scope is not asked about.
+type anyone struct{}
+
+// Allows implements boundary.Grant.
+func (anyone) Allows(string, string, netip.Addr) (bool, string) { return true, "" }
+
+// scopeOf finds a generation by id, or the newest of a name.
+func scopeOf(ctx context.Context, s *app.State, nameOrID string) (token.Generation, error) {
+	list, err := s.Tokens.List(ctx)
+	if err != nil {
+		return token.Generation{}, err //nolint:wrapcheck // it says what was read
+	}
+	for _, g := range list {
+		if g.ID == nameOrID || g.Name == nameOrID {
+			return g, nil
+		}
+	}
+	return token.Generation{}, fault.WithHint(fmt.Errorf("there is no token %q", nameOrID), "`sallyport token list --all` shows names and ids")
+}
+
+func (x *explanation) tell(w io.Writer) error {
+	answer := "allowed"
+	if !x.Allowed {
+		answer = "refused: " + string(x.Code) + ", " + x.Why
+	}
+	_, _ = fmt.Fprintf(w, "%s\n  decided by  %s\n  would call  %s %s\n  injecting   %s\n", answer, x.Rule, x.Method, x.Upstream, x.Credential)
+	if x.Token != "" {
+		_, _ = fmt.Fprintf(w, "  token       %s\n", x.Token)
+	}
+	return nil
+}
+
+// exit makes scripts see a refusal.
+func (x *explanation) exit() error {
+	if x.Allowed {
+		return nil
+	}
+	return fault.WithExit(errors.New("the request would be refused"), fault.ExitFindings)
+}

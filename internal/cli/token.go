@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/app"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+)
+
+// topicTokens is what a change of a token is announced as.
+const topicTokens = "tokens"
+
+func (e *env) token() *cobra.Command {
+	cmd := &cobra.Command{Use: "token", Short: "Issue, list, rotate and revoke proxy tokens", Args: cobra.NoArgs, RunE: help}
+	cmd.AddCommand(e.tokenIssue(), e.tokenList(), e.tokenRotate(), e.tokenRevoke())
+	return cmd
+}
+
+// scopeFlags are the scope of a token as flags.
+type scopeFlags struct {
+	services, methods, from []string
+	expires                 string
+}
+
+func (e *env) tokenIssue() *cobra.Command {
+	var f scopeFlags
+	cmd := &cobra.Command{
+		Use:   "issue NAME",
+		Short: "Issue a token and print it, this once",
+		Long: `Issues a proxy token and prints it alone on standard output. It is stored as a keyed hash only, so it cannot be shown
+again. When sallyport.yaml has an entry for NAME under tokens, the scope stands there and the flags are not allowed.`,
+		Example: "  sallyport token issue n8n --services openai,lark --expires 90d",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error { return e.issue(cmd.Context(), s, args[0], f) })
+		},
+	}
+	cmd.Flags().StringSliceVar(&f.services, "services", nil, "services it may call, or * for all")
+	cmd.Flags().StringSliceVar(&f.methods, "methods", nil, "methods it may use (default: all)")
+	cmd.Flags().StringSliceVar(&f.from, "from", nil, "networks it may come from, such as 10.0.0.0/8 (default: anywhere)")
+	cmd.Flags().StringVar(&f.expires, "expires", "", "life time, such as 24h or 90d (default: until revoked)")
+	return cmd
+}
+
+func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags) error {
+	scope, life, err := f.scope(s.Config, name)
+	if err != nil {
+		return err
+	}
+	for _, one := range scope.Services {
+		if _, ok := s.Config.Services[one]; !ok && one != "*" {
+			e.note("warning: there is no service %q in the configuration yet", one)
+		}
+	}
+	if err := record(ctx, s, "token.issue", name); err != nil {
+		return err
+	}
+	var expires time.Time
+	if life > 0 {
+		expires = time.Now().Add(life)
+	}
+	value, g, err := s.Tokens.Issue(ctx, name, scope, expires)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the token
+	}
+	return errors.Join(s.Changed(ctx, topicTokens), e.show(string(value.Reveal()), g))
+}
+
+// show prints a new token: the one place where its value is written.
+func (e *env) show(value string, g token.Generation) error {
+	return e.print(struct {
+		Token string `json:"token"`
+		token.Generation
+	}{value, g}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, value)
+		return err //nolint:wrapcheck // writing to stdout
+	})
+}
+
+// scope is what the configuration says of name, or else the flags.
+func (f scopeFlags) scope(c *config.Config, name string) (token.Scope, time.Duration, error) {
+	if t, ok := c.Tokens[name]; ok {
+		if len(f.services)+len(f.methods)+len(f.from) > 0 || f.expires != "" {
+			return token.Scope{}, 0, usage(fmt.Errorf("the scope of token %q stands in the configuration", name), "edit tokens."+name+" there, or leave the flags out")
+		}
+		return app.ScopeOf(t), t.Expires, nil
+	}
+	if len(f.services) == 0 {
+		return token.Scope{}, 0, usage(errors.New("a token without services can do nothing"), "add --services a,b, or an entry under tokens in sallyport.yaml")
+	}
+	scope := token.Scope{Services: f.services}
+	for _, m := range f.methods {
+		scope.Methods = append(scope.Methods, strings.ToUpper(m))
+	}
+	for _, text := range f.from {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return token.Scope{}, 0, usage(fmt.Errorf("reading --from %q: it is not a network", text), "write it as 10.0.0.0/8")
+		}
+		scope.From = append(scope.From, p.Masked())
+	}
+	if f.expires == "" {
+		return scope, 0, nil
+	}
+	life, err := config.ParseDuration(f.expires)
+	if err != nil {
+		return token.Scope{}, 0, usage(fmt.Errorf("reading --expires %q: %w", f.expires, err), "write it as 24h or 90d")
+	}
+	return scope, life, nil
+}
+
+func (e *env) tokenList() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List tokens by generation: state, scope, and when and by which workflow each was last used",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error {
+				if err := s.Changed(cmd.Context(), "usage"); err != nil {
+					return err //nolint:wrapcheck // it says what went wrong
+				}
+				list, err := s.Tokens.List(cmd.Context())
+				if err != nil {
+					return err //nolint:wrapcheck // it says what was read
+				}
+				if !all {
+					list = slices.DeleteFunc(list, ended)
+				}
+				return e.print(generations(list), func(w io.Writer) error { return tokenTable(w, list) })
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "also generations that have ended")
+	return cmd
+}
+
+func ended(g token.Generation) bool {
+	state := g.State(time.Now())
+	return state == token.Expired || state == token.Revoked
+}
+
+// generation is a generation with its state spelt out.
+type generation struct {
+	token.Generation
+	State string `json:"state"`
+}
+
+func generations(list []token.Generation) []generation {
+	out := make([]generation, 0, len(list))
+	for _, g := range list {
+		out = append(out, generation{g, g.State(time.Now())})
+	}
+	return out
+}
+
+func tokenTable(w io.Writer, list []token.Generation) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "NAME\tGEN\tID\tSTATE\tSERVICES\tCREATED\tENDS\tLAST USED\tBY WORKFLOW")
+	for _, g := range list {
+		ends := g.Expires
+		if ends.IsZero() || !g.RetireAt.IsZero() && g.RetireAt.Before(ends) {
+			ends = g.RetireAt
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Name, g.Number, g.ID, g.State(time.Now()),
+			strings.Join(g.Scope.Services, ","), when(g.Created), when(ends), when(g.LastUsed), orDash(g.LastWorkflow))
+	}
+	return t.Flush() //nolint:wrapcheck // writing to stdout
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (e *env) tokenRotate() *cobra.Command {
+	var overlap, push string
+	cmd := &cobra.Command{
+		Use:   "rotate NAME",
+		Short: "Issue the next generation; the old one stays valid for the overlap",
+		Long: `Makes the next generation of a token. The old one stays valid for the overlap, so nothing that runs breaks; "token list"
+shows when it was last used. Without --push the new token is printed, alone. With --push n8n it is written into n8n's Header
+Auth credential as tokens.NAME.rotate.push.n8n says, tested by a call through the gate, and only then the overlap begins; if
+n8n refuses, the old token stays in force.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r := app.Rotation{Name: args[0], PushN8N: push == "n8n"}
+			if push != "" && push != "n8n" {
+				return usage(fmt.Errorf("there is no way to push to %q", push), "--push knows n8n")
+			}
+			if overlap != "" {
+				d, err := config.ParseDuration(overlap)
+				if err != nil {
+					return usage(fmt.Errorf("reading --overlap %q: %w", overlap, err), "write it as 30m or 1h")
+				}
+				r.Overlap = d
+			}
+			return e.with(cmd.Context(), func(s *app.State) error { return e.rotate(cmd.Context(), s, r) })
+		},
+	}
+	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old generation stays valid (default: as configured, or 1h)")
+	cmd.Flags().StringVar(&push, "push", "", "write the new token to its consumer: n8n")
+	return cmd
+}
+
+func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
+	if err := record(ctx, s, "token.rotate", r.Name); err != nil {
+		return err
+	}
+	result, err := s.Rotate(ctx, r)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the token
+	}
+	if r.PushN8N {
+		return e.print(map[string]any{"generation": result.ID, "note": result.Note, "resumed": result.Resumed}, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "token %s is at generation %s\n%s\n", r.Name, result.ID, result.Note)
+			return err //nolint:wrapcheck // writing to stdout
+		})
+	}
+	return e.print(map[string]any{"generation": result.ID, "token": string(result.Value.Reveal())}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, string(result.Value.Reveal()))
+		return err //nolint:wrapcheck // writing to stdout
+	})
+}
+
+func (e *env) tokenRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke NAME|ID",
+		Short: "End a token at once: every generation of a name, or the one of an id",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error {
+				if err := record(cmd.Context(), s, "token.revoke", args[0]); err != nil {
+					return err
+				}
+				n, err := s.Tokens.Revoke(cmd.Context(), args[0])
+				if err != nil {
+					return err //nolint:wrapcheck // it names the token
+				}
+				if err := s.Changed(cmd.Context(), topicTokens); err != nil {
+					return fault.WithHint(err, "the token is revoked in the database; stop the gate if it does not take notice")
+				}
+				return e.print(map[string]int{"revoked": n}, func(w io.Writer) error {
+					_, err := fmt.Fprintf(w, "%d generations revoked\n", n)
+					return err //nolint:wrapcheck // writing to stdout
+				})
+			})
+		},
+	}
+}
