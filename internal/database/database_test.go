@@ -3,6 +3,7 @@ package database_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,6 +68,31 @@ func TestMigrateByManyProcessesAtOnce(t *testing.T) {
 			t.Errorf("migrating again: %v", err)
 		}
 	})
+}
+
+func TestMigrateWaitsForAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	other, err := sql.Open("sqlite", path+".migrating")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	other.SetMaxOpenConns(1)
+	if _, err := other.Exec("BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := db.Migrate(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while another process migrates: got %v, want the context's end", err)
+	}
+	if _, err := other.Exec("ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Errorf("after it: %v", err)
+	}
 }
 
 func TestMigrateRefusesANewerDatabase(t *testing.T) {

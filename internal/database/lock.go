@@ -6,7 +6,14 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
+
+// lockInterval is how often another process's lock is tried, on SQLite.
+const lockInterval = 50 * time.Millisecond
 
 // lockMigrations keeps every other process from migrating until unlock is called. goose's own lock polls once a second and
 // knows PostgreSQL only.
@@ -28,16 +35,25 @@ func lockBeside(ctx context.Context, path string) (unlock func() error, err erro
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_busy_timeout=60000"}
+	dsn := url.URL{Scheme: "file", Path: path}
 	pool, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
 		return nil, err
 	}
+	// SQLite's own way to wait does not end with the context.
 	release, err := lockSession(ctx, pool, "BEGIN IMMEDIATE", "ROLLBACK")
+	for isBusy(err) && pause(ctx, lockInterval) {
+		release, err = lockSession(ctx, pool, "BEGIN IMMEDIATE", "ROLLBACK")
+	}
 	if err != nil {
-		return nil, errors.Join(err, pool.Close())
+		return nil, errors.Join(ctx.Err(), err, pool.Close())
 	}
 	return func() error { return errors.Join(release(), pool.Close()) }, nil
+}
+
+func isBusy(err error) bool {
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // lockSession takes a lock that belongs to a connection and keeps that connection until unlock, which gives the lock back

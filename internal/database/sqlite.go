@@ -42,7 +42,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 // from corrupting the file; a transaction takes the write lock when it begins, so that it never fails half-way for it.
 func sqliteDSN(path string) string {
 	query := url.Values{
-		"_busy_timeout": {"10000"},
+		"_busy_timeout": {"5000"},
 		"_foreign_keys": {"on"},
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},

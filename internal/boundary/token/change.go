@@ -174,9 +174,11 @@ func (r *Registry) change(ctx context.Context, doing, subject string, fn func(*t
 		if err != nil {
 			return database.Explain(err)
 		}
-		t := &table{rows: before, now: r.clock(), hash: r.hash,
+		t := &table{
+			rows: before, now: r.clock(), hash: r.hash,
 			insert: func(g *row) error { return database.Explain(insert(ctx, tx, g)) },
-			save:   func(g *row) error { return database.Explain(update(ctx, tx, g)) }}
+			save:   func(g *row) error { return database.Explain(update(ctx, tx, g)) },
+		}
 		if err := fn(t); err != nil {
 			return err
 		}

@@ -229,6 +229,11 @@ func TestPendingGeneration(t *testing.T) {
 		}
 		c.advance(4*time.Hour - time.Microsecond) // one microsecond short of the first one's own end
 		wantCodes(t, r, "at the end of the overlap", map[string]fault.Code{one: "", three: ""})
+		for _, g := range list(t, r) {
+			if !g.RetireAt.IsZero() && g.RetireAt.After(g.Expires) {
+				t.Errorf("generation %d retires at %v, after it has expired at %v", g.Number, g.RetireAt, g.Expires)
+			}
+		}
 		c.advance(time.Microsecond)
 		wantCodes(t, r, "after its own expiry", map[string]fault.Code{one: fault.TokenExpired, three: ""})
 		if err := r.Finish(t.Context(), "0000000000", 0); !errors.Is(err, token.ErrUnknown) {

@@ -61,7 +61,7 @@ func isLowerOrDigit(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c 
 func checksum(s string) (sum [sumLength]byte) {
 	crc := ^uint32(0)
 	for i := range len(s) {
-		crc = crc32.IEEETable[byte(crc)^s[i]] ^ crc>>8
+		crc = crc32.IEEETable[byte(crc&0xff)^s[i]] ^ crc>>8
 	}
 	crc = ^crc
 	for i := sumLength - 1; i >= 0; i-- {
