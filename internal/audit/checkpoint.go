@@ -81,34 +81,42 @@ func (c Checkpoint) position() (position, bool) {
 	return p, err == nil && copy(p.mac[:], mac) == macSize
 }
 
-// readCheckpoints reads a checkpoint file whole: about 400 bytes per thousand records.
+// readCheckpoints reads a checkpoint file whole: about 300 bytes per thousand records. It
+// stops at the first problem; the error is about reading.
 func readCheckpoints(r io.Reader, key ed25519.PublicKey) ([]Checkpoint, *Problem, error) {
-	lines := newLines(r)
+	in := newLines(r)
 	var all []Checkpoint
 	for n := 1; ; n++ {
-		begin := lines.offset
-		line, err := lines.next()
+		begin := in.offset
+		line, err := in.next()
 		if errors.Is(err, io.EOF) {
 			return all, nil, nil
 		}
-		bad := &Problem{In: InCheckpoints, Line: n, Offset: begin}
-		if reason := framing(err); reason != "" {
-			bad.Reason = reason
-			return all, bad, nil
+		c, reason := Checkpoint{}, framing(err)
+		switch {
+		case reason != "":
+		case err != nil:
+			return nil, nil, fmt.Errorf("reading checkpoints: %w", err)
+		default:
+			c, reason = nextCheckpoint(all, line, key)
 		}
-		if err != nil {
-			return all, nil, fmt.Errorf("reading checkpoints: %w", err)
-		}
-		c, err := parseCheckpoint(line, key)
-		if err == nil {
-			err = follows(all, c)
-		}
-		if err != nil {
-			bad.Seq, bad.Reason = c.Seq, err.Error()
-			return all, bad, nil
+		if reason != "" {
+			return all, &Problem{In: InCheckpoints, Line: n, Seq: c.Seq, Offset: begin, Reason: reason}, nil
 		}
 		all = append(all, c)
 	}
+}
+
+// nextCheckpoint reads the line behind those read so far, or says what is wrong with it.
+func nextCheckpoint(all []Checkpoint, line []byte, key ed25519.PublicKey) (Checkpoint, string) {
+	c, err := parseCheckpoint(line, key)
+	if err == nil {
+		err = follows(all, c)
+	}
+	if err != nil {
+		return c, err.Error()
+	}
+	return c, ""
 }
 
 // follows checks that c is the next checkpoint of the same log.

@@ -91,8 +91,7 @@ func TestADamagedLogIsNotContinued(t *testing.T) {
 			replace(t, o.Path+".checkpoints", checkpoints)
 
 			_, err := audit.Open(t.Context(), o)
-			var damage *audit.DamageError
-			if !errors.As(err, &damage) {
+			if _, ok := errors.AsType[*audit.DamageError](err); !ok {
 				t.Fatalf("opening it: got %v, want a DamageError", err)
 			}
 			if got := read(t, o.Path); !bytes.Equal(got, log) && string(log) != "-" {
@@ -126,8 +125,8 @@ func TestALogWithOldCheckpointsIsNotContinued(t *testing.T) {
 		t.Fatal(err)
 	}
 	replace(t, o.Path+".checkpoints", first[:endOfLine(first, 1)])
-	var damage *audit.DamageError
-	if _, err := audit.Open(t.Context(), o); !errors.As(err, &damage) {
+	_, err := audit.Open(t.Context(), o)
+	if _, ok := errors.AsType[*audit.DamageError](err); !ok {
 		t.Errorf("got %v, want a DamageError", err)
 	}
 }

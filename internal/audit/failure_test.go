@@ -124,7 +124,7 @@ func TestAFileSizeLimitRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	acknowledged := map[string]bool{}
-	for _, id := range strings.Fields(string(out)) {
+	for id := range strings.FieldsSeq(string(out)) {
 		acknowledged[id] = true
 	}
 	if len(acknowledged) < 10 {

@@ -42,7 +42,7 @@ func (l *Log) drain() {
 		l.mu.Unlock()
 		return
 	}
-	_ = l.commit(nil) //nolint:errcheck // settle keeps it for Health
+	_ = l.commit(nil) // settle keeps the error for Health
 }
 
 // keep syncs, looks after the file and anchors the chain, each in its time.

@@ -135,7 +135,7 @@ func (l *Log) resume(ctx context.Context) (string, error) {
 	l.stats.Seq, l.stats.Bytes = l.at.seq, l.at.offset
 	if l.id == "" {
 		id := make([]byte, 16)
-		_, _ = rand.Read(id) //nolint:errcheck // never fails, by its documentation
+		_, _ = rand.Read(id) // never fails, by its documentation
 		l.id = hex.EncodeToString(id)
 	}
 	if bad := report.FirstBad; bad != nil {

@@ -52,7 +52,7 @@ func VerifyFile(ctx context.Context, path, checkpointPath string, keys Public) (
 func inUse(f *os.File) bool {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	if err == nil {
-		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) //nolint:errcheck // closing frees it too
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // closing frees it too
 	}
 	return errors.Is(err, syscall.EWOULDBLOCK)
 }
