@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -35,9 +36,7 @@ func HTTPRequest(name, method, url string, c Credential, more map[string]any) No
 		"method": method, "url": url, "options": map[string]any{},
 		"authentication": "genericCredentialType", "genericAuthType": "httpHeaderAuth",
 	}
-	for key, value := range more {
-		parameters[key] = value
-	}
+	maps.Copy(parameters, more)
 	return Node{
 		Name: name, Type: "n8n-nodes-base.httpRequest", TypeVersion: 4.2, Parameters: parameters,
 		Credentials: map[string]Credential{"httpHeaderAuth": c},
