@@ -54,6 +54,23 @@ func BenchmarkRequest(b *testing.B) {
 	reportSize(b, l)
 }
 
+func BenchmarkVerify(b *testing.B) {
+	o := testOptions(b)
+	l := open(b, o)
+	for range 10_000 {
+		if err := l.Authorise(context.Background(), sample("req-0123456789abcdef")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(read(b, o.Path))))
+	for b.Loop() {
+		mustHold(b, o)
+	}
+}
+
 func reportSize(b *testing.B, l *audit.Log) {
 	s := l.Stats()
 	b.ReportMetric(float64(s.Bytes)/float64(s.Seq), "bytes/record")

@@ -188,7 +188,7 @@ func (l *Log) settle(b *batch, next position, err error) {
 		l.pending.add(KindRecovered, told, l.o.Now(), entry{keep: true})
 		l.lost = 0
 	}
-	if next.seq-l.stats.Checkpoint.Seq >= l.o.CheckpointEvery {
+	if next.seq-l.marked.seq >= l.o.CheckpointEvery {
 		select {
 		case l.due <- struct{}{}:
 		default:

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -107,7 +106,7 @@ func (l *Log) checkpoint(kind Kind, records int) {
 	if n := l.refusal.take(); n > 0 {
 		l.pending.add(KindRefused, &Event{Suppressed: n}, l.o.Now(), entry{keep: true})
 	}
-	if l.at.seq+len(l.pending.entries)-l.stats.Checkpoint.Seq < records {
+	if l.anchor == nil && l.at.seq+len(l.pending.entries)-l.marked.seq < records {
 		l.mu.Unlock()
 		return
 	}
@@ -164,20 +163,4 @@ func (l *Log) sign() error {
 	l.mu.Unlock()
 	l.o.OnCheckpoint(c)
 	return nil
-}
-
-// Close writes what is pending, a closed record and a last checkpoint, and gives the file
-// free. Later calls return nil.
-func (l *Log) Close() error {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return nil
-	}
-	l.closed = true
-	l.mu.Unlock()
-	close(l.quit)
-	l.done.Wait()
-	l.checkpoint(KindClosed, 0)
-	return errors.Join(l.Health(), l.anchors.close(), l.file.close())
 }

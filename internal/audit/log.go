@@ -66,6 +66,22 @@ func (l *Log) Complete(ev *Event) { l.leave(KindCompleted, ev) }
 // written; the others are counted, and the next refused record says how many they were.
 func (l *Log) Refuse(ev *Event) { l.leave(KindRefused, ev) }
 
+// Close writes what is pending, a closed record and a last checkpoint, and gives the file
+// free. Later calls return nil.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	close(l.quit)
+	l.done.Wait()
+	l.checkpoint(KindClosed, 0)
+	return errors.Join(l.Health(), l.anchors.close(), l.file.close())
+}
+
 // Health is the last failure to write, sync or anchor; nil again once that succeeded.
 func (l *Log) Health() error {
 	l.mu.Lock()

@@ -1,13 +1,10 @@
 package audit
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // The two files that a problem can be in.
@@ -255,61 +252,4 @@ func (v *verifier) conclude() {
 		v.bad("the log is empty")
 	}
 	r.OK = r.FirstBad == nil
-}
-
-// diagnose says why a line is not record seq. It runs once per verification.
-func diagnose(line []byte, seq int) string {
-	if reason := jsonFault(line); reason != "" {
-		return reason
-	}
-	h, ok := parseHead(line)
-	switch {
-	case !ok || !framed(line):
-		return "the line is not spelled as a record is written"
-	case h.seq > seq:
-		return fmt.Sprintf("record %d where %d was expected: records are missing", h.seq, seq)
-	case h.seq < seq:
-		return fmt.Sprintf("record %d where %d was expected: repeated, moved or from another log", h.seq, seq)
-	case seq == 1:
-		return "the MAC does not match: the record was changed, or the chain key is not this log's"
-	default:
-		return "the MAC does not match: this record was changed, or comes from another log"
-	}
-}
-
-// jsonFault finds what makes a line no JSON object, or an ambiguous one.
-func jsonFault(line []byte) string {
-	var whole map[string]json.RawMessage
-	if err := json.Unmarshal(line, &whole); err != nil {
-		return "not a JSON object: " + err.Error()
-	}
-	var names []string
-	dec := json.NewDecoder(bytes.NewReader(line))
-	depth := 0
-	for key := false; ; {
-		tok, err := dec.Token()
-		if err != nil {
-			return ""
-		}
-		switch t := tok.(type) {
-		case json.Delim:
-			if t == '{' || t == '[' {
-				depth++
-			} else {
-				depth--
-			}
-			key = depth == 1
-			continue
-		case string:
-			if depth == 1 && key {
-				if slices.Contains(names, t) {
-					return fmt.Sprintf("the key %q stands twice", t)
-				}
-				names = append(names, t)
-				key = false
-				continue
-			}
-		}
-		key = depth == 1
-	}
 }
