@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Exit is the exit code of the process. Scripts rely on these numbers.
@@ -34,22 +35,20 @@ func WithHint(err error, hint string) error { return &annotated{error: err, hint
 // WithExit sets the exit code that err ends the process with.
 func WithExit(err error, exit Exit) error { return &annotated{error: err, exit: exit} }
 
-// HintOf returns the outermost hint in err's chain, or "".
-func HintOf(err error) string {
-	for err != nil {
-		switch e := err.(type) { //nolint:errorlint // walks the chain link by link on purpose
+// HintOf returns the outermost hint in err's tree, the first of joined errors first, or "".
+func HintOf(err error) (hint string) {
+	walk(err, func(err error) bool {
+		switch e := err.(type) { //nolint:errorlint // walk unwraps
 		case *annotated:
-			if e.hint != "" {
-				return e.hint
-			}
+			hint = e.hint
 		case *Fault:
-			if e.Hint != "" {
-				return e.Hint
-			}
+			hint = e.Hint
+		case interface{ Hint() string }:
+			hint = e.Hint()
 		}
-		err = errors.Unwrap(err)
-	}
-	return ""
+		return hint != ""
+	})
+	return hint
 }
 
 // ExitOf returns the exit code that err asks for: 0 for nil, 130 for a cancelled context, 1 when nothing says otherwise.
@@ -57,17 +56,38 @@ func ExitOf(err error) Exit {
 	if err == nil {
 		return ExitOK
 	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if a, ok := e.(*annotated); ok && a.exit != 0 { //nolint:errorlint // as above
-			return a.exit
+	var exit Exit
+	walk(err, func(err error) bool {
+		if a, ok := err.(*annotated); ok { //nolint:errorlint // walk unwraps
+			exit = a.exit
 		}
-	}
+		return exit != ExitOK
+	})
 	var f *Fault
-	if errors.As(err, &f) {
+	switch {
+	case exit != ExitOK:
+		return exit
+	case errors.As(err, &f):
 		return f.Row().Exit
-	}
-	if errors.Is(err, context.Canceled) {
+	case errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	}
 	return ExitError
+}
+
+// walk visits err and what it wraps, depth first, until visit returns true; errors.Unwrap alone stops at joined errors.
+func walk(err error, visit func(error) bool) (done bool) {
+	if err == nil {
+		return false
+	}
+	if visit(err) {
+		return true
+	}
+	switch e := err.(type) { //nolint:errorlint // the unwrapping itself
+	case interface{ Unwrap() error }:
+		return walk(e.Unwrap(), visit)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(one error) bool { return walk(one, visit) })
+	}
+	return false
 }
