@@ -63,7 +63,7 @@ type callerBody struct{ io.ReadCloser }
 
 func (b callerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = &callerError{err}
 	}
 	return n, err

@@ -160,8 +160,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 }
 
 func class(err error) egress.Class {
-	var p *egress.ProhibitedError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*egress.ProhibitedError](err); ok {
 		return p.Class
 	}
 	return ""

@@ -80,14 +80,10 @@ func ClassifyBody(err error) *fault.Fault {
 func classifyProhibited(err *ProhibitedError) *fault.Fault {
 	f := fault.New(fault.DestinationProhibited, "the API's host is at "+err.Addr.String()+", which is "+string(err.Class)+"; nothing was sent").
 		WithDetails(string(err.Class))
-	switch err.Class {
-	case Metadata:
+	if err.Class == Metadata {
 		return f.WithHint("a metadata service hands out the machine's own credentials; if this is meant, name the address alone (/32 or /128) in `allow_private` of the service")
-	case Invalid:
-		return f
-	default:
-		return f.WithHint("if the address is yours, name it in `allow_private` of the service; if not, look at who answers for the host in DNS")
 	}
+	return f.WithHint("if the address is yours, name it in `allow_private` of the service; if not, look at who answers for the host in DNS")
 }
 
 func classifyDial(err error) *fault.Fault {
@@ -188,13 +184,15 @@ func timeout(err error) bool {
 // malformed tells an answer that is no HTTP. Most of net/http's errors for that
 // have no type of their own; their texts are held by a test.
 func malformed(err error) bool {
-	if asType[textproto.ProtocolError](err) || asType[*http.ProtocolError](err) {
+	if asType[textproto.ProtocolError](err) {
 		return true
 	}
 	text := err.Error()
-	for _, part := range []string{"malformed", "headers exceeded", "cannot contain multiple", "invalid", "bad Content-Length", "too many",
+	parts := []string{
+		"malformed", "headers exceeded", "cannot contain multiple", "invalid", "bad Content-Length", "too many",
 		"unsupported transfer encoding", "header line too long", "chunk length", "chunked", "suspiciously long",
-	} {
+	}
+	for _, part := range parts {
 		if strings.Contains(text, part) {
 			return true
 		}

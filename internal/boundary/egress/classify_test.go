@@ -201,7 +201,7 @@ func TestTLSHandshakeFailures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			api := strings.Replace(rawServer(t, tt.serve), "http", "https", 1)
 			tr := transport(t, api, func(o *egress.Options) {
-				o.TLS = &tls.Config{} //nolint:gosec // New sets the minimum
+				o.TLS = &tls.Config{}
 				if tt.name == "stalls" {
 					o.TLSHandshake = short
 				}
@@ -241,8 +241,8 @@ func configs(t *testing.T, l leaf) (server, client *tls.Config) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(cert)
-	server = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}} //nolint:gosec // a test's
-	return server, &tls.Config{RootCAs: pool}                                                            //nolint:gosec // New sets the minimum
+	server = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return server, &tls.Config{RootCAs: pool}
 }
 
 func TestRequestBodyFailure(t *testing.T) {

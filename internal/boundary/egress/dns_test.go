@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"sync"
 	"testing"
 
@@ -16,6 +17,17 @@ import (
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/fault"
 )
+
+// TestMain sets a proxy that no Transport may ask: net/http reads the environment
+// once per process.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		if err := os.Setenv(name, "http://127.0.0.1:1"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // nameServer answers every question for an A record with what answer says at that
 // moment, and counts the questions.

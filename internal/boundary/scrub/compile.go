@@ -45,14 +45,14 @@ func (s *Set) index() {
 	for i, f := range s.forms {
 		for off := range s.stride {
 			key := folded(binary.LittleEndian.Uint32([]byte(f.text[off : off+block])))
-			s.entries = append(s.entries, entry{key: key, off: int32(off), form: int32(i)}) //nolint:gosec // off < maxStride, i < len(forms)
+			s.entries = append(s.entries, entry{key: key, off: int32(off), form: int32(i)})
 		}
 	}
-	width := min(max(bits.Len(uint(len(s.entries)*filterLoad)), minFilterBits), maxFilterBits) //nolint:gosec // a length
-	s.shift = uint(32 - width)                                                                 //nolint:gosec // width <= 20
-	s.fan = uint(bits.Len(filterLoad) - 1)                                                     //nolint:gosec // a constant
+	width := min(max(bits.Len(uint(len(s.entries)*filterLoad)), minFilterBits), maxFilterBits)
+	s.shift = uint(32 - width)
+	s.fan = uint(bits.Len(filterLoad) - 1)
 	s.filter = make([]uint64, 1<<width/64)
-	s.heads = make([]uint32, 1<<(width-int(s.fan))+1) //nolint:gosec // fan is 6
+	s.heads = make([]uint32, 1<<(width-int(s.fan))+1)
 
 	bit := func(e entry) uint32 { return hash(e.key) >> s.shift }
 	slices.SortFunc(s.entries, func(a, b entry) int {
@@ -94,7 +94,7 @@ func (s *Set) splitReach() {
 	var firsts []byte
 	for b, n := range s.reach {
 		if n > 0 {
-			firsts = append(firsts, byte(b)) //nolint:gosec // an index into 256
+			firsts = append(firsts, byte(b))
 		}
 	}
 	slices.SortFunc(firsts, func(a, b byte) int { return cmp.Compare(s.reach[b], s.reach[a]) })

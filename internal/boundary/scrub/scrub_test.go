@@ -80,6 +80,7 @@ func TestMaskOverlapping(t *testing.T) {
 		{"one inside the other", []string{"abcdefgh", "cdef"}, "-abcdefgh-cdef-", "-********-****-", 2},
 		{"prefix of the other", []string{"abcdef", "abcd"}, "-abcdef-abcdx", "-******-****x", 2},
 		{"inside of one that does not complete", []string{"abcdefgh", "cdef"}, "-abcdefx-", "-ab****x-", 1},
+		{"one byte into one that does not complete", []string{"abcdefgh", "bcde"}, "-abcdex-", "-a****x-", 1},
 		{"chain", []string{"abcd", "defg", "ghij"}, "-abcdefghij-", "-**********-", 1},
 		{"run", []string{"aaaa"}, "-aaaaaaaaa-", "-*********-", 1},
 		{"too short to look for", []string{"abc", ""}, "-abc-", "-abc-", 0},
@@ -110,7 +111,7 @@ func TestMaskOverlapping(t *testing.T) {
 // TestEveryForm embeds every form of awkward secrets in text and cuts it at every
 // place, and into single bytes.
 func TestEveryForm(t *testing.T) {
-	set := compile("p@ss w/rd+\"<ü&'>\\=", "sk-live_51H8xAbCdEf0123456789", "\x00\xff\xfe\xab\xcd\xef\n")
+	set := compile("p@ss w/rd+\"<ü&'>\\=", "sk-live_51H8xAbCdEf0123456789", "\xab\x00\xff\xfe\xcd\xef\n")
 	for _, m := range set.Matchers() {
 		for _, form := range []string{m.Text, strings.ToUpper(m.Text)} {
 			text := "{\"k\":\"" + form + "\",%2" + form[:len(form)/2] + form
