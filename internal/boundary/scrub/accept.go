@@ -18,7 +18,7 @@ func Accept(acceptEncoding string) string {
 		if name == "*" && !strings.Contains(strings.ToLower(acceptEncoding), "gzip") {
 			name = "gzip"
 		}
-		if name != "identity" && opener(name) == nil {
+		if name != "identity" && codingOf(name) == nil {
 			continue
 		}
 		if weighted {

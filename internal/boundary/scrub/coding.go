@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/flate"
@@ -44,77 +45,121 @@ func Decoder(contentEncoding string, r io.Reader) (io.ReadCloser, error) {
 	if name == "" || name == "identity" {
 		return io.NopCloser(r), nil
 	}
-	open := opener(name)
-	if open == nil {
+	c := codingOf(name)
+	if c == nil {
 		return nil, fmt.Errorf("%w %.40q", ErrUnknownCoding, contentEncoding)
 	}
-	src := &source{r: r}
-	return &decoder{name: name, src: src, in: bufio.NewReaderSize(src, inputSize), open: open}, nil
+	return &decoder{name: name, coding: c, src: source{r: r}}, nil
 }
 
-func opener(name string) func(*bufio.Reader) (io.Reader, error) {
+// engine is what the libraries have in common. Reset may read the header.
+type engine interface {
+	io.Reader
+	Reset(r io.Reader) error
+}
+
+// machine is an engine with the input that it reads from. They are costly to make,
+// and kept.
+type machine struct {
+	in     *bufio.Reader
+	engine engine
+}
+
+// coding makes and keeps the machines of one content coding.
+type coding struct{ idle sync.Pool }
+
+func newCoding(open func() engine) *coding {
+	return &coding{idle: sync.Pool{New: func() any {
+		return &machine{in: bufio.NewReaderSize(nil, inputSize), engine: open()}
+	}}}
+}
+
+// The codings, with the machines that wait to be used again; they hold no state of
+// the bodies they have read.
+var (
+	codingGzip    = newCoding(func() engine { return new(gzip.Reader) })
+	codingDeflate = newCoding(func() engine { return new(deflate) })
+	codingBrotli  = newCoding(func() engine { return new(brotli.Reader) })
+	codingZstd    = newCoding(newZstd)
+)
+
+func codingOf(name string) *coding {
 	switch name {
 	case "gzip", "x-gzip":
-		return openGzip
+		return codingGzip
 	case "deflate":
-		return openDeflate
+		return codingDeflate
 	case "br":
-		return openBrotli
+		return codingBrotli
 	case "zstd":
-		return openZstd
+		return codingZstd
 	default:
 		return nil
 	}
 }
 
-func openGzip(in *bufio.Reader) (io.Reader, error) { return gzip.NewReader(in) }
-
-// openDeflate tells the zlib wrapping (RFC 1950 section 2.2) from a bare stream by
-// its header's check bits.
-func openDeflate(in *bufio.Reader) (io.Reader, error) {
-	head, err := in.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if len(head) == 2 && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
-		return zlib.NewReader(in)
-	}
-	return flate.NewReader(in), nil
-}
-
-func openBrotli(in *bufio.Reader) (io.Reader, error) { return brotli.NewReader(in), nil }
-
-func openZstd(in *bufio.Reader) (io.Reader, error) {
-	d, err := zstd.NewReader(in,
-		zstd.WithDecoderConcurrency(1), // in the caller's goroutine
+func newZstd() engine {
+	d, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1), // in the caller's goroutine, so that there is nothing to stop
 		zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(maxWindow),
 		zstd.WithDecoderMaxMemory(1<<62)) // of the whole stream, which is not kept
 	if err != nil {
-		return nil, err
+		return brokenEngine{err}
 	}
-	return d.IOReadCloser(), nil
+	return d
 }
 
-// decoder opens the coding at the first Read, since the libraries read the
-// header when they are opened.
-type decoder struct {
-	name string
-	src  *source
-	in   *bufio.Reader
-	open func(*bufio.Reader) (io.Reader, error)
-	body io.Reader
-	err  error
+// brokenEngine is a library that refuses its settings.
+type brokenEngine struct{ err error }
+
+func (b brokenEngine) Read([]byte) (int, error) { return 0, b.err }
+func (b brokenEngine) Reset(io.Reader) error    { return b.err }
+
+// deflate tells the zlib wrapping (RFC 1950 section 2.2) from a bare stream by its
+// header's check bits.
+type deflate struct{ body io.Reader }
+
+func (d *deflate) Read(p []byte) (int, error) { return d.body.Read(p) }
+
+func (d *deflate) Reset(r io.Reader) (err error) {
+	in, ok := r.(*bufio.Reader)
+	if !ok {
+		in = bufio.NewReader(r)
+	}
+	head, err := in.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if len(head) == 2 && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
+		d.body, err = zlib.NewReader(in)
+		return err
+	}
+	d.body = flate.NewReader(in)
+	return nil
 }
+
+// decoder starts at the first Read, since the libraries read the header when they
+// are reset.
+type decoder struct {
+	name    string
+	coding  *coding
+	src     source
+	machine *machine // nil before the first Read and after Close
+	started bool     // the header has been read
+	err     error
+}
+
+var errClosed = errors.New("decoding: already closed")
 
 func (d *decoder) Read(p []byte) (int, error) {
-	if d.err == nil && d.body == nil {
-		d.start()
+	if d.err == nil && !d.started {
+		d.err = d.start()
 	}
 	if d.err != nil {
 		return 0, d.err
 	}
-	n, err := d.body.Read(p)
+	n, err := d.machine.engine.Read(p)
 	if err != nil {
 		d.err = d.explain(err)
 	}
@@ -124,25 +169,29 @@ func (d *decoder) Read(p []byte) (int, error) {
 	return 0, d.err
 }
 
-func (d *decoder) start() {
-	if _, err := d.in.Peek(1); err != nil {
-		d.err = err // io.EOF: an empty body
-		return
+func (d *decoder) start() error {
+	m, ok := d.coding.idle.Get().(*machine)
+	if !ok {
+		return errors.New("decoding: a foreign thing in the pool")
 	}
-	body, err := d.open(d.in)
-	if err != nil {
-		d.err = d.explain(err)
-		return
+	d.machine = m
+	m.in.Reset(&d.src)
+	if _, err := m.in.Peek(1); err != nil {
+		return err // io.EOF: an empty body
 	}
-	d.body = body
+	if err := m.engine.Reset(m.in); err != nil {
+		return d.explain(err)
+	}
+	d.started = true
+	return nil
 }
 
 // explain tells whose error ended the body: the source's, the coding's, or the end.
 func (d *decoder) explain(err error) error {
-	if errors.Is(err, io.EOF) && d.body != nil {
+	if errors.Is(err, io.EOF) && d.started {
 		// The coding has ended; so must the source. Its own error, if it has been
 		// cut short behind the last byte, counts as well.
-		if _, err = d.in.Peek(1); err == nil {
+		if _, err = d.machine.in.Peek(1); err == nil {
 			return fmt.Errorf("decoding %s: %w: data behind its end", d.name, ErrCoding)
 		}
 		return err
@@ -157,10 +206,13 @@ func (d *decoder) explain(err error) error {
 	}
 }
 
+// Close lets the next body have the machine.
 func (d *decoder) Close() error {
-	if c, ok := d.body.(io.Closer); ok {
-		_ = c.Close() // repeats what Read has said
+	if d.machine != nil {
+		d.machine.in.Reset(nil) // lets go of the body
+		d.coding.idle.Put(d.machine)
 	}
+	d.machine, d.err = nil, errClosed
 	return nil
 }
 

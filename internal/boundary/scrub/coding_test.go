@@ -339,3 +339,57 @@ func FuzzAccept(f *testing.F) {
 		}
 	})
 }
+
+// TestDecoderReuse decodes after bodies that ended badly or were left half read:
+// decoders are used again, and must not remember.
+func TestDecoderReuse(t *testing.T) {
+	text := sample()
+	for _, c := range codings(t) {
+		coded := encode(t, c, text)
+		for _, spoilt := range [][]byte{coded[:len(coded)/2], append([]byte("garbage"), coded...), coded} {
+			d, err := scrub.Decoder(c.header, bytes.NewReader(spoilt))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.CopyN(io.Discard, d, int64(len(text)*3/4))
+			_, _ = d.Close(), d.Close()
+			if n, err := d.Read(make([]byte, 10)); n != 0 || err == nil {
+				t.Errorf("%s: read %d bytes after Close, %v", c.name, n, err)
+			}
+			if got, err := decode(t, c.header, bytes.NewReader(coded)); err != nil || !bytes.Equal(got, text) {
+				t.Errorf("%s: %d bytes of %d, %v", c.name, len(got), len(text), err)
+			}
+		}
+	}
+}
+
+func BenchmarkDecoder(b *testing.B) {
+	text := texts(1 << 10)["json"]
+	for _, c := range codings(b) {
+		coded := encode(b, c, text)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			buf := make([]byte, 32<<10)
+			r := bytes.NewReader(nil)
+			for b.Loop() {
+				r.Reset(coded)
+				d, err := scrub.Decoder(c.header, r)
+				for err == nil {
+					_, err = d.Read(buf)
+				}
+				if err != io.EOF { //nolint:errorlint // Read's contract
+					b.Fatal(err)
+				}
+				_ = d.Close()
+			}
+		})
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		compile(benchSecrets...)
+	}
+}

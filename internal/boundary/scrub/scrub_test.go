@@ -329,7 +329,7 @@ func texts(n int) map[string][]byte {
 }
 
 func BenchmarkStreamClean(b *testing.B) {
-	sets := map[string]*scrub.Set{"5": compile(benchSecrets...), "1": compile(benchSecrets[0]), "short": compile("hunter22")}
+	sets := map[string]*scrub.Set{"5": compile(benchSecrets...), "1": compile(benchSecrets[0]), "short": compile("hunter22"), "jwt": compile(string(texts(2 << 10)["base64"]))}
 	for name, set := range sets {
 		for _, size := range []int{1 << 10, 64 << 10} {
 			for kind, text := range texts(size) {
