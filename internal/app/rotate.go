@@ -210,6 +210,9 @@ func (g generations) Begin(ctx context.Context, name string) (secret.Value, stri
 // Finish implements rotation.Tokens.
 func (g generations) Finish(ctx context.Context, id string, overlap time.Duration) error {
 	err := g.s.Tokens.Finish(ctx, id, overlap)
+	if errors.Is(err, token.ErrEnded) {
+		return fmt.Errorf("%w: %w", rotation.ErrEnded, err)
+	}
 	return errors.Join(err, g.tell(ctx, err))
 }
 

@@ -13,8 +13,9 @@ import (
 	"sallyport/internal/secret/seal"
 )
 
-// lease is how long a process that says nothing keeps others out. No step takes as long.
-const lease = 2 * time.Minute
+// lease is how long a process that says nothing keeps others out. No step takes as long: the longest is a push over n8n's
+// command line after one over its API, two and a half minutes. Two machines' clocks may differ by the rest.
+const lease = 4 * time.Minute
 
 const (
 	topic    = "rotation"
@@ -30,6 +31,8 @@ type Entry struct {
 	Started   time.Time    `json:"started"`
 	Updated   time.Time    `json:"updated"`
 	LastError string       `json:"last_error,omitempty"`
+
+	resumed bool // an earlier run may have been in the middle of Step already
 }
 
 // Journal keeps unfinished rotations in the database; the new value is sealed.
@@ -39,19 +42,25 @@ type Journal struct {
 	Now    func() time.Time
 }
 
-// claim returns the unfinished rotation of name, or an empty entry that is now on record as this process's.
+// claim returns the unfinished rotation of name, or an empty entry; either is now on record as this process's.
 func (j *Journal) claim(ctx context.Context, name string) (*Entry, error) {
-	e := &Entry{Name: name, Started: j.Now()}
-	err := j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error {
-		found, err := j.read(ctx, tx, name)
-		if err != nil {
+	return j.take(ctx, name, &Entry{Name: name, Started: j.Now()})
+}
+
+// take makes the unfinished rotation of name, or else the entry otherwise, this process's. With otherwise nil the answer can
+// be nil.
+func (j *Journal) take(ctx context.Context, name string, otherwise *Entry) (e *Entry, err error) {
+	err = j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error {
+		if e, err = j.read(ctx, tx, name); err != nil {
 			return err
 		}
-		if found != nil {
-			if busy := found.Updated.Add(lease); found.LastError == "" && j.Now().Before(busy) {
-				return fault.WithExit(fault.WithHint(ErrInProgress, "should the process be gone, it can be taken over after "+busy.Format(time.TimeOnly)), fault.ExitLocked)
-			}
-			e = found
+		if e == nil {
+			e = otherwise
+		} else if free := e.Updated.Add(lease); e.LastError == "" && j.Now().Before(free) {
+			return fault.WithExit(fault.WithHint(ErrInProgress, "should the process be gone, it can be taken over after "+free.Format(time.TimeOnly)), fault.ExitLocked)
+		}
+		if e == nil {
+			return nil
 		}
 		return j.write(ctx, tx, e, nil)
 	})

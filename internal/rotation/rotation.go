@@ -32,7 +32,7 @@ const (
 type Tokens interface {
 	// Begin makes the pending next generation.
 	Begin(ctx context.Context, name string) (value secret.Value, id string, err error)
-	// Finish makes it the current one; older ones end after overlap. Idempotent.
+	// Finish makes it the current one; older ones end after overlap. Idempotent. Errors: ErrEnded.
 	Finish(ctx context.Context, id string, overlap time.Duration) error
 	// Abort drops a pending one. Idempotent.
 	Abort(ctx context.Context, id string) error
@@ -70,6 +70,9 @@ type Result struct {
 // ErrInProgress is wrapped when another process is rotating this token right now.
 var ErrInProgress = errors.New("a rotation of this token is in progress")
 
+// ErrEnded is what Finish wraps when somebody ended the new generation meanwhile.
+var ErrEnded = errors.New("the new generation has ended")
+
 // Runner runs rotations, one per token at a time over all processes on the database.
 type Runner struct {
 	Tokens  Tokens
@@ -104,12 +107,24 @@ func (r *Runner) enter(ctx context.Context, name string) (e *Entry, resumed bool
 	if err != nil {
 		return nil, false, err
 	}
-	if e.ID != "" {
+	pending, err := r.Tokens.Pending(ctx, name)
+	switch {
+	case err != nil:
+		return nil, false, errors.Join(err, r.release(context.WithoutCancel(ctx), e, err))
+	case e.ID != "" && (e.ID == pending || e.Step == StepFinish):
+		e.resumed = true
 		return e, true, nil
 	}
-	// A pending generation that the journal does not know was made right before a crash: nobody holds it.
-	orphan, err := r.Tokens.Pending(ctx, name)
-	if err == nil && orphan != "" {
+	// Of the unfinished one, if there was one, somebody ended the new value: going on would hand a dead one to the consumer.
+	e, err = r.begin(ctx, name, pending)
+	return e, false, err
+}
+
+// begin makes the next generation and puts it on record. A pending one that the journal does not know was made right before
+// a crash: nobody holds it.
+func (r *Runner) begin(ctx context.Context, name, orphan string) (e *Entry, err error) {
+	e = &Entry{Name: name, Started: r.Journal.Now()}
+	if orphan != "" {
 		err = r.Tokens.Abort(ctx, orphan)
 	}
 	if err == nil {
@@ -120,9 +135,17 @@ func (r *Runner) enter(ctx context.Context, name string) (e *Entry, resumed bool
 		err = r.Journal.save(ctx, e, nil)
 	}
 	if err != nil {
-		return nil, false, errors.Join(err, r.Journal.drop(context.WithoutCancel(ctx), name))
+		return nil, errors.Join(err, r.Journal.drop(context.WithoutCancel(ctx), name))
 	}
-	return e, false, nil
+	return e, nil
+}
+
+// release gives a claimed entry back as it was.
+func (r *Runner) release(ctx context.Context, e *Entry, cause error) error {
+	if e.ID == "" {
+		return r.Journal.drop(ctx, e.Name)
+	}
+	return r.Journal.save(ctx, e, cause)
 }
 
 // step does e's step and moves it on.
@@ -145,8 +168,14 @@ func (r *Runner) step(ctx context.Context, p Plan, e *Entry) (note string, err e
 	if err != nil {
 		return "", err
 	}
-	if e.Step = next; next == "" {
-		return note, r.Journal.drop(ctx, p.Name)
+	if next == "" {
+		err = r.Journal.drop(ctx, p.Name)
+	}
+	if err == nil {
+		e.Step, e.resumed = next, false
+	}
+	if err != nil || next == "" {
+		return note, err
 	}
 	return note, r.Journal.save(ctx, e, nil)
 }
@@ -154,9 +183,10 @@ func (r *Runner) step(ctx context.Context, p Plan, e *Entry) (note string, err e
 // failed rolls back while no consumer can hold the new value, and keeps both values valid otherwise.
 func (r *Runner) failed(ctx context.Context, e *Entry, cause error) error {
 	ctx = context.WithoutCancel(ctx)
-	var refusal Refusal
-	untouched := e.Step == StepProbe || e.Step == StepSet && errors.As(cause, &refusal) && refusal.Refused()
-	if !untouched {
+	if errors.Is(cause, ErrEnded) {
+		return errors.Join(cause, r.Journal.drop(ctx, e.Name)) // there is nothing to go on with
+	}
+	if !untouched(e, cause) {
 		err := r.Journal.save(ctx, e, cause)
 		return errors.Join(fault.WithHint(cause, orOwn(cause, "both the old and the new value are accepted; run the rotation again to go on with it, or `sallyport rotation abort "+e.Name+"`")), err)
 	}
@@ -164,6 +194,13 @@ func (r *Runner) failed(ctx context.Context, e *Entry, cause error) error {
 		return errors.Join(cause, err)
 	}
 	return fault.WithHint(fmt.Errorf("the old token stays in force: %w", cause), orOwn(cause, "mend the cause and rotate again"))
+}
+
+// untouched tells whether no consumer can hold the new value: none was given it yet, or the first attempt was refused. After
+// an attempt without a clear answer a refusal proves nothing.
+func untouched(e *Entry, cause error) bool {
+	var refusal Refusal
+	return e.Step == StepProbe || e.Step == StepSet && !e.resumed && errors.As(cause, &refusal) && refusal.Refused()
 }
 
 // orOwn keeps a nearer hint.
@@ -175,14 +212,30 @@ func orOwn(err error, hint string) string {
 }
 
 // Abort drops an unfinished rotation: the new value is refused from now on. The operator has made sure that no consumer
-// holds it.
+// holds it. ErrInProgress is wrapped while a process is at work on it.
 func (r *Runner) Abort(ctx context.Context, name string) error {
-	id, err := r.Tokens.Pending(ctx, name)
-	if err != nil {
+	if err := r.abort(ctx, name); err != nil {
 		return fmt.Errorf("aborting the rotation of token %q: %w", name, err)
 	}
-	if id == "" {
-		return fault.WithHint(fmt.Errorf("aborting the rotation of token %q: none is unfinished", name), "`sallyport rotation list` shows what there is")
+	return nil
+}
+
+func (r *Runner) abort(ctx context.Context, name string) error {
+	e, err := r.Journal.take(ctx, name, nil)
+	if err != nil {
+		return err
 	}
-	return errors.Join(r.Tokens.Abort(ctx, id), r.Journal.drop(ctx, name))
+	pending, err := r.Tokens.Pending(ctx, name)
+	if err == nil && pending != "" {
+		err = r.Tokens.Abort(ctx, pending)
+	}
+	switch {
+	case err != nil && e != nil:
+		return errors.Join(err, r.release(context.WithoutCancel(ctx), e, err))
+	case err != nil:
+		return err
+	case e == nil && pending == "":
+		return fault.WithHint(errors.New("none is unfinished"), "`sallyport rotation list` shows what there is")
+	}
+	return r.Journal.drop(ctx, name)
 }
