@@ -43,7 +43,7 @@ func (e *DamageError) Error() string {
 // Hint says how to repair it.
 func (e *DamageError) Hint() string {
 	return "run `sallyport audit verify` and keep a copy of the log and its checkpoints; " +
-		"restore both files from backup, or start with damage accepted: they are then set aside and a new log begins"
+		"restore both files from backup, or move both away, and a new log begins"
 }
 
 // Keys are what a writer needs. Both are secret.

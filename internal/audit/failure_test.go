@@ -96,6 +96,9 @@ func TestAFullDiskRefusesAndHealsWithRoom(t *testing.T) {
 		t.Error("Health is good on a full disk")
 	}
 	l.Complete(sample("kept")) // has happened: must come out once there is room
+	if l.Authorise(t.Context(), sample("refused")) == nil {
+		t.Fatal("a full disk took a record")
+	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +114,12 @@ func TestAFullDiskRefusesAndHealsWithRoom(t *testing.T) {
 	mustHold(t, o)
 	acknowledged["again"] = true
 	mustHoldAll(t, o.Path, acknowledged)
-	if !strings.Contains(string(read(t, o.Path)), `"kept"`) {
+	log := string(read(t, o.Path))
+	if !strings.Contains(log, `"kept"`) {
 		t.Error("the completed record was lost")
+	}
+	if strings.Contains(log, `"refused"`) {
+		t.Error("a record that its caller was told is not written came out later")
 	}
 }
 
@@ -127,7 +134,7 @@ func TestAFileSizeLimitRefuses(t *testing.T) {
 	for id := range strings.FieldsSeq(string(out)) {
 		acknowledged[id] = true
 	}
-	if len(acknowledged) < 10 {
+	if len(acknowledged) == 0 {
 		t.Fatalf("acknowledged %d records", len(acknowledged))
 	}
 	log := read(t, path)
@@ -147,7 +154,7 @@ func childFillsUp(path string) {
 	if err != nil {
 		panic(err)
 	}
-	for id := range fillUp(l, 4) {
+	for id := range fillUp(l, 64) {
 		fmt.Println(id)
 	}
 	if l.Health() == nil {

@@ -1,12 +1,14 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // file appends to one file and knows how long it ought to be. Whatever it can't write
@@ -37,11 +39,22 @@ func openFile(path string) (*file, error) {
 	return a, nil
 }
 
-// lock takes the writer's lock for as long as the file is open, or returns ErrLocked.
-func (a *file) lock() error {
+// lock takes the writer's lock for as long as the file is open, or returns ErrLocked. It
+// asks three times, because a verifier holds the lock for an instant to see who has it.
+func (a *file) lock(ctx context.Context) error {
 	err := syscall.Flock(a.fd, syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return ErrLocked
+	for tries := 1; errors.Is(err, syscall.EWOULDBLOCK); tries++ {
+		if tries == 3 {
+			return ErrLocked
+		}
+		again := time.NewTimer(5 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		case <-again.C:
+		}
+		err = syscall.Flock(a.fd, syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err != nil {
 		return fmt.Errorf("locking: %w", err)

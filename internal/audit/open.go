@@ -46,7 +46,7 @@ func reopen(ctx context.Context, o Options, damage *DamageError) (_ *Log, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, old.close()) }()
-	if err := old.lock(); err != nil {
+	if err := old.lock(ctx); err != nil {
 		return nil, err
 	}
 	aside := ".damaged-" + o.Now().UTC().Format("20060102T150405.000000Z")
@@ -69,7 +69,7 @@ func open(ctx context.Context, o Options, notes ...string) (_ *Log, err error) {
 			err = errors.Join(err, log.close())
 		}
 	}()
-	if err := log.lock(); err != nil {
+	if err := log.lock(ctx); err != nil {
 		return nil, err
 	}
 	anchors, err := openFile(o.CheckpointPath)
@@ -221,10 +221,7 @@ func (l *Log) cutTorn(bad Problem) (string, error) {
 		return "", l.damaged(bad)
 	}
 	sum := sha256.Sum256(rest)
-	l.file.uncertain(l.at.offset)
-	if err := l.file.cut(); err != nil {
-		return "", err
-	}
+	l.file.uncertain(l.at.offset) // the next append begins with cutting
 	return fmt.Sprintf("cut off an unfinished write of %d bytes, SHA-256 %s", len(rest), hex.EncodeToString(sum[:])), nil
 }
 

@@ -14,8 +14,8 @@ import (
 const followEvery = 200 * time.Millisecond
 
 // Tail calls fn with the last n lines of a log, and with follow also with every line
-// written from then on, until ctx ends (which is no error). Lines come with their newline
-// and only once they are whole; they are valid during the call. A log that was replaced is
+// written from then on, until ctx ends (which is no error). Lines come without their
+// newline, and only once they are whole; they are valid during the call. A log that was replaced is
 // followed from its beginning.
 func Tail(ctx context.Context, path string, n int, follow bool, fn func(line []byte) error) error {
 	t := &tail{path: path, fn: fn}
@@ -74,7 +74,8 @@ func (t *tail) pass(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.fn(line); err != nil {
+		end := len(line) - 1
+		if err := t.fn(line[:end:end]); err != nil {
 			return err
 		}
 		t.offset += int64(len(line))

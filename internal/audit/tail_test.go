@@ -85,7 +85,8 @@ func TestTailFollows(t *testing.T) {
 
 func collect(lines *[]string) func([]byte) error {
 	return func(line []byte) error {
-		*lines = append(*lines, string(line))
+		*lines = append(*lines, string(line)+"\n")
+		_ = append(line, "overwritten"...) // must not reach the next line
 		return nil
 	}
 }
