@@ -16,8 +16,12 @@ const (
 	maxFilterBits = 20 // 128 KiB: beyond that the cache costs more than a false hit
 )
 
-// maxFar is how many first bytes are searched for one by one.
-const maxFar = 3
+// maxFar is how many first bytes may be searched for one by one, and nearReach up
+// to which length of a tail it is cheaper to look at every byte.
+const (
+	maxFar    = 8
+	nearReach = 96
+)
 
 // leadShift leaves 12 bits of a hash: leads is 512 bytes.
 const leadShift = 32 - 12
@@ -88,8 +92,8 @@ func (s *Set) startWith(first byte, form int) {
 	s.reach[first] = max(s.reach[first], len(s.forms[form].text))
 }
 
-// splitReach picks the few first bytes whose forms are much longer than the rest:
-// "%" and "\\" of the fully escaped ones, as a rule.
+// splitReach picks the few first bytes whose forms are long: "%" and "\\" of the
+// fully escaped ones, as a rule, and all of those of a long secret.
 func (s *Set) splitReach() {
 	var firsts []byte
 	for b, n := range s.reach {
@@ -98,8 +102,13 @@ func (s *Set) splitReach() {
 		}
 	}
 	slices.SortFunc(firsts, func(a, b byte) int { return cmp.Compare(s.reach[b], s.reach[a]) })
-	s.far = firsts[:min(len(firsts), maxFar)]
-	if len(firsts) > maxFar {
-		s.near = s.reach[firsts[maxFar]]
+	far := slices.IndexFunc(firsts, func(b byte) bool { return s.reach[b] <= nearReach })
+	if far < 0 {
+		far = len(firsts)
+	}
+	far = min(far, maxFar)
+	s.far = firsts[:far]
+	if far < len(firsts) {
+		s.near = s.reach[firsts[far]]
 	}
 }
