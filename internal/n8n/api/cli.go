@@ -33,11 +33,11 @@ func (c *Client) importValue(ctx context.Context, value secret.Value, lockTo str
 	defer cancel()
 	current, err := c.export(ctx)
 	if err != nil {
-		return Result{}, err
+		return Result{}, notSentError{err}
 	}
 	data, locked, err := merge(current.Data, value, lockTo)
 	if err != nil {
-		return Result{}, fmt.Errorf("reading the exported credential: %w", err)
+		return Result{}, notSentError{fmt.Errorf("reading the exported credential: %w", err)}
 	}
 	current.Data = data
 	input, err := json.Marshal([]exported{current})

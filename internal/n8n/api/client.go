@@ -122,7 +122,8 @@ var identifier = regexp.MustCompile(`^([A-Za-z0-9]{16}|[0-9]{1,9})$`)
 // Push writes value into the credential and, when lockTo is not empty, locks the credential to that host in the same call,
 // so that no workflow can send it elsewhere. n8n compares host names: a port in lockTo is dropped. All other fields stay.
 //
-// It is idempotent. On any error the caller must assume that n8n may hold either value.
+// It is idempotent. An error that implements Refused() bool, and returns true from it, says that n8n certainly still has
+// the old value; after any other error n8n may hold either.
 func (c *Client) Push(ctx context.Context, value secret.Value, lockTo string) (Result, error) {
 	if value.IsZero() {
 		return Result{}, errors.New("pushing to n8n: there is no value")

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -195,11 +196,20 @@ func TestPushRefused(t *testing.T) {
 				t.Errorf("error %q, hint %q; want %q and %q in them", err, fault.HintOf(err), tt.want, tt.hint)
 			}
 			noCanary(t, err)
+			if want := !strings.Contains("broken n8n, sign-in page, other type", name); refused(err) != want {
+				t.Errorf("refused: %v, want %v", refused(err), want)
+			}
 			if len(server.answers) > 0 {
 				t.Errorf("n8n was not called to the end: %d answers left", len(server.answers))
 			}
 		})
 	}
+}
+
+// refused tells whether n8n certainly still has the old value.
+func refused(err error) bool {
+	var r interface{ Refused() bool }
+	return errors.As(err, &r) && r.Refused()
 }
 
 func noCanary(t *testing.T, err error) {
@@ -222,7 +232,26 @@ func TestPushUnreachable(t *testing.T) {
 	if err == nil || !strings.Contains(fault.HintOf(err), "reachable") {
 		t.Errorf("got %v, hint %q", err, fault.HintOf(err))
 	}
+	if !refused(err) {
+		t.Error("nothing was sent, and the error does not say so")
+	}
 	noCanary(t, err)
+}
+
+// A connection that breaks after the request was sent leaves open what n8n did.
+func TestPushConnectionBreaks(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	}))
+	defer server.Close()
+	client, err := api.New(api.Config{URL: server.URL, APIKey: secret.NewValue([]byte(key)), Credential: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = client.Push(t.Context(), secret.NewValue([]byte(token)), ""); err == nil || refused(err) {
+		t.Errorf("got %v, refused %v; want an error that leaves it open", err, refused(err))
+	}
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -318,6 +347,9 @@ func TestPushOverCommandLineRefused(t *testing.T) {
 				t.Fatal("no error")
 			}
 			noCanary(t, err)
+			if !refused(err) {
+				t.Error("nothing was sent, and the error does not say so")
+			}
 			if _, err := os.Stat(imported); err == nil {
 				t.Error("it imported all the same")
 			}

@@ -64,7 +64,7 @@ func (c *Client) patchByIDOrName(ctx context.Context, value secret.Value, lockTo
 	}
 	id, err := c.lookUp(ctx)
 	if err != nil {
-		return Result{}, err
+		return Result{}, notSentError{err}
 	}
 	return c.patchID(ctx, id, value, lockTo)
 }
@@ -171,7 +171,11 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 func (c *Client) exchange(req *http.Request, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("calling n8n: %w", err), "check `url`, and that n8n is running and reachable from here")
+		failed := fault.WithHint(fmt.Errorf("calling n8n: %w", err), "check `url`, and that n8n is running and reachable from here")
+		if neverConnected(err) {
+			return notSentError{failed}
+		}
+		return failed
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its bound; nothing is left to learn from closing it
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
@@ -22,6 +24,25 @@ func (e *statusError) Error() string {
 		return fmt.Sprintf("n8n answered %d", e.status)
 	}
 	return fmt.Sprintf("n8n answered %d (%s)", e.status, e.reason)
+}
+
+// Refused tells that n8n took nothing: it said no. After a 5xx nobody knows.
+func (e *statusError) Refused() bool { return e.status/100 == 3 || e.status/100 == 4 }
+
+// notSentError is an error from before the value was on its way.
+type notSentError struct{ error }
+
+// Refused tells that n8n cannot have the value.
+func (notSentError) Refused() bool { return true }
+
+// Unwrap returns what went wrong.
+func (e notSentError) Unwrap() error { return e.error }
+
+// neverConnected tells whether err is from before a request could be written.
+func neverConnected(err error) bool {
+	var op *net.OpError
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &certificate)
 }
 
 // The reasons behind a 400 that n8n 2.41.1 is known to give.
