@@ -66,6 +66,7 @@ type Transport struct {
 	base     *http.Transport
 	scheme   string
 	target   string // host:port
+	bare     string // the same as a URL writes it without the default port
 	bodyIdle time.Duration
 }
 
@@ -75,7 +76,7 @@ func New(o Options) (*Transport, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &Transport{scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bodyIdle: o.BodyIdle}
+	t := &Transport{scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bare: bare(o, "80"), bodyIdle: o.BodyIdle}
 	d := newDialer(o, t.target)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -98,6 +99,7 @@ func New(o Options) (*Transport, error) {
 		t.base.DialTLSContext = d.dialTLS
 		protocols.SetHTTP2(o.HTTP2)
 		t.base.ForceAttemptHTTP2 = o.HTTP2
+		t.bare = bare(o, "443")
 		t.base.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
 	}
 	return t, nil
@@ -138,11 +140,19 @@ func (t *Transport) bound(req *http.Request) error {
 	if req.URL == nil || req.URL.Scheme != t.scheme {
 		return errors.New("sending request: not in the scheme of the service")
 	}
-	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[t.scheme])
-	if got := net.JoinHostPort(req.URL.Hostname(), port); !strings.EqualFold(got, t.target) {
-		return &otherDestinationError{got: got, only: t.target}
+	if host := req.URL.Host; !strings.EqualFold(host, t.target) && !strings.EqualFold(host, t.bare) {
+		return &otherDestinationError{got: host, only: t.target}
 	}
 	return nil
+}
+
+// bare is the host of a URL for o: without the port if that is the default one.
+func bare(o Options, defaultPort string) string {
+	target := net.JoinHostPort(o.Host, o.Port)
+	if o.Port == defaultPort {
+		return strings.TrimSuffix(target, ":"+defaultPort)
+	}
+	return target
 }
 
 func closeBody(req *http.Request) {

@@ -198,6 +198,28 @@ func TestOtherDestinations(t *testing.T) {
 	}
 }
 
+// TestDefaultPort reaches the dialer with a URL that leaves the port out.
+func TestDefaultPort(t *testing.T) {
+	for _, tt := range []struct{ host, port, url string }{
+		{"127.0.0.1", "80", "http://127.0.0.1"},
+		{"127.0.0.1", "80", "http://127.0.0.1:80"},
+		{"127.0.0.1", "443", "https://127.0.0.1"},
+		{"::1", "443", "https://[::1]"},
+		{"LOCALHOST", "443", "https://localhost:443"},
+	} {
+		o := egress.Options{Host: tt.host, Port: tt.port}
+		if strings.HasPrefix(tt.url, "https") {
+			o.TLS = &tls.Config{}
+		}
+		tr, err := egress.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = get(t, tr, tt.url) //nolint:bodyclose // it fails
+		wantFault(t, egress.Classify(err), fault.DestinationProhibited, "loopback")
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	hosts := []string{
 		"", "2130706433", "0x7f.1", "0x7f000001", "017700000001", "127.1", "010.0.0.1", "1.2.3.4.", "1.2.3.256", "example.0x",
