@@ -45,15 +45,6 @@ func neverConnected(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &certificate)
 }
 
-// Refused tells that n8n certainly kept the old value: it said no to the request as such. Any other failure proves nothing.
-func (e *statusError) Refused() bool {
-	switch e.status {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
-		return true
-	}
-	return false
-}
-
 // The reasons behind a 400 that n8n 2.41.1 is known to give.
 const (
 	reasonField = "it does not know one of the fields"
