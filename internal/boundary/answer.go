@@ -52,6 +52,9 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	if err != nil {
 		out = []byte(`{"code":"internal"}`)
 	}
+	if x.material != nil {
+		x.material.Forms.Bytes(out) // a sentence may name a host that the API chose
+	}
 	h["Content-Length"] = []string{strconv.Itoa(len(out))}
 	w.WriteHeader(row.Status)
 	n, _ := w.Write(out)

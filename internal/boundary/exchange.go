@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
@@ -39,7 +40,7 @@ func (p *Pipeline) begin(v *View) *exchange {
 	x := &exchange{started: p.o.Now()}
 	x.event = audit.Event{
 		Time: x.started, ID: p.ids.next(),
-		Service: hideTokens(v.Service), Method: v.Method, Path: hideTokens(recordedPath(v)), Source: v.Source.String(),
+		Service: hideTokens(v.Service), Method: hideTokens(v.Method), Path: hideTokens(recordedPath(v)), Source: v.Source.String(),
 		Workflow:  hideTokens(first(v.Header, headerWorkflow)),
 		Execution: hideTokens(first(v.Header, headerExecution)),
 		Node:      hideTokens(first(v.Header, headerNode)),
@@ -78,9 +79,22 @@ func isTokenByte(c byte) bool {
 }
 
 // mask takes the service's own secret out of what the caller sent: it may know it and have put it there.
-func (x *exchange) mask() {
-	for _, s := range []*string{&x.event.Path, &x.event.Workflow, &x.event.Execution, &x.event.Node} {
-		*s, _ = x.material.Forms.String(*s)
+func (x *exchange) mask(forms *scrub.Set) {
+	for _, s := range []*string{&x.event.Method, &x.event.Path, &x.event.Workflow, &x.event.Execution, &x.event.Node} {
+		*s, _ = forms.String(*s)
+	}
+}
+
+// maskLate is mask for what decide did not come to: all of it for a request that got no credential, since the one it would
+// have got must not be on record either, and otherwise the detail, which may name a host that the API chose.
+func (x *exchange) maskLate() {
+	switch {
+	case x.material != nil:
+		x.detail, _ = x.material.Forms.String(x.detail)
+	case x.service != nil:
+		if m, _ := x.service.Credential.Current(); m != nil {
+			x.mask(m.Forms)
+		}
 	}
 }
 
@@ -98,6 +112,7 @@ func (p *Pipeline) finish(x *exchange) {
 	}
 	p.inFlight.Add(-1)
 	total := p.o.Now().Sub(x.started)
+	x.maskLate()
 	x.event.Time = x.started.Add(total)
 	x.event.Gate, x.event.Upstream = max(0, total-x.upstream-x.client), x.upstream
 	x.event.Status, x.event.Code, x.event.Detail = x.status, string(x.code), x.detail

@@ -2,6 +2,7 @@ package boundary
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"sallyport/internal/boundary/credential"
@@ -106,14 +107,14 @@ func withoutParam(rawQuery, name string) string {
 func tokenStays(o *credential.Outgoing, path, presented string) *fault.Fault {
 	where := ""
 	switch {
-	case strings.Contains(path, presented):
+	case carries(path, presented):
 		where = "the path"
-	case strings.Contains(o.RawQuery, presented):
+	case carries(o.RawQuery, presented):
 		where = "the query"
 	}
 	for name, values := range o.Header {
 		for _, v := range values {
-			if strings.Contains(v, presented) {
+			if carries(v, presented) || strings.Contains(undress(v), presented) {
 				where = "the header " + name
 			}
 		}
@@ -123,6 +124,18 @@ func tokenStays(o *credential.Outgoing, path, presented string) *fault.Fault {
 	}
 	return fault.New(fault.RequestMalformed, "the proxy token also stands in "+where+", from where it would reach the API").
 		WithHint("put the token in X-Sallyport-Token only")
+}
+
+// carries tells whether s holds the token, also where it is percent-encoded.
+func carries(s, presented string) bool {
+	if strings.Contains(s, presented) {
+		return true
+	}
+	if strings.IndexByte(s, '%') < 0 {
+		return false
+	}
+	plain, err := url.PathUnescape(s)
+	return err == nil && strings.Contains(plain, presented)
 }
 
 // returnHeader copies the API's header to the caller's, without what may not return and with every held secret masked.

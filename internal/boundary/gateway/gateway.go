@@ -88,7 +88,7 @@ func (g *Gateway) Close() error {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: source(r)}
 	g.split(v, r)
-	if v.Service == "" && v.Path == "/whoami" && v.Refusal == "" {
+	if v.Mount == "" && v.Path == "/whoami" && v.Refusal == "" {
 		g.o.Pipeline.HandleWhoami(w, v)
 		return
 	}

@@ -1,0 +1,176 @@
+package gateway_test
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"sallyport/internal/fault"
+)
+
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// TestNoTokenNoDial is invariant 3: whatever is wrong with the token, nobody connects to the API.
+func TestNoTokenNoDial(t *testing.T) {
+	v := tokens.value
+	good := "X-Sallyport-Token: " + v["good"]
+	forged := v["good"][:len(v["good"])-1] + map[bool]string{true: "a", false: "b"}[!strings.HasSuffix(v["good"], "a")]
+	for _, c := range []struct {
+		name  string
+		lines []string
+		code  fault.Code
+	}{
+		{"none", nil, fault.TokenMissing},
+		{"an API key instead", []string{"Authorization: Bearer sk-live-1234567890"}, fault.TokenMissing},
+		{"empty", []string{"X-Sallyport-Token:"}, fault.TokenInvalid},
+		{"unknown", []string{"X-Sallyport-Token: spt_unknown"}, fault.TokenInvalid},
+		{"wrong check sum", []string{"X-Sallyport-Token: " + forged}, fault.TokenInvalid},
+		{"without its prefix", []string{"X-Sallyport-Token: " + strings.TrimPrefix(v["good"], "spt_")}, fault.TokenInvalid},
+		{"with something behind it", []string{"X-Sallyport-Token: " + v["good"] + "x"}, fault.TokenInvalid},
+		{"in upper case", []string{"X-Sallyport-Token: " + strings.ToUpper(v["good"])}, fault.TokenInvalid},
+		{"expired", []string{"X-Sallyport-Token: " + v["expired"]}, fault.TokenExpired},
+		{"revoked", []string{"X-Sallyport-Token: " + v["revoked"]}, fault.TokenRevoked},
+		{"other service", []string{"X-Sallyport-Token: " + v["elsewhere"]}, fault.RequestDenied},
+		{"other method", []string{"X-Sallyport-Token: " + v["get"]}, fault.RequestDenied},
+		{"other source", []string{"X-Sallyport-Token: " + v["far"]}, fault.RequestDenied},
+		{"two headers", []string{good, good}, fault.TokenInvalid},
+		{"two valid ones", []string{good, "Authorization: Bearer " + v["other"]}, fault.TokenInvalid},
+		{"a wrong one beside", []string{good, "Authorization: Bearer spt_unknown"}, fault.TokenInvalid},
+		{"a wrong one before", []string{"Authorization: Bearer spt_unknown", good}, fault.TokenInvalid},
+		{"a foreign Proxy-Authorization beside", []string{good, "Proxy-Authorization: " + basic("user", "password")}, fault.TokenInvalid},
+		{"broken Basic", []string{"Proxy-Authorization: Basic %%%"}, fault.TokenInvalid},
+		{"two Authorization", []string{"Authorization: Bearer " + v["good"], "Authorization: Bearer sk-live"}, fault.TokenInvalid},
+		{"a wrong one in the slot", []string{good, "X-Api-Key: spt_unknown"}, fault.TokenInvalid},
+		{"a revoked one in the slot", []string{good, "X-Api-Key: " + v["revoked"]}, fault.TokenInvalid},
+		{"in another header", []string{"X-Other: " + v["good"]}, fault.TokenMissing},
+		{"in a cookie", []string{"Cookie: t=" + v["good"]}, fault.TokenMissing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			g := newGate(t, api(u.url, "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"), options{})
+			g.do("POST", "/s/api/x", append(c.lines, "-", "Content-Length: 2", "\r\nhi")...).wantFault(t, c.code)
+			u.untouched(t)
+			g.refusedOnly(1, c.code)
+		})
+	}
+}
+
+// TestTokenInQueryOfAnotherKind: a query parameter is a place for the token only where the service's own key is one.
+func TestTokenInQueryOfAnotherKind(t *testing.T) {
+	u := newUpstream(t, nil)
+	g := newGate(t, api(u.url), options{})
+	g.do("GET", "/s/api/x?key="+tokens.value["good"], "-").wantFault(t, fault.TokenMissing)
+	u.untouched(t)
+	g.refusedOnly(1, fault.TokenMissing)
+}
+
+func TestTokenPlaces(t *testing.T) {
+	v := tokens.value["good"]
+	header := "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"
+	query := "credential: {kind: query, param: api_key, secret: ref+builtin://canary}"
+	for _, c := range []struct{ name, service, target, line string }{
+		{"own header", header, "/s/api/x", "X-Sallyport-Token: " + v},
+		{"own header, Bearer", header, "/s/api/x", "X-Sallyport-Token: Bearer " + v},
+		{"own header in lower case", header, "/s/api/x", "x-sallyport-token: " + v},
+		{"Proxy-Authorization Bearer", header, "/s/api/x", "Proxy-Authorization: Bearer " + v},
+		{"Proxy-Authorization Basic user", header, "/s/api/x", "Proxy-Authorization: " + basic(v, "")},
+		{"Proxy-Authorization Basic password", header, "/s/api/x", "Proxy-Authorization: " + basic("n8n", v)},
+		{"Authorization Bearer", header, "/s/api/x", "Authorization: Bearer " + v},
+		{"Authorization bare", header, "/s/api/x", "Authorization: " + v},
+		{"Authorization Basic user", header, "/s/api/x", "Authorization: " + basic(v, "x")},
+		{"Authorization Basic password", header, "/s/api/x", "Authorization: " + basic("api", v)},
+		{"header slot", header, "/s/api/x", "X-Api-Key: " + v},
+		{"query slot", query, "/s/api/x?a=%20b&api_key=" + v + "&c", "X-Nothing: 1"},
+		{"query slot, name escaped", query, "/s/api/x?a=%20b&api%5fkey=" + v + "&c", "X-Nothing: 1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			g := newGate(t, api(u.url, c.service), options{})
+			g.do("GET", c.target, "-", c.line).wantStatus(t, 200)
+			r := u.only(t)
+			if strings.Contains(r.head, "spt_") || strings.Contains(r.head, base64.StdEncoding.EncodeToString([]byte(v))[:20]) {
+				t.Errorf("the proxy token reached the API:\n%s", r.head)
+			}
+			if got := r.Header.Get("X-Api-Key"); c.service == header && got != canary {
+				t.Errorf("got X-Api-Key %q, want the credential", got)
+			}
+			if got := r.URL.Query().Get("api_key"); c.service == query && (got != canary || !strings.HasPrefix(r.URL.RawQuery, "a=%20b&c&api_key=")) {
+				t.Errorf("got query %q, want the credential behind the rest as it was", r.URL.RawQuery)
+			}
+		})
+	}
+}
+
+// TestTokenStaysHere: a token that also stands where it would travel on is refused, and on record without it.
+func TestTokenStaysHere(t *testing.T) {
+	v := tokens.value["good"]
+	percent := "%73%70%74" + v[3:]
+	for _, c := range []struct {
+		name, target string
+		lines        []string
+	}{
+		{"path", "/s/api/x/" + v, nil},
+		{"path, escaped", "/s/api/x/" + percent, nil},
+		{"query", "/s/api/x?token=" + v, nil},
+		{"query, escaped", "/s/api/x?token=" + percent, nil},
+		{"query, bare", "/s/api/x?" + v, nil},
+		{"header", "/s/api/x", []string{"X-Copy: Bearer " + v}},
+		{"header, Basic", "/s/api/x", []string{"X-Copy: " + basic(v, "")}},
+		{"header, Basic password", "/s/api/x", []string{"X-Copy: " + basic("api", v)}},
+		{"Referer", "/s/api/x", []string{"Referer: https://n8n.example/?t=" + v}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			g := newGate(t, api(u.url), options{})
+			g.do("GET", c.target, c.lines...).wantFault(t, fault.RequestMalformed)
+			u.untouched(t)
+		})
+	}
+}
+
+// TestTokenIsNotRecorded puts tokens where the audit log keeps what callers say.
+func TestTokenIsNotRecorded(t *testing.T) {
+	v := tokens.value["other"]
+	u := newUpstream(t, nil)
+	g := newGate(t, api(u.url, "cookies: pass"), options{})
+	g.do("GET", "/s/api/x", "X-Sallyport-Workflow: w "+v, "X-Sallyport-Node: "+v, "X-Sallyport-Execution: "+v).wantStatus(t, 200)
+	for _, target := range []string{"/s/" + v + "/x", "/" + v, "/s/api/" + v, "/s/api/x?" + v + "=1", "/s/api/x?a=" + v, "/s/api/%2e%2e/" + v} {
+		g.do("GET", target, "-")
+	}
+	g.do(v, "/s/api/x", "-")
+	g.stop()
+}
+
+// TestSecretIsNotRecorded puts the credential itself into requests that are refused.
+func TestSecretIsNotRecorded(t *testing.T) {
+	u := newUpstream(t, nil)
+	g := newGate(t, api(u.url, `allow: ["GET /v1/**"]`), options{})
+	g.do("GET", "/s/api/v2/"+canary).wantFault(t, fault.RequestDenied)
+	g.do("GET", "/s/api/v1/"+canary, "X-Sallyport-Workflow: "+canary).wantStatus(t, 200)
+	g.stop()
+}
+
+func TestUnknownService(t *testing.T) {
+	u := newUpstream(t, nil)
+	g := newGate(t, api(u.url), options{})
+	for _, target := range []string{"/s/nothing/x", "/s/", "/", "/x", "/s", "/s/API/x", "/s/ap%69/x", "/s//whoami", "/-/refused"} {
+		a := g.do("GET", target)
+		a.wantFault(t, fault.ServiceUnknown)
+	}
+	u.untouched(t)
+	g.refusedOnly(9, fault.ServiceUnknown)
+}
+
+func TestWhoami(t *testing.T) {
+	g := newGate(t, api("http://127.0.0.1:1"), options{})
+	a := g.do("GET", "/whoami")
+	if a.StatusCode != 200 || !strings.Contains(string(a.body), `"name":"good"`) {
+		t.Errorf("got %s", a.raw)
+	}
+	for name, code := range map[string]fault.Code{"revoked": fault.TokenRevoked, "expired": fault.TokenExpired} {
+		g.do("GET", "/whoami", "-", "X-Sallyport-Token: "+tokens.value[name]).wantFault(t, code)
+	}
+	g.do("GET", "/whoami", "-").wantFault(t, fault.TokenMissing)
+}
