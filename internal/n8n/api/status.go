@@ -26,8 +26,16 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("n8n answered %d (%s)", e.status, e.reason)
 }
 
-// Refused tells that n8n took nothing: it said no. After a 5xx nobody knows.
-func (e *statusError) Refused() bool { return e.status/100 == 3 || e.status/100 == 4 }
+// Refused tells that n8n took nothing: it said no to the request as such, or has not seen it (a redirect is not followed).
+// Any other status proves nothing.
+func (e *statusError) Refused() bool {
+	switch e.status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	default:
+		return e.status/100 == 3
+	}
+}
 
 // notSentError is an error from before the value was on its way.
 type notSentError struct{ error }
