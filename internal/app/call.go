@@ -2,10 +2,10 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -49,23 +49,27 @@ func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 			err = errors.Join(err, c.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	gate := s.gateURL(&config.PushN8N{}).String()
-	if errors.Is(s.control().post(ctx, "/refresh/none", nil), errNoGate) {
-		own, err := ownGate(ctx, o)
-		if err != nil {
+	gate, err := s.control().gateway(ctx)
+	if errors.Is(err, errNoGate) {
+		var own *App
+		if own, err = ownGate(ctx, o); err != nil {
 			return c, err
 		}
-		gate, c.end = own.GatewayURL(), func(ctx context.Context) error { return errors.Join(s.Close(), own.Stop(ctx)) }
+		c.end = func(ctx context.Context) error { return errors.Join(s.Close(), own.Stop(ctx)) }
+		gate, err = url.Parse(own.GatewayURL())
 	}
-	pool, err := s.gatePool()
+	if err != nil {
+		return c, err //nolint:wrapcheck // it says what went wrong
+	}
+	tlsConfig, err := s.ownTLS()
 	if err != nil {
 		return c, err
 	}
 	c.http = &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, MaxIdleConnsPerHost: 8},
+		Transport:     &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConnsPerHost: 8},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	c.Base = gate + "/s/" + name
+	c.Base = gate.JoinPath("s", name).String()
 	label := "call-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	value, g, err := s.Tokens.Issue(ctx, label, token.Scope{Services: []string{name}}, time.Now().Add(callerLife))
 	if err != nil {

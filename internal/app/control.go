@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -43,39 +44,54 @@ type control struct{ path string }
 
 func (s *State) control() control { return control{socketPath(s.Config.Data)} }
 
-// post makes one call and waits for its answer.
+// post tells the gate something and waits until it has acted.
 func (c control) post(ctx context.Context, path string, body any) error {
 	payload, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("writing a message to the running gate: %w", err)
 	}
+	_, err = c.call(ctx, http.MethodPost, path, payload)
+	return err
+}
+
+// gateway asks the gate where its gateway listens.
+func (c control) gateway(ctx context.Context) (*url.URL, error) {
+	answer, err := c.call(ctx, http.MethodGet, "/gateway", nil)
+	if err != nil {
+		return nil, err
+	}
+	return url.Parse(string(answer)) //nolint:wrapcheck // our own answer
+}
+
+// call makes one call. Without a gate it is errNoGate.
+func (c control) call(ctx context.Context, method, path string, payload []byte) ([]byte, error) {
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", c.path)
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gate"+path, bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(ctx, method, "http://gate"+path, bytes.NewReader(payload))
 	if err != nil {
-		return fmt.Errorf("calling the running gate: %w", err)
+		return nil, fmt.Errorf("calling the running gate: %w", err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {
-			return errNoGate
+			return nil, errNoGate
 		}
-		return fmt.Errorf("calling the running gate: %w", err)
+		return nil, fmt.Errorf("calling the running gate: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return fmt.Errorf("reading the running gate's answer: %w", err)
+		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
 	}
-	if resp.StatusCode != http.StatusNoContent {
-		return fault.WithHint(fmt.Errorf("the running gate answered: %s", bytes.TrimSpace(answer)), "its log and /readyz tell more")
+	if resp.StatusCode/100 != 2 {
+		return nil, fault.WithHint(fmt.Errorf("the running gate answered: %s", bytes.TrimSpace(answer)), "its log and /readyz tell more")
 	}
-	return nil
+	return answer, nil
 }
 
 // controlHandler is the gate's side.
@@ -84,6 +100,7 @@ func (a *App) controlHandler() http.Handler {
 	mux.HandleFunc("POST /refresh/{topic}", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, a.refresh(r.Context(), r.PathValue("topic")))
 	})
+	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(r.Context())) })
 	mux.HandleFunc("POST /audit", func(w http.ResponseWriter, r *http.Request) {
 		var ev audit.Event

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"sallyport/internal/audit"
@@ -70,26 +72,36 @@ func (s *State) plan(ctx context.Context, r Rotation) (rotation.Plan, error) {
 			"set tokens."+r.Name+".rotate.push.n8n in sallyport.yaml, see docs/n8n-setup.md")
 	}
 	push := c.Rotate.Push.N8N
-	gate := s.gateURL(push)
+	gate, err := s.gateOf(ctx, push)
+	if err != nil {
+		return p, fmt.Errorf("rotating token %q: %w", r.Name, err)
+	}
 	consumer, err := s.n8n(ctx, push, gate.Hostname())
 	if err != nil {
 		return p, fmt.Errorf("rotating token %q: %w", r.Name, err)
 	}
 	p.Consumer = consumer
-	p.Probe, err = s.probe(gate)
+	p.Probe, err = s.probe(gate, push.Gate == nil)
 	return p, err
 }
 
-// gateURL is the gate as n8n reaches it.
-func (s *State) gateURL(push *config.PushN8N) *url.URL {
+// gateOf is the gate as n8n reaches it; n8n's credential is locked to its host.
+func (s *State) gateOf(ctx context.Context, push *config.PushN8N) (*url.URL, error) {
 	if push.Gate != nil {
-		return push.Gate
+		return push.Gate, nil
 	}
-	u := &url.URL{Scheme: "http", Host: s.Config.Listen.Gateway}
-	if s.Config.TLS.Enabled() {
-		u.Scheme = "https"
+	u, err := s.control().gateway(ctx)
+	if err != nil { // none here: another replica's, at the same address
+		u = &url.URL{Scheme: "http", Host: s.Config.Listen.Gateway}
+		if s.Config.TLS.Enabled() {
+			u.Scheme = "https"
+		}
 	}
-	return u
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "" || err == nil && ip.IsUnspecified() {
+		return nil, fault.WithHint(fmt.Errorf("nothing says how n8n reaches the gate, which listens on %s", u.Host),
+			"set `gate` beside `url`: n8n's credential is locked to its host")
+	}
+	return u, nil
 }
 
 // n8n is rotation's Consumer for a Header Auth credential.
@@ -101,7 +113,7 @@ type n8n struct {
 func (s *State) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8n, error) {
 	var key secret.Value
 	var err error
-	if !push.APIKey.IsZero() {
+	if !push.APIKey.IsZero() && push.URL != nil {
 		if key, _, err = s.Resolve(ctx, push.APIKey); err != nil {
 			return nil, err
 		}
@@ -110,7 +122,11 @@ func (s *State) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8
 	if err != nil {
 		return nil, err
 	}
-	client, err := api.New(api.Config{URL: push.URL.String(), APIKey: key, Credential: push.Credential, CACertPool: pool, CLI: push.CLI})
+	base := &url.URL{Scheme: "http", Host: "localhost"} // with a command line alone nobody calls it
+	if push.URL != nil {
+		base = push.URL
+	}
+	client, err := api.New(api.Config{URL: base.String(), APIKey: key, Credential: push.Credential, CACertPool: pool, CLI: push.CLI})
 	return &n8n{client, host}, err //nolint:wrapcheck // it carries the hint
 }
 
@@ -142,15 +158,19 @@ func poolOf(caFile string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// probe makes a call through the gate, as n8n would, to the page that says who a token is.
-func (s *State) probe(gate *url.URL) (rotation.Probe, error) {
-	pool, err := s.gatePool()
+// probe makes a call through the gate, as n8n would, to the page that says who a token is. The gate is its own listener's
+// address when own is set.
+func (s *State) probe(gate *url.URL, own bool) (rotation.Probe, error) {
+	tlsConfig, err := s.ownTLS()
 	if err != nil {
 		return nil, err
 	}
+	if !own {
+		tlsConfig.ServerName = ""
+	}
 	client := &http.Client{
 		Timeout:       20 * time.Second,
-		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}},
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: tlsConfig},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	target := gate.JoinPath("/whoami").String()
@@ -174,28 +194,42 @@ func (s *State) probe(gate *url.URL) (rotation.Probe, error) {
 	}, nil
 }
 
-// gatePool trusts what the gate's own listener shows; nil is the system's trust.
-func (s *State) gatePool() (*x509.CertPool, error) {
-	if s.Config.TLS.CA != "" {
+// ownTLS trusts what the gate's own listener shows, under a name it shows: the address that is called is often none of them.
+func (s *State) ownTLS() (*tls.Config, error) {
+	t, c := &tls.Config{MinVersion: tls.VersionTLS12}, s.Config.TLS
+	switch {
+	case c.CA != "":
 		authority, err := ca.Load(s.Config.Data)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // it says which
 		}
-		return authority.Pool(), nil
+		t.RootCAs, t.ServerName = authority.Pool(), c.Hosts[0]
+	case c.CertFile != "":
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading tls.cert_file and tls.key_file: %w", err)
+		}
+		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
+			t.RootCAs = x509.NewCertPool()
+		}
+		for _, der := range pair.Certificate {
+			if one, err := x509.ParseCertificate(der); err == nil {
+				t.RootCAs.AddCert(one)
+			}
+		}
+		t.ServerName = firstName(pair.Leaf)
 	}
-	if s.Config.TLS.CertFile == "" {
-		return nil, nil //nolint:nilnil // the system's
+	return t, nil
+}
+
+func firstName(leaf *x509.Certificate) string {
+	switch {
+	case len(leaf.DNSNames) > 0:
+		return strings.Replace(leaf.DNSNames[0], "*", "gate", 1)
+	case len(leaf.IPAddresses) > 0:
+		return leaf.IPAddresses[0].String()
 	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	text, err := os.ReadFile(s.Config.TLS.CertFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading tls.cert_file: %w", err)
-	}
-	pool.AppendCertsFromPEM(text)
-	return pool, nil
+	return ""
 }
 
 // generations is rotation's view of the token registry. Each change is told to the running gate before the next step.
@@ -243,8 +277,9 @@ func (g generations) Pending(ctx context.Context, name string) (string, error) {
 	return "", nil
 }
 
-// rotateOnSchedule rotates what is due.
+// rotateOnSchedule rotates what is due. After a failure it waits longer each time: every attempt is a generation and a record.
 func (a *App) rotateOnSchedule(ctx context.Context) {
+	waits := make(map[string]*backoff)
 	every(ctx, scheduleInterval, func() {
 		list, err := a.state.Tokens.List(ctx)
 		if err != nil {
@@ -252,11 +287,33 @@ func (a *App) rotateOnSchedule(ctx context.Context) {
 			return
 		}
 		for name, c := range a.config.Load().Tokens {
-			if c.Rotate != nil && c.Rotate.Every > 0 && due(list, name, c.Rotate.Every) {
-				a.rotateNow(ctx, name, c)
+			if c.Rotate == nil || c.Rotate.Every <= 0 || !due(list, name, c.Rotate.Every) {
+				continue
 			}
+			if waits[name] == nil {
+				waits[name] = new(backoff)
+			}
+			waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c) })
 		}
 	})
+}
+
+// backoff spaces attempts that fail: 30 s, then twice as long each time, up to an hour.
+type backoff struct {
+	next time.Time
+	wait time.Duration
+}
+
+func (b *backoff) try(now time.Time, do func() error) {
+	if now.Before(b.next) {
+		return
+	}
+	if do() == nil {
+		*b = backoff{}
+		return
+	}
+	b.wait = min(max(2*b.wait, 2*scheduleInterval), time.Hour)
+	b.next = now.Add(b.wait)
 }
 
 // due tells whether the current generation of name is as old as it may get.
@@ -269,10 +326,10 @@ func due(list []token.Generation, name string, age time.Duration) bool {
 	return false
 }
 
-func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) {
+func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) error {
 	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
 		a.log.Warn("a token is due for rotation, but nothing says where to write it", "token", name, "hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
-		return
+		return errNotRotated
 	}
 	err := a.audit.Admin(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
 	var result rotation.Result
@@ -287,7 +344,11 @@ func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) {
 	default:
 		a.log.Info("token rotated", "token", name, "generation", result.ID, "note", result.Note)
 	}
+	return err
 }
+
+// errNotRotated is logged where it occurs.
+var errNotRotated = errors.New("not rotated")
 
 // scheduled is the state under the configuration in force, which may be newer than the one the gate started with.
 func (a *App) scheduled() *State {

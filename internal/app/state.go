@@ -146,9 +146,31 @@ func (s *State) openAudit(ctx context.Context, onCheckpoint func(audit.Checkpoin
 	})
 }
 
+// recordPatience is how long Record waits for another command, or a gate that is just starting or stopping, to let go of the log.
+const recordPatience = 10 * time.Second
+
 // Record puts what a person did on record before it is done: through the running gate when there is one, which holds the log,
 // or in the log itself.
 func (s *State) Record(ctx context.Context, ev *audit.Event) error {
+	waiting, cancel := context.WithTimeout(ctx, recordPatience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := s.record(ctx, ev)
+		if !errors.Is(err, errNoGate) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-waiting.Done():
+			return fault.WithExit(fault.WithHint(audit.ErrLocked, "it is neither a gate on this data directory nor a command that ends"), fault.ExitLocked)
+		}
+	}
+}
+
+// record is one attempt; errNoGate tells that the log is held by a process that takes no events.
+func (s *State) record(ctx context.Context, ev *audit.Event) error {
 	l, err := s.openAudit(ctx, nil)
 	if errors.Is(err, audit.ErrLocked) {
 		return s.control().post(ctx, "/audit", ev)
