@@ -32,8 +32,11 @@ func TestN8N(t *testing.T) {
 		{"a rotation writes the token into n8n and locks it to the gate", s.push},
 		{"every kind of call goes through", s.everyCall},
 		{"the same API under every kind of credential", s.everyCredential},
+		{"nodes with a base URL field need no change", s.nativeNodes},
+		{"a redirect never takes anything along", s.redirects},
 		{"the record says who called", s.record},
 		{"n8n tells whose fault it is", s.blame},
+		{"a rotation that n8n refuses leaves the old token in force", s.refusedPush},
 		{"a rotation during a loop of 500 calls breaks none", s.rotateDuringLoop},
 		{"a revoked token stops the next call", s.revoke},
 		{"the credential is nowhere", s.nothingLeft},
@@ -174,6 +177,65 @@ func (s *scene) everyCredential(t *testing.T) {
 	}
 }
 
+// nativeNodes: what carries its own credential type sends the token where the API's key would go.
+func (s *scene) nativeNodes(t *testing.T) {
+	token, err := s.gate.Run(t.Context(), "", "token", "issue", "native", "--services", "api")
+	must(t, "issuing a token", err)
+	token = strings.TrimSpace(token)
+	base := s.gate.URL + "/s/api"
+	openAI, err := s.n8n.NewCredential(t.Context(), "OpenAI by the gate", "openAiApi", map[string]any{"apiKey": token, "url": base + "/v1"})
+	must(t, "making a credential", err)
+	gitHub, err := s.n8n.NewCredential(t.Context(), "GitHub by the gate", "githubApi", map[string]any{"accessToken": token, "server": base, "user": "u"})
+	must(t, "making a credential", err)
+
+	_, execution := s.run(t.Context(), t, "native nodes",
+		lab.Node{Name: "OpenAI", Type: "@n8n/n8n-nodes-langchain.openAi", TypeVersion: 1.8, Parameters: map[string]any{
+			"resource": "text", "operation": "message", "modelId": byID("gpt-4o-mini"), "options": map[string]any{},
+			"messages": map[string]any{"values": []map[string]string{{"content": "hello"}}},
+		}}.With(openAI),
+		lab.Node{Name: "GitHub", Type: "n8n-nodes-base.github", TypeVersion: 1.1, Parameters: map[string]any{
+			"resource": "repository", "operation": "get", "owner": byID("o"), "repository": byID("r"),
+		}}.With(gitHub),
+	)
+	if execution.Status != "success" {
+		t.Fatalf("the workflow ended with %q: %+v", execution.Status, execution.Error)
+	}
+	for node, want := range map[string]string{"OpenAI": "stand-in: hello", "GitHub": `"full_name":"o/r"`} {
+		if text := bytes.Join(rawBytes(execution.Items(node)), nil); !bytes.Contains(text, []byte(want)) {
+			t.Errorf("node %q got %s, want %s in it", node, text, want)
+		}
+	}
+}
+
+// byID is n8n's form of a picked resource.
+func byID(value string) map[string]any {
+	return map[string]any{"__rl": true, "mode": "id", "value": value}
+}
+
+// redirects: inside the service n8n follows by the gate; one that leaves it is refused, and who it led to sees nothing.
+func (s *scene) redirects(t *testing.T) {
+	stranger, err := standin.Start("another key")
+	must(t, "starting another API", err)
+	defer stranger.Down()
+
+	to := func(target string) map[string]any {
+		return map[string]any{"sendQuery": true, "queryParameters": parameters("to", target)}
+	}
+	for _, target := range []string{"/v1/items", s.api.URL() + "/v1/items"} {
+		_, execution := s.run(t.Context(), t, "redirect inside", s.call("Call", "GET", "api/v1/redirect", to(target)))
+		if execution.Status != "success" || len(execution.Items("Call")) != 1 {
+			t.Errorf("a redirect to %s ended with %q: %+v", target, execution.Status, execution.Error)
+		}
+	}
+	_, execution := s.run(t.Context(), t, "redirect outside", s.call("Call", "GET", "api/v1/redirect", to(stranger.URL()+"/v1/items")))
+	if execution.Error == nil || execution.Error.HTTPCode != "502" {
+		t.Errorf("a redirect out of the service ended with %q: %+v, want a 502", execution.Status, execution.Error)
+	}
+	if seen := stranger.Seen(); len(seen) > 0 {
+		t.Errorf("the other API was called: %v", seen)
+	}
+}
+
 func (s *scene) record(t *testing.T) {
 	workflow, execution := s.run(t.Context(), t, "on record", s.call("Get", "GET", "api/v1/items", nil))
 	log, err := s.gate.AuditLog()
@@ -230,6 +292,25 @@ func (s *scene) blame(t *testing.T) {
 			t.Errorf("%s: n8n shows %q (%s), want %q (%s)", tt.name, shown, execution.Error.HTTPCode, tt.want, tt.code)
 		}
 		t.Logf("%s: n8n shows %q", tt.name, shown)
+	}
+}
+
+// refusedPush: the key that Sallyport holds for n8n has gone bad.
+func (s *scene) refusedPush(t *testing.T) {
+	set := func(value string) {
+		_, err := s.gate.Run(t.Context(), value, "secret", "set", "n8n-api-key")
+		must(t, "setting the key for n8n", err)
+	}
+	bad := "a-key-that-n8n-does-not-know"
+	set(bad)
+	_, err := s.gate.Run(t.Context(), "", "token", "rotate", "n8n", "--push", "n8n")
+	if err == nil || !strings.Contains(err.Error(), "old token stays") || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), bad) {
+		t.Errorf("the rotation said %v, want that the old token stays, a hint, and not the key", err)
+	}
+	set(s.apiKey)
+	_, execution := s.run(t.Context(), t, "after a refused push", s.call("Call", "GET", "api/v1/items", nil))
+	if execution.Status != "success" {
+		t.Errorf("the workflow ended with %q: %+v", execution.Status, execution.Error)
 	}
 }
 

@@ -26,6 +26,7 @@ type scene struct {
 	n8n        *lab.N8N
 	credential lab.Credential
 	issued     string // the token of the first generation
+	apiKey     string // Sallyport's key for n8n
 }
 
 // setUp brings the scene up to the point where an operator has everything but the token in n8n.
@@ -64,7 +65,9 @@ func (s *scene) startN8N(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	if s.n8n, err = lab.StartN8N(t.Context(), install, t.TempDir()); err != nil {
+	// n8n's own guard is on, as it should be in production: the gate's private address has to be let through.
+	s.n8n, err = lab.StartN8N(t.Context(), install, t.TempDir(), "N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32")
+	if err != nil {
 		return err
 	}
 	t.Cleanup(func() {
@@ -73,8 +76,7 @@ func (s *scene) startN8N(t *testing.T) error {
 		}
 		s.n8n.Stop()
 	})
-	s.credential = lab.Credential{Name: "Sallyport gate"}
-	s.credential.ID, err = s.n8n.NewHeaderAuth(t.Context(), s.credential.Name, tokenHeader, "not-yet")
+	s.credential, err = s.n8n.NewCredential(t.Context(), "Sallyport gate", "httpHeaderAuth", map[string]any{"name": tokenHeader, "value": "not-yet"})
 	return err
 }
 
@@ -89,11 +91,11 @@ func (s *scene) startGate(t *testing.T, binary string) (err error) {
 	if err := s.gate.Configure(s.configuration()); err != nil {
 		return err
 	}
-	apiKey, err := s.n8n.NewAPIKey(t.Context(), "sallyport", "credential:update")
+	s.apiKey, err = s.n8n.NewAPIKey(t.Context(), "sallyport", "credential:update")
 	if err != nil {
 		return err
 	}
-	for name, value := range map[string]string{"api": string(s.key), "n8n-api-key": apiKey} {
+	for name, value := range map[string]string{"api": string(s.key), "n8n-api-key": s.apiKey} {
 		if _, err := s.gate.Run(t.Context(), value, "secret", "set", name); err != nil {
 			return err
 		}

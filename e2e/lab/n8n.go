@@ -57,8 +57,9 @@ func FindN8N(ctx context.Context, script string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// StartN8N starts the n8n in install with folder as its home, makes an owner and waits until it serves.
-func StartN8N(ctx context.Context, install, folder string) (*N8N, error) {
+// StartN8N starts the n8n in install with folder as its home and with settings (NAME=value) beside the lab's own, makes
+// an owner and waits until it serves.
+func StartN8N(ctx context.Context, install, folder string, settings ...string) (*N8N, error) {
 	port, broker, err := freePorts()
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func StartN8N(ctx context.Context, install, folder string) (*N8N, error) {
 		URL:     "http://127.0.0.1:" + port,
 		Folder:  folder,
 		install: install,
-		env:     environment(folder, port, broker),
+		env:     append(environment(folder, port, broker), settings...),
 		log:     &syncBuffer{},
 		exited:  make(chan struct{}),
 		session: &http.Client{Jar: jar, Timeout: 2 * time.Minute},

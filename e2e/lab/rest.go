@@ -65,16 +65,14 @@ func (n *N8N) NewAPIKey(ctx context.Context, label string, scopes ...string) (st
 	return made.RawAPIKey, nil
 }
 
-// NewHeaderAuth makes a Header Auth credential as a person would in the editor, and returns its id.
-func (n *N8N) NewHeaderAuth(ctx context.Context, name, header, value string) (string, error) {
-	var made struct {
-		ID string `json:"id"`
-	}
-	body := map[string]any{"name": name, "type": "httpHeaderAuth", "data": map[string]string{"name": header, "value": value}}
+// NewCredential makes a credential of n8n's type kind as a person would in the editor.
+func (n *N8N) NewCredential(ctx context.Context, name, kind string, data map[string]any) (Credential, error) {
+	made := Credential{Name: name, kind: kind}
+	body := map[string]any{"name": name, "type": kind, "data": data}
 	if err := n.rest(ctx, http.MethodPost, "/rest/credentials", body, &made); err != nil {
-		return "", fmt.Errorf("making credential %q: %w", name, err)
+		return Credential{}, fmt.Errorf("making credential %q: %w", name, err)
 	}
-	return made.ID, nil
+	return made, nil
 }
 
 // CredentialData returns what n8n's editor shows of a credential's fields (secrets blanked).

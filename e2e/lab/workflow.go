@@ -28,6 +28,8 @@ type Node struct {
 type Credential struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
+
+	kind string
 }
 
 // HTTPRequest is a step that calls url with a Header Auth credential. More parameters, by n8n's names, go over the basic ones.
@@ -37,10 +39,13 @@ func HTTPRequest(name, method, url string, c Credential, more map[string]any) No
 		"authentication": "genericCredentialType", "genericAuthType": "httpHeaderAuth",
 	}
 	maps.Copy(parameters, more)
-	return Node{
-		Name: name, Type: "n8n-nodes-base.httpRequest", TypeVersion: 4.2, Parameters: parameters,
-		Credentials: map[string]Credential{"httpHeaderAuth": c},
-	}
+	return Node{Name: name, Type: "n8n-nodes-base.httpRequest", TypeVersion: 4.2, Parameters: parameters}.With(c)
+}
+
+// With returns the node with the credential attached.
+func (n Node) With(c Credential) Node {
+	n.Credentials = map[string]Credential{c.kind: c}
+	return n
 }
 
 // Limit is a step that passes the first item on: after a node of many items it makes the next run once.

@@ -37,14 +37,18 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/headers", headers)
 	mux.HandleFunc("GET /v1/forbidden-plan", forbiddenPlan)
 	mux.HandleFunc("GET /v1/broken", broken)
+	mux.HandleFunc("GET /v1/redirect", redirect)
+	mux.HandleFunc("POST /v1/chat/completions", chat)
+	mux.HandleFunc("GET /repos/{owner}/{repo}", repository)
 	return s.record(s.authenticate(mux))
 }
 
-// authenticate accepts the key as a bearer token, in X-Api-Key, or in the query as api_key.
+// authenticate accepts the key as a bearer token (in GitHub's manner too), in X-Api-Key, or in the query as api_key.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, got := range []string{
 			strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
+			strings.TrimPrefix(r.Header.Get("Authorization"), "token "),
 			r.Header.Get("X-Api-Key"),
 			r.URL.Query().Get("api_key"),
 		} {
@@ -161,4 +165,31 @@ func forbiddenPlan(w http.ResponseWriter, _ *http.Request) {
 
 func broken(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusInternalServerError, map[string]any{"error": "stand-in: out of order"})
+}
+
+// redirect sends the caller on to wherever "to" says.
+func redirect(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
+}
+
+// chat answers as OpenAI's API does, so far as n8n's own nodes look.
+func chat(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Model    string `json:"model"`
+		Messages []any  `json:"messages"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || len(asked.Messages) == 0 {
+		answer(w, http.StatusBadRequest, map[string]any{"error": map[string]string{"message": "stand-in: no messages"}})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{
+		"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": asked.Model,
+		"choices": []map[string]any{{"index": 0, "finish_reason": "stop", "message": map[string]string{"role": "assistant", "content": "stand-in: hello"}}},
+		"usage":   map[string]int{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+	})
+}
+
+// repository answers as GitHub's API does.
+func repository(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"id": 1, "full_name": r.PathValue("owner") + "/" + r.PathValue("repo")})
 }
