@@ -28,6 +28,8 @@ type Options struct {
 	Reread     func() (*config.Config, config.Warnings, error)
 	Log        *slog.Logger
 	Version    string
+
+	AcceptAuditDamage bool // begin a new audit log where the old one is damaged, and set that aside
 }
 
 // App is the running gate.
@@ -66,7 +68,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.state, err = Open(ctx, o.Config); err != nil {
 		return a, err
 	}
-	if a.audit, err = a.state.openAudit(ctx, a.checkpointed); err != nil {
+	if a.audit, err = a.state.openAudit(ctx, audit.Options{OnCheckpoint: a.checkpointed, AcceptDamage: o.AcceptAuditDamage}); err != nil {
 		if errors.Is(err, audit.ErrLocked) {
 			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)
 		}
@@ -96,9 +98,10 @@ func (a *App) buildGateway() error {
 	return nil
 }
 
-// checkpointed says each checkpoint on the process's log: a sink that may be outside the host.
+// checkpointed writes each whole checkpoint, signature included, to the process's log, which may be kept outside the host: a
+// copy of it there is what shows that log and checkpoints were not cut back together.
 func (a *App) checkpointed(c audit.Checkpoint) {
-	a.log.Debug("audit checkpoint", "seq", c.Seq, "mac", c.MAC)
+	a.log.Info("audit checkpoint", "checkpoint", c)
 }
 
 // route loads the credentials of a table and puts it in force.

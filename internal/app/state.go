@@ -133,17 +133,21 @@ func (s *State) AuditKeys(ctx context.Context) (audit.Keys, error) {
 	return audit.Keys{Chain: chain, Sign: sign}, nil
 }
 
-// openAudit opens the log for writing; only one process can.
-func (s *State) openAudit(ctx context.Context, onCheckpoint func(audit.Checkpoint)) (*audit.Log, error) {
+// openAudit opens the log for writing; only one process can. What the configuration says is added to o.
+func (s *State) openAudit(ctx context.Context, o audit.Options) (*audit.Log, error) {
 	keys, err := s.AuditKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c := s.Config.Audit
-	return audit.Open(ctx, audit.Options{ //nolint:wrapcheck // it says which file
-		Path: c.File, Keys: keys, CheckpointPath: c.CheckpointFile, Sync: c.Sync, OnCheckpoint: onCheckpoint,
-		CheckpointEvery: c.CheckpointEvery, CheckpointInterval: c.CheckpointInterval,
-	})
+	o.Path, o.CheckpointPath, o.Keys, o.Sync = c.File, c.CheckpointFile, keys, c.Sync
+	o.CheckpointEvery, o.CheckpointInterval = c.CheckpointEvery, c.CheckpointInterval
+	l, err := audit.Open(ctx, o)
+	var damage *audit.DamageError
+	if errors.As(err, &damage) {
+		return nil, fault.WithHint(err, "`sallyport audit verify` says where; `sallyport serve --accept-audit-damage` sets the damaged files aside and begins a new log")
+	}
+	return l, err //nolint:wrapcheck // it says which file
 }
 
 // recordPatience is how long Record waits for another command, or a gate that is just starting or stopping, to let go of the log.
@@ -171,7 +175,7 @@ func (s *State) Record(ctx context.Context, ev *audit.Event) error {
 
 // record is one attempt; errNoGate tells that the log is held by a process that takes no events.
 func (s *State) record(ctx context.Context, ev *audit.Event) error {
-	l, err := s.openAudit(ctx, nil)
+	l, err := s.openAudit(ctx, audit.Options{})
 	if errors.Is(err, audit.ErrLocked) {
 		return s.control().post(ctx, "/audit", ev)
 	}
