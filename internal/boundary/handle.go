@@ -25,7 +25,7 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 		return
 	}
 	if err := p.exchange(w, r, v, x); err != nil {
-		p.conclude(w, r, x, err)
+		p.conclude(w, x, whose(r, v, err))
 	}
 }
 
@@ -38,9 +38,8 @@ func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 }
 
 // conclude answers, or breaks off, what failed after the credential had left.
-func (p *Pipeline) conclude(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
+func (p *Pipeline) conclude(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 	started := x.status != 0
-	f := whose(r, err)
 	if started {
 		x.code, x.detail = f.Code, f.Message
 	} else if f.Code == fault.ClientGone {
@@ -58,12 +57,14 @@ type clientError struct{ error }
 func (e clientError) Unwrap() error { return e.error }
 
 // whose turns an error of the exchange into a fault.
-func whose(r *http.Request, err error) *fault.Fault {
+func whose(r *http.Request, v *View, err error) *fault.Fault {
 	var f *fault.Fault
 	var client clientError
 	switch {
 	case errors.As(err, &f):
 		return f
+	case v.Body != nil && v.Body.BodyViolation() != "":
+		return fault.New(fault.RequestMalformed, v.Body.BodyViolation()).Wrap(err)
 	case errors.As(err, &client), r.Context().Err() != nil:
 		return fault.New(fault.ClientGone, "the caller closed the connection before the answer was complete").Wrap(err)
 	default:
@@ -77,8 +78,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 	if f != nil {
 		return f
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx := r.Context() // ends when the caller goes away; closing the answer's body ends the call to the API
 	out, f := outgoing(ctx, r, v, x)
 	if f != nil {
 		return f
@@ -179,6 +179,10 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	}
 	return n, err //nolint:wrapcheck // io.EOF must stay itself
 }
+
+// Close does nothing: the body is the server's, which closes it when the answer is through. To close it earlier is to read on
+// until the caller has sent it all, before the API's answer can go out.
+func (b *countedBody) Close() error { return nil }
 
 func (b *countedBody) fail(err error) error {
 	b.err.Store(&err)
