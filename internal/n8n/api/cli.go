@@ -27,7 +27,7 @@ type exported struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// importValue reads the credential over the command line, sets the value (and the lock) in what it read, and writes it back.
+// importValue reads the credential over the command line, sets the value and the lock in what it read, and writes it back.
 func (c *Client) importValue(ctx context.Context, value secret.Value, lockTo string) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, cliTimeout)
 	defer cancel()
@@ -35,7 +35,7 @@ func (c *Client) importValue(ctx context.Context, value secret.Value, lockTo str
 	if err != nil {
 		return Result{}, notSentError{err}
 	}
-	data, locked, err := merge(current.Data, value, lockTo)
+	data, err := merge(current.Data, value, lockTo)
 	if err != nil {
 		return Result{}, notSentError{fmt.Errorf("reading the exported credential: %w", err)}
 	}
@@ -47,28 +47,25 @@ func (c *Client) importValue(ctx context.Context, value secret.Value, lockTo str
 	if _, err := c.run(ctx, input, "import:credentials", "--input=/dev/stdin"); err != nil {
 		return Result{}, err
 	}
-	return Result{CredentialID: current.ID, Locked: locked, Method: MethodCLI}, nil
+	// The n8n that needs this way keeps the lock, but holds redirects to it only (1.123.81): not what Locked promises.
+	return Result{CredentialID: current.ID, Locked: Unknown, Method: MethodCLI}, nil
 }
 
 // merge sets the value and, when lockTo is not empty, the lock, and keeps every other field as n8n wrote it.
-func merge(data json.RawMessage, value secret.Value, lockTo string) (json.RawMessage, LockState, error) {
+func merge(data json.RawMessage, value secret.Value, lockTo string) (json.RawMessage, error) {
 	fields := map[string]any{}
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return nil, Unknown, errors.New("its data is not a JSON object")
+		return nil, errors.New("its data is not a JSON object")
 	}
 	fields["value"] = string(value.Reveal())
-	state := Unlocked
 	if lockTo != "" {
 		fields["allowedHttpRequestDomains"], fields["allowedDomains"] = "domains", lockTo
 	}
-	if fields["allowedHttpRequestDomains"] == "domains" {
-		state = Locked
-	}
 	merged, err := json.Marshal(fields)
 	if err != nil {
-		return nil, Unknown, fmt.Errorf("encoding its data: %w", err)
+		return nil, fmt.Errorf("encoding its data: %w", err)
 	}
-	return merged, state, nil
+	return merged, nil
 }
 
 // export reads the one credential with its data in the clear. A name is first looked up in an export without clear data.

@@ -40,7 +40,8 @@ type Config struct {
 // LockState tells whether n8n keeps the credential for the gate's host alone (allowedHttpRequestDomains).
 type LockState string
 
-// The lock states. n8n never tells what is set, so what this push did not set itself is unknown.
+// The lock states. n8n never tells what is set, so what this push did not set itself is unknown. It is unknown, too, after
+// a push over the command line: n8n 1.123.81 stores the lock and holds redirects to it, but not the call itself.
 const (
 	Locked   LockState = "locked"
 	Unlocked LockState = "unlocked"

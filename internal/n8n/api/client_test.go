@@ -309,7 +309,7 @@ func TestPushOverCommandLine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (api.Result{CredentialID: id, Locked: api.Locked, Method: api.MethodCLI}); got != want {
+		if want := (api.Result{CredentialID: id, Locked: api.Unknown, Method: api.MethodCLI}); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 		want := []any{map[string]any{"id": id, "name": "Sallyport", "type": "httpHeaderAuth", "data": map[string]any{
