@@ -16,7 +16,14 @@ type View struct {
 	Header   Header
 	Source   netip.Addr // the address the connection comes from
 	Refusal  string     // set by the way in: why the request was malformed before it had a reading at all
+	Body     Framing    // set by the way in where a body can turn out malformed while it is read; may be nil
 	Mount    string     // what stands before Path in the caller's URL: Location headers are rewritten to it
+}
+
+// Framing watches over the body of a request.
+type Framing interface {
+	// BodyViolation says what is wrong with the framing of the body, or "". It may be called while the body is read.
+	BodyViolation() string
 }
 
 // Header is a look-up over header fields by canonical name.

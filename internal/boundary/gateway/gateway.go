@@ -87,6 +87,11 @@ func (g *Gateway) Close() error {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: source(r)}
+	if r.ContentLength != 0 {
+		// An API may answer before it has read the whole body, and go on reading. Without this net/http would read the rest
+		// of the body, and throw it away, to write the answer.
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 can
+	}
 	g.split(v, r)
 	if v.Mount == "" && v.Path == "/whoami" && v.Refusal == "" {
 		g.o.Pipeline.HandleWhoami(w, v)
@@ -101,8 +106,11 @@ const prefix = "/s/"
 // split takes the request target apart without decoding anything.
 func (g *Gateway) split(v *boundary.View, r *http.Request) {
 	target, _, _ := strings.Cut(r.RequestURI, "?")
-	if c, ok := r.Context().Value(connKey{}).(*wire.Conn); ok && target == wire.RefusedTarget {
-		v.Refusal = c.Violation()
+	if c, ok := r.Context().Value(connKey{}).(*wire.Conn); ok {
+		v.Body = c
+		if target == wire.RefusedTarget {
+			v.Refusal = c.Violation()
+		}
 	}
 	v.Path = target
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {

@@ -11,9 +11,11 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // RefusedTarget is the target of the stand-in request for a refused one; Violation then says why.
@@ -37,7 +39,8 @@ const (
 	refused
 )
 
-// Conn is one connection from a caller. Only Violation and Raw may be called beside the reader's goroutine.
+// Conn is one connection from a caller. Only Violation, BodyViolation, Raw, CloseWrite and Close may be called beside the
+// reader's goroutine.
 type Conn struct {
 	net.Conn
 	maxHead   int
@@ -49,6 +52,7 @@ type Conn struct {
 	left      int64  // bytes left of the body or chunk
 	chunkEnd  int    // bytes of CRLF still expected after a chunk
 	violation atomic.Pointer[string]
+	inBody    atomic.Bool // the violation is in a body, whose head was let through
 	rawMode   atomic.Bool
 }
 
@@ -66,6 +70,38 @@ func (c *Conn) Violation() string {
 		return *v
 	}
 	return ""
+}
+
+// BodyViolation says what is wrong with the body of the request that is being read, or "".
+func (c *Conn) BodyViolation() string {
+	if !c.inBody.Load() {
+		return ""
+	}
+	return c.Violation()
+}
+
+// CloseWrite ends the sending direction, where the connection can. net/http calls it before it closes on a caller who is
+// still sending.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite() //nolint:wrapcheck // net.Conn's contract
+	}
+	return errors.ErrUnsupported
+}
+
+// How much, and for how long, a refused caller is listened to.
+const (
+	lingerBytes = 1 << 20
+	lingerTime  = 500 * time.Millisecond
+)
+
+// Close implements net.Conn. After a refusal it first reads what the caller is still sending: to close on unread bytes makes
+// the caller's kernel throw the answer away (RFC 9112 section 9.6).
+func (c *Conn) Close() error {
+	if c.Violation() != "" && c.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.Conn.Close() //nolint:wrapcheck // net.Conn's contract
 }
 
 // Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read.
@@ -161,14 +197,15 @@ func (c *Conn) judge() bool {
 }
 
 func (c *Conn) judgeHead() bool {
-	from := max(0, c.scanned-3)
+	searched := c.scanned
+	from := max(0, searched-3)
 	i := bytes.Index(c.in[from:], []byte("\r\n\r\n"))
 	c.scanned = len(c.in)
 	if i < 0 {
 		if len(c.in) > c.maxHead {
 			return c.refuse("the request head is too large")
 		}
-		if why := earlyTrouble(c.in); why != "" {
+		if why := earlyTrouble(c.in, searched); why != "" {
 			return c.refuse(why)
 		}
 		return false
@@ -229,8 +266,9 @@ func (c *Conn) judgeLine() bool {
 
 // refuse makes the connection end with the stand-in request.
 func (c *Conn) refuse(why string) bool {
-	c.violation.Store(&why)
 	wasHead := c.state == inHead
+	c.violation.Store(&why)
+	c.inBody.Store(!wasHead)
 	c.state, c.in = refused, nil
 	if wasHead {
 		c.ready = []byte(standIn)

@@ -23,12 +23,27 @@ type headFields struct {
 	http10 bool
 }
 
-// earlyTrouble finds what can be refused before the head is complete, so that nobody waits for an end that won't come.
-func earlyTrouble(head []byte) string {
-	if i := bytes.IndexByte(head, '\n'); i >= 0 && (i == 0 || head[i-1] != '\r') {
-		return "a line ends with a bare LF"
+// earlyTrouble finds what can be refused before the head is complete, so that nobody waits for an end that won't come. What
+// lies before from was searched already.
+func earlyTrouble(head []byte, from int) string {
+	if !isToken(head[:1]) {
+		return "the request line is malformed" // also a TLS handshake
 	}
-	return ""
+	for at := from; ; at++ {
+		i := bytes.IndexByte(head[at:], '\n')
+		if i < 0 {
+			return ""
+		}
+		if at += i; head[at-1] != '\r' {
+			return "a line ends with a bare LF"
+		}
+		if bytes.IndexByte(head[:at], '\n') >= 0 {
+			continue
+		}
+		if _, why := checkRequestLine(head[:at-1]); why != "" {
+			return why
+		}
+	}
 }
 
 // checkHead judges a whole head, from the request line to the empty line. The second result says what is wrong with it;
@@ -88,12 +103,23 @@ func checkRequestLine(line []byte) (http10 bool, why string) {
 	if len(target) == 0 || target[0] != '/' {
 		return false, "the target is not in origin-form: it must begin with a slash"
 	}
-	for _, b := range target {
-		if b <= ' ' || b >= 0x7f || b == '#' || b == '\\' {
-			return false, "the target has a character that must be percent-encoded"
+	return http10, checkTarget(target)
+}
+
+func checkTarget(target []byte) string {
+	for i, b := range target {
+		switch {
+		case b <= ' ' || b >= 0x7f || b == '#' || b == '\\':
+			return "the target has a character that must be percent-encoded"
+		case b == '%' && (len(target) < i+3 || !isHex(target[i+1]) || !isHex(target[i+2])):
+			return "the target has a broken percent-encoding"
 		}
 	}
-	return http10, ""
+	return ""
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 func (f *headFields) add(line []byte) string {
@@ -125,6 +151,8 @@ func (f *headFields) add(line []byte) string {
 			return "the Transfer-Encoding is not exactly chunked"
 		}
 		f.chunked = true
+	case is(name, "trailer"):
+		return "trailers are announced, which the gate does not take"
 	case is(name, "expect"):
 		if !is(value, "100-continue") {
 			return "the Expect header asks for something other than 100-continue"
