@@ -29,12 +29,12 @@ const timeout = 30 * time.Second
 
 // Config says which n8n, and which credential in it.
 type Config struct {
-	URL        string         // where n8n's editor and API are, such as http://n8n-main:5678; a path prefix is kept
+	URL        string         // where n8n's editor and API are, such as http://n8n-main:5678; a path prefix is kept; "": CLI only
 	APIKey     secret.Value   // a public API key; the scope credential:update is enough when Credential is an id
 	Credential string         // id, or exact name; a name needs the scope credential:list too
 	CACertPool *x509.CertPool // trusted for https instead of the system's; nil: the system's
 	HTTP       *http.Client   // nil: one with strict time-outs and no proxy
-	CLI        []string       // for n8n before 2.3: how to run its command line, such as ["docker","exec","-i","n8n","n8n"]
+	CLI        []string       // for n8n before 2.3: how to run its command line, such as ["docker","exec","-i","n8n","n8n"]; stdin is used
 }
 
 // LockState tells whether n8n keeps the credential for the gate's host alone (allowedHttpRequestDomains).
@@ -63,7 +63,7 @@ type Result struct {
 
 // Client pushes into one credential. It is safe for concurrent use and keeps nothing between calls.
 type Client struct {
-	base       *url.URL
+	base       *url.URL // nil: command line only
 	key        secret.Value
 	credential string
 	http       *http.Client
@@ -72,15 +72,18 @@ type Client struct {
 
 // New checks the configuration. It calls nobody.
 func New(c Config) (*Client, error) {
-	base, err := parseBase(c.URL)
-	if err != nil {
-		return nil, err
+	var base *url.URL
+	if c.URL != "" || len(c.CLI) == 0 {
+		var err error
+		if base, err = parseBase(c.URL); err != nil {
+			return nil, err
+		}
 	}
 	if c.Credential == "" || strings.ContainsFunc(c.Credential, isControl) {
 		return nil, fault.WithHint(errors.New("no n8n credential is named"), "set `credential` to the credential's id or exact name in n8n")
 	}
 	if c.APIKey.IsZero() && len(c.CLI) == 0 {
-		return nil, fault.WithHint(errors.New("no API key for n8n"), "in n8n: Settings, n8n API, a key with the single scope credential:update; name it under `api_key`")
+		return nil, fault.WithHint(errors.New("no API key for n8n"), "in n8n: Settings, API, a key with the single scope credential:update; name it under `api_key`")
 	}
 	if strings.ContainsFunc(string(c.APIKey.Reveal()), isControl) {
 		return nil, fault.WithHint(errors.New("the API key for n8n has a control character in it"), "store it again without a line end")
@@ -137,7 +140,7 @@ func (c *Client) Push(ctx context.Context, value secret.Value, lockTo string) (R
 }
 
 func (c *Client) push(ctx context.Context, value secret.Value, lockTo string) (Result, error) {
-	if c.key.IsZero() {
+	if c.base == nil || c.key.IsZero() {
 		return c.importValue(ctx, value, lockTo)
 	}
 	apiCtx, cancel := context.WithTimeout(ctx, timeout)

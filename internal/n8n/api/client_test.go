@@ -263,6 +263,7 @@ func TestNewRefuses(t *testing.T) {
 		"query in the URL": func(c *api.Config) { c.URL = "http://n8n/?a=" + token },
 		"control in a URL": func(c *api.Config) { c.URL = "http://n8n/\n" + token },
 		"no credential":    func(c *api.Config) { c.Credential = "" },
+		"no URL":           func(c *api.Config) { c.URL = "" },
 		"no key":           func(c *api.Config) { c.APIKey = secret.Value{} },
 		"line end in key":  func(c *api.Config) { c.APIKey = secret.NewValue([]byte(key + "\n")) },
 	} {
@@ -318,6 +319,21 @@ func TestPushOverCommandLine(t *testing.T) {
 		if diff := cmp.Diff(want, readJSON(t, imported)); diff != "" {
 			t.Errorf("imported (-want +got):\n%s", diff)
 		}
+	}
+}
+
+func TestPushOverCommandLineAlone(t *testing.T) {
+	cli, imported := commandLine(t, exportedBy1x)
+	client, err := api.New(api.Config{Credential: id, CLI: cli})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Push(t.Context(), secret.NewValue([]byte(token)), ""); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{map[string]any{"id": id, "name": "Sallyport", "type": "httpHeaderAuth", "data": map[string]any{"name": "X-Other-Header", "value": token}}}
+	if diff := cmp.Diff(want, readJSON(t, imported)); diff != "" {
+		t.Errorf("imported (-want +got):\n%s", diff)
 	}
 }
 

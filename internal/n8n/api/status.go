@@ -87,7 +87,7 @@ func reasonOf(answer []byte) string {
 func hintFor(e *statusError) string {
 	switch {
 	case e.status == http.StatusUnauthorized:
-		return "the API key is wrong, expired or deleted: make one in n8n (Settings, n8n API) with the single scope credential:update"
+		return "the API key is wrong, expired or deleted: make one in n8n (Settings, API) with the single scope credential:update"
 	case e.status == http.StatusForbidden:
 		return "the API key lacks the scope credential:update, or its owner does not own the credential"
 	case e.status == http.StatusNotFound:
