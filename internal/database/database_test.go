@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,13 +73,12 @@ func TestMigrateByManyProcessesAtOnce(t *testing.T) {
 
 func TestMigrateWaitsForAnotherProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	other, err := sql.Open("sqlite", path+".migrating")
+	other, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
-	other.SetMaxOpenConns(1)
-	if _, err := other.Exec("BEGIN IMMEDIATE"); err != nil {
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
 	db := open(t, path)
@@ -87,7 +87,7 @@ func TestMigrateWaitsForAnotherProcess(t *testing.T) {
 	if err := db.Migrate(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("while another process migrates: got %v, want the context's end", err)
 	}
-	if _, err := other.Exec("ROLLBACK"); err != nil {
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_UN); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Migrate(t.Context()); err != nil {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net/url"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // lockInterval is how often another process's lock is tried, on SQLite.
@@ -18,42 +16,30 @@ const lockInterval = 50 * time.Millisecond
 // lockMigrations keeps every other process from migrating until unlock is called. goose's own lock polls once a second and
 // knows PostgreSQL only.
 func (db *DB) lockMigrations(ctx context.Context) (unlock func() error, err error) {
-	if db.Dialect == PostgreSQL {
-		return lockSession(ctx, db.DB, "SELECT pg_advisory_lock($1)", "SELECT pg_advisory_unlock($1)", lockID("migrate"))
+	if db.Dialect == SQLite {
+		return lockDirectory(ctx, filepath.Dir(db.Where))
 	}
-	return lockBeside(ctx, db.Where)
+	return lockSession(ctx, db.DB, "SELECT pg_advisory_lock($1)", "SELECT pg_advisory_unlock($1)", lockID("migrate"))
 }
 
-// lockBeside locks path by a SQLite database of its own: it stays empty, its lock is the operating system's, which a killed
-// process gives back, and holding it leaves the real database free for goose's transactions.
-func lockBeside(ctx context.Context, path string) (unlock func() error, err error) {
-	path += ".migrating"
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // beside the operator's own file
+// lockDirectory takes the lock of the directory that holds the database. The database's own write lock is what goose needs
+// for its transactions, and a lock file would belong to whichever user came first. A killed process gives it back.
+func lockDirectory(ctx context.Context, path string) (unlock func() error, err error) {
+	dir, err := os.Open(path) //nolint:gosec // the path is the operator's
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Close(); err != nil {
-		return nil, err
-	}
-	dsn := url.URL{Scheme: "file", Path: path}
-	pool, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return nil, err
-	}
-	// SQLite's own way to wait does not end with the context.
-	release, err := lockSession(ctx, pool, "BEGIN IMMEDIATE", "ROLLBACK")
-	for isBusy(err) && pause(ctx, lockInterval) {
-		release, err = lockSession(ctx, pool, "BEGIN IMMEDIATE", "ROLLBACK")
+	fd := int(dir.Fd())
+	for err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR); {
+		if !pause(ctx, lockInterval) {
+			return nil, errors.Join(ctx.Err(), dir.Close())
+		}
+		err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err != nil {
-		return nil, errors.Join(ctx.Err(), err, pool.Close())
+		return nil, errors.Join(err, dir.Close())
 	}
-	return func() error { return errors.Join(release(), pool.Close()) }, nil
-}
-
-func isBusy(err error) bool {
-	var lite *sqlite.Error
-	return errors.As(err, &lite) && lite.Code()&0xff == sqlite3.SQLITE_BUSY
+	return dir.Close, nil
 }
 
 // lockSession takes a lock that belongs to a connection and keeps that connection until unlock, which gives the lock back

@@ -2,6 +2,8 @@ package database_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,12 +13,14 @@ import (
 
 	"sallyport/internal/database"
 	"sallyport/internal/fault"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestSQLiteFileModes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "state ?#%.db")
 	migrated(t, path)
-	for _, suffix := range []string{"", "-wal", "-shm", ".migrating"} {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(path + suffix)
 		if err != nil {
 			t.Fatal(err)
@@ -111,6 +115,24 @@ func TestLockedDatabaseSaysSo(t *testing.T) {
 	err = database.Explain(err)
 	if fault.ExitOf(err) != fault.ExitLocked || !strings.Contains(fault.HintOf(err), "another process") {
 		t.Errorf("got %v, exit %d, hint %q", err, fault.ExitOf(err), fault.HintOf(err))
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for state, hint := range map[string]string{
+		"28P01": "pg_hba.conf", "3D000": "createdb", "42501": "CREATE and USAGE", "53300": "out of connections", "25006": "read-only standby", "XX000": "",
+	} {
+		err := database.Explain(fmt.Errorf("doing: %w", &pgconn.PgError{Code: state}))
+		if !strings.Contains(fault.HintOf(err), hint) || (hint == "") != (fault.HintOf(err) == "") || fault.ExitOf(err) != fault.ExitStore {
+			t.Errorf("SQLSTATE %s: hint %q, exit %d; want one about %q", state, fault.HintOf(err), fault.ExitOf(err), hint)
+		}
+	}
+	plain := errors.New("of something else")
+	if err := database.Explain(plain); !errors.Is(err, plain) || fault.HintOf(err) != "" || fault.ExitOf(err) != fault.ExitError {
+		t.Errorf("an error that no driver made became %v", err)
+	}
+	if err := database.Explain(nil); err != nil {
+		t.Errorf("no error became %v", err)
 	}
 }
 

@@ -55,18 +55,17 @@ func sqliteDSN(path string) string {
 }
 
 // prepareFile makes the file with mode 0600 before SQLite would make it with the umask's, and tightens an older one.
-// SQLite gives -wal and -shm the mode of the file itself.
+// SQLite gives -wal and -shm the mode of the file itself. A file that is there is not opened: to close it again would give
+// back the locks that this process may hold on it through another connection.
 func prepareFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fault.WithHint(err, "make the directory, or set `data` to one that Sallyport may write to")
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's
-	if err != nil {
-		return fault.WithExit(fault.WithHint(err, "the file and its directory must be writable for the user that Sallyport runs as"), fault.ExitStore)
+	info, err := os.Stat(path)
+	if os.IsNotExist(err) {
+		return makeFile(path)
 	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || info.Mode().Perm()&0o077 == 0 || !info.Mode().IsRegular() {
 		return err
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
@@ -75,6 +74,17 @@ func prepareFile(path string) error {
 		}
 	}
 	return nil
+}
+
+func makeFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the operator's
+	if os.IsExist(err) {
+		return nil // by another process, just now
+	}
+	if err != nil {
+		return fault.WithExit(fault.WithHint(err, "the directory must be writable for the user that Sallyport runs as"), fault.ExitStore)
+	}
+	return file.Close()
 }
 
 func (db *DB) checkSQLite(ctx context.Context) error {
