@@ -62,6 +62,10 @@ func (a *file) lock(ctx context.Context) error {
 	if a.attached() != nil {
 		return ErrLocked // set aside by another process between our open and our lock
 	}
+	if err := syscall.Fstat(a.fd, &a.stat); err != nil {
+		return err
+	}
+	a.size = a.stat.Size // another process may have written between our open and our lock
 	return nil
 }
 
