@@ -48,7 +48,7 @@ func (e *env) auditTail() *cobra.Command {
 
 func (e *env) showRecord(line []byte) error {
 	if e.json {
-		_, err := e.Out.Write(line) // it has its line break
+		_, err := e.Out.Write(append(line, '\n'))
 		return err //nolint:wrapcheck // writing to stdout
 	}
 	text, err := audit.Format(line)

@@ -35,6 +35,9 @@ keep their connections open. It prints how long each took and the difference; ev
 			if name == "" {
 				return usage(errors.New("which service?"), "add --service NAME")
 			}
+			if n < 1 {
+				return usage(fmt.Errorf("reading --n %d: there is nothing to measure", n), "make it at least 1")
+			}
 			c, _, err := e.load()
 			if err != nil {
 				return err

@@ -101,7 +101,9 @@ func (e *env) root() *cobra.Command {
 func usageErrors(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			if err := check(c, args); err != nil && fault.HintOf(err) != "" {
+				return err
+			} else if err != nil {
 				return usage(err, "usage: "+c.UseLine())
 			}
 			return nil
@@ -161,6 +163,14 @@ func (e *env) print(v any, text func(w io.Writer) error) error {
 	enc := json.NewEncoder(e.Out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v) //nolint:wrapcheck // writing to stdout
+}
+
+// done tells what was done to what.
+func (e *env) done(what, name string) error {
+	return e.print(map[string]string{what: name}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s is %s\n", name, what)
+		return err //nolint:wrapcheck // writing to stdout
+	})
 }
 
 // note tells a person something beside the result.

@@ -57,7 +57,10 @@ func (e *env) rotationAbort() *cobra.Command {
 				if err := record(cmd.Context(), s, "rotation.abort", args[0]); err != nil {
 					return err
 				}
-				return s.Rotations().Abort(cmd.Context(), args[0]) //nolint:wrapcheck // it names the token
+				if err := s.Rotations().Abort(cmd.Context(), args[0]); err != nil {
+					return err //nolint:wrapcheck // it names the token
+				}
+				return e.done("aborted", args[0])
 			})
 		},
 	}

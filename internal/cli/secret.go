@@ -103,6 +103,17 @@ func (e *env) readValue(file, name string, keepNewline bool) (secret.Value, erro
 	return secret.NewValue(raw), nil
 }
 
+// named adds where the names and versions are to be seen.
+func named(err error) error {
+	switch {
+	case errors.Is(err, secret.ErrNotFound):
+		return fault.WithHint(err, "`sallyport secret list` shows the names")
+	case errors.Is(err, secret.ErrVersionGone):
+		return fault.WithHint(err, "`sallyport secret history NAME` shows the versions")
+	}
+	return err
+}
+
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name) //nolint:gosec // the operator's file
 	if err != nil {
@@ -145,7 +156,7 @@ func (e *env) secretGet() *cobra.Command {
 				}
 				value, _, err := s.Builtin.Get(cmd.Context(), args[0], version)
 				if err != nil {
-					return err //nolint:wrapcheck // it names the secret
+					return named(err)
 				}
 				_, err = e.Out.Write(value.Reveal())
 				return err //nolint:wrapcheck // writing to stdout
@@ -206,7 +217,7 @@ func (e *env) secretHistory() *cobra.Command {
 			return e.with(cmd.Context(), func(s *app.State) error {
 				list, err := s.Builtin.History(cmd.Context(), args[0])
 				if err != nil {
-					return err //nolint:wrapcheck // it names the secret
+					return named(err)
 				}
 				return e.print(orEmpty(list), func(w io.Writer) error {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -237,7 +248,7 @@ func (e *env) secretRollback() *cobra.Command {
 				}
 				version, err := s.Builtin.Rollback(cmd.Context(), args[0], args[1])
 				if err != nil {
-					return err //nolint:wrapcheck // it names the secret
+					return named(err)
 				}
 				return errors.Join(s.Changed(cmd.Context(), topicSecrets), e.tellVersion(args[0], version))
 			})
@@ -262,10 +273,9 @@ func (e *env) secretDelete() *cobra.Command {
 					return err
 				}
 				if err := s.Builtin.Delete(cmd.Context(), args[0]); err != nil {
-					return err //nolint:wrapcheck // it names the secret
+					return named(err)
 				}
-				e.note("%s is deleted", args[0])
-				return s.Changed(cmd.Context(), topicSecrets) //nolint:wrapcheck // it says what went wrong
+				return errors.Join(s.Changed(cmd.Context(), topicSecrets), e.done("deleted", args[0]))
 			})
 		},
 	}

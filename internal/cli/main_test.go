@@ -1,0 +1,86 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"sallyport/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"sallyport": func() { os.Exit(int(sallyport())) },
+		"call":      func() { os.Exit(call(os.Args[1:])) },
+	})
+}
+
+// sallyport is cmd/sallyport.
+func sallyport() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return int(cli.Main(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}
+
+// call sends one request and prints what came back, head and body: call [METHOD] URL [NAME:VALUE]…
+func call(args []string) int {
+	method := http.MethodGet
+	if !strings.HasPrefix(args[0], "http") {
+		method, args = args[0], args[1:]
+	}
+	req, err := http.NewRequest(method, args[0], http.NoBody)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for _, field := range args[1:] {
+		name, value, _ := strings.Cut(field, ":")
+		req.Header.Set(name, value)
+	}
+	resp, err := (&http.Transport{}).RoundTrip(req)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(resp.Status)
+	_ = resp.Header.Write(os.Stdout)
+	fmt.Println()
+	if _, err := io.Copy(os.Stdout, resp.Body); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("DATA", "sallyport-data")
+			e.Values[worldKey{}] = &world{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"gate":  gate,
+			"stops": stops,
+			"api":   standIn,
+			"n8n":   n8n,
+			"mode":  mode,
+			"into":  into,
+			"sed":   sed,
+			"fill":  fill,
+			"chomp": chomp,
+		},
+	})
+}
