@@ -72,10 +72,14 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 }
 
 func (a *App) collectToken(emit func(monitor.Gauge), g token.Generation, now time.Time) {
+	state := g.State(now)
+	if state == token.Expired || state == token.Revoked {
+		return // what has ended makes no series: there is no end to them
+	}
 	if !g.LastUsed.IsZero() {
 		emit(monitor.Gauge{Desc: monitor.TokenLastUsed, Value: float64(g.LastUsed.Unix()), Labels: []string{g.Name, fmt.Sprint(g.Number)}})
 	}
-	if g.State(now) != token.Current {
+	if state != token.Current {
 		return
 	}
 	emit(monitor.Gauge{Desc: monitor.TokenAge, Value: monitor.Since(g.Created, now), Labels: []string{g.Name}})

@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -48,10 +49,7 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	if f.Code == fault.Draining {
 		h["Connection"] = []string{"close"}
 	}
-	out, err := json.Marshal(body)
-	if err != nil {
-		out = []byte(`{"code":"internal"}`)
-	}
+	out := encode(body)
 	if x.material != nil {
 		x.material.Forms.Bytes(out) // a sentence may name a host that the API chose
 	}
@@ -59,6 +57,17 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	w.WriteHeader(row.Status)
 	n, _ := w.Write(out)
 	x.bytesOut += int64(n)
+}
+
+// encode writes JSON with < and > as they are: the body is never HTML, and a person reads it.
+func encode(body problem) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(body); err != nil {
+		return []byte(`{"code":"internal"}`)
+	}
+	return b.Bytes()
 }
 
 // sentence begins with the party: n8n's user must see at a glance whether the API or Sallyport speaks.

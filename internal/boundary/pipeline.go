@@ -103,7 +103,7 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return f
 	}
 	if !known {
-		return fault.New(fault.ServiceUnknown, "there is no service of this name")
+		return unknownService(v.Service)
 	}
 	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
 	rule, f := Authorise(x.grant, svc, v) // step 2
@@ -125,6 +125,14 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 	}
 	x.authorised = true
 	return nil
+}
+
+// unknownService names what was asked for if it could be a name at all.
+func unknownService(name string) *fault.Fault {
+	if !service.ValidName(name) {
+		return fault.New(fault.ServiceUnknown, "the path does not begin with /s/ and the name of a service")
+	}
+	return fault.New(fault.ServiceUnknown, "there is no service \""+name+"\"")
 }
 
 // admit refuses what has no reading, and everything while there is no room.
@@ -183,5 +191,29 @@ func Authorise(g Grant, svc *service.Service, v *View) (rule string, f *fault.Fa
 	if !ok {
 		return rule, fault.New(fault.RequestDenied, "no allow rule of the service permits this method on this path")
 	}
-	return rule, nil
+	if v.Header == nil {
+		return rule, nil
+	}
+	if f = checkTwin(v.Header, svc.Slot.Header); f != nil {
+		return "header form", f
+	}
+	return rule, authoriseOverrides(g, svc, v)
+}
+
+// methodOverrides are the headers by which some APIs take another method than the request's own.
+//
+//nolint:gochecknoglobals // a constant table
+var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// authoriseOverrides wants every method that the request names to be allowed, not only its own.
+func authoriseOverrides(g Grant, svc *service.Service, v *View) *fault.Fault {
+	for _, name := range methodOverrides {
+		for _, method := range v.Header.Values(name) {
+			inScope, _ := g.Allows(svc.Name, method, v.Source)
+			if _, inRules := svc.Permit(method, v.Path); !inScope || !inRules {
+				return fault.New(fault.RequestDenied, "the header "+name+" asks for a method that is not permitted on this path")
+			}
+		}
+	}
+	return nil
 }

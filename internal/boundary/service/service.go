@@ -193,6 +193,19 @@ func (s *Service) Close() {
 // Table finds services by name. It is immutable.
 type Table struct{ byName map[string]*Service }
 
+// ValidName tells whether a service can have this name: [a-z0-9][a-z0-9_-]{0,62}.
+func ValidName(name string) bool {
+	for i, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case i > 0 && (c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return name != "" && len(name) <= 63
+}
+
 // NewTable makes a table.
 func NewTable(services []*Service) *Table {
 	t := &Table{byName: make(map[string]*Service, len(services))}
