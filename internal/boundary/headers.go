@@ -20,6 +20,7 @@ var neverSent = map[string]bool{
 	"Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Authentication-Info": true, "Http2-Settings": true,
 	"Authorization": true, "Host": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
 	"Forwarded": true, "Via": true, "X-Real-Ip": true, "Proxy-Status": true,
+	"X-Original-Url": true, "X-Rewrite-Url": true, // some servers take the path from them: another one than the rules saw
 }
 
 // neverReturned lists what an API's answer loses: hop-by-hop fields, what only Sallyport may say, what a credential could
@@ -38,6 +39,19 @@ func CheckHeaders(h Header) *fault.Fault {
 	for name := range h.All() {
 		if strings.IndexByte(name, '_') >= 0 && protected(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-")) {
 			return fault.New(fault.RequestMalformed, "a header is written with underscores to look like a protected one")
+		}
+	}
+	return nil
+}
+
+// checkTwin is CheckHeaders for the header where the service's own credential goes.
+func checkTwin(h Header, slot string) *fault.Fault {
+	if slot == "" || slot == "Authorization" {
+		return nil
+	}
+	for name := range h.All() {
+		if strings.IndexByte(name, '_') >= 0 && strings.EqualFold(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"), slot) && name != slot {
+			return fault.New(fault.RequestMalformed, "a header is written with underscores to look like the one that carries the credential")
 		}
 	}
 	return nil

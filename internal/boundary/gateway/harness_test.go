@@ -464,6 +464,7 @@ func (g *gate) send(raw string) (answers []*answer, rest string) {
 	if err != nil {
 		g.Logf("receiving: %v", err)
 	}
+	_ = c.Close()
 	r := bufio.NewReader(bytes.NewReader(all))
 	for {
 		if _, err := r.Peek(1); err != nil {

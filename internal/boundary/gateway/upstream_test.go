@@ -20,9 +20,10 @@ import (
 
 // upstream is an API that keeps what it received byte for byte, and answers raw bytes.
 type upstream struct {
-	url   string
-	conns atomic.Int64
-	reply func(c net.Conn, r *received)
+	url    string
+	conns  atomic.Int64
+	reply  func(c net.Conn, r *received)
+	onBody func(err error) // may be set before the first request: how reading the body ended
 
 	mu       sync.Mutex
 	requests []*received
@@ -99,7 +100,13 @@ func (u *upstream) serve(c net.Conn) {
 		return
 	}
 	r := &received{Request: req}
-	r.body, _ = io.ReadAll(req.Body)
+	r.body, err = io.ReadAll(req.Body)
+	if u.onBody != nil {
+		u.onBody(err)
+	}
+	if err != nil {
+		return
+	}
 	head, _, _ := strings.Cut(raw.String(), "\r\n\r\n")
 	r.head = head
 	u.mu.Lock()

@@ -20,12 +20,26 @@ func CheckPath(path string, encodedSlash bool) string {
 			}
 		}
 	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if isDots(segment) {
-			return "the path has a dot segment"
-		}
+	if hasDots(path, encodedSlash) {
+		return "the path has a dot segment"
+	}
+	if strings.Contains(path, "%25") && doubleTrick(unescape(path), encodedSlash) {
+		return "the path has a doubly encoded dot or slash"
 	}
 	return ""
+}
+
+// hasDots tells whether a segment is a dot segment, also between encoded slashes where those may stand.
+func hasDots(path string, encodedSlash bool) bool {
+	if encodedSlash {
+		path = strings.ReplaceAll(strings.ReplaceAll(path, "%2f", "/"), "%2F", "/")
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if isDots(segment) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkEscape judges the percent-encoding that s begins with.
@@ -40,13 +54,40 @@ func checkEscape(s string, encodedSlash bool) string {
 		return "the path has an encoded slash (set `encoded_slash: true` if the API needs it)"
 	case b < ' ' || b == 0x7f:
 		return "the path has an encoded control character"
-	case b == '%' && len(s) >= 5 && isHex(s[3]) && isHex(s[4]) && doubleTrick(unhex(s[3])<<4|unhex(s[4])):
-		return "the path has a doubly encoded dot or slash"
 	}
 	return ""
 }
 
-func doubleTrick(b byte) bool { return b == '.' || b == '/' || b == '\\' || b == '%' }
+// doubleTrick tells whether a path that was decoded once would become another path if it were decoded again.
+func doubleTrick(decoded string, encodedSlash bool) bool {
+	if hasDots(decoded, encodedSlash) {
+		return true
+	}
+	for i := 0; i+2 < len(decoded); i++ {
+		if decoded[i] != '%' || !isHex(decoded[i+1]) || !isHex(decoded[i+2]) {
+			continue
+		}
+		switch b := unhex(decoded[i+1])<<4 | unhex(decoded[i+2]); {
+		case b == '.' || b == '/' || b == '\\' || b == '%' || b < ' ' || b == 0x7f:
+			return true
+		}
+	}
+	return false
+}
+
+// unescape decodes once; every percent sign of s begins a valid escape.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' {
+			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+			i += 2
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
 
 // isDots tells whether a segment is . or .., also in encoded form and with path parameters (..;x), which some servers cut.
 func isDots(segment string) bool {
