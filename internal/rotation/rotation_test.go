@@ -196,4 +196,6 @@ func TestSealed(t *testing.T) {
 // set is a Consumer.
 type set func(context.Context, secret.Value) error
 
-func (s set) Set(ctx context.Context, value secret.Value) (string, error) { return "noted", s(ctx, value) }
+func (s set) Set(ctx context.Context, value secret.Value) (string, error) {
+	return "noted", s(ctx, value)
+}
