@@ -182,6 +182,7 @@ func (s *scene) nativeNodes(t *testing.T) {
 	token, err := s.gate.Run(t.Context(), "", "token", "issue", "native", "--services", "api")
 	must(t, "issuing a token", err)
 	token = strings.TrimSpace(token)
+	s.tokens = append(s.tokens, token)
 	base := s.gate.URL + "/s/api"
 	openAI, err := s.n8n.NewCredential(t.Context(), "OpenAI by the gate", "openAiApi", map[string]any{"apiKey": token, "url": base + "/v1"})
 	must(t, "making a credential", err)
@@ -379,8 +380,9 @@ func (s *scene) revoke(t *testing.T) {
 	before := len(s.api.Seen())
 	_, execution := s.run(t.Context(), t, "after the end", s.call("Call", "GET", "api/v1/items", nil))
 	if execution.Error == nil || execution.Error.HTTPCode != "407" || !strings.Contains(execution.Error.Description, "token") {
-		t.Errorf("n8n shows %+v, want a 407 that speaks of the token", execution.Error)
+		t.Fatalf("n8n shows %+v, want a 407 that speaks of the token", execution.Error)
 	}
+	t.Logf("n8n shows %q", execution.Error.Message+"\n"+execution.Error.Description)
 	if got := len(s.api.Seen()); got != before {
 		t.Errorf("%d calls reached the API after the token was revoked", got-before)
 	}
@@ -388,6 +390,11 @@ func (s *scene) revoke(t *testing.T) {
 
 // nothingLeft searches all that n8n wrote, hands out and printed, and all that the gate wrote and printed.
 func (s *scene) nothingLeft(t *testing.T) {
+	held, err := s.n8n.Value(t.Context(), s.credential)
+	must(t, "reading the token that n8n holds", err)
+	if !strings.HasPrefix(held, "spt_") {
+		t.Errorf("n8n does not hold a proxy token: %d bytes", len(held))
+	}
 	found, err := s.n8n.Leftovers(t.Context())
 	must(t, "collecting what n8n left", err)
 	for _, name := range []string{".n8n/database.sqlite", "export:workflow", "log"} {
@@ -407,8 +414,10 @@ func (s *scene) nothingLeft(t *testing.T) {
 		if form, leaked := s.key.In(content); leaked {
 			t.Errorf("the API's key is in %s (%s)", name, form)
 		}
-		if bytes.Contains(content, []byte(s.issued)) {
-			t.Errorf("the proxy token is in %s", name)
+		for _, token := range append(s.tokens, held) {
+			if bytes.Contains(content, []byte(token)) {
+				t.Errorf("a proxy token is in %s", name)
+			}
 		}
 	}
 }

@@ -25,8 +25,8 @@ type scene struct {
 	gate       *gate.Gate
 	n8n        *lab.N8N
 	credential lab.Credential
-	issued     string // the token of the first generation
-	apiKey     string // Sallyport's key for n8n
+	tokens     []string // every proxy token the test has seen; n8n keeps them sealed, the gate as hashes
+	apiKey     string   // Sallyport's key for n8n
 }
 
 // setUp brings the scene up to the point where an operator has everything but the token in n8n.
@@ -36,8 +36,10 @@ func setUp(t *testing.T) *scene {
 	must(t, "starting the API", s.startAPI(t))
 	binary, err := gate.Build(t.Context(), "..", t.TempDir())
 	must(t, "building", err)
+	s.gate, err = gate.New(t.Context(), binary, t.TempDir())
+	must(t, "setting the gate up", err)
 	must(t, "starting n8n", s.startN8N(t))
-	must(t, "starting the gate", s.startGate(t, binary))
+	must(t, "starting the gate", s.startGate(t))
 	return s
 }
 
@@ -65,8 +67,9 @@ func (s *scene) startN8N(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	// n8n's own guard is on, as it should be in production: the gate's private address has to be let through.
-	s.n8n, err = lab.StartN8N(t.Context(), install, t.TempDir(), "N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32")
+	// As in production: n8n's own guard is on, so the gate's private address has to be let through; and the gate's CA is known.
+	s.n8n, err = lab.StartN8N(t.Context(), install, t.TempDir(),
+		"N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32", "NODE_EXTRA_CA_CERTS="+s.gate.CA)
 	if err != nil {
 		return err
 	}
@@ -81,10 +84,7 @@ func (s *scene) startN8N(t *testing.T) error {
 }
 
 // startGate configures the gate as docs/n8n-setup.md says, with the least that Sallyport needs of n8n: a key of one scope.
-func (s *scene) startGate(t *testing.T, binary string) (err error) {
-	if s.gate, err = gate.New(t.Context(), binary, t.TempDir()); err != nil {
-		return err
-	}
+func (s *scene) startGate(t *testing.T) (err error) {
 	if err := os.WriteFile(filepath.Join(s.gate.Folder, "api-ca.pem"), s.api.CA(), 0o600); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (s *scene) startGate(t *testing.T, binary string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.issued = strings.TrimSpace(out)
+	s.tokens = append(s.tokens, strings.TrimSpace(out))
 	t.Cleanup(func() {
 		s.gate.Stop()
 		if t.Failed() {

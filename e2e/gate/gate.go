@@ -5,6 +5,8 @@ package gate
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -32,11 +34,13 @@ func Build(ctx context.Context, root, folder string) (string, error) {
 
 // Gate is one Sallyport: its folder, and the serving process once Serve has been called.
 type Gate struct {
-	URL    string // http://127.0.0.1:PORT of the gateway
-	Admin  string // http://127.0.0.1:PORT of the admin listener
+	URL    string // https://127.0.0.1:PORT of the gateway
+	Admin  string // https://127.0.0.1:PORT of the admin listener
+	CA     string // the file with the CA that both listeners' certificates hang on; init makes it
 	Folder string // sallyport.yaml, and data/ with all state
 
 	binary string
+	client *http.Client
 	cmd    *exec.Cmd
 	log    output
 	exited chan struct{}
@@ -48,10 +52,18 @@ func New(ctx context.Context, binary, folder string) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{URL: "http://" + ports[0], Admin: "http://" + ports[1], Folder: folder, binary: binary}
+	g := &Gate{URL: "https://" + ports[0], Admin: "https://" + ports[1], Folder: folder, binary: binary}
 	if _, err := g.Run(ctx, "", "init"); err != nil {
 		return nil, err
 	}
+	g.CA = filepath.Join(g.data(), "ca.pem")
+	pem, err := os.ReadFile(g.CA)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA that init made: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	g.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	return g, nil
 }
 
@@ -67,9 +79,10 @@ func freePorts() (ports [2]string, err error) {
 	return ports, nil
 }
 
-// Configure writes sallyport.yaml: the listeners, and what follows.
+// Configure writes sallyport.yaml: the listeners under TLS, and rest.
 func (g *Gate) Configure(rest string) error {
-	head := fmt.Sprintf("listen: {gateway: %q, admin: %q}\n", strings.TrimPrefix(g.URL, "http://"), strings.TrimPrefix(g.Admin, "http://"))
+	head := fmt.Sprintf("listen: {gateway: %q, admin: %q}\ntls: {ca: builtin, hosts: [127.0.0.1]}\n",
+		strings.TrimPrefix(g.URL, "https://"), strings.TrimPrefix(g.Admin, "https://"))
 	return os.WriteFile(g.config(), []byte(head+rest), 0o600)
 }
 
@@ -124,7 +137,7 @@ func (g *Gate) ready(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		if resp, err := g.client.Do(req); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return nil
