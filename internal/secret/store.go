@@ -44,10 +44,47 @@ type Lister interface {
 	History(ctx context.Context, path string) ([]Version, error)
 }
 
+// Key names one version of a secret in a store; Version "" is the current one.
+type Key struct{ Path, Version string }
+
+// Result is the answer to one Key of a batch.
+type Result struct {
+	Value   Value
+	Version Version
+	Err     error // as Store.Get's
+}
+
+// Batcher is a store that reads many secrets in few calls.
+type Batcher interface {
+	// GetBatch returns one Result per key, in order. A key that fails leaves the others alone.
+	GetBatch(ctx context.Context, keys []Key) []Result
+}
+
+// Watcher is a store that tells of changes by itself.
+type Watcher interface {
+	// Watch calls changed, never twice at once, with the path of each secret among paths that has changed, or with "" when any
+	// may have. It reconnects by itself, blocks until ctx ends, and then returns nil. An error means that this store, as it is
+	// set up, cannot be watched: it has to be polled.
+	Watch(ctx context.Context, paths []string, changed func(path string)) error
+}
+
+// Runner is a store with work of its own between calls, such as renewing its token.
+type Runner interface {
+	// Run works until ctx ends and then returns nil. Calls of the other methods do not need it to run.
+	Run(ctx context.Context) error
+}
+
+// CheckAndSetter is a store that can refuse to overwrite what somebody else wrote meanwhile.
+type CheckAndSetter interface {
+	// PutIf is Put if the current version is still expected ("" for: there is no such secret), else ErrConflict.
+	PutIf(ctx context.Context, path string, value Value, expected string) (Version, error)
+}
+
 // What stores answer. Each is wrapped with the path and the store's own reason.
 var (
 	ErrNotFound    = errors.New("no such secret")
 	ErrVersionGone = errors.New("no such version of the secret")
 	ErrDenied      = errors.New("the store denies access")
 	ErrUnavailable = errors.New("the store is unavailable")
+	ErrConflict    = errors.New("the secret has changed meanwhile")
 )
