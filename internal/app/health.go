@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
+	"sallyport/internal/database"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
@@ -22,7 +23,7 @@ func (a *App) parts(ctx context.Context) []monitor.Part {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return []monitor.Part{
-		part("database", a.state.DB.PingContext(ctx), "the database does not answer"),
+		part("database", a.databaseHealth(ctx), "the database does not answer; until it does, changes by other processes are not heard of"),
 		part("audit", a.audit.Health(), "free the disk or restore the log file, see docs/audit.md"),
 		part("store", a.storeHealth(), "the store cannot be read; check the seal key and the store"),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
@@ -34,6 +35,13 @@ func part(name string, err error, hint string) monitor.Part {
 		return monitor.Part{Name: name, Ready: true}
 	}
 	return monitor.Part{Name: name, Why: err.Error(), Hint: hint}
+}
+
+func (a *App) databaseHealth(ctx context.Context) error {
+	if err := a.state.DB.PingContext(ctx); err != nil {
+		return database.Explain(err) //nolint:wrapcheck // it says what is wrong
+	}
+	return a.state.DB.Deaf() //nolint:wrapcheck // it says where
 }
 
 func (a *App) storeHealth() error {

@@ -280,22 +280,24 @@ func (g generations) Pending(ctx context.Context, name string) (string, error) {
 // rotateOnSchedule rotates what is due. After a failure it waits longer each time: every attempt is a generation and a record.
 func (a *App) rotateOnSchedule(ctx context.Context) {
 	waits := make(map[string]*backoff)
-	every(ctx, scheduleInterval, func() {
-		list, err := a.state.Tokens.List(ctx)
-		if err != nil {
-			a.log.Error("looking for tokens to rotate", "error", err)
-			return
+	every(ctx, scheduleInterval, func() { a.rotateDue(ctx, waits) })
+}
+
+func (a *App) rotateDue(ctx context.Context, waits map[string]*backoff) {
+	list, err := a.state.Tokens.List(ctx)
+	if err != nil {
+		a.log.Error("looking for tokens to rotate", "error", err)
+		return
+	}
+	for name, c := range a.config.Load().Tokens {
+		if c.Rotate == nil || c.Rotate.Every <= 0 || !due(list, name, c.Rotate.Every) {
+			continue
 		}
-		for name, c := range a.config.Load().Tokens {
-			if c.Rotate == nil || c.Rotate.Every <= 0 || !due(list, name, c.Rotate.Every) {
-				continue
-			}
-			if waits[name] == nil {
-				waits[name] = new(backoff)
-			}
-			waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c) })
+		if waits[name] == nil {
+			waits[name] = new(backoff)
 		}
-	})
+		waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c) })
+	}
 }
 
 // backoff spaces attempts that fail: 30 s, then twice as long each time, up to an hour.

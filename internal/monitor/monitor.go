@@ -69,7 +69,6 @@ var (
 	AuditPending    = desc("audit_unanchored_records", "Records since the last signed checkpoint.")
 	ConfigValid     = desc("config_last_reload_successful", "1 when the configuration in force is the one on disk, else 0: the last load was refused.")
 	ConfigLoaded    = desc("config_last_reload_success_timestamp_seconds", "When a configuration was last put in force, as Unix time.")
-	Ready           = desc("ready", "1 when a part of Sallyport is ready, else 0.", "part")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
