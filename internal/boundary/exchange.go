@@ -26,6 +26,7 @@ type exchange struct {
 	material   *credential.Material
 	acquired   bool // a place under the service's limits is held
 	authorised bool
+	bare       bool // the answer is to a request without the credential
 	code       fault.Code // "" is success
 	detail     string
 	status     int
@@ -112,6 +113,9 @@ func (p *Pipeline) finish(x *exchange) {
 	}
 	p.inFlight.Add(-1)
 	total := p.o.Now().Sub(x.started)
+	if x.status == 0 && x.code == "" { // nothing was answered: a panic is on its way
+		x.code = fault.Internal
+	}
 	x.maskLate()
 	x.event.Time = x.started.Add(total)
 	x.event.Gate, x.event.Upstream = max(0, total-x.upstream-x.client), x.upstream

@@ -95,7 +95,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return p.upgrade(w, resp, x)
+		return p.upgrade(w, r, resp, x)
 	}
 	if leaves, location := redirect(resp, x.service); location != nil {
 		if !leaves {

@@ -23,7 +23,8 @@ func redirect(resp *http.Response, svc *service.Service) (leaves bool, location 
 	}
 	base := &url.URL{Scheme: svc.Scheme, Host: svc.Host, Path: "/"}
 	if resp.Request != nil {
-		if b, err := url.Parse(svc.Scheme + "://" + svc.Host + resp.Request.URL.Opaque); err == nil {
+		path, _, _ := strings.Cut(resp.Request.URL.RequestURI(), "?")
+		if b, err := url.Parse(svc.Scheme + "://" + svc.Host + path); err == nil {
 			base = b
 		}
 	}
@@ -43,8 +44,9 @@ func inside(u *url.URL, svc *service.Service) bool {
 	if u.User != nil || u.Scheme != svc.Scheme || host != strings.ToLower(svc.Host) {
 		return false
 	}
-	path := u.EscapedPath()
-	return path == svc.BasePath || strings.HasPrefix(path, svc.BasePath+"/")
+	path, below := strings.CutPrefix(u.EscapedPath(), svc.BasePath)
+	// A client that resolves an encoded dot segment behind the mount would come out at another service of the gate.
+	return below && (path == "" || path[0] == '/' && service.CheckPath(path, svc.EncodedSlash) == "")
 }
 
 // mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that some
@@ -82,6 +84,7 @@ func (p *Pipeline) external(ctx context.Context, w http.ResponseWriter, r *http.
 			defer done()
 			defer func() { _ = next.Body.Close() }()
 			next.Header.Del("Location")
+			x.bare = true
 			x.detail = "redirect fetched without a credential from " + to.Hostname()
 			return p.respond(w, r, next, x)
 		}

@@ -34,6 +34,9 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 		defer func() { _ = body.Close() }()
 		delete(h, "Content-Encoding")
 	}
+	if _, named := h["Content-Type"]; !named {
+		h["Content-Type"] = nil // net/http would guess one
+	}
 	h["Proxy-Status"] = []string{receivedStatus(resp.StatusCode)}
 	h[headerRequestID] = []string{x.event.ID}
 	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms}
@@ -59,11 +62,11 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 
 // decoded returns the body without its content coding. Length is -1 when only the end of the body tells.
 func decoded(method string, resp *http.Response) (body io.ReadCloser, length int64, err error) {
-	coding := resp.Header.Get("Content-Encoding")
+	coding := strings.Join(resp.Header["Content-Encoding"], ",")
 	if coding == "" || strings.EqualFold(coding, "identity") || bodiless(method, resp.StatusCode) {
 		return resp.Body, resp.ContentLength, nil
 	}
-	if len(resp.Header["Content-Encoding"]) > 1 || resp.StatusCode == http.StatusPartialContent {
+	if resp.StatusCode == http.StatusPartialContent {
 		return nil, 0, scrub.ErrUnknownCoding
 	}
 	body, err = scrub.Decoder(coding, resp.Body)
@@ -97,6 +100,14 @@ func codeOf(status int) fault.Code {
 	return ""
 }
 
+// bareCode is codeOf for an answer to a request without the credential, of which 401 says nothing.
+func bareCode(status int) fault.Code {
+	if status == http.StatusUnauthorized {
+		return fault.Upstream4xx
+	}
+	return codeOf(status)
+}
+
 // sender writes one answer.
 type sender struct {
 	p      *Pipeline
@@ -111,7 +122,11 @@ type sender struct {
 // head sends status and header. From here on the answer cannot become another one.
 func (s *sender) head() {
 	s.x.status, s.x.code = s.status, codeOf(s.status)
-	s.x.service.Answered(s.status)
+	if s.x.bare {
+		s.x.code = bareCode(s.status)
+	} else {
+		s.x.service.Answered(s.status)
+	}
 	s.w.WriteHeader(s.status)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 
 	"sallyport/internal/fault"
@@ -14,13 +15,19 @@ import (
 
 // upgraded keeps the connections that were switched to another protocol, so that a stop can end them.
 type upgraded struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
 }
 
+// add keeps c, or closes it when it comes too late.
 func (u *upgraded) add(c net.Conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.closed {
+		_ = c.Close()
+		return
+	}
 	if u.conns == nil {
 		u.conns = make(map[net.Conn]struct{})
 	}
@@ -33,10 +40,12 @@ func (u *upgraded) remove(c net.Conn) {
 	delete(u.conns, c)
 }
 
-// CloseUpgraded breaks off every WebSocket that is still open. Call it when draining has taken long enough.
+// CloseUpgraded breaks off every WebSocket that is still open, and those that open from now on. Call it when draining has taken
+// long enough.
 func (p *Pipeline) CloseUpgraded() {
 	p.upgraded.mu.Lock()
 	defer p.upgraded.mu.Unlock()
+	p.upgraded.closed = true
 	for c := range p.upgraded.conns {
 		_ = c.Close()
 	}
@@ -44,14 +53,15 @@ func (p *Pipeline) CloseUpgraded() {
 
 // upgrade joins caller and API after 101 Switching Protocols (RFC 9110 section 15.2.2). What the API sends is scrubbed; masks
 // keep their length, so frames stay whole.
-func (p *Pipeline) upgrade(w http.ResponseWriter, resp *http.Response, x *exchange) error {
+func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
 	api, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
+	if !ok || !isUpgrade(r.Header) || len(resp.Header["Upgrade"]) != 1 || !strings.EqualFold(resp.Header["Upgrade"][0], "websocket") {
 		return fault.New(fault.UpstreamMalformed, "it switched protocols in a way that cannot be carried on")
 	}
 	h := make(http.Header)
 	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms)
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
+	delete(h, "Sec-Websocket-Extensions") // none was asked for: a compressed stream could not be scrubbed
 	h["Proxy-Status"], h[headerRequestID] = []string{receivedStatus(resp.StatusCode)}, []string{x.event.ID}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -475,6 +475,9 @@ func (g *gate) send(raw string) (answers []*answer, rest string) {
 			tail, _ := io.ReadAll(r)
 			return answers, fmt.Sprint(err, " ", string(tail))
 		}
+		if resp.StatusCode == http.StatusContinue {
+			continue
+		}
 		a := &answer{Response: resp, raw: string(all)}
 		a.body, a.err = io.ReadAll(resp.Body)
 		answers = append(answers, a)
