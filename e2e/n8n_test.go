@@ -37,6 +37,7 @@ func TestN8N(t *testing.T) {
 		{"the record says who called", s.record},
 		{"n8n tells whose fault it is", s.blame},
 		{"a rotation that n8n refuses leaves the old token in force", s.refusedPush},
+		{"a credential named by its name needs a second scope", s.pushByName},
 		{"a rotation during a loop of 500 calls breaks none", s.rotateDuringLoop},
 		{"a revoked token stops the next call", s.revoke},
 		{"the credential is nowhere", s.nothingLeft},
@@ -313,6 +314,20 @@ func (s *scene) refusedPush(t *testing.T) {
 	if execution.Status != "success" {
 		t.Errorf("the workflow ended with %q: %+v", execution.Status, execution.Error)
 	}
+}
+
+func (s *scene) pushByName(t *testing.T) {
+	must(t, "configuring", s.gate.Configure(s.configuration(s.credential.Name)))
+	_, err := s.gate.Run(t.Context(), "", "token", "rotate", "n8n", "--push", "n8n")
+	if err == nil || !strings.Contains(err.Error(), "credential:list") || !strings.Contains(err.Error(), "old token stays") {
+		t.Errorf("with the scope credential:update alone the rotation said %v, want that it takes credential:list too", err)
+	}
+	key, err := s.n8n.NewAPIKey(t.Context(), "sallyport by name", "credential:update", "credential:list")
+	must(t, "making an API key", err)
+	_, err = s.gate.Run(t.Context(), key, "secret", "set", "n8n-api-key")
+	must(t, "setting the key for n8n", err)
+	_, err = s.gate.Run(t.Context(), "", "token", "rotate", "n8n", "--push", "n8n")
+	must(t, "rotating", err)
 }
 
 func (s *scene) rotateDuringLoop(t *testing.T) {

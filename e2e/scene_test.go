@@ -88,7 +88,7 @@ func (s *scene) startGate(t *testing.T) (err error) {
 	if err := os.WriteFile(filepath.Join(s.gate.Folder, "api-ca.pem"), s.api.CA(), 0o600); err != nil {
 		return err
 	}
-	if err := s.gate.Configure(s.configuration()); err != nil {
+	if err := s.gate.Configure(s.configuration(s.credential.ID)); err != nil {
 		return err
 	}
 	s.apiKey, err = s.n8n.NewAPIKey(t.Context(), "sallyport", "credential:update")
@@ -117,7 +117,8 @@ func (s *scene) startGate(t *testing.T) (err error) {
 // services are the names of the same API under each kind of credential, and one whose secret nobody has set.
 var services = []string{"api", "api-header", "api-query", "unset"}
 
-func (s *scene) configuration() string {
+// configuration is sallyport.yaml, with n8n's credential named by its id or by its name.
+func (s *scene) configuration(credential string) string {
 	service := fmt.Sprintf("{upstream: %q, ca_file: ./api-ca.pem, allow_private: [127.0.0.1/32], credential: ", s.api.URL())
 	return "services:\n" +
 		"  api: " + service + "{kind: bearer, secret: ref+builtin://api}}\n" +
@@ -128,7 +129,7 @@ func (s *scene) configuration() string {
 		"  n8n:\n" +
 		"    services: [" + strings.Join(services, ", ") + "]\n" +
 		"    rotate: {every: 24h, overlap: 1h, push: {n8n: {url: " + s.n8n.URL + ", api_key: ref+builtin://n8n-api-key, credential: " +
-		s.credential.ID + ", gate: " + s.gate.URL + "}}}\n"
+		credential + ", gate: " + s.gate.URL + "}}}\n"
 }
 
 // call is an HTTP Request step through the gate, with the attribution headers of docs/n8n-setup.md.
