@@ -42,6 +42,7 @@ type App struct {
 	metrics  *monitor.Metrics
 	gateway  *gateway.Gateway
 
+	files   map[string]string // stamps of what the first configuration was read from
 	config  atomic.Pointer[config.Config]
 	reload  sync.Mutex // one reload or refresh at a time
 	loaded  atomic.Int64
@@ -60,6 +61,7 @@ type listeners struct{ gateway, admin, control net.Listener }
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{o: o, log: o.Log, failed: make(chan error, 3), metrics: monitor.New(o.Version)}
 	a.config.Store(o.Config)
+	a.files = stamps(o.Config.Files())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())

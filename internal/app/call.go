@@ -59,7 +59,7 @@ func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 		gate, err = url.Parse(own.GatewayURL())
 	}
 	if err != nil {
-		return c, err //nolint:wrapcheck // it says what went wrong
+		return c, err
 	}
 	tlsConfig, err := s.ownTLS()
 	if err != nil {
@@ -73,7 +73,7 @@ func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 	label := "call-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	value, g, err := s.Tokens.Issue(ctx, label, token.Scope{Services: []string{name}}, time.Now().Add(callerLife))
 	if err != nil {
-		return c, err //nolint:wrapcheck // it names the token
+		return c, err
 	}
 	c.token = string(value.Reveal())
 	before := c.end
@@ -88,7 +88,7 @@ func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 func ownGate(ctx context.Context, o Options) (*App, error) {
 	for key, value := range map[string]string{"listen.gateway": "127.0.0.1:0", "listen.admin": "127.0.0.1:0"} {
 		if err := o.Config.Override(key, value, "this command"); err != nil {
-			return nil, err //nolint:wrapcheck // it says which
+			return nil, err
 		}
 	}
 	a, err := New(ctx, o)
@@ -124,7 +124,7 @@ func (c *Caller) Close(ctx context.Context) error {
 func (s *State) Service(ctx context.Context, name string) (*service.Service, *credential.Material, error) {
 	svc, err := service.New(name, *s.Config.Services[name])
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // it names the service
+		return nil, nil, err
 	}
 	m, err := material(ctx, s.storesOf(s.Config), svc)
 	return svc, m, err

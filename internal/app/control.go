@@ -60,7 +60,7 @@ func (c control) gateway(ctx context.Context) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	return url.Parse(string(answer)) //nolint:wrapcheck // our own answer
+	return url.Parse(string(answer))
 }
 
 // call makes one call. Without a gate it is errNoGate.

@@ -39,9 +39,9 @@ func part(name string, err error, hint string) monitor.Part {
 
 func (a *App) databaseHealth(ctx context.Context) error {
 	if err := a.state.DB.PingContext(ctx); err != nil {
-		return database.Explain(err) //nolint:wrapcheck // it says what is wrong
+		return database.Explain(err)
 	}
-	return a.state.DB.Deaf() //nolint:wrapcheck // it says where
+	return a.state.DB.Deaf()
 }
 
 func (a *App) storeHealth() error {

@@ -2,9 +2,9 @@ package app
 
 import (
 	"context"
+	"maps"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"sallyport/internal/boundary/service"
@@ -30,7 +30,7 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	defer a.reload.Unlock()
 	if topic == topicTokens || topic == "" {
 		if err := a.state.Tokens.Load(ctx); err != nil {
-			return err //nolint:wrapcheck // it says what was read
+			return err
 		}
 	}
 	if topic == topicUsage {
@@ -104,30 +104,32 @@ func (a *App) watchConfig(ctx context.Context) {
 	if a.o.ConfigPath == "" {
 		return
 	}
-	seen := stamp(a.config.Load().Files())
+	seen := a.files
 	every(ctx, watchInterval, func() {
-		now := stamp(a.config.Load().Files())
-		if now == seen {
+		now := stamps(a.config.Load().Files())
+		if maps.Equal(now, seen) {
 			return
 		}
-		seen = now
 		_ = a.Reload(ctx) // logged, and in the metrics
-		seen = stamp(a.config.Load().Files())
+		seen = stamps(a.config.Load().Files())
+		for file, stamp := range now { // what changes while it is read counts as not read yet
+			if _, ok := seen[file]; ok {
+				seen[file] = stamp
+			}
+		}
 	})
 }
 
-// stamp is different when a file is.
-func stamp(files []string) string {
-	var b strings.Builder
+// stamps tells by file what is different when a file is.
+func stamps(files []string) map[string]string {
+	m := make(map[string]string, len(files))
 	for _, f := range files {
-		info, err := os.Stat(f)
-		if err != nil {
-			b.WriteString(f + " gone\n")
-			continue
+		m[f] = "gone"
+		if info, err := os.Stat(f); err == nil {
+			m[f] = strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10)
 		}
-		b.WriteString(f + " " + strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10) + "\n")
 	}
-	return b.String()
+	return m
 }
 
 // flushTokens writes down when tokens were last used; the last seconds before a kill -9 are in the audit log.

@@ -44,7 +44,7 @@ func (s *State) Rotate(ctx context.Context, r Rotation) (rotation.Result, error)
 	if err != nil {
 		return rotation.Result{}, err
 	}
-	return s.Rotations().Run(ctx, plan) //nolint:wrapcheck // it names the token
+	return s.Rotations().Run(ctx, plan)
 }
 
 // Rotations runs rotations on this state.
@@ -127,14 +127,14 @@ func (s *State) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8
 		base = push.URL
 	}
 	client, err := api.New(api.Config{URL: base.String(), APIKey: key, Credential: push.Credential, CACertPool: pool, CLI: push.CLI})
-	return &n8n{client, host}, err //nolint:wrapcheck // it carries the hint
+	return &n8n{client, host}, err
 }
 
 // Set implements rotation.Consumer.
 func (n *n8n) Set(ctx context.Context, value secret.Value) (string, error) {
 	result, err := n.client.Push(ctx, value, n.host)
 	if err != nil {
-		return "", err //nolint:wrapcheck // it names the credential
+		return "", err
 	}
 	if result.Locked == api.Locked {
 		return fmt.Sprintf("n8n's credential %s has the new value and is locked to %s", result.CredentialID, n.host), nil
@@ -201,7 +201,7 @@ func (s *State) ownTLS() (*tls.Config, error) {
 	case c.CA != "":
 		authority, err := ca.Load(s.Config.Data)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it says which
+			return nil, err
 		}
 		t.RootCAs, t.ServerName = authority.Pool(), c.Hosts[0]
 	case c.CertFile != "":
@@ -267,7 +267,7 @@ func (g generations) tell(ctx context.Context, failed error) error {
 func (g generations) Pending(ctx context.Context, name string) (string, error) {
 	list, err := g.s.Tokens.List(ctx)
 	if err != nil {
-		return "", err //nolint:wrapcheck // it says what was read
+		return "", err
 	}
 	for _, one := range list {
 		if one.Name == name && one.State(time.Now()) == token.Pending {

@@ -96,7 +96,7 @@ func loadCredentials(ctx context.Context, m stores, t *service.Table) (troubles 
 func material(ctx context.Context, m stores, s *service.Service) (*credential.Material, error) {
 	c := s.Config.Credential
 	if c.Kind == credential.KindNone {
-		return credential.Build(s.Spec, secret.Value{}) //nolint:wrapcheck // cannot fail
+		return credential.Build(s.Spec, secret.Value{})
 	}
 	value, version, err := m.resolve(ctx, c.Secret)
 	if err != nil {

@@ -59,26 +59,26 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 	sealer, err := seal.Open(ctx, s.DB, keeper)
 	if err != nil {
-		return err //nolint:wrapcheck // it says which keyset
+		return err
 	}
 	key, err := sealer.MACKey(ctx, keyTokens)
 	if err != nil {
-		return err //nolint:wrapcheck // as above
+		return err
 	}
 	s.sealer, s.Builtin = sealer, builtin.New(s.DB, sealer)
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Tokens.SetScopes(scopes(s.Config))
-	return s.Tokens.Load(ctx) //nolint:wrapcheck // as above
+	return s.Tokens.Load(ctx)
 }
 
 // Close lets go of the database.
-func (s *State) Close() error { return s.DB.Close() } //nolint:wrapcheck // nothing to add
+func (s *State) Close() error { return s.DB.Close() }
 
 func keeperOf(c *config.Config) (seal.Keeper, error) {
 	if c.Seal.KeyEnv != "" {
-		return seal.KeyFromEnv(c.Seal.KeyEnv) //nolint:wrapcheck // it carries the hint
+		return seal.KeyFromEnv(c.Seal.KeyEnv)
 	}
-	return seal.KeyFromFile(c.Seal.KeyFile) //nolint:wrapcheck // as above
+	return seal.KeyFromFile(c.Seal.KeyFile)
 }
 
 func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
@@ -91,7 +91,7 @@ func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
 	}
 	db, err := database.Open(ctx, url)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says which
+		return nil, err
 	}
 	if err := db.Migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -102,7 +102,7 @@ func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
 func databaseURL(c *config.Config) (string, error) {
 	url, err := c.DatabaseURL(os.ReadFile)
 	if err != nil || url != "" {
-		return url, err //nolint:wrapcheck // it names the file
+		return url, err
 	}
 	return "sqlite://" + filepath.Join(c.Data, "sallyport.db"), nil
 }
@@ -124,11 +124,11 @@ func ScopeOf(t *config.Token) token.Scope {
 func (s *State) AuditKeys(ctx context.Context) (audit.Keys, error) {
 	chain, err := s.sealer.MACKey(ctx, keyAuditChain)
 	if err != nil {
-		return audit.Keys{}, err //nolint:wrapcheck // it says which keyset
+		return audit.Keys{}, err
 	}
 	sign, err := s.sealer.SigningKey(ctx, keyAuditSign)
 	if err != nil {
-		return audit.Keys{}, err //nolint:wrapcheck // as above
+		return audit.Keys{}, err
 	}
 	return audit.Keys{Chain: chain, Sign: sign}, nil
 }
@@ -147,7 +147,7 @@ func (s *State) openAudit(ctx context.Context, o audit.Options) (*audit.Log, err
 	if errors.As(err, &damage) {
 		return nil, fault.WithHint(err, "`sallyport audit verify` says where; `sallyport serve --accept-audit-damage` sets the damaged files aside and begins a new log")
 	}
-	return l, err //nolint:wrapcheck // it says which file
+	return l, err
 }
 
 // recordPatience is how long Record waits for another command, or a gate that is just starting or stopping, to let go of the log.

@@ -26,7 +26,7 @@ type exchange struct {
 	material   *credential.Material
 	acquired   bool // a place under the service's limits is held
 	authorised bool
-	bare       bool // the answer is to a request without the credential
+	bare       bool       // the answer is to a request without the credential
 	code       fault.Code // "" is success
 	detail     string
 	status     int

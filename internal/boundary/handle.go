@@ -91,7 +91,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 		if bodyError := sent.failure(); bodyError != nil {
 			return bodyError
 		}
-		return err //nolint:wrapcheck // conclude classifies it
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -177,7 +177,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, b.fail(clientError{err})
 	}
-	return n, err //nolint:wrapcheck // io.EOF must stay itself
+	return n, err
 }
 
 // Close does nothing: the body is the server's, which closes it when the answer is through. To close it earlier is to read on

@@ -125,7 +125,7 @@ func (p *Pipeline) fetch(ctx context.Context, r *http.Request, to *url.URL, meth
 	}
 	transport, err := x.service.Bare(to.Scheme, to.Hostname(), to.Port())
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // conclude classifies it
+		return nil, nil, err
 	}
 	header := http.Header{"Accept-Encoding": {"identity"}, "User-Agent": nil}
 	for _, name := range []string{"Accept", "Range", "If-Range", "If-None-Match", "If-Modified-Since", "User-Agent"} {
@@ -144,7 +144,7 @@ func (p *Pipeline) fetch(ctx context.Context, r *http.Request, to *url.URL, meth
 	x.upstream += p.o.Now().Sub(before)
 	if err != nil {
 		transport.CloseIdle()
-		return nil, nil, err //nolint:wrapcheck // conclude classifies it
+		return nil, nil, err
 	}
 	return resp, transport.CloseIdle, nil
 }

@@ -70,7 +70,7 @@ func decoded(method string, resp *http.Response) (body io.ReadCloser, length int
 		return nil, 0, scrub.ErrUnknownCoding
 	}
 	body, err = scrub.Decoder(coding, resp.Body)
-	return body, -1, err //nolint:wrapcheck // respond turns it into a fault
+	return body, -1, err
 }
 
 // bodiless tells whether the answer has no body by definition (RFC 9112 section 6.3).

@@ -82,15 +82,15 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 
 func switchProtocols(w *bufio.Writer, h http.Header) error {
 	if _, err := w.WriteString("HTTP/1.1 101 Switching Protocols\r\n"); err != nil {
-		return err //nolint:wrapcheck // the caller marks it
+		return err
 	}
 	if err := h.Write(w); err != nil {
-		return err //nolint:wrapcheck // as above
+		return err
 	}
 	if _, err := w.WriteString("\r\n"); err != nil {
-		return err //nolint:wrapcheck // as above
+		return err
 	}
-	return w.Flush() //nolint:wrapcheck // as above
+	return w.Flush()
 }
 
 // join copies both ways until either side ends, and then ends the other.

@@ -38,7 +38,7 @@ func (e *env) auditTail() *cobra.Command {
 			if follow && errors.Is(err, context.Canceled) {
 				return nil
 			}
-			return err //nolint:wrapcheck // it names the file
+			return err
 		},
 	}
 	cmd.Flags().IntVarP(&n, "lines", "n", 20, "how many records")
@@ -49,14 +49,14 @@ func (e *env) auditTail() *cobra.Command {
 func (e *env) showRecord(line []byte) error {
 	if e.json {
 		_, err := e.Out.Write(append(line, '\n'))
-		return err //nolint:wrapcheck // writing to stdout
+		return err
 	}
 	text, err := audit.Format(line)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what is wrong with the record
+		return err
 	}
 	_, err = fmt.Fprintln(e.Out, text)
-	return err //nolint:wrapcheck // writing to stdout
+	return err
 }
 
 func (e *env) auditVerify() *cobra.Command {
@@ -76,11 +76,11 @@ func (e *env) auditVerify() *cobra.Command {
 				}
 				keys, err := s.AuditKeys(cmd.Context())
 				if err != nil {
-					return err //nolint:wrapcheck // it says which key
+					return err
 				}
 				report, err := audit.VerifyFile(cmd.Context(), file, checkpoints, keys.Public())
 				if err != nil {
-					return err //nolint:wrapcheck // it names the file
+					return err
 				}
 				return errors.Join(e.print(report, func(w io.Writer) error { return tellReport(w, file, report) }), verdict(report))
 			})
@@ -115,7 +115,7 @@ func tellReport(w io.Writer, file string, r audit.Report) error {
 	if r.FirstBad != nil {
 		_, err = fmt.Fprintf(w, "  first bad   %s\n", r.FirstBad)
 	}
-	return err //nolint:wrapcheck // writing to stdout
+	return err
 }
 
 func seqs(r audit.Range) string {
@@ -149,7 +149,7 @@ func (e *env) auditExport() *cobra.Command {
 			if err == nil && isTerminal(e.Err) {
 				e.note("%d records", n)
 			}
-			return err //nolint:wrapcheck // it says where
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "from a time (2026-01-31T00:00:00Z) or an age (24h, 7d); default: everything")

@@ -63,7 +63,7 @@ type hop struct {
 func (e *env) measure(ctx context.Context, c *config.Config, h hop) error {
 	caller, err := app.Call(ctx, e.quiet(c), h.name)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what went wrong
+		return err
 	}
 	err = h.run(ctx, c, caller)
 	if err == nil {
@@ -123,14 +123,14 @@ type direct struct {
 func newDirect(ctx context.Context, c *config.Config, name string) (*direct, error) {
 	s, err := app.Open(ctx, c)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what could not be opened
+		return nil, err
 	}
 	defer s.Close() //nolint:errcheck // read only
 	if err := record(ctx, s, "service.bench", name); err != nil {
 		return nil, err
 	}
 	svc, material, err := s.Service(ctx, name)
-	return &direct{svc, material}, err //nolint:wrapcheck // it names the service
+	return &direct{svc, material}, err
 }
 
 func (d *direct) do(ctx context.Context, t config.Test) (*http.Response, error) {
@@ -144,7 +144,7 @@ func (d *direct) do(ctx context.Context, t config.Test) (*http.Response, error) 
 	}
 	d.material.Inject(&o)
 	req.URL.RawQuery = o.RawQuery
-	return d.svc.Transport.RoundTrip(req) //nolint:wrapcheck // it says what went wrong
+	return d.svc.Transport.RoundTrip(req)
 }
 
 // summary is the result as JSON, in microseconds.
@@ -162,7 +162,7 @@ func (h *hop) tell(w io.Writer) error {
 	_, _ = fmt.Fprintf(t, "straight\t%s\t%s\t\n", ms(quantile(h.straight, 50)), ms(quantile(h.straight, 99)))
 	_, _ = fmt.Fprintf(t, "through the gate\t%s\t%s\t\n", ms(quantile(h.gate, 50)), ms(quantile(h.gate, 99)))
 	_, _ = fmt.Fprintf(t, "the hop adds\t%s\t%s\t\n", ms(quantile(h.gate, 50)-quantile(h.straight, 50)), ms(quantile(h.gate, 99)-quantile(h.straight, 99)))
-	return t.Flush() //nolint:wrapcheck // writing to stdout
+	return t.Flush()
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }

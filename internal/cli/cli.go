@@ -143,7 +143,7 @@ func (e *env) open(ctx context.Context) (*app.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.Open(ctx, c) //nolint:wrapcheck // it says what could not be opened
+	return app.Open(ctx, c)
 }
 
 // with runs fn on the opened state.
@@ -162,14 +162,14 @@ func (e *env) print(v any, text func(w io.Writer) error) error {
 	}
 	enc := json.NewEncoder(e.Out)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v) //nolint:wrapcheck // writing to stdout
+	return enc.Encode(v)
 }
 
 // done tells what was done to what.
 func (e *env) done(what, name string) error {
 	return e.print(map[string]string{what: name}, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s is %s\n", name, what)
-		return err //nolint:wrapcheck // writing to stdout
+		return err
 	})
 }
 
@@ -203,7 +203,7 @@ func record(ctx context.Context, s *app.State, action, subject string) error {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	return s.Record(ctx, &audit.Event{Actor: name, Action: action, Subject: subject}) //nolint:wrapcheck // it says what went wrong
+	return s.Record(ctx, &audit.Event{Actor: name, Action: action, Subject: subject})
 }
 
 // Version is the module's version, or the commit it was built from.

@@ -30,7 +30,7 @@ func (e *env) configCheck() *cobra.Command {
 				return err
 			}
 			if err := app.CheckServices(c); err != nil {
-				return err //nolint:wrapcheck // it names the service
+				return err
 			}
 			for _, w := range warnings {
 				e.note("warning: %s", w.Error())
@@ -38,7 +38,7 @@ func (e *env) configCheck() *cobra.Command {
 			summary := map[string]int{"services": len(c.Services), "tokens": len(c.Tokens), "warnings": len(warnings)}
 			return e.print(summary, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "the configuration is valid: %d services, %d tokens, %d warnings\n", len(c.Services), len(c.Tokens), len(warnings))
-				return err //nolint:wrapcheck // writing to stdout
+				return err
 			})
 		},
 	}
@@ -61,7 +61,7 @@ func (e *env) configShow() *cobra.Command {
 				for _, o := range origins {
 					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", o.Key, o.Value, o.From)
 				}
-				return t.Flush() //nolint:wrapcheck // writing to stdout
+				return t.Flush()
 			})
 		},
 	}
@@ -74,7 +74,7 @@ func (e *env) configSchema() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := e.Out.Write(config.Schema())
-			return err //nolint:wrapcheck // writing to stdout
+			return err
 		},
 	}
 }

@@ -74,10 +74,10 @@ func (d *demonstration) run(ctx context.Context) error {
 	defer d.state.Close() //nolint:errcheck // the directory goes with it
 	d.gate, err = app.New(ctx, app.Options{Config: c, Reread: d.load, Log: d.logger(config.Log{Level: "warn"}), Version: Version()})
 	if err != nil {
-		return err //nolint:wrapcheck // it says what could not be built
+		return err
 	}
 	if err := d.gate.Start(ctx); err != nil {
-		return err //nolint:wrapcheck // it says which listener
+		return err
 	}
 	return errors.Join(d.show(ctx), d.gate.Stop(context.WithoutCancel(ctx)))
 }
@@ -102,23 +102,23 @@ func (d *demonstration) prepare(ctx context.Context) (*config.Config, error) {
 	}
 	c, _, err := config.Load(path)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says where
+		return nil, err
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the demo's data directory: %w", err)
 	}
 	if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
-		return nil, err //nolint:wrapcheck // it says which file
+		return nil, err
 	}
 	if d.state, err = app.Open(ctx, c); err != nil {
-		return nil, err //nolint:wrapcheck // it says what could not be opened
+		return nil, err
 	}
 	if _, err := d.state.Builtin.Put(ctx, "weather", secret.NewValue([]byte(d.key))); err != nil {
-		return nil, err //nolint:wrapcheck // it names the secret
+		return nil, err
 	}
 	value, _, err := d.state.Tokens.Issue(ctx, "n8n", token.Scope{Services: []string{"weather"}}, time.Now().Add(24*time.Hour))
 	d.token = string(value.Reveal())
-	return c, err //nolint:wrapcheck // it names the token
+	return c, err
 }
 
 // addresses are the usual ones where they are free, so that the printed commands look like the real thing.
@@ -167,7 +167,7 @@ func (d *demonstration) show(ctx context.Context) error {
 		return nil
 	}
 	d.tellMore()
-	return d.gate.Wait(ctx) //nolint:wrapcheck // it says which listener broke
+	return d.gate.Wait(ctx)
 }
 
 type check struct {
@@ -206,7 +206,7 @@ func (d *demonstration) log(ctx context.Context) (audit.Report, string, error) {
 	err := audit.Tail(ctx, d.state.Config.Audit.File, 10, true, func(line []byte) error {
 		text, err := audit.Format(line)
 		if err != nil || !strings.Contains(text, "weather") {
-			return err //nolint:wrapcheck // it says what is wrong with the record
+			return err
 		}
 		if lines = append(lines, text); strings.Contains(text, "completed") {
 			return errDone
@@ -218,10 +218,10 @@ func (d *demonstration) log(ctx context.Context) (audit.Report, string, error) {
 	}
 	keys, err := d.state.AuditKeys(ctx)
 	if err != nil {
-		return audit.Report{}, "", err //nolint:wrapcheck // it says which key
+		return audit.Report{}, "", err
 	}
 	report, err := audit.VerifyFile(ctx, d.state.Config.Audit.File, d.state.Config.Audit.CheckpointFile, keys.Public())
-	return report, strings.Join(lines, "\n"), err //nolint:wrapcheck // it names the file
+	return report, strings.Join(lines, "\n"), err
 }
 
 func (d *demonstration) tell(answer []byte, received, records string, checks []check) {

@@ -70,7 +70,7 @@ func (e *env) makeAll() (*made, error) {
 		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to start anew")
 	}
 	if err := ca.Create(c.Data); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err //nolint:wrapcheck // it says what it made
+		return nil, err
 	}
 	return m, nil
 }
@@ -104,5 +104,5 @@ Next:
   sallyport token issue n8n --services openai   the one token that n8n holds
   sallyport serve
 `, m.Config, verb, m.Data, m.SealKey, m.CA, m.Config)
-	return err //nolint:wrapcheck // writing to stdout
+	return err
 }

@@ -27,7 +27,7 @@ func (e *env) reference() *cobra.Command {
 				return err
 			}
 			_, err = e.Out.Write(page)
-			return err //nolint:wrapcheck // writing to stdout
+			return err
 		},
 	}
 }

@@ -26,7 +26,7 @@ func (e *env) rotationList() *cobra.Command {
 			return e.with(cmd.Context(), func(s *app.State) error {
 				list, err := s.Rotations().Journal.List(cmd.Context())
 				if err != nil {
-					return err //nolint:wrapcheck // it says what was read
+					return err
 				}
 				return e.print(orEmpty(list), func(w io.Writer) error {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -34,7 +34,7 @@ func (e *env) rotationList() *cobra.Command {
 					for _, one := range list {
 						_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", one.Name, one.ID, one.Step, when(one.Started), orDash(one.LastError))
 					}
-					return t.Flush() //nolint:wrapcheck // writing to stdout
+					return t.Flush()
 				})
 			})
 		},
@@ -58,7 +58,7 @@ func (e *env) rotationAbort() *cobra.Command {
 					return err
 				}
 				if err := s.Rotations().Abort(cmd.Context(), args[0]); err != nil {
-					return err //nolint:wrapcheck // it names the token
+					return err
 				}
 				return e.done("aborted", args[0])
 			})

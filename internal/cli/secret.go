@@ -61,7 +61,7 @@ func (e *env) put(ctx context.Context, s *app.State, name string, value secret.V
 	}
 	version, err := s.Builtin.Put(ctx, name, value)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the secret
+		return err
 	}
 	return errors.Join(s.Changed(ctx, topicSecrets), e.tellVersion(name, version))
 }
@@ -72,7 +72,7 @@ func (e *env) tellVersion(name string, v secret.Version) error {
 		secret.Version
 	}{name, v}, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s is at version %s\n", name, v.ID)
-		return err //nolint:wrapcheck // writing to stdout
+		return err
 	})
 }
 
@@ -117,10 +117,10 @@ func named(err error) error {
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name) //nolint:gosec // the operator's file
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the secret
+		return nil, err
 	}
-	defer f.Close()                                  //nolint:errcheck // read only
-	return io.ReadAll(io.LimitReader(f, maxValue+3)) //nolint:wrapcheck // as above
+	defer f.Close() //nolint:errcheck // read only
+	return io.ReadAll(io.LimitReader(f, maxValue+3))
 }
 
 func (e *env) prompt(question string) ([]byte, error) {
@@ -130,7 +130,7 @@ func (e *env) prompt(question string) ([]byte, error) {
 	if !ok {
 		return nil, errors.New("standard input is no terminal")
 	}
-	return term.ReadPassword(int(in.Fd())) //nolint:wrapcheck // the caller names the secret
+	return term.ReadPassword(int(in.Fd()))
 }
 
 // trimNewline removes one line break at the end.
@@ -159,7 +159,7 @@ func (e *env) secretGet() *cobra.Command {
 					return named(err)
 				}
 				_, err = e.Out.Write(value.Reveal())
-				return err //nolint:wrapcheck // writing to stdout
+				return err
 			})
 		},
 	}
@@ -177,7 +177,7 @@ func (e *env) secretList() *cobra.Command {
 			return e.with(cmd.Context(), func(s *app.State) error {
 				list, err := s.Builtin.List(cmd.Context(), strings.Join(args, ""))
 				if err != nil {
-					return err //nolint:wrapcheck // it says what was read
+					return err
 				}
 				return e.print(orEmpty(list), func(w io.Writer) error {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -185,7 +185,7 @@ func (e *env) secretList() *cobra.Command {
 					for _, one := range list {
 						_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", one.Path, one.Version.ID, when(one.Version.Created))
 					}
-					return t.Flush() //nolint:wrapcheck // writing to stdout
+					return t.Flush()
 				})
 			})
 		},
@@ -229,7 +229,7 @@ func (e *env) secretHistory() *cobra.Command {
 						}
 						_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", v.ID, when(v.Created), mark)
 					}
-					return t.Flush() //nolint:wrapcheck // writing to stdout
+					return t.Flush()
 				})
 			})
 		},

@@ -44,10 +44,10 @@ func (e *env) run(ctx context.Context, o app.Options) error {
 	o.ConfigPath, o.Reread, o.Log, o.Version = e.watched(), e.load, log, Version()
 	a, err := app.New(ctx, o)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what could not be built
+		return err
 	}
 	if err := a.Start(ctx); err != nil {
-		return err //nolint:wrapcheck // it says which listener
+		return err
 	}
 	stopReloading := onHangup(ctx, a)
 	err = a.Wait(ctx)

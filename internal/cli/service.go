@@ -58,7 +58,7 @@ func (e *env) serviceList() *cobra.Command {
 				for _, l := range lines {
 					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret), rules(l.Rules), orDash(l.Preset))
 				}
-				return t.Flush() //nolint:wrapcheck // writing to stdout
+				return t.Flush()
 			})
 		},
 	}
@@ -98,7 +98,7 @@ func (e *env) servicePresets() *cobra.Command {
 				for _, p := range list {
 					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\n", p.Name, p.Title, orDash(p.Upstream), p.Credential.Kind, p.Credential.Header+p.Credential.Param)
 				}
-				return t.Flush() //nolint:wrapcheck // writing to stdout
+				return t.Flush()
 			})
 		},
 	}
@@ -147,7 +147,7 @@ func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanati
 	}
 	svc, err := service.New(q.service, *c)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the service
+		return nil, err
 	}
 	address, err := netip.ParseAddr(q.source)
 	if err != nil {
@@ -183,7 +183,7 @@ func (anyone) Allows(string, string, netip.Addr) (bool, string) { return true, "
 func scopeOf(ctx context.Context, s *app.State, nameOrID string) (token.Generation, error) {
 	list, err := s.Tokens.List(ctx)
 	if err != nil {
-		return token.Generation{}, err //nolint:wrapcheck // it says what was read
+		return token.Generation{}, err
 	}
 	for _, g := range list {
 		if g.ID == nameOrID || g.Name == nameOrID {

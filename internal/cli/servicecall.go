@@ -34,7 +34,7 @@ is started for it. It shows whether the way, the certificate and the credential 
 			t := testOf(c, args[0], path)
 			caller, err := app.Call(cmd.Context(), e.quiet(c), args[0])
 			if err != nil {
-				return err //nolint:wrapcheck // it says what went wrong
+				return err
 			}
 			return errors.Join(e.call(cmd.Context(), caller, t), caller.Close(context.WithoutCancel(cmd.Context())))
 		},
@@ -73,14 +73,14 @@ func (e *env) call(ctx context.Context, caller *app.Caller, t config.Test) error
 	before := time.Now()
 	resp, err := caller.Do(ctx, t.Method, t.Path)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what went wrong
+		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // read only
 	result := judge(resp, t)
 	result.Millis = time.Since(before).Milliseconds()
 	err = e.print(result, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s %s: status %d in %d ms: %s\n", t.Method, t.Path, result.Status, result.Millis, result.Message)
-		return err //nolint:wrapcheck // writing to stdout
+		return err
 	})
 	if err != nil || result.OK {
 		return err

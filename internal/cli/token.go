@@ -73,7 +73,7 @@ func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags
 	}
 	value, g, err := s.Tokens.Issue(ctx, name, scope, expires)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the token
+		return err
 	}
 	return errors.Join(s.Changed(ctx, topicTokens), e.show(string(value.Reveal()), g))
 }
@@ -85,7 +85,7 @@ func (e *env) show(value string, g token.Generation) error {
 		token.Generation
 	}{value, g}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, value)
-		return err //nolint:wrapcheck // writing to stdout
+		return err
 	})
 }
 
@@ -130,11 +130,11 @@ func (e *env) tokenList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.with(cmd.Context(), func(s *app.State) error {
 				if err := s.Changed(cmd.Context(), "usage"); err != nil {
-					return err //nolint:wrapcheck // it says what went wrong
+					return err
 				}
 				list, err := s.Tokens.List(cmd.Context())
 				if err != nil {
-					return err //nolint:wrapcheck // it says what was read
+					return err
 				}
 				if !all {
 					list = slices.DeleteFunc(list, ended)
@@ -177,7 +177,7 @@ func tokenTable(w io.Writer, list []token.Generation) error {
 		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Name, g.Number, g.ID, g.State(time.Now()),
 			strings.Join(g.Scope.Services, ","), when(g.Created), when(ends), when(g.LastUsed), orDash(g.LastWorkflow))
 	}
-	return t.Flush() //nolint:wrapcheck // writing to stdout
+	return t.Flush()
 }
 
 func orDash(s string) string {
@@ -223,17 +223,17 @@ func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
 	}
 	result, err := s.Rotate(ctx, r)
 	if err != nil {
-		return err //nolint:wrapcheck // it names the token
+		return err
 	}
 	if r.PushN8N {
 		return e.print(map[string]any{"generation": result.ID, "note": result.Note, "resumed": result.Resumed}, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "token %s is at generation %s\n%s\n", r.Name, result.ID, result.Note)
-			return err //nolint:wrapcheck // writing to stdout
+			return err
 		})
 	}
 	return e.print(map[string]any{"generation": result.ID, "token": string(result.Value.Reveal())}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, string(result.Value.Reveal()))
-		return err //nolint:wrapcheck // writing to stdout
+		return err
 	})
 }
 
@@ -249,14 +249,14 @@ func (e *env) tokenRevoke() *cobra.Command {
 				}
 				n, err := s.Tokens.Revoke(cmd.Context(), args[0])
 				if err != nil {
-					return err //nolint:wrapcheck // it names the token
+					return err
 				}
 				if err := s.Changed(cmd.Context(), topicTokens); err != nil {
 					return fault.WithHint(err, "the token is revoked in the database; stop the gate if it does not take notice")
 				}
 				return e.print(map[string]int{"revoked": n}, func(w io.Writer) error {
 					_, err := fmt.Fprintf(w, "%d generations revoked\n", n)
-					return err //nolint:wrapcheck // writing to stdout
+					return err
 				})
 			})
 		},

@@ -64,7 +64,7 @@ func (j *Journal) take(ctx context.Context, name string, otherwise *Entry) (e *E
 		}
 		return j.write(ctx, tx, e, nil)
 	})
-	return e, err //nolint:wrapcheck // the caller names the token
+	return e, err
 }
 
 func (j *Journal) read(ctx context.Context, tx *sql.Tx, name string) (*Entry, error) {
@@ -92,7 +92,7 @@ func (j *Journal) read(ctx context.Context, tx *sql.Tx, name string) (*Entry, er
 
 // save puts e on record; with cause as what went wrong.
 func (j *Journal) save(ctx context.Context, e *Entry, cause error) error {
-	return j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error { return j.write(ctx, tx, e, cause) }) //nolint:wrapcheck // the caller names the token
+	return j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error { return j.write(ctx, tx, e, cause) })
 }
 
 func (j *Journal) write(ctx context.Context, tx *sql.Tx, e *Entry, cause error) error {
@@ -120,9 +120,9 @@ func (j *Journal) write(ctx context.Context, tx *sql.Tx, e *Entry, cause error) 
 
 // drop takes name off the record.
 func (j *Journal) drop(ctx context.Context, name string) error {
-	return j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error { //nolint:wrapcheck // the caller names the token
+	return j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM rotation WHERE name = $1", name)
-		return err //nolint:wrapcheck // as above
+		return err
 	})
 }
 
@@ -143,5 +143,5 @@ func (j *Journal) List(ctx context.Context) ([]Entry, error) {
 		e.Started, e.Updated = database.Time(started), database.Time(updated)
 		list = append(list, e)
 	}
-	return list, rows.Err() //nolint:wrapcheck // nothing to add
+	return list, rows.Err()
 }

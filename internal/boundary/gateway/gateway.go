@@ -76,12 +76,12 @@ func (g *Gateway) Serve(l net.Listener) error {
 
 // Shutdown stops listening and waits for requests in flight.
 func (g *Gateway) Shutdown(ctx context.Context) error {
-	return g.server.Shutdown(ctx) //nolint:wrapcheck // the context's own error
+	return g.server.Shutdown(ctx)
 }
 
 // Close breaks off what is left.
 func (g *Gateway) Close() error {
-	return g.server.Close() //nolint:wrapcheck // nothing to add
+	return g.server.Close()
 }
 
 // ServeHTTP implements http.Handler.

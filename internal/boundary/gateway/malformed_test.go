@@ -32,8 +32,17 @@ func TestRulesHold(t *testing.T) {
 	g := newGate(t, api(u.url+"/base", `allow: ["GET /v1/**", "POST /v1/messages", "* /open"]`), options{})
 	n := 0
 	for _, c := range []struct{ method, target string }{
-		{"POST", "/s/api/v1/other"}, {"DELETE", "/s/api/v1/x"}, {"GET", "/s/api/v2/x"}, {"GET", "/s/api/V1/x"}, {"GET", "/s/api/v1x"},
-		{"get", "/s/api/v1/x"}, {"POST", "/s/api/v1/messages/"}, {"GET", "/s/api/"}, {"GET", "/s/api"}, {"GET", "/s/api/base/v1/x"}, {"GET", "/s/api/open/x"},
+		{"POST", "/s/api/v1/other"},
+		{"DELETE", "/s/api/v1/x"},
+		{"GET", "/s/api/v2/x"},
+		{"GET", "/s/api/V1/x"},
+		{"GET", "/s/api/v1x"},
+		{"get", "/s/api/v1/x"},
+		{"POST", "/s/api/v1/messages/"},
+		{"GET", "/s/api/"},
+		{"GET", "/s/api"},
+		{"GET", "/s/api/base/v1/x"},
+		{"GET", "/s/api/open/x"},
 	} {
 		g.do(c.method, c.target).wantFault(t, fault.RequestDenied)
 		n++

@@ -101,7 +101,7 @@ func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
 			o.TLS.RootCAs = s.egress.TLS.RootCAs
 		}
 	}
-	return egress.New(o) //nolint:wrapcheck // the caller knows the place
+	return egress.New(o)
 }
 
 // Answered notes what an answer says of the credential: 401 that it is refused, success that it works.

@@ -84,7 +84,7 @@ func (c *Conn) BodyViolation() string {
 // still sending.
 func (c *Conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite() //nolint:wrapcheck // net.Conn's contract
+		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
 }
@@ -101,7 +101,7 @@ func (c *Conn) Close() error {
 	if c.Violation() != "" && c.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 	}
-	return c.Conn.Close() //nolint:wrapcheck // net.Conn's contract
+	return c.Conn.Close()
 }
 
 // Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read.

@@ -43,7 +43,7 @@ func (s *script) Read(p []byte) (int, error) {
 const standIn = "GET /-/refused HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
 
 // through sends data through a Conn and returns what comes out.
-func through(t testing.TB, data []byte, sizes []byte, maxHead int) (out []byte, violation string) {
+func through(t testing.TB, data, sizes []byte, maxHead int) (out []byte, violation string) {
 	t.Helper()
 	c := wire.NewConn(&script{data: data, sizes: sizes}, maxHead)
 	out, err := io.ReadAll(c)

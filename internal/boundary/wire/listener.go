@@ -13,7 +13,7 @@ type listener struct {
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // net/http looks at the error's type
+		return nil, err
 	}
 	return NewConn(c, l.maxHead), nil
 }
