@@ -68,7 +68,7 @@ func (g *Gateway) Serve(l net.Listener) error {
 		c.NextProtos = []string{"http/1.1"}
 		l = tls.NewListener(l, c)
 	}
-	if err := g.server.Serve(wire.Listen(l, g.o.MaxHead)); err != nil && err != http.ErrServerClosed { //nolint:errorlint // returned bare by contract
+	if err := g.server.Serve(wire.Listen(l, g.o.MaxHead)); err != nil && err != http.ErrServerClosed {
 		return fmt.Errorf("serving the gateway: %w", err)
 	}
 	return nil
