@@ -111,7 +111,7 @@ func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
 	if n := loadCredentials(ctx, a.state.storesOf(c), t); n > 0 {
 		for _, s := range t.All() {
 			if f := s.Credential.Trouble(); f != nil {
-				a.log.Warn("a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
+				a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func (a *App) Start(ctx context.Context) error {
 	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.retryCredentials, a.rotateOnSchedule} {
 		a.running.Go(func() { loop(background) })
 	}
-	a.log.Info("serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())
+	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())
 	return nil
 }
 
@@ -177,7 +177,7 @@ func (a *App) Stop(ctx context.Context) error {
 	a.pipeline.CloseUpgraded()
 	err := a.gateway.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		a.log.Warn("breaking off requests that did not end within the drain time", "in_flight", a.pipeline.InFlight())
+		a.log.WarnContext(ctx, "breaking off requests that did not end within the drain time", "in_flight", a.pipeline.InFlight())
 		err = a.gateway.Close()
 	}
 	return errors.Join(err, a.close())

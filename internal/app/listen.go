@@ -43,7 +43,7 @@ func listenTCP(ctx context.Context, name, address string, c *config.Config, log 
 			return nil, fault.WithHint(fmt.Errorf("opening the %s listener on %s: plain HTTP beyond loopback would show tokens to the network", name, address),
 				"set `tls`, or `insecure: true` if something else encrypts the way")
 		}
-		log.Warn("INSECURE: plain HTTP beyond loopback; proxy tokens travel in clear", "listener", name, "address", address)
+		log.WarnContext(ctx, "INSECURE: plain HTTP beyond loopback; proxy tokens travel in clear", "listener", name, "address", address)
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {

@@ -53,14 +53,14 @@ func (a *App) Reload(ctx context.Context) error {
 	if err != nil {
 		why := err.Error()
 		a.invalid.Store(&why)
-		a.log.Error("keeping the old configuration: the new one has errors", "error", why)
+		a.log.ErrorContext(ctx, "keeping the old configuration: the new one has errors", "error", why)
 		return err
 	}
 	a.invalid.Store(nil)
 	for _, w := range warnings {
-		a.log.Warn("configuration", "warning", w.Error())
+		a.log.WarnContext(ctx, "configuration", "warning", w.Error())
 	}
-	a.log.Info("configuration in force", "services", len(c.Services))
+	a.log.InfoContext(ctx, "configuration in force", "services", len(c.Services))
 	return nil
 }
 
@@ -74,7 +74,7 @@ func (a *App) swap(ctx context.Context, c *config.Config) error {
 	a.route(ctx, c, table)
 	closeReplaced(old, table)
 	if fixed(a.o.Config) != fixed(c) {
-		a.log.Warn("listen, data, database, seal, tls, audit and limits take effect at the next start")
+		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
 	}
 	return nil
 }
@@ -91,11 +91,11 @@ func closeReplaced(old, next *service.Table) {
 func (a *App) listenToDatabase(ctx context.Context) {
 	err := a.state.DB.Listen(ctx, func(topic string) {
 		if err := a.refresh(ctx, topic); err != nil && ctx.Err() == nil {
-			a.log.Error("reading changed state", "topic", topic, "error", err)
+			a.log.ErrorContext(ctx, "reading changed state", "topic", topic, "error", err)
 		}
 	})
 	if err != nil && ctx.Err() == nil {
-		a.log.Error("listening to the database", "error", err)
+		a.log.ErrorContext(ctx, "listening to the database", "error", err)
 	}
 }
 
@@ -141,7 +141,7 @@ func (a *App) flushTokens(ctx context.Context) {
 
 func (a *App) flush(ctx context.Context) {
 	if err := a.state.Tokens.Flush(ctx); err != nil && ctx.Err() == nil {
-		a.log.Error("writing down the last use of tokens", "error", err)
+		a.log.ErrorContext(ctx, "writing down the last use of tokens", "error", err)
 	}
 	if list, err := a.state.Tokens.List(ctx); err == nil {
 		a.tokens.Store(&list)

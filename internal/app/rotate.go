@@ -286,7 +286,7 @@ func (a *App) rotateOnSchedule(ctx context.Context) {
 func (a *App) rotateDue(ctx context.Context, waits map[string]*backoff) {
 	list, err := a.state.Tokens.List(ctx)
 	if err != nil {
-		a.log.Error("looking for tokens to rotate", "error", err)
+		a.log.ErrorContext(ctx, "looking for tokens to rotate", "error", err)
 		return
 	}
 	for name, c := range a.config.Load().Tokens {
@@ -330,7 +330,7 @@ func due(list []token.Generation, name string, age time.Duration) bool {
 
 func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) error {
 	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
-		a.log.Warn("a token is due for rotation, but nothing says where to write it", "token", name, "hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
+		a.log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
 		return errNotRotated
 	}
 	err := a.audit.Admin(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
@@ -340,11 +340,11 @@ func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) error
 	}
 	switch {
 	case errors.Is(err, rotation.ErrInProgress):
-		a.log.Info("a rotation is in progress elsewhere", "token", name)
+		a.log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)
 	case err != nil:
-		a.log.Error("ROTATION FAILED; nothing was taken out of force", "token", name, "error", err, "hint", fault.HintOf(err))
+		a.log.ErrorContext(ctx, "ROTATION FAILED; nothing was taken out of force", "token", name, "error", err, "hint", fault.HintOf(err))
 	default:
-		a.log.Info("token rotated", "token", name, "generation", result.ID, "note", result.Note)
+		a.log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
 	}
 	return err
 }

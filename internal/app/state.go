@@ -143,8 +143,7 @@ func (s *State) openAudit(ctx context.Context, o audit.Options) (*audit.Log, err
 	o.Path, o.CheckpointPath, o.Keys, o.Sync = c.File, c.CheckpointFile, keys, c.Sync
 	o.CheckpointEvery, o.CheckpointInterval = c.CheckpointEvery, c.CheckpointInterval
 	l, err := audit.Open(ctx, o)
-	var damage *audit.DamageError
-	if errors.As(err, &damage) {
+	if _, damaged := errors.AsType[*audit.DamageError](err); damaged {
 		return nil, fault.WithHint(err, "`sallyport audit verify` says where; `sallyport serve --accept-audit-damage` sets the damaged files aside and begins a new log")
 	}
 	return l, err

@@ -102,7 +102,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 			resp.Header.Set("Location", mounted(location, x.service, v.Mount))
 			return p.respond(w, r, resp, x)
 		}
-		return p.external(ctx, w, r, resp, location, x)
+		return p.external(w, r, resp, location, x)
 	}
 	return p.respond(w, r, resp, x)
 }

@@ -1,7 +1,6 @@
 package boundary
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -68,14 +67,14 @@ func mounted(u *url.URL, svc *service.Service, mount string) string {
 
 // external follows a redirect that leaves the service, bare, or refuses it, as the service says. A target that redirects back
 // into the service is refused: it would need the credential, which goes nowhere by a third party's word.
-func (p *Pipeline) external(ctx context.Context, w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL, x *exchange) error {
+func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL, x *exchange) error {
 	method, why := bareMethod(r, resp.StatusCode)
 	if !x.service.FetchRedirects {
 		why = "it answered with a redirect to " + to.Hostname() + ", outside the service"
 	}
 	for hop := 0; why == ""; hop++ {
 		_ = resp.Body.Close()
-		next, done, err := p.fetch(ctx, r, to, method, x)
+		next, done, err := p.fetch(r, to, method, x)
 		if err != nil {
 			return err
 		}
@@ -113,7 +112,7 @@ func bareMethod(r *http.Request, status int) (method, why string) {
 }
 
 // fetch makes one call without any credential. done lets go of the connection.
-func (p *Pipeline) fetch(ctx context.Context, r *http.Request, to *url.URL, method string, x *exchange) (_ *http.Response, done func(), err error) {
+func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchange) (_ *http.Response, done func(), err error) {
 	if to.Scheme != "http" && to.Scheme != "https" || to.User != nil || to.Hostname() == "" {
 		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect to something that is not a plain http(s) URL")
 	}
@@ -138,7 +137,7 @@ func (p *Pipeline) fetch(ctx context.Context, r *http.Request, to *url.URL, meth
 	}
 	target := *to
 	target.Fragment, target.RawFragment = "", ""
-	out := (&http.Request{Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	out := (&http.Request{Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}).WithContext(r.Context())
 	before := p.o.Now()
 	resp, err := transport.RoundTrip(out)
 	x.upstream += p.o.Now().Sub(before)

@@ -43,7 +43,7 @@ type env struct {
 // Main runs one command and returns the exit code.
 func Main(ctx context.Context, args []string, s Streams) fault.Exit {
 	e := &env{Streams: s}
-	root := e.root()
+	root := e.root() //nolint:contextcheck // cobra hands the context to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -52,7 +52,7 @@ func (e *env) run(ctx context.Context, o app.Options) error {
 	stopReloading := onHangup(ctx, a)
 	err = a.Wait(ctx)
 	stopReloading()
-	log.Info("stopping")
+	log.InfoContext(ctx, "stopping")
 	return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 }
 

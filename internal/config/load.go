@@ -112,11 +112,11 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 // loadDropIns reads services.d/*.yaml in the order of their names.
 func (c *Config) loadDropIns(rep *report) {
 	folder := filepath.Join(c.dir, dropIns)
+	c.addFile(folder) // also when it is not there: a watcher has to see it come
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	c.addFile(folder)
 	if err != nil {
 		rep.fail(place{file: folder}, "reading the folder: "+reason(err), "")
 		return

@@ -52,8 +52,7 @@ func (f *Fault) Row() Row { return Lookup(f.Code) }
 
 // From returns the Fault inside err, or an Internal one around it.
 func From(err error) *Fault {
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
 	return New(Internal, "something inside Sallyport went wrong; its log has the cause under this request id").Wrap(err)

@@ -119,7 +119,7 @@ func Build(s Spec, value secret.Value, versions ...string) (*Material, error) {
 	case KindBasic:
 		m, err = basic(s, value)
 	case KindQuery:
-		m, err = query(s, value)
+		m = query(s, value)
 	default:
 		err = fmt.Errorf("no credential kind %q", s.Kind)
 	}

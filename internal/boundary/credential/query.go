@@ -8,9 +8,9 @@ import (
 )
 
 // query is a parameter of the URL. Any bytes can be carried: they are percent-encoded.
-func query(s Spec, value secret.Value) (*Material, error) {
+func query(s Spec, value secret.Value) *Material {
 	return &Material{
 		param: url.QueryEscape(s.Param) + "=" + url.QueryEscape(dress(s.Format, placeholder, value)),
 		Forms: scrub.Compile(value.Reveal()),
-	}, nil
+	}
 }

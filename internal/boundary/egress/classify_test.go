@@ -54,7 +54,7 @@ func TestUpstreamFailures(t *testing.T) {
 					o.ResponseHeader = short
 				}
 			})
-			_, err := get(t, tr, api) //nolint:bodyclose // it fails
+			_, err := get(t, tr, api)
 			wantFault(t, egress.Classify(err), tt.code, tt.details)
 		})
 	}
@@ -136,11 +136,11 @@ func TestDialFailures(t *testing.T) {
 	if err := ln.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = get(t, transport(t, closed, nil), closed) //nolint:bodyclose // it fails
+	_, err = get(t, transport(t, closed, nil), closed)
 	wantFault(t, egress.Classify(err), fault.UpstreamRefused, "connection refused")
 
 	late := transport(t, closed, func(o *egress.Options) { o.Dial = time.Nanosecond })
-	_, err = get(t, late, closed) //nolint:bodyclose // it fails
+	_, err = get(t, late, closed)
 	wantFault(t, egress.Classify(err), fault.UpstreamTimeout, "dial")
 }
 
@@ -173,7 +173,7 @@ func TestTLSFailures(t *testing.T) {
 			}
 			api := rawServer(t, func(c net.Conn) { _ = tls.Server(c, server).HandshakeContext(t.Context()) })
 			api = strings.Replace(api, "http", "https", 1)
-			_, err := get(t, transport(t, api, func(o *egress.Options) { o.TLS = client }), api) //nolint:bodyclose // it fails
+			_, err := get(t, transport(t, api, func(o *egress.Options) { o.TLS = client }), api)
 			got := egress.Classify(err)
 			wantFault(t, got, fault.UpstreamTLS, tt.details)
 			if !strings.Contains(got.Hint, tt.hint) {
@@ -206,7 +206,7 @@ func TestTLSHandshakeFailures(t *testing.T) {
 					o.TLSHandshake = short
 				}
 			})
-			_, err := get(t, tr, api) //nolint:bodyclose // it fails
+			_, err := get(t, tr, api)
 			wantFault(t, egress.Classify(err), tt.code, tt.details)
 		})
 	}
@@ -258,7 +258,7 @@ func TestRequestBodyFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = transport(t, api, nil).RoundTrip(req) //nolint:bodyclose // it fails
+		_, err = transport(t, api, nil).RoundTrip(req)
 		wantFault(t, egress.Classify(err), tt.code, "")
 	}
 }

@@ -148,7 +148,7 @@ func TestRebinding(t *testing.T) {
 	} {
 		tr.CloseIdle() // or the next request would go to the checked connection
 		names.answers(dnsmessage.RCodeSuccess, addr)
-		_, err := get(t, tr, named) //nolint:bodyclose // it fails
+		_, err := get(t, tr, named)
 		wantFault(t, egress.Classify(err), fault.DestinationProhibited, class)
 	}
 }
@@ -163,7 +163,7 @@ func TestDNSFailures(t *testing.T) {
 		dnsmessage.RCodeServerFailure: "dns failure",
 	} {
 		names.answers(rcode)
-		_, err := get(t, tr, named) //nolint:bodyclose // it fails
+		_, err := get(t, tr, named)
 		wantFault(t, egress.Classify(err), fault.UpstreamDNS, details)
 	}
 }
@@ -175,7 +175,7 @@ func TestNoLookupForOthers(t *testing.T) {
 	names.answers(dnsmessage.RCodeSuccess, "127.0.0.1")
 	tr := transport(t, "http://api.test:80", func(o *egress.Options) { o.Resolver = resolver })
 	for _, other := range []string{"http://stolen-data.attacker.test", "http://api.test:81", "https://api.test:80", "http://api.test.:80"} {
-		if _, err := get(t, tr, other); err == nil { //nolint:bodyclose // it fails
+		if _, err := get(t, tr, other); err == nil {
 			t.Errorf("%s: no error", other)
 		}
 	}

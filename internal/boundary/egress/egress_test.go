@@ -140,7 +140,7 @@ func TestProhibited(t *testing.T) {
 	ln, accepted := listen(t)
 	u := "http://" + ln.Addr().String()
 	tr := transport(t, u, func(o *egress.Options) { o.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")} })
-	_, err := get(t, tr, u) //nolint:bodyclose // it fails
+	_, err := get(t, tr, u)
 	wantFault(t, egress.Classify(err), fault.DestinationProhibited, "loopback")
 	if n := accepted.Load(); n != 0 {
 		t.Errorf("%d connections reached the prohibited address", n)
@@ -191,7 +191,7 @@ func TestOtherDestinations(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := get(t, tt.tr, tt.url); err == nil { //nolint:bodyclose // it fails
+			if _, err := get(t, tt.tr, tt.url); err == nil {
 				t.Error("no error")
 			}
 		})
@@ -215,7 +215,7 @@ func TestDefaultPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = get(t, tr, tt.url) //nolint:bodyclose // it fails
+		_, err = get(t, tr, tt.url)
 		wantFault(t, egress.Classify(err), fault.DestinationProhibited, "loopback")
 	}
 }
@@ -352,7 +352,7 @@ func TestClientLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = tr.RoundTrip(req) //nolint:bodyclose // it fails
+	_, err = tr.RoundTrip(req)
 	wantFault(t, egress.Classify(err), fault.ClientGone, "")
 }
 

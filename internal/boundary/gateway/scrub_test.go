@@ -276,7 +276,7 @@ func TestWebSocket(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.CloseNow() //nolint:errcheck // the end of the test
+			defer c.CloseNow()
 			if h := <-seen; h.Get("Authorization") != "Bearer "+canary || h.Get("Sec-Websocket-Extensions") != "" {
 				t.Errorf("the API got %v", h)
 			}
@@ -321,7 +321,7 @@ func TestWebSocket(t *testing.T) {
 }
 
 func serveWebSocket(ctx context.Context, c *websocket.Conn) error {
-	defer c.CloseNow() //nolint:errcheck // after the close
+	defer c.CloseNow()
 	c.SetReadLimit(1 << 20)
 	for {
 		kind, data, err := c.Read(ctx)

@@ -50,7 +50,6 @@ type Conn struct {
 	scanned   int    // how far in was searched for the end of the head
 	ready     []byte // judged, not yet read
 	left      int64  // bytes left of the body or chunk
-	chunkEnd  int    // bytes of CRLF still expected after a chunk
 	violation atomic.Pointer[string]
 	inBody    atomic.Bool // the violation is in a body, whose head was let through
 	rawMode   atomic.Bool
@@ -98,7 +97,7 @@ const (
 // Close implements net.Conn. After a refusal it first reads what the caller is still sending: to close on unread bytes makes
 // the caller's kernel throw the answer away (RFC 9112 section 9.6).
 func (c *Conn) Close() error {
-	if c.Violation() != "" && c.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+	if c.Violation() != "" && c.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 	}
 	return c.Conn.Close()
@@ -142,7 +141,7 @@ func (c *Conn) take(p []byte) int {
 }
 
 // passThrough reads body bytes straight into p, without a copy, when nothing is buffered.
-func (c *Conn) passThrough(p []byte) (n int, err error, done bool) { //nolint:revive // error is not last: done tells whether the others count
+func (c *Conn) passThrough(p []byte) (n int, err error, done bool) {
 	if len(c.in) > 0 {
 		return 0, nil, false
 	}

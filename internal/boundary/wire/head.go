@@ -166,7 +166,7 @@ func (f *headFields) setLength(value []byte) string {
 	if err != nil || value[0] == '+' || f.contentLength > 1 {
 		return "the Content-Length is not one plain number"
 	}
-	f.length = int64(n) //nolint:gosec // 62 bits fit
+	f.length = int64(n)
 	return ""
 }
 
@@ -194,7 +194,7 @@ func chunkSize(line []byte) (int64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(string(digits), 16, 60)
-	return int64(n), err == nil //nolint:gosec // 60 bits fit
+	return int64(n), err == nil
 }
 
 // is compares ASCII case-insensitively; lower is in lower case.
