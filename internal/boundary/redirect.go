@@ -96,6 +96,7 @@ func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.R
 			why = "it answered with a redirect that comes back into the service from outside"
 		}
 	}
+	_ = resp.Body.Close()
 	return fault.New(fault.RedirectRefused, why).WithDetails("redirect outside the service")
 }
 
