@@ -1,0 +1,247 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sallyport/internal/app"
+	"sallyport/internal/fault"
+)
+
+// n8n is a stand-in for n8n's public API and, beside it, the way on which n8n reaches the gate: a proxy that notes what passes.
+type n8n struct {
+	*httptest.Server
+	way *httptest.Server
+
+	mu     sync.Mutex
+	order  []string
+	value  string
+	status int            // what a PATCH is answered with
+	atSet  func(v string) // called while n8n takes the value
+}
+
+func newN8N(t *testing.T) *n8n {
+	n := &n8n{status: 200}
+	n.Server = httptest.NewServer(http.HandlerFunc(n.patch))
+	t.Cleanup(n.Close)
+	return n
+}
+
+// leadsTo opens the way to a gate.
+func (n *n8n) leadsTo(t *testing.T, gate string) {
+	t.Helper()
+	target, err := url.Parse(gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	n.way = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.note(r.URL.Path)
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(n.way.Close)
+}
+
+func (n *n8n) note(what string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.order = append(n.order, what)
+}
+
+func (n *n8n) noted() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.order)
+}
+
+func (n *n8n) patch(w http.ResponseWriter, r *http.Request) {
+	n.note(r.Method)
+	var body struct {
+		Data struct{ Value string }
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || n.status != 200 {
+		w.WriteHeader(n.status)
+		return
+	}
+	if n.atSet != nil {
+		n.atSet(body.Data.Value)
+	}
+	n.value = body.Data.Value
+	fmt.Fprint(w, `{"id":"0123456789abcdef","name":"Sallyport","type":"httpHeaderAuth"}`)
+}
+
+// pushing is a bed whose token goes into n, and its gate.
+func pushing(t *testing.T, n *n8n) (*bed, *app.App) {
+	t.Helper()
+	b := newBed(t, one(""))
+	b.put("n8n-api", "n8n_api_key_value")
+	a := b.serve()
+	n.leadsTo(t, a.GatewayURL())
+	b.write(one("")(b.api.URL) + fmt.Sprintf(`tokens:
+  n8n:
+    services: [crm]
+    rotate: {every: 24h, push: {n8n: {url: %s, gate: %s, api_key: ref+builtin://n8n-api, credential: 0123456789abcdef}}}
+`, n.URL, n.way.URL))
+	if err := a.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.state = b.open() // as the next command would see it
+	return b, a
+}
+
+// states are the states of a token's generations, newest first.
+func (b *bed) states(name string) (states []string) {
+	b.t.Helper()
+	list, err := b.state.Tokens.List(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, g := range list {
+		if g.Name == name {
+			states = append(states, g.State(time.Now()))
+		}
+	}
+	return states
+}
+
+// TestPushOnTheWire: n8n gets the new value after the gate took it, and while both are accepted; then it is tried again.
+func TestPushOnTheWire(t *testing.T) {
+	n := newN8N(t)
+	b, a := pushing(t, n)
+	n.atSet = func(value string) {
+		for what, one := range map[string]string{"old": b.token, "new": value} {
+			if got, err := b.try(a.GatewayURL()+"/s/crm/", one); err != nil || got.status != 200 {
+				t.Errorf("while n8n takes it the %s token gets %d %v", what, got.status, err)
+			}
+		}
+	}
+	result, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"/whoami", "PATCH", "/whoami"}, n.noted()); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(result.Note, "locked to 127.0.0.1") || !result.Value.IsZero() {
+		t.Errorf("the result is %+v", result)
+	}
+	for what, one := range map[string]string{"old": b.token, "new": n.value} {
+		if got, err := b.try(a.GatewayURL()+"/s/crm/", one); err != nil || got.status != 200 {
+			t.Errorf("in the overlap the %s token gets %d %v", what, got.status, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"current", "retiring"}, b.states("n8n")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestPushRefused: n8n says no, and everything is as before.
+func TestPushRefused(t *testing.T) {
+	n := newN8N(t)
+	b, a := pushing(t, n)
+	n.status = http.StatusForbidden
+	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	if err == nil || !strings.Contains(err.Error(), "the old token stays in force") || fault.HintOf(err) == "" {
+		t.Errorf("got %v with the hint %q", err, fault.HintOf(err))
+	}
+	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
+	if diff := cmp.Diff([]string{"revoked", "current"}, b.states("n8n")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"/whoami", "PATCH"}, n.noted()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSchedule rotates what is due and nothing else, by the configuration in force and not the one it began with.
+func TestSchedule(t *testing.T) {
+	n := newN8N(t)
+	b, a := pushing(t, n)
+	a.RotateDue(t.Context())
+	if got := n.noted(); len(got) != 0 {
+		t.Errorf("rotated before it is due: %v", got)
+	}
+	age := func() {
+		t.Helper()
+		if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE proxy_token SET created = created - $1", (25 * time.Hour).Microseconds()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	age()
+	a.RotateDue(t.Context())
+	if diff := cmp.Diff([]string{"current", "retiring"}, b.states("n8n")); diff != "" {
+		t.Error(diff)
+	}
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+		t.Errorf("what n8n holds gets %d %v", got.status, err)
+	}
+	a.RotateDue(t.Context())
+	if got := len(n.noted()); got != 3 {
+		t.Errorf("rotated again at once: %v", n.noted())
+	}
+	age()
+	n.status = http.StatusUnauthorized
+	a.RotateDue(t.Context())
+	if !strings.Contains(b.log.String(), "ROTATION FAILED; nothing was taken out of force") {
+		t.Errorf("the failure is not loud:\n%s", b.log)
+	}
+	if strings.Contains(b.log.String(), "spt_") {
+		t.Error("a token is in the log")
+	}
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+		t.Errorf("after the failure what n8n holds gets %d %v", got.status, err)
+	}
+}
+
+// TestBackoff: each failure makes the next attempt wait longer; success makes it forget.
+func TestBackoff(t *testing.T) {
+	try, now := app.NewBackoff(), time.Unix(0, 0)
+	attempts := 0
+	attempt := func(err error) func() error { return func() error { attempts++; return err } }
+	var waits []time.Duration
+	last := now
+	for range 24 * 60 * 4 { // a day of looks at the schedule
+		before := attempts
+		if try(now, attempt(errors.New("no"))); attempts > before {
+			waits, last = append(waits, now.Sub(last)), now
+		}
+		now = now.Add(15 * time.Second)
+	}
+	if attempts > 32 || !slices.IsSorted(waits) || waits[len(waits)-1] != time.Hour {
+		t.Errorf("%d attempts in a day, with waits %v", attempts, waits)
+	}
+	now = now.Add(time.Hour)
+	try(now, attempt(nil))
+	before := attempts
+	if try(now, attempt(nil)); attempts != before+1 {
+		t.Error("waits after a success")
+	}
+}
+
+// TestPushNeedsTheGatesAddress: an address to listen on is no address to lock n8n's credential to.
+func TestPushNeedsTheGatesAddress(t *testing.T) {
+	b := newBed(t, func(url string) string {
+		return "insecure: true\n" + strings.Replace(one("")(url), "gateway: 127.0.0.1:0", "gateway: 0.0.0.0:0", 1) +
+			"tokens: {n8n: {services: [crm], rotate: {every: 24h, push: {n8n: {cli: [\"false\"], credential: Sallyport}}}}}\n"
+	})
+	b.serve()
+	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	if err == nil || !strings.Contains(fault.HintOf(err), "set `gate`") {
+		t.Errorf("got %v with the hint %q", err, fault.HintOf(err))
+	}
+	if diff := cmp.Diff([]string{"current"}, b.states("n8n")); diff != "" {
+		t.Error(diff)
+	}
+}
