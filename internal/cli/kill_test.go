@@ -101,7 +101,7 @@ func (k *killing) round(round int) {
 	var work sync.WaitGroup
 	for who, do := range []func(name, url string) bool{k.setSecret, k.issueToken, k.rotate, k.request} {
 		work.Go(func() {
-			for i := 0; ; i++ {
+			for i := 0; i < 50; i++ { // more show nothing more, and slow the commands down
 				ok := do(fmt.Sprintf("r%d-w%d-%d", round, who, i), url)
 				select {
 				case <-killed:
@@ -118,12 +118,21 @@ func (k *killing) round(round int) {
 			}
 		})
 	}
-	for range 3 + rand.IntN(8) {
-		<-acknowledged
+	idle := make(chan struct{})
+	go func() {
+		work.Wait()
+		close(idle)
+	}()
+	for range 2 + rand.IntN(5) {
+		select {
+		case <-acknowledged:
+		case <-idle:
+			k.t.Errorf("round %d: nothing is acknowledged any more", round)
+		}
 	}
 	_ = gate.Process.Kill()
 	close(killed)
-	work.Wait()
+	<-idle
 	if err := log.wait(gate); err == nil || err.Error() != "signal: killed" {
 		k.t.Fatalf("round %d: the gate ended by itself: %v\n%s", round, err, log.text())
 	}
