@@ -29,8 +29,11 @@ func (s state) Collect(emit func(monitor.Gauge)) {
 	emit(monitor.Gauge{Desc: monitor.TokenLastUsed, Value: 1e9, Labels: []string{"n8n", "2"}})
 	emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: 1, Labels: []string{"crm"}})
 	for _, d := range []monitor.Gauge{
-		{Desc: monitor.AuditHealthy, Value: 1}, {Desc: monitor.AuditRecords, Value: 7}, {Desc: monitor.AuditPending},
-		{Desc: monitor.ConfigValid, Value: 1}, {Desc: monitor.ConfigLoaded, Value: 1e9},
+		{Desc: monitor.AuditHealthy, Value: 1},
+		{Desc: monitor.AuditRecords, Value: 7},
+		{Desc: monitor.AuditPending},
+		{Desc: monitor.ConfigValid, Value: 1},
+		{Desc: monitor.ConfigLoaded, Value: 1e9},
 	} {
 		emit(d)
 	}
@@ -151,15 +154,18 @@ func TestReadiness(t *testing.T) {
 		body   string
 	}{
 		"ready": {
-			[]monitor.Part{{Name: "database", Ready: true}, {Name: "audit", Ready: true}}, 200,
+			[]monitor.Part{{Name: "database", Ready: true}, {Name: "audit", Ready: true}},
+			200,
 			`{"parts":[{"part":"database","ready":true},{"part":"audit","ready":true}],"ready":true}`,
 		},
 		"one part down": {
-			[]monitor.Part{{Name: "database", Ready: true}, down}, 503,
+			[]monitor.Part{{Name: "database", Ready: true}, down},
+			503,
 			`{"parts":[{"part":"database","ready":true},{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"}],"ready":false}`,
 		},
 		"the first down": {
-			[]monitor.Part{down, {Name: "database", Ready: true}}, 503,
+			[]monitor.Part{down, {Name: "database", Ready: true}},
+			503,
 			`{"parts":[{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"},{"part":"database","ready":true}],"ready":false}`,
 		},
 	} {
