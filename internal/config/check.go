@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -123,7 +122,7 @@ func (k *checker) tls() {
 	case (t.CertFile == "") != (t.KeyFile == ""):
 		k.missing("tls", "needs cert_file and key_file together", "")
 	case t.CertFile != "":
-		k.keyPair(t)
+		k.pair("tls", t.CertFile, t.KeyFile)
 	}
 	for _, host := range t.Hosts {
 		if !isHost(host) {
@@ -132,14 +131,15 @@ func (k *checker) tls() {
 	}
 }
 
-func (k *checker) keyPair(t TLS) {
-	cert, okCert := k.file("tls.cert_file", t.CertFile)
-	key, okKey := k.file("tls.key_file", t.KeyFile)
+// pair checks cert_file and key_file below key.
+func (k *checker) pair(key, certFile, keyFile string) {
+	certPEM, okCert := k.file(key+".cert_file", certFile)
+	keyPEM, okKey := k.file(key+".key_file", keyFile)
 	if !okCert || !okKey {
 		return
 	}
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		k.fail("tls.cert_file", "and tls.key_file are not a PEM certificate and its key", "check that the two belong together")
+	if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		k.fail(key+".cert_file", "and key_file are not a PEM certificate and its key", "check that the two belong together")
 	}
 }
 
@@ -207,30 +207,4 @@ func databaseProblem(text string, password bool) string {
 		}
 	}
 	return ""
-}
-
-func (k *checker) store(name string) {
-	key := "stores." + name
-	if k.cfg.Stores[name].Kind == "" {
-		k.missing(key, "has no kind", "write kind: builtin")
-	}
-	if strings.Contains(name, "_") {
-		k.fail(key, "has a '_' in its name, which a reference cannot have", "use '-'")
-	}
-}
-
-// ref checks that a reference names a store that is there.
-func (k *checker) ref(key, store string) {
-	if _, ok := k.cfg.Stores[store]; ok || store == "" || store == "builtin" || k.rep.broken["stores."+store] {
-		return
-	}
-	stores := append(sortedKeys(k.cfg.Stores), "builtin")
-	k.fail(key, "names a store that is not configured", suggestStore(store, stores))
-}
-
-func suggestStore(got string, stores []string) string {
-	if word := didYouMean(got, stores); word != "" {
-		return "did you mean ref+" + word + "://…?"
-	}
-	return "the store that is always there is ref+builtin://…; " + strconv.Itoa(len(stores)-1) + " others stand under stores"
 }

@@ -41,7 +41,7 @@ type Config struct {
 	Log          Log                 `yaml:"log" doc:"The log of the process, on standard error."`
 	Limits       GateLimits          `yaml:"limits" doc:"Limits of the whole gate."`
 	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop waits for requests in flight."`
-	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name. The store called builtin is always there."`
+	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Always there, without an entry: builtin."`
 	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
 	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
 	_            struct{}            `yaml:"forward rotations" later:"true"`
@@ -97,11 +97,6 @@ type Log struct {
 type GateLimits struct {
 	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
 	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or an answer's header."`
-}
-
-// Store is one secret store.
-type Store struct {
-	Kind string `yaml:"kind" enum:"builtin" later:"vault awssm azurekv gcpsm kubernetes file env exec" doc:"The kind of store."`
 }
 
 // Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are complete.

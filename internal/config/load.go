@@ -81,6 +81,7 @@ func (c *Config) finish(rep *report) (*Config, Warnings, error) {
 func (c *Config) complete(rep *report) {
 	c.applyPresets(rep)
 	c.applyDefaults(reflect.ValueOf(c).Elem(), nil)
+	c.storeDefaults()
 	c.settle()
 	if !rep.unparsed {
 		c.check(rep)

@@ -62,7 +62,7 @@ func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
 // freeText tells keys that take any text, where a secret may stand by mistake.
 func freeText(path keyPath) bool {
 	last := path[len(path)-1]
-	return last == "format" || last == "cli" || (len(path) > 3 && path[len(path)-2] == "headers")
+	return last == "format" || last == "cli" || last == "command" || last == "role_id" || (len(path) > 3 && path[len(path)-2] == "headers")
 }
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the
