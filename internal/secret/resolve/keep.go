@@ -1,0 +1,214 @@
+package resolve
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+const (
+	firstRetry = time.Second
+	retryTold  = 5 * time.Second // of what could not be read in a store that has no interval
+	fullEvery  = 10              // of a watched store: each so many intervals everything is read, in case the watch missed some
+)
+
+// Keep names what is to be kept up to date from now on. What is in memory and not among refs is forgotten.
+func (r *Resolver) Keep(refs []secret.Ref) {
+	parts := r.split(refs)
+	for _, s := range r.all() {
+		s.keepOnly(parts[s])
+	}
+}
+
+func (s *source) keepOnly(keys []secret.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, fresh := len(s.entries), false
+	entries := make(map[secret.Key]*entry, len(keys))
+	for _, key := range keys {
+		e := s.entry(key)
+		fresh = fresh || !e.kept
+		e.kept = true
+		entries[key] = e
+	}
+	s.entries = entries
+	if fresh || before != len(entries) {
+		poke(s.moved)
+		poke(s.rewatch)
+	}
+}
+
+// Run keeps what Keep names up to date until ctx ends, and calls changed, never twice at once, with what became different. One
+// Run at a time.
+func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	running := make(map[*source]bool)
+	for {
+		for _, s := range r.all() {
+			if !running[s] {
+				running[s] = true
+				wg.Go(func() { s.run(ctx) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.altered:
+		case <-r.news.arrived:
+			changed(r.news.take())
+		}
+	}
+}
+
+// run is all that goes on about a source until ctx ends or another takes its place.
+func (s *source) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { s.poll(ctx) })
+	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.work(ctx) })
+	select {
+	case <-ctx.Done():
+	case <-s.retired:
+	}
+	cancel()
+	wg.Wait()
+}
+
+// poll reads what is due, when it is.
+func (s *source) poll(ctx context.Context) {
+	timer := time.NewTimer(s.pause(0))
+	defer timer.Stop()
+	rounds, failures := 0, 0
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.hints.arrived:
+			err = s.read(ctx, s.hinted)
+		case <-s.moved:
+			err = s.read(ctx, s.unread)
+		case <-timer.C:
+			rounds++
+			err = s.round(ctx, rounds)
+			if s.expire(); s.isDown() {
+				failures++
+			} else {
+				failures = 0
+			}
+			timer.Reset(s.pause(failures))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// pause is how long until the next round: the interval, spread by a tenth so that replicas do not ask together; while the
+// store is down, sooner at first; and never past the moment at which a last known good runs out.
+func (s *source) pause(failures int) time.Duration {
+	wait := s.spec.Refresh
+	switch {
+	case failures > 0:
+		wait = firstRetry << min(failures-1, 20)
+		if limit := max(s.spec.Refresh, retryTold); wait > limit {
+			wait = limit
+		}
+	case s.isDown():
+		wait = firstRetry
+	case wait == 0:
+		wait = retryTold
+	}
+	wait += time.Duration((rand.Float64() - 0.5) / 5 * float64(wait)) //nolint:gosec // not for secrets
+	if left, any := s.untilExpiry(); any {
+		wait = min(wait, left)
+	}
+	return wait
+}
+
+// round reads everything again, or, of a store that is down or watched, little enough to see whether it answers.
+func (s *source) round(ctx context.Context, rounds int) error {
+	down, watched := s.standing()
+	if !down && (!watched || rounds%fullEvery == 1) {
+		return s.read(ctx, s.due)
+	}
+	if err := s.read(ctx, s.probe); err != nil {
+		return err
+	}
+	if still, _ := s.standing(); still {
+		return nil
+	}
+	if down {
+		return s.read(ctx, s.due)
+	}
+	return s.read(ctx, s.unread)
+}
+
+func (s *source) isDown() bool {
+	down, _ := s.standing()
+	return down
+}
+
+func (s *source) standing() (down, watched bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down != nil, s.watched
+}
+
+// due is everything that can have changed; in a store that says when, what could not be read.
+func (s *source) due() []secret.Key {
+	if s.spec.Refresh == 0 {
+		return s.unread()
+	}
+	return s.choose(func(key secret.Key, e *entry) bool { return e.kept && (!s.pinned(key) || !e.read || e.err != nil) })
+}
+
+// unread is what is kept and could not be read.
+func (s *source) unread() []secret.Key {
+	return s.choose(func(_ secret.Key, e *entry) bool { return e.kept && (!e.read || e.err != nil) })
+}
+
+// probe is one secret whose reading shows whether the store answers.
+func (s *source) probe() []secret.Key {
+	keys := s.choose(func(_ secret.Key, e *entry) bool { return e.kept })
+	return keys[:min(1, len(keys))]
+}
+
+// hinted is what the store said has changed.
+func (s *source) hinted() []secret.Key {
+	all, paths := s.hints.take()
+	return s.choose(func(key secret.Key, e *entry) bool { return e.kept && !s.pinned(key) && (all || paths[key.Path]) })
+}
+
+// untilExpiry is the time until the first last known good runs out.
+func (s *source) untilExpiry() (left time.Duration, any bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spec.MaxStale == 0 {
+		return 0, false
+	}
+	now := time.Now()
+	for key, e := range s.entries {
+		if e.kept && e.state(key, s, now) == stale && !s.pinned(key) {
+			if l := s.spec.MaxStale - now.Sub(e.since(s)); !any || l < left {
+				left, any = l, true
+			}
+		}
+	}
+	return left, any
+}
+
+// expire tells of what has run out.
+func (s *source) expire() {
+	s.mu.Lock()
+	changes := s.noteAll(nil)
+	s.mu.Unlock()
+	s.r.news.add(changes)
+}

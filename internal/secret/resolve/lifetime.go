@@ -1,0 +1,54 @@
+package resolve
+
+import (
+	"context"
+	"sync"
+)
+
+// lifetime owns the readings that outlast the call that began them.
+type lifetime struct {
+	mu      sync.Mutex
+	ended   bool
+	next    int
+	cancels map[int]context.CancelFunc
+	running sync.WaitGroup
+}
+
+// run starts fn with ctx's values, but not its end: the lifetime's end is fn's. After the end nothing is started.
+func (l *lifetime) run(ctx context.Context, fn func(context.Context)) (started bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return false
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if l.cancels == nil {
+		l.cancels = make(map[int]context.CancelFunc)
+	}
+	id := l.next
+	l.next++
+	l.cancels[id] = cancel
+	l.running.Go(func() {
+		defer l.forget(id)
+		fn(ctx)
+	})
+	return true
+}
+
+func (l *lifetime) forget(id int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cancels[id]()
+	delete(l.cancels, id)
+}
+
+// end cancels everything and waits for it.
+func (l *lifetime) end() {
+	l.mu.Lock()
+	l.ended = true
+	for _, cancel := range l.cancels {
+		cancel()
+	}
+	l.mu.Unlock()
+	l.running.Wait()
+}

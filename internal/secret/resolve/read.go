@@ -1,0 +1,163 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// Load returns what refs name, one result per reference, in order: what is kept from memory, the rest from its stores. A
+// value that is already in memory is not waited for. The error is ctx's alone; a reference's own is in its result: the
+// store's, ErrNoStore or ErrField.
+func (r *Resolver) Load(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
+	err := r.fetch(ctx, refs, func(s *source, key secret.Key) need {
+		switch e := s.entries[key]; {
+		case e == nil, !e.kept, !e.read && e.confirmed.IsZero():
+			return wanted
+		case !e.read:
+			return welcome
+		}
+		return nothing
+	})
+	return r.results(refs), err
+}
+
+// Read is Load, but asks the stores for everything again. When a store has no answer, the last known good is the result.
+func (r *Resolver) Read(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
+	err := r.fetch(ctx, refs, func(*source, secret.Key) need { return wanted })
+	return r.results(refs), err
+}
+
+// Again reads everything again that is kept of a store, and returns when memory has it or the store was waited for in vain.
+func (r *Resolver) Again(ctx context.Context, store string) error {
+	s := r.source(store)
+	if s == nil {
+		return nil
+	}
+	return r.wait(ctx, []<-chan struct{}{s.begin(ctx, func() []secret.Key {
+		return s.choose(func(_ secret.Key, e *entry) bool { return e.kept })
+	})})
+}
+
+// Held returns what is in memory, at once. trouble is why the store does not confirm a value that is in force all the same.
+func (r *Resolver) Held(ref secret.Ref) (res secret.Result, trouble error) {
+	s := r.source(ref.Store)
+	if s == nil {
+		return secret.Result{Err: fmt.Errorf("reading %s: %w", ref, ErrNoStore)}, nil
+	}
+	key := keyOf(ref)
+	s.mu.Lock()
+	e := s.entries[key]
+	if e == nil {
+		e = new(entry)
+	}
+	res, trouble = e.result(key, s, time.Now())
+	s.mu.Unlock()
+	if res.Err != nil || ref.Field == "" {
+		return res, trouble
+	}
+	value, err := secret.Field(res.Value, ref.Field)
+	if err != nil {
+		return secret.Result{Version: res.Version, Err: fmt.Errorf("reading %s: %w: %w", ref, ErrField, err)}, trouble
+	}
+	return secret.Result{Value: value, Version: res.Version}, trouble
+}
+
+func (r *Resolver) results(refs []secret.Ref) []secret.Result {
+	list := make([]secret.Result, len(refs))
+	for i, ref := range refs {
+		list[i], _ = r.Held(ref)
+	}
+	return list
+}
+
+func keyOf(ref secret.Ref) secret.Key { return secret.Key{Path: ref.Path, Version: ref.Version} }
+
+// need is whether a reading is needed, and waited for.
+type need int
+
+const (
+	nothing need = iota
+	welcome      // it is read, and nobody waits
+	wanted
+)
+
+// fetch reads what judge says of refs, each store by itself, and waits as long as patience allows.
+func (r *Resolver) fetch(ctx context.Context, refs []secret.Ref, judge func(*source, secret.Key) need) error {
+	var waiting []<-chan struct{}
+	for s, keys := range r.split(refs) {
+		most := nothing
+		s.mu.Lock()
+		keys = slices.DeleteFunc(keys, func(key secret.Key) bool {
+			n := judge(s, key)
+			most = max(most, n)
+			return n == nothing
+		})
+		s.mu.Unlock()
+		if most == nothing {
+			continue
+		}
+		if done := s.begin(ctx, func() []secret.Key { return keys }); most == wanted {
+			waiting = append(waiting, done)
+		}
+	}
+	return r.wait(ctx, waiting)
+}
+
+// split sorts references by store, each key once.
+func (r *Resolver) split(refs []secret.Ref) map[*source][]secret.Key {
+	parts := make(map[*source][]secret.Key)
+	seen := make(map[secret.Ref]bool, len(refs))
+	for _, ref := range refs {
+		ref.Field = ""
+		if s := r.source(ref.Store); s != nil && !seen[ref] {
+			seen[ref] = true
+			parts[s] = append(parts[s], keyOf(ref))
+		}
+	}
+	return parts
+}
+
+// begin reads what choose names. The reading goes on when nobody waits for it any more.
+func (s *source) begin(ctx context.Context, choose func() []secret.Key) <-chan struct{} {
+	done := make(chan struct{})
+	started := s.r.life.run(ctx, func(ctx context.Context) {
+		defer close(done)
+		_ = s.read(ctx, choose) // only the end of the lifetime
+	})
+	if !started {
+		close(done)
+	}
+	return done
+}
+
+func (r *Resolver) wait(ctx context.Context, all []<-chan struct{}) error {
+	patience := time.NewTimer(r.o.Patience)
+	defer patience.Stop()
+	for _, done := range all {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err() //nolint:wrapcheck // the context's own
+		case <-patience.C:
+			return nil
+		}
+	}
+	return nil
+}
+
+// choose lists the keys that fit.
+func (s *source) choose(fits func(secret.Key, *entry) bool) []secret.Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []secret.Key
+	for key, e := range s.entries {
+		if fits(key, e) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

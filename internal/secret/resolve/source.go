@@ -1,0 +1,181 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// source is a store with what is in memory of it.
+type source struct {
+	spec    Source
+	r       *Resolver
+	turn    chan struct{} // held by the one reading that goes on, so that an older answer never replaces a newer one
+	retired chan struct{} // closed when another source took its place
+	moved   chan struct{} // what is kept has changed: for poll
+	rewatch chan struct{} // the same, for watch
+	hints   hints         // what the store's own watch says
+
+	mu       sync.Mutex
+	store    secret.Store // nil until it was opened
+	entries  map[secret.Key]*entry
+	down     error     // why the store does not answer; nil while it does
+	answered time.Time // when it last did
+	watched  bool      // the store tells of changes by itself
+	vouched  time.Time // when it last answered while watched: nothing unheard of had changed then
+}
+
+func newSource(spec Source, r *Resolver) *source {
+	return &source{
+		spec: spec, r: r, turn: make(chan struct{}, 1), retired: make(chan struct{}), moved: make(chan struct{}, 1),
+		rewatch: make(chan struct{}, 1), hints: newHints(), entries: make(map[secret.Key]*entry),
+	}
+}
+
+// inherit takes over what old knows, to be read again.
+func (s *source) inherit(old *source) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	s.answered = old.answered
+	for key, e := range old.entries {
+		taken := *e
+		taken.read = false
+		s.entries[key] = &taken
+	}
+	clear(old.entries)
+}
+
+func (s *source) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := closeStore(s.store)
+	s.store = nil
+	return err
+}
+
+// pinned tells whether a key names one version for good.
+func (s *source) pinned(key secret.Key) bool {
+	return key.Version != "" && (s.spec.Moving == nil || !s.spec.Moving(key.Version))
+}
+
+// read asks the store for what choose names, in its turn. Its error is the context's; the store's are in the entries.
+func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the context's own
+	}
+	defer func() { <-s.turn }()
+	keys := choose()
+	if len(keys) == 0 {
+		return nil
+	}
+	results := s.ask(ctx, keys)
+	if ctx.Err() != nil {
+		return ctx.Err() //nolint:wrapcheck // the context's own
+	}
+	s.record(keys, results)
+	return nil
+}
+
+func (s *source) ask(ctx context.Context, keys []secret.Key) []secret.Result {
+	store, err := s.opened(ctx)
+	if err != nil {
+		list := make([]secret.Result, len(keys))
+		for i, key := range keys {
+			list[i] = failure(key, s, err)
+		}
+		return list
+	}
+	return fetch(ctx, store, keys)
+}
+
+// opened returns the store. The first to need it opens it.
+func (s *source) opened(ctx context.Context) (secret.Store, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.store != nil {
+		return s.store, nil
+	}
+	store, err := s.spec.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", secret.ErrUnavailable, err)
+	}
+	s.store = store
+	return store, nil
+}
+
+// record writes results down and tells of what is different.
+func (s *source) record(keys []secret.Key, results []secret.Result) {
+	now := time.Now()
+	s.mu.Lock()
+	before := s.down
+	if s.down = verdict(results); s.down == nil {
+		s.answered = now
+		if s.watched {
+			s.vouched = now
+		}
+	}
+	var changes []Change
+	for i, key := range keys {
+		e := s.entry(key)
+		different := e.take(results[i], now)
+		changes = s.note(changes, key, different)
+	}
+	down, turned := s.down, (before == nil) != (s.down == nil)
+	if turned {
+		changes = s.noteAll(changes)
+	}
+	s.mu.Unlock()
+	s.r.news.add(changes)
+	if turned {
+		s.r.o.Noted(s.spec.Name, down)
+	}
+}
+
+func (s *source) entry(key secret.Key) *entry {
+	e := s.entries[key]
+	if e == nil {
+		e = new(entry)
+		s.entries[key] = e
+	}
+	return e
+}
+
+// note adds what is new about an entry since somebody was told. The mutex is held.
+func (s *source) note(changes []Change, key secret.Key, different bool) []Change {
+	e := s.entries[key]
+	before, after := e.told, e.state(key, s, time.Now())
+	e.told = after
+	if !e.kept || (!different && before == after) {
+		return changes
+	}
+	return append(changes, Change{
+		Ref:  secret.Ref{Store: s.spec.Name, Path: key.Path, Version: key.Version},
+		Same: !different && before.usable() && after.usable(),
+	})
+}
+
+// noteAll is note for what the store's standing alone has changed.
+func (s *source) noteAll(changes []Change) []Change {
+	for key := range s.entries {
+		changes = s.note(changes, key, false)
+	}
+	return changes
+}
+
+// verdict is why a store counts as down: it gave no answer at all to what it was asked.
+func verdict(results []secret.Result) error {
+	var why error
+	for _, res := range results {
+		if !errors.Is(res.Err, secret.ErrUnavailable) {
+			return nil
+		}
+		why = res.Err
+	}
+	return why
+}
