@@ -70,6 +70,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.state, err = Open(ctx, o.Config); err != nil {
 		return a, err
 	}
+	a.state.stores.noted = a.noted
 	if a.audit, err = a.state.openAudit(ctx, audit.Options{OnCheckpoint: a.checkpointed, AcceptDamage: o.AcceptAuditDamage}); err != nil {
 		if errors.Is(err, audit.ErrLocked) {
 			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)
@@ -108,7 +109,7 @@ func (a *App) checkpointed(c audit.Checkpoint) {
 
 // route loads the credentials of a table and puts it in force.
 func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
-	if n := loadCredentials(ctx, a.state.storesOf(c), t); n > 0 {
+	if n := a.state.stores.loadCredentials(ctx, c, t); n > 0 {
 		for _, s := range t.All() {
 			if f := s.Credential.Trouble(); f != nil {
 				a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
@@ -130,7 +131,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
-	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.retryCredentials, a.rotateOnSchedule} {
+	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule} {
 		a.running.Go(func() { loop(background) })
 	}
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())

@@ -126,6 +126,9 @@ func (s *State) Service(ctx context.Context, name string) (*service.Service, *cr
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := material(ctx, s.storesOf(s.Config), svc)
+	if _, err := s.stores.resolver.Load(ctx, references(&config.Config{Services: map[string]*config.Service{name: s.Config.Services[name]}})); err != nil {
+		return svc, nil, err
+	}
+	m, _, err := s.stores.material(svc)
 	return svc, m, err
 }

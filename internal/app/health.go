@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sallyport/internal/boundary/token"
@@ -22,12 +23,13 @@ func fixed(c *config.Config) string {
 func (a *App) parts(ctx context.Context) []monitor.Part {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return []monitor.Part{
+	parts := []monitor.Part{
 		part("database", a.databaseHealth(ctx), "the database does not answer; until it does, changes by other processes are not heard of"),
 		part("audit", a.audit.Health(), "free the disk or restore the log file, see docs/audit.md"),
 		part("store", a.storeHealth(), "the store cannot be read; check the seal key and the store"),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
+	return append(parts, a.storeParts()...)
 }
 
 func part(name string, err error, hint string) monitor.Part {
@@ -44,13 +46,38 @@ func (a *App) databaseHealth(ctx context.Context) error {
 	return a.state.DB.Deaf()
 }
 
+// storeHealth is about the builtin store, which stands and falls with this Sallyport's own database and seal key.
 func (a *App) storeHealth() error {
+	builtin := a.state.stores.ofKind(config.StoreBuiltin)
 	for _, s := range a.pipeline.Services().All() {
-		if f := s.Credential.Trouble(); f != nil && f.Code == fault.StoreUnavailable {
+		if f := s.Credential.Trouble(); f != nil && f.Code == fault.StoreUnavailable && slices.Contains(builtin, s.Config.Credential.Secret.Store) {
 			return f
 		}
 	}
 	return nil
+}
+
+// storeParts tells of the other stores. One that is down while its secrets are in memory, or that ran out of them, takes no
+// traffic away from the services of other stores; one that never answered keeps a new replica from replacing an old one that
+// has the secrets.
+func (a *App) storeParts() []monitor.Part {
+	builtin := a.state.stores.ofKind(config.StoreBuiltin)
+	var parts []monitor.Part
+	for _, st := range a.state.stores.resolver.Status() {
+		if slices.Contains(builtin, st.Store) {
+			continue
+		}
+		p := monitor.Part{Name: "store " + st.Store, Ready: st.Up || !st.Answered.IsZero()}
+		if st.Stale+st.Missing > 0 {
+			p.Why = fmt.Sprintf("of %d secrets, %d are in force from memory without the store's confirmation, and %d cannot be had", st.Kept, st.Stale, st.Missing)
+		}
+		if st.Why != nil {
+			p.Why = fmt.Sprintf("%s: %v", p.Why, st.Why)
+			p.Hint = fault.HintOf(st.Why)
+		}
+		parts = append(parts, p)
+	}
+	return parts
 }
 
 func (a *App) drainingError() error {
@@ -70,6 +97,13 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	}
 	for _, s := range a.pipeline.Services().All() {
 		emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: truth(s.Credential.Trouble() == nil && !s.Rejected()), Labels: []string{s.Name}})
+	}
+	for _, st := range a.state.stores.resolver.Status() {
+		emit(monitor.Gauge{Desc: monitor.StoreUp, Value: truth(st.Up), Labels: []string{st.Store}})
+		if !st.Answered.IsZero() {
+			emit(monitor.Gauge{Desc: monitor.StoreLast, Value: float64(st.Answered.UnixMilli()) / 1000, Labels: []string{st.Store}})
+		}
+		emit(monitor.Gauge{Desc: monitor.SecretStale, Value: st.Oldest.Seconds(), Labels: []string{st.Store}})
 	}
 	stats := a.audit.Stats()
 	emit(monitor.Gauge{Desc: monitor.AuditHealthy, Value: truth(a.audit.Health() == nil)})

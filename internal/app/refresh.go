@@ -21,7 +21,6 @@ const (
 const (
 	watchInterval = 2 * time.Second
 	flushInterval = 5 * time.Second
-	retryInterval = 5 * time.Second
 )
 
 // refresh reads again what topic names ("" is everything). When it returns, the next request acts by it.
@@ -37,7 +36,10 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		a.flush(ctx)
 	}
 	if topic == topicSecrets || topic == "" {
-		loadCredentials(ctx, a.state.storesOf(a.config.Load()), a.pipeline.Services())
+		if err := a.state.stores.againBuiltin(ctx); err != nil {
+			return err
+		}
+		a.state.stores.setCredentials(a.pipeline.Services())
 	}
 	return nil
 }
@@ -146,18 +148,6 @@ func (a *App) flush(ctx context.Context) {
 	if list, err := a.state.Tokens.List(ctx); err == nil {
 		a.tokens.Store(&list)
 	}
-}
-
-// retryCredentials asks again for credentials that could not be had.
-func (a *App) retryCredentials(ctx context.Context) {
-	every(ctx, retryInterval, func() {
-		for _, s := range a.pipeline.Services().All() {
-			if s.Credential.Trouble() != nil {
-				_ = a.refresh(ctx, topicSecrets)
-				return
-			}
-		}
-	})
 }
 
 // every calls fn at each tick until ctx ends.

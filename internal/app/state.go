@@ -36,6 +36,7 @@ type State struct {
 	Builtin *builtin.Store
 	Tokens  *token.Registry
 	sealer  *seal.Sealer
+	stores  *Stores
 }
 
 // Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
@@ -50,6 +51,7 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 		return nil, fault.WithExit(err, fault.ExitStore)
 	}
 	s := &State{Config: c, DB: db}
+	s.stores = newStores(c, s)
 	if err := s.unseal(ctx, keeper); err != nil {
 		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
 	}
@@ -71,8 +73,8 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 	return s.Tokens.Load(ctx)
 }
 
-// Close lets go of the database.
-func (s *State) Close() error { return s.DB.Close() }
+// Close lets go of the stores and the database.
+func (s *State) Close() error { return errors.Join(s.stores.Close(), s.DB.Close()) }
 
 func keeperOf(c *config.Config) (seal.Keeper, error) {
 	if c.Seal.KeyEnv != "" {

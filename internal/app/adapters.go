@@ -1,0 +1,79 @@
+package app
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/secret"
+)
+
+// openAdapter makes the store that c describes; it contacts nobody. This and builtin's Open are all that know an adapter.
+func openAdapter(c *config.Store) (secret.Store, error) {
+	switch c.Kind { //nolint:gocritic // one case per adapter
+	default:
+		return nil, fault.WithHint(fmt.Errorf("stores of kind %q are not available in this build", c.Kind), "`sallyport config schema` lists the kinds")
+	}
+}
+
+// movingVersions tells, for a kind of store, which versions are names that can come to mean another version.
+func movingVersions(kind string) func(string) bool {
+	switch kind {
+	case config.StoreAWS: // staging labels; a version id is a UUID
+		return func(version string) bool { return strings.Count(version, "-") != 4 || len(version) < 32 }
+	case config.StoreGoogle: // aliases; a version is a number
+		return func(version string) bool { return strings.Trim(version, "0123456789") != "" }
+	}
+	return nil
+}
+
+// certPool reads the certificates of a ca_file; "" is the system's.
+func certPool(name string) (*x509.CertPool, error) {
+	if name == "" {
+		return nil, nil //nolint:nilnil // nil is the system's pool
+	}
+	pem, err := os.ReadFile(name) //nolint:gosec // the operator's file
+	if err != nil {
+		return nil, fmt.Errorf("reading ca_file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("reading ca_file %q: %w", name, errors.New("it holds no PEM certificate"))
+	}
+	return pool, nil
+}
+
+// clientCertificate reads a certificate and its key.
+func clientCertificate(c *config.CertAuth) (tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("reading auth.cert: %w", err)
+	}
+	return pair, nil
+}
+
+// fromPlace returns a function that reads a secret from a file or an environment variable each time it is called.
+func fromPlace(file, variable string) func() (secret.Value, error) {
+	return func() (secret.Value, error) {
+		if file != "" {
+			raw, err := os.ReadFile(file) //nolint:gosec // the operator's file
+			if err != nil {
+				return secret.Value{}, err
+			}
+			return nonEmpty(strings.TrimSpace(string(raw)), "the file "+file)
+		}
+		return nonEmpty(os.Getenv(variable), "the environment variable "+variable)
+	}
+}
+
+func nonEmpty(text, place string) (secret.Value, error) {
+	if text == "" {
+		return secret.Value{}, fmt.Errorf("%s is empty", place)
+	}
+	return secret.NewValue([]byte(text)), nil
+}

@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/secret"
+	"sallyport/internal/secret/resolve"
+)
+
+// Resolve reads what a reference names, and returns "name@version" for the audit log beside it. Its faults are
+// CredentialMissing and StoreUnavailable.
+func (s *State) Resolve(ctx context.Context, ref secret.Ref) (secret.Value, string, error) {
+	results, err := s.stores.resolver.Load(ctx, []secret.Ref{ref})
+	if err != nil {
+		return secret.Value{}, "", fmt.Errorf("reading %s: %w", ref, err)
+	}
+	if err := results[0].Err; err != nil {
+		return secret.Value{}, "", unusable(ref, err)
+	}
+	return results[0].Value, labelOf(ref, results[0].Version), nil
+}
+
+// unusable is the fault of a reference that cannot be had.
+func unusable(ref secret.Ref, err error) *fault.Fault {
+	hint := fault.HintOf(err)
+	switch {
+	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone):
+		if ref.Store == config.StoreBuiltin {
+			hint = "set it with `sallyport secret set " + ref.Path + "`"
+		}
+		return hinted(fault.New(fault.CredentialMissing, fmt.Sprintf("%s: no such secret or version", ref)), hint).Wrap(err)
+	case errors.Is(err, resolve.ErrNoStore):
+		return fault.New(fault.CredentialMissing, fmt.Sprintf("%s names a store that is not configured", ref)).Wrap(err)
+	case errors.Is(err, resolve.ErrField):
+		return hinted(fault.New(fault.CredentialMissing, fmt.Sprintf("%s: the value is not a JSON object with this field", ref)), hint).Wrap(err)
+	case errors.Is(err, secret.ErrDenied):
+		return hinted(fault.New(fault.StoreUnavailable, fmt.Sprintf("%s: the store denies access", ref)), hint).Wrap(err)
+	}
+	return hinted(fault.New(fault.StoreUnavailable, fmt.Sprintf("%s: the store cannot be read", ref)), hint).Wrap(err)
+}
+
+func hinted(f *fault.Fault, hint string) *fault.Fault {
+	if hint != "" {
+		f.Hint = hint
+	}
+	return f
+}
+
+// labelOf names a version for the audit log.
+func labelOf(ref secret.Ref, v secret.Version) string {
+	if ref.Store == config.StoreBuiltin {
+		return ref.Path + "@" + v.ID
+	}
+	return ref.Store + "://" + ref.Path + "@" + v.ID
+}
+
+// references are all that a configuration has in use.
+func references(c *config.Config) []secret.Ref {
+	var list []secret.Ref
+	for _, s := range c.Services {
+		list = append(list, s.Credential.Secret, s.Credential.UsernameSecret)
+	}
+	for _, t := range c.Tokens {
+		if t.Rotate != nil && t.Rotate.Push != nil && t.Rotate.Push.N8N != nil {
+			list = append(list, t.Rotate.Push.N8N.APIKey)
+		}
+	}
+	return slices.DeleteFunc(list, secret.Ref.IsZero)
+}
+
+// setCredential puts the credential of a service in force as memory has it. The last known good stays while the store is what
+// fails, and goes when the secret itself is gone, or has not been confirmed for too long.
+func (s *Stores) setCredential(svc *service.Service) (trouble bool) {
+	m, why, err := s.material(svc)
+	switch {
+	case err != nil:
+		svc.Credential.Fail(fault.From(err), false)
+	case why != nil:
+		svc.Credential.Set(m)
+		svc.Credential.Fail(fault.From(why), true)
+	default:
+		svc.Credential.Set(m)
+		return false
+	}
+	return true
+}
+
+// setCredentials does it for every service of a table. One that can't be had leaves the others alone.
+func (s *Stores) setCredentials(t *service.Table) (troubles int) {
+	for _, svc := range t.All() {
+		if s.setCredential(svc) {
+			troubles++
+		}
+	}
+	return troubles
+}
+
+// material builds a credential of what is in memory. why is what keeps its secrets from being confirmed.
+func (s *Stores) material(svc *service.Service) (m *credential.Material, why, err error) {
+	c := svc.Config.Credential
+	if c.Kind == credential.KindNone {
+		m, err = credential.Build(svc.Spec, secret.Value{})
+		return m, nil, err
+	}
+	value, version, why, err := s.held(c.Secret)
+	if err != nil {
+		return nil, nil, err
+	}
+	spec, versions := svc.Spec, []string{version}
+	if !c.UsernameSecret.IsZero() {
+		user, userVersion, userWhy, err := s.held(c.UsernameSecret)
+		if err != nil {
+			return nil, nil, err
+		}
+		if why == nil {
+			why = userWhy
+		}
+		spec.Username, spec.HideUser, versions = string(user.Reveal()), true, append(versions, userVersion)
+	}
+	m, err = credential.Build(spec, value, versions...)
+	if err != nil {
+		return nil, nil, fault.New(fault.CredentialMissing, fmt.Sprintf("%s: %v", c.Secret, err))
+	}
+	return m, why, nil
+}
+
+func (s *Stores) held(ref secret.Ref) (value secret.Value, version string, why, err error) {
+	res, trouble := s.resolver.Held(ref)
+	if res.Err != nil {
+		return secret.Value{}, "", nil, unusable(ref, res.Err)
+	}
+	if trouble != nil {
+		why = unusable(ref, trouble)
+	}
+	return res.Value, labelOf(ref, res.Version), why, nil
+}
+
+// loadCredentials reads what a configuration has in use, and puts it in force in t. From then on it is kept up to date.
+func (s *Stores) loadCredentials(ctx context.Context, c *config.Config, t *service.Table) (troubles int) {
+	s.configure(c)
+	refs := references(c)
+	s.resolver.Keep(refs)
+	_, _ = s.resolver.Load(ctx, refs) // each reference's own error is held
+	return s.setCredentials(t)
+}
+
+// againBuiltin reads the builtin stores' secrets again: somebody has changed one.
+func (s *Stores) againBuiltin(ctx context.Context) error {
+	for _, name := range s.ofKind(config.StoreBuiltin) {
+		if err := s.resolver.Again(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow puts in force what changes in the stores, until ctx ends.
+func (a *App) follow(ctx context.Context) {
+	a.state.stores.resolver.Run(ctx, func(list []resolve.Change) {
+		changed := make(map[secret.Ref]bool, len(list))
+		for _, c := range list {
+			changed[c.Ref] = true
+		}
+		uses := func(ref secret.Ref) bool {
+			ref.Field = ""
+			return changed[ref]
+		}
+		a.reload.Lock()
+		defer a.reload.Unlock()
+		for _, svc := range a.pipeline.Services().All() {
+			if c := svc.Config.Credential; uses(c.Secret) || uses(c.UsernameSecret) {
+				a.state.stores.setCredential(svc)
+			}
+		}
+	})
+}
+
+// noted logs that a store stopped answering, or answers again.
+func (a *App) noted(store string, err error) {
+	if err != nil {
+		a.log.Warn("a secret store does not answer; what is in memory stays in force up to its max_stale", "store", store, "error", err, "hint", fault.HintOf(err))
+		return
+	}
+	a.log.Info("a secret store answers again", "store", store)
+}

@@ -1,0 +1,151 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/secret"
+	"sallyport/internal/secret/resolve"
+)
+
+// Stores are the secret stores of a configuration. Each is opened when it is first needed; the database and the seal key are
+// touched for a builtin reference alone. Safe for concurrent use. Close it.
+type Stores struct {
+	resolver *resolve.Resolver
+	noted    func(store string, err error) // set before the first use
+
+	mu         sync.Mutex
+	config     *config.Config
+	set        map[string]*config.Store
+	generation map[string]int // of each store's set-up: a new one is a new identity
+	state      *State         // for the builtin store
+	own        bool           // state was opened here
+}
+
+// OpenStores returns the stores of c. It contacts nobody.
+func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
+	return newStores(c, nil), nil
+}
+
+func newStores(c *config.Config, state *State) *Stores {
+	s := &Stores{state: state, generation: make(map[string]int)}
+	s.resolver = resolve.New(resolve.Options{Noted: func(store string, err error) {
+		if s.noted != nil {
+			s.noted(store, err)
+		}
+	}})
+	s.configure(c)
+	return s
+}
+
+// configure takes over another configuration: stores that are set up the same go on as they are.
+func (s *Stores) configure(c *config.Config) {
+	s.mu.Lock()
+	s.config = c
+	set := c.StoreSet()
+	var sources []resolve.Source
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		one := set[name]
+		if before, ok := s.set[name]; !ok || !reflect.DeepEqual(before, one) {
+			s.generation[name]++
+		}
+		sources = append(sources, resolve.Source{
+			Name: name, Identity: strconv.Itoa(s.generation[name]), Refresh: one.Refresh, MaxStale: one.MaxStale,
+			Moving: movingVersions(one.Kind),
+			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
+		})
+	}
+	s.set = set
+	s.mu.Unlock()
+	s.resolver.Configure(sources)
+}
+
+// open opens a store: the builtin one with its database, which may be open already, or an adapter.
+func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error) {
+	if c.Kind != config.StoreBuiltin {
+		return openAdapter(c)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil {
+		state, err := Open(ctx, s.config)
+		if err != nil {
+			return nil, err
+		}
+		s.state, s.own = state, true
+	}
+	return s.state.Builtin, nil
+}
+
+// Store opens a store by name, for what it can do beyond being read.
+func (s *Stores) Store(ctx context.Context, name string) (secret.Store, error) {
+	store, err := s.resolver.Store(ctx, name)
+	if errors.Is(err, resolve.ErrNoStore) {
+		return nil, fault.WithHint(err, "the stores are "+joined(s.names())+"; more are added under `stores` in sallyport.yaml")
+	}
+	return store, err
+}
+
+func (s *Stores) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.set))
+}
+
+// Resolve reads what refs name, one result per reference, in order. Each store is waited for 10 s, all of them together; what
+// has not come by then has an error that is secret.ErrUnavailable. The error beside the results is ctx's end.
+func (s *Stores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
+	return s.resolver.Read(ctx, refs)
+}
+
+// Watch keeps refs up to date until ctx ends, and calls changed, never twice at once, when the value of one is another, is gone,
+// or is back. The first reading of what Resolve could not have counts. At the end of ctx it returns nil; an error means that
+// a reference names no store.
+func (s *Stores) Watch(ctx context.Context, refs []secret.Ref, changed func()) error {
+	known := s.names()
+	for _, ref := range refs {
+		if !slices.Contains(known, ref.Store) {
+			return fmt.Errorf("watching %s: %w", ref, resolve.ErrNoStore)
+		}
+	}
+	s.resolver.Keep(refs)
+	s.resolver.Run(ctx, func(list []resolve.Change) {
+		if slices.ContainsFunc(list, func(c resolve.Change) bool { return !c.Same }) {
+			changed()
+		}
+	})
+	return nil
+}
+
+// Close closes every store, and the database if it was opened here.
+func (s *Stores) Close() error {
+	err := s.resolver.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.own {
+		err = errors.Join(err, s.state.Close())
+		s.state, s.own = nil, false
+	}
+	return err
+}
+
+// ofKind lists the stores of a kind.
+func (s *Stores) ofKind(kind string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for name, c := range s.set {
+		if c.Kind == kind {
+			list = append(list, name)
+		}
+	}
+	return list
+}
