@@ -14,23 +14,37 @@ import (
 
 const redacted = "[redacted]"
 
-// Value is the bytes of a secret. The zero Value is "no secret". It prints as [redacted] in every format and encoding.
-type Value struct{ b []byte }
+// Value is the bytes of a secret. The zero Value is "no secret". It prints as [redacted] in every format and encoding; in an
+// unexported field, where fmt cannot call its methods, as the address of a function.
+type Value struct {
+	reveal func() []byte // a function, since fmt looks into anything else, behind pointers too
+}
 
 // NewValue copies b.
-func NewValue(b []byte) Value { return Value{bytes.Clone(b)} }
+func NewValue(b []byte) Value {
+	if len(b) == 0 {
+		return Value{}
+	}
+	b = bytes.Clone(b)
+	return Value{func() []byte { return b }}
+}
 
 // Reveal returns the bytes: the one door. The caller must not modify, keep or print them.
-func (v Value) Reveal() []byte { return v.b }
+func (v Value) Reveal() []byte {
+	if v.reveal == nil {
+		return nil
+	}
+	return v.reveal()
+}
 
 // IsZero tells whether there is no secret at all.
-func (v Value) IsZero() bool { return len(v.b) == 0 }
+func (v Value) IsZero() bool { return v.reveal == nil }
 
 // Len is the length in bytes.
-func (v Value) Len() int { return len(v.b) }
+func (v Value) Len() int { return len(v.Reveal()) }
 
 // Equal compares in time that depends on the lengths only.
-func (v Value) Equal(w Value) bool { return subtle.ConstantTimeCompare(v.b, w.b) == 1 }
+func (v Value) Equal(w Value) bool { return subtle.ConstantTimeCompare(v.Reveal(), w.Reveal()) == 1 }
 
 // String returns [redacted].
 func (Value) String() string { return redacted }

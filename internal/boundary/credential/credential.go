@@ -8,6 +8,7 @@ package credential
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,6 +66,12 @@ type Material struct {
 	values   []string
 	param    string // "key=escaped secret"
 }
+
+// Format keeps fmt from looking inside.
+func (*Material) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[credential]")) }
+
+// LogValue keeps slog from looking inside.
+func (*Material) LogValue() slog.Value { return slog.StringValue("[credential]") }
 
 // Inject puts the credential on o. The caller's own value in the slot must be gone already.
 func (m *Material) Inject(o *Outgoing) {
