@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +92,27 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 				t.Errorf("got %v with hint %q, want one about %q", err, fault.HintOf(err), c.hint)
 			}
 		})
+	}
+}
+
+// TestOpenByManyAtOnce: the first commands on a new data directory may run at the same time.
+func TestOpenByManyAtOnce(t *testing.T) {
+	for range 10 {
+		path := filepath.Join(t.TempDir(), "state.db")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				db, err := database.Open(t.Context(), path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }
 

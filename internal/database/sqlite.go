@@ -3,14 +3,17 @@ package database
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"sallyport/internal/fault"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // also the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // sqliteConns is enough for one writer, the listener and two readers; more would only wait for each other.
@@ -87,9 +90,12 @@ func makeFile(path string) error {
 	return file.Close()
 }
 
+// openPatience is how long opening waits while other processes open the same new file.
+const openPatience = 5 * time.Second
+
 func (db *DB) checkSQLite(ctx context.Context) error {
-	var mode string
-	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+	mode, err := db.journalMode(ctx)
+	if err != nil {
 		return Explain(err)
 	}
 	if mode != "wal" {
@@ -97,4 +103,18 @@ func (db *DB) checkSQLite(ctx context.Context) error {
 			"put `data` on a local disk, or use `database: postgres://…`")
 	}
 	return nil
+}
+
+// journalMode makes a connection, which turns the file to WAL. For that a new file is needed alone, and SQLite does not wait
+// for it by itself: the first processes on it would be told that it is locked.
+func (db *DB) journalMode(ctx context.Context) (mode string, err error) {
+	waiting, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	for {
+		err = db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
+		var lite *sqlite.Error
+		if !errors.As(err, &lite) || lite.Code()&0xff != sqlite3.SQLITE_BUSY || !pause(waiting, lockInterval) {
+			return mode, err
+		}
+	}
 }
