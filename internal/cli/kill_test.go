@@ -101,7 +101,7 @@ func (k *killing) round(round int) {
 	var work sync.WaitGroup
 	for who, do := range []func(name, url string) bool{k.setSecret, k.issueToken, k.rotate, k.request} {
 		work.Go(func() {
-			for i := 0; i < 50; i++ { // more show nothing more, and slow the commands down
+			for i := range 50 { // more show nothing more, and slow the commands down
 				ok := do(fmt.Sprintf("r%d-w%d-%d", round, who, i), url)
 				select {
 				case <-killed:

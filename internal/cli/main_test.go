@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"sallyport": func() { os.Exit(int(sallyport())) },
+		"sallyport": func() { os.Exit(sallyport()) },
 		"call":      func() { os.Exit(call(os.Args[1:])) },
 	})
 }
