@@ -72,15 +72,23 @@ func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 	}
 	a.serve(name, func() error {
 		if name == "admin" {
-			if tlsConfig, err := serverTLS(a.o.Config); err != nil {
+			tlsConfig, err := serverTLS(a.o.Config)
+			if err != nil {
 				return err
-			} else if tlsConfig != nil {
-				l = tls.NewListener(l, tlsConfig)
 			}
+			l = withTLS(l, tlsConfig)
 		}
 		err := server.Serve(l)
 		return errors.Join(err, server.Close())
 	})
+}
+
+// withTLS puts TLS on a listener, unless there is none to put.
+func withTLS(l net.Listener, c *tls.Config) net.Listener {
+	if c == nil {
+		return l
+	}
+	return tls.NewListener(l, c)
 }
 
 // adminHandler is the admin listener: it tells, and changes nothing.

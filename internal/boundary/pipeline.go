@@ -68,6 +68,7 @@ type Pipeline struct {
 	services atomic.Pointer[service.Table]
 	inFlight atomic.Int64
 	draining atomic.Bool
+	sealed   atomic.Pointer[fault.Fault]
 	upgraded upgraded
 }
 
@@ -83,6 +84,9 @@ func (p *Pipeline) Route(t *service.Table) { p.services.Store(t) }
 
 // Services returns the table in force.
 func (p *Pipeline) Services() *service.Table { return p.services.Load() }
+
+// Seal makes the pipeline answer everything with f, before any token is looked at.
+func (p *Pipeline) Seal(f *fault.Fault) { p.sealed.Store(f) }
 
 // Drain makes the pipeline answer new requests with the fault Draining.
 func (p *Pipeline) Drain() { p.draining.Store(true) }
@@ -137,6 +141,9 @@ func unknownService(name string) *fault.Fault {
 
 // admit refuses what has no reading, and everything while there is no room.
 func (p *Pipeline) admit(v *View) *fault.Fault {
+	if f := p.sealed.Load(); f != nil {
+		return f
+	}
 	switch {
 	case v.Refusal != "":
 		return fault.New(fault.RequestMalformed, v.Refusal)

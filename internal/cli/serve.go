@@ -15,7 +15,7 @@ import (
 )
 
 func (e *env) serve() *cobra.Command {
-	var acceptDamage bool
+	var acceptDamage, startSealed bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gate",
@@ -30,19 +30,24 @@ SIGHUP, or a change of the files, reloads the configuration; one with errors is 
 			for _, w := range warnings {
 				e.note("warning: %s", w.Error())
 			}
-			return e.run(cmd.Context(), app.Options{Config: c, AcceptAuditDamage: acceptDamage})
+			return e.run(cmd.Context(), app.Options{Config: c, AcceptAuditDamage: acceptDamage}, startSealed)
 		},
 	}
+	cmd.Flags().BoolVar(&startSealed, "start-sealed", false, "while the store cannot be opened, answer store_unavailable instead of ending with exit code 10")
 	cmd.Flags().BoolVar(&acceptDamage, "accept-audit-damage", false, "set a damaged audit log aside and begin a new one, which says so")
 	return cmd
 }
 
 // run serves until ctx ends.
-func (e *env) run(ctx context.Context, o app.Options) error {
+func (e *env) run(ctx context.Context, o app.Options, startSealed bool) error {
 	log := e.logger(o.Config.Log)
 	tuneGC()
 	o.ConfigPath, o.Reread, o.Log, o.Version = e.watched(), e.load, log, Version()
-	a, err := app.New(ctx, o)
+	open := app.New
+	if startSealed {
+		open = app.NewWhenOpen
+	}
+	a, err := open(ctx, o)
 	if err != nil {
 		return err
 	}
