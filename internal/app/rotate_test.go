@@ -245,3 +245,20 @@ func TestPushNeedsTheGatesAddress(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestPushByCommandLineAlone: an n8n of before 2.3 has no URL to be told at, and needs none.
+func TestPushByCommandLineAlone(t *testing.T) {
+	n := newN8N(t)
+	b := newBed(t, one(""))
+	a := b.serve()
+	n.leadsTo(t, a.GatewayURL())
+	b.write(one("")(b.api.URL) + fmt.Sprintf(`tokens:
+  n8n: {services: [crm], rotate: {every: 24h, push: {n8n: {cli: ["false"], gate: %s, credential: 0123456789abcdef}}}}
+`, n.way.URL))
+	b.state = b.open()
+	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	if err == nil || !strings.Contains(err.Error(), "export:credentials") {
+		t.Errorf("got %v, want what became of the command", err)
+	}
+	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
+}
