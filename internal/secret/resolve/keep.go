@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,6 +98,7 @@ func (s *source) poll(ctx context.Context) {
 			err = s.read(ctx, s.unread)
 		case <-timer.C:
 			rounds++
+			s.expire() // before the round, which may take long
 			err = s.round(ctx, rounds)
 			if s.expire(); s.isDown() {
 				failures++
@@ -175,9 +177,12 @@ func (s *source) unread() []secret.Key {
 	return s.choose(func(_ secret.Key, e *entry) bool { return e.kept && (!e.read || e.err != nil) })
 }
 
-// probe is one secret whose reading shows whether the store answers.
+// probe is one secret whose reading shows whether the store answers; one that can go stale, if there is one.
 func (s *source) probe() []secret.Key {
 	keys := s.choose(func(_ secret.Key, e *entry) bool { return e.kept })
+	if i := slices.IndexFunc(keys, func(key secret.Key) bool { return !s.pinned(key) }); i > 0 {
+		return keys[i : i+1]
+	}
 	return keys[:min(1, len(keys))]
 }
 

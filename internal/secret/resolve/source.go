@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ func (s *source) inherit(old *source) {
 		s.entries[key] = &taken
 	}
 	clear(old.entries)
+	poke(s.moved)
 }
 
 func (s *source) close() error {
@@ -70,17 +72,20 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 		return ctx.Err() //nolint:wrapcheck // the context's own
 	}
 	defer func() { <-s.turn }()
-	keys := choose()
-	if len(keys) == 0 {
-		return nil
+	for part := range slices.Chunk(choose(), portion) {
+		results := s.ask(ctx, part)
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // the context's own
+		}
+		if s.record(part, results); s.isDown() {
+			return nil // the rest counts as unread, or is as it was
+		}
 	}
-	results := s.ask(ctx, keys)
-	if ctx.Err() != nil {
-		return ctx.Err() //nolint:wrapcheck // the context's own
-	}
-	s.record(keys, results)
 	return nil
 }
+
+// portion is how many secrets are read before they can be used: whoever waits need not wait for all.
+const portion = 512
 
 func (s *source) ask(ctx context.Context, keys []secret.Key) []secret.Result {
 	store, err := s.opened(ctx)

@@ -50,6 +50,10 @@ func (s *source) watch(ctx context.Context) {
 
 // watchOnce tells whether to watch again.
 func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
+	select {
+	case <-s.rewatch: // it led here, or was for the first time
+	default:
+	}
 	paths := s.paths()
 	if len(paths) == 0 {
 		select {
