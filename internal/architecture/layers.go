@@ -23,7 +23,7 @@ const (
 var floors = [][]string{
 	{"fault"},
 	{"secret", "fleet", "n8n", "audit", "database", "config"},
-	{"boundary", "rotation", "masterkey", "leak"},
+	{"boundary", "rotation", "entrypoint", "masterkey", "leak"},
 	{"admin", "console", "doctor", "monitor"},
 	{"app"},
 	{"cli"},

@@ -49,6 +49,9 @@ func Main(ctx context.Context, args []string, s Streams) fault.Exit {
 	if err == nil {
 		return fault.ExitOK
 	}
+	if code, ended := e.endOf(err); ended {
+		return code
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		_, _ = fmt.Fprintln(s.Err, "sallyport: interrupted")
 		return fault.ExitInterrupted
@@ -92,7 +95,7 @@ func (e *env) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(err, "`"+cmd.CommandPath()+" --help` shows the flags")
 	})
-	root.AddCommand(e.demo(), e.init(), e.serve(), e.config(), e.secret(), e.token(), e.rotation(), e.service(), e.audit(), e.bench(), e.reference())
+	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.service(), e.audit(), e.bench(), e.reference())
 	usageErrors(root)
 	return root
 }

@@ -1,0 +1,177 @@
+package entrypoint
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"sallyport/internal/secret"
+)
+
+// drain is how long the rest of the program's output is waited for when it has ended and something below it holds on to the
+// pipe.
+const drain = 2 * time.Second
+
+// supervisor runs the program as a child, one after the other.
+type supervisor struct {
+	*runner
+	current  *launch
+	earlier  []secret.Value // of the launch before: the program's output may still have them
+	next     *launch        // what the child is being replaced by
+	grace    *time.Timer
+	stopping bool // a signal from outside has asked the program to end
+}
+
+// supervise runs the program until it ends by itself or by a signal that is passed on.
+func (r *runner) supervise(ctx context.Context, first *launch, ends <-chan os.Signal) error {
+	hide(r.Note)
+	signals := make(chan os.Signal, 32)
+	signal.Notify(signals)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel()
+
+	reap := newReaper(r.Reap)
+	background.Go(func() { reap.run(ctx) })
+	fresh := make(chan *launch)
+	if r.Watch {
+		background.Go(func() { r.watch(ctx, first, fresh) })
+	}
+	s := &supervisor{runner: r, current: first, grace: time.NewTimer(0)}
+	if !s.grace.Stop() {
+		<-s.grace.C
+	}
+	select {
+	case sig := <-ends:
+		return ended(sig)
+	default:
+	}
+	return s.run(signals, fresh, reap)
+}
+
+// run is the life of one child after the other.
+func (s *supervisor) run(signals <-chan os.Signal, fresh <-chan *launch, reap *reaper) error {
+	child, err := s.start(reap)
+	for err == nil {
+		select {
+		case sig := <-signals:
+			s.pass(child, sig, reap)
+		case l := <-fresh:
+			s.replaceBy(child, l)
+		case <-s.grace.C:
+			s.Note("%s has not ended within %v of TERM; killing it", s.Argv[0], s.Grace)
+			child.kill()
+		case end := <-child.done:
+			if s.next == nil || s.stopping {
+				return end.exit()
+			}
+			s.grace.Stop()
+			child.kill() // what it has left behind, which may hold its ports
+			s.earlier, s.current, s.next = s.current.held, s.next, nil
+			child, err = s.start(reap)
+		}
+	}
+	return err
+}
+
+// pass hands a signal on, unless it is this process's own affair.
+func (s *supervisor) pass(child *child, sig os.Signal, reap *reaper) {
+	switch sig {
+	case syscall.SIGCHLD:
+		reap.poke()
+		return
+	case syscall.SIGURG, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU:
+		return // the Go runtime's, and those that our own writing brings about
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
+		s.stopping = true // whatever the program makes of it, it is not started anew
+	}
+	child.signal(sig)
+}
+
+// replaceBy asks the child to make room for another.
+func (s *supervisor) replaceBy(child *child, l *launch) {
+	if s.stopping {
+		return
+	}
+	s.Note("a secret has changed: restarting %s", s.Argv[0])
+	s.next = l
+	child.signal(syscall.SIGTERM)
+	s.grace.Reset(s.Grace)
+}
+
+// child is a running program.
+type child struct {
+	cmd  *exec.Cmd
+	done chan end
+}
+
+// end is how a child has ended.
+type end struct {
+	state *os.ProcessState
+	err   error
+}
+
+// start starts the program with the current values.
+func (s *supervisor) start(reap *reaper) (*child, error) {
+	cmd := s.command()
+	var masks []io.Closer
+	if s.Mask != nil {
+		held := append(s.current.held[:len(s.current.held):len(s.current.held)], s.earlier...)
+		out, err := s.Mask(held, s.Stdout), s.Mask(held, s.Stderr)
+		cmd.Stdout, cmd.Stderr, masks = out, err, []io.Closer{out, err}
+	}
+	if err := reap.starting(cmd.Start, func() int { return cmd.Process.Pid }); err != nil {
+		var sys syscall.Errno
+		if errors.As(err, &sys) {
+			return nil, tooBig(unfit(s.program, sys), s.current)
+		}
+		return nil, unfit(s.program, err)
+	}
+	c := &child{cmd: cmd, done: make(chan end, 1)}
+	go func() {
+		err := cmd.Wait()
+		for _, m := range masks {
+			_ = m.Close() // writes what it has held back
+		}
+		c.done <- end{cmd.ProcessState, err}
+	}()
+	return c, nil
+}
+
+// command is the program in a process group of its own, so that all of it can be killed, and a terminal's signals reach it once.
+func (s *supervisor) command() *exec.Cmd {
+	cmd := &exec.Cmd{
+		Path: s.program, Args: s.Argv, Env: s.current.environ, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
+		WaitDelay: drain, SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}
+	if tty, ok := s.Stdin.(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
+		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(tty.Fd())
+	}
+	return cmd
+}
+
+func (c *child) signal(sig os.Signal) { _ = c.cmd.Process.Signal(sig) } // it may have ended, which is told by done
+
+// kill ends the whole process group.
+func (c *child) kill() { _ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) }
+
+// exit is the end as the exit code that this process has to have.
+func (e end) exit() error {
+	if e.state == nil {
+		return e.err
+	}
+	if status, ok := e.state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return &Exit{Code: exitOf(status.Signal())}
+	}
+	return &Exit{Code: e.state.ExitCode()}
+}

@@ -1,0 +1,119 @@
+package entrypoint
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The time from one failed attempt to the next: doubled, with a random part, up to the longest.
+const (
+	firstRetry   = time.Second
+	longestRetry = time.Minute
+)
+
+// watch sends what the program is to be started anew with, each time that something has become different and everything can
+// be had. Until then the program goes on with what it has.
+func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launch) {
+	dirty := make(chan struct{}, 1)
+	changed := func() {
+		select {
+		case dirty <- struct{}{}:
+		default:
+		}
+	}
+	var listeners sync.WaitGroup
+	defer listeners.Wait()
+	listeners.Go(func() { r.listen(ctx, changed) })
+	listeners.Go(func() { r.pollFiles(ctx, changed) })
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-dirty:
+		}
+		if pause(ctx, random(r.Splay)) != nil {
+			return
+		}
+		next, err := r.fetch(ctx, func(string, ...any) {})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			r.Note("warning: %s goes on with the values that it has, since not all of the new ones can be had: %s", r.Argv[0], oneLine(err.Error()))
+			failures++
+			if pause(ctx, backoff(failures)) != nil {
+				return
+			}
+			changed()
+			continue
+		}
+		if failures = 0; slices.Equal(next.environ, running.environ) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case fresh <- next:
+			running = next
+		}
+	}
+}
+
+// listen hears of changes from the stores.
+func (r *runner) listen(ctx context.Context, changed func()) {
+	refs := r.plan.refs()
+	if len(refs) == 0 {
+		return
+	}
+	if err := r.Resolver.Watch(ctx, refs, changed); err != nil && ctx.Err() == nil {
+		r.Note("warning: changes of secrets are not heard of any more: %s", oneLine(err.Error()))
+	}
+}
+
+// pollFiles has the files of NAME_FILE variables looked at now and then; to look is to read them.
+func (r *runner) pollFiles(ctx context.Context, changed func()) {
+	if len(r.plan.files) == 0 || r.Poll <= 0 {
+		return
+	}
+	tick := time.NewTicker(r.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			changed()
+		}
+	}
+}
+
+// pause waits, and returns an error when ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err() //nolint:wrapcheck // the context's own
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the context's own
+	case <-timer.C:
+		return nil
+	}
+}
+
+// random is a time in [0, d).
+func random(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d) //nolint:gosec // spreads restarts, guards nothing
+}
+
+func backoff(failures int) time.Duration {
+	d := min(firstRetry<<min(failures-1, 10), longestRetry)
+	return d/2 + random(d/2)
+}
