@@ -32,8 +32,7 @@ func (s *Store) reason(ctx context.Context, err error) error {
 	case errors.As(err, &keys):
 		return s.withoutKeys(keys.error)
 	}
-	var answer smithy.APIError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[smithy.APIError](err); ok {
 		return answered(err, answer)
 	}
 	if errors.As(err, new(*smithy.OperationError)) || errors.Is(err, errHalf) || isTimeout(err) {
@@ -94,7 +93,7 @@ func answered(err error, answer smithy.APIError) error {
 	case name == "ResourceNotFoundException":
 		return secret.ErrNotFound
 	case name == "LimitExceededException":
-		return fault.WithHint(errors.New("Secrets Manager's quota is reached"), "a secret has about a hundred versions and an account half a million secrets: see its quotas page")
+		return fault.WithHint(errors.New("a quota of Secrets Manager is reached"), "a secret has about a hundred versions and an account half a million secrets: see its quotas page")
 	case isServers(err, answer):
 		return unavailable("Secrets Manager answers "+name, "it is in trouble or throttles; it is tried again")
 	case slices.Contains(deniedCodes, name), status == 401, status == 403:
@@ -152,16 +151,14 @@ func isExpired(err error) bool {
 }
 
 func statusOf(err error) int {
-	var resp *smithyhttp.ResponseError
-	if errors.As(err, &resp) {
+	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		return resp.HTTPStatusCode()
 	}
 	return 0
 }
 
 func operationOf(err error) string {
-	var op *smithy.OperationError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
 		return op.Operation()
 	}
 	return ""

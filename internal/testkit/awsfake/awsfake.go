@@ -138,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	_, _ = w.Write(out)
+	_, _ = w.Write(out) //nolint:gosec // JSON, to an SDK
 }
 
 func (s *Server) record(c Call) {
@@ -167,7 +167,7 @@ func (s *Server) do(r *http.Request, action string, body []byte) ([]byte, *failu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name := in.SecretId + in.Name
+	name := in.SecretID + in.Name
 	if s.Allowed != nil && !s.Allowed(action, name) {
 		return nil, denied(action, name)
 	}

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// request has the members of all requests.
+// request has the members of all requests; JSON finds them whatever the case of their names.
 type request struct {
-	SecretId            string //nolint:revive // as the API spells it
+	SecretID            string
 	Name                string
 	SecretString        *string
 	SecretBinary        []byte
 	ClientRequestToken  string
-	VersionId           string //nolint:revive // as the API spells it
+	VersionID           string
 	VersionStage        string
 	VersionStages       []string
-	MoveToVersionId     string //nolint:revive // as the API spells it
-	RemoveFromVersionId string //nolint:revive // as the API spells it
-	SecretIdList        []string
+	MoveToVersionID     string
+	RemoveFromVersionID string
+	SecretIDList        []string
 	IncludeDeprecated   bool
 	NextToken           string
 	MaxResults          int
@@ -117,15 +117,15 @@ func (v *version) drop(stage string) {
 }
 
 func (s *Server) get(in *request) (any, *failure) {
-	e, failed := s.alive(in.SecretId)
+	e, failed := s.alive(in.SecretID)
 	if failed != nil {
 		return nil, failed
 	}
-	if in.VersionId != "" && !tokenRule.MatchString(in.VersionId) {
+	if in.VersionID != "" && !tokenRule.MatchString(in.VersionID) {
 		return nil, bad("InvalidParameterException", "Invalid length for parameter VersionId.")
 	}
-	v, wanted := e.versions[in.VersionId], "VersionId: "+in.VersionId
-	if in.VersionId == "" {
+	v, wanted := e.versions[in.VersionID], "VersionId: "+in.VersionID
+	if in.VersionID == "" {
 		stage := cmp.Or(in.VersionStage, "AWSCURRENT")
 		v, wanted = e.staged(stage), "staging label: "+stage
 	}
@@ -146,12 +146,12 @@ func (e *entry) show(v *version) object {
 }
 
 func (s *Server) batch(in *request) (any, *failure) {
-	if len(in.SecretIdList) > 20 {
+	if len(in.SecretIDList) > 20 {
 		return nil, bad("InvalidParameterException", "SecretIdList has more than 20 entries.")
 	}
 	values, failures := []any{}, []any{}
-	for _, id := range in.SecretIdList {
-		out, failed := s.get(&request{SecretId: id})
+	for _, id := range in.SecretIDList {
+		out, failed := s.get(&request{SecretID: id})
 		if s.Allowed != nil && !s.Allowed("GetSecretValue", id) {
 			failed = denied("GetSecretValue", id)
 		}
@@ -181,7 +181,7 @@ func (s *Server) checkValue(in *request) *failure {
 }
 
 func (s *Server) put(in *request) (any, *failure) {
-	e, failed := s.alive(in.SecretId)
+	e, failed := s.alive(in.SecretID)
 	if failed = cmp.Or(failed, s.checkValue(in)); failed != nil {
 		return nil, failed
 	}
@@ -245,25 +245,25 @@ func (s *Server) create(in *request) (any, *failure) {
 
 func (s *Server) arn(name string) string {
 	h := fnv.New32a()
-	fmt.Fprint(h, name, s.now())
+	_, _ = fmt.Fprint(h, name, s.now())
 	return fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:%s-%06x", Region, account, name, h.Sum32()&0xffffff)
 }
 
 func (s *Server) move(in *request) (any, *failure) {
-	e, failed := s.alive(in.SecretId)
+	e, failed := s.alive(in.SecretID)
 	if failed != nil {
 		return nil, failed
 	}
 	holder := e.staged(in.VersionStage)
-	to, known := e.versions[in.MoveToVersionId]
+	to, known := e.versions[in.MoveToVersionID]
 	switch {
-	case in.MoveToVersionId != "" && !known:
-		return nil, bad("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", in.MoveToVersionId)
-	case in.RemoveFromVersionId != "" && (holder == nil || holder.id != in.RemoveFromVersionId):
-		return nil, bad("InvalidParameterException", "The parameter RemoveFromVersionId can't be used because staging label %s isn't currently attached to version %s.", in.VersionStage, in.RemoveFromVersionId)
-	case in.RemoveFromVersionId == "" && holder != nil && holder != to:
+	case in.MoveToVersionID != "" && !known:
+		return nil, bad("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", in.MoveToVersionID)
+	case in.RemoveFromVersionID != "" && (holder == nil || holder.id != in.RemoveFromVersionID):
+		return nil, bad("InvalidParameterException", "The parameter RemoveFromVersionId can't be used because staging label %s isn't currently attached to version %s.", in.VersionStage, in.RemoveFromVersionID)
+	case in.RemoveFromVersionID == "" && holder != nil && holder != to:
 		return nil, bad("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", in.VersionStage, holder.id)
-	case in.MoveToVersionId == "" && in.VersionStage == "AWSCURRENT":
+	case in.MoveToVersionID == "" && in.VersionStage == "AWSCURRENT":
 		return nil, bad("InvalidParameterException", "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.")
 	}
 	if known {
@@ -286,7 +286,7 @@ func (e *entry) stages() map[string][]string {
 }
 
 func (s *Server) describe(in *request) (any, *failure) {
-	e, failed := s.find(in.SecretId)
+	e, failed := s.find(in.SecretID)
 	if failed != nil {
 		return nil, failed
 	}
@@ -301,15 +301,15 @@ func (s *Server) remove(in *request) (any, *failure) {
 	if in.ForceDeleteWithoutRecovery && in.RecoveryWindowInDays != 0 {
 		return nil, bad("InvalidParameterException", "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
 	}
-	e, failed := s.find(in.SecretId)
+	e, failed := s.find(in.SecretID)
 	if in.ForceDeleteWithoutRecovery {
 		if failed == nil {
 			delete(s.secrets, e.name)
 		}
-		return object{"Name": in.SecretId, "DeletionDate": epoch(s.now())}, nil
+		return object{"Name": in.SecretID, "DeletionDate": epoch(s.now())}, nil
 	}
 	if failed == nil {
-		_, failed = s.alive(in.SecretId)
+		_, failed = s.alive(in.SecretID)
 	}
 	if failed != nil {
 		return nil, failed
@@ -319,7 +319,7 @@ func (s *Server) remove(in *request) (any, *failure) {
 }
 
 func (s *Server) restore(in *request) (any, *failure) {
-	e, failed := s.find(in.SecretId)
+	e, failed := s.find(in.SecretID)
 	if failed != nil {
 		return nil, failed
 	}
@@ -364,7 +364,7 @@ func (e *entry) matches(in *request) bool {
 }
 
 func (s *Server) versions(in *request) (any, *failure) {
-	e, failed := s.find(in.SecretId)
+	e, failed := s.find(in.SecretID)
 	if failed != nil {
 		return nil, failed
 	}

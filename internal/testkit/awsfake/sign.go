@@ -63,7 +63,7 @@ func sign(r *http.Request, keys aws.Credentials, service string, headers []strin
 	if err != nil {
 		return "", err
 	}
-	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(), bytes.NewReader(body))
+	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(), bytes.NewReader(body)) //nolint:gosec // never sent, only signed
 	if err != nil {
 		return "", err
 	}
@@ -103,9 +103,9 @@ func (s *Server) serveSTS(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	if failed != nil {
 		w.WriteHeader(failed.status)
-		fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>00000000</RequestId></ErrorResponse>`, failed.code, failed.message)
+		_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>00000000</RequestId></ErrorResponse>`, failed.code, failed.message)
 		return
 	}
-	fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><AssumedRoleId>AROATEST:%[1]s</AssumedRoleId><Arn>arn:aws:sts::%[2]s:assumed-role/x/%[1]s</Arn></AssumedRoleUser><Credentials><AccessKeyId>%[3]s</AccessKeyId><SecretAccessKey>%[4]s</SecretAccessKey><SessionToken>%[5]s</SessionToken><Expiration>%[6]s</Expiration></Credentials></AssumeRoleResult><ResponseMetadata><RequestId>00000000</RequestId></ResponseMetadata></AssumeRoleResponse>`,
+	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><AssumedRoleId>AROATEST:%[1]s</AssumedRoleId><Arn>arn:aws:sts::%[2]s:assumed-role/x/%[1]s</Arn></AssumedRoleUser><Credentials><AccessKeyId>%[3]s</AccessKeyId><SecretAccessKey>%[4]s</SecretAccessKey><SessionToken>%[5]s</SessionToken><Expiration>%[6]s</Expiration></Credentials></AssumeRoleResult><ResponseMetadata><RequestId>00000000</RequestId></ResponseMetadata></AssumeRoleResponse>`,
 		form.Get("RoleSessionName"), account, role.Keys.AccessKeyID, role.Keys.SecretAccessKey, role.Keys.SessionToken, time.Now().Add(15*time.Minute).UTC().Format(time.RFC3339))
 }
