@@ -51,7 +51,7 @@ var besidePort = map[string]string{
 	"secret/builtin -> database": "the builtin store is Sallyport's own database",
 }
 
-// onlyInTests are packages that no other package's non-test files import.
+// onlyInTests are packages, each with what lies below it, that no other package's non-test files import.
 var onlyInTests = []string{"testkit", "architecture", "secret/storetest", "fleet/fleettest"}
 
 // outside are programs that come with the source and import nothing of the product.
@@ -98,7 +98,12 @@ func room(place string) string {
 }
 
 func known(place string) bool {
-	return floor(place) >= 0 || slices.Contains(outside, room(place)) || slices.Contains(onlyInTests, place)
+	return floor(place) >= 0 || slices.Contains(outside, room(place)) || forTests(place)
+}
+
+// forTests reports whether place is one of onlyInTests, or lies below one.
+func forTests(place string) bool {
+	return slices.ContainsFunc(onlyInTests, func(p string) bool { return place == p || strings.HasPrefix(place, p+"/") })
 }
 
 // floor is the index of the place's floor, or -1.
@@ -120,9 +125,9 @@ func judge(from, to string) string {
 	switch port, isAdapter := adapter(from); {
 	case slices.Contains(outside, room(from)):
 		return unless(room(from) == room(to), "programs beside the product use it from outside, as its users do")
-	case slices.Contains(onlyInTests, to):
-		return unless(slices.Contains(onlyInTests, from), "that package is for tests: move what is needed out of it")
-	case slices.Contains(onlyInTests, from):
+	case forTests(to):
+		return unless(forTests(from), "that package is for tests: move what is needed out of it")
+	case forTests(from):
 		return ""
 	case isAdapter:
 		allowed := slices.Contains(ports[port], to) || inFamily(from, to) || besidePort[from+" -> "+to] != ""

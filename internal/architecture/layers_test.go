@@ -66,6 +66,8 @@ func TestCheck(t *testing.T) {
 		"an orchestrator and the audit log":  {"sallyport/internal/fleet/compose", "sallyport/internal/audit", "nothing beside it"},
 		"a product package and testkit":      {"sallyport/internal/app", "sallyport/internal/testkit", "for tests"},
 		"a store and the conformance suite":  {"sallyport/internal/secret/file", "sallyport/internal/secret/storetest", "for tests"},
+		"a part of testkit and testkit":      {"sallyport/internal/testkit/vault", "sallyport/internal/testkit", ""},
+		"a store and a part of testkit":      {"sallyport/internal/secret/vault", "sallyport/internal/testkit/vault", "for tests"},
 		"a tool and the product":             {"sallyport/tools/testcount", "sallyport/internal/fault", "from outside"},
 		"the benchmark and the product":      {"sallyport/bench/load", "sallyport/internal/boundary", "from outside"},
 		"a room that is not in the plan":     {"sallyport/internal/helpers", "strings", "stands on no floor"},
