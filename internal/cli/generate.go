@@ -1,6 +1,3 @@
 package cli
 
-//go:generate sh -c "go run ../../cmd/sallyport reference errors > ../../docs/errors.md"
-//go:generate sh -c "go run ../../cmd/sallyport reference configuration > ../../docs/configuration.md"
-//go:generate sh -c "go run ../../cmd/sallyport reference cli > ../../docs/cli.md"
-//go:generate sh -c "go run ../../cmd/sallyport reference presets > ../../docs/presets.md"
+//go:generate sh -c "for page in errors configuration cli presets; do go run ../../cmd/sallyport reference $page > ../../docs/$page.md.new && mv ../../docs/$page.md.new ../../docs/$page.md || { rm -f ../../docs/$page.md.new; exit 1; }; done"
