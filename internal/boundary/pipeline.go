@@ -166,12 +166,11 @@ func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fau
 		return f
 	}
 	g, f := p.o.Tokens.Verify(presented)
-	if g != nil { // also for an expired or revoked one: the record says whose it was
-		x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
-	}
 	if f != nil {
+		x.event.Token, _ = token.Parse(presented) // well formed, so the record can say which one was refused
 		return f
 	}
+	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
 	x.grant, x.presented = g, presented
 	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
 	return nil
