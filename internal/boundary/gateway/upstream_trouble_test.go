@@ -183,6 +183,21 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestFaultBeforeTheBody: a caller that waits with its body hears at once that the API is not there.
+func TestFaultBeforeTheBody(t *testing.T) {
+	g := newGate(t, api(closedPort(t)), options{})
+	c := g.dial()
+	defer c.Close()
+	_, _ = io.WriteString(c, strings.Replace(request("POST", "/s/api/x", "Content-Length: 5"), "Connection: close\r\n", "", 1))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &answer{Response: resp}
+	a.body, _ = io.ReadAll(resp.Body)
+	a.wantFault(t, fault.UpstreamRefused)
+}
+
 // TestFullDuplex: an API that answers while it reads gets every byte of the body, and each echo arrives before the next is sent.
 func TestFullDuplex(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -287,6 +289,36 @@ func TestRefusalReachesASlowWriter(t *testing.T) {
 	_ = caller.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// lingering notes in which order it is ended.
+type lingering struct {
+	script
+	did []string
+}
+
+func (l *lingering) CloseWrite() error              { l.did = append(l.did, "end of sending"); return nil }
+func (l *lingering) SetReadDeadline(time.Time) error { l.did = append(l.did, "deadline"); return nil }
+func (l *lingering) Close() error {
+	l.did = append(l.did, fmt.Sprint("close with ", len(l.data), " bytes unread"))
+	return nil
+}
+
+// TestRefusedCloseReadsOn: to close on unread bytes makes the caller's kernel throw the answer away.
+func TestRefusedCloseReadsOn(t *testing.T) {
+	for in, want := range map[string][]string{
+		"GET /\r\n" + strings.Repeat("x", 50_000):                             {"end of sending", "deadline", "close with 0 bytes unread"},
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + strings.Repeat("x", 50_000): {"close with 49999 bytes unread"},
+	} {
+		l := &lingering{script: script{data: []byte(in), sizes: []byte{28}}}
+		c := wire.NewConn(l, 0)
+		if n, err := c.Read(make([]byte, 1000)); n == 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := c.Close(); err != nil || !slices.Equal(l.did, want) {
+			t.Errorf("%.20q: got %q, %v; want %q", in, l.did, err, want)
+		}
 	}
 }
 
