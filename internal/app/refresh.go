@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"sallyport/internal/boundary/service"
@@ -15,7 +16,8 @@ import (
 const (
 	topicTokens  = "tokens"
 	topicSecrets = "secrets"
-	topicUsage   = "usage" // not a change: somebody wants to read when tokens were last used
+	topicStore   = "store:" // with the name of a store other than builtin, whose changes the database knows nothing of
+	topicUsage   = "usage"  // not a change: somebody wants to read when tokens were last used
 )
 
 const (
@@ -25,6 +27,9 @@ const (
 
 // refresh reads again what topic names ("" is everything). When it returns, the next request acts by it.
 func (a *App) refresh(ctx context.Context, topic string) error {
+	if store, ok := strings.CutPrefix(topic, topicStore); ok {
+		return a.refreshStore(ctx, store)
+	}
 	a.reload.Lock()
 	defer a.reload.Unlock()
 	if topic == topicTokens || topic == "" {
@@ -41,6 +46,17 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		}
 		a.state.stores.setCredentials(a.pipeline.Services())
 	}
+	return nil
+}
+
+// refreshStore reads what is in use of a store again. A slow one holds up nothing else meanwhile.
+func (a *App) refreshStore(ctx context.Context, store string) error {
+	if err := a.state.stores.resolver.Again(ctx, store); err != nil {
+		return err
+	}
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	a.state.stores.setCredentials(a.pipeline.Services())
 	return nil
 }
 

@@ -149,3 +149,14 @@ func (s *Stores) ofKind(kind string) []string {
 	}
 	return list
 }
+
+// Store opens a store of the configuration by name, for what it can do beyond being read.
+func (s *State) Store(ctx context.Context, name string) (secret.Store, error) { return s.stores.Store(ctx, name) }
+
+// StoreChanged is Changed for the secrets of a store.
+func (s *State) StoreChanged(ctx context.Context, name string) error {
+	if slices.Contains(s.stores.ofKind(config.StoreBuiltin), name) {
+		return s.Changed(ctx, topicSecrets)
+	}
+	return s.Changed(ctx, topicStore+name)
+}

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"sallyport/internal/app"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -22,17 +21,14 @@ import (
 // maxValue is the largest secret the builtin store takes, in bytes.
 const maxValue = 1 << 20
 
-// topicSecrets is what a change of a secret is announced as.
-const topicSecrets = "secrets"
-
 func (e *env) secret() *cobra.Command {
-	cmd := &cobra.Command{Use: "secret", Short: "Keep secrets in the builtin store", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.secretSet(), e.secretGet(), e.secretList(), e.secretHistory(), e.secretRollback(), e.secretDelete())
+	cmd := &cobra.Command{Use: "secret", Short: "Keep secrets in the builtin store, or in another (--store)", Args: cobra.NoArgs, RunE: help}
+	cmd.AddCommand(e.secretSet(), e.secretGet(), e.secretList(), e.secretHistory(), e.secretRollback(), e.secretDelete(), e.secretImport())
 	return cmd
 }
 
 func (e *env) secretSet() *cobra.Command {
-	var file string
+	var store, file string
 	var keep bool
 	cmd := &cobra.Command{
 		Use:   "set NAME",
@@ -47,23 +43,28 @@ editors and echo add, is removed unless --keep-newline is given.`,
 			if err != nil {
 				return err
 			}
-			return e.with(cmd.Context(), func(s *app.State) error { return e.put(cmd.Context(), s, args[0], value) })
+			return e.withStore(cmd.Context(), store, func(t *target) error { return e.put(cmd.Context(), t, args[0], value) })
 		},
 	}
+	storeFlag(cmd, &store)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
 	cmd.Flags().BoolVar(&keep, "keep-newline", false, "keep a line break at the end")
 	return cmd
 }
 
-func (e *env) put(ctx context.Context, s *app.State, name string, value secret.Value) error {
-	if err := record(ctx, s, "secret.set", name); err != nil {
-		return err
-	}
-	version, err := s.Builtin.Put(ctx, name, value)
+func (e *env) put(ctx context.Context, t *target, name string, value secret.Value) error {
+	w, err := t.writer()
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.Changed(ctx, topicSecrets), e.tellVersion(name, version))
+	if err := t.record(ctx, "secret.set", name); err != nil {
+		return err
+	}
+	version, err := w.Put(ctx, name, value)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.changed(ctx), e.tellVersion(name, version))
 }
 
 func (e *env) tellVersion(name string, v secret.Version) error {
@@ -103,17 +104,6 @@ func (e *env) readValue(file, name string, keepNewline bool) (secret.Value, erro
 	return secret.NewValue(raw), nil
 }
 
-// named adds where the names and versions are to be seen.
-func named(err error) error {
-	switch {
-	case errors.Is(err, secret.ErrNotFound):
-		return fault.WithHint(err, "`sallyport secret list` shows the names")
-	case errors.Is(err, secret.ErrVersionGone):
-		return fault.WithHint(err, "`sallyport secret history NAME` shows the versions")
-	}
-	return err
-}
-
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name) //nolint:gosec // the operator's file
 	if err != nil {
@@ -140,7 +130,7 @@ func trimNewline(b []byte) []byte {
 }
 
 func (e *env) secretGet() *cobra.Command {
-	var version string
+	var store, version string
 	var reveal bool
 	cmd := &cobra.Command{
 		Use:   "get NAME",
@@ -150,32 +140,38 @@ func (e *env) secretGet() *cobra.Command {
 			if isTerminal(e.Out) && !reveal {
 				return fault.WithHint(errors.New("not showing a secret on a terminal"), "pipe it somewhere, or add --reveal")
 			}
-			return e.with(cmd.Context(), func(s *app.State) error {
-				if err := record(cmd.Context(), s, "secret.get", args[0]); err != nil {
+			return e.withStore(cmd.Context(), store, func(t *target) error {
+				if err := t.record(cmd.Context(), "secret.get", args[0]); err != nil {
 					return err
 				}
-				value, _, err := s.Builtin.Get(cmd.Context(), args[0], version)
+				value, _, err := t.Get(cmd.Context(), args[0], version)
 				if err != nil {
-					return named(err)
+					return t.named(err)
 				}
 				_, err = e.Out.Write(value.Reveal())
 				return err
 			})
 		},
 	}
+	storeFlag(cmd, &store)
 	cmd.Flags().StringVar(&version, "version", "", "an older version (default: the current one)")
 	cmd.Flags().BoolVar(&reveal, "reveal", false, "show it on a terminal")
 	return cmd
 }
 
 func (e *env) secretList() *cobra.Command {
-	return &cobra.Command{
+	var store string
+	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List the names and versions of stored secrets",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
-				list, err := s.Builtin.List(cmd.Context(), strings.Join(args, ""))
+			return e.withStore(cmd.Context(), store, func(t *target) error {
+				l, err := t.lister()
+				if err != nil {
+					return err
+				}
+				list, err := l.List(cmd.Context(), strings.Join(args, ""))
 				if err != nil {
 					return err
 				}
@@ -190,6 +186,8 @@ func (e *env) secretList() *cobra.Command {
 			})
 		},
 	}
+	storeFlag(cmd, &store)
+	return cmd
 }
 
 // orEmpty makes JSON write [] for no elements.
@@ -209,15 +207,20 @@ func when(t time.Time) string {
 }
 
 func (e *env) secretHistory() *cobra.Command {
-	return &cobra.Command{
+	var store string
+	cmd := &cobra.Command{
 		Use:   "history NAME",
 		Short: "Show the versions of a secret",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
-				list, err := s.Builtin.History(cmd.Context(), args[0])
+			return e.withStore(cmd.Context(), store, func(t *target) error {
+				l, err := t.lister()
 				if err != nil {
-					return named(err)
+					return err
+				}
+				list, err := l.History(cmd.Context(), args[0])
+				if err != nil {
+					return t.named(err)
 				}
 				return e.print(orEmpty(list), func(w io.Writer) error {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -234,29 +237,39 @@ func (e *env) secretHistory() *cobra.Command {
 			})
 		},
 	}
+	storeFlag(cmd, &store)
+	return cmd
 }
 
 func (e *env) secretRollback() *cobra.Command {
-	return &cobra.Command{
+	var store string
+	cmd := &cobra.Command{
 		Use:   "rollback NAME VERSION",
 		Short: "Make an older version current again, as a new version",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
-				if err := record(cmd.Context(), s, "secret.rollback", args[0]+"@"+args[1]); err != nil {
+			return e.withStore(cmd.Context(), store, func(t *target) error {
+				w, err := t.writer()
+				if err != nil {
 					return err
 				}
-				version, err := s.Builtin.Rollback(cmd.Context(), args[0], args[1])
-				if err != nil {
-					return named(err)
+				if err := t.record(cmd.Context(), "secret.rollback", args[0]+"@"+args[1]); err != nil {
+					return err
 				}
-				return errors.Join(s.Changed(cmd.Context(), topicSecrets), e.tellVersion(args[0], version))
+				version, err := w.Rollback(cmd.Context(), args[0], args[1])
+				if err != nil {
+					return t.named(err)
+				}
+				return errors.Join(t.changed(cmd.Context()), e.tellVersion(args[0], version))
 			})
 		},
 	}
+	storeFlag(cmd, &store)
+	return cmd
 }
 
 func (e *env) secretDelete() *cobra.Command {
+	var store string
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
@@ -268,17 +281,22 @@ func (e *env) secretDelete() *cobra.Command {
 					return err
 				}
 			}
-			return e.with(cmd.Context(), func(s *app.State) error {
-				if err := record(cmd.Context(), s, "secret.delete", args[0]); err != nil {
+			return e.withStore(cmd.Context(), store, func(t *target) error {
+				w, err := t.writer()
+				if err != nil {
 					return err
 				}
-				if err := s.Builtin.Delete(cmd.Context(), args[0]); err != nil {
-					return named(err)
+				if err := t.record(cmd.Context(), "secret.delete", args[0]); err != nil {
+					return err
 				}
-				return errors.Join(s.Changed(cmd.Context(), topicSecrets), e.done("deleted", args[0]))
+				if err := w.Delete(cmd.Context(), args[0]); err != nil {
+					return t.named(err)
+				}
+				return errors.Join(t.changed(cmd.Context()), e.done("deleted", args[0]))
 			})
 		},
 	}
+	storeFlag(cmd, &store)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }
