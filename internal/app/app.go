@@ -176,6 +176,9 @@ func (a *App) Stop(ctx context.Context) error {
 	defer cancel()
 	a.drain(ctx)
 	a.pipeline.CloseUpgraded()
+	last, done := context.WithTimeout(context.WithoutCancel(ctx), lastRecords)
+	a.drain(last) // what was broken off still writes its record
+	done()
 	err := a.gateway.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		a.log.WarnContext(ctx, "breaking off requests that did not end within the drain time", "in_flight", a.pipeline.InFlight())
@@ -183,6 +186,9 @@ func (a *App) Stop(ctx context.Context) error {
 	}
 	return errors.Join(err, a.close())
 }
+
+// lastRecords is how long a stop waits for the records of connections that it broke off.
+const lastRecords = 2 * time.Second
 
 // drain waits until nothing is in flight. The listener stays open meanwhile, so that callers get an answer and not a refused
 // connection.
