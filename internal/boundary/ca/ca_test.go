@@ -63,7 +63,7 @@ func TestLoadRefuses(t *testing.T) {
 }
 
 // handshake connects to a listener with config as a client that trusts the CA.
-func handshake(t *testing.T, config *tls.Config, client *tls.Config) (tls.ConnectionState, error) {
+func handshake(t *testing.T, config, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {

@@ -88,9 +88,16 @@ func TestBuildRefuses(t *testing.T) {
 		spec  credential.Spec
 		value string
 	}{
-		{credential.Spec{Kind: "bearer"}, ""}, {credential.Spec{Kind: "bearer"}, "abc"}, {credential.Spec{Kind: "bearer"}, canary + "\n"}, {credential.Spec{Kind: "bearer"}, canary + "\r\nX-Evil: 1"},
-		{credential.Spec{Kind: "header", Header: "X"}, "a\x00" + canary}, {credential.Spec{Kind: "header", Header: "X"}, " " + canary}, {credential.Spec{Kind: "header", Header: "X"}, canary + "\t"},
-		{credential.Spec{Kind: "header", Header: "X"}, canary + "é"}, {credential.Spec{Kind: "basic", Username: "a:b"}, canary}, {credential.Spec{Kind: "oauth9"}, canary},
+		{credential.Spec{Kind: "bearer"}, ""},
+		{credential.Spec{Kind: "bearer"}, "abc"},
+		{credential.Spec{Kind: "bearer"}, canary + "\n"},
+		{credential.Spec{Kind: "bearer"}, canary + "\r\nX-Evil: 1"},
+		{credential.Spec{Kind: "header", Header: "X"}, "a\x00" + canary},
+		{credential.Spec{Kind: "header", Header: "X"}, " " + canary},
+		{credential.Spec{Kind: "header", Header: "X"}, canary + "\t"},
+		{credential.Spec{Kind: "header", Header: "X"}, canary + "é"},
+		{credential.Spec{Kind: "basic", Username: "a:b"}, canary},
+		{credential.Spec{Kind: "oauth9"}, canary},
 	} {
 		m, err := credential.Build(c.spec, secret.NewValue([]byte(c.value)))
 		if err == nil || m != nil {
