@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
+	"sallyport/internal/secret"
 )
 
 // Options are what an App needs beside its configuration.
@@ -28,6 +29,8 @@ type Options struct {
 	Reread     func() (*config.Config, config.Warnings, error)
 	Log        *slog.Logger
 	Version    string
+
+	adapter func(*config.Store) (secret.Store, error) // instead of the real ones, in tests
 
 	AcceptAuditDamage bool // begin a new audit log where the old one is damaged, and set that aside
 }
@@ -71,6 +74,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return a, err
 	}
 	a.state.stores.noted = a.noted
+	if o.adapter != nil {
+		a.state.stores.adapter = o.adapter
+	}
 	if a.audit, err = a.state.openAudit(ctx, audit.Options{OnCheckpoint: a.checkpointed, AcceptDamage: o.AcceptAuditDamage}); err != nil {
 		if errors.Is(err, audit.ErrLocked) {
 			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)

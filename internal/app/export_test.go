@@ -3,7 +3,22 @@ package app
 import (
 	"context"
 	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/secret"
 )
+
+// WithAdapter has o open other stores than the real ones.
+func (o Options) WithAdapter(open func(*config.Store) (secret.Store, error)) Options {
+	o.adapter = open
+	return o
+}
+
+// WithAdapter has s open other stores than the real ones.
+func (s *Stores) WithAdapter(open func(*config.Store) (secret.Store, error)) *Stores {
+	s.adapter = open
+	return s
+}
 
 // CloseDatabase takes the database away from a running gate.
 func (a *App) CloseDatabase() error { return a.state.Close() }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -21,6 +22,7 @@ import (
 type Stores struct {
 	resolver *resolve.Resolver
 	noted    func(store string, err error) // set before the first use
+	adapter  func(*config.Store) (secret.Store, error)
 
 	mu         sync.Mutex
 	config     *config.Config
@@ -30,13 +32,16 @@ type Stores struct {
 	own        bool           // state was opened here
 }
 
+// builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.
+const builtinRefresh = 10 * time.Second
+
 // OpenStores returns the stores of c. It contacts nobody.
 func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
 	return newStores(c, nil), nil
 }
 
 func newStores(c *config.Config, state *State) *Stores {
-	s := &Stores{state: state, generation: make(map[string]int)}
+	s := &Stores{state: state, adapter: openAdapter, generation: make(map[string]int)}
 	s.resolver = resolve.New(resolve.Options{Noted: func(store string, err error) {
 		if s.noted != nil {
 			s.noted(store, err)
@@ -57,8 +62,12 @@ func (s *Stores) configure(c *config.Config) {
 		if before, ok := s.set[name]; !ok || !reflect.DeepEqual(before, one) {
 			s.generation[name]++
 		}
+		refresh := one.Refresh
+		if one.Kind == config.StoreBuiltin && s.state == nil {
+			refresh = builtinRefresh
+		}
 		sources = append(sources, resolve.Source{
-			Name: name, Identity: strconv.Itoa(s.generation[name]), Refresh: one.Refresh, MaxStale: one.MaxStale,
+			Name: name, Identity: strconv.Itoa(s.generation[name]), Refresh: refresh, MaxStale: one.MaxStale,
 			Moving: movingVersions(one.Kind),
 			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
 		})
@@ -71,7 +80,7 @@ func (s *Stores) configure(c *config.Config) {
 // open opens a store: the builtin one with its database, which may be open already, or an adapter.
 func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error) {
 	if c.Kind != config.StoreBuiltin {
-		return openAdapter(c)
+		return s.adapter(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +160,9 @@ func (s *Stores) ofKind(kind string) []string {
 }
 
 // Store opens a store of the configuration by name, for what it can do beyond being read.
-func (s *State) Store(ctx context.Context, name string) (secret.Store, error) { return s.stores.Store(ctx, name) }
+func (s *State) Store(ctx context.Context, name string) (secret.Store, error) {
+	return s.stores.Store(ctx, name)
+}
 
 // StoreChanged is Changed for the secrets of a store.
 func (s *State) StoreChanged(ctx context.Context, name string) error {

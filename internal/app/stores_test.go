@@ -1,0 +1,243 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"sallyport/internal/app"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/secret"
+	"sallyport/internal/secret/resolve"
+)
+
+// outside is a store elsewhere, in the test's hands.
+type outside struct {
+	mu     sync.Mutex
+	values map[string]string
+	err    error
+}
+
+func (o *outside) do(fn func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	fn()
+}
+
+func (o *outside) Get(_ context.Context, path, _ string) (secret.Value, secret.Version, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	value, ok := o.values[path]
+	switch {
+	case o.err != nil:
+		return secret.Value{}, secret.Version{}, fmt.Errorf("reading secret %q from corp: %w", path, o.err)
+	case !ok:
+		return secret.Value{}, secret.Version{}, fmt.Errorf("reading secret %q from corp: %w", path, secret.ErrNotFound)
+	}
+	return secret.NewValue([]byte(value)), secret.Version{ID: "7", Current: true}, nil
+}
+
+func (o *outside) adapter(*config.Store) (secret.Store, error) { return o, nil }
+
+// twoStores is a service of the builtin store beside one of a store called corp.
+func twoStores(store string) func(url string) string {
+	return func(url string) string {
+		return one("")(url) +
+			fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+corp://n8n/far#key}, allow_private: [127.0.0.1/32]}\n", url) +
+			"stores: {corp: {kind: vault, address: \"http://127.0.0.1:1\", auth: {token_env: NONE}, " + store + "}}\n"
+	}
+}
+
+func (b *bed) serveWith(o *outside) *app.App {
+	b.t.Helper()
+	a, err := app.New(b.t.Context(), b.options().WithAdapter(o.adapter))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := a.Start(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = a.Stop(context.WithoutCancel(b.t.Context())) })
+	return a
+}
+
+// TestChangeElsewhere: what changes in a store elsewhere is used, by polling or at once when a command says so, and the audit
+// log names store, path and version.
+func TestChangeElsewhere(t *testing.T) {
+	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
+	b := newBed(t, twoStores("refresh: 1s"))
+	a := b.serveWith(corp)
+	sent := func() string {
+		b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
+		return b.api.last()
+	}
+	if got := sent(); got != "Bearer far-canary-1" {
+		t.Errorf("the API received %q", got)
+	}
+	corp.do(func() { corp.values["n8n/far"] = `{"key":"far-canary-2"}` })
+	b.until("the new value is used", func() bool { return sent() == "Bearer far-canary-2" })
+	corp.do(func() { corp.values["n8n/far"] = `{"key":"far-canary-3"}` })
+	if err := b.state.StoreChanged(t.Context(), "corp"); err != nil {
+		t.Fatal(err)
+	}
+	if got := sent(); got != "Bearer far-canary-3" {
+		t.Errorf("after a command's change the API received %q", got)
+	}
+	corp.do(func() { corp.values["n8n/far"] = `{"other":"x"}` })
+	b.until("the field is missed", func() bool { return b.get(a.GatewayURL()+"/s/far/").status == 503 })
+	b.get(a.GatewayURL()+"/s/far/").is(t, 503, string(fault.CredentialMissing))
+	b.get(a.AdminURL()+"/readyz").is(t, 200, `{"part":"store corp","ready":true}`)
+	log, err := os.ReadFile(b.load().Audit.File)
+	if err != nil || !strings.Contains(string(log), "corp://n8n/far@7") {
+		t.Errorf("the audit log does not name the version: %v", err)
+	}
+	if strings.Contains(b.log.String()+string(log), "far-canary") {
+		t.Error("a value is in a log")
+	}
+}
+
+// TestOutageElsewhere: the last known good stays in force until max_stale, the builtin store's services are not touched, and
+// everything is back when the store is.
+func TestOutageElsewhere(t *testing.T) {
+	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
+	b := newBed(t, twoStores("refresh: 1s, max_stale: 4s"))
+	a := b.serveWith(corp)
+	far := func() answer { return b.get(a.GatewayURL() + "/s/far/") }
+	metrics := func(text string) bool { return strings.Contains(b.get(a.AdminURL()+"/metrics").body, text) }
+	far().is(t, 200, "")
+	if !metrics(`sallyport_store_up{store="corp"} 1`) || !metrics(`sallyport_secret_stale_seconds{store="corp"} 0`) ||
+		!metrics(`sallyport_store_last_success_timestamp_seconds{store="corp"} 1.`) {
+		t.Error("the metrics do not say that the store is up")
+	}
+	corp.do(func() { corp.err = secret.ErrUnavailable })
+	b.until("the metrics say that it is down", func() bool { return metrics(`sallyport_store_up{store="corp"} 0`) })
+	ready := b.get(a.AdminURL() + "/readyz")
+	ready.is(t, 200, "in force from memory")
+	ready.is(t, 200, "the store is unavailable")
+	b.until("the last known good ends", func() bool { return far().status == 503 })
+	far().is(t, 503, string(fault.StoreUnavailable))
+	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "the API's answer")
+	b.get(a.AdminURL()+"/readyz").is(t, 200, `"ready":true`)
+	if !strings.Contains(b.log.String(), "a secret store does not answer") {
+		t.Error("no word of it in the log")
+	}
+	corp.do(func() { corp.err = nil })
+	b.until("it is back", func() bool { return far().status == 200 })
+	if !metrics(`sallyport_store_up{store="corp"} 1`) {
+		t.Error("the metrics do not say that it is back")
+	}
+}
+
+// TestStartWithoutAStore: the services of other stores are served, the rest when their store answers.
+func TestStartWithoutAStore(t *testing.T) {
+	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}, err: secret.ErrUnavailable}
+	b := newBed(t, twoStores("refresh: 1s"))
+	a := b.serveWith(corp)
+	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "the API's answer")
+	b.get(a.GatewayURL()+"/s/far/").is(t, 503, string(fault.StoreUnavailable))
+	b.get(a.AdminURL()+"/readyz").is(t, 503, `{"part":"store corp","ready":false`)
+	corp.do(func() { corp.err = nil })
+	b.until("it is there", func() bool { return b.get(a.GatewayURL()+"/s/far/").status == 200 })
+	b.get(a.AdminURL()+"/readyz").is(t, 200, `"ready":true`)
+}
+
+// TestReloadWithAStore that the old configuration did not have, and that is then set up differently.
+func TestReloadWithAStore(t *testing.T) {
+	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
+	b := newBed(t, one(""))
+	a := b.serveWith(corp)
+	b.write(twoStores("refresh: 1h")(b.api.URL))
+	if err := a.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "")
+	corp.do(func() { corp.values["n8n/far"] = `{"key":"far-canary-2"}` })
+	b.write(twoStores("refresh: 2h")(b.api.URL))
+	if err := a.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the store is read anew", func() bool {
+		b.get(a.GatewayURL() + "/s/far/")
+		return b.api.last() == "Bearer far-canary-2"
+	})
+}
+
+// TestStoresWithoutState: other stores' references need neither database nor seal key; a builtin one does.
+func TestStoresWithoutState(t *testing.T) {
+	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
+	b := newBed(t, twoStores("refresh: 1s"))
+	c := b.load()
+	c.Data = t.TempDir() + "/none"
+	c.Seal.KeyFile = c.Data + "/seal.key"
+	stores, err := app.OpenStores(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores.WithAdapter(corp.adapter)
+	refs := []secret.Ref{{Store: "corp", Path: "n8n/far", Field: "key"}, {Store: "corp", Path: "gone"}, {Store: "nowhere", Path: "x"}}
+	results, err := stores.Resolve(t.Context(), refs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(results[0].Value.Reveal()); got != "far-canary-1" || !errors.Is(results[1].Err, secret.ErrNotFound) || !errors.Is(results[2].Err, resolve.ErrNoStore) {
+		t.Errorf("got %q, %v, %v", got, results[1].Err, results[2].Err)
+	}
+	if _, err := os.Stat(c.Data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a data directory was made: %v", err)
+	}
+	if err := stores.Watch(t.Context(), refs, func() {}); !errors.Is(err, resolve.ErrNoStore) {
+		t.Errorf("watching a store that is not there: %v", err)
+	}
+	results, err = stores.Resolve(t.Context(), []secret.Ref{{Store: "builtin", Path: "crm"}})
+	if err != nil || !errors.Is(results[0].Err, secret.ErrUnavailable) || fault.HintOf(results[0].Err) == "" {
+		t.Errorf("builtin without a seal key: %v %v", results[0].Err, err)
+	}
+	if err := stores.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStoresWatch tells of other values, once each, and opens the database when it is asked for a builtin secret.
+func TestStoresWatch(t *testing.T) {
+	corp := &outside{values: map[string]string{"n8n/far": "one"}}
+	b := newBed(t, twoStores("refresh: 1s"))
+	stores, err := app.OpenStores(t.Context(), b.load())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores.WithAdapter(corp.adapter)
+	refs := []secret.Ref{{Store: "corp", Path: "n8n/far"}, {Store: "builtin", Path: "crm"}}
+	read := func() string {
+		results, err := stores.Resolve(t.Context(), refs)
+		if err != nil || results[0].Err != nil || results[1].Err != nil {
+			t.Fatal(err, results)
+		}
+		return string(results[0].Value.Reveal()) + " " + string(results[1].Value.Reveal())
+	}
+	if got := read(); got != "one sk-live-canary-1" {
+		t.Errorf("got %q", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	changed, ended := make(chan struct{}, 8), make(chan error, 1)
+	go func() { ended <- stores.Watch(ctx, refs, func() { changed <- struct{}{} }) }()
+	corp.do(func() { corp.values["n8n/far"] = "two" })
+	<-changed
+	if got := read(); got != "two sk-live-canary-1" {
+		t.Errorf("got %q", got)
+	}
+	cancel()
+	if err := <-ended; err != nil || len(changed) > 0 {
+		t.Errorf("it ended with %v and told %d times more", err, len(changed))
+	}
+	if err := stores.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.state.Builtin.Put(t.Context(), "after", secret.NewValue([]byte("still open"))); err != nil {
+		t.Error(err)
+	}
+}
