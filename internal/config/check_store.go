@@ -188,7 +188,7 @@ func (k *checker) storeAuth(a *StoreAuth, key string) {
 		k.appRole(r, key+".approle")
 	}
 	for name, j := range map[string]*JWTAuth{"kubernetes": a.Kubernetes, "jwt": a.JWT} {
-		if j != nil && j.Role == "" {
+		if j != nil && j.Role == "" && name == "kubernetes" {
 			k.missing(key+"."+name, "has no role", "write role: NAME, as the method in Vault has it")
 		}
 		if j != nil && j.JWTFile == "" {
@@ -204,8 +204,13 @@ func (k *checker) appRole(r *AppRole, key string) {
 	if r.RoleID == "" {
 		k.missing(key, "has no role_id", "`vault read auth/approle/role/NAME/role-id` shows it")
 	}
-	if (r.SecretIDFile == "") == (r.SecretIDEnv == "") {
-		k.missing(key, "needs one of secret_id_file and secret_id_env", "write secret_id_file: FILE; never the secret id itself")
+	switch {
+	case r.SecretIDFile != "" && r.SecretIDEnv != "":
+		k.fail(key+".secret_id_env", "stands beside secret_id_file", "keep one")
+	case r.SecretIDFile == "" && r.SecretIDEnv == "" && r.Wrapped:
+		k.fail(key+".wrapped", "has no secret id beside it", "write secret_id_file: FILE")
+	case r.SecretIDFile == "" && r.SecretIDEnv == "":
+		k.warn(key, "has no secret id, which only a role with bind_secret_id=false allows", "write secret_id_file: FILE; never the secret id itself")
 	}
 	k.variable(key+".secret_id_env", r.SecretIDEnv)
 }

@@ -66,7 +66,7 @@ type AppRole struct {
 
 // JWTAuth is a login with a JSON Web Token.
 type JWTAuth struct {
-	Role    string `yaml:"role" eg:"sallyport" doc:"The role."`
+	Role    string `yaml:"role" eg:"sallyport" doc:"The role. For jwt it may be absent: the method's default role."`
 	JWTFile string `yaml:"jwt_file" path:"file" eg:"/var/run/secrets/tokens/vault" doc:"The file with the token, read at each login. Default for kubernetes: the pod's own, /var/run/secrets/kubernetes.io/serviceaccount/token."`
 	Mount   string `yaml:"mount" eg:"kubernetes" doc:"Where the method is mounted. Default: kubernetes or jwt, as the method."`
 }
