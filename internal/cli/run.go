@@ -53,7 +53,9 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 			}
 			o.Argv, o.Environ = args, os.Environ()
 			o.Stdin, o.Stdout, o.Stderr, o.Note = e.In, e.Out, e.Err, e.note
-			o.Resolver = &runStores{config: c, poll: o.Poll}
+			if o.Resolver, err = openRunStores(cmd.Context(), c, o.Poll); err != nil {
+				return err
+			}
 			if c.Seal.KeyEnv != "" {
 				o.Withhold = []string{c.Seal.KeyEnv}
 			}
@@ -87,7 +89,7 @@ func runFlags(cmd *cobra.Command, o *entrypoint.Options) {
 	f.BoolVar(&o.Watch, "watch", false, "restart CMD when a secret has changed and all of them could be had")
 	f.DurationVar(&o.Splay, "splay", 0, "wait a random part of this before a restart, so that a fleet does not restart at once")
 	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long CMD may take to end at a restart before it is killed")
-	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often to ask where changes are not told of")
+	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often files are looked at for a change; stores have their own refresh in sallyport.yaml")
 }
 
 // filesOf reads --files.
@@ -112,7 +114,7 @@ func filesOf(values []string) (entrypoint.Files, error) {
 
 // endOf is the exit code of a program that run has started.
 func (e *env) endOf(err error) (fault.Exit, bool) {
-	var end *entrypoint.Exit
+	var end *entrypoint.ExitError
 	if !errors.As(err, &end) {
 		return 0, false
 	}
@@ -123,4 +125,7 @@ func (e *env) endOf(err error) (fault.Exit, bool) {
 }
 
 // mask lets no held value through in a program's output.
-func (e *env) mask(held []secret.Value, w io.Writer) io.WriteCloser { return newMasker(held, w, e.note) }
+func (e *env) mask(held []secret.Value) func(io.Writer) io.WriteCloser {
+	set := e.masks(held)
+	return func(w io.Writer) io.WriteCloser { return &masker{to: w, stream: set.Stream()} }
+}

@@ -18,7 +18,8 @@ type masker struct {
 	out    []byte
 }
 
-func newMasker(held []secret.Value, w io.Writer, note func(string, ...any)) *masker {
+// masks are the texts to look for.
+func (e *env) masks(held []secret.Value) *scrub.Set {
 	var texts [][]byte
 	short := 0
 	for _, value := range held {
@@ -35,9 +36,9 @@ func newMasker(held []secret.Value, w io.Writer, note func(string, ...any)) *mas
 		}
 	}
 	if short > 0 {
-		note("warning: %d values have fewer than %d characters and are not masked: they would be found everywhere", short, scrub.MinLength)
+		e.note("warning: %d values have fewer than %d characters and are not masked: they would be found everywhere", short, scrub.MinLength)
 	}
-	return &masker{to: w, stream: scrub.Compile(texts...).Stream()}
+	return scrub.Compile(texts...)
 }
 
 // Write passes on what cannot be the beginning of a value.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"sallyport/internal/app"
@@ -16,50 +17,105 @@ import (
 	"sallyport/internal/secret"
 )
 
-// fileStore is the store that is there for run without being configured: absolute names of files.
-const fileStore = "file"
-
-// runStores are the stores as run uses them: the state is opened only when a reference needs it, and closed again.
+// runStores are the stores of the configuration as run uses them: with files by their absolute names, which the operator of
+// an entrypoint may read anyway, and with bare ARNs, whatever the one store of their kind is called.
 type runStores struct {
-	config *config.Config
-	poll   time.Duration
+	*app.Stores
+	set  map[string]*config.Store
+	poll time.Duration // how often files by absolute names are looked at
+}
+
+func openRunStores(ctx context.Context, c *config.Config, poll time.Duration) (*runStores, error) {
+	stores, err := app.OpenStores(ctx, c)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says which
+	}
+	return &runStores{Stores: stores, set: c.StoreSet(), poll: poll}, nil
 }
 
 // Resolve implements entrypoint.Resolver.
 func (r *runStores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
 	results := make([]secret.Result, len(refs))
-	var kept []int
+	var asked []secret.Ref
+	var at []int
 	for i, ref := range refs {
+		ref := r.placed(ref)
 		switch {
-		case r.config.Stores[ref.Store] != nil || ref.Store == "builtin":
-			kept = append(kept, i)
-		case ref.Store == fileStore:
+		case r.isFile(ref):
 			results[i] = fieldOf(ref, fileValue(ref))
+		case r.set[ref.Store] == nil:
+			results[i].Err = fault.WithHint(errors.New("there is no store of this name"), "add it under `stores` in sallyport.yaml; docs/configuration.md shows how")
 		default:
-			results[i].Err = fault.WithHint(errors.New("there is no store of this name"), "add it under stores in sallyport.yaml; docs/configuration.md shows how")
+			asked, at = append(asked, ref), append(at, i)
 		}
 	}
-	if len(kept) > 0 {
-		r.fromState(ctx, refs, kept, results)
+	if len(asked) == 0 {
+		return results, ctx.Err()
 	}
-	return results, ctx.Err()
+	answers, err := r.Stores.Resolve(ctx, asked)
+	for i, answer := range answers {
+		answer.Err = named(answer.Err)
+		results[at[i]] = answer
+	}
+	return results, err //nolint:wrapcheck // the context's own
 }
 
-// fromState reads what the database has.
-func (r *runStores) fromState(ctx context.Context, refs []secret.Ref, which []int, results []secret.Result) {
-	s, err := app.Open(ctx, r.config)
-	for _, i := range which {
-		if err != nil {
-			results[i].Err = fmt.Errorf("%w: %w", secret.ErrUnavailable, err)
-			continue
+// Watch implements entrypoint.Resolver.
+func (r *runStores) Watch(ctx context.Context, refs []secret.Ref, changed func()) (err error) {
+	var watched []secret.Ref
+	for _, ref := range refs {
+		if ref = r.placed(ref); !r.isFile(ref) {
+			watched = append(watched, ref)
 		}
-		var res secret.Result
-		res.Value, res.Version, res.Err = s.Builtin.Get(ctx, refs[i].Path, refs[i].Version)
-		res.Err = named(res.Err)
-		results[i] = fieldOf(refs[i], res)
 	}
-	if err == nil {
-		_ = s.Close() // it was read only
+	var both sync.WaitGroup
+	defer both.Wait()
+	if len(watched) < len(refs) {
+		both.Go(func() { r.poke(ctx, changed) })
+	}
+	if len(watched) == 0 {
+		return nil
+	}
+	return r.Stores.Watch(ctx, watched, changed) //nolint:wrapcheck // it names the reference
+}
+
+// placed finds the store of a bare ARN, when there is one of its kind alone.
+func (r *runStores) placed(ref secret.Ref) secret.Ref {
+	if r.set[ref.Store] != nil || ref.Store != config.StoreAWS {
+		return ref
+	}
+	var names []string
+	for name, store := range r.set {
+		if store.Kind == config.StoreAWS {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 1 {
+		ref.Store = names[0]
+	}
+	return ref
+}
+
+// isFile tells a file by its absolute name from what a store of the configuration that is called file has.
+func (r *runStores) isFile(ref secret.Ref) bool {
+	store := r.set[ref.Store]
+	return filepath.IsAbs(ref.Path) && ((store == nil && ref.Store == config.StoreFile) || (store != nil && store.Kind == config.StoreFile))
+}
+
+// poke asks for another look now and then.
+func (r *runStores) poke(ctx context.Context, changed func()) {
+	if r.poll <= 0 {
+		return
+	}
+	for {
+		wait := time.NewTimer(r.poll - r.poll/10 + rand.N(r.poll/5+1)) //nolint:gosec // spreads the asking, guards nothing
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-wait.C:
+			changed()
+		}
 	}
 }
 
@@ -70,7 +126,7 @@ func fieldOf(ref secret.Ref, res secret.Result) secret.Result {
 	}
 	value, err := secret.Field(res.Value, ref.Field)
 	if err != nil {
-		return secret.Result{Err: fault.WithHint(err, "what stands behind '#' is a key of the JSON object, or /a/pointer into it")}
+		return secret.Result{Err: fault.WithHint(err, "what stands behind '#' is a key of the JSON object, or a JSON pointer into it: #/a/b")}
 	}
 	res.Value = value
 	return res
@@ -78,49 +134,34 @@ func fieldOf(ref secret.Ref, res secret.Result) secret.Result {
 
 // fileValue reads a file by its absolute name. One line break at its end is not part of the value.
 func fileValue(ref secret.Ref) (res secret.Result) {
-	if !filepath.IsAbs(ref.Path) || ref.Version != "" {
-		res.Err = fault.WithHint(errors.New("without a store called file, a file is named by its absolute path, and has no versions"), "write ref+file:///run/secrets/NAME")
-		return res
-	}
-	info, err := os.Stat(ref.Path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file")
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(ref.Path)
-	}
-	if err != nil {
+	raw, err := readRegular(ref.Path)
+	switch {
+	case ref.Version != "":
+		res.Err = fault.WithHint(errors.New("a file has no versions"), "leave ?version= out")
+	case err != nil:
 		res.Err = fault.WithHint(fmt.Errorf("reading the file: %w", err), "mount it, and let this user read it")
-		return res
+	default:
+		res.Value = secret.NewValue(trimNewline(raw))
 	}
-	defer f.Close() //nolint:errcheck // read only
-	content, err := io.ReadAll(io.LimitReader(f, maxValue+3))
-	if len(content) > maxValue {
-		err = errors.New("it is larger than 1 MiB")
-	}
-	if err != nil {
-		res.Err = fmt.Errorf("reading the file: %w", err)
-		return res
-	}
-	res.Value = secret.NewValue(trimNewline(content))
 	return res
 }
 
-// Watch implements entrypoint.Resolver: these stores are asked.
-func (r *runStores) Watch(ctx context.Context, _ []secret.Ref, changed func()) error {
-	if r.poll <= 0 {
-		<-ctx.Done()
-		return nil
+func readRegular(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err //nolint:wrapcheck // the caller says what for
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%q is not a regular file", name)
 	}
-	for {
-		wait := time.NewTimer(r.poll - r.poll/10 + rand.N(r.poll/5+1)) //nolint:gosec // spreads the asking, guards nothing
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return nil
-		case <-wait.C:
-			changed()
-		}
+	f, err := os.Open(name) //nolint:gosec // the operator's file
+	if err != nil {
+		return nil, err //nolint:wrapcheck // as above
 	}
+	defer f.Close() //nolint:errcheck // read only
+	raw, err := io.ReadAll(io.LimitReader(f, maxValue+3))
+	if len(raw) > maxValue {
+		return nil, errors.New("it is larger than 1 MiB")
+	}
+	return raw, err //nolint:wrapcheck // as above
 }

@@ -54,22 +54,23 @@ type Options struct {
 	Poll      time.Duration // how often files that NAME_FILE variables name are looked at; 0: never
 	Reap      time.Duration // how long an orphan's remains may lie; 0: 5 s
 
-	// Mask wraps the program's output so that held does not appear in it. nil: the output is the program's own. Needs Supervise.
-	Mask func(held []secret.Value, w io.Writer) io.WriteCloser
+	// Mask returns what to wrap the program's output in, so that held does not appear in it. nil: the output is the program's
+	// own. Implies Supervise.
+	Mask func(held []secret.Value) func(io.Writer) io.WriteCloser
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Note           func(format string, args ...any) // tells a person something; nil: nobody
 }
 
-// Exit is the end of the program: its exit code, or 128 and the number of the signal that ended it.
-type Exit struct {
+// ExitError is the end of the program: its exit code, or 128 and the number of the signal that ended it.
+type ExitError struct {
 	Code int
 	Why  string // a sentence, when it was not the program's own end
 }
 
 // Error implements error.
-func (e *Exit) Error() string {
+func (e *ExitError) Error() string {
 	if e.Why != "" {
 		return e.Why
 	}
@@ -90,7 +91,7 @@ type runner struct {
 	plan    *plan
 }
 
-// Run resolves, checks and starts. When the program takes over this process, it does not return; else its error is an *Exit
+// Run resolves, checks and starts. When the program takes over this process, it does not return; else its error is an *ExitError
 // when the program has ended, also with 0. Once begun it is ended by signals, not by ctx: an entrypoint passes them on, and
 // has to tell which one it was.
 func Run(ctx context.Context, o Options) error {

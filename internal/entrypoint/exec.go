@@ -20,7 +20,7 @@ var endings = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, sysca
 
 // ended is the end by a signal before the program was started.
 func ended(sig os.Signal) error {
-	return &Exit{Code: exitOf(sig), Why: fmt.Sprintf("ended by a signal (%v) before the program was started", sig)}
+	return &ExitError{Code: exitOf(sig), Why: fmt.Sprintf("ended by a signal (%v) before the program was started", sig)}
 }
 
 func exitOf(sig os.Signal) int {
@@ -120,7 +120,7 @@ func (r *runner) replace(l *launch, ends <-chan os.Signal) error {
 		return ended(sig)
 	default:
 	}
-	return tooBig(unfit(r.program, syscall.Exec(r.program, r.Argv, l.environ)), l)
+	return tooBig(unfit(r.program, syscall.Exec(r.program, r.Argv, l.environ)), l) //nolint:gosec // what the operator says is what is run
 }
 
 // largest is how many variables a person is told of.

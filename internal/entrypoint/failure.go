@@ -10,15 +10,15 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Failure is why one variable cannot be handed over. Err's hint says what to do about it.
-type Failure struct {
+// VariableError is why one variable cannot be handed over. Err's hint says what to do about it.
+type VariableError struct {
 	Name string
 	Ref  secret.Ref // zero: it is not a reference
 	Err  error
 }
 
 // Error names the variable, the reference, the store and the cause.
-func (f *Failure) Error() string {
+func (f *VariableError) Error() string {
 	if f.Ref.IsZero() {
 		return fmt.Sprintf("%s: %v", f.Name, f.Err)
 	}
@@ -26,13 +26,13 @@ func (f *Failure) Error() string {
 }
 
 // Unwrap returns the cause.
-func (f *Failure) Unwrap() error { return f.Err }
+func (f *VariableError) Unwrap() error { return f.Err }
 
-// Failures are all that is wrong with an environment, in its order.
-type Failures []*Failure
+// VariableErrors are all that is wrong with an environment, in its order.
+type VariableErrors []*VariableError
 
 // Error has a line for each; with what to do behind it when there are several.
-func (list Failures) Error() string {
+func (list VariableErrors) Error() string {
 	lines := make([]string, len(list))
 	for i, f := range list {
 		lines[i] = oneLine(f.Error())
@@ -44,7 +44,7 @@ func (list Failures) Error() string {
 }
 
 // Unwrap returns each.
-func (list Failures) Unwrap() []error {
+func (list VariableErrors) Unwrap() []error {
 	errs := make([]error, len(list))
 	for i, f := range list {
 		errs[i] = f
@@ -53,7 +53,7 @@ func (list Failures) Unwrap() []error {
 }
 
 // Hint is what to do about the only one, or about all of them.
-func (list Failures) Hint() string {
+func (list VariableErrors) Hint() string {
 	if len(list) == 1 {
 		return fault.HintOf(list[0].Err)
 	}
@@ -61,7 +61,7 @@ func (list Failures) Hint() string {
 }
 
 // orNil is the error that list is. The exit code is the store's before the key's before any other.
-func (list Failures) orNil() error {
+func (list VariableErrors) orNil() error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -81,6 +81,6 @@ func (list Failures) orNil() error {
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // keyFailure is a failure about n8n's master key.
-func keyFailure(problem, hint string) *Failure {
-	return &Failure{Name: environment.KeyName, Err: fault.WithHint(errors.New(problem), hint)}
+func keyFailure(problem, hint string) *VariableError {
+	return &VariableError{Name: environment.KeyName, Err: fault.WithHint(errors.New(problem), hint)}
 }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,10 +81,12 @@ func run(arg string, argv []string) int {
 	o.Stdin, o.Stdout, o.Stderr = os.Stdin, os.Stdout, os.Stderr
 	o.Note = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "note: "+format+"\n", args...) }
 	if s.Mask {
-		o.Mask = func(held []secret.Value, w io.Writer) io.WriteCloser { return &upper{held, w} }
+		o.Mask = func(held []secret.Value) func(io.Writer) io.WriteCloser {
+			return func(w io.Writer) io.WriteCloser { return &upper{held, w} }
+		}
 	}
 	err := entrypoint.Run(context.Background(), o)
-	var end *entrypoint.Exit
+	var end *entrypoint.ExitError
 	if errors.As(err, &end) && end.Why == "" {
 		return end.Code
 	}
@@ -305,7 +308,7 @@ func start(t *testing.T, s scene) *process {
 	if len(argv) > 0 && strings.HasPrefix(argv[0], "role:") {
 		argv = append([]string{program}, argv...)
 	}
-	all := append(append(s.before[:len(s.before):len(s.before)], program, "role:run", base64.StdEncoding.EncodeToString(arg.Bytes())), argv...)
+	all := append(append(slices.Clip(s.before), program, "role:run", base64.StdEncoding.EncodeToString(arg.Bytes())), argv...)
 	p.cmd = exec.Command(all[0], all[1:]...)
 	p.cmd.Env = append([]string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")}, s.environ...)
 	p.cmd.Dir, p.cmd.Stderr = dir, p.stderr

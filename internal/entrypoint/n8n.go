@@ -14,10 +14,10 @@ import (
 type guard struct{ role environment.Role }
 
 // check looks at the environment that n8n would get.
-func (g *guard) check(lookup func(string) (string, bool), note func(string, ...any)) Failures {
+func (g *guard) check(lookup func(string) (string, bool), note func(string, ...any)) VariableErrors {
 	key, isSet, err := masterKey(lookup)
 	if err != nil {
-		return Failures{{Name: environment.KeyFileName, Err: err}}
+		return VariableErrors{{Name: environment.KeyFileName, Err: err}}
 	}
 	settings, err := environment.ReadSettings(environment.SettingsPath(lookup))
 	fresh := errors.Is(err, environment.ErrNoSettings)
@@ -29,13 +29,13 @@ func (g *guard) check(lookup func(string) (string, bool), note func(string, ...a
 		return nil
 	}
 	if problem, hint := environment.KeyProblem(string(key.Reveal()), exists); problem != "" {
-		return Failures{keyFailure(problem, hint)}
+		return VariableErrors{keyFailure(problem, hint)}
 	}
 	if doubt := environment.KeyDoubt(string(key.Reveal())); doubt != "" {
 		note("warning: %s %s: it is easily guessed", environment.KeyName, doubt)
 	}
 	if err != nil {
-		return nil // there is nothing to compare it with
+		return nil //nolint:nilerr // told above, or fresh: there is nothing to compare the key with
 	}
 	return compare(key, settings, note)
 }
@@ -61,7 +61,7 @@ func (g *guard) keyless(fresh bool, note func(string, ...any)) {
 }
 
 // compare holds the key against the copy that n8n keeps.
-func compare(key secret.Value, s environment.Settings, note func(string, ...any)) Failures {
+func compare(key secret.Value, s environment.Settings, note func(string, ...any)) VariableErrors {
 	if s.Mode&0o077 != 0 {
 		note("warning: n8n's settings file %s, which holds the master key in clear, can be read by others (mode %04o); `chmod 600` it", s.Path, s.Mode)
 	}
@@ -71,7 +71,7 @@ func compare(key secret.Value, s environment.Settings, note func(string, ...any)
 	}
 	err := fmt.Errorf("is not the key in n8n's settings file %q; n8n would refuse to start", s.Path)
 	hint := "if the key was changed on purpose and n8n's database re-encrypted, move the file away, n8n writes it anew; if not, hand over the key that encrypted the database"
-	return Failures{{Name: environment.KeyName, Err: fault.WithExit(fault.WithHint(err, hint), fault.ExitKeyMismatch)}}
+	return VariableErrors{{Name: environment.KeyName, Err: fault.WithExit(fault.WithHint(err, hint), fault.ExitKeyMismatch)}}
 }
 
 func exists(name string) bool {

@@ -44,14 +44,14 @@ const fileSuffix = "_FILE"
 // read makes the plan. All variables that are wrong by themselves are reported together, before any store is asked.
 func (r *runner) read() (*plan, error) {
 	p := &plan{entries: slices.Clone(r.Environ), strict: r.Strict}
-	var failures Failures
+	var failures VariableErrors
 	for i, entry := range r.Environ {
 		name, value, ok := strings.Cut(entry, "=")
 		if !ok {
 			continue
 		}
 		if err := r.variable(p, i, name, value); err != nil {
-			failures = append(failures, &Failure{Name: name, Err: err})
+			failures = append(failures, &VariableError{Name: name, Err: err})
 		}
 	}
 	failures = append(failures, r.arguments()...)
@@ -156,14 +156,14 @@ func (r *runner) doubt(name, what string) error {
 }
 
 // arguments are never resolved: every process of the machine can read them.
-func (r *runner) arguments() (failures Failures) {
+func (r *runner) arguments() (failures VariableErrors) {
 	for i, arg := range r.Argv {
 		if _, ok, err := secret.ParseAny(arg); !ok && err == nil && !mentions(arg) {
 			continue
 		}
 		name := fmt.Sprintf("argument %d", i)
 		if err := r.doubt(name, "holds a reference; arguments are not resolved, since every process can read them"); err != nil {
-			failures = append(failures, &Failure{Name: name, Err: err})
+			failures = append(failures, &VariableError{Name: name, Err: err})
 		}
 	}
 	return failures

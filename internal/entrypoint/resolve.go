@@ -24,13 +24,13 @@ const stringPages = 32
 // resolve asks for all references at once, and returns the program's environment. It can be called again.
 func (p *plan) resolve(ctx context.Context, resolver Resolver, note func(string, ...any)) (*launch, error) {
 	l := &launch{environ: slices.Clone(p.entries)}
-	var failures Failures
+	var failures VariableErrors
 	set := func(index int, name string, ref secret.Ref, value secret.Value, err error) {
 		if err == nil {
 			err = p.check(name, value, note)
 		}
 		if err != nil {
-			failures = append(failures, &Failure{Name: name, Ref: ref, Err: err})
+			failures = append(failures, &VariableError{Name: name, Ref: ref, Err: err})
 			return
 		}
 		l.environ[index] = name + "=" + string(value.Reveal())

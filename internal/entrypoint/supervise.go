@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -126,13 +127,12 @@ func (s *supervisor) start(reap *reaper) (*child, error) {
 	cmd := s.command()
 	var masks []io.Closer
 	if s.Mask != nil {
-		held := append(s.current.held[:len(s.current.held):len(s.current.held)], s.earlier...)
-		out, err := s.Mask(held, s.Stdout), s.Mask(held, s.Stderr)
+		wrap := s.Mask(slices.Concat(s.current.held, s.earlier))
+		out, err := wrap(s.Stdout), wrap(s.Stderr)
 		cmd.Stdout, cmd.Stderr, masks = out, err, []io.Closer{out, err}
 	}
 	if err := reap.starting(cmd.Start, func() int { return cmd.Process.Pid }); err != nil {
-		var sys syscall.Errno
-		if errors.As(err, &sys) {
+		if sys, ok := errors.AsType[syscall.Errno](err); ok {
 			return nil, tooBig(unfit(s.program, sys), s.current)
 		}
 		return nil, unfit(s.program, err)
@@ -171,7 +171,7 @@ func (e end) exit() error {
 		return e.err
 	}
 	if status, ok := e.state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return &Exit{Code: exitOf(status.Signal())}
+		return &ExitError{Code: exitOf(status.Signal())}
 	}
-	return &Exit{Code: e.state.ExitCode()}
+	return &ExitError{Code: e.state.ExitCode()}
 }

@@ -65,19 +65,19 @@ func TestKnows(t *testing.T) {
 // TestNormalize holds to normalizeEnvValue of @n8n/config: trim, then /^(['"])(.*)\1$/.
 func TestNormalize(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                        "",
-		"plain":                   "plain",
-		"  spaced\t\r\n":          "spaced",
-		"\ufeffmarked\u00a0":      "marked",
-		"nel\u0085":               "nel\u0085",
-		`"quoted key"`:            "quoted key",
-		`'quoted'`:                "quoted",
-		` "both" `:                "both",
-		`""twice""`:               `"twice"`,
-		`"mixed'`:                 `"mixed'`,
-		`"`:                       `"`,
-		`""`:                      "",
-		`"a` + "\n" + `b"`:        `"a` + "\n" + `b"`,
+		"":                          "",
+		"plain":                     "plain",
+		"  spaced\t\r\n":            "spaced",
+		"\ufeffmarked\u00a0":        "marked",
+		"nel\u0085":                 "nel\u0085",
+		`"quoted key"`:              "quoted key",
+		`'quoted'`:                  "quoted",
+		` "both" `:                  "both",
+		`""twice""`:                 `"twice"`,
+		`"mixed'`:                   `"mixed'`,
+		`"`:                         `"`,
+		`""`:                        "",
+		`"a` + "\n" + `b"`:          `"a` + "\n" + `b"`,
 		`" inner blanks are kept "`: " inner blanks are kept ",
 	} {
 		if got := environment.Normalize(in); got != want {
