@@ -153,7 +153,7 @@ func (s *Stores) loadCredentials(ctx context.Context, c *config.Config, t *servi
 
 // againBuiltin reads the builtin stores' secrets again: somebody has changed one.
 func (s *Stores) againBuiltin(ctx context.Context) error {
-	for _, name := range s.ofKind(config.StoreBuiltin) {
+	for _, name := range s.builtins() {
 		if err := s.resolver.Again(ctx, name); err != nil {
 			return err
 		}

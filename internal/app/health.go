@@ -48,7 +48,7 @@ func (a *App) databaseHealth(ctx context.Context) error {
 
 // storeHealth is about the builtin store, which stands and falls with this Sallyport's own database and seal key.
 func (a *App) storeHealth() error {
-	builtin := a.state.stores.ofKind(config.StoreBuiltin)
+	builtin := a.state.stores.builtins()
 	for _, s := range a.pipeline.Services().All() {
 		if f := s.Credential.Trouble(); f != nil && f.Code == fault.StoreUnavailable && slices.Contains(builtin, s.Config.Credential.Secret.Store) {
 			return f
@@ -61,7 +61,7 @@ func (a *App) storeHealth() error {
 // traffic away from the services of other stores; one that never answered keeps a new replica from replacing an old one that
 // has the secrets.
 func (a *App) storeParts() []monitor.Part {
-	builtin := a.state.stores.ofKind(config.StoreBuiltin)
+	builtin := a.state.stores.builtins()
 	var parts []monitor.Part
 	for _, st := range a.state.stores.resolver.Status() {
 		if slices.Contains(builtin, st.Store) {

@@ -146,13 +146,13 @@ func (s *Stores) Close() error {
 	return err
 }
 
-// ofKind lists the stores of a kind.
-func (s *Stores) ofKind(kind string) []string {
+// builtins lists the stores that are builtin, whatever their name.
+func (s *Stores) builtins() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []string
 	for name, c := range s.set {
-		if c.Kind == kind {
+		if c.Kind == config.StoreBuiltin {
 			list = append(list, name)
 		}
 	}
@@ -166,7 +166,7 @@ func (s *State) Store(ctx context.Context, name string) (secret.Store, error) {
 
 // StoreChanged is Changed for the secrets of a store.
 func (s *State) StoreChanged(ctx context.Context, name string) error {
-	if slices.Contains(s.stores.ofKind(config.StoreBuiltin), name) {
+	if slices.Contains(s.stores.builtins(), name) {
 		return s.Changed(ctx, topicSecrets)
 	}
 	return s.Changed(ctx, topicStore+name)

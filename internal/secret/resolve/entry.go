@@ -99,6 +99,7 @@ func (e *entry) result(key secret.Key, s *source, now time.Time) (res secret.Res
 		return secret.Result{Value: e.value, Version: e.version}, nil
 	case stale:
 		return secret.Result{Value: e.value, Version: e.version}, why
+	case bad:
 	}
 	if e.confirmed.IsZero() {
 		return secret.Result{Err: why}, nil

@@ -25,8 +25,14 @@ func TestLoad(t *testing.T) {
 		value string
 		err   error
 	}{
-		{"alpha", nil}, {"k", nil}, {"x", nil}, {"", resolve.ErrField}, {"", resolve.ErrField},
-		{"", secret.ErrNotFound}, {"", resolve.ErrNoStore}, {"old", nil},
+		{"alpha", nil},
+		{"k", nil},
+		{"x", nil},
+		{"", resolve.ErrField},
+		{"", resolve.ErrField},
+		{"", secret.ErrNotFound},
+		{"", resolve.ErrNoStore},
+		{"old", nil},
 	} {
 		check(t, refs[i], results[i], want.value, want.err)
 	}

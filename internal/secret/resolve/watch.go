@@ -72,9 +72,9 @@ func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 	select {
 	case <-s.rewatch:
 		cancel()
-		<-ended
+		_ = <-ended // it ends because it is told to
 		return true
-	case <-ended: // at the end of ctx, or because this store cannot be watched: it is polled
+	case _ = <-ended: // at the end of ctx, or because this store cannot be watched: it is polled
 		return false
 	}
 }
