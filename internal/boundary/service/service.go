@@ -26,6 +26,10 @@ import (
 // DefaultSlot is where a token is looked for when the service is unknown.
 var DefaultSlot = credential.Slot{Header: "Authorization"} //nolint:gochecknoglobals // a constant in all but syntax
 
+// maxIdle is how many connections to one API are kept for the next request. Fewer than there are requests at one time, and each
+// of the others pays for a TLS handshake.
+const maxIdle = 1024
+
 // Service is one external API.
 type Service struct {
 	Name     string
@@ -78,6 +82,7 @@ func New(name string, c config.Service) (*Service, error) {
 	s.egress = egress.Options{
 		Host: host, Port: port, AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
 		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
+		MaxIdle: maxIdle,
 	}
 	transport, err := egress.New(s.egress)
 	if err != nil {
