@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/entrypoint"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -56,9 +58,7 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 			if o.Resolver, err = openRunStores(cmd.Context(), c, o.Poll); err != nil {
 				return err
 			}
-			if c.Seal.KeyEnv != "" {
-				o.Withhold = []string{c.Seal.KeyEnv}
-			}
+			o.Withhold = ownVariables(c)
 			if o.Files, err = filesOf(files); err != nil {
 				return err
 			}
@@ -90,6 +90,21 @@ func runFlags(cmd *cobra.Command, o *entrypoint.Options) {
 	f.DurationVar(&o.Splay, "splay", 0, "wait a random part of this before a restart, so that a fleet does not restart at once")
 	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long CMD may take to end at a restart before it is killed")
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often files are looked at for a change; stores have their own refresh in sallyport.yaml")
+}
+
+// ownVariables are those that the configuration has its credentials from.
+func ownVariables(c *config.Config) []string {
+	names := []string{c.Seal.KeyEnv}
+	for _, store := range c.Stores {
+		if store.Auth == nil {
+			continue
+		}
+		names = append(names, store.Auth.TokenEnv)
+		if store.Auth.AppRole != nil {
+			names = append(names, store.Auth.AppRole.SecretIDEnv)
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 // filesOf reads --files.

@@ -310,7 +310,7 @@ func start(t *testing.T, s scene) *process {
 	}
 	all := append(append(slices.Clip(s.before), program, "role:run", base64.StdEncoding.EncodeToString(arg.Bytes())), argv...)
 	p.cmd = exec.Command(all[0], all[1:]...)
-	p.cmd.Env = append([]string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")}, s.environ...)
+	p.cmd.Env = append([]string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}, s.environ...)
 	p.cmd.Dir, p.cmd.Stderr = dir, p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
