@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -227,14 +229,10 @@ func asNobody(t *testing.T, do func()) {
 }
 
 func TestPermissions(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sallyport-file-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := t.TempDir()
 	write(t, filepath.Join(dir, "mine"), canary)
 	write(t, filepath.Join(dir, "closed/x"), canary)
-	for name, mode := range map[string]os.FileMode{"": 0o755, "mine": 0, "closed": 0} {
+	for name, mode := range map[string]os.FileMode{"..": 0o755, "": 0o755, "mine": 0, "closed": 0} {
 		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +244,7 @@ func TestPermissions(t *testing.T) {
 			_, _, err := store.Get(t.Context(), path, "")
 			wantErr(t, err, secret.ErrDenied, path)
 		}
-		_, _, err = closed.Get(t.Context(), "x", "")
+		_, _, err := closed.Get(t.Context(), "x", "")
 		wantErr(t, err, secret.ErrDenied, "cannot be entered")
 		_, err = store.List(t.Context(), "")
 		wantErr(t, err, secret.ErrDenied, "")
@@ -279,7 +277,7 @@ func TestAsKubernetesMountsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changes := watch(t, store, "key", "other")
 		time.Sleep(time.Minute)
-		if diff := cmp.Diff([]string{""}, *changes); diff != "" {
+		if diff := cmp.Diff([]string{""}, changes()); diff != "" {
 			t.Errorf("told without a change: %s", diff)
 		}
 		write(t, filepath.Join(dir, "..2026_02/key"), "new")
@@ -289,7 +287,7 @@ func TestAsKubernetesMountsIt(t *testing.T) {
 		}
 		time.Sleep(file.DefaultPoll)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"", "key"}, *changes); diff != "" {
+		if diff := cmp.Diff([]string{"", "key"}, changes()); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -298,14 +296,19 @@ func TestAsKubernetesMountsIt(t *testing.T) {
 	}
 }
 
-// watch watches until the test ends. What it points to is to be read while the watch sleeps.
-func watch(t *testing.T, store *file.Store, paths ...string) *[]string {
+// watch watches until the test ends; the function returns what it has told so far.
+func watch(t *testing.T, store *file.Store, paths ...string) func() []string {
 	t.Helper()
+	var mu sync.Mutex
 	var changes []string
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- store.Watch(ctx, paths, func(path string) { changes = append(changes, path) })
+		ended <- store.Watch(ctx, paths, func(path string) {
+			mu.Lock()
+			defer mu.Unlock()
+			changes = append(changes, path)
+		})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -314,7 +317,11 @@ func watch(t *testing.T, store *file.Store, paths ...string) *[]string {
 		}
 	})
 	synctest.Wait()
-	return &changes
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(changes)
+	}
 }
 
 func TestWatch(t *testing.T) {
@@ -342,13 +349,13 @@ func TestWatch(t *testing.T) {
 			time.Sleep(file.DefaultPoll)
 			synctest.Wait()
 			want = append(want, "x")
-			if diff := cmp.Diff(want, *changes); diff != "" {
+			if diff := cmp.Diff(want, changes()); diff != "" {
 				t.Fatalf("step %d: %s", what, diff)
 			}
 		}
 		time.Sleep(time.Hour)
-		if len(*changes) != len(want) {
-			t.Errorf("told %q without a change", (*changes)[len(want):])
+		if len(changes()) != len(want) {
+			t.Errorf("told %q without a change", changes()[len(want):])
 		}
 	})
 }

@@ -132,13 +132,12 @@ func (s *Store) noFolder(err error) error {
 }
 
 func isErrno(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno)
+	_, ok := errors.AsType[syscall.Errno](err)
+	return ok
 }
 
 func errnoOf(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
 	return "it is not a folder"
