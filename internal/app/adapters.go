@@ -11,11 +11,31 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
+	"sallyport/internal/secret/awssm"
+	"sallyport/internal/secret/azurekv"
+	"sallyport/internal/secret/env"
+	"sallyport/internal/secret/exec"
+	"sallyport/internal/secret/file"
+	"sallyport/internal/secret/kubernetes"
 )
 
 // openAdapter makes the store that c describes; it contacts nobody. This and builtin's Open are all that know an adapter.
 func openAdapter(c *config.Store) (secret.Store, error) {
-	switch c.Kind { //nolint:gocritic // one case per adapter
+	switch c.Kind {
+	case config.StoreAWS:
+		return openAWS(c)
+	case config.StoreAzure:
+		return openAzure(c)
+	case config.StoreKubernetes:
+		return kubernetes.New(kubernetes.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Namespace: c.Namespace})
+	case config.StoreFile:
+		return file.New(file.Options{Dir: c.Dir})
+	case config.StoreExec:
+		return exec.New(exec.Options{
+			Command: c.Command, Timeout: c.Timeout, Pass: c.Pass, Environ: os.Environ(), NotFound: c.NotFound, Denied: c.Denied,
+		})
+	case config.StoreEnv:
+		return env.New(env.Options{Prefix: c.Prefix, Environ: os.Environ()})
 	default:
 		return nil, fault.WithHint(fmt.Errorf("stores of kind %q are not available in this build", c.Kind), "`sallyport config schema` lists the kinds")
 	}
@@ -24,8 +44,8 @@ func openAdapter(c *config.Store) (secret.Store, error) {
 // movingVersions tells, for a kind of store, which versions are names that can come to mean another version.
 func movingVersions(kind string) func(string) bool {
 	switch kind {
-	case config.StoreAWS: // staging labels; a version id is a UUID
-		return func(version string) bool { return strings.Count(version, "-") != 4 || len(version) < 32 }
+	case config.StoreAWS: // staging labels; a version id has 32 to 64 characters
+		return func(version string) bool { return len(version) < 32 || len(version) > 64 }
 	case config.StoreGoogle: // aliases; a version is a number
 		return func(version string) bool { return strings.Trim(version, "0123456789") != "" }
 	}
@@ -76,4 +96,24 @@ func nonEmpty(text, place string) (secret.Value, error) {
 		return secret.Value{}, fmt.Errorf("%s is empty", place)
 	}
 	return secret.NewValue([]byte(text)), nil
+}
+
+func openAWS(c *config.Store) (secret.Store, error) {
+	pool, err := certPool(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	o := awssm.Options{Region: c.Region, Endpoint: c.Endpoint, Profile: c.Profile, CAPool: pool}
+	if r := c.AssumeRole; r != nil {
+		o.AssumeRole = awssm.AssumeRole{ARN: r.ARN, ExternalID: r.ExternalID, Session: r.Session, Endpoint: r.Endpoint}
+	}
+	return awssm.New(o)
+}
+
+func openAzure(c *config.Store) (secret.Store, error) {
+	pool, err := certPool(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return azurekv.New(azurekv.Options{VaultURL: c.VaultURL.String(), TenantID: c.TenantID, ClientID: c.ClientID, CAPool: pool})
 }

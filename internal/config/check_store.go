@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"reflect"
 	"slices"
@@ -20,11 +19,11 @@ func storeKeys(kind string) (allowed, required []string) {
 	case StoreVault:
 		return append([]string{"address", "namespace", "ca_file", "kv", "auth"}, common...), []string{"address", "auth"}
 	case StoreAWS:
-		return append([]string{"region", "endpoint", "profile", "assume_role"}, common...), nil
+		return append([]string{"region", "endpoint", "profile", "assume_role", "ca_file"}, common...), nil
 	case StoreAzure:
-		return append([]string{"vault_url"}, common...), []string{"vault_url"}
+		return append([]string{"vault_url", "tenant_id", "client_id", "ca_file"}, common...), []string{"vault_url"}
 	case StoreGoogle:
-		return append([]string{"project", "endpoint"}, common...), []string{"project"}
+		return append([]string{"project", "endpoint", "ca_file"}, common...), nil
 	case StoreKubernetes:
 		return append([]string{"kubeconfig", "context", "namespace"}, common...), nil
 	case StoreFile:
@@ -32,7 +31,7 @@ func storeKeys(kind string) (allowed, required []string) {
 	case StoreEnv:
 		return []string{"prefix"}, nil
 	case StoreExec:
-		return append([]string{"command", "timeout"}, common...), []string{"command"}
+		return append([]string{"command", "timeout", "pass", "not_found", "denied"}, common...), []string{"command"}
 	case StoreSwarm:
 		return append([]string{"host", "dir"}, common...), nil
 	}
@@ -100,7 +99,7 @@ func storeKeyHint(f, kind string, allowed []string) string {
 		}
 	}
 	hint := "kind " + kind + " takes " + strings.Join(allowed, ", ")
-	if len(kinds) > 0 && len(kinds) < 4 {
+	if len(kinds) > 0 && len(kinds) < 3 {
 		hint = f + " goes with " + strings.Join(kinds, " and ") + "; " + hint
 	}
 	return hint
@@ -111,7 +110,6 @@ func storeRequiredHint(f string) string {
 		"address":   "write address: https://HOST:8200",
 		"auth":      "write auth: {token_file: FILE}, or approle, kubernetes, jwt, cert",
 		"vault_url": "write vault_url: https://NAME.vault.azure.net",
-		"project":   "write project: NAME",
 		"dir":       "write dir: /run/secrets",
 		"command":   `write command: [op, read, "op://prod/{path}"]`,
 	}[f]
@@ -132,6 +130,11 @@ func (k *checker) storeValues(s *Store, key string) {
 	if s.AssumeRole != nil && !strings.HasPrefix(s.AssumeRole.ARN, "arn:") {
 		k.missing(key+".assume_role", "has no role", "write arn: arn:aws:iam::ACCOUNT:role/NAME")
 	}
+	if s.AssumeRole != nil && s.AssumeRole.Endpoint != "" {
+		if _, err := parseURL(s.AssumeRole.Endpoint); err != nil {
+			k.fail(key+".assume_role.endpoint", "is not a URL", "write https://HOST")
+		}
+	}
 	if s.Context != "" && s.Kubeconfig == "" {
 		k.fail(key+".context", "has no kubeconfig beside it", "add kubeconfig: FILE")
 	}
@@ -141,7 +144,7 @@ func (k *checker) storeValues(s *Store, key string) {
 	if len(s.Command) > 0 && !slices.ContainsFunc(s.Command[1:], func(arg string) bool { return strings.Contains(arg, "{path}") }) {
 		k.fail(key+".command", "has no {path} in its arguments: every secret would be the same", `write it as [op, read, "op://prod/{path}"]`)
 	}
-	if s.MaxStale < s.Refresh {
+	if s.MaxStale > 0 && s.MaxStale < s.Refresh {
 		k.fail(key+".max_stale", "is shorter than refresh ("+FormatDuration(s.Refresh)+"): secrets would end between two readings", "make it longer")
 	}
 	if u, err := url.Parse(s.Host); s.Host != "" && (err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
@@ -159,8 +162,9 @@ func (k *checker) storeEndpoint(s *Store, key string) {
 			k.fail(key, "is not a URL", "write https://HOST")
 		}
 	case StoreGoogle:
-		if host, port, err := net.SplitHostPort(s.Endpoint); err != nil || !isHost(host) || !isPort(port, 1) {
-			k.fail(key, "is not an address", "write HOST:PORT, such as secretmanager.europe-west3.rep.googleapis.com:443")
+		host, port, hasPort := strings.Cut(strings.TrimPrefix(s.Endpoint, "http://"), ":")
+		if !isHost(host) || (hasPort && !isPort(port, 1)) {
+			k.fail(key, "is not an address", "write HOST or HOST:PORT, such as secretmanager.europe-west3.rep.googleapis.com")
 		}
 	}
 }
