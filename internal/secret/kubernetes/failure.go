@@ -89,8 +89,7 @@ func explain(err error, r rule) error {
 	case errors.Is(err, errNotKubernetes):
 		return unavailable(err, fault.HintOf(err))
 	}
-	var unsent *url.Error
-	if errors.As(err, &unsent) {
+	if unsent, ok := errors.AsType[*url.Error](err); ok {
 		hint := fault.HintOf(err)
 		if hint == "" {
 			hint = "does the API server run, and are its address and certificate authority right?"

@@ -84,8 +84,7 @@ func (o Options) config() (config *rest.Config, namespace string, err error) {
 	}
 	file, err := clientcmd.LoadFromFile(o.Kubeconfig)
 	if err != nil {
-		var about *fs.PathError
-		if errors.As(err, &about) {
+		if about, ok := errors.AsType[*fs.PathError](err); ok {
 			return nil, "", fmt.Errorf("reading kubeconfig: %w", about)
 		}
 		return nil, "", fmt.Errorf("kubeconfig %q cannot be understood", o.Kubeconfig) // the parser's text may quote a token
@@ -203,4 +202,3 @@ func (t *fileToken) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 // in is the client for metadata of a namespace.
 func (s *Store) in(namespace string) metadata.ResourceInterface { return s.about.Namespace(namespace) }
-

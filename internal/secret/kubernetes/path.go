@@ -18,7 +18,7 @@ type object struct{ namespace, name string }
 type place struct {
 	object
 	key  string // "" is the Secret as a whole
-	both bool   // the path has two parts, and could have been meant as name/key
+	both bool   // the path has two parts of which the first, a namespace, could have been meant as a name
 }
 
 // locate reads a path.
@@ -27,7 +27,7 @@ func (s *Store) locate(path string) (place, error) {
 	at := place{object: object{namespace: s.namespace, name: parts[0]}}
 	if len(parts) > 1 {
 		at.name = parts[1]
-		at.both = parts[0] != "" && len(parts) == 2
+		at.both = parts[0] != "" && parts[0] != s.namespace && len(parts) == 2
 		if parts[0] != "" {
 			at.namespace = parts[0]
 		}
@@ -48,7 +48,7 @@ func (s *Store) locate(path string) (place, error) {
 
 // explain adds to an error about a path with two parts how the other meaning is written.
 func (p place) explain(err error) error {
-	if errors.Is(err, secret.ErrNotFound) {
+	if errors.Is(err, secret.ErrNotFound) || forbidden(err) {
 		return p.suspect(err)
 	}
 	return err
@@ -58,6 +58,10 @@ func (p place) suspect(err error) error {
 	if !p.both {
 		return err
 	}
-	return fault.WithHint(err, fmt.Sprintf("the path is read as namespace/name; a key of a Secret in the store's own namespace is written /%s/%s, or %s#%s in a reference",
-		p.namespace, p.name, p.namespace, p.name))
+	hint := fmt.Sprintf("the path is read as namespace/name; a key of a Secret in the store's own namespace is written /%s/%s, or %s#%s in a reference",
+		p.namespace, p.name, p.namespace, p.name)
+	if known := fault.HintOf(err); known != "" {
+		hint = known + "; and " + hint
+	}
+	return fault.WithHint(err, hint)
 }

@@ -10,7 +10,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-
 )
 
 const (
@@ -223,4 +222,3 @@ func (w *watcher) saw(ctx context.Context, o object, version string) {
 		delete(w.known, o) // nobody was told
 	}
 }
-

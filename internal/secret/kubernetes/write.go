@@ -51,7 +51,7 @@ func (s *Store) change(ctx context.Context, path string, value secret.Value, exp
 	held, err := s.read(ctx, at.object)
 	isNew := errors.Is(err, secret.ErrNotFound)
 	if err != nil && !isNew {
-		return secret.Version{}, err
+		return secret.Version{}, at.explain(err)
 	}
 	if isNew {
 		held = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: at.name, Namespace: at.namespace}, Type: corev1.SecretTypeOpaque}
