@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,8 +31,6 @@ func TestPassesSignalsOn(t *testing.T) {
 	p := start(t, supervised("role:wait", "terminated", "9"))
 	p.expect("up one")
 	for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGCONT} {
-		p.signal(syscall.SIGURG) // the Go runtime's own: not for the program
-		p.signal(syscall.SIGCHLD)
 		p.signal(sig)
 		p.expect(sig.String())
 	}
@@ -106,28 +105,68 @@ func TestDoesNotRestartForTheSameValues(t *testing.T) {
 
 // TestKillsWhatIgnoresTerm, and what it has started, when the time is over.
 func TestKillsWhatIgnoresTerm(t *testing.T) {
-	s := supervised("sh", "-c", `sleep 30 >/dev/null 2>&1 & echo "pid $!"; exec "$0" role:stubborn`, self(t))
+	s := supervised("sh", "-c", `sleep 1000 >/dev/null 2>&1 & echo "pid $!"; exec "$0" role:stubborn`, self(t))
 	s.Options.Grace = 20 * time.Millisecond
 	p := start(t, s)
-	left := strings.TrimPrefix(<-p.lines, "pid ")
+	left := p.started()
 	p.expect("up one")
 	p.change(values("two"))
-	p.expectPrefix("pid ")
+	p.started()
 	p.expect("up two")
 	p.wants("has not ended within 20ms of TERM; killing it")
-	if stat, err := os.ReadFile("/proc/" + left + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
-		t.Errorf("what the killed program had started is still there: %s", stat)
-	}
+	untilDead(left)
 	p.signal(syscall.SIGTERM) // the program ignores it, and how long it may is not this process's affair
 	p.signal(syscall.SIGHUP)
 	p.ends(129)
 }
 
-func (p *process) expectPrefix(want string) {
-	p.t.Helper()
-	if got := <-p.lines; !strings.HasPrefix(got, want) {
-		p.t.Fatalf("the next line is %q, want %s…", got, want)
+// TestClearsUpBeforeARestart: what the program leaves behind could hold on to its ports.
+func TestClearsUpBeforeARestart(t *testing.T) {
+	p := start(t, supervised("sh", "-c", `sleep 1000 >/dev/null 2>&1 & echo "pid $!"; exec "$0" role:wait terminated 0`, self(t)))
+	left := p.started()
+	p.expect("up one")
+	p.change(values("two"))
+	p.expect("terminated")
+	p.started()
+	p.expect("up two")
+	untilDead(left)
+}
+
+// untilDead waits for the end of a process that has been killed.
+func untilDead(pid string) {
+	for {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// TestKeepsTheRuntimesSignals: SIGURG is how the Go runtime preempts, and means nothing to the program.
+func TestKeepsTheRuntimesSignals(t *testing.T) {
+	p := start(t, supervised("sh", "-c", `trap "echo urg" URG; trap "echo usr1" USR1; trap "echo term; exit 0" TERM; echo up; while :; do sleep 0.02; done`))
+	p.expect("up")
+	p.signal(syscall.SIGURG)
+	p.signal(syscall.SIGUSR1)
+	p.expect("usr1")
+	p.signal(syscall.SIGTERM)
+	if rest := p.ends(0); rest != "term" {
+		t.Errorf("got %q", rest)
+	}
+}
+
+// started reads the process id of what the program has started, which does not outlive the test.
+func (p *process) started() (pid string) {
+	p.t.Helper()
+	line := <-p.lines
+	pid, ok := strings.CutPrefix(line, "pid ")
+	n, err := strconv.Atoi(pid)
+	if !ok || err != nil {
+		p.t.Fatalf("the next line is %q, want a process id", line)
+	}
+	p.t.Cleanup(func() { _ = syscall.Kill(n, syscall.SIGKILL) })
+	return pid
 }
 
 // TestTermDuringARestart: the program is not started anew.
