@@ -16,16 +16,22 @@ import (
 	"sallyport/internal/secret/env"
 	"sallyport/internal/secret/exec"
 	"sallyport/internal/secret/file"
+	"sallyport/internal/secret/gcpsm"
 	"sallyport/internal/secret/kubernetes"
+	"sallyport/internal/secret/vault"
 )
 
 // openAdapter makes the store that c describes; it contacts nobody. This and builtin's Open are all that know an adapter.
 func openAdapter(c *config.Store) (secret.Store, error) {
 	switch c.Kind {
+	case config.StoreVault:
+		return openVault(c)
 	case config.StoreAWS:
 		return openAWS(c)
 	case config.StoreAzure:
 		return openAzure(c)
+	case config.StoreGoogle:
+		return openGoogle(c)
 	case config.StoreKubernetes:
 		return kubernetes.New(kubernetes.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Namespace: c.Namespace})
 	case config.StoreFile:
@@ -98,6 +104,34 @@ func nonEmpty(text, place string) (secret.Value, error) {
 	return secret.NewValue([]byte(text)), nil
 }
 
+func openVault(c *config.Store) (secret.Store, error) {
+	pool, err := certPool(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	o := vault.Options{Address: c.Address.String(), Namespace: c.Namespace, CAPool: pool, KV: c.KV}
+	switch a := c.Auth; {
+	case a.AppRole != nil:
+		o.AppRole = &vault.AppRole{RoleID: a.AppRole.RoleID, Wrapped: a.AppRole.Wrapped, Mount: a.AppRole.Mount}
+		if a.AppRole.SecretIDFile != "" || a.AppRole.SecretIDEnv != "" {
+			o.AppRole.SecretID = fromPlace(a.AppRole.SecretIDFile, a.AppRole.SecretIDEnv)
+		}
+	case a.Kubernetes != nil:
+		o.Kubernetes = &vault.Kubernetes{Role: a.Kubernetes.Role, JWTFile: a.Kubernetes.JWTFile, Mount: a.Kubernetes.Mount}
+	case a.JWT != nil:
+		o.JWT = &vault.JWT{Role: a.JWT.Role, JWTFile: a.JWT.JWTFile, Mount: a.JWT.Mount}
+	case a.Cert != nil:
+		pair, err := clientCertificate(a.Cert)
+		if err != nil {
+			return nil, err
+		}
+		o.Cert = &vault.Cert{Role: a.Cert.Role, Certificate: pair, Mount: a.Cert.Mount}
+	default:
+		o.Token = fromPlace(a.TokenFile, a.TokenEnv)
+	}
+	return vault.New(o)
+}
+
 func openAWS(c *config.Store) (secret.Store, error) {
 	pool, err := certPool(c.CAFile)
 	if err != nil {
@@ -116,4 +150,12 @@ func openAzure(c *config.Store) (secret.Store, error) {
 		return nil, err
 	}
 	return azurekv.New(azurekv.Options{VaultURL: c.VaultURL.String(), TenantID: c.TenantID, ClientID: c.ClientID, CAPool: pool})
+}
+
+func openGoogle(c *config.Store) (secret.Store, error) {
+	pool, err := certPool(c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return gcpsm.New(gcpsm.Options{Project: c.Project, Endpoint: c.Endpoint, CAPool: pool})
 }

@@ -22,7 +22,7 @@ const (
 
 // Store is one secret store. Which keys go with which kind is in storeKeys; the checks hold a store to it.
 type Store struct {
-	Kind     string        `yaml:"kind" enum:"builtin vault awssm azurekv kubernetes file env exec" later:"gcpsm swarm" doc:"The kind of store. docs/stores has a page for each."`
+	Kind     string        `yaml:"kind" enum:"builtin vault awssm azurekv gcpsm kubernetes file env exec" later:"swarm" doc:"The kind of store. docs/stores has a page for each."`
 	Refresh  time.Duration `yaml:"refresh" eg:"1m" min:"1s" max:"7d" doc:"How often secrets in use are read again, spread by a tenth; a store that tells of changes by itself is asked whether it answers. Default: 1m, 10m for exec. Not for builtin, which tells at once, and env, which never changes."`
 	MaxStale time.Duration `yaml:"max_stale" default:"24h" min:"1s" max:"365d" doc:"How long the last known good secret stays in force while the store does not confirm it. After that its services answer store_unavailable."`
 

@@ -65,16 +65,19 @@ func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- w.Watch(ctx, paths, s.hints.add) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.Watch(ctx, paths, s.hints.add) // an error says that this store cannot be watched: it is polled
+	}()
 	s.setWatched(true)
 	defer s.setWatched(false)
 	select {
 	case <-s.rewatch:
 		cancel()
-		_ = <-ended // it ends because it is told to
+		<-ended
 		return true
-	case _ = <-ended: // at the end of ctx, or because this store cannot be watched: it is polled
+	case <-ended: // with ctx, or because it cannot
 		return false
 	}
 }
