@@ -18,10 +18,10 @@ import (
 	"sallyport/internal/testkit/gcpfake"
 )
 
-// TestMain keeps the tests from the machine's own Google account and from its metadata server.
+// TestMain keeps the tests from the machine's own Google account, and from any metadata server but one that is not there.
 func TestMain(m *testing.M) {
 	for name, value := range map[string]string{
-		"NO_GCE_CHECK": "true", "GOOGLE_APPLICATION_CREDENTIALS": "", "GOOGLE_CLOUD_PROJECT": "", "CLOUDSDK_CONFIG": os.DevNull, "HOME": os.DevNull,
+		"GCE_METADATA_HOST": "127.0.0.1:1", "GOOGLE_APPLICATION_CREDENTIALS": "", "GOOGLE_CLOUD_PROJECT": "", "CLOUDSDK_CONFIG": os.DevNull, "HOME": os.DevNull,
 		"HTTP_PROXY": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "",
 	} {
 		_ = os.Setenv(name, value)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -254,8 +256,8 @@ func TestNoToken(t *testing.T) {
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrDenied, "GOOGLE_APPLICATION_CREDENTIALS")
 	o.Tokens = providing(func() (*auth.Token, error) { return nil, &net.OpError{Op: "dial", Err: errors.New("no route")} })
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrUnavailable, "metadata server")
-	o.Tokens = nil // none is configured, and no metadata server is asked
-	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrDenied, "GOOGLE_APPLICATION_CREDENTIALS")
+	o.Tokens = nil // nor is there a metadata server
+	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrUnavailable, "metadata server")
 	file := filepath.Join(t.TempDir(), "key.json")
 	if err := os.WriteFile(file, []byte(`{"type":"service_account","private_key":"`+canary), 0o600); err != nil {
 		t.Fatal(err)
@@ -265,6 +267,26 @@ func TestNoToken(t *testing.T) {
 	if n := len(fake.Calls()); n != 0 {
 		t.Errorf("%d calls without a token", n)
 	}
+}
+
+func TestDefaultCredentials(t *testing.T) {
+	fake := gcpfake.New(t)
+	o := options(fake)
+	o.Tokens = nil
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Metadata-Flavor") != "Google" {
+			t.Errorf("%s came without the header that the server wants", r.URL)
+		}
+		w.Header().Set("Metadata-Flavor", "Google")
+		if r.URL.Path == "/computeMetadata/v1/instance/service-accounts/default/token" {
+			_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":3600,"token_type":"Bearer"}`, fake.Token)
+		}
+	}))
+	defer server.Close()
+	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+	store := open(t, o)
+	put(t, store, "a", "value")
+	want(t, store, "a", "", "value")
 }
 
 func TestAnEmulatorGetsNoToken(t *testing.T) {
