@@ -123,3 +123,25 @@ func TestGeneratedPages(t *testing.T) {
 		t.Errorf("%s is not what the declaration says: run go test ./internal/config -update", page)
 	}
 }
+
+// TestDocumentedStores: what docs/ shows of stores loads as it stands there.
+func TestDocumentedStores(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/stores/*.md")
+	if err != nil || len(pages) < 2 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range append(pages, "../../docs/from-the-guide.md", "../../docs/entrypoint.md") {
+		for i, block := range strings.Split(string(read(t, page)), "```yaml\n")[1:] {
+			src, _, _ := strings.Cut(block, "```")
+			if (!strings.HasPrefix(src, "stores:") && !strings.HasPrefix(src, "services:")) || strings.Contains(src, "image:") {
+				continue
+			}
+			_, warns, err := config.Parse("sallyport.yaml", []byte(src), nil)
+			for line := range strings.Lines(report(warns, err)) {
+				if !strings.Contains(line, "names a store that is not configured") { // it is an excerpt
+					t.Errorf("%s, example %d: %s", page, i+1, line)
+				}
+			}
+		}
+	}
+}
