@@ -11,15 +11,11 @@ import (
 	"sallyport/internal/secret"
 )
 
-// childPlace makes TestKillChild the process that TestNothingAcknowledgedIsLost kills: "url key".
+// childPlace makes TestNothingAcknowledgedIsLost the process that it kills: "url key".
 const childPlace = "SALLYPORT_TEST_KILL_CHILD"
 
-// TestKillChild puts values for as long as it lives and prints each version once Put has returned.
-func TestKillChild(t *testing.T) {
-	url, key, ok := strings.Cut(os.Getenv(childPlace), " ")
-	if !ok {
-		t.Skip("runs as the child of TestNothingAcknowledgedIsLost only")
-	}
+// killed puts values for as long as it lives and prints each version once Put has returned.
+func killed(t *testing.T, url, key string) {
 	store, _ := place{url: url, key: key}.open(t)
 	for i := 0; ; i++ {
 		value := fmt.Sprintf("value %d of %d", i, os.Getpid())
@@ -32,6 +28,10 @@ func TestKillChild(t *testing.T) {
 }
 
 func TestNothingAcknowledgedIsLost(t *testing.T) {
+	if url, key, ok := strings.Cut(os.Getenv(childPlace), " "); ok {
+		killed(t, url, key)
+		return
+	}
 	onBoth(t, func(t *testing.T, p place) {
 		acknowledged := make(map[string]string) // version to value
 		for round := range 10 {
@@ -54,7 +54,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 // the next, and notes all that it had said by then.
 func killWhilePutting(t *testing.T, p place, enough int, acknowledged map[string]string) {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
+	child := exec.Command(os.Args[0], "-test.run=^TestNothingAcknowledgedIsLost$")
 	child.Env = append(os.Environ(), childPlace+"="+p.url+" "+p.key)
 	stdout, err := child.StdoutPipe()
 	if err != nil {

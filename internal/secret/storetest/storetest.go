@@ -23,27 +23,55 @@ type Seeder interface {
 // "storetest/" and "other/"; it may be used until the test it was opened for ends.
 func Run(t *testing.T, open func(t *testing.T) secret.Store) {
 	t.Helper()
+	powers := powersOf(open(t))
 	for _, c := range []struct {
-		name string
-		test func(*testing.T, secret.Store)
+		name  string
+		needs power
+		test  func(*testing.T, secret.Store)
 	}{
-		{"not found", testNotFound},
-		{"values come back as they are", testValues},
-		{"the caller's bytes are the caller's", testOwnership},
-		{"a cancelled context", testCancelled},
-		{"versions", testVersions},
-		{"rollback", testRollback},
-		{"delete", testDelete},
-		{"what cannot be written", testRefused},
-		{"list", testList},
-		{"history", testHistory},
-		{"used by many at once", testConcurrent},
+		{"not found", nothing, testNotFound},
+		{"values come back as they are", filling, testValues},
+		{"the caller's bytes are the caller's", filling, testOwnership},
+		{"a cancelled context", nothing, testCancelled},
+		{"versions", writing, testVersions},
+		{"rollback", writing, testRollback},
+		{"delete", writing, testDelete},
+		{"what cannot be written", writing, testRefused},
+		{"list", writing | listing, testList},
+		{"history", writing | listing, testHistory},
+		{"used by many at once", filling, testConcurrent},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
+		if powers&c.needs == c.needs {
+			t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
+		}
 	}
 }
 
-// put writes value by whatever means the store has, or skips the test.
+// power is what a store can do beside reading.
+type power int
+
+const (
+	filling power = 1 << iota // by Put or Seed
+	writing
+	listing
+	nothing power = 0
+)
+
+func powersOf(store secret.Store) power {
+	p := nothing
+	if _, ok := store.(Seeder); ok {
+		p |= filling
+	}
+	if _, ok := store.(secret.Writer); ok {
+		p |= filling | writing
+	}
+	if _, ok := store.(secret.Lister); ok {
+		p |= listing
+	}
+	return p
+}
+
+// put writes value by whatever means the store has.
 func put(t *testing.T, store secret.Store, path string, value []byte) {
 	t.Helper()
 	var err error
@@ -53,7 +81,7 @@ func put(t *testing.T, store secret.Store, path string, value []byte) {
 	case Seeder:
 		err = s.Seed(t.Context(), path, value)
 	default:
-		t.Skip("the store can neither be written to nor seeded")
+		t.Fatal("the store can neither be written to nor seeded")
 	}
 	if err != nil {
 		t.Fatalf("putting %q: %v", path, err)
@@ -74,7 +102,7 @@ func writer(t *testing.T, store secret.Store) secret.Writer {
 	t.Helper()
 	w, ok := store.(secret.Writer)
 	if !ok {
-		t.Skip("the store is not a secret.Writer")
+		t.Fatal("the store is not a secret.Writer")
 	}
 	return w
 }
@@ -83,7 +111,7 @@ func lister(t *testing.T, store secret.Store) secret.Lister {
 	t.Helper()
 	l, ok := store.(secret.Lister)
 	if !ok {
-		t.Skip("the store is not a secret.Lister")
+		t.Fatal("the store is not a secret.Lister")
 	}
 	return l
 }
