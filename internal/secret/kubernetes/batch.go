@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"sallyport/internal/secret"
 )
@@ -94,8 +95,11 @@ func (s *Store) readByList(ctx context.Context, namespace string, wanted map[obj
 	next := ""
 	for pages := 2 + 4*n/batchPage; pages > 0 && n > 0; pages-- {
 		page, err := s.wholePage(ctx, namespace, next)
-		if err != nil {
-			return err
+		switch {
+		case apierrors.IsResourceExpired(err):
+			return nil // it took so long that the list cannot be continued
+		case err != nil:
+			return explain(err, rule{verb: "list", object: object{namespace: namespace}})
 		}
 		for i := range page.Items {
 			o := object{namespace, page.Items[i].Name}
@@ -122,7 +126,7 @@ func (s *Store) wholePage(ctx context.Context, namespace, next string) (*corev1.
 	}
 	page := new(corev1.SecretList)
 	err := req.Do(ctx).Into(page)
-	return page, explain(err, rule{verb: "list", object: object{namespace: namespace}})
+	return page, err //nolint:wrapcheck // explained by the caller, who looks at it first
 }
 
 // outage remembers what fails everybody: no answer.

@@ -215,3 +215,47 @@ func TestProgram(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestListThatCannotBeContinued: the API server forgets a list after some minutes.
+func TestListThatCannotBeContinued(t *testing.T) {
+	const names = 25
+	full := func(kind string, from, to int, next string) string {
+		var items []string
+		for i := from; i < to; i++ {
+			items = append(items, fmt.Sprintf(`{"metadata":{"name":"s%02d","namespace":"ns","resourceVersion":"7"},"data":{"key":"dA=="}}`, i))
+		}
+		return fmt.Sprintf(`{%s,"metadata":{"resourceVersion":"9","continue":%q},"items":[%s]}`, kind, next, strings.Join(items, ","))
+	}
+	store := against(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+		kind := `"kind":"SecretList","apiVersion":"v1"`
+		if strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadataList") {
+			kind = `"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"`
+		}
+		w.Header().Set("Content-Type", "application/json")
+		name, one := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/ns/secrets/")
+		switch query := r.URL.Query(); {
+		case one:
+			_, _ = fmt.Fprintf(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":%q,"resourceVersion":"7"},"data":{"key":"dA=="}}`, name)
+		case query.Get("continue") != "":
+			w.WriteHeader(http.StatusGone)
+			_, _ = io.WriteString(w, status(http.StatusGone, "Expired"))
+		case query.Get("limit") != "":
+			_, _ = io.WriteString(w, full(kind, 0, 10, "more"))
+		default:
+			_, _ = io.WriteString(w, full(kind, 0, names, ""))
+		}
+	})
+	entries, err := store.List(t.Context(), "")
+	if err != nil || len(entries) != names {
+		t.Errorf("%d entries, %v; want %d", len(entries), err, names)
+	}
+	keys := make([]secret.Key, names)
+	for i := range keys {
+		keys[i].Path = fmt.Sprintf("/s%02d/key", i)
+	}
+	for i, res := range store.GetBatch(t.Context(), keys) {
+		if res.Err != nil || string(res.Value.Reveal()) != "t" {
+			t.Errorf("%s: %v", keys[i].Path, res.Err)
+		}
+	}
+}

@@ -40,12 +40,16 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 		return s.listKeys(ctx, prefix)
 	}
 	under := prefix[:strings.LastIndex(prefix, "/")+1]
-	var entries []secret.Entry
+	found := make(map[string]secret.Version) // a map, since each may come twice
 	err := s.each(ctx, object{namespace: namespace}, func(about metav1.Object) {
 		if path := under + about.GetName(); strings.HasPrefix(path, prefix) {
-			entries = append(entries, secret.Entry{Path: path, Version: versionOf(about)})
+			found[path] = versionOf(about)
 		}
 	}, nil)
+	var entries []secret.Entry
+	for path, version := range found {
+		entries = append(entries, secret.Entry{Path: path, Version: version})
+	}
 	return entries, err
 }
 

@@ -106,7 +106,20 @@ func (s *Server) Account(t testing.TB, namespace, name string, rules ...Rule) st
 	return s.Token(t, namespace, name)
 }
 
-// allow returns when the API server, which learns of roles by watching itself, keeps to this one.
+// Reviewer makes a service account that may ask the API server whose a token is, as Vault does, and returns a token of it.
+func (s *Server) Reviewer(t testing.TB, namespace, name string) string {
+	t.Helper()
+	s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts", Object{"metadata": Object{"name": name}})
+	s.Call(t, http.MethodPost, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", Object{
+		"metadata": Object{"name": namespace + "-" + name},
+		"roleRef":  Object{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+		"subjects": []Object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}},
+	})
+	s.awaitRight(t, namespace, name, Object{"group": "authentication.k8s.io", "resource": "tokenreviews", "verb": "create"})
+	return s.Token(t, namespace, name)
+}
+
+// allow returns when the API server keeps to the rules, which stand in one role.
 func (s *Server) allow(t testing.TB, namespace, account string, rules []Rule) {
 	t.Helper()
 	if len(rules) == 0 {
@@ -116,6 +129,12 @@ func (s *Server) allow(t testing.TB, namespace, account string, rules []Rule) {
 	if len(rules[0].Names) > 0 {
 		attributes["name"] = rules[0].Names[0]
 	}
+	s.awaitRight(t, namespace, account, attributes)
+}
+
+// awaitRight returns when a service account may do what the attributes say: the API server learns of roles by watching itself.
+func (s *Server) awaitRight(t testing.TB, namespace, account string, attributes Object) {
+	t.Helper()
 	review := Object{"spec": Object{"user": "system:serviceaccount:" + namespace + ":" + account, "resourceAttributes": attributes}}
 	err := s.api.await(func() bool {
 		answer, _ := s.Ask(http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
