@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
-
 	"sallyport/internal/secret"
 )
 
@@ -28,6 +26,7 @@ type supervisor struct {
 	earlier  []secret.Value // of the launch before: the program's output may still have them
 	next     *launch        // what the child is being replaced by
 	grace    *time.Timer
+	terminal *terminal
 	stopping bool // a signal from outside has asked the program to end
 }
 
@@ -48,7 +47,8 @@ func (r *runner) supervise(ctx context.Context, first *launch, ends <-chan os.Si
 	if r.Watch {
 		background.Go(func() { r.watch(ctx, first, fresh) })
 	}
-	s := &supervisor{runner: r, current: first, grace: time.NewTimer(0)}
+	s := &supervisor{runner: r, current: first, grace: time.NewTimer(0), terminal: terminalOf(r.Stdin)}
+	defer s.terminal.takeBack()
 	if !s.grace.Stop() {
 		<-s.grace.C
 	}
@@ -154,9 +154,7 @@ func (s *supervisor) command() *exec.Cmd {
 		Path: s.program, Args: s.Argv, Env: s.current.environ, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
 		WaitDelay: drain, SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	if tty, ok := s.Stdin.(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
-		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(tty.Fd())
-	}
+	s.terminal.hand(cmd.SysProcAttr)
 	return cmd
 }
 
