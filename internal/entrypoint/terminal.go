@@ -38,7 +38,7 @@ func (t *terminal) hand(attr *syscall.SysProcAttr) {
 func (t *terminal) takeBack() {
 	if t != nil {
 		signal.Ignore(syscall.SIGTTOU)
-		group := int32(syscall.Getpgrp()) //nolint:gosec // a process id
+		group := int32(syscall.Getpgrp())      //nolint:gosec // a process id
 		_ = t.ioctl(syscall.TIOCSPGRP, &group) // a terminal that is gone needs no foreground
 	}
 }
