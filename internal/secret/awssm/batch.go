@@ -21,25 +21,28 @@ const (
 	batchCalls = 4  // at once
 )
 
-// GetBatch implements secret.Batcher: current versions by twenties, others one by one. Where BatchGetSecretValue is denied or
+// GetBatch implements secret.Batcher: current versions by twenties of a region, others one by one. Where BatchGetSecretValue is denied or
 // not known, all are read one by one. Once the store is found to be unavailable, the rest is not asked for.
 func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
 	b := &batch{store: s, keys: keys, results: make([]secret.Result, len(keys)), places: make(map[secret.Key][]int)}
-	var many, single []secret.Key
+	many := make(map[string][]secret.Key) // by region
+	var single []secret.Key
 	for i, key := range keys {
 		if b.places[key] = append(b.places[key], i); len(b.places[key]) > 1 {
 			continue
 		}
-		if key.Version == "" && checkName(key.Path) == nil && regionOf(key.Path) == "" {
-			many = append(many, key)
+		if region := regionOf(key.Path); key.Version == "" && checkName(key.Path) == nil {
+			many[region] = append(many[region], key)
 		} else {
 			single = append(single, key)
 		}
 	}
 	var group errgroup.Group
 	group.SetLimit(batchCalls)
-	for chunk := range slices.Chunk(many, batchSize) {
-		group.Go(func() error { b.readMany(ctx, chunk); return nil })
+	for region, keys := range many {
+		for chunk := range slices.Chunk(keys, batchSize) {
+			group.Go(func() error { b.readMany(ctx, region, chunk); return nil })
+		}
 	}
 	for _, key := range single {
 		group.Go(func() error { b.readOne(ctx, key); return nil })
@@ -95,7 +98,7 @@ func (b *batch) fail(ctx context.Context, key secret.Key, err error) {
 	b.put(key, secret.Result{Err: b.store.failed(ctx, "reading", key.Path, err)})
 }
 
-func (b *batch) readMany(ctx context.Context, chunk []secret.Key) {
+func (b *batch) readMany(ctx context.Context, region string, chunk []secret.Key) {
 	down, alone := b.state()
 	switch {
 	case down != nil:
@@ -107,14 +110,14 @@ func (b *batch) readMany(ctx context.Context, chunk []secret.Key) {
 		b.readEach(ctx, chunk)
 		return
 	}
-	rest, err := b.ask(ctx, chunk)
+	rest, err := b.ask(ctx, region, chunk)
 	var answer smithy.APIError
 	reason := b.store.reason(ctx, err)
 	switch {
 	case err == nil:
 	case isCode(err, "AccessDeniedException", "AccessDenied", "UnknownOperationException"), statusOf(err) == 404, statusOf(err) == 501:
 		b.learn(nil, true)
-	case errors.As(err, &answer) && !errors.Is(reason, secret.ErrUnavailable) && !errors.Is(reason, secret.ErrDenied):
+	case errors.As(err, &answer) && !isServers(err, answer) && !errors.Is(reason, secret.ErrDenied): // one of these is at fault
 	default:
 		b.learn(reason, false)
 		for _, key := range rest {
@@ -132,7 +135,7 @@ func (b *batch) readEach(ctx context.Context, keys []secret.Key) {
 }
 
 // ask reads chunk and returns the keys that the answer does not speak of.
-func (b *batch) ask(ctx context.Context, chunk []secret.Key) (rest []secret.Key, err error) {
+func (b *batch) ask(ctx context.Context, region string, chunk []secret.Key) (rest []secret.Key, err error) {
 	rest = slices.Clone(chunk)
 	in := &secretsmanager.BatchGetSecretValueInput{}
 	for _, key := range chunk {
@@ -140,8 +143,8 @@ func (b *batch) ask(ctx context.Context, chunk []secret.Key) (rest []secret.Key,
 	}
 	for {
 		var out *secretsmanager.BatchGetSecretValueOutput
-		err := b.store.call(ctx, "", func(ctx context.Context, c client) (err error) {
-			out, err = c.BatchGetSecretValue(ctx, in)
+		err := b.store.call(ctx, region, func(ctx context.Context, c client) (err error) {
+			out, err = c.BatchGetSecretValue(ctx, in, c.inRegion)
 			return err
 		})
 		if err != nil {

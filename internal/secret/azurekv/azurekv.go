@@ -30,6 +30,9 @@ import (
 // DefaultTimeout bounds an operation whose context does not end earlier.
 const DefaultTimeout = 10 * time.Second
 
+// apiVersion is of 2023, and is what sovereign and private clouds have too; later ones add nothing that is used here.
+const apiVersion = "7.4"
+
 // Options say which vault, and as whom. VaultURL is required.
 type Options struct {
 	VaultURL string // https://<vault>.vault.azure.net
@@ -76,8 +79,9 @@ func New(o Options) (*Store, error) {
 	}
 	client, err := azsecrets.NewClient("https://"+vault.Host, named{o.Credential}, &azsecrets.ClientOptions{
 		ClientOptions: policy.ClientOptions{
-			Transport: newTransport(vault.Host, o.CAPool),
-			Retry:     policy.RetryOptions{MaxRetries: 3, RetryDelay: o.RetryDelay, MaxRetryDelay: 5 * time.Second},
+			APIVersion: apiVersion,
+			Transport:  newTransport(vault.Host, o.CAPool),
+			Retry:      policy.RetryOptions{MaxRetries: 3, RetryDelay: o.RetryDelay, MaxRetryDelay: 5 * time.Second},
 		},
 		// Elsewhere the token must be one for the domain that the vault is in; an emulator is in none.
 		DisableChallengeResourceVerification: isLoopback(vault.Hostname()),

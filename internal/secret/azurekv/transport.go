@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -51,10 +50,16 @@ type finalError struct{ error }
 func (finalError) NonRetriable()   {}
 func (f finalError) Unwrap() error { return f.error }
 
-// challenge is the one shape of WWW-Authenticate that the SDK reads without harm: an authority with a tenant, and a resource.
-//
-//nolint:gochecknoglobals // compiled once
-var challenge = regexp.MustCompile(`^Bearer authorization="https://[^/"\s]+/[^/"\s]+/?",? (scope|resource)="https://[^"\s]+"`)
+// isHarmless tells a challenge that the SDK reads without ending the process: one whose authority has a tenant, or none at all.
+func isHarmless(challenge string) bool {
+	for part := range strings.SplitSeq(strings.ReplaceAll(challenge, "Bearer ", ""), " ") {
+		key, authority, _ := strings.Cut(part, "=")
+		if key == "authorization" && strings.Trim(authority, `",`) != "" && strings.Count(authority, "/") < 3 {
+			return false
+		}
+	}
+	return true
+}
 
 // Do implements policy.Transporter.
 func (t *transport) Do(r *http.Request) (*http.Response, error) {
@@ -65,7 +70,7 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusUnauthorized && !challenge.MatchString(resp.Header.Get("WWW-Authenticate")) {
+	if resp.StatusCode == http.StatusUnauthorized && !isHarmless(resp.Header.Get("WWW-Authenticate")) {
 		resp.Header.Del("WWW-Authenticate")
 	}
 	resp.Body = struct {

@@ -218,7 +218,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *azurekv.Store {
 
 func TestOddChallenges(t *testing.T) {
 	for _, header := range []string{
-		"", "Basic", "Bearer", `Bearer authorization="x", resource="https://vault.azure.net"`, `Bearer authorization="", resource=""`,
+		"", "Basic", "Bearer", `Bearer authorization="x", resource="https://vault.azure.net"`, `Bearer authorization="", resource=""`, `Bearer authorization=https://x resource=https://y`, `Bearer resource="r", authorization="//x",`,
 		`Bearer resource="https://vault.azure.net"`, `Bearer authorization="https://login.microsoftonline.com/x"`, "Bearer " + canary,
 	} {
 		store := serve(t, func(w http.ResponseWriter, _ *http.Request) {

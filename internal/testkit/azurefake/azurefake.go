@@ -16,6 +16,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -128,7 +129,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.Answer != nil && s.Answer(w, r) {
 		return
 	}
-	if r.URL.Query().Get("api-version") == "" {
+	if !slices.Contains([]string{"7.4", "7.5", "7.6"}, r.URL.Query().Get("api-version")) {
 		Fail(w, http.StatusBadRequest, "BadParameter", "")
 		return
 	}
