@@ -70,9 +70,9 @@ func (e *entry) state(key secret.Key, s *source, now time.Time) state {
 		return unread
 	case e.confirmed.IsZero():
 		return bad
-	case e.err == nil && (s.down == nil || pinned):
+	case pinned, e.err == nil && s.down == nil:
 		return good
-	case s.spec.MaxStale > 0 && !pinned && now.Sub(e.since(s)) >= s.spec.MaxStale:
+	case s.spec.MaxStale > 0 && now.Sub(e.since(s)) >= s.spec.MaxStale:
 		return bad
 	}
 	return stale

@@ -3,7 +3,6 @@ package resolve
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -177,13 +176,26 @@ func (s *source) unread() []secret.Key {
 	return s.choose(func(_ secret.Key, e *entry) bool { return e.kept && (!e.read || e.err != nil) })
 }
 
-// probe is one secret whose reading shows whether the store answers; one that can go stale, if there is one.
+// probe is one secret whose reading shows whether the store answers: one that was had the last time, if there is one, and one
+// that can go stale rather than one that cannot.
 func (s *source) probe() []secret.Key {
-	keys := s.choose(func(_ secret.Key, e *entry) bool { return e.kept })
-	if i := slices.IndexFunc(keys, func(key secret.Key) bool { return !s.pinned(key) }); i > 0 {
-		return keys[i : i+1]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var best []secret.Key
+	most := -1
+	for key, e := range s.entries {
+		rank := 0
+		if !s.pinned(key) {
+			rank++
+		}
+		if e.err == nil {
+			rank += 2
+		}
+		if e.kept && rank > most {
+			best, most = []secret.Key{key}, rank
+		}
 	}
-	return keys[:min(1, len(keys))]
+	return best
 }
 
 // hinted is what the store said has changed.

@@ -154,6 +154,36 @@ func TestOneSecretFails(t *testing.T) {
 	})
 }
 
+// TestOneBrokenPath: a secret that cannot be had while the others can does not count as the store's being down, whether it is
+// polled with them, asked for alone, or tried again alone because the store is watched.
+func TestOneBrokenPath(t *testing.T) {
+	for name, make := range map[string]func(*fake) secret.Store{
+		"polled":  func(f *fake) secret.Store { return f },
+		"watched": func(f *fake) secret.Store { return newWatching(f) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newFake(map[string]string{"a": "alpha", "b": "beta"})
+				store.errOf["broken"] = secret.ErrUnavailable
+				b := newBed(t, source("s", make(store)))
+				b.keep("ref+s://a", "ref+s://b")
+				defer b.run()()
+				synctest.Wait()
+				b.Keep(parseAll(t, []string{"ref+s://a", "ref+s://b", "ref+s://broken"}))
+				check(t, "broken", b.load("ref+s://broken")[0], "", secret.ErrUnavailable)
+				time.Sleep(time.Hour)
+				b.is("ref+s://a", "alpha")
+				if st := b.Status()[0]; !st.Up || st.Missing != 1 || st.Stale != 0 {
+					t.Errorf("status %+v", st)
+				}
+				if len(b.noted) > 0 {
+					t.Errorf("noted %q", b.noted)
+				}
+			})
+		})
+	}
+}
+
 func TestWatching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWatching(newFake(map[string]string{"a": "one", "b": "beta", "c": "gamma"}))

@@ -74,6 +74,9 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 	defer func() { <-s.turn }()
 	for part := range slices.Chunk(choose(), portion) {
 		results := s.ask(ctx, part)
+		if key, ok := s.witness(part, results); ok {
+			part, results = append(slices.Clone(part), key), append(results, s.ask(ctx, []secret.Key{key})...)
+		}
 		if ctx.Err() != nil {
 			return ctx.Err() //nolint:wrapcheck // the context's own
 		}
@@ -82,6 +85,22 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 		}
 	}
 	return nil
+}
+
+// witness is a secret that was had the last time, other than those asked for: when they cannot be had, it shows whether that
+// is the store's fault or theirs.
+func (s *source) witness(asked []secret.Key, results []secret.Result) (key secret.Key, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil || verdict(results) == nil {
+		return key, false
+	}
+	for key, e := range s.entries {
+		if e.kept && e.read && e.err == nil && !slices.Contains(asked, key) {
+			return key, true
+		}
+	}
+	return key, false
 }
 
 // portion is how many secrets are read before they can be used: whoever waits need not wait for all.
