@@ -104,6 +104,7 @@ const (
 	importWritten  = "written" // and read back
 	importDiffers  = "differs"
 	importReplaced = "replaced"
+	importUnproven = "unproven" // written, and not to be read from here
 	importFailed   = "failed"
 )
 
@@ -177,7 +178,11 @@ func (im *importer) write(ctx context.Context, done imported, value secret.Value
 	}
 	im.wrote = true
 	back, _, err := im.Get(ctx, done.Name, "")
-	if err != nil {
+	switch {
+	case errors.Is(err, secret.ErrDenied):
+		done.Result, done.Version = importUnproven, version.ID
+		return done, fault.WithHint(fmt.Errorf("verifying %s, which is written: %w", done.Reference, err), "keep the source until a consumer has read the secret")
+	case err != nil:
 		return done, fmt.Errorf("verifying: %w", err)
 	}
 	if !back.Equal(value) {
