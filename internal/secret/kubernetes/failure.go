@@ -42,7 +42,7 @@ var (
 		"write to namespace/name/key, or put a JSON object of all keys")
 	errImmutable = fault.WithHint(errors.New("the Secret is immutable"),
 		"make a new Secret under another name and let the reference name that, or delete this one and write it anew")
-	errPath = fault.WithHint(errors.New("the path cannot be used"), "write name, namespace/name or namespace/name/key, as Kubernetes names them")
+	errPath = fault.WithHint(errors.New("the path cannot be used"), "write name, namespace/name or namespace/name/key; upper-case letters and underscores stand in keys only")
 )
 
 // rule is what a role has to allow for a call.
