@@ -68,8 +68,8 @@ func (s *scene) startN8N(t *testing.T) error {
 		return err
 	}
 	// As in production: n8n's own guard is on, so the gate's private address has to be let through; and the gate's CA is known.
-	s.n8n, err = lab.StartN8N(t.Context(), install, t.TempDir(),
-		"N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32", "NODE_EXTRA_CA_CERTS="+s.gate.CA)
+	settings := []string{"N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32", "NODE_EXTRA_CA_CERTS=" + s.gate.CA}
+	s.n8n, err = lab.Setup{Install: install, Folder: t.TempDir(), Settings: settings}.Start(t.Context())
 	if err != nil {
 		return err
 	}

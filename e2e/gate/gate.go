@@ -7,17 +7,16 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"sallyport/e2e/process"
 )
 
 // Build compiles the binary from the repository at root into folder and returns its path.
@@ -41,18 +40,16 @@ type Gate struct {
 
 	binary string
 	client *http.Client
-	cmd    *exec.Cmd
-	log    output
-	exited chan struct{}
+	served *process.Process // nil before Serve
 }
 
 // New picks free ports and runs `sallyport init` in folder.
 func New(ctx context.Context, binary, folder string) (*Gate, error) {
-	ports, err := freePorts()
+	ports, err := process.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{URL: "https://" + ports[0], Admin: "https://" + ports[1], Folder: folder, binary: binary}
+	g := &Gate{URL: "https://127.0.0.1:" + ports[0], Admin: "https://127.0.0.1:" + ports[1], Folder: folder, binary: binary}
 	if _, err := g.Run(ctx, "", "init"); err != nil {
 		return nil, err
 	}
@@ -65,18 +62,6 @@ func New(ctx context.Context, binary, folder string) (*Gate, error) {
 	roots.AppendCertsFromPEM(pem)
 	g.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	return g, nil
-}
-
-func freePorts() (ports [2]string, err error) {
-	for i := range ports {
-		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			return ports, fmt.Errorf("looking for a free port: %w", err)
-		}
-		defer listener.Close()
-		ports[i] = listener.Addr().String()
-	}
-	return ports, nil
 }
 
 // Configure writes sallyport.yaml: the listeners under TLS, and rest.
@@ -109,84 +94,44 @@ func (g *Gate) Run(ctx context.Context, input string, args ...string) (string, e
 }
 
 // Serve starts the gate and waits until it is ready.
-func (g *Gate) Serve(ctx context.Context) error {
-	g.cmd = g.command(context.WithoutCancel(ctx), "serve")
-	g.cmd.Stdout, g.cmd.Stderr = &g.log, &g.log
-	g.exited = make(chan struct{})
-	if err := g.cmd.Start(); err != nil {
-		return fmt.Errorf("starting sallyport: %w", err)
+func (g *Gate) Serve(ctx context.Context) (err error) {
+	if g.served, err = process.Start(g.command(context.WithoutCancel(ctx), "serve")); err != nil {
+		return err
 	}
-	go func() {
-		defer close(g.exited)
-		g.cmd.Wait()
-	}()
-	if err := g.ready(ctx); err != nil {
+	if err := g.served.Await(ctx, time.Minute, func() bool { return g.ready(ctx) }); err != nil {
 		g.Stop()
-		return fmt.Errorf("%w\n%s", err, g.log.Bytes())
+		return err
 	}
 	return nil
 }
 
-func (g *Gate) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.Admin+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := g.client.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-g.exited:
-			return errors.New("sallyport ended while starting")
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for sallyport: %w", ctx.Err())
-		}
+func (g *Gate) ready(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.Admin+"/readyz", nil)
+	if err != nil {
+		return false
 	}
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // Stop ends the serving process: SIGTERM, and SIGKILL when that is not enough.
 func (g *Gate) Stop() {
-	if g.cmd == nil {
-		return
-	}
-	g.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-g.exited:
-	case <-time.After(40 * time.Second):
-		g.cmd.Process.Kill()
-		<-g.exited
+	if g.served != nil {
+		g.served.Stop(syscall.SIGTERM)
 	}
 }
 
 // Log returns what the serving process wrote to stdout and stderr.
-func (g *Gate) Log() []byte { return g.log.Bytes() }
+func (g *Gate) Log() []byte {
+	if g.served == nil {
+		return nil
+	}
+	return g.served.Log()
+}
 
 // AuditLog returns the lines of the audit log.
 func (g *Gate) AuditLog() ([]byte, error) { return os.ReadFile(filepath.Join(g.data(), "audit.jsonl")) }
-
-// output is a bytes.Buffer that may be read while a process writes it.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) Bytes() []byte {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return bytes.Clone(o.buf.Bytes())
-}

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // browser binds the session cookie to one "browser"; any constant does.
@@ -35,22 +33,7 @@ func (n *N8N) setUp(ctx context.Context) error {
 
 // waitReady polls /rest/settings: the health endpoints answer before the REST API does.
 func (n *N8N) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if n.rest(ctx, http.MethodGet, "/rest/settings", nil, nil) == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-n.exited:
-			return errors.New("n8n ended while starting")
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for n8n: %w", ctx.Err())
-		}
-	}
+	return n.Await(ctx, readyWithin, func() bool { return n.rest(ctx, http.MethodGet, "/rest/settings", nil, nil) == nil })
 }
 
 // NewAPIKey makes a key for the public API with the given scopes.
