@@ -58,7 +58,7 @@ func refusal(err error) (*answerError, bool) {
 // examine finds out whether a refusal is the token's fault, and if not, which capability is missing where.
 func (s *Store) examine(ctx context.Context, r request, used session, e *answerError) (denied error, tokenIsBad bool) {
 	path, capability := r.needs()
-	bad := fault.WithHint(fmt.Errorf("%w: vault does not know the token, or not any more", secret.ErrDenied), tokenHint(used))
+	bad := fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, errBadToken), tokenHint(used))
 	if e.says("invalid token") || e.says("bad token") {
 		return bad, true
 	}

@@ -55,7 +55,7 @@ func (s *Store) concernsAll(err error) bool {
 	var e *answerError
 	switch {
 	case errors.Is(err, secret.ErrDenied):
-		return s.loggedOut()
+		return s.lockedOut(err)
 	case errors.As(err, &e):
 		return e.status == http.StatusServiceUnavailable
 	}

@@ -39,6 +39,7 @@ func answered(err error, status int) (*answerError, bool) {
 }
 
 var (
+	errBadToken    = errors.New("vault does not know the token, or not any more")
 	errUnversioned = fault.WithHint(errors.New("KV version 1 keeps no versions"), "`vault kv enable-versioning <mount>` turns it into version 2")
 	errNotKV       = fault.WithHint(errors.New("the secrets engine there is not KV, and cannot be written to from here"), "name a path in a KV engine")
 	errTooLarge    = fault.WithHint(errors.New("the value is too large for this vault"),

@@ -209,15 +209,18 @@ func TestBatchGivesUpOnVaultAndNotOnASecret(t *testing.T) {
 		want    error
 		all     bool // every secret is asked for
 	}{
-		"slow":     {stalled, secret.ErrUnavailable, false},
-		"sealed":   {says(503, `{"errors":["Vault is sealed"]}`), secret.ErrUnavailable, false},
-		"absent":   {says(404, `{"errors":[]}`), secret.ErrNotFound, true},
-		"internal": {says(500, `{"errors":[]}`), secret.ErrUnavailable, true},
+		"slow":      {stalled, secret.ErrUnavailable, false},
+		"sealed":    {says(503, `{"errors":["Vault is sealed"]}`), secret.ErrUnavailable, false},
+		"absent":    {says(404, `{"errors":[]}`), secret.ErrNotFound, true},
+		"internal":  {says(500, `{"errors":[]}`), secret.ErrUnavailable, true},
+		"denied":    {says(403, `{"errors":["permission denied"]}`), secret.ErrDenied, true},
+		"bad token": {says(403, `{"errors":["invalid token"]}`), secret.ErrDenied, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int32
 			address := fake(t, map[string]http.HandlerFunc{
 				"/v1/sys/internal/ui/mounts/": says(200, mounted2),
+				"/v1/sys/capabilities-self":   says(200, `{"data":{"capabilities":["deny"]}}`),
 				"/v1/secret/data/":            func(w http.ResponseWriter, r *http.Request) { asked.Add(1); c.handler(w, r) },
 			})
 			limit := 10 * time.Second

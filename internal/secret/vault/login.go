@@ -42,7 +42,8 @@ func (read givenToken) login(context.Context) (session, error) {
 func readCredential(read func() (secret.Value, error)) (secret.Value, error) {
 	v, err := read()
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("%w: %w", secret.ErrUnavailable, err)
+		return secret.Value{}, fault.WithHint(fmt.Errorf("%w: %w", secret.ErrUnavailable, err),
+			cmp.Or(fault.HintOf(err), "is it there, and may this process read it?"))
 	}
 	b := bytes.TrimSpace(v.Reveal())
 	if len(b) == 0 || bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r > '~' }) {

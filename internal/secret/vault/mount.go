@@ -85,7 +85,7 @@ func (s *Store) discover(ctx context.Context, path string) (mount, error) {
 	r, err := s.ask(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + strings.TrimSuffix(path, "/")})
 	var e *answerError
 	switch {
-	case errors.Is(err, secret.ErrDenied) && s.loggedOut():
+	case s.lockedOut(err):
 		return mount{}, err
 	case errors.Is(err, secret.ErrDenied), errors.As(err, &e) && e.status < 429 && e.status != 412:
 		return guess, nil

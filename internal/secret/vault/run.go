@@ -63,12 +63,20 @@ func (s *Store) keepToken(ctx context.Context) time.Time {
 		return due
 	}
 	if err := s.refresh(ctx, current); err != nil {
-		return time.Now().Add(min(again, max(time.Until(current.since.Add(current.ttl))/4, 100*time.Millisecond)))
+		return time.Now().Add(soon(time.Until(current.since.Add(current.ttl))))
 	}
 	if due = s.sessions.peek().due(); due.IsZero() {
 		return far
 	}
 	return due
+}
+
+// soon is how long to wait with another try for a token that has left to live.
+func soon(left time.Duration) time.Duration {
+	if left <= 0 {
+		return again
+	}
+	return min(again, max(left/4, 100*time.Millisecond))
 }
 
 // refresh renews the token, or logs in anew if that gives more.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -164,8 +165,10 @@ func (k *sessions) peek() session {
 	return k.current
 }
 
-// loggedOut tells whether there is no token: after a failure, that it was the login which failed.
-func (s *Store) loggedOut() bool { return s.sessions.peek().token.IsZero() }
+// lockedOut tells whether a denial is not of one secret: the login has failed, or the token is not known.
+func (s *Store) lockedOut(denied error) bool {
+	return errors.Is(denied, secret.ErrDenied) && (errors.Is(denied, errBadToken) || s.sessions.peek().token.IsZero())
+}
 
 // nudge wakes Run.
 func (k *sessions) nudge() {

@@ -67,13 +67,13 @@ func unmark(data map[string]any) ([]byte, bool) {
 // natural returns the JSON object that value is, unless Vault would change more of it than its layout: Vault keeps numbers as
 // 64-bit floating point, and the last of two equal keys.
 func natural(value []byte) (json.RawMessage, bool) {
-	if trimmed := bytes.TrimLeft(value, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !distinctKeys(value) {
+	if trimmed := bytes.TrimLeft(value, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return nil, false
 	}
 	var exact, kept map[string]any
 	dec := json.NewDecoder(bytes.NewReader(value))
 	dec.UseNumber()
-	if dec.Decode(&exact) != nil || json.Unmarshal(value, &kept) != nil || len(exact) == 0 {
+	if dec.Decode(&exact) != nil || json.Unmarshal(value, &kept) != nil || len(exact) == 0 || !distinctKeys(value) {
 		return nil, false
 	}
 	if _, marked := unmark(exact); marked {
