@@ -73,7 +73,7 @@ func TestBatchesNotAllowed(t *testing.T) {
 	for _, code := range []string{"AccessDeniedException", "UnknownOperationException"} {
 		fake := awsfake.New(t)
 		store := open(t, options(fake))
-		names := many("b/", 100)
+		names := many("b/", 400)
 		for _, name := range names {
 			put(t, store, name, name)
 		}
@@ -88,7 +88,7 @@ func TestBatchesNotAllowed(t *testing.T) {
 				t.Errorf("%s: %q, %v", names[i], r.Value.Reveal(), r.Err)
 			}
 		}
-		if n := fake.Count("BatchGetSecretValue"); n > 5 {
+		if n := fake.Count("BatchGetSecretValue"); n > 8 {
 			t.Errorf("%d batches after the first was refused", n)
 		}
 	}

@@ -67,6 +67,7 @@ func TestWhatTheServiceAnswers(t *testing.T) {
 		"throttled":        {400, "ThrottlingException", "Rate exceeded " + canary, secret.ErrUnavailable, "throttles", 4},
 		"500":              {500, "InternalServiceError", canary, secret.ErrUnavailable, "tried again", 4},
 		"503":              {503, "ServiceUnavailable", canary, secret.ErrUnavailable, "tried again", 4},
+		"500 and junk":     {500, canary + "\n\x1b[2J", canary, secret.ErrUnavailable, "tried again", 4},
 		"another server":   {404, canary, canary, secret.ErrUnavailable, "endpoint", 1},
 		"a code with junk": {400, canary + "\n\x1b[2J", canary, secret.ErrUnavailable, "endpoint", 1},
 		"not there":        {400, "ResourceNotFoundException", canary, secret.ErrNotFound, "", 1},

@@ -94,7 +94,6 @@ func (n named) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azco
 type tokenError struct{ error }
 
 func (t *tokenError) Unwrap() error { return t.error }
-func (*tokenError) NonRetriable()   {}
 
 // chain is the default chain, or the part of it that a client id has a meaning for.
 func chain(tenant, client string) (azcore.TokenCredential, error) {
