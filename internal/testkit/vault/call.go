@@ -62,9 +62,11 @@ func (s *Server) call(method, path string, body any) (map[string]any, error) {
 	return answer, err
 }
 
-// Mount mounts a secrets engine at path until the test ends; options may be nil. KV needs {"version": "1"} or "2".
+// Mount mounts a new, empty secrets engine at path until the test ends, in the place of one that is there; options may be nil.
+// KV needs {"version": "1"} or "2".
 func (s *Server) Mount(t testing.TB, path, kind string, options map[string]string) {
 	t.Helper()
+	_, _ = s.call(http.MethodDelete, "sys/mounts/"+path, nil)
 	s.Call(t, http.MethodPost, "sys/mounts/"+path, map[string]any{"type": kind, "options": options})
 	if options["version"] == "2" { // Vault goes on with setting it up after it has answered
 		if err := s.await(func() bool { _, err := s.call(http.MethodGet, path+"/config", nil); return err == nil }); err != nil {
