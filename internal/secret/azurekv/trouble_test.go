@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -310,6 +312,45 @@ func TestATokenThatIsNoLongerTaken(t *testing.T) {
 	o := options(fake)
 	o.Credential = azurefake.New(t) // whose tokens this vault never takes
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrDenied, "tenant")
+}
+
+// TestDefaultCredentials: both chains find the identity that App Service, Functions and Container Apps offer.
+func TestDefaultCredentials(t *testing.T) {
+	fake := azurefake.New(t)
+	token, err := fake.GetToken(t.Context(), policy.TokenRequestOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var queries []url.Values
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		queries = append(queries, r.URL.Query())
+		if r.Header.Get("X-IDENTITY-HEADER") != "handle" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_on":"%d","resource":"https://vault.azure.net","token_type":"Bearer"}`, token.Token, time.Now().Add(time.Hour).Unix())
+	}))
+	defer server.Close()
+	t.Setenv("IDENTITY_ENDPOINT", server.URL)
+	t.Setenv("IDENTITY_HEADER", "handle")
+	for _, client := range []string{"", "9b1c0000-0000-4000-8000-000000000000"} {
+		o := options(fake)
+		o.Credential, o.ClientID = nil, client
+		store := open(t, o)
+		put(t, store, "a", "value")
+		want(t, store, "a", "", "value")
+		if last := queries[len(queries)-1]; last.Get("resource") != azurefake.Resource || last.Get("client_id") != client {
+			t.Errorf("asked for %v, want the vault's resource and client id %q", last, client)
+		}
+	}
+	if len(queries) != 2 {
+		t.Errorf("%d tokens for two stores", len(queries))
+	}
+	t.Setenv("IDENTITY_HEADER", "wrong")
+	o := options(fake)
+	o.Credential, o.ClientID = nil, "9b1c0000-0000-4000-8000-000000000001"
+	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrDenied, "AZURE_CLIENT_ID")
 }
 
 func TestNew(t *testing.T) {

@@ -72,8 +72,11 @@ func (s *Server) find(id string) (*entry, *failure) {
 	if !strings.HasPrefix(id, "arn:") && !nameRule.MatchString(id) {
 		return nil, bad("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
+	if e, ok := s.secrets[id]; ok {
+		return e, nil
+	}
 	for _, e := range s.secrets {
-		if id == e.name || id == e.arn || id == e.arn[:len(e.arn)-7] {
+		if id == e.arn || id == e.arn[:len(e.arn)-7] {
 			return e, nil
 		}
 	}
