@@ -1,0 +1,79 @@
+//go:build linux
+
+// Package docker runs a real Docker engine for tests: on a unix socket in a temporary folder, with a swarm of one node, in
+// process, network and mount namespaces of its own. Nothing of this machine is changed (no bridge, no firewall rule, no
+// forwarding), nothing can be reached from it but the socket, and the end of the engine is the end of everything it ran. It
+// is for _test.go files only.
+//
+// tools/docker/install installs the engine. Where it is not, or the tests don't run as root, they are skipped, and in CI they
+// fail.
+package docker
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"sallyport/internal/testkit"
+)
+
+// Shared is one engine for all tests of a package, started when the first asks for it. The zero value is ready:
+//
+//	var shared docker.Shared
+//
+//	func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
+type Shared struct {
+	once   sync.Once
+	dir    string
+	engine *Engine
+	err    error
+}
+
+// Main runs the tests and stops the engine, whatever has become of them.
+func (s *Shared) Main(m *testing.M) int {
+	defer func() {
+		if s.engine != nil {
+			s.engine.stop()
+		}
+		if s.dir != "" {
+			_ = os.RemoveAll(s.dir)
+		}
+	}()
+	return m.Run()
+}
+
+// Engine returns the engine. Tests keep apart by the names that they give.
+func (s *Shared) Engine(t testing.TB) *Engine {
+	t.Helper()
+	found := os.Geteuid() == 0
+	for _, program := range []string{"dockerd", "iptables", "ip"} {
+		found = found && lookPath(program) != ""
+	}
+	testkit.RequireTool(t, "the Docker engine, for root,", found, "tools/docker/install installs it (as root)")
+	s.once.Do(s.start)
+	if s.err != nil {
+		t.Fatalf("starting Docker: %v", s.err)
+	}
+	return s.engine
+}
+
+func (s *Shared) start() {
+	if s.dir, s.err = os.MkdirTemp("", "sallyport-docker-"); s.err == nil {
+		s.engine, s.err = launch(s.dir)
+	}
+}
+
+// path is PATH with the folders of system programs, which a plain user's leaves out.
+func path() string { return os.Getenv("PATH") + ":/usr/sbin:/sbin" }
+
+// lookPath is exec.LookPath in path.
+func lookPath(program string) string {
+	for _, dir := range filepath.SplitList(path()) {
+		if file, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return file
+		}
+	}
+	return ""
+}

@@ -1,0 +1,155 @@
+//go:build linux
+
+package docker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/swarm"
+	"github.com/docker/docker/pkg/stdcopy"
+)
+
+// Where containers have what of the test.
+const (
+	TestBinary = "/sallyport.test" // the running test's own program
+	Socket     = "/docker.sock"    // the engine's
+)
+
+// Service is a service of the swarm: containers that have this machine's /usr, read-only, and sleep.
+type Service struct {
+	Name     string
+	Replicas uint64
+	Command  []string                 // instead of sleeping
+	Secrets  []*swarm.SecretReference // Mount makes one
+}
+
+// Mount is a secret as a service has it: under a target below /run/secrets, for root.
+func Mount(id, name, target string) *swarm.SecretReference {
+	return &swarm.SecretReference{SecretID: id, SecretName: name, File: &swarm.SecretReferenceFileTarget{Name: target, UID: "0", GID: "0", Mode: 0o400}}
+}
+
+// Run creates a service, waits until its containers run, and removes it when the test ends.
+func (e *Engine) Run(t testing.TB, s Service) {
+	t.Helper()
+	created, err := e.Client.ServiceCreate(t.Context(), s.spec(t, e), swarm.ServiceCreateOptions{})
+	if err != nil {
+		t.Fatalf("creating service %q: %v", s.Name, err)
+	}
+	t.Cleanup(func() { e.remove(t, created.ID) })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := e.await(ctx, func() bool { return len(e.running(t, s.Name)) == int(s.Replicas) }); err != nil { //nolint:gosec // a few
+		t.Fatalf("waiting for service %q: %v: %s", s.Name, err, e.Log())
+	}
+}
+
+// remove waits until the service's containers are gone: until then it has its secrets in use.
+func (e *Engine) remove(t testing.TB, id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience) //nolint:forbidigo // the test's own has ended
+	defer cancel()
+	if err := e.Client.ServiceRemove(ctx, id); err != nil {
+		t.Errorf("removing service %q: %v", id, err)
+		return
+	}
+	mine := filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.id="+id))
+	err := e.await(ctx, func() bool {
+		list, err := e.Client.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
+		return err == nil && len(list) == 0
+	})
+	if err != nil {
+		t.Errorf("waiting for the containers of service %q to go: %v", id, err)
+	}
+}
+
+func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := s.Command
+	if command == nil {
+		command = []string{"/bin/sleep", "infinity"}
+	}
+	delay, attempts := 100*time.Millisecond, uint64(0)
+	bind := func(source, target string) mount.Mount {
+		return mount.Mount{Type: mount.TypeBind, Source: source, Target: target, ReadOnly: true}
+	}
+	return swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: s.Name},
+		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &s.Replicas}},
+		TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: &swarm.ContainerSpec{
+				Image: imageName, Command: command, Secrets: s.Secrets, StopSignal: "SIGKILL",
+				Mounts: []mount.Mount{bind("/usr", "/usr"), bind(binary, TestBinary), bind(strings.TrimPrefix(e.Host, "unix://"), Socket)},
+			},
+			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny, Delay: &delay, MaxAttempts: &attempts},
+		},
+		UpdateConfig: &swarm.UpdateConfig{Monitor: 500 * time.Millisecond, FailureAction: swarm.UpdateFailureActionPause, Order: swarm.UpdateOrderStopFirst, Parallelism: 0},
+		// Virtual addresses need IP_VS, which not every kernel has.
+		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeDNSRR},
+	}
+}
+
+// running are the containers of a service that run.
+func (e *Engine) running(t testing.TB, service string) (containers []string) {
+	t.Helper()
+	tasks, err := e.Client.TaskList(t.Context(), swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("service", service), filters.Arg("desired-state", "running"))})
+	if err != nil {
+		t.Fatalf("listing the containers of service %q: %v", service, err)
+	}
+	for _, task := range tasks {
+		if task.Status.State == swarm.TaskStateRunning && task.Status.ContainerStatus != nil {
+			containers = append(containers, task.Status.ContainerStatus.ContainerID)
+		}
+	}
+	return containers
+}
+
+// Exec runs a command in each container of a service, with more environment, and returns what each writes to stdout.
+func (e *Engine) Exec(t testing.TB, service string, environ []string, command ...string) (outputs []string) {
+	t.Helper()
+	for _, id := range e.running(t, service) {
+		out, err := e.exec(t.Context(), id, container.ExecOptions{Env: environ, Cmd: command, AttachStdout: true, AttachStderr: true})
+		if err != nil {
+			t.Fatalf("running %q in service %q: %v", command, service, err)
+		}
+		outputs = append(outputs, out)
+	}
+	return outputs
+}
+
+func (e *Engine) exec(ctx context.Context, id string, o container.ExecOptions) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	created, err := e.Client.ContainerExecCreate(ctx, id, o)
+	if err != nil {
+		return "", err
+	}
+	attached, err := e.Client.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
+	if err != nil {
+		return "", err
+	}
+	defer attached.Close()
+	var stdout, stderr bytes.Buffer
+	if _, err := stdcopy.StdCopy(&stdout, &stderr, attached.Reader); err != nil {
+		return "", err
+	}
+	ended, err := e.Client.ContainerExecInspect(ctx, created.ID)
+	if err != nil {
+		return "", err
+	}
+	if ended.ExitCode != 0 {
+		return "", fmt.Errorf("it ended with %d: %s", ended.ExitCode, stderr.String())
+	}
+	return stdout.String(), nil
+}
