@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/secret/file"
 	"sallyport/internal/secret/gcpsm"
 	"sallyport/internal/secret/kubernetes"
+	"sallyport/internal/secret/swarm"
 	"sallyport/internal/secret/vault"
 )
 
@@ -36,6 +37,8 @@ func openAdapter(c *config.Store) (secret.Store, error) {
 		return kubernetes.New(kubernetes.Options{Kubeconfig: c.Kubeconfig, Context: c.Context, Namespace: c.Namespace})
 	case config.StoreFile:
 		return file.New(file.Options{Dir: c.Dir})
+	case config.StoreSwarm:
+		return openSwarm(c)
 	case config.StoreExec:
 		return exec.New(exec.Options{
 			Command: c.Command, Timeout: c.Timeout, Pass: c.Pass, Environ: os.Environ(), NotFound: c.NotFound, Denied: c.Denied,
@@ -158,4 +161,13 @@ func openGoogle(c *config.Store) (secret.Store, error) {
 		return nil, err
 	}
 	return gcpsm.New(gcpsm.Options{Project: c.Project, Endpoint: c.Endpoint, CAPool: pool})
+}
+
+// openSwarm returns a store that reads what is mounted, and with a Docker host one that writes and lists too.
+func openSwarm(c *config.Store) (secret.Store, error) {
+	o := swarm.Options{Dir: c.Dir, Host: c.Host}
+	if c.Host == "" {
+		return swarm.New(o)
+	}
+	return swarm.NewManager(o)
 }

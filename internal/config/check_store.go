@@ -148,7 +148,7 @@ func (k *checker) storeValues(s *Store, key string) {
 		k.fail(key+".max_stale", "is shorter than refresh ("+FormatDuration(s.Refresh)+"): secrets would end between two readings", "make it longer")
 	}
 	if u, err := url.Parse(s.Host); s.Host != "" && (err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
-		k.fail(key+".host", "is not a Docker host", "write unix:///var/run/docker.sock, or tcp://HOST:PORT")
+		k.fail(key+".host", "is not a Docker host", "write unix:///var/run/docker.sock, or https://HOST:PORT")
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 
 // Store is one secret store. Which keys go with which kind is in storeKeys; the checks hold a store to it.
 type Store struct {
-	Kind     string        `yaml:"kind" enum:"builtin vault awssm azurekv gcpsm kubernetes file env exec" later:"swarm" doc:"The kind of store. docs/stores has a page for each."`
+	Kind     string        `yaml:"kind" enum:"builtin vault awssm azurekv gcpsm kubernetes file env exec swarm" doc:"The kind of store. docs/stores has a page for each."`
 	Refresh  time.Duration `yaml:"refresh" eg:"1m" min:"1s" max:"7d" doc:"How often secrets in use are read again, spread by a tenth; a store that tells of changes by itself is asked whether it answers. Default: 1m, 10m for exec. Not for builtin, which tells at once, and env, which never changes."`
 	MaxStale time.Duration `yaml:"max_stale" default:"24h" min:"1s" max:"365d" doc:"How long the last known good secret stays in force while the store does not confirm it. After that its services answer store_unavailable."`
 
@@ -41,7 +41,7 @@ type Store struct {
 	Project    string        `yaml:"project" eg:"n8n-prod" doc:"Kind gcpsm: the project of paths that are not whole resource names."`
 	Kubeconfig string        `yaml:"kubeconfig" path:"file" eg:"./kubeconfig" doc:"Kind kubernetes: a kubeconfig. Default: the pod's service account."`
 	Context    string        `yaml:"context" eg:"prod" doc:"Kind kubernetes: the context in kubeconfig. Default: the current one."`
-	Dir        string        `yaml:"dir" path:"dir" eg:"/run/secrets" doc:"Kinds file and swarm: the folder that paths are below."`
+	Dir        string        `yaml:"dir" path:"dir" eg:"/run/secrets" doc:"Kinds file and swarm: the folder that paths are below. Default for swarm: /run/secrets."`
 	Prefix     string        `yaml:"prefix" eg:"N8N_" doc:"Kind env: what the variables begin with; paths leave it out."`
 	Command    []string      `yaml:"command" eg:"[op, read, \"op://prod/{path}\"]" doc:"Kind exec: the command and its arguments, without a shell; {path} stands for the path. Its output is the secret."`
 	Timeout    time.Duration `yaml:"timeout" eg:"10s" min:"100ms" max:"5m" doc:"Kind exec: when the command is killed. Default: 10s."`
