@@ -198,6 +198,11 @@ func (q *queueScene) refused(t *testing.T, cause string) {
 	t.Helper()
 	began := time.Now()
 	must(t, "starting worker one", q.one.Launch(t.Context()))
+	select {
+	case <-q.one.Exited():
+	case <-time.After(2 * time.Minute):
+		t.Fatal("it was not refused, and runs")
+	}
 	code, said := q.one.ExitCode(), string(q.one.Process.Log())
 	t.Logf("refused within %.1f s:\n%s", time.Since(began).Seconds(), said)
 	if code != exitStore {
