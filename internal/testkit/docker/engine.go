@@ -60,7 +60,8 @@ func launch(dir string) (*Engine, error) {
 	return e, nil
 }
 
-// run starts the process. It is the first one of its world: when it ends, the kernel ends all others there.
+// run starts the process. It is the first one of its world: when it ends, as it does with the test, the kernel ends all others
+// there.
 func (e *Engine) run() error {
 	log, err := os.OpenFile(filepath.Join(e.dir, "dockerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -72,7 +73,10 @@ func (e *Engine) run() error {
 		"--containerd-namespace", filepath.Base(e.dir), "--containerd-plugins-namespace", filepath.Base(e.dir)+"-plugins")
 	e.process.Env = []string{"PATH=" + path(), "HOME=" + e.dir}
 	e.process.Stdout, e.process.Stderr = log, log
-	e.process.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS}
+	e.process.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS,
+		Pdeathsig: syscall.SIGKILL,
+	}
 	if err := errors.Join(e.process.Start(), log.Close()); err != nil {
 		return err
 	}
