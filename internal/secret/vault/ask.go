@@ -68,13 +68,13 @@ func (s *Store) examine(ctx context.Context, r request, used session, e *answerE
 	if err == nil {
 		return missing(path, capability, capabilities(granted, path)), false
 	}
-	if e, ok := refusal(err); ok {
-		tokenIsBad = e.says("invalid token") || used.given || time.Since(used.since) > settled
-	}
-	if tokenIsBad {
+	e, refused := refusal(err)
+	if refused && e.says("invalid token") {
 		return bad, true
 	}
-	return missing(path, capability, nil), false
+	// Neither answer tells a token that has ended from one without the default policy: another login is worth a try, but not
+	// with each denial.
+	return missing(path, capability, nil), refused && (used.given || time.Since(used.since) > settled)
 }
 
 func tokenHint(used session) string {

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/vault"
 	vaultkit "sallyport/internal/testkit/vault"
@@ -303,8 +304,55 @@ func TestDenied(t *testing.T) {
 	}
 	// A token that may not even ask what it may.
 	bare := open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{"lister"}, "no_default_policy": true}))})
-	wantErr(t, "without the default policy", second(bare.Get(t.Context(), path, "")), secret.ErrDenied, "")
+	wantErr(t, "without the default policy", second(bare.Get(t.Context(), path, "")), secret.ErrDenied, `path "denied/data/s" { capabilities = ["read"] }`)
+	server.Policy(t, "denied-bare", `path "denied/data/s" { capabilities = ["read"] }`)
+	half := open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{"denied-bare"}, "no_default_policy": true}))})
+	for i, r := range half.GetBatch(t.Context(), []secret.Key{{Path: "denied/no"}, {Path: path}, {Path: "denied/no2"}, {Path: path, Version: "1"}}) {
+		if (r.Err == nil) != (i%2 == 1) {
+			t.Errorf("secret %d of a batch in which some are denied: %v", i, r.Err)
+		}
+	}
 	wantErr(t, "no token of vault's", second(open(t, vault.Options{Address: server.Address, Token: fixed(canary)}).Get(t.Context(), path, "")), secret.ErrDenied, "token_file")
+}
+
+// TestDocumentedPolicy pastes the policies of docs/stores/vault.md and does what they are said to suffice for.
+func TestDocumentedPolicy(t *testing.T) {
+	server := shared.Server(t)
+	page, err := os.ReadFile("../../../docs/stores/vault.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "```hcl\n")
+	block, _, _ = strings.Cut(block, "```")
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(block, `"secret/`, `"pasted/`)), "\n")
+	if len(lines) != 4 {
+		t.Fatalf("the page has %d lines of policy, want 4", len(lines))
+	}
+	kv(t, server, "pasted", "2")
+	mustPut(t, asRoot(t, server), "pasted/n8n/s", "value")
+	as := func(name string, rules ...string) *vault.Store {
+		server.Policy(t, name, strings.Join(rules, "\n"))
+		return open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{name}}))})
+	}
+	reader := as("pasted-reader", lines[0])
+	mustGet(t, reader, "pasted/n8n/s", "")
+	mustGet(t, reader, "pasted/n8n/s", "1")
+	wantErr(t, "writing with the reader's", first(reader.Put(t.Context(), "pasted/n8n/s", secret.NewValue([]byte("x")))), secret.ErrDenied, "")
+
+	writer := as("pasted-writer", lines[1:]...)
+	mustPut(t, writer, "pasted/n8n/s", "two")
+	mustPut(t, writer, "pasted/n8n/new", "one")
+	for doing, err := range map[string]error{
+		"PutIf":    first(writer.PutIf(t.Context(), "pasted/n8n/s", secret.NewValue([]byte("three")), "2")),
+		"Rollback": first(writer.Rollback(t.Context(), "pasted/n8n/s", "1")),
+		"List":     first(writer.List(t.Context(), "pasted/n8n/")),
+		"History":  first(writer.History(t.Context(), "pasted/n8n/new")),
+		"Delete":   writer.Delete(t.Context(), "pasted/n8n/new"),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v (hint: %s)", doing, err, fault.HintOf(err))
+		}
+	}
 }
 
 func first[T any](_ T, err error) error { return err }

@@ -199,6 +199,32 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+func TestHalfAnswers(t *testing.T) {
+	half := func(then http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(value1)))
+			_, _ = io.WriteString(w, value1[:len(value1)/2])
+			_ = http.NewResponseController(w).Flush()
+			then(w, r)
+		}
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"cut":     half(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"stalled": half(stalled),
+	} {
+		store := open(t, vault.Options{Address: fake(t, withMount(h)), Token: fixed("t"), Timeout: time.Second})
+		wantErr(t, name, second(store.Get(t.Context(), "secret/s", "")), secret.ErrUnavailable, "")
+	}
+	endless := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"data":"`)
+		for r.Context().Err() == nil {
+			_, _ = w.Write(make([]byte, 1<<20))
+		}
+	}
+	store := open(t, vault.Options{Address: fake(t, withMount(endless)), Token: fixed("t"), Timeout: time.Minute})
+	wantErr(t, "endless", second(store.Get(t.Context(), "secret/s", "")), secret.ErrUnavailable, "")
+}
+
 func TestBatchGivesUpOnVaultAndNotOnASecret(t *testing.T) {
 	keys := make([]secret.Key, 1000)
 	for i := range keys {

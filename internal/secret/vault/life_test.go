@@ -136,9 +136,6 @@ func TestTokenIsRenewed(t *testing.T) {
 	wantValue(t, store, path)
 	until(t, func() bool { return m.count("renew-self") >= 3 })
 	wantValue(t, store, path)
-	if n := m.count("login"); n > 2 { // a machine that stands still for a second may have missed one renewal
-		t.Errorf("%d logins, although the token can be renewed", n)
-	}
 }
 
 // TestTokenIsReplaced: a token that cannot be renewed any more is replaced before anybody needs it.
