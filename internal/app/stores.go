@@ -94,6 +94,16 @@ func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error
 	return s.state.Builtin, nil
 }
 
+// State is the state beneath the builtin store, for what has to be on record before that store is read.
+func (s *Stores) State(ctx context.Context) (*State, error) {
+	if _, err := s.open(ctx, &config.Store{Kind: config.StoreBuiltin}); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state, nil
+}
+
 // Store opens a store by name, for what it can do beyond being read.
 func (s *Stores) Store(ctx context.Context, name string) (secret.Store, error) {
 	store, err := s.resolver.Store(ctx, name)

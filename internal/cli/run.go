@@ -47,7 +47,7 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if install != "" {
-				return entrypoint.Install(install) //nolint:wrapcheck // it says where
+				return entrypoint.Install(install)
 			}
 			c, _, err := e.load()
 			if err != nil {
@@ -65,7 +65,7 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 			if mask {
 				o.Mask = e.mask
 			}
-			return entrypoint.Run(cmd.Context(), o) //nolint:wrapcheck // it says what went wrong
+			return entrypoint.Run(cmd.Context(), o)
 		},
 	}
 	runFlags(cmd, &o)

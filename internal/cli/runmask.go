@@ -45,7 +45,7 @@ func (e *env) masks(held []secret.Value) *scrub.Set {
 func (m *masker) Write(p []byte) (int, error) {
 	m.out = m.stream.Write(m.out[:0], p)
 	if _, err := m.to.Write(m.out); err != nil {
-		return 0, err //nolint:wrapcheck // standard output
+		return 0, err
 	}
 	return len(p), nil
 }
@@ -53,5 +53,5 @@ func (m *masker) Write(p []byte) (int, error) {
 // Close passes on what was held back.
 func (m *masker) Close() error {
 	_, err := m.to.Write(m.stream.Flush(nil))
-	return err //nolint:wrapcheck // standard output
+	return err
 }

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +30,7 @@ type runStores struct {
 func openRunStores(ctx context.Context, c *config.Config, poll time.Duration) (*runStores, error) {
 	stores, err := app.OpenStores(ctx, c)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says which
+		return nil, err
 	}
 	return &runStores{Stores: stores, set: c.StoreSet(), poll: poll}, nil
 }
@@ -38,6 +40,7 @@ func (r *runStores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Re
 	results := make([]secret.Result, len(refs))
 	var asked []secret.Ref
 	var at []int
+	unrecorded := r.record(ctx, refs)
 	for i, ref := range refs {
 		ref := r.placed(ref)
 		switch {
@@ -45,6 +48,8 @@ func (r *runStores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Re
 			results[i] = fieldOf(ref, fileValue(ref))
 		case r.set[ref.Store] == nil:
 			results[i].Err = fault.WithHint(errors.New("there is no store of this name"), "add it under `stores` in sallyport.yaml; docs/configuration.md shows how")
+		case unrecorded != nil && r.isBuiltin(ref):
+			results[i].Err = unrecorded
 		default:
 			asked, at = append(asked, ref), append(at, i)
 		}
@@ -57,7 +62,31 @@ func (r *runStores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Re
 		answer.Err = named(answer.Err)
 		results[at[i]] = answer
 	}
-	return results, err //nolint:wrapcheck // the context's own
+	return results, err
+}
+
+// record puts on record which builtin secrets are about to be read. Other stores keep a record of their own.
+func (r *runStores) record(ctx context.Context, refs []secret.Ref) error {
+	var names []string
+	for _, ref := range refs {
+		if r.isBuiltin(ref) {
+			names = append(names, ref.Path)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	state, err := r.State(ctx)
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	return record(ctx, state, "secret.run", strings.Join(slices.Compact(names), " "))
+}
+
+func (r *runStores) isBuiltin(ref secret.Ref) bool {
+	store := r.set[ref.Store]
+	return store != nil && store.Kind == config.StoreBuiltin
 }
 
 // Watch implements entrypoint.Resolver.
@@ -76,7 +105,7 @@ func (r *runStores) Watch(ctx context.Context, refs []secret.Ref, changed func()
 	if len(watched) == 0 {
 		return nil
 	}
-	return r.Stores.Watch(ctx, watched, changed) //nolint:wrapcheck // it names the reference
+	return r.Stores.Watch(ctx, watched, changed)
 }
 
 // placed finds the store of a bare ARN, when there is one of its kind alone.
@@ -150,18 +179,18 @@ func readRegular(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		return nil, err //nolint:wrapcheck // the caller says what for
+		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%q is not a regular file", name)
 	}
 	f, err := os.Open(name) //nolint:gosec // the operator's file
 	if err != nil {
-		return nil, err //nolint:wrapcheck // as above
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
 	raw, err := io.ReadAll(io.LimitReader(f, maxValue+3))
 	if len(raw) > maxValue {
 		return nil, errors.New("it is larger than 1 MiB")
 	}
-	return raw, err //nolint:wrapcheck // as above
+	return raw, err
 }

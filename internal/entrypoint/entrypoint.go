@@ -172,7 +172,7 @@ var errTimeout = fault.WithExit(fault.WithHint(errors.New("resolving the environ
 
 func (r *runner) release() error {
 	if c, ok := r.Resolver.(io.Closer); ok {
-		return c.Close() //nolint:wrapcheck // it says what it is
+		return c.Close()
 	}
 	return nil
 }

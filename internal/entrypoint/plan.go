@@ -77,7 +77,7 @@ func (r *runner) variable(p *plan, index int, name, value string) error {
 	ref, ok, err := secret.ParseAny(value)
 	switch {
 	case err != nil:
-		return fault.WithHint(err, "correct the reference; `--only` names the variables that are to be looked at") //nolint:wrapcheck // it quotes the reference
+		return fault.WithHint(err, "correct the reference; `--only` names the variables that are to be looked at")
 	case ok:
 		p.wants = append(p.wants, want{index, name, ref})
 		return nil

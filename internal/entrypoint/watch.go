@@ -93,13 +93,13 @@ func (r *runner) pollFiles(ctx context.Context, changed func()) {
 // pause waits, and returns an error when ctx ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
-		return ctx.Err() //nolint:wrapcheck // the context's own
+		return ctx.Err()
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the context's own
+		return ctx.Err()
 	case <-timer.C:
 		return nil
 	}
