@@ -14,7 +14,6 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,43 +193,6 @@ func TestJWT(t *testing.T) {
 	options.JWT.JWTFile = writeFile(t, keys.sign(t, claims))
 	_, _, err := open(t, options).Get(t.Context(), path, "")
 	wantErr(t, "another audience", err, secret.ErrDenied, "vault read auth/jwtauth/role/app")
-}
-
-// TestKubernetes logs in through Vault's own plugin; the API server that reviews the token is a stand-in.
-func TestKubernetes(t *testing.T) {
-	server := shared.Server(t)
-	path := scene(t, server, "kube")
-	server.KubernetesAuth(t, "kube")
-	jwt := newSigner(t).sign(t, map[string]any{
-		"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:n8n:sallyport", "nbf": time.Now().Add(-time.Hour).Unix(), "exp": time.Now().Add(time.Hour).Unix(),
-		"kubernetes.io/serviceaccount/namespace": "n8n", "kubernetes.io/serviceaccount/service-account.name": "sallyport",
-		"kubernetes.io/serviceaccount/service-account.uid": "u-1", "kubernetes.io/serviceaccount/secret.name": "s",
-	})
-	cluster := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var review struct {
-			Spec struct {
-				Token string `json:"token"`
-			} `json:"spec"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&review)
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusCreated)
-		_ = json.NewEncoder(w).Encode(map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": map[string]any{
-			"authenticated": review.Spec.Token == jwt,
-			"user":          map[string]any{"username": "system:serviceaccount:n8n:sallyport", "uid": "u-1", "groups": []string{"system:serviceaccounts"}},
-		}})
-	}))
-	t.Cleanup(cluster.Close)
-	server.Call(t, http.MethodPost, "auth/kube/config", map[string]any{"kubernetes_host": cluster.URL, "token_reviewer_jwt": jwt, "disable_local_ca_jwt": true})
-	server.Call(t, http.MethodPost, "auth/kube/role/app", map[string]any{
-		"bound_service_account_names": "sallyport", "bound_service_account_namespaces": "n8n", "token_policies": "kube", "audience": "",
-	})
-	options := vault.Options{Address: server.Address, Kubernetes: &vault.Kubernetes{Role: "app", JWTFile: writeFile(t, jwt), Mount: "kube"}}
-	wantValue(t, open(t, options), path)
-
-	options.Kubernetes.Role = "other"
-	_, _, err := open(t, options).Get(t.Context(), path, "")
-	wantErr(t, "a role that is not there", err, secret.ErrDenied, "vault read auth/kube/role/other")
 }
 
 // clientCertificate is signed by itself; the PEM is what a role trusts.

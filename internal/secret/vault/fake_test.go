@@ -331,7 +331,7 @@ func TestGivenTokenCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestKubernetesLogin is about what is sent; that a real API server believes it is tested end to end.
+// TestKubernetesLogin is about what is sent; kubernetes_test.go has a real API server that believes it.
 func TestKubernetesLogin(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("the.jwt\n"), 0o600); err != nil {
