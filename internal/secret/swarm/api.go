@@ -45,6 +45,7 @@ type held struct {
 	path   string
 	number int
 	docker api.Secret
+	gone   bool // it stands for versions that were deleted
 }
 
 func (h held) describe(newest bool) secret.Version {
@@ -53,6 +54,12 @@ func (h held) describe(newest bool) secret.Version {
 
 // versions returns what Docker has of path, newest first; of all secrets of ours, by path, when path is "".
 func (m *Manager) versions(ctx context.Context, path string) ([]held, error) {
+	all, err := m.known(ctx, path)
+	return slices.DeleteFunc(all, func(h held) bool { return h.gone }), err
+}
+
+// known is versions with what stands for the deleted ones.
+func (m *Manager) known(ctx context.Context, path string) ([]held, error) {
 	label := labelName
 	if path != "" {
 		label += "=" + path
@@ -66,7 +73,7 @@ func (m *Manager) versions(ctx context.Context, path string) ([]held, error) {
 		number, ok := parseNumber(one.Spec.Labels[labelVersion])
 		name := one.Spec.Labels[labelName]
 		if ok && (path == "" || name == path) {
-			all = append(all, held{path: name, number: number, docker: one})
+			all = append(all, held{path: name, number: number, docker: one, gone: one.Spec.Labels[labelDeleted] != ""})
 		}
 	}
 	slices.SortFunc(all, func(a, b held) int {

@@ -232,11 +232,32 @@ func TestDelete(t *testing.T) {
 			t.Errorf("got %v (hint %q), %d left", err, fault.HintOf(err), len(docks(t, e, "deleted")))
 		}
 	})
-	if err := m.Delete(t.Context(), "deleted"); err != nil || len(docks(t, e, "deleted")) != 0 {
-		t.Errorf("got %v, %d left", err, len(docks(t, e, "deleted")))
+	if err := m.Delete(t.Context(), "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	left := docks(t, e, "deleted")
+	if shell, ok := left["deleted_v3"]; len(left) != 1 || !ok || shell.Spec.Labels["sallyport.deleted"] == "" {
+		t.Errorf("%v is left", left)
 	}
 	if err := m.Delete(t.Context(), "deleted"); !errors.Is(err, secret.ErrNotFound) {
 		t.Errorf("deleting again: %v", err)
+	}
+	for _, version := range []string{"", "1", "3"} {
+		if _, _, err := m.Get(t.Context(), "deleted", version); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("getting version %q of what was deleted: %v", version, err)
+		}
+	}
+	if entries, err := m.List(t.Context(), "deleted"); err != nil || len(entries) != 0 {
+		t.Errorf("listed %+v, %v", entries, err)
+	}
+	if v, err := m.PutIf(t.Context(), "deleted", secret.NewValue([]byte("new")), ""); err != nil || v.ID != "4" {
+		t.Errorf("put again: %+v, %v; want version 4", v, err)
+	}
+	if left := docks(t, e, "deleted"); len(left) != 1 {
+		t.Errorf("%v is left", left)
+	}
+	if history, err := m.History(t.Context(), "deleted"); err != nil || len(history) != 1 || history[0].ID != "4" {
+		t.Errorf("history %+v, %v", history, err)
 	}
 }
 

@@ -126,12 +126,12 @@ func absent(all []held, version string, err error) error {
 // until they are rolled.
 func (m *Manager) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
 	before, taken := -1, 0 // names that somebody else uses for a secret of another kind
-	next := func(newest int) (int, error) {
-		if newest == before {
+	next := func(_, last int) (int, error) {
+		if last == before {
 			taken++
 		}
-		before = newest
-		return newest + 1 + taken, nil
+		before = last
+		return last + 1 + taken, nil
 	}
 	v, err := m.put(ctx, path, value, next)
 	for again := 0; errors.Is(err, secret.ErrConflict) && again < maxConflicts; again++ { // others put too
@@ -145,11 +145,11 @@ func (m *Manager) Put(ctx context.Context, path string, value secret.Value) (sec
 
 // PutIf implements secret.CheckAndSetter: of several, one creates the next version.
 func (m *Manager) PutIf(ctx context.Context, path string, value secret.Value, expected string) (secret.Version, error) {
-	v, err := m.put(ctx, path, value, func(newest int) (int, error) {
+	v, err := m.put(ctx, path, value, func(newest, last int) (int, error) {
 		if number, _ := parseNumber(expected); (expected == "" && newest > 0) || (expected != "" && (newest == 0 || number != newest)) {
 			return 0, secret.ErrConflict
 		}
-		return newest + 1, nil
+		return last + 1, nil
 	})
 	if err != nil {
 		return secret.Version{}, m.failed("writing", path, err)
@@ -157,41 +157,57 @@ func (m *Manager) PutIf(ctx context.Context, path string, value secret.Value, ex
 	return v, nil
 }
 
-func (m *Manager) put(ctx context.Context, path string, value secret.Value, next func(newest int) (int, error)) (secret.Version, error) {
+// put creates the version that next chooses, given the numbers of the newest version and of the last one ever, or 0.
+func (m *Manager) put(ctx context.Context, path string, value secret.Value, next func(newest, last int) (int, error)) (secret.Version, error) {
 	if err := check(path, value); err != nil {
 		return secret.Version{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	all, err := m.versions(ctx, path)
+	all, err := m.known(ctx, path)
 	if err != nil {
 		return secret.Version{}, err
 	}
-	newest := 0
+	newest, last := 0, 0
 	if len(all) > 0 {
-		newest = all[0].number
+		last = all[0].number
 	}
-	number, err := next(newest)
+	if i := slices.IndexFunc(all, func(h held) bool { return !h.gone }); i >= 0 {
+		newest = all[i].number
+	}
+	number, err := next(newest, last)
 	if err != nil {
 		return secret.Version{}, err
 	}
-	return m.create(ctx, path, number, value)
+	id, err := m.create(ctx, path, number, api.SecretSpec{Data: onDisk(value)})
+	if err != nil {
+		return secret.Version{}, err
+	}
+	one, _, err := m.docker.SecretInspectWithRaw(ctx, id)
+	if err != nil {
+		return secret.Version{}, reason(ctx, err)
+	}
+	m.numbers.Store(id, strconv.Itoa(number))
+	for _, h := range all {
+		if h.gone { // the new version has its number to go on from
+			_ = m.docker.SecretRemove(ctx, h.docker.ID)
+		}
+	}
+	return held{number: number, docker: one}.describe(true), nil
 }
 
-func (m *Manager) create(ctx context.Context, path string, number int, value secret.Value) (secret.Version, error) {
-	spec := api.SecretSpec{Data: onDisk(value)}
+// create makes a version and returns Docker's id of it.
+func (m *Manager) create(ctx context.Context, path string, number int, spec api.SecretSpec) (id string, err error) {
 	spec.Name = dockerName(path, number)
-	spec.Labels = map[string]string{labelName: path, labelVersion: strconv.Itoa(number)}
+	if spec.Labels == nil {
+		spec.Labels = make(map[string]string)
+	}
+	spec.Labels[labelName], spec.Labels[labelVersion] = path, strconv.Itoa(number)
 	created, err := m.docker.SecretCreate(ctx, spec)
 	if err != nil {
-		return secret.Version{}, reason(ctx, err)
+		return "", reason(ctx, err)
 	}
-	one, _, err := m.docker.SecretInspectWithRaw(ctx, created.ID)
-	if err != nil {
-		return secret.Version{}, reason(ctx, err)
-	}
-	m.numbers.Store(created.ID, strconv.Itoa(number))
-	return held{number: number, docker: one}.describe(true), nil
+	return created.ID, nil
 }
 
 // onDisk is a value as it is mounted: the reading takes one line break from the end, so a value that has one gets another.

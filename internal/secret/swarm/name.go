@@ -14,6 +14,9 @@ const (
 	// labelName and labelVersion hold a family together.
 	labelName    = "sallyport.name"
 	labelVersion = "sallyport.version"
+
+	// labelDeleted marks what Delete leaves in the place of a family, so that no number is given out twice.
+	labelDeleted = "sallyport.deleted"
 )
 
 // dockerName is what Docker calls a version of a secret: NAME_vN. A name that Docker would not take is made one, with a hash

@@ -14,7 +14,8 @@ import (
 )
 
 // Delete implements secret.Writer. A secret that a service has mounted stays, with all versions: Docker would refuse halfway.
-// The numbers of versions begin anew afterwards; what Docker calls them by id does not come again.
+// What it leaves is an empty shell, NAME_vN with the label sallyport.deleted, from which the next Put's number goes on: a
+// reference to a version never comes to mean another value.
 func (m *Manager) Delete(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
@@ -42,12 +43,30 @@ func (m *Manager) remove(ctx context.Context, path string) error {
 		names := strings.Join(slices.Compact(services), ", ")
 		return fault.WithHint(fmt.Errorf("it is in use by %s", names), "take it from them first: `docker service update --secret-rm NAME_vN SERVICE`")
 	}
+	if err := m.bury(ctx, path); err != nil {
+		return err
+	}
 	for _, h := range slices.Backward(all) { // oldest first, so that half of it is still the newest half
 		if err := m.removeOne(ctx, h); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bury makes what stands for the versions that are deleted.
+func (m *Manager) bury(ctx context.Context, path string) error {
+	for offset := 1; ; offset++ {
+		all, err := m.known(ctx, path)
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		spec := api.SecretSpec{Data: []byte("deleted")} // Docker takes no empty one
+		spec.Labels = map[string]string{labelDeleted: "true"}
+		if _, err = m.create(ctx, path, all[0].number+offset, spec); !errors.Is(err, secret.ErrConflict) || offset == maxConflicts {
+			return err
+		}
+	}
 }
 
 // removeOne removes a version; one that is gone already counts.
