@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 
@@ -149,7 +152,7 @@ func (im *importer) one(ctx context.Context, item importItem, path string) (impo
 		done.Result = importNew
 	case err != nil:
 		return done, err
-	case old.Equal(value):
+	case same(old, value):
 		done.Result, done.Version = importSame, version.ID
 		return done, nil
 	default:
@@ -185,7 +188,7 @@ func (im *importer) write(ctx context.Context, done imported, value secret.Value
 	case err != nil:
 		return done, fmt.Errorf("verifying: %w", err)
 	}
-	if !back.Equal(value) {
+	if !same(back, value) {
 		return done, fault.WithHint(fmt.Errorf("verifying secret %q in %s: it does not come back as it was written", done.Name, im.name),
 			"keep the source; does the store change values, or did somebody else write at the same time?")
 	}
@@ -230,4 +233,23 @@ func (e *env) tellImport(r importReport) error {
 		}
 		return nil
 	})
+}
+
+// same tells whether two values are the same secret: byte for byte, or as JSON objects, which stores such as Vault and
+// Kubernetes give back with their keys in another order.
+func same(a, b secret.Value) bool {
+	if a.Equal(b) {
+		return true
+	}
+	x, okX := object(a)
+	y, okY := object(b)
+	return okX && okY && reflect.DeepEqual(x, y)
+}
+
+func object(v secret.Value) (map[string]any, bool) {
+	dec := json.NewDecoder(bytes.NewReader(v.Reveal()))
+	dec.UseNumber()
+	var m map[string]any
+	err := dec.Decode(&m)
+	return m, err == nil && m != nil && !dec.More()
 }
