@@ -147,9 +147,9 @@ func TestPut(t *testing.T) {
 		t.Errorf("history: %v %s", err, diff)
 	}
 	_, _, err = m.Get(t.Context(), "put/key", "")
-	wantErr(t, err, secret.ErrDenied, "--secret-add "+swarm.DockerName("put/key", 2))
+	wantErr(t, err, secret.ErrDenied, "--secret-add source="+swarm.DockerName("put/key", 2)+",target=put/key SERVICE")
 	_, _, err = m.Get(t.Context(), "put/key", "1")
-	wantErr(t, err, secret.ErrDenied, "--secret-add "+swarm.DockerName("put/key", 1))
+	wantErr(t, err, secret.ErrDenied, "--secret-add "+swarm.DockerName("put/key", 1)+" SERVICE")
 	_, err = m.Rollback(t.Context(), "put/key", "1")
 	wantErr(t, err, secret.ErrDenied, "needs no value")
 	for path, want := range map[string]error{"put/key": secret.ErrVersionGone, "put/nothing": secret.ErrNotFound} {

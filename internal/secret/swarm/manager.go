@@ -115,11 +115,13 @@ func absent(all []held, version string, err error) error {
 		return secret.ErrVersionGone
 	}
 	name := all[0].docker.Spec.Name
+	mount := fmt.Sprintf("source=%s,target=%s", name, all[0].path)
 	if number, ok := parseNumber(version); ok {
 		name = dockerName(all[0].path, number)
+		mount = name
 	}
 	return fault.WithHint(fmt.Errorf("%w: Docker hands out no value, and %s is not mounted here", secret.ErrDenied, name),
-		fmt.Sprintf("mount it: `docker service update --secret-add %s SERVICE`", name))
+		fmt.Sprintf("mount it: `docker service update --secret-add %s SERVICE`", mount))
 }
 
 // Put implements secret.Writer: it creates the Docker secret NAME_vN. Services go on with the version that they have mounted
