@@ -126,7 +126,7 @@ func (s *Store) wholePage(ctx context.Context, namespace, next string) (*corev1.
 	}
 	page := new(corev1.SecretList)
 	err := req.Do(ctx).Into(page)
-	return page, err //nolint:wrapcheck // explained by the caller, who looks at it first
+	return page, err
 }
 
 // outage remembers what fails everybody: no answer.

@@ -108,7 +108,7 @@ func (s *Store) page(ctx context.Context, o object, opts metav1.ListOptions) (*m
 	if err == nil && page.ResourceVersion == "" {
 		err = errNotKubernetes
 	}
-	return page, err //nolint:wrapcheck // explained by the caller, who looks at it first
+	return page, err
 }
 
 // only selects one Secret by its name: a role with resourceNames allows such a list.

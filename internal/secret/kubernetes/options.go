@@ -194,7 +194,7 @@ func (t *fileToken) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", "Bearer "+token)
-	return t.next.RoundTrip(req) //nolint:wrapcheck // a transport's errors are the caller's to tell
+	return t.next.RoundTrip(req)
 }
 
 // WrappedRoundTripper lets Close find the connections.

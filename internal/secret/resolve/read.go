@@ -141,7 +141,7 @@ func (r *Resolver) wait(ctx context.Context, all []<-chan struct{}) error {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return ctx.Err() //nolint:wrapcheck // the context's own
+			return ctx.Err()
 		case <-patience.C:
 			return nil
 		}

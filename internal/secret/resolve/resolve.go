@@ -146,7 +146,7 @@ func (r *Resolver) all() []*source {
 
 func closeStore(s secret.Store) error {
 	if c, ok := s.(io.Closer); ok {
-		return c.Close() //nolint:wrapcheck // the store names itself
+		return c.Close()
 	}
 	return nil
 }

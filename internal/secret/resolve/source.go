@@ -69,7 +69,7 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the context's own
+		return ctx.Err()
 	}
 	defer func() { <-s.turn }()
 	for part := range slices.Chunk(choose(), portion) {
@@ -78,7 +78,7 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 			part, results = append(slices.Clone(part), key), append(results, s.ask(ctx, []secret.Key{key})...)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // the context's own
+			return ctx.Err()
 		}
 		if s.record(part, results); s.isDown() {
 			return nil // the rest counts as unread, or is as it was
