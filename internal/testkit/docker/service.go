@@ -116,16 +116,26 @@ func (e *Engine) running(t testing.TB, service string) (containers []string) {
 }
 
 // Exec runs a command in each container of a service, with more environment, and returns what each writes to stdout.
-func (e *Engine) Exec(t testing.TB, service string, environ []string, command ...string) (outputs []string) {
+func (e *Engine) Exec(t testing.TB, service string, environ []string, command ...string) []string {
+	t.Helper()
+	outputs, err := e.TryExec(t, service, environ, command...)
+	if err != nil {
+		t.Fatalf("running %q in service %q: %v", command, service, err)
+	}
+	return outputs
+}
+
+// TryExec is Exec for a service whose containers come and go: one that has ended meanwhile is an error.
+func (e *Engine) TryExec(t testing.TB, service string, environ []string, command ...string) (outputs []string, err error) {
 	t.Helper()
 	for _, id := range e.running(t, service) {
 		out, err := e.exec(t.Context(), id, container.ExecOptions{Env: environ, Cmd: command, AttachStdout: true, AttachStderr: true})
 		if err != nil {
-			t.Fatalf("running %q in service %q: %v", command, service, err)
+			return nil, err
 		}
 		outputs = append(outputs, out)
 	}
-	return outputs
+	return outputs, nil
 }
 
 func (e *Engine) exec(ctx context.Context, id string, o container.ExecOptions) (string, error) {
