@@ -51,7 +51,7 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 		return nil, fault.WithExit(err, fault.ExitStore)
 	}
 	s := &State{Config: c, DB: db}
-	s.stores = newStores(c, s)
+	s.stores = newStores(c, s, 0)
 	if err := s.unseal(ctx, keeper); err != nil {
 		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
 	}

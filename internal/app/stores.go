@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -35,14 +36,16 @@ type Stores struct {
 // builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.
 const builtinRefresh = 10 * time.Second
 
-// OpenStores returns the stores of c. It contacts nobody.
+// OpenStores returns the stores of c. It contacts nobody. How long a store is waited for is up to the caller's context: a
+// command for each of many secrets takes its time.
 func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
-	return newStores(c, nil), nil
+	return newStores(c, nil, math.MaxInt64), nil
 }
 
-func newStores(c *config.Config, state *State) *Stores {
+// newStores takes how long a store is waited for; 0 is the resolver's own measure.
+func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
 	s := &Stores{state: state, adapter: openAdapter, generation: make(map[string]int)}
-	s.resolver = resolve.New(resolve.Options{Noted: func(store string, err error) {
+	s.resolver = resolve.New(resolve.Options{Patience: patience, Noted: func(store string, err error) {
 		if s.noted != nil {
 			s.noted(store, err)
 		}
@@ -119,8 +122,8 @@ func (s *Stores) names() []string {
 	return slices.Sorted(maps.Keys(s.set))
 }
 
-// Resolve reads what refs name, one result per reference, in order. Each store is waited for 10 s, all of them together; what
-// has not come by then has an error that is secret.ErrUnavailable. The error beside the results is ctx's end.
+// Resolve reads what refs name, one result per reference, in order. At ctx's end, which is the error beside the results,
+// what has not come has an error of its own that is secret.ErrUnavailable.
 func (s *Stores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
 	return s.resolver.Read(ctx, refs)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
@@ -200,6 +202,48 @@ func TestStoresWithoutState(t *testing.T) {
 	if err := stores.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// slow is a store that takes its time, such as one that starts a command for each secret.
+type slow struct{ *outside }
+
+func (s slow) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
+	select {
+	case <-ctx.Done():
+		return secret.Value{}, secret.Version{}, ctx.Err()
+	case <-time.After(25 * time.Second):
+	}
+	return s.outside.Get(ctx, path, version)
+}
+
+// TestStoresPatience: whoever resolves says how long, and nobody else.
+func TestStoresPatience(t *testing.T) {
+	c := newBed(t, twoStores("refresh: 1s")).load()
+	synctest.Test(t, func(t *testing.T) {
+		stores, err := app.OpenStores(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores.WithAdapter(func(*config.Store) (secret.Store, error) {
+			return slow{&outside{values: map[string]string{"n8n/far": "one"}}}, nil
+		})
+		refs := []secret.Ref{{Store: "corp", Path: "n8n/far"}}
+		for _, want := range []error{secret.ErrUnavailable, nil} {
+			limit := time.Minute
+			if want != nil {
+				limit = 20 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			results, _ := stores.Resolve(ctx, refs)
+			cancel()
+			if !errors.Is(results[0].Err, want) {
+				t.Errorf("with %v to wait: %v", limit, results[0].Err)
+			}
+		}
+		if err := stores.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestStoresWatch tells of other values, once each, and opens the database when it is asked for a builtin secret.

@@ -62,6 +62,14 @@ func (p *plan) ask(ctx context.Context, resolver Resolver) (map[secret.Ref]secre
 		return nil, nil //nolint:nilnil // nothing was asked
 	}
 	results, err := resolver.Resolve(ctx, refs)
+	if errors.Is(context.Cause(ctx), errTimeout) && len(results) == len(refs) {
+		err = nil // each says for itself whether it came in time
+		for i, res := range results {
+			if res.Err != nil && fault.HintOf(res.Err) == "" {
+				results[i].Err = fault.WithHint(res.Err, "`--timeout` says how long to wait")
+			}
+		}
+	}
 	if err == nil && len(results) != len(refs) {
 		err = fmt.Errorf("resolving the environment: %d answers to %d questions", len(results), len(refs))
 	}
