@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -50,6 +51,7 @@ func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 	defer cancel()
 	running := make(map[*source]bool)
 	for {
+		maps.DeleteFunc(running, func(s *source, _ bool) bool { return s.isRetired() }) // it does not come back
 		for _, s := range r.all() {
 			if !running[s] {
 				running[s] = true
@@ -67,8 +69,14 @@ func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 }
 
 // run is all that goes on about a source until ctx ends or another takes its place.
-func (s *source) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
+func (s *source) run(whole context.Context) {
+	s.setRunning(true)
+	defer func() {
+		if s.setRunning(false); s.isRetired() {
+			s.leave(whole)
+		}
+	}()
+	ctx, cancel := context.WithCancel(whole)
 	var wg sync.WaitGroup
 	wg.Go(func() { s.poll(ctx) })
 	wg.Go(func() { s.watch(ctx) })

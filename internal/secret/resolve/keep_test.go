@@ -328,6 +328,47 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
+// TestReplacedIsClosed: what a replaced store holds open is let go of when nobody uses it any more, and it is not opened again.
+func TestReplacedIsClosed(t *testing.T) {
+	closed := func(f *fake) int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.closed
+	}
+	for _, running := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			old, next := newWatching(newFake(map[string]string{"a": "old"})), newFake(map[string]string{"a": "new"})
+			b := newBed(t, source("s", old))
+			b.keep("ref+s://a")
+			stop := func() { _ = b.Close() }
+			if running {
+				stop = b.run()
+			}
+			b.load("ref+s://a")
+			old.slow(5 * time.Second)
+			go func() { _ = b.Again(t.Context(), "s") }()
+			synctest.Wait()
+			spec := source("s", next)
+			spec.Identity = "2"
+			b.Configure(sources(spec))
+			synctest.Wait()
+			if n := closed(old.fake); n != 0 {
+				t.Errorf("running %v: closed while it is read", running)
+			}
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if n := closed(old.fake); n != 1 {
+				t.Errorf("running %v: closed %d times", running, n)
+			}
+			check(t, "the next", b.load("ref+s://a")[0], map[bool]string{false: "old", true: "new"}[running], nil)
+			stop()
+			if o, n := closed(old.fake), closed(next); o != 1 || n != 1 {
+				t.Errorf("running %v: closed %d and %d times at the end", running, o, n)
+			}
+		})
+	}
+}
+
 // TestEverythingAtOnce is for the race detector.
 func TestEverythingAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

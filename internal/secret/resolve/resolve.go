@@ -114,6 +114,7 @@ func (r *Resolver) Configure(list []Source) {
 		if next[name] != old {
 			close(old.retired)
 			r.gone = append(r.gone, old)
+			r.life.run(context.Background(), old.leave) //nolint:forbidigo // the lifetime's end is its end
 		}
 	}
 	r.sources = next
@@ -130,6 +131,13 @@ func (r *Resolver) Close() error {
 		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
+}
+
+// forget drops a source whose store is closed.
+func (r *Resolver) forget(s *source) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = slices.DeleteFunc(r.gone, func(one *source) bool { return one == s })
 }
 
 func (r *Resolver) source(name string) *source {

@@ -23,6 +23,8 @@ type source struct {
 
 	mu       sync.Mutex
 	store    secret.Store // nil until it was opened
+	runs     bool         // run goes on, and uses store
+	closed   bool         // store is not opened again
 	entries  map[secret.Key]*entry
 	down     error     // why the store does not answer; nil while it does
 	answered time.Time // when it last did
@@ -55,8 +57,43 @@ func (s *source) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := closeStore(s.store)
-	s.store = nil
+	s.store, s.closed = nil, true
 	return err
+}
+
+// leave closes the store of a source that was replaced, once nobody uses it any more; run, when it goes on, does so at its end.
+func (s *source) leave(ctx context.Context) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return // the resolver's Close does it
+	}
+	defer func() { <-s.turn }()
+	if !s.isRunning() {
+		_ = s.close() // nobody is there to tell
+		s.r.forget(s)
+	}
+}
+
+func (s *source) isRunning() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs
+}
+
+func (s *source) setRunning(runs bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs = runs
+}
+
+func (s *source) isRetired() bool {
+	select {
+	case <-s.retired:
+		return true
+	default:
+		return false
+	}
 }
 
 // pinned tells whether a key names one version for good.
@@ -72,6 +109,9 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 		return ctx.Err()
 	}
 	defer func() { <-s.turn }()
+	if s.isRetired() {
+		return nil
+	}
 	for part := range slices.Chunk(choose(), portion) {
 		results := s.ask(ctx, part)
 		if key, ok := s.witness(part, results); ok {
@@ -124,6 +164,9 @@ func (s *source) opened(ctx context.Context) (secret.Store, error) {
 	defer s.mu.Unlock()
 	if s.store != nil {
 		return s.store, nil
+	}
+	if s.closed {
+		return nil, fmt.Errorf("%w: it is set up anew", secret.ErrUnavailable)
 	}
 	store, err := s.spec.Open(ctx)
 	if err != nil {
