@@ -337,7 +337,14 @@ func parseInt(s string) (int, error) {
 }
 
 // parseRef is secret.ParseRef with an error that never quotes: a person may have put ref+ before the secret itself.
+// 1Password's notation and Secrets Manager's ARNs are understood as they stand.
 func parseRef(s string) (secret.Ref, error) {
+	if strings.HasPrefix(s, "op://") || strings.HasPrefix(s, "arn:") {
+		if ref, ok, err := secret.ParseAny(s); ok && err == nil {
+			return ref, nil
+		}
+		return secret.Ref{}, hinted{errors.New("this is not a secret reference"), "want op://<vault>/<item>/<field>, the ARN of a secret, or ref+<store>://<path>#<field>"}
+	}
 	ref, err := secret.ParseRef(s)
 	switch {
 	case err == nil:

@@ -71,7 +71,7 @@ func leafOf(t reflect.Type) (leaf, bool) {
 	case reflect.TypeFor[*url.URL]():
 		return leaf{title: "URL", pattern: `^https?://[^/?#@]+[^?#]*$`, parse: lift(parseURL)}, true
 	case reflect.TypeFor[secret.Ref]():
-		return leaf{title: "secret reference", pattern: `^ref\+[a-z0-9-]+://.+$`, parse: lift(parseRef), secretly: true}, true
+		return leaf{title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(parseRef), secretly: true}, true
 	case reflect.TypeFor[Rule]():
 		return leaf{title: "rule", pattern: `^(\*|[A-Z-]+(,[A-Z-]+)*) +/\S*$`, parse: lift(ParseRule)}, true
 	}
