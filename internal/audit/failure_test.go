@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/testkit"
 )
 
 // TestMain lets the tests run themselves as the process that is killed or limited.
@@ -75,7 +76,7 @@ func mustHoldAll(t *testing.T, path string, acknowledged map[string]bool) {
 func TestAFullDiskRefusesAndHealsWithRoom(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("mounting a small file system: %v (TestAFileSizeLimitRefuses covers most of it)", err)
+		testkit.RequireTool(t, "a small file system", false, err.Error()+" (mounting wants root; TestAFileSizeLimitRefuses covers most of it)")
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -170,7 +171,7 @@ func TestAReadOnlyLogIsRefused(t *testing.T) {
 	if os.Getuid() == 0 { // to whom modes mean nothing
 		dir := filepath.Dir(o.Path)
 		if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
-			t.Skipf("mounting a read-only directory: %v", err)
+			testkit.RequireTool(t, "a read-only mount", false, err.Error())
 		}
 		t.Cleanup(func() {
 			if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -178,7 +179,7 @@ func TestAReadOnlyLogIsRefused(t *testing.T) {
 			}
 		})
 		if err := syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-			t.Skipf("mounting a read-only directory: %v", err)
+			testkit.RequireTool(t, "a read-only mount", false, err.Error())
 		}
 	}
 	if l, err := audit.Open(t.Context(), o); err == nil {
