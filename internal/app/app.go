@@ -64,7 +64,7 @@ type listeners struct{ gateway, admin, control net.Listener }
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{o: o, log: o.Log, failed: make(chan error, 3), metrics: monitor.New(o.Version)}
 	a.config.Store(o.Config)
-	a.files = stamps(o.Config.Files())
+	a.files = stamps(filesInForce(o.Config))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())

@@ -117,6 +117,10 @@ func (a *App) listenToDatabase(ctx context.Context) {
 	}
 }
 
+// filesInForce are the files that a reload reads: the configuration's own, and those of its stores, such as a client
+// certificate that is replaced before it ends.
+func filesInForce(c *config.Config) []string { return append(c.Files(), storeFiles(c)...) }
+
 // watchConfig reloads when a file of the configuration changes.
 func (a *App) watchConfig(ctx context.Context) {
 	if a.o.ConfigPath == "" {
@@ -124,12 +128,12 @@ func (a *App) watchConfig(ctx context.Context) {
 	}
 	seen := a.files
 	every(ctx, watchInterval, func() {
-		now := stamps(a.config.Load().Files())
+		now := stamps(filesInForce(a.config.Load()))
 		if maps.Equal(now, seen) {
 			return
 		}
 		_ = a.Reload(ctx) // logged, and in the metrics
-		seen = stamps(a.config.Load().Files())
+		seen = stamps(filesInForce(a.config.Load()))
 		for file, stamp := range now { // what changes while it is read counts as not read yet
 			if _, ok := seen[file]; ok {
 				seen[file] = stamp

@@ -28,9 +28,10 @@ type Stores struct {
 	mu         sync.Mutex
 	config     *config.Config
 	set        map[string]*config.Store
-	generation map[string]int // of each store's set-up: a new one is a new identity
-	state      *State         // for the builtin store
-	own        bool           // state was opened here
+	generation map[string]int    // of each store's set-up: a new one is a new identity
+	files      map[string]string // stamps of what adapters read once, when they are opened
+	state      *State            // for the builtin store
+	own        bool              // state was opened here
 }
 
 // builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.
@@ -58,11 +59,11 @@ func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
 func (s *Stores) configure(c *config.Config) {
 	s.mu.Lock()
 	s.config = c
-	set := c.StoreSet()
+	set, files := c.StoreSet(), stamps(storeFiles(c))
 	var sources []resolve.Source
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		one := set[name]
-		if before, ok := s.set[name]; !ok || !reflect.DeepEqual(before, one) {
+		if before, ok := s.set[name]; !ok || !reflect.DeepEqual(before, one) || slices.ContainsFunc(filesOf(one), func(f string) bool { return s.files[f] != files[f] }) {
 			s.generation[name]++
 		}
 		refresh := one.Refresh
@@ -75,9 +76,25 @@ func (s *Stores) configure(c *config.Config) {
 			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
 		})
 	}
-	s.set = set
+	s.set, s.files = set, files
 	s.mu.Unlock()
 	s.resolver.Configure(sources)
+}
+
+// filesOf are those that a store's adapter reads once, when it is opened. Tokens and their like are read each time.
+func filesOf(c *config.Store) []string {
+	list := []string{c.CAFile, c.Kubeconfig}
+	if c.Auth != nil && c.Auth.Cert != nil {
+		list = append(list, c.Auth.Cert.CertFile, c.Auth.Cert.KeyFile)
+	}
+	return slices.DeleteFunc(list, func(name string) bool { return name == "" })
+}
+
+func storeFiles(c *config.Config) (list []string) {
+	for _, one := range c.Stores {
+		list = append(list, filesOf(one)...)
+	}
+	return list
 }
 
 // open opens a store: the builtin one with its database, which may be open already, or an adapter.

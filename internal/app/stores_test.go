@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,6 +169,42 @@ func TestReloadWithAStore(t *testing.T) {
 		b.get(a.GatewayURL() + "/s/far/")
 		return b.api.last() == "Bearer far-canary-2"
 	})
+}
+
+// TestStoreFilesAreWatched: a certificate that is replaced reaches the store that has read it.
+func TestStoreFilesAreWatched(t *testing.T) {
+	t.Parallel()
+	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
+	dir := t.TempDir()
+	authority := filepath.Join(dir, "ca.pem")
+	certificate := func() {
+		_, certFile, _ := issuedBy(t, "vault.internal")
+		if err := os.Rename(certFile, authority); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificate()
+	b := newBedIn(t, dir, twoStores("ca_file: ca.pem"))
+	var opened atomic.Int64
+	a, err := app.New(t.Context(), b.options().WithAdapter(func(c *config.Store) (secret.Store, error) {
+		if c.CAFile != "" {
+			opened.Add(1)
+		}
+		return corp, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Stop(context.WithoutCancel(t.Context())) })
+	if err := a.Reload(t.Context()); err != nil || opened.Load() != 1 {
+		t.Errorf("opened %d times, %v", opened.Load(), err)
+	}
+	certificate()
+	b.until("the store is opened anew", func() bool { return opened.Load() == 2 })
+	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
 }
 
 // TestStoresWithoutState: other stores' references need neither database nor seal key; a builtin one does.
