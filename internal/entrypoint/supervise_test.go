@@ -90,6 +90,20 @@ func TestGoesOnUntilAllCanBeHad(t *testing.T) {
 	}
 }
 
+// TestDoesNotRestartWithNothing: a file that is being written is empty for a moment.
+func TestDoesNotRestartWithNothing(t *testing.T) {
+	p := start(t, supervised("role:wait", "terminated", "0"))
+	p.expect("up one")
+	p.change(values(""))
+	p.says("goes on with the values that it has, since not all of the new ones can be had: the value of VALUE has become empty")
+	p.change(values("two"))
+	p.expect("terminated")
+	p.expect("up two")
+	p.signal(syscall.SIGTERM)
+	p.expect("terminated")
+	p.ends(0)
+}
+
 // TestDoesNotRestartForTheSameValues: a change that turns out to be none.
 func TestDoesNotRestartForTheSameValues(t *testing.T) {
 	p := start(t, supervised("role:wait", "terminated", "0"))

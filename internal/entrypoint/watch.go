@@ -2,8 +2,10 @@ package entrypoint
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -38,6 +40,9 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 			return
 		}
 		next, err := r.fetch(ctx, func(string, ...any) {})
+		if err == nil {
+			err = emptied(running, next)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -60,6 +65,16 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 			running = next
 		}
 	}
+}
+
+// emptied refuses what has lost its value: a file that is being written is empty for a moment.
+func emptied(running, next *launch) error {
+	for i, entry := range next.environ {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && i < len(running.environ) && running.environ[i] != entry {
+			return fmt.Errorf("the value of %s has become empty", name)
+		}
+	}
+	return nil
 }
 
 // listen hears of changes from the stores.
