@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,21 +176,14 @@ func (e *env) fromN8N(o importOptions, source string) (found importList, err err
 	if err != nil {
 		return found, fmt.Errorf("reading %s: %w", source, err)
 	}
-	names := make(map[string]int)
-	for _, c := range credentials {
-		names[slug(c.Name)]++
-	}
-	for _, c := range credentials {
-		name := slug(c.Name)
+	names := namesOf(credentials)
+	for i, c := range credentials {
 		from := fmt.Sprintf("%s %s (%s)", c.ID, c.Name, c.Type)
 		if len(o.only) > 0 && !slices.Contains(o.only, c.Name) && !slices.Contains(o.only, c.ID) {
 			found.partial = true
 			continue
 		}
-		if names[name] > 1 || name == "" {
-			name = strings.TrimPrefix(name+"-"+slug(c.ID), "-")
-		}
-		found.list = append(found.list, importItem{name: name, from: from, load: have(c.Data)})
+		found.list = append(found.list, importItem{name: names[i], from: from, load: have(c.Data)})
 	}
 	found.deletable = func(r importReport) []string {
 		all := !found.partial && len(r.Secrets) == len(found.list) && !slices.ContainsFunc(r.Secrets, func(i imported) bool { return !i.there() })
@@ -199,6 +193,28 @@ func (e *env) fromN8N(o importOptions, source string) (found importList, err err
 		return []string{source + ": every credential of it is in the store (`shred -u " + source + "`)"}
 	}
 	return found, missingOnly(o, found)
+}
+
+// namesOf gives each credential a name of its own, also where a store takes capital letters for small ones: that of n8n, and
+// its id behind it where another has the same.
+func namesOf(credentials []export.Credential) []string {
+	count, taken := make(map[string]int), make(map[string]bool)
+	for _, c := range credentials {
+		count[strings.ToLower(slug(c.Name))]++
+	}
+	names := make([]string, len(credentials))
+	for i, c := range credentials {
+		name := slug(c.Name)
+		if name == "" || count[strings.ToLower(name)] > 1 {
+			id := cmp.Or(slug(c.ID), "credential")
+			name = strings.TrimPrefix(name+"-"+id, "-")
+			for count[strings.ToLower(name)] > 0 || taken[strings.ToLower(name)] {
+				name += "-" + id
+			}
+		}
+		names[i], taken[strings.ToLower(name)] = name, true
+	}
+	return names
 }
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9._]+`)
