@@ -115,7 +115,8 @@ func Run(ctx context.Context, o Options) error {
 	ctx = context.WithoutCancel(ctx)
 	first, err := r.prepare(ctx, ends)
 	if err != nil {
-		return err // and the process ends: a store that hangs is not waited for
+		r.abandon()
+		return err
 	}
 	if r.Supervise {
 		return errors.Join(r.supervise(ctx, first, ends), r.release())
@@ -169,6 +170,24 @@ func (r *runner) fetch(ctx context.Context, note func(string, ...any)) (*launch,
 
 var errTimeout = fault.WithExit(fault.WithHint(errors.New("resolving the environment: the stores have not answered in time"),
 	"`--timeout` says how long to wait"), fault.ExitStore)
+
+// partingTime is how long a store may take to end what it has begun.
+const partingTime = time.Second
+
+// abandon releases the stores, so that no command of theirs is left behind. One that hangs is not waited for.
+func (r *runner) abandon() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = r.release() // what has failed is told already
+	}()
+	limit := time.NewTimer(partingTime)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+	}
+}
 
 func (r *runner) release() error {
 	if c, ok := r.Resolver.(io.Closer); ok {
