@@ -48,6 +48,11 @@ type reply struct {
 	Errors []string `json:"errors"` // never shown: they may quote what was sent
 }
 
+// isVaults tells an answer that nothing is there from one of something in between, which must not take a secret out of force.
+func (r reply) isVaults() bool {
+	return r.Errors != nil || r.Data != nil || r.Warnings != nil || r.RequestID != ""
+}
+
 func newClient(o Options) (*client, error) {
 	base, err := url.Parse(strings.TrimRight(o.Address, "/"))
 	if err != nil {
@@ -145,7 +150,7 @@ func (c *client) read(status int, body []byte) (reply, error) {
 			"give the address of the active node, or of a load balancer that asks /v1/sys/health")
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return reply{}, &answerError{status: status, reply: r}
-	case !isJSON:
+	case !isJSON, status == http.StatusNotFound && !r.isVaults():
 		return reply{}, unavailable(fmt.Sprintf("the answer (%d) is not one of vault's", status), notVault)
 	case status < 200 || status >= 300:
 		return r, &answerError{status: status, reply: r}

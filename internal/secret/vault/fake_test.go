@@ -74,6 +74,7 @@ func TestAnswers(t *testing.T) {
 		"html with 404":        {404, `<html>` + canary, secret.ErrUnavailable, "proxy"},
 		"html with 403":        {403, `<html>` + canary, secret.ErrDenied, ""},
 		"denied":               {403, `{"errors":["permission denied ` + canary + `"]}`, secret.ErrDenied, `path "secret/data/s" { capabilities = ["read"] }`},
+		"JSON with 404":        {404, `{"message":"Not Found"}`, secret.ErrUnavailable, "proxy"},
 		"no such secret":       {404, `{"errors":[]}`, secret.ErrNotFound, ""},
 		"empty":                {200, ``, secret.ErrUnavailable, ""},
 		"half JSON":            {200, value1[:60], secret.ErrUnavailable, ""},
