@@ -30,8 +30,7 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	if store, ok := strings.CutPrefix(topic, topicStore); ok {
 		return a.refreshStore(ctx, store)
 	}
-	a.reload.Lock()
-	defer a.reload.Unlock()
+	// Tokens do not wait for a reload, which may be waiting for a store: one that was revoked is to end now.
 	if topic == topicTokens || topic == "" {
 		if err := a.state.Tokens.Load(ctx); err != nil {
 			return err
@@ -41,6 +40,8 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		a.flush(ctx)
 	}
 	if topic == topicSecrets || topic == "" {
+		a.reload.Lock()
+		defer a.reload.Unlock()
 		if err := a.state.stores.againBuiltin(ctx); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ type outside struct {
 	mu     sync.Mutex
 	values map[string]string
 	err    error
+	before func(ctx context.Context) // an answer, if set
 }
 
 func (o *outside) do(fn func()) {
@@ -33,7 +34,10 @@ func (o *outside) do(fn func()) {
 	fn()
 }
 
-func (o *outside) Get(_ context.Context, path, _ string) (secret.Value, secret.Version, error) {
+func (o *outside) Get(ctx context.Context, path, _ string) (secret.Value, secret.Version, error) {
+	if o.before != nil {
+		o.before(ctx)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	value, ok := o.values[path]
@@ -205,6 +209,38 @@ func TestStoreFilesAreWatched(t *testing.T) {
 	certificate()
 	b.until("the store is opened anew", func() bool { return opened.Load() == 2 })
 	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
+}
+
+// TestTokensDoNotWaitForStores: while a reload waits for a store that does not answer, a new token is good at once.
+func TestTokensDoNotWaitForStores(t *testing.T) {
+	b := newBed(t, one(""))
+	asked, mend := make(chan struct{}, 8), make(chan struct{})
+	a := b.serveWith(&outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}, before: func(ctx context.Context) {
+		asked <- struct{}{}
+		select {
+		case <-mend:
+		case <-ctx.Done():
+		}
+	}})
+	b.write(twoStores("refresh: 1h")(b.api.URL))
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- a.Reload(t.Context()) }()
+	<-asked
+	b.token = b.issue("another")
+	if err := b.state.Changed(t.Context(), "tokens"); err != nil {
+		t.Error(err)
+	}
+	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "the API's answer")
+	select {
+	case err := <-reloaded:
+		t.Errorf("the reload was waited for: %v", err)
+		close(mend)
+	default:
+		close(mend)
+		if err := <-reloaded; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestStoresWithoutState: other stores' references need neither database nor seal key; a builtin one does.
