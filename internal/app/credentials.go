@@ -144,7 +144,7 @@ func (s *Stores) held(ref secret.Ref) (value secret.Value, version string, why, 
 
 // loadCredentials reads what a configuration has in use, and puts it in force in t. From then on it is kept up to date.
 func (s *Stores) loadCredentials(ctx context.Context, c *config.Config, t *service.Table) (troubles int) {
-	s.configure(c)
+	s.configure(c) //nolint:contextcheck // what is replaced is closed in its own time, not in the caller's
 	refs := references(c)
 	s.resolver.Keep(refs)
 	_, _ = s.resolver.Load(ctx, refs) // each reference's own error is held

@@ -44,7 +44,7 @@ func KeyProblem(value string, exists func(name string) bool) (problem, hint stri
 	case unexpanded.MatchString(key):
 		return "is a variable or template that nothing has filled in", "let what starts the container fill it in, or write a reference: ref+<store>://…"
 	case placeholder.MatchString(key), slices.Contains(examples, strings.ToLower(key)):
-		return "is an example that everybody knows", "make one with `openssl rand -base64 32`, before n8n encrypts anything with this one"
+		return "is an example that everybody knows", "make one with `sallyport key generate`, before n8n encrypts anything with this one"
 	}
 	return "", ""
 }
