@@ -1,0 +1,107 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"sallyport/internal/fault"
+)
+
+// store is bytes in order: the first in memory, then in a file, and in tail what must not get lost although neither takes it.
+type store struct {
+	memory  int64
+	dir     string
+	first   []byte
+	file    *os.File
+	inFile  int64
+	tail    []byte
+	trouble error // why the file takes no more
+}
+
+func (s *store) size() int64 { return int64(len(s.first)) + s.inFile + int64(len(s.tail)) }
+
+// keep appends p; it always succeeds. What the file did not take is in tail, and trouble says why.
+func (s *store) keep(p []byte) {
+	if room := s.memory - int64(len(s.first)); room > 0 && s.inFile == 0 && len(s.tail) == 0 {
+		n := min(room, int64(len(p)))
+		s.first = append(s.first, p[:n]...)
+		p = p[n:]
+	}
+	if len(p) > 0 && len(s.tail) == 0 {
+		n := s.write(p)
+		p = p[n:]
+	}
+	s.tail = append(s.tail, p...)
+}
+
+// write appends to the file and returns how many bytes it took.
+func (s *store) write(p []byte) int {
+	if s.trouble != nil {
+		return 0
+	}
+	if s.file == nil {
+		file, err := unnamed(systemDir(s.dir))
+		if err != nil {
+			s.fail(err)
+			return 0
+		}
+		s.file = file
+	}
+	n, err := s.file.WriteAt(p, s.inFile)
+	s.inFile += int64(n)
+	if err != nil {
+		s.fail(err)
+	}
+	return n
+}
+
+func (s *store) fail(err error) {
+	// A *PathError names the file: the directory is what a person knows.
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		err = path.Err
+	}
+	s.trouble = fault.WithHint(fmt.Errorf("keeping request body in %q: %w", systemDir(s.dir), err),
+		"free the disk, or let request bodies be kept in another directory")
+}
+
+// readAt copies what is kept at off; less than asked for at a border between the places, io.EOF at the end.
+func (s *store) readAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		m, err := s.readPlace(p[n:], off+int64(n))
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (s *store) readPlace(p []byte, off int64) (int, error) {
+	first := int64(len(s.first))
+	switch {
+	case off < first:
+		return copy(p, s.first[off:]), nil
+	case off < first+s.inFile:
+		p = p[:min(int64(len(p)), first+s.inFile-off)]
+		n, err := s.file.ReadAt(p, off-first)
+		if n == len(p) {
+			return n, nil
+		}
+		return n, fmt.Errorf("reading request body kept in %q: %w", systemDir(s.dir), err)
+	case off < s.size():
+		return copy(p, s.tail[off-first-s.inFile:]), nil
+	}
+	return 0, io.EOF
+}
+
+// release gives everything back.
+func (s *store) release() error {
+	file := s.file
+	s.first, s.tail, s.file, s.inFile = nil, nil, nil, 0
+	if file == nil {
+		return nil
+	}
+	return file.Close()
+}
