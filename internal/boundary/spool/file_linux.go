@@ -10,7 +10,7 @@ const tmpfile = 0o20000000 | syscall.O_DIRECTORY
 
 // unnamed makes a file in dir that nobody else can open and that is gone when it is closed.
 func unnamed(dir string) (*os.File, error) {
-	file, err := os.OpenFile(dir, tmpfile|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	file, err := os.OpenFile(dir, tmpfile|os.O_RDWR|syscall.O_CLOEXEC, 0o600) //nolint:gosec // the directory is the operator's setting, and the file in it has no name
 	if err == nil {
 		return file, nil
 	}

@@ -27,6 +27,9 @@ const (
 // chunk is how much Whole reads of the caller at a time.
 const chunk = 32 << 10
 
+//nolint:gochecknoglobals // a pool is shared by nature
+var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
+
 // Errors of a Body.
 var (
 	// ErrTooLarge is the cause when a body is larger than what may be kept.
@@ -110,7 +113,8 @@ func (b *Body) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 	}
 	b.fill.Lock()
 	defer b.fill.Unlock()
-	var buf []byte
+	buf, _ := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
 	for {
 		done, err := b.settled()
 		if err != nil {
@@ -122,10 +126,7 @@ func (b *Body) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
 		}
-		if buf == nil {
-			buf = make([]byte, chunk)
-		}
-		n, err := b.caller.Read(buf)
+		n, err := b.caller.Read(buf[:])
 		b.mu.Lock()
 		b.took(buf[:n], err, nil)
 		b.mu.Unlock()
