@@ -66,13 +66,18 @@ func (p *Postgres) Down() { p.Stop(syscall.SIGINT) } // "fast": clients are not 
 func (p *Postgres) create(ctx context.Context, role, password string) error {
 	quoted := strings.ReplaceAll(password, "'", "''")
 	statements := fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s';\nCREATE DATABASE %[1]s OWNER %[1]s;\n", role, quoted)
-	_, err := p.run(ctx, statements, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "postgres")
-	return err
+	return p.Execute(ctx, "postgres", statements)
 }
 
-// Dump is everything in a database in the clear. In the data folder longer values lie compressed.
-func (p *Postgres) Dump(ctx context.Context, database string) ([]byte, error) {
-	return p.run(ctx, "", "pg_dump", "--inserts", database)
+// Dump is everything in a database in the clear, with further options of pg_dump. In the data folder longer values lie compressed.
+func (p *Postgres) Dump(ctx context.Context, database string, options ...string) ([]byte, error) {
+	return p.run(ctx, "", "pg_dump", append(options, "--inserts", database)...)
+}
+
+// Execute runs statements in a database as the superuser.
+func (p *Postgres) Execute(ctx context.Context, database, statements string) error {
+	_, err := p.run(ctx, statements, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", database)
+	return err
 }
 
 // run runs one of PostgreSQL's programs as the superuser, with input on stdin.

@@ -13,12 +13,18 @@ import (
 // browser binds the session cookie to one "browser"; any constant does.
 const browser = "sallyport-e2e"
 
+// Who the owner is.
+const (
+	OwnerEmail    = "owner@example.com"
+	OwnerPassword = "Correct-horse-9"
+)
+
 // setUp waits for n8n to serve, makes the owner, and takes an API key with every scope.
 func (n *N8N) setUp(ctx context.Context) error {
 	if err := n.waitReady(ctx); err != nil {
 		return err
 	}
-	owner := map[string]string{"email": "owner@example.com", "firstName": "Ow", "lastName": "Ner", "password": "Correct-horse-9"}
+	owner := map[string]string{"email": OwnerEmail, "firstName": "Ow", "lastName": "Ner", "password": OwnerPassword}
 	if err := n.rest(ctx, http.MethodPost, "/rest/owner/setup", owner, nil); err != nil {
 		return fmt.Errorf("making the owner: %w", err)
 	}

@@ -1,0 +1,68 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"sallyport/e2e/process"
+)
+
+// REST calls n8n's internal API as the owner does in the editor. The answer's "data" is decoded into out unless that is nil.
+func (n *N8N) REST(ctx context.Context, method, path string, in, out any) error {
+	if err := n.rest(ctx, method, path, in, out); err != nil {
+		return fmt.Errorf("calling %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// Restart stops n8n and starts it again with further settings, on the same ports. The owner stays signed in.
+func (n *N8N) Restart(ctx context.Context, settings ...string) (err error) {
+	n.Stop()
+	n.setup.Settings = append(n.setup.Settings, settings...)
+	if n.Process, err = process.Start(n.setup.command(context.WithoutCancel(ctx), "start")); err != nil {
+		return err
+	}
+	return n.waitReady(ctx)
+}
+
+// NewWaiting publishes a workflow that waits for its resume URL to be called, runs it with body, and returns the execution that
+// waits.
+func (n *N8N) NewWaiting(ctx context.Context, name string, body any) (execution string, err error) {
+	start := trigger()
+	start.Parameters["responseMode"] = "onReceived"
+	wait := Node{
+		Name: "Wait", Type: "n8n-nodes-base.wait", TypeVersion: 1.1, WebhookID: start.WebhookID + "-wait",
+		Parameters: map[string]any{"resume": "webhook", "options": map[string]any{}},
+	}
+	connections := links{}
+	connections.add(start.Name, 0, wait.Name)
+	w, err := n.publish(ctx, name, []Node{start, wait}, connections)
+	if err != nil {
+		return "", err
+	}
+	if err := w.post(ctx, body); err != nil {
+		return "", fmt.Errorf("running workflow %q: %w", name, err)
+	}
+	return w.waiting(ctx)
+}
+
+// waiting polls until an execution of the workflow waits.
+func (w *Workflow) waiting(ctx context.Context) (id string, err error) {
+	var list struct {
+		Results []struct {
+			ID json.Number `json:"id"`
+		} `json:"results"`
+	}
+	path := "/rest/executions?filter=" + url.QueryEscape(fmt.Sprintf(`{"workflowId":%q,"status":["waiting"]}`, w.ID))
+	err = poll(ctx, func() (bool, error) {
+		err := w.n8n.rest(ctx, http.MethodGet, path, nil, &list) // the public API of 1.x does not list those that wait
+		return err != nil || len(list.Results) > 0, err
+	})
+	if err != nil {
+		return "", fmt.Errorf("looking for the waiting execution of workflow %q: %w", w.ID, err)
+	}
+	return list.Results[0].ID.String(), nil
+}
