@@ -1,0 +1,294 @@
+package derive
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// Lifetimes of tokens.
+const (
+	// DefaultLifetime is assumed where the answer names none, or none above zero. If the token ends before, the API says so,
+	// and Source.Expired mints another.
+	DefaultLifetime = 10 * time.Minute
+	// MaxLifetime caps what the answer names.
+	MaxLifetime = 24 * time.Hour
+)
+
+// The sizes of a token, in bytes: a shorter one could not be told from ordinary text when it comes back, a longer one has no
+// place in a header.
+const (
+	minToken = 4
+	maxToken = 16 << 10
+)
+
+// answer is what a token endpoint answered, whole.
+type answer struct {
+	host      string
+	status    int
+	header    http.Header
+	body      []byte
+	started   time.Time
+	skew      time.Duration
+	wildClock bool // the provider's Date is further off than is tolerated
+	secrets   []secret.Value
+}
+
+// grant is what a token endpoint granted (RFC 6749 section 5.1).
+type grant struct {
+	token, refresh secret.Value
+	expiry         time.Time // by this machine's clock
+}
+
+// grant reads a token answer; field is the member that holds the token.
+func (a *answer) grant(field string, fallback time.Duration) (*grant, error) {
+	m, err := a.members()
+	if err != nil {
+		return nil, err
+	}
+	if code := a.code(m); code != "" && m[field] == nil { // some providers refuse with status 200
+		return nil, &EndpointError{Host: a.host, Status: a.status, Code: code, fate: refused}
+	}
+	g := &grant{}
+	if g.token, err = readToken(m[field]); err != nil {
+		return nil, a.broken("answered with " + err.Error())
+	}
+	if raw, there := m["refresh_token"]; there && !isNull(raw) && string(raw) != `""` {
+		if g.refresh, err = readToken(raw); err != nil {
+			return nil, a.broken("answered with, as refresh token, " + err.Error())
+		}
+	}
+	g.expiry = a.started.Add(lifetime(seconds(m["expires_in"]), fallback))
+	return g, nil
+}
+
+// members reads the answer's object, or says why there is none. An answer that is no success is an error with its code.
+func (a *answer) members() (map[string]json.RawMessage, error) {
+	if err := a.readable(); err != nil {
+		return nil, err
+	}
+	if a.status < 200 || a.status > 299 {
+		return nil, a.refusal()
+	}
+	m, err := a.object()
+	if err != nil {
+		return nil, a.broken("answered with " + err.Error())
+	}
+	return m, nil
+}
+
+func (a *answer) readable() error {
+	coding := a.header.Get("Content-Encoding")
+	switch {
+	case len(a.body) > MaxAnswer:
+		return a.broken("answered with more than 1 MiB")
+	case coding != "" && !strings.EqualFold(coding, "identity"):
+		return a.broken("answered in a content coding that was not asked for")
+	case a.status >= 300 && a.status <= 399:
+		return &EndpointError{Host: a.host, Status: a.status, Reason: "answered with a redirect, which is not followed", fate: refused}
+	}
+	return nil
+}
+
+// broken is an answer that cannot be used, though the call may have been carried out.
+func (a *answer) broken(reason string) error {
+	return &EndpointError{Host: a.host, Status: a.status, Reason: reason, fate: unclear}
+}
+
+// refusal reads an answer that is no success (RFC 6749 section 5.2).
+func (a *answer) refusal() error {
+	e := &EndpointError{Host: a.host, Status: a.status, fate: refused, RetryAfter: retryAfter(a.header.Get("Retry-After"))}
+	if a.status >= 500 && a.status != http.StatusServiceUnavailable {
+		e.fate = unclear // a gateway may have lost the answer of a call that was carried out
+	}
+	if m, err := a.object(); err == nil {
+		e.Code = a.code(m)
+	}
+	if e.Code == "" {
+		e.Reason = "refused"
+	}
+	if a.wildClock {
+		e.Reason = "its clock and this machine's are more than " + strconv.Itoa(int(MaxSkew.Minutes())) + " minutes apart"
+		if e.Code == "" {
+			e.Reason = "refused; " + e.Reason
+		}
+	}
+	return e
+}
+
+// object reads the body as one object, from JSON, or from a form as some old providers answer. Names are exact, and none
+// stands twice: what two readers would read differently is not read.
+func (a *answer) object() (map[string]json.RawMessage, error) {
+	kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	body := bytes.TrimSpace(bytes.TrimPrefix(a.body, []byte("\xef\xbb\xbf")))
+	switch {
+	case err == nil && kind == "application/x-www-form-urlencoded":
+		return formObject(body)
+	case len(body) == 0:
+		return nil, errors.New("nothing")
+	case body[0] == '<' || err == nil && strings.Contains(kind, "html"):
+		return nil, errors.New("HTML")
+	}
+	return jsonObject(body)
+}
+
+var errNoObject = errors.New("something that is not one JSON object")
+
+func jsonObject(body []byte) (map[string]json.RawMessage, error) {
+	if !json.Valid(body) || body[0] != '{' {
+		return nil, errNoObject
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if _, err := d.Token(); err != nil {
+		return nil, errNoObject
+	}
+	m := make(map[string]json.RawMessage)
+	for d.More() {
+		key, err := d.Token()
+		name, ok := key.(string)
+		var raw json.RawMessage
+		if err != nil || !ok || d.Decode(&raw) != nil {
+			return nil, errNoObject
+		}
+		if _, twice := m[name]; twice {
+			return nil, errors.New("a JSON object in which a name stands twice")
+		}
+		m[name] = raw
+	}
+	return m, nil
+}
+
+func formObject(body []byte) (map[string]json.RawMessage, error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errors.New("a form that cannot be read")
+	}
+	m := make(map[string]json.RawMessage, len(form))
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, errors.New("a form in which a name stands twice")
+		}
+		if m[name], err = json.Marshal(values[0]); err != nil {
+			return nil, errors.New("a form that cannot be read")
+		}
+	}
+	return m, nil
+}
+
+func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
+
+// readToken wants a JSON string that can stand in a header.
+func readToken(raw json.RawMessage) (secret.Value, error) {
+	var text string
+	switch {
+	case raw == nil || isNull(raw):
+		return secret.Value{}, errors.New("no token in it")
+	case json.Unmarshal(raw, &text) != nil:
+		return secret.Value{}, errors.New("a token that is not a string")
+	}
+	return checkToken(text)
+}
+
+func checkToken(text string) (secret.Value, error) {
+	switch {
+	case text == "":
+		return secret.Value{}, errors.New("an empty token")
+	case len(text) < minToken:
+		return secret.Value{}, errors.New("a token too short to be kept from coming back")
+	case len(text) > maxToken:
+		return secret.Value{}, errors.New("a token of more than 16 KiB")
+	case strings.ContainsAny(text, "\r\n"):
+		return secret.Value{}, errors.New("a token with a line break")
+	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }), text[0] == ' ', text[len(text)-1] == ' ':
+		return secret.Value{}, errors.New("a token with a character that cannot stand in a header")
+	}
+	return secret.NewValue([]byte(text)), nil
+}
+
+// seconds reads a number, or a string that is one; anything else is 0.
+func seconds(raw json.RawMessage) float64 {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		text = string(raw)
+	}
+	n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || math.IsNaN(n) {
+		return 0
+	}
+	return n
+}
+
+// lifetime turns what an answer said into what is believed: above zero and at most MaxLifetime.
+func lifetime(seconds float64, fallback time.Duration) time.Duration {
+	switch {
+	case seconds >= MaxLifetime.Seconds():
+		return MaxLifetime
+	case seconds > 0:
+		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+	case fallback > 0:
+		return min(fallback, MaxLifetime)
+	}
+	return DefaultLifetime
+}
+
+var codeForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// code is the provider's word for what is wrong, if it has the form of a code and is no part of what was sent. Some nest it.
+func (a *answer) code(m map[string]json.RawMessage) string {
+	raw := m["error"]
+	if inner, err := jsonObjectOf(raw); err == nil {
+		for _, name := range []string{"status", "code", "type"} {
+			if code := a.asCode(inner[name]); code != "" {
+				return code
+			}
+		}
+		return ""
+	}
+	return a.asCode(raw)
+}
+
+func jsonObjectOf(raw json.RawMessage) (map[string]json.RawMessage, error) {
+	if len(raw) == 0 {
+		return nil, errNoObject
+	}
+	return jsonObject(raw)
+}
+
+// asCode takes a string or a number in the form of a code.
+func (a *answer) asCode(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		text = string(raw)
+	}
+	if !codeForm.MatchString(text) || text == "null" || text == "true" || text == "false" {
+		return ""
+	}
+	for _, s := range a.secrets {
+		sent := string(s.Reveal())
+		if sent != "" && (len(text) >= minToken && strings.Contains(sent, text) || strings.Contains(text, sent)) {
+			return ""
+		}
+	}
+	return text
+}
+
+// retryAfter reads RFC 9110 section 10.2.3; 0 if it says nothing.
+func retryAfter(header string) time.Duration {
+	if n, err := strconv.ParseInt(header, 10, 32); err == nil {
+		return time.Duration(max(n, 0)) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}

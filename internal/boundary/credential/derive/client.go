@@ -1,0 +1,114 @@
+package derive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// client asks an OAuth 2.0 token endpoint for grants.
+type client struct {
+	*caller
+	auth   *ClientAuth // nil: the grant itself says who asks
+	signed bool        // what is sent says when it was made
+}
+
+func newClient(e Endpoint, auth *ClientAuth) (*client, error) {
+	c, err := newCaller(e)
+	if err != nil {
+		return nil, err
+	}
+	if auth == nil {
+		return &client{caller: c}, nil
+	}
+	own := *auth
+	if err := own.check(); err != nil {
+		return nil, err
+	}
+	for name := range e.Params {
+		if name == "grant_type" || name == "client_secret" || name == "client_assertion" {
+			return nil, fmt.Errorf("the parameter %q is the grant's own", name)
+		}
+	}
+	return &client{caller: c, auth: &own, signed: own.Method == AuthPrivateKeyJWT}, nil
+}
+
+func (c *client) fingerprint(kind string) *fingerprint {
+	f := newFingerprint(kind)
+	f.text(c.URL)
+	f.values(c.Params)
+	f.values(c.Headers)
+	if c.auth != nil {
+		c.auth.fingerprint(f)
+	}
+	return f
+}
+
+// request is one asking for a grant: its form, and the secrets in it.
+type request struct {
+	form    url.Values
+	secrets []secret.Value
+}
+
+// ask makes the request for the time the provider has, and reads the grant. A refusal of something signed is tried once more
+// if the provider has just told another time than the one that was signed.
+func (c *client) ask(ctx context.Context, field string, build func(now time.Time) (request, error)) (*grant, error) {
+	return retimed(c.caller, c.signed, func() (*grant, error) {
+		a, err := c.post(ctx, build)
+		if err != nil {
+			return nil, err
+		}
+		return a.grant(field, c.Lifetime)
+	})
+}
+
+// retimed calls try once, and again if that can help.
+func retimed(c *caller, signed bool, try func() (*grant, error)) (*grant, error) {
+	before := c.skew.Load()
+	g, err := try()
+	var failed *EndpointError
+	if signed && errors.As(err, &failed) && failed.fate == refused && time.Duration(c.skew.Load()-before).Abs() >= 5*time.Second {
+		return try()
+	}
+	return g, err
+}
+
+func (c *client) post(ctx context.Context, build func(now time.Time) (request, error)) (*answer, error) {
+	now := c.now()
+	r, err := build(now)
+	if err != nil {
+		return nil, err
+	}
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
+	if c.auth != nil {
+		sent, err := c.auth.apply(c.URL, now, r.form, header)
+		if err != nil {
+			return nil, err
+		}
+		r.secrets = append(r.secrets, sent...)
+	}
+	for name, value := range c.Params {
+		if !r.form.Has(name) {
+			r.form.Set(name, string(value.Reveal()))
+		}
+		r.secrets = append(r.secrets, value)
+	}
+	for _, value := range c.Headers {
+		r.secrets = append(r.secrets, value)
+	}
+	return c.do(ctx, &call{method: http.MethodPost, url: c.URL, header: header, body: []byte(r.form.Encode()), secrets: r.secrets})
+}
+
+// scoped sets the scope, if there is one (RFC 6749 section 3.3).
+func scoped(form url.Values, scopes []string) url.Values {
+	if len(scopes) > 0 {
+		form.Set("scope", strings.Join(scopes, " "))
+	}
+	return form
+}
