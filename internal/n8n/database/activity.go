@@ -1,0 +1,83 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// sign is a column that says when n8n has last done something.
+type sign struct {
+	table, column string
+	// recent looks at the newest rows alone, by the primary key: the column of a large table has no index.
+	recent bool
+}
+
+var signs = [...]sign{
+	{"execution_entity", "startedAt", true},
+	{"execution_entity", "stoppedAt", true},
+	{"credentials_entity", "updatedAt", false},
+	{"workflow_entity", "updatedAt", false},
+	{"user", "updatedAt", false},
+}
+
+// recentRows are how many of the newest executions are looked at.
+const recentRows = 1000
+
+// LastActivity is when n8n has last written something that carries a time, and what: table, column and id. The zero time means
+// that there is nothing.
+func (d *DB) LastActivity(ctx context.Context) (at time.Time, what string, err error) {
+	conn, err := d.conn(ctx)
+	if err != nil {
+		return at, "", fmt.Errorf("looking for n8n's last activity: %w", d.dialect.explain(err))
+	}
+	defer conn.Close()
+	t := &Tx{db: d, conn: conn}
+	if t.tables, err = d.catalogue(ctx, conn); err != nil {
+		return at, "", d.dialect.explain(err)
+	}
+	for _, s := range signs {
+		one, id, err := t.latest(ctx, s)
+		if err != nil {
+			return time.Time{}, "", fmt.Errorf("looking for n8n's last activity in %s: %w", s.table, d.dialect.explain(err))
+		}
+		if one.After(at) {
+			at, what = one, s.table+"."+s.column+" of "+id
+		}
+	}
+	return at, what, nil
+}
+
+func (t *Tx) latest(ctx context.Context, s sign) (at time.Time, id string, err error) {
+	have, ok := t.tables[s.table]
+	if !ok || len(have.key) != 1 {
+		return at, "", nil
+	}
+	if _, ok := have.column(s.column); !ok {
+		return at, "", nil
+	}
+	d := t.db.dialect
+	key, column, from := d.quote(have.key[0]), d.quote(s.column), t.qualified(have)
+	if s.recent {
+		from = fmt.Sprintf("(SELECT %s, %s FROM %s ORDER BY %s DESC LIMIT %d) AS recent", key, column, from, key, recentRows)
+	}
+	var seconds sql.NullFloat64
+	query := []string{"SELECT", d.read(key) + ",", d.epoch(column), "FROM", from, "WHERE", column, "IS NOT NULL ORDER BY", column, "DESC LIMIT 1"}
+	err = t.conn.QueryRowContext(ctx, strings.Join(query, " ")).Scan(&id, &seconds)
+	if errors.Is(err, sql.ErrNoRows) || !seconds.Valid {
+		return time.Time{}, "", ignoreNoRows(err)
+	}
+	whole, part := math.Modf(seconds.Float64)
+	return time.Unix(int64(whole), int64(part*1e9)).UTC(), id, err
+}
+
+func ignoreNoRows(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}
