@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/secret"
 )
 
 // Request is what a signer sees of a request, as it goes on the wire.
@@ -77,6 +78,25 @@ func random() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])
 	return hex.EncodeToString(b[:])
+}
+
+// first is a, or b where a is empty.
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// reveal lists the bytes of the secrets that there are.
+func reveal(secrets []secret.Value) [][]byte {
+	var all [][]byte
+	for _, s := range secrets {
+		if !s.IsZero() {
+			all = append(all, s.Reveal())
+		}
+	}
+	return all
 }
 
 const upperHex = "0123456789ABCDEF"

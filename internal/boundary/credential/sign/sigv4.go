@@ -74,10 +74,7 @@ func NewSigV4(o SigV4Options) (*SigV4, error) {
 
 // Secrets implements Signer.
 func (s *SigV4) Secrets() [][]byte {
-	all := [][]byte{s.o.SecretKey.Reveal()}
-	if !s.o.SessionToken.IsZero() {
-		all = append(all, s.o.SessionToken.Reveal())
-	}
+	all := reveal([]secret.Value{s.o.SecretKey, s.o.SessionToken})
 	if s.o.HideAccessKey {
 		all = append(all, []byte(s.o.AccessKey))
 	}
@@ -126,13 +123,6 @@ func (s *SigV4) Sign(ctx context.Context, r *Request) error {
 	// A plus is a space to some readers and itself to others; this is what was signed.
 	r.RawQuery = strings.ReplaceAll(r.RawQuery, "+", "%20")
 	return nil
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // presigned tells whether the query carries a signature.
