@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"unicode/utf16"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/n8n/environment"
@@ -27,24 +29,69 @@ func Fingerprint(key secret.Value, nonce string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// lowBytes is what n8n makes of a key for the CBC format (Buffer.from(key, 'binary')).
+func lowBytes(key secret.Value) secret.Value {
+	units := utf16.Encode([]rune(string(key.Reveal())))
+	low := make([]byte, len(units))
+	for i, u := range units {
+		low[i] = byte(u) //nolint:gosec // the truncation is n8n's
+	}
+	return secret.NewValue(low)
+}
+
 // Copy is a place from which n8n may take its master key. Nothing in it tells the key.
 type Copy struct {
 	From        string `json:"from"`                  // a variable, or the name of n8n's settings file
 	Used        bool   `json:"used"`                  // n8n encrypts with this one
 	Fingerprint string `json:"fingerprint,omitempty"` // of the key as n8n reads it; "" when there is none to read
-	Problem     string `json:"problem,omitempty"`     // why it is no key to encrypt with
-	Hint        string `json:"hint,omitempty"`        // what to do about the problem
-	Doubt       string `json:"doubt,omitempty"`       // what is to be said of a key that works
+	// Low is the fingerprint of the bytes that n8n takes from the key for values in the CBC format, if they are not the key's
+	// own: the low byte of each UTF-16 unit. Two keys may be alike there, and open the same values of n8n 1.x, and not the same
+	// rows of deployment_key.
+	Low     string `json:"low_fingerprint,omitempty"`
+	Mode    string `json:"mode,omitempty"`    // of the settings file: "0600"
+	Problem string `json:"problem,omitempty"` // why it is no key to encrypt with
+	Hint    string `json:"hint,omitempty"`    // what to do about the problem
+	Doubt   string `json:"doubt,omitempty"`   // what is to be said of a key that works
 
 	key secret.Value
 }
 
 // Local is what one environment says of n8n's master key.
 type Local struct {
-	Nonce  string `json:"nonce"`
-	Usable bool   `json:"usable"` // n8n finds a key that nobody has to worry about
-	Agree  bool   `json:"agree"`  // the settings file, if there is one, has the key of the environment, if that has one
-	Copies []Copy `json:"copies"`
+	Nonce   string           `json:"nonce"`
+	Host    string           `json:"host,omitempty"`
+	Role    environment.Role `json:"role,omitempty"`    // of the n8n that runs here; "" if that cannot be told
+	Version string           `json:"version,omitempty"` // of n8n
+	Process int              `json:"process,omitempty"` // the n8n whose environment this is; 0: the environment of who asked
+	Doubt   string           `json:"doubt,omitempty"`   // why n8n may have another environment than this
+	Usable  bool             `json:"usable"`            // n8n finds a key that nobody has to worry about
+	Agree   bool             `json:"agree"`             // the settings file, if there is one, has the key of the environment, if that has one
+	Copies  []Copy           `json:"copies"`
+	// Execution is how a workflow ended that was run here; nil if none was to be.
+	Execution *Execution `json:"execution,omitempty"`
+}
+
+// Execution is how a workflow ended.
+type Execution struct {
+	Workflow string `json:"workflow"`
+	OK       bool   `json:"ok"`
+	Problem  string `json:"problem,omitempty"` // why not; nothing of what n8n printed
+}
+
+// Used is the copy that n8n encrypts with, if there is one.
+func (l Local) Used() (Copy, bool) {
+	for _, c := range l.Copies {
+		if c.Used {
+			return c, true
+		}
+	}
+	return Copy{}, false
+}
+
+// Key is the key that n8n encrypts with. Only a Local that Inspect has made holds it; one that was read from JSON does not.
+func (l Local) Key() secret.Value {
+	c, _ := l.Used()
+	return c.key
 }
 
 // Inspect reads the key of an environment as n8n does (instance-settings.js and @n8n/config's decorators.js of 2.41.1):
@@ -71,6 +118,9 @@ func Inspect(lookup func(name string) (string, bool), nonce string) Local {
 		}
 		if !c.key.IsZero() {
 			c.Fingerprint = Fingerprint(c.key, nonce)
+			if low := lowBytes(c.key); !low.Equal(c.key) {
+				c.Low = Fingerprint(low, nonce)
+			}
 		}
 		l.Usable = l.Usable || c.Used && c.Problem == ""
 		l.Copies = append(l.Copies, c.Copy)
@@ -153,6 +203,7 @@ func fromSettings(path string) (Copy, bool) {
 		return Copy{From: path, Problem: "cannot be read: " + err.Error(), Hint: "n8n writes this file itself; look at what has become of it"}, true
 	}
 	c := judged(path, string(settings.Key.Reveal()))
+	c.Mode = fmt.Sprintf("%04o", settings.Mode)
 	if c.key.IsZero() {
 		c.Problem, c.Hint = "has no key in it", "move it away: n8n writes it again, with the key of the environment"
 	}
@@ -167,5 +218,8 @@ func judged(from, key string) Copy {
 	key = string([]rune(key)) // what is no UTF-8 is U+FFFD for n8n
 	exists := func(name string) bool { _, err := os.Stat(name); return err == nil }
 	problem, hint := environment.KeyProblem(key, exists)
+	if _, isRef, _ := secret.ParseAny(key); isRef && problem == "" {
+		problem, hint = "is a reference that nobody has resolved", "start n8n with `sallyport run`; to look at it alone: `sallyport run -- sallyport key verify --local`"
+	}
 	return Copy{From: from, Problem: problem, Hint: hint, Doubt: environment.KeyDoubt(key), key: secret.NewValue([]byte(key))}
 }

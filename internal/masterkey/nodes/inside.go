@@ -1,0 +1,120 @@
+package nodes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/masterkey"
+)
+
+// inside asks by running sallyport in the node.
+type inside struct {
+	way    string
+	prefix []string // the command that runs another one in the node
+	remedy string   // how sallyport gets there
+	logs   string   // the command that shows why the node does not run; "" if unknown
+}
+
+func (i inside) Way() string { return i.way }
+
+// headroom is what is left of a node's time for the answer's way back, when it executes a workflow.
+const headroom = 5 * time.Second
+
+func (i inside) Ask(ctx context.Context, q Question) (masterkey.Local, error) {
+	argv := append(i.prefix[:len(i.prefix):len(i.prefix)], q.Binary, "key", "verify", "--local", "--nonce", q.Nonce, "--json")
+	if q.Workflow != "" {
+		argv = append(argv, "--execute", q.Workflow, "--timeout", max(q.Timeout-headroom, time.Second).String())
+	}
+	e := run(ctx, argv)
+	if e.err != nil {
+		return masterkey.Local{}, e.err
+	}
+	if l, err := Parse(e.stdout); err == nil { // whatever the exit code: it tells of findings
+		return l, nil
+	}
+	return masterkey.Local{}, i.failure(e, q.Binary)
+}
+
+func (i inside) failure(e ended, binary string) error {
+	said := strings.ToLower(e.said)
+	says := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(said, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case e.exit == 0:
+		return errNotSallyport()
+	case e.exit == 126 || e.exit == 127 || says("executable file not found", "not found: "+binary, "stat "+binary+": no such file"),
+		says("no such file or directory") && says(binary):
+		return fault.WithHint(fmt.Errorf("there is no %s in it%s", clean(binary), quoted(e.said)), i.remedy)
+	case i.logs != "" && says("is not running", "is restarting", "is paused", "not running", "container not found", "no such container", "notfound", "not found", "unable to upgrade connection"):
+		return fault.WithHint(fmt.Errorf("it does not run%s", quoted(e.said)), "`"+i.logs+"` tells why; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong one")
+	case says("unknown flag", "unknown command", "which environment?"):
+		return fault.WithHint(errors.New("the sallyport in it is too old"), "put the one there that you have here; "+i.remedy)
+	}
+	return fault.WithHint(fmt.Errorf("%s ends with %d%s", i.prefix[0], e.exit, quoted(e.said)), "run the command by hand: "+strings.Join(i.prefix, " ")+" "+clean(binary)+" key verify --local")
+}
+
+func quoted(said string) string {
+	if said == "" {
+		return ""
+	}
+	return fmt.Sprintf(": it says %q", said)
+}
+
+// docker is a container of the engine at host, or of the one that the docker command talks to when host is "".
+func docker(host, container string) inside {
+	command := dockerCommand(host)
+	shown := strings.Join(command, " ")
+	return inside{
+		way: "docker", prefix: append(command, "exec", container), logs: shown + " logs --tail 20 " + container,
+		remedy: "use an image with sallyport in it (docs/entrypoint.md), start it with -v /usr/local/bin/sallyport:/usr/local/bin/sallyport:ro, or for now: " +
+			shown + " cp \"$(command -v sallyport)\" " + container + ":/tmp/sallyport, and --remote-binary /tmp/sallyport",
+	}
+}
+
+func dockerCommand(host string) []string {
+	if host == "" {
+		return []string{"docker"}
+	}
+	return []string{"docker", "--host", host}
+}
+
+// pod is a container of a pod, the default one when container is "".
+func pod(namespace, name, container string) inside {
+	at := []string{"-n", namespace, name}
+	if container != "" {
+		at = append(at, "-c", container)
+	}
+	return inside{
+		way: "kubectl", prefix: append(append([]string{"kubectl", "exec"}, at...), "--"),
+		logs: "kubectl logs --previous " + strings.Join(at, " "),
+		remedy: "use an image with sallyport in it, or an init container `sallyport run --install /sallyport/sallyport` with an emptyDir " +
+			"that n8n mounts too (docs/entrypoint.md), and --remote-binary /sallyport/sallyport",
+	}
+}
+
+// allocation is a task of a Nomad allocation, its only one when task is "".
+func allocation(id, task string) inside {
+	prefix := []string{"nomad", "alloc", "exec", "-i=false", "-t=false"}
+	if task != "" {
+		prefix = append(prefix, "-task", task)
+	}
+	return inside{
+		way: "nomad", prefix: append(prefix, id), logs: strings.TrimSpace("nomad alloc logs -stderr " + id + " " + task),
+		remedy: "use an image with sallyport in it (docs/entrypoint.md), or in the task's config: volumes = [\"/usr/local/bin/sallyport:/usr/local/bin/sallyport:ro\"]",
+	}
+}
+
+// command is anything that runs another command in the node: ssh, nsenter, sudo.
+func command(words []string) inside {
+	return inside{way: "exec", prefix: words, remedy: "install it there, and say where with --remote-binary"}
+}
