@@ -39,7 +39,7 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 	case "configuration":
 		return config.Reference(), nil
 	case "presets":
-		return preset.Reference(), nil
+		return preset.Reference()
 	case "cli":
 		return cliPage(root), nil
 	}

@@ -13,6 +13,9 @@ import (
 // stands where the API's documentation says, once, and the proxy token nowhere.
 func TestPresetsOnTheWire(t *testing.T) {
 	for _, p := range preset.All() {
+		if !p.ByHand() {
+			continue // package preset holds what they say against n8n's definitions; there is no value written by hand
+		}
 		t.Run(p.Name, func(t *testing.T) {
 			u := newUpstream(t, nil)
 			base := p.Upstream

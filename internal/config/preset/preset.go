@@ -1,27 +1,23 @@
-// Package preset holds the services that ship with Sallyport: where an API is, and where its credential goes.
+// Package preset holds the services that ship with Sallyport: where an API is, where its credential goes, how a token for it
+// is had, and how the API says that the token has expired.
 //
-// Each is one YAML file under data/, written from the API's own documentation, which it names. It is data: package config
-// fills a service from it, and nothing here talks to a network.
+// An API of which more is known than that is one file under data/, written from its own documentation, which it names. The
+// others are entries of the files under table/, of the same form: what they say is held against n8n's definitions, whose facts
+// are under catalogue/. It is all data: package config fills a service from it, and nothing here talks to a network.
 //
-// Invariant: a preset never holds a secret, and its upstream is https.
+// Invariant: a preset never holds a secret, its upstream is https, and a credential type of n8n has exactly one verdict.
 package preset
 
 import (
 	"bytes"
-	"embed"
 	"fmt"
-	"path"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 )
 
-//go:embed data/*.yaml
-var data embed.FS
-
 // Preset is one API. What is empty is left to the service that names the preset, or to its defaults.
 type Preset struct {
-	Name          string            `yaml:"-"` // the file's name
+	Name          string            `yaml:"-"` // the file's name, or the entry's
 	Title         string            `yaml:"title"`
 	Docs          string            `yaml:"docs"` // the API's own page on authentication
 	N8N           []string          `yaml:"n8n"`  // the n8n credential types that it stands for
@@ -29,21 +25,119 @@ type Preset struct {
 	UpstreamNeeds []string          `yaml:"upstream_needs"` // what the user has to know to write upstream, such as "subdomain"; then Upstream is empty
 	UpstreamEg    string            `yaml:"upstream_example"`
 	UsernameNeeds string            `yaml:"username_needs"` // what the user has to give as credential.username
+	Needs         map[string]string `yaml:"needs"`          // what the user has to give besides: "{name}" stands for it in URLs, parameters and login calls
 	Credential    Credential        `yaml:"credential"`
-	Headers       map[string]string `yaml:"headers"` // set unless the caller sends them
+	Credentials   []Credential      `yaml:"credentials"`   // several in one request; then Credential is empty
+	Headers       map[string]string `yaml:"headers"`       // set unless the caller sends them
+	HeadersNeeds  map[string]string `yaml:"headers_needs"` // headers that hold no secret, which the user has to give, and what each is
 	EncodedSlash  bool              `yaml:"encoded_slash"`
 	Test          Test              `yaml:"test"`
 	Notes         string            `yaml:"notes"`
+	Verified      string            `yaml:"verified"` // the page that says what goes beyond n8n's definition, such as expiry
+	Deviates      string            `yaml:"deviates"` // why the credential goes elsewhere than n8n puts it
 	Expect        Expect            `yaml:"expect"`
 }
 
-// Credential is where the secret goes: the form of a service's credential without the secret.
+// Kinds of credential that a preset can have and that stand in no message of the configuration yet.
+const (
+	KindRefreshToken      = "oauth2_refresh_token"
+	KindClientCredentials = "oauth2_client_credentials"
+	KindJWTBearer         = "jwt_bearer"
+	KindGitHubApp         = "github_app"
+	KindExchange          = "exchange"
+	KindSigV4             = "aws_sigv4"
+	KindOAuth1            = "oauth1"
+)
+
+// Credential is where the secret goes, and for a derived kind how it is had: the form of a service's credential without
+// the secret. URLs may begin with a slash, for a path of the upstream's host.
 type Credential struct {
-	Kind     string `yaml:"kind"` // bearer, header, basic or query
+	Kind     string `yaml:"kind"` // bearer, header, basic, query, cookie, path, body, or one of the constants
 	Header   string `yaml:"header"`
 	Param    string `yaml:"param"`
 	Username string `yaml:"username"`
+	UserPass string `yaml:"user_pass"` // basic: the pair before base64, where the secret is not the password, such as "{secret}:X"
 	Format   string `yaml:"format"`
+	Pointer  string `yaml:"pointer"` // body: the field, as a JSON pointer
+	As       string `yaml:"as"`      // body: json or form
+	Is       string `yaml:"is"`      // one of several: what the secret is
+
+	AuthorizeURL    string            `yaml:"authorize_url"`
+	AuthorizeParams map[string]string `yaml:"authorize_params"`
+	TokenURL        string            `yaml:"token_url"`
+	Scopes          []string          `yaml:"scopes"`
+	Auth            string            `yaml:"auth"`   // how the client shows who it is at the token endpoint: basic or post
+	Params          map[string]string `yaml:"params"` // further ones for the token endpoint
+	APIURL          string            `yaml:"api_url"`
+	Audience        string            `yaml:"audience"`
+	Request         *Request          `yaml:"request"`
+	Token           string            `yaml:"token"`      // exchange: the JSON pointer of the token in the answer
+	Lifetime        string            `yaml:"lifetime"`   // exchange: the JSON pointer of a number of seconds, or a duration
+	ExpiresAt       string            `yaml:"expires_at"` // exchange: the JSON pointer of a point in time
+	Place           *Place            `yaml:"place"`      // nil is bearer
+	Region          string            `yaml:"region"`
+	Service         string            `yaml:"service"`
+	ExpiredWhen     *ExpiredWhen      `yaml:"expired_when"` // nil is status 401
+}
+
+// Request is a login call. "{name}" stands for one of the preset's Needs.
+type Request struct {
+	Method  string            `yaml:"method"` // "" is POST
+	URL     string            `yaml:"url"`
+	Headers map[string]string `yaml:"headers"`
+	Basic   string            `yaml:"basic"` // the pair before base64
+	Query   map[string]string `yaml:"query"`
+	JSON    map[string]string `yaml:"json"`
+	Form    map[string]string `yaml:"form"`
+}
+
+// Place is where a token goes once it is had.
+type Place struct {
+	Kind   string `yaml:"kind"` // bearer, header, query or cookie
+	Header string `yaml:"header"`
+	Param  string `yaml:"param"`
+	Format string `yaml:"format"`
+}
+
+// ExpiredWhen is how the API says that a token has expired: by one of these statuses, or by a value in the body whatever the
+// status.
+type ExpiredWhen struct {
+	Status []int     `yaml:"status"`
+	Body   *BodyRule `yaml:"body"`
+}
+
+// BodyRule is a field of a JSON body and the values, numbers and strings alike, that say that the token has expired.
+type BodyRule struct {
+	Pointer string   `yaml:"pointer"`
+	In      []string `yaml:"in"`
+}
+
+// Placements returns the preset's credentials as a list: one, or several.
+func (p Preset) Placements() []Credential {
+	if len(p.Credentials) > 0 {
+		return p.Credentials
+	}
+	return []Credential{p.Credential}
+}
+
+// Derived tells kinds that mint a token from kinds that put the secret itself on the wire.
+func (c Credential) Derived() bool {
+	switch c.Kind {
+	case KindRefreshToken, KindClientCredentials, KindJWTBearer, KindGitHubApp, KindExchange:
+		return true
+	}
+	return false
+}
+
+// Goes returns where the value goes once it is had: for a derived kind its place.
+func (c Credential) Goes() Place {
+	if !c.Derived() {
+		return Place{c.Kind, c.Header, c.Param, c.Format}
+	}
+	if c.Place != nil {
+		return *c.Place
+	}
+	return Place{Kind: "bearer"}
 }
 
 // Test is a call that changes nothing and needs the credential. Path "" means that the API has none that fits everyone.
@@ -67,19 +161,6 @@ const (
 	ExpectUsername = "us3r"
 )
 
-// Names returns the presets' names, sorted.
-func Names() []string {
-	entries, err := data.ReadDir("data")
-	if err != nil {
-		panic(fmt.Sprintf("reading the embedded presets: %v", err)) // they are in the binary
-	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = strings.TrimSuffix(e.Name(), ".yaml")
-	}
-	return names
-}
-
 // All returns every preset, sorted by name.
 func All() []Preset {
 	names := Names()
@@ -92,8 +173,8 @@ func All() []Preset {
 
 // Lookup returns the preset of that name.
 func Lookup(name string) (Preset, bool) {
-	src, err := data.ReadFile(path.Join("data", name+".yaml"))
-	if err != nil {
+	src, ok := sources().text[name]
+	if !ok {
 		return Preset{}, false
 	}
 	p := Preset{Name: name}

@@ -3,49 +3,99 @@ package preset_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"flag"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/config/preset"
 )
 
 func TestPresets(t *testing.T) {
 	all := preset.All()
-	if len(all) < 20 {
-		t.Fatalf("got %d presets, want at least 20", len(all))
+	if len(all) < 380 {
+		t.Fatalf("got %d presets, want those of n8n's credential types", len(all))
 	}
 	for _, p := range all {
 		t.Run(p.Name, func(t *testing.T) {
 			checkIdentity(t, p)
 			checkUpstream(t, p)
-			checkPlacement(t, p)
+			checkPlaceholders(t, p)
+			for _, c := range p.Placements() {
+				checkCredential(t, p, c)
+			}
+			if p.ByHand() {
+				checkPlacement(t, p)
+			}
 		})
 	}
 }
 
 func checkIdentity(t *testing.T, p preset.Preset) {
-	if p.Title == "" || strings.ToLower(p.Name) != p.Name {
+	if p.Title == "" || !name.MatchString(p.Name) {
 		t.Errorf("title %q, name %q: want both, and the name in lower case", p.Title, p.Name)
 	}
-	if u, err := url.Parse(p.Docs); err != nil || u.Scheme != "https" || u.Host == "" {
-		t.Errorf("docs %q: want the https URL of the page on authentication", p.Docs)
+	if len(p.N8N) == 0 && p.Docs == "" && !strings.HasSuffix(p.Name, "-track") {
+		t.Error("neither docs nor a type of n8n: where does it come from?")
+	}
+	for what, page := range map[string]string{"docs": p.Docs, "verified": p.Verified} {
+		if u, err := url.Parse(page); err != nil || (page != "" || what == "docs" && p.ByHand()) && (u.Scheme != "https" || u.Host == "") {
+			t.Errorf("%s %q: want the https URL of a page", what, page)
+		}
 	}
 	if p.Test.Path != "" && !strings.HasPrefix(p.Test.Path, "/") {
 		t.Errorf("test path %q: want a path", p.Test.Path)
 	}
-	if p.Test.Path == "" && p.Notes == "" {
+	if p.ByHand() && p.Test.Path == "" && p.Notes == "" {
 		t.Error("a preset without a test says why in its notes")
 	}
 	for name := range p.Headers {
-		if strings.EqualFold(name, p.Credential.Header) {
-			t.Errorf("header %q is the credential's", name)
+		if strings.EqualFold(name, p.Credential.Header) || p.HeadersNeeds[name] != "" {
+			t.Errorf("header %q is the credential's, or the user's to give", name)
 		}
 	}
 	if len(p.Headers) > 1 {
 		t.Error("the generated page writes one fixed header per preset")
+	}
+}
+
+var (
+	name        = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+)
+
+// checkPlaceholders holds that everything in braces is the secret, the service's upstream, or something that is asked for, and that
+// everything asked for is used.
+func checkPlaceholders(t *testing.T, p preset.Preset) {
+	text, err := json.Marshal(p.Placements())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	eachString(tree, func(s string) {
+		for _, at := range placeholder.FindAllString(s, -1) {
+			found[strings.Trim(at, "{}")] = true
+		}
+	})
+	for at := range found {
+		if at != "secret" && at != "upstream" && p.Needs[at] == "" {
+			t.Errorf("{%s} stands for nothing", at)
+		}
+	}
+	for need := range p.Needs {
+		byField := p.Credential.Kind == preset.KindGitHubApp || p.Credential.Kind == preset.KindJWTBearer
+		if !found[need] && !byField {
+			t.Errorf("%s is asked for and not used", need)
+		}
 	}
 }
 
@@ -60,6 +110,79 @@ func checkUpstream(t *testing.T, p preset.Preset) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
 		t.Errorf("upstream %q: want https and a host alone", text)
+	}
+}
+
+func eachString(tree any, do func(string)) {
+	switch v := tree.(type) {
+	case string:
+		do(v)
+	case []any:
+		for _, x := range v {
+			eachString(x, do)
+		}
+	case map[string]any:
+		for _, x := range v {
+			eachString(x, do)
+		}
+	}
+}
+
+// checkCredential holds that a credential has what its kind wants, and that every URL is https or on the upstream.
+func checkCredential(t *testing.T, p preset.Preset, c preset.Credential) {
+	want := map[string]bool{
+		"bearer": c.Header == "" && c.Param == "" && c.Format == "",
+		"header": c.Header != "",
+		"query":  c.Param != "",
+		"basic":  (c.Username != "" || p.UsernameNeeds != "") != (c.UserPass != ""),
+		"path":   strings.HasPrefix(c.Format, "/"),
+		"body":   strings.HasPrefix(c.Pointer, "/") && (c.As == "json" || c.As == "form"),
+
+		preset.KindRefreshToken:      c.TokenURL != "" && c.AuthorizeURL != "" && (c.Auth == "basic" || c.Auth == "post"),
+		preset.KindClientCredentials: c.TokenURL != "" && c.AuthorizeURL == "" && (c.Auth == "basic" || c.Auth == "post"),
+		preset.KindJWTBearer:         c.TokenURL != "" && c.Audience != "",
+		preset.KindGitHubApp:         c.APIURL != "",
+		preset.KindExchange:          c.Request != nil && strings.HasPrefix(c.Token, "/"),
+		preset.KindSigV4:             true,
+		preset.KindOAuth1:            true,
+	}
+	if !want[c.Kind] {
+		t.Errorf("kind %q lacks something, or is none: %+v", c.Kind, c)
+	}
+	if (len(p.Credentials) > 0) != (c.Is != "") {
+		t.Error("of several credentials each says what it is, and a single one does not")
+	}
+	for _, text := range []string{c.Format, c.UserPass, c.Goes().Format} {
+		if text != "" && strings.Count(text, "{secret}") != 1 {
+			t.Errorf("format %q: want {secret} once", text)
+		}
+	}
+	urls := []string{c.AuthorizeURL, c.TokenURL, c.APIURL}
+	if c.Request != nil {
+		urls = append(urls, c.Request.URL)
+	}
+	for _, u := range urls {
+		if u != "" && !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "/") {
+			t.Errorf("URL %q: want https, or a path of the upstream's host", u)
+		}
+	}
+	checkExpiry(t, c)
+}
+
+func checkExpiry(t *testing.T, c preset.Credential) {
+	if c.Lifetime != "" && !strings.HasPrefix(c.Lifetime, "/") {
+		if d, err := time.ParseDuration(c.Lifetime); err != nil || d < time.Minute {
+			t.Errorf("lifetime %q: want a JSON pointer or a duration", c.Lifetime)
+		}
+	}
+	if c.ExpiredWhen == nil {
+		return
+	}
+	if b := c.ExpiredWhen.Body; b != nil && (!strings.HasPrefix(b.Pointer, "/") || len(b.In) == 0 || slices.Contains(b.In, "")) {
+		t.Errorf("expired_when %+v: want a JSON pointer and values", *b)
+	}
+	if slices.Contains(c.ExpiredWhen.Status, 429) || !c.Derived() {
+		t.Error("429 never means expired, and only a derived token can be had anew")
 	}
 }
 
@@ -110,8 +233,12 @@ var update = flag.Bool("update", false, "write the generated page")
 
 func TestReferenceIsInSync(t *testing.T) {
 	const page = "../../../docs/presets.md"
+	want, err := preset.Reference()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if *update {
-		if err := os.WriteFile(page, preset.Reference(), 0o644); err != nil {
+		if err := os.WriteFile(page, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +246,7 @@ func TestReferenceIsInSync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(got, preset.Reference()) {
+	if !bytes.Equal(got, want) {
 		t.Errorf("%s is not what the presets say: run go test ./internal/config/preset -update", page)
 	}
 }

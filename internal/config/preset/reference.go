@@ -3,6 +3,8 @@ package preset
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -10,26 +12,48 @@ import (
 
 const referenceHead = `# Presets
 
-<!-- Generated from internal/config/preset/data. Do not edit. -->
+<!-- Generated from internal/config/preset. Do not edit. -->
 
-A preset is a service that ships with Sallyport: ` + "`preset: NAME`" + ` fills in the upstream, where the credential goes, and the call that
-` + "`sallyport service test`" + ` makes. What the service itself says has precedence, key by key. Where the table names an example as
-upstream, each customer has one of their own: write it as ` + "`upstream`" + `.
+A preset is a service that ships with Sallyport: ` + "`preset: NAME`" + ` fills in the upstream, where the credential goes, how a token for it
+is had and how its expiry shows, and the call that ` + "`sallyport service test`" + ` makes. What the service itself says has precedence, key by
+key. Where the table names an example as upstream, each customer has one of their own: write it as ` + "`upstream`" + `.
 
 A preset's upstream is a host without a path, so a URL from the API's documentation is called with everything behind the host:
 ` + "`https://api.openai.com/v1/models`" + ` becomes ` + "`http://127.0.0.1:8470/s/openai/v1/models`" + `.
+
+`
+
+const presetsHead = `
+## By preset
+
+The name of an API leads to its own page on authentication, or to n8n's page on its credential type; the presets of the latter say
+what n8n's definition says. {upstream} stands for the service's upstream, and other names in braces for what the notes ask for.
 
 | preset | API | upstream | credential | test | n8n credential |
 | --- | --- | --- | --- | --- | --- |
 `
 
+const typesHead = `
+## By n8n credential
+
+| n8n credential | | preset, or why there is none |
+| --- | --- | --- |
+`
+
 // Reference returns docs/presets.md.
-func Reference() []byte {
+func Reference() ([]byte, error) {
+	c, err := ReadCatalogue()
+	if err != nil {
+		return nil, err
+	}
+	all := All()
 	var b bytes.Buffer
 	b.WriteString(referenceHead)
-	all := All()
+	c.counts(&b, all)
+	b.WriteString(presetsHead)
+	pages := c.pages()
 	for _, p := range all {
-		fmt.Fprintf(&b, "| `%s` | [%s](%s) | %s | %s | %s | %s |\n", p.Name, p.Title, p.Docs, p.upstreamCell(), p.credentialCell(), p.testCell(), codes(p.N8N))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(), p.testCell(), codes(p.N8N))
 	}
 	b.WriteString("\n## Notes\n\n")
 	for _, p := range all {
@@ -37,7 +61,81 @@ func Reference() []byte {
 			fmt.Fprintf(&b, "- `%s`: %s\n", p.Name, note)
 		}
 	}
-	return b.Bytes()
+	b.WriteString(typesHead)
+	for _, v := range c.Verdicts {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.Type.Name, v.Type.Class, v.cell())
+	}
+	return b.Bytes(), nil
+}
+
+// counts writes how many presets there are, and how many of n8n's types of each class have one.
+func (c Catalogue) counts(b *bytes.Buffer, all []Preset) {
+	var covered int
+	total, have, reasons := map[string]int{}, map[string]int{}, map[string]int{}
+	for _, v := range c.Verdicts {
+		total[v.Type.Class]++
+		if v.Preset == "" {
+			reasons[v.Reason]++
+			continue
+		}
+		have[v.Type.Class]++
+		covered++
+	}
+	fmt.Fprintf(b, "There are %d presets. n8n %s has %d types of credential; %d of them have a preset:\n\n", len(all), c.N8N, len(c.Verdicts), covered)
+	b.WriteString("| class | what it means | types | with a preset |\n| --- | --- | --- | --- |\n")
+	for _, class := range Classes() {
+		fmt.Fprintf(b, "| %s | %s | %d | %d |\n", class[0], class[1], total[class[0]], have[class[0]])
+	}
+	declared, both := c.declared()
+	fmt.Fprintf(b, "\n%d types say declaratively where their credential goes, those with a login call among them; %d of these have a preset.\n", declared, both)
+	fmt.Fprintf(b, "The other %d types have none because:", len(c.Verdicts)-covered)
+	for i, reason := range slices.Sorted(maps.Keys(reasons)) {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		fmt.Fprintf(b, " %s (%d)", reason, reasons[reason])
+	}
+	b.WriteString(".\n")
+}
+
+// declared counts the types whose definition is data, whether or not a login call comes first.
+func (c Catalogue) declared() (types, covered int) {
+	for _, v := range c.Verdicts {
+		if v.Type.Declared {
+			types++
+			if v.Preset != "" {
+				covered++
+			}
+		}
+	}
+	return types, covered
+}
+
+// pages returns n8n's page on each type.
+func (c Catalogue) pages() map[string]string {
+	pages := map[string]string{}
+	for _, v := range c.Verdicts {
+		pages[v.Type.Name] = v.Type.Page()
+	}
+	return pages
+}
+
+func (v Verdict) cell() string {
+	if v.Preset != "" {
+		return "`" + v.Preset + "`"
+	}
+	return v.Reason + ": " + cell(v.Say)
+}
+
+func (p Preset) link(pages map[string]string) string {
+	page := p.Docs
+	if page == "" && len(p.N8N) > 0 {
+		page = pages[p.N8N[0]]
+	}
+	if page == "" {
+		return p.Title
+	}
+	return "[" + p.Title + "](" + page + ")"
 }
 
 func (p Preset) upstreamCell() string {
@@ -48,24 +146,62 @@ func (p Preset) upstreamCell() string {
 }
 
 func (p Preset) credentialCell() string {
-	c := p.Credential
-	format := c.Format
+	var parts []string
+	for _, c := range p.Placements() {
+		parts = append(parts, c.cell())
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (c Credential) cell() string {
+	goes := c.Goes()
+	format := goes.Format
 	if format == "" {
 		format = "{secret}"
 	}
-	switch c.Kind {
+	var place string
+	switch goes.Kind {
 	case "bearer":
-		return "bearer: `Authorization: Bearer {secret}`"
+		place = "bearer: `Authorization: Bearer {secret}`"
 	case "header":
-		return "header: `" + c.Header + ": " + format + "`"
+		place = "header: `" + goes.Header + ": " + format + "`"
 	case "query":
-		return "query: `?" + c.Param + "=" + format + "`"
+		place = "query: `?" + goes.Param + "=" + format + "`"
+	case "path":
+		place = "path: `" + format + "/…`"
+	case "body":
+		place = "body, " + c.As + ": `" + c.Pointer + "`"
+	case "basic":
+		place = "basic: `" + c.pair() + "`"
+	default:
+		place = goes.Kind
 	}
-	user := c.Username
-	if user == "" {
-		user = "{username}"
+	if !c.Derived() {
+		return place
 	}
-	return "basic: `" + user + ":{secret}`"
+	_, value, _ := strings.Cut(place, "`")
+	return c.Kind + ": `" + c.from() + "` → `" + strings.Replace(value, "{secret}", "{token}", 1)
+}
+
+func (c Credential) pair() string {
+	switch {
+	case c.UserPass != "":
+		return c.UserPass
+	case c.Username != "":
+		return c.Username + ":{secret}"
+	}
+	return "{username}:{secret}"
+}
+
+// from returns where a derived token comes from.
+func (c Credential) from() string {
+	switch {
+	case c.Request != nil:
+		return c.Request.URL
+	case c.APIURL != "":
+		return c.APIURL
+	}
+	return c.TokenURL
 }
 
 func (p Preset) testCell() string {
@@ -84,14 +220,47 @@ func (p Preset) note() string {
 	if p.UsernameNeeds != "" {
 		parts = append(parts, "`credential.username` is "+p.UsernameNeeds+".")
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Needs)) {
+		parts = append(parts, "`"+name+"` is "+p.Needs[name]+".")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.HeadersNeeds)) {
+		parts = append(parts, "Give `headers: {"+name+": …}`, "+p.HeadersNeeds[name]+".")
+	}
 	for name, value := range p.Headers { // no preset has more than one
 		parts = append(parts, "`"+name+": "+value+"` is set unless the caller sends that header.")
+	}
+	if expiry := p.Credential.expiry(); expiry != "" {
+		parts = append(parts, expiry)
 	}
 	if p.Notes != "" {
 		parts = append(parts, p.Notes)
 	}
+	if p.Deviates != "" {
+		parts = append(parts, "Unlike n8n: "+p.Deviates+".")
+	}
+	if p.Verified != "" {
+		parts = append(parts, "Held against [its documentation]("+p.Verified+").")
+	}
 	return strings.Join(parts, " ")
 }
+
+// expiry says how a token's end shows, where that is more than a status of 401.
+func (c Credential) expiry() string {
+	if c.ExpiredWhen == nil {
+		return ""
+	}
+	var parts []string
+	for _, status := range c.ExpiredWhen.Status {
+		parts = append(parts, fmt.Sprintf("status %d", status))
+	}
+	if b := c.ExpiredWhen.Body; b != nil {
+		parts = append(parts, "`"+b.Pointer+"` "+strings.Join(b.In, " or ")+" in the body")
+	}
+	return "Expired: " + strings.Join(parts, ", ") + "."
+}
+
+// cell keeps a sentence from ending a cell.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
 func codes(list []string) string {
 	if len(list) == 0 {
