@@ -30,6 +30,8 @@ type dialect interface {
 	read(quoted string) string
 	// contains is the condition that a text holds a placeholder's, byte for byte.
 	contains(text, bind string) string
+	// position is the column by which rows lie in the table, "" for none.
+	position() string
 	// epoch is the expression for a time column as seconds since 1970, a real number.
 	epoch(quoted string) string
 	// begin starts a transaction: a snapshot, or one after which nobody else can write to the tables.

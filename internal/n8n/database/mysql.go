@@ -101,6 +101,8 @@ func (mysqlDialect) contains(text, bind string) string {
 	return "locate(" + bind + ", CAST(" + text + " AS BINARY)) > 0"
 }
 
+func (mysqlDialect) position() string { return "" }
+
 func (mysqlDialect) epoch(quoted string) string { return "unix_timestamp(" + quoted + ")" }
 
 // begin: a locking read of a whole table keeps others from changing its rows, and from adding any, until the end. LOCK TABLES
@@ -186,5 +188,3 @@ func explainMySQL(err error, server *mysql.MySQLError) error {
 	}
 	return unavailable(err, "")
 }
-
-func (mysqlDialect) sessions(context.Context, *DB, *sql.Conn) ([]Session, error) { return nil, nil }

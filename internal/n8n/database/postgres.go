@@ -90,6 +90,8 @@ func (postgresDialect) contains(text, bind string) string {
 	return "strpos(" + text + ", " + bind + "::text) > 0"
 }
 
+func (postgresDialect) position() string { return "ctid" }
+
 func (postgresDialect) epoch(quoted string) string {
 	return "extract(epoch FROM " + quoted + ")::float8"
 }
@@ -174,5 +176,3 @@ func postgresHint(state string) string {
 	}
 	return ""
 }
-
-func (postgresDialect) sessions(context.Context, *DB, *sql.Conn) ([]Session, error) { return nil, nil }

@@ -117,7 +117,7 @@ func (s scan) each(ctx context.Context, t *Tx, fn func([]Row) error) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		if err := fn(batch); err != nil {
+		if err := fn(batch); err != nil || len(last) == 0 {
 			return err
 		}
 		after = last
@@ -130,8 +130,7 @@ func (s scan) each(ctx context.Context, t *Tx, fn func([]Row) error) error {
 
 // page reads up to limit rows behind after, and fewer when they are large. last is where it ended.
 func (s scan) page(ctx context.Context, t *Tx, after []any, limit int) (batch []Row, last []any, err error) {
-	order := s.order(t)
-	query, args := s.query(t, order, after, limit)
+	query, args := s.query(t, after, limit)
 	rows, err := t.conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +139,7 @@ func (s scan) page(ctx context.Context, t *Tx, after []any, limit int) (batch []
 	bytes := 0
 	for rows.Next() {
 		row := Row{Key: make([]string, len(s.to.key))}
-		at := make([]string, len(order))
+		at := make([]string, len(s.to.order))
 		into := make([]any, 0, len(at)+len(row.Key)+1)
 		for i := range at {
 			into = append(into, &at[i])
@@ -151,8 +150,11 @@ func (s scan) page(ctx context.Context, t *Tx, after []any, limit int) (batch []
 		if err := rows.Scan(append(into, &row.Cell)...); err != nil {
 			return nil, nil, err
 		}
-		if len(batch) > 0 && bytes+len(row.Cell) > batchBytes {
+		if len(batch) > 0 && len(at) > 0 && bytes+len(row.Cell) > batchBytes {
 			break // it comes again, as the first of the next page
+		}
+		if len(row.Key) == 0 {
+			row.Key = slices.Clone(at)
 		}
 		batch, bytes = append(batch, row), bytes+len(row.Cell)
 		last = last[:0]
@@ -163,21 +165,8 @@ func (s scan) page(ctx context.Context, t *Tx, after []any, limit int) (batch []
 	return batch, last, rows.Err()
 }
 
-// order is what the pages are sorted by, as statements have it. In SQLite that is the rowid, by which the file is sorted: in the
-// order of random ids every page of a large table would be read, and written, as often as there are rows on it.
-func (s scan) order(t *Tx) []string {
-	if s.to.rowid {
-		return []string{"rowid"}
-	}
-	order := make([]string, len(s.to.key))
-	for i, k := range s.to.key {
-		order[i] = t.db.dialect.quote(k.name)
-	}
-	return order
-}
-
-func (s scan) query(t *Tx, order []string, after []any, limit int) (string, []any) {
-	d := t.db.dialect
+func (s scan) query(t *Tx, after []any, limit int) (string, []any) {
+	d, order := t.db.dialect, s.to.order
 	selected := make([]string, 0, len(order)+len(s.to.key)+1)
 	for _, o := range order {
 		selected = append(selected, d.read(o))
@@ -194,7 +183,10 @@ func (s scan) query(t *Tx, order []string, after []any, limit int) (string, []an
 		}
 		where = append(where, "("+strings.Join(order, ", ")+") > ("+strings.Join(binds, ", ")+")")
 	}
+	query := "SELECT " + strings.Join(append(selected, d.read(s.to.quoted)), ", ") + " FROM " + s.to.table + " WHERE " + strings.Join(where, " AND ")
+	if len(order) == 0 { // a table without any key, of which all hits come at once
+		return query, args
+	}
 	args = append(args, limit)
-	return "SELECT " + strings.Join(selected, ", ") + ", " + d.read(s.to.quoted) + " FROM " + s.to.table +
-		" WHERE " + strings.Join(where, " AND ") + " ORDER BY " + strings.Join(order, ", ") + " LIMIT " + d.bind(len(args)), args
+	return query + " ORDER BY " + strings.Join(order, ", ") + " LIMIT " + d.bind(len(args)), args
 }

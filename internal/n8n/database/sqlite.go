@@ -96,6 +96,8 @@ func (sqliteDialect) contains(text, bind string) string {
 	return "instr(" + text + ", " + bind + ") > 0"
 }
 
+func (sqliteDialect) position() string { return "rowid" }
+
 func (sqliteDialect) epoch(quoted string) string { return "unixepoch(" + quoted + ", 'subsec')" }
 
 // begin: SQLite has one writer. IMMEDIATE makes it us; readers go on, unless the file has a rollback journal.
@@ -156,5 +158,3 @@ func (sqliteDialect) explain(err error) error {
 	}
 	return fault.WithExit(err, fault.ExitStore)
 }
-
-func (sqliteDialect) sessions(context.Context, *DB, *sql.Conn) ([]Session, error) { return nil, nil }

@@ -139,7 +139,7 @@ type target struct {
 	quoted string // the column
 	column column
 	key    []column
-	rowid  bool
+	order  []string // what its rows can be walked by, as statements have it; none if there is nothing
 }
 
 func (t *Tx) target(p Place) (target, error) {
@@ -151,7 +151,7 @@ func (t *Tx) target(p Place) (target, error) {
 }
 
 func (t *Tx) targetOf(have table, name string) (target, error) {
-	to := target{table: t.qualified(have), rowid: have.rowid, quoted: t.db.dialect.quote(name)}
+	to := target{table: t.qualified(have), quoted: t.db.dialect.quote(name), order: t.order(have)}
 	var ok bool
 	if to.column, ok = have.column(name); !ok {
 		return target{}, fmt.Errorf("there is no column %s here", name)
@@ -161,6 +161,20 @@ func (t *Tx) targetOf(have table, name string) (target, error) {
 		to.key = append(to.key, k)
 	}
 	return to, nil
+}
+
+// order is the primary key. In SQLite it is the rowid, by which the file is sorted: in the order of random ids, every page of a
+// large table would be read, and written, as often as there are rows on it.
+func (t *Tx) order(of table) []string {
+	position := t.db.dialect.position()
+	if of.rowid || len(of.key) == 0 && position != "" {
+		return []string{position}
+	}
+	order := make([]string, len(of.key))
+	for i, name := range of.key {
+		order[i] = t.db.dialect.quote(name)
+	}
+	return order
 }
 
 // Update writes cells; each row must be there, once. After an error the transaction is good for nothing but Rollback. updatedAt
