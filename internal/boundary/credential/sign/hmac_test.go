@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -65,50 +66,62 @@ func TestHMAC(t *testing.T) {
 		query string      // what is appended
 	}{
 		"GitHub, its own example": {
-			sign.HMACOptions{Message: "{body}", Header: "x-hub-signature-256", Format: "sha256={signature}"}, hello,
-			http.Header{"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}}, "",
+			sign.HMACOptions{Message: "{body}", Header: "x-hub-signature-256", Format: "sha256={signature}"},
+			hello,
+			http.Header{"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}},
+			"",
 		},
 		"Stripe": {
-			sign.HMACOptions{Message: "{timestamp}.{body}", Header: "Stripe-Signature", Format: "t={timestamp},v1={signature}"}, `{"a":1}`,
-			http.Header{"Stripe-Signature": {"t=1700000000,v1=" + hex.EncodeToString(mac(sha256.New, key, `1700000000.{"a":1}`))}}, "",
+			sign.HMACOptions{Message: "{timestamp}.{body}", Header: "Stripe-Signature", Format: "t={timestamp},v1={signature}"},
+			`{"a":1}`,
+			http.Header{"Stripe-Signature": {"t=1700000000,v1=" + hex.EncodeToString(mac(sha256.New, key, `1700000000.{"a":1}`))}},
+			"",
 		},
 		"Shopify": {
-			sign.HMACOptions{Message: "{body}", Header: "X-Shopify-Hmac-Sha256", Encoding: "base64"}, "x",
-			http.Header{"X-Shopify-Hmac-Sha256": {base64.StdEncoding.EncodeToString(mac(sha256.New, key, "x"))}}, "",
+			sign.HMACOptions{Message: "{body}", Header: "X-Shopify-Hmac-Sha256", Encoding: "base64"},
+			"x",
+			http.Header{"X-Shopify-Hmac-Sha256": {base64.StdEncoding.EncodeToString(mac(sha256.New, key, "x"))}},
+			"",
 		},
 		"Standard Webhooks": {
 			sign.HMACOptions{
 				Secret: value(base64.StdEncoding.EncodeToString([]byte("\x00\xffkey"))), SecretEncoding: "base64", Message: "{header:webhook-id}.{timestamp}.{body}", Encoding: "base64",
 				Header: "webhook-signature", Format: "v1,{signature}", Headers: map[string]string{"webhook-id": "msg_{nonce}", "webhook-timestamp": "{timestamp}"},
-			}, "x",
+			},
+			"x",
 			http.Header{
 				"Webhook-Id": {"msg_n0nce"}, "Webhook-Timestamp": {"1700000000"},
 				"Webhook-Signature": {"v1," + base64.StdEncoding.EncodeToString(mac(sha256.New, "\x00\xffkey", "msg_n0nce.1700000000.x"))},
-			}, "",
+			},
+			"",
 		},
 		"everything": {
 			sign.HMACOptions{
 				Algorithm: "sha512", Encoding: "base64url", Header: "S",
 				Message: "{method}\n{scheme} {host} {path} {query} {target}\n{{{nonce}}}{timestamp_ms}{header:x-twice}{header:None}|{body_sha256}|{body}{body}",
-			}, hello,
+			},
+			hello,
 			http.Header{"S": {base64.RawURLEncoding.EncodeToString(mac(sha512.New, key,
-				"POST\nhttps api.example.com:8443 /v1/a%20b x=1&y=%20 /v1/a%20b?x=1&y=%20\n{n0nce}1700000000123a,b|"+hex.EncodeToString(hexed[:])+"|"+hello+hello))}}, "",
+				"POST\nhttps api.example.com:8443 /v1/a%20b x=1&y=%20 /v1/a%20b?x=1&y=%20\n{n0nce}1700000000123a,b|"+hex.EncodeToString(hexed[:])+"|"+hello+hello))}},
+			"",
 		},
 		"no body": {
-			sign.HMACOptions{Algorithm: "sha1", Message: "{method}{body}{body_sha256}", Header: "S"}, "",
-			http.Header{"S": {hex.EncodeToString(mac(sha1.New, key, "POSTe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"))}}, "",
+			sign.HMACOptions{Algorithm: "sha1", Message: "{method}{body}{body_sha256}", Header: "S"},
+			"",
+			http.Header{"S": {hex.EncodeToString(mac(sha1.New, key, "POSTe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"))}},
+			"",
 		},
 		"a parameter": {
-			sign.HMACOptions{Message: "{query}", Param: "sig[]", Encoding: "base64"}, "", http.Header{},
+			sign.HMACOptions{Message: "{query}", Param: "sig[]", Encoding: "base64"},
+			"",
+			http.Header{},
 			"&sig%5B%5D=" + strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(base64.StdEncoding.EncodeToString(mac(sha256.New, key, "x=1&y=%20"))),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := post(c.body)
 			want := post("")
-			for name, values := range c.want { //nolint:modernize // reads as what it is
-				want.Header[name] = values
-			}
+			maps.Copy(want.Header, c.want)
 			if err := newHMAC(t, c.o).Sign(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,11 @@
+package sign
+
+// BaseString is the signature base string of OAuth 1.0 over the request's own parameters and further ones.
+func BaseString(r *Request, form string, protocol ...[2]string) string {
+	all, _ := params(nil).add(r.RawQuery)
+	all, _ = all.add(form)
+	for _, p := range protocol {
+		all = append(all, param{escaped(p[0]), escaped(p[1])})
+	}
+	return string(baseString(r, all))
+}
