@@ -15,8 +15,8 @@ import (
 // client asks an OAuth 2.0 token endpoint for grants.
 type client struct {
 	*caller
-	auth   *ClientAuth // nil: the grant itself says who asks
-	signed bool        // what is sent says when it was made
+	auth      *ClientAuth // nil: the grant itself says who asks
+	assertion bool        // the grant is an assertion, which says when it was made
 }
 
 func newClient(e Endpoint, auth *ClientAuth) (*client, error) {
@@ -36,7 +36,7 @@ func newClient(e Endpoint, auth *ClientAuth) (*client, error) {
 			return nil, fmt.Errorf("the parameter %q is the grant's own", name)
 		}
 	}
-	return &client{caller: c, auth: &own, signed: own.Method == AuthPrivateKeyJWT}, nil
+	return &client{caller: c, auth: &own}, nil
 }
 
 func (c *client) fingerprint(kind string) *fingerprint {
@@ -59,7 +59,7 @@ type request struct {
 // ask makes the request for the time the provider has, and reads the grant. A refusal of something signed is tried once more
 // if the provider has just told another time than the one that was signed.
 func (c *client) ask(ctx context.Context, field string, build func(now time.Time) (request, error)) (*grant, error) {
-	return retimed(c.caller, c.signed, func() (*grant, error) {
+	return retimed(c.caller, c.timely, func() (*grant, error) {
 		a, err := c.post(ctx, build)
 		if err != nil {
 			return nil, err
@@ -68,12 +68,20 @@ func (c *client) ask(ctx context.Context, field string, build func(now time.Time
 	})
 }
 
+// timely tells whether a refusal may be about the time at which something was signed.
+func (c *client) timely(e *EndpointError) bool {
+	if e.Code == "invalid_grant" {
+		return c.assertion // a refresh token or a code does not get better by another try
+	}
+	return c.assertion || c.auth != nil && c.auth.Method == AuthPrivateKeyJWT
+}
+
 // retimed calls try once, and again if that can help.
-func retimed(c *caller, signed bool, try func() (*grant, error)) (*grant, error) {
+func retimed(c *caller, timely func(*EndpointError) bool, try func() (*grant, error)) (*grant, error) {
 	before := c.skew.Load()
 	g, err := try()
 	var failed *EndpointError
-	if signed && errors.As(err, &failed) && failed.fate == refused && time.Duration(c.skew.Load()-before).Abs() >= 5*time.Second {
+	if errors.As(err, &failed) && failed.fate == refused && timely(failed) && time.Duration(c.skew.Load()-before).Abs() >= 5*time.Second {
 		return try()
 	}
 	return g, err

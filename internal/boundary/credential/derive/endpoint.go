@@ -164,7 +164,7 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	if err != nil {
 		return nil, c.transportError(ctx, err, written.Load())
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
 	if err != nil {
 		failed := c.transportError(ctx, err, true)

@@ -31,8 +31,7 @@ func (f *failure) next(name string, err error) *failure {
 	}
 	n := &failure{fault: faultOf(name, err), delay: delay}
 	wait := time.Duration(float64(delay) * (0.8 + 0.4*jitter()))
-	var failed *EndpointError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*EndpointError](err); ok {
 		wait = max(wait, min(failed.RetryAfter, maxRetryAfter))
 	}
 	n.until = time.Now().Add(wait)
@@ -43,7 +42,7 @@ func (f *failure) next(name string, err error) *failure {
 func (f *failure) tell(now time.Time) *fault.Fault {
 	own := *f.fault
 	left := max(f.until.Sub(now), 0)
-	return own.WithRetryAfter(max((left+time.Second-1).Truncate(time.Second), time.Second))
+	return own.WithRetryAfter(max((left + time.Second - 1).Truncate(time.Second), time.Second))
 }
 
 // faultOf puts what went wrong into the taxonomy. No text of it comes from an answer but the provider's error code.
@@ -64,7 +63,7 @@ func faultOf(name string, err error) *fault.Fault {
 	case errors.As(err, &refusal):
 		f = fault.New(fault.CredentialMintFailed, refusal.Error()).WithDetails(refusal.Code).Wrap(err)
 		if hint := hintFor(refusal); hint != "" {
-			f.WithHint(hint)
+			f = f.WithHint(hint)
 		}
 		return f
 	case errors.Is(err, context.DeadlineExceeded):

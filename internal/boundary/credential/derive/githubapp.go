@@ -58,7 +58,7 @@ func (m *GitHubApp) Inputs() string { return m.inputs }
 
 // Mint signs as the app and asks for an installation token.
 func (m *GitHubApp) Mint(ctx context.Context, _ State) (State, error) {
-	g, err := retimed(m.caller, true, func() (*grant, error) { return m.ask(ctx) })
+	g, err := retimed(m.caller, func(*EndpointError) bool { return true }, func() (*grant, error) { return m.ask(ctx) })
 	if err != nil {
 		return State{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ func NewJWTBearer(o JWTBearerOptions) (*JWTBearer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	c.signed = true
+	c.assertion = true
 	claims, err := json.Marshal(o.Claims)
 	if err != nil {
 		return nil, errors.New("the claims cannot be written as JSON")
@@ -96,9 +97,7 @@ func (m *JWTBearer) Mint(ctx context.Context, _ State) (State, error) {
 
 func (m *JWTBearer) claims(now time.Time) map[string]any {
 	claims := timed(now)
-	for name, value := range m.o.Claims {
-		claims[name] = value
-	}
+	maps.Copy(claims, m.o.Claims)
 	claims["iss"], claims["aud"] = m.o.Issuer, m.o.Audience
 	if m.o.Subject != "" {
 		claims["sub"] = m.o.Subject

@@ -62,7 +62,7 @@ func (s *Source) mint(ctx context.Context, state State, version int64) (State, e
 		return State{}, err
 	}
 	started := time.Now()
-	next, err := s.o.Minter.Mint(ctx, state)
+	next, err := s.call(ctx, state)
 	if err == nil {
 		next.Inputs, next.Minted = s.inputs, started.Round(0)
 	}
@@ -80,6 +80,12 @@ func (s *Source) mint(ctx context.Context, state State, version int64) (State, e
 		return State{}, storeFault("saving the derived token", errSave)
 	}
 	return next, nil
+}
+
+func (s *Source) call(ctx context.Context, state State) (State, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Patience)
+	defer cancel()
+	return s.o.Minter.Mint(ctx, state)
 }
 
 // spend puts on record that something is going to be spent, if it is.

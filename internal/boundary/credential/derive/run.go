@@ -6,7 +6,7 @@ import (
 )
 
 // Reload looks at the record again: for a start with the token of the process before, and for when another replica has minted
-// or a service was connected anew. It mints nothing, and a failure is tried again by the next who needs a token.
+// or a service was connected anew. It mints nothing.
 func (s *Source) Reload(ctx context.Context) error {
 	s.mu.Lock()
 	before := s.serial
@@ -18,17 +18,17 @@ func (s *Source) Reload(ctx context.Context) error {
 	serves := s.serves(state, false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure = nil
 	h := s.current.Load()
 	if serves && s.flight == nil && s.serial == before && (h == nil || !h.token.Secret.Equal(state.Token)) {
 		s.adopt(state)
+		s.failure = nil
+		s.wake()
 	}
-	s.wake()
 	return nil
 }
 
 // Run refreshes the token early, at 80 to 90 % of its lifetime, once there is one, until the context ends. A failure is tried
-// again while the old token is good; after that, when somebody needs one.
+// again while the old token is good, or something minted is not on record yet; after that, when somebody needs a token.
 func (s *Source) Run(ctx context.Context) {
 	_ = s.Reload(ctx) // who needs a token finds the record out of reach again, and says so
 	timer := time.NewTimer(0)
@@ -58,7 +58,12 @@ func (s *Source) due() (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.current.Load()
-	if h == nil || s.closed {
+	switch {
+	case s.closed:
+		return time.Time{}, false
+	case s.unsaved && s.failure != nil:
+		return s.failure.until, true
+	case h == nil:
 		return time.Time{}, false
 	}
 	at := h.refresh

@@ -19,7 +19,7 @@ const (
 	expiryEvery = 3 * time.Second
 )
 
-// DefaultPatience bounds one attempt to mint: waiting for the right to, and the calls.
+// DefaultPatience bounds waiting for the right to mint, and then the calls: those have time enough however long it took.
 const DefaultPatience = 45 * time.Second
 
 // savePatience bounds what has to go on record after the calls, however long those took.
@@ -56,6 +56,7 @@ type Source struct {
 	refused secret.Value // the last token that the API said is expired
 	serial  uint64
 	closed  bool
+	unsaved bool // there is something pending
 
 	pending *pending // what has to be saved before all else; the flight's alone
 }
@@ -143,8 +144,12 @@ func (s *Source) Close() {
 func wait(ctx context.Context, f *flight) (Token, error) {
 	select {
 	case <-f.done:
-	case <-ctx.Done():
-		return Token{}, context.Cause(ctx)
+	default:
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return Token{}, context.Cause(ctx)
+		}
 	}
 	if f.err != nil {
 		own := *f.err
@@ -171,9 +176,12 @@ func (s *Source) replace(ctx context.Context, used Token) *flight {
 	defer s.mu.Unlock()
 	h := s.current.Load()
 	switch {
-	case h != nil && h.token.Serial != used.Serial && time.Now().Before(h.until):
+	case h == nil || !time.Now().Before(h.until):
+		if used.Serial == s.serial {
+			s.refused = used.Secret
+		}
+	case !h.token.Secret.Equal(used.Secret):
 		return landed(h.token, nil)
-	case used.Serial != s.serial || s.refused.Equal(used.Secret): // void already
 	case !s.limit.Allow():
 		f := fault.New(fault.CredentialRejected, "the API refuses one new token after another as expired; no more are minted for a moment")
 		return landed(Token{}, f.WithRetryAfter(expiryEvery).WithHint("check `expired_when` of the service, and at the API what the credential may do"))
@@ -223,7 +231,7 @@ func (s *Source) land(f *flight, state State, err error) {
 		s.failure = s.failure.next(s.o.Name, err)
 		f.err = s.failure.tell(time.Now())
 	}
-	s.flight = nil
+	s.flight, s.unsaved = nil, s.pending != nil
 	close(f.done)
 	s.wake()
 }
