@@ -21,9 +21,9 @@ func openStore(ctx context.Context, r Recipe, tools, install, folder string) (st
 	case sqlite:
 		return file{install: install, path: filepath.Join(folder, ".n8n", "database.sqlite")}, nil
 	case postgres:
-		return openServer(ctx, r, tools)
+		return openPostgres(ctx, r, tools)
 	default:
-		return nil, fmt.Errorf("databases of %s are not recorded", r.Dialect)
+		return openMariaDB(ctx, tools)
 	}
 }
 

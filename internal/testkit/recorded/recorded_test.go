@@ -2,15 +2,30 @@ package recorded_test
 
 import (
 	"database/sql"
-	"strings"
+	"os"
 	"testing"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
 	"sallyport/internal/n8n/cipher"
 	"sallyport/internal/secret"
+	"sallyport/internal/testkit"
+	"sallyport/internal/testkit/mariadb"
 	"sallyport/internal/testkit/recorded"
 )
+
+var (
+	postgres testkit.Postgres
+	maria    mariadb.Server
+)
+
+type both struct{ *testing.M }
+
+// Run implements the argument of mariadb.Server.Main.
+func (b both) Run() int { return postgres.Main(b.M) }
+
+func TestMain(m *testing.M) { os.Exit(maria.Main(both{m})) }
 
 func TestEveryRecordingUnpacks(t *testing.T) {
 	for _, r := range recorded.All(t) {
@@ -18,13 +33,61 @@ func TestEveryRecordingUnpacks(t *testing.T) {
 			if len(r.Credentials) < 10 || len(r.Values) < 25 || len(r.APIKeys) == 0 || r.Waiting == "" || r.Master == "" {
 				t.Errorf("%d credentials, %d values, %d API keys, execution %q", len(r.Credentials), len(r.Values), len(r.APIKeys), r.Waiting)
 			}
-			if r.Dialect == recorded.SQLite {
-				r.SQLite(t)
-			} else if !strings.Contains(string(r.SQL(t)), r.Prefix+"credentials_entity") {
-				t.Error("the dump has no credentials")
+			db := open(t, r)
+			var credentials int
+			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table(r)).Scan(&credentials); err != nil || credentials != len(r.Credentials) {
+				t.Errorf("%d credentials in the database, %d in the manifest: %v", credentials, len(r.Credentials), err)
 			}
 		})
 	}
+}
+
+func table(r recorded.Recording) string {
+	if r.Schema != "" {
+		return r.Schema + "." + r.Prefix + "credentials_entity"
+	}
+	return r.Prefix + "credentials_entity"
+}
+
+// open loads the recording into a database of the test's own.
+func open(t *testing.T, r recorded.Recording) *sql.DB {
+	t.Helper()
+	driver, source := "sqlite", ""
+	switch r.Dialect {
+	case recorded.SQLite:
+		source = r.SQLite(t)
+	case recorded.Postgres:
+		driver, source = "pgx", postgres.URL(t)
+	default:
+		config := maria.Config(t)
+		config.MultiStatements = true
+		driver, source = "mysql", config.FormatDSN()
+	}
+	if r.Dialect != recorded.SQLite {
+		load(t, driver, source, string(r.SQL(t)))
+	}
+	return opened(t, driver, source)
+}
+
+func load(t *testing.T, driver, source, dump string) {
+	t.Helper()
+	if _, err := opened(t, driver, source).ExecContext(t.Context(), dump); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func opened(t *testing.T, driver, source string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 // TestTheManifestIsWhatTheDatabaseHolds reads each credential and data key with the keys of the manifest: what package cipher
@@ -32,11 +95,7 @@ func TestEveryRecordingUnpacks(t *testing.T) {
 func TestTheManifestIsWhatTheDatabaseHolds(t *testing.T) {
 	for _, r := range recorded.Of(t, recorded.SQLite) {
 		t.Run(r.Name, func(t *testing.T) {
-			db, err := sql.Open("sqlite", r.SQLite(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer db.Close()
+			db := open(t, r)
 			ring := keyRing(t, r, db)
 			for _, v := range r.Values {
 				if v.Table != "credentials_entity" {

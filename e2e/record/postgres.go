@@ -12,13 +12,13 @@ import (
 // Role and database of n8n.
 const account, password = "n8n", "recorded"
 
-// server is a PostgreSQL of its own.
-type server struct {
+// postgresServer is a PostgreSQL of its own.
+type postgresServer struct {
 	*backing.Postgres
 	schema, folder string
 }
 
-func openServer(ctx context.Context, r Recipe, tools string) (store, error) {
+func openPostgres(ctx context.Context, r Recipe, tools string) (store, error) {
 	programs, err := installed(ctx, tools, "postgres")
 	if err != nil {
 		return nil, err
@@ -27,8 +27,9 @@ func openServer(ctx context.Context, r Recipe, tools string) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{schema: r.Schema, folder: folder}
+	s := &postgresServer{schema: r.Schema, folder: folder}
 	if s.Postgres, err = backing.StartPostgres(ctx, programs, folder, account, password); err != nil {
+		os.RemoveAll(folder)
 		return nil, err
 	}
 	if r.Schema != "" {
@@ -41,7 +42,7 @@ func openServer(ctx context.Context, r Recipe, tools string) (store, error) {
 	return s, nil
 }
 
-func (s *server) Settings() []string {
+func (s *postgresServer) Settings() []string {
 	settings := []string{
 		"DB_TYPE=postgresdb", "DB_POSTGRESDB_HOST=127.0.0.1", "DB_POSTGRESDB_PORT=" + s.Port,
 		"DB_POSTGRESDB_DATABASE=" + account, "DB_POSTGRESDB_USER=" + account, "DB_POSTGRESDB_PASSWORD=" + password,
@@ -53,7 +54,7 @@ func (s *server) Settings() []string {
 }
 
 // Pack leaves out what psql alone understands: one Exec can load the rest.
-func (s *server) Pack(ctx context.Context) ([]byte, error) {
+func (s *postgresServer) Pack(ctx context.Context) ([]byte, error) {
 	dump, err := s.Dump(ctx, account, "--no-owner", "--no-privileges", "--no-comments", "--rows-per-insert=100")
 	if err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func (s *server) Pack(ctx context.Context) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-func (s *server) Down() {
+func (s *postgresServer) Down() {
 	s.Postgres.Down()
 	os.RemoveAll(s.folder)
 }
