@@ -18,7 +18,6 @@ import (
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
-	"sallyport/internal/config/preset"
 	"sallyport/internal/fault"
 )
 
@@ -77,31 +76,6 @@ func rules(n int) string {
 		return "all allowed"
 	}
 	return fmt.Sprint(n)
-}
-
-func (e *env) servicePresets() *cobra.Command {
-	return &cobra.Command{
-		Use:   "presets [WORD]",
-		Short: "List the APIs that ship with Sallyport, or those a word is found in",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			word := strings.ToLower(strings.Join(args, ""))
-			list := []preset.Preset{}
-			for _, p := range preset.All() {
-				if strings.Contains(strings.ToLower(p.Name+" "+p.Title+" "+p.Upstream), word) {
-					list = append(list, p)
-				}
-			}
-			return e.print(list, func(w io.Writer) error {
-				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				_, _ = fmt.Fprintln(t, "PRESET\tAPI\tUPSTREAM\tCREDENTIAL")
-				for _, p := range list {
-					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s %s\n", p.Name, p.Title, orDash(p.Upstream), p.Credential.Kind, p.Credential.Header+p.Credential.Param)
-				}
-				return t.Flush()
-			})
-		},
-	}
 }
 
 func (e *env) serviceExplain() *cobra.Command {

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/config/preset"
+)
+
+func (e *env) servicePresets() *cobra.Command {
+	return &cobra.Command{
+		Use:   "presets [WORD]",
+		Short: "List the APIs that ship with Sallyport, or those a word is found in",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, err := preset.ReadCatalogue()
+			if err != nil {
+				return err
+			}
+			found := findPresets(c, strings.Join(args, ""))
+			return e.print(found.lines, found.table)
+		},
+	}
+}
+
+// presetLine is one preset, or a credential type of n8n that has none.
+type presetLine struct {
+	Name       string   `json:"name,omitempty"`
+	Title      string   `json:"title"`
+	Upstream   string   `json:"upstream,omitempty"`
+	Example    string   `json:"upstream_example,omitempty"` // where each customer has an upstream of their own
+	Credential string   `json:"credential,omitempty"`       // kind and place
+	N8N        []string `json:"n8n"`
+	Why        string   `json:"why_not,omitempty"`
+	Docs       string   `json:"docs,omitempty"`
+}
+
+type foundPresets struct{ lines []presetLine }
+
+// findPresets looks the word up in names, titles, hosts and n8n's types. Types without a preset are only named when asked for.
+func findPresets(c preset.Catalogue, word string) foundPresets {
+	found := foundPresets{lines: []presetLine{}}
+	has := func(texts ...string) bool {
+		return strings.Contains(strings.ToLower(strings.Join(texts, " ")), strings.ToLower(word))
+	}
+	for _, p := range preset.All() {
+		if has(p.Name, p.Title, p.Upstream, p.UpstreamEg, strings.Join(p.N8N, " ")) {
+			found.lines = append(found.lines, presetLine{p.Name, p.Title, p.Upstream, p.UpstreamEg, placeOf(p), append([]string{}, p.N8N...), "", p.Docs})
+		}
+	}
+	for _, v := range c.Verdicts {
+		if v.Preset == "" && word != "" && has(v.Type.Name, v.Type.Title) {
+			found.lines = append(found.lines, presetLine{Title: v.Type.Title, N8N: []string{v.Type.Name}, Why: v.Reason + ": " + v.Say, Docs: v.Type.Page()})
+		}
+	}
+	return found
+}
+
+// placeOf returns the kinds of a preset's credentials, and where each goes.
+func placeOf(p preset.Preset) string {
+	var parts []string
+	for _, c := range p.Placements() {
+		parts = append(parts, strings.TrimSpace(c.Kind+" "+c.Goes().Header+c.Goes().Param))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (f foundPresets) table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "PRESET\tAPI\tUPSTREAM\tCREDENTIAL\tN8N")
+	for _, l := range f.lines {
+		if l.Why != "" {
+			continue
+		}
+		upstream := l.Upstream
+		if upstream == "" {
+			upstream = "yours: " + l.Example
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Title, upstream, l.Credential, orDash(strings.Join(l.N8N, ", ")))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, l := range f.lines {
+		if l.Why != "" {
+			_, _ = fmt.Fprintf(w, "n8n's %s has no preset: %s\n", l.N8N[0], l.Why)
+		}
+	}
+	return nil
+}
