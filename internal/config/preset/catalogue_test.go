@@ -3,7 +3,6 @@ package preset_test
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -219,11 +218,24 @@ func login(p preset.Preset, n preset.Type) []string {
 	if n.Login == nil || c.Kind != preset.KindExchange {
 		return nil
 	}
-	fields := slices.Sorted(maps.Keys(c.Request.JSON))
-	if c.Token == n.Login.Token && sameEndpoint(c.Request.URL, n.Login.URL) && slices.Equal(fields, n.Login.Fields) {
+	fields := slices.Sorted(slices.Values(leaves(c.Request.JSON, "")))
+	token := strings.Replace(n.Login.Token, "/headers/", "header:", 1)
+	if c.Token == token && sameEndpoint(c.Request.URL, n.Login.URL) && slices.Equal(fields, n.Login.Fields) {
 		return nil
 	}
 	return []string{fmt.Sprintf("n8n signs in by %+v", *n.Login)}
+}
+
+// leaves returns the paths of a tree's values, with dots, as the facts have them.
+func leaves(tree map[string]any, at string) (paths []string) {
+	for name, v := range tree {
+		if sub, ok := v.(map[string]any); ok {
+			paths = append(paths, leaves(sub, at+name+".")...)
+		} else {
+			paths = append(paths, at+name)
+		}
+	}
+	return paths
 }
 
 func TestCatalogueNamesItsVersion(t *testing.T) {

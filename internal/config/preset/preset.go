@@ -38,7 +38,7 @@ type Preset struct {
 	Expect        Expect            `yaml:"expect"`
 }
 
-// Kinds of credential that a preset can have and that stand in no message of the configuration yet.
+// The kinds of credential that are more than a place.
 const (
 	KindRefreshToken      = "oauth2_refresh_token"
 	KindClientCredentials = "oauth2_client_credentials"
@@ -47,6 +47,7 @@ const (
 	KindExchange          = "exchange"
 	KindSigV4             = "aws_sigv4"
 	KindOAuth1            = "oauth1"
+	KindHMAC              = "hmac"
 )
 
 // Credential is where the secret goes, and for a derived kind how it is had: the form of a service's credential without
@@ -71,10 +72,13 @@ type Credential struct {
 	APIURL          string            `yaml:"api_url"`
 	Audience        string            `yaml:"audience"`
 	Request         *Request          `yaml:"request"`
-	Token           string            `yaml:"token"`      // exchange: the JSON pointer of the token in the answer
+	Token           string            `yaml:"token"`      // exchange: the JSON pointer of the token in the answer, or header: and the name of a header
 	Lifetime        string            `yaml:"lifetime"`   // exchange: the JSON pointer of a number of seconds, or a duration
 	ExpiresAt       string            `yaml:"expires_at"` // exchange: the JSON pointer of a point in time
 	Place           *Place            `yaml:"place"`      // nil is bearer
+	Algorithm       string            `yaml:"algorithm"`  // hmac
+	Encoding        string            `yaml:"encoding"`   // hmac, of the signature
+	Message         string            `yaml:"message"`    // hmac: what is signed
 	Region          string            `yaml:"region"`
 	Service         string            `yaml:"service"`
 	ExpiredWhen     *ExpiredWhen      `yaml:"expired_when"` // nil is status 401
@@ -87,7 +91,7 @@ type Request struct {
 	Headers map[string]string `yaml:"headers"`
 	Basic   string            `yaml:"basic"` // the pair before base64
 	Query   map[string]string `yaml:"query"`
-	JSON    map[string]string `yaml:"json"`
+	JSON    map[string]any    `yaml:"json"` // maps and strings
 	Form    map[string]string `yaml:"form"`
 }
 

@@ -26,8 +26,8 @@ A preset's upstream is a host without a path, so a URL from the API's documentat
 const presetsHead = `
 ## By preset
 
-The name of an API leads to its own page on authentication, or to n8n's page on its credential type; the presets of the latter say
-what n8n's definition says. {upstream} stands for the service's upstream, and other names in braces for what the notes ask for.
+The name of an API leads to its own page on authentication, or to n8n's page on its credential type; the presets of the latter do
+what n8n's definition says, and where that leaves it to the nodes (class none) what n8n's nodes do. {upstream} stands for the service's upstream, and other names in braces for what the notes ask for.
 
 | preset | API | upstream | credential | test | n8n credential |
 | --- | --- | --- | --- | --- | --- |
@@ -173,6 +173,8 @@ func (c Credential) cell() string {
 		place = "body, " + c.As + ": `" + c.Pointer + "`"
 	case "basic":
 		place = "basic: `" + c.pair() + "`"
+	case KindHMAC:
+		place = "hmac: `" + goes.Header + ": {signature}`"
 	default:
 		place = goes.Kind
 	}
