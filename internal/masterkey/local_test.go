@@ -61,6 +61,7 @@ func TestInspect(t *testing.T) {
 		"an empty file":               {env: map[string]string{file: "FILE"}, file: "\n", fault: file + " is empty"},
 		"a path":                      {env: map[string]string{name: "/run/secrets/n8n_enc_key"}, used: name, fault: "is the name of a file"},
 		"an example":                  {env: map[string]string{name: "super-secret-key"}, used: name, fault: "example"},
+		"a reference":                 {env: map[string]string{name: "ref+corp://n8n#key"}, used: name, fault: "is a reference"},
 		"a short key":                 {env: map[string]string{name: "k3y-Abc-9"}, used: name},
 		"a file that is not there":    {env: map[string]string{file: "/nonexistent/" + good}, settings: settings(good), fault: "no such file"},
 		"settings without, alone":     {settings: "{}", fault: "has no key in it"},
@@ -143,5 +144,38 @@ func TestFingerprintsAreOfWhatN8NReads(t *testing.T) {
 	}
 	if got := of(situation{env: map[string]string{"N8N_ENCRYPTION_KEY": other}}); got == want {
 		t.Error("another key has the same fingerprint")
+	}
+}
+
+// TestLowBytes: n8n takes the low byte of each UTF-16 unit for CBC, so that "ş" (U+015F) is "_" there, and the whole key for the
+// rows of deployment_key. The two keys are not the same, and what they have in common shows.
+func TestLowBytes(t *testing.T) {
+	of := func(key string) masterkey.Copy {
+		used, _ := masterkey.Inspect(situation{env: map[string]string{"N8N_ENCRYPTION_KEY": key}}.lookup(t), nonce).Used()
+		return used
+	}
+	plain, cut, wide := of(good+"_"), of(good+"ş"), of(good+"😀")
+	if plain.Low != "" || cut.Low != plain.Fingerprint || cut.Fingerprint == plain.Fingerprint {
+		t.Errorf("got %+v and %+v", plain, cut)
+	}
+	// U+1F600 is the units D83D and DE00.
+	if wide.Low != masterkey.Fingerprint(secret.NewValue([]byte(good+"=\x00")), nonce) {
+		t.Errorf("got %+v", wide)
+	}
+}
+
+// TestKeyStaysHere: who inspects has the key, who reads the JSON has not.
+func TestKeyStaysHere(t *testing.T) {
+	l := masterkey.Inspect(situation{settings: `{"encryptionKey":"` + good + `"}`}.lookup(t), nonce)
+	if string(l.Key().Reveal()) != good || l.Copies[0].Mode != "0600" {
+		t.Errorf("got %+v", l)
+	}
+	content, err := json.Marshal(l)
+	var read masterkey.Local
+	if err != nil || json.Unmarshal(content, &read) != nil || !read.Key().IsZero() {
+		t.Errorf("read %+v, %v", read, err)
+	}
+	if _, has := (masterkey.Local{}).Used(); has {
+		t.Error("nothing has a key")
 	}
 }
