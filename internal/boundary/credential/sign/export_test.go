@@ -9,3 +9,6 @@ func BaseString(r *Request, form string, protocol ...[2]string) string {
 	}
 	return string(baseString(r, all))
 }
+
+// Exhaust makes the next answer the one after the last that can be counted.
+func Exhaust(d *Digest) { d.current.count = 0xffffffff }
