@@ -63,6 +63,22 @@ func FindN8N(ctx context.Context, script string) (string, error) {
 
 // Start starts n8n's main process, makes an owner and waits until it serves.
 func (s Setup) Start(ctx context.Context) (*N8N, error) {
+	return s.launch(ctx, (*N8N).setUp)
+}
+
+// Resume starts n8n's main process on a database that has an owner, and waits until it serves. The API key, one of those in the
+// database, is for looking at executions and must be good; nobody is signed in.
+func (s Setup) Resume(ctx context.Context, apiKey string) (*N8N, error) {
+	return s.launch(ctx, func(n *N8N, ctx context.Context) error {
+		n.apiKey = apiKey
+		if err := n.waitReady(ctx); err != nil {
+			return err
+		}
+		return n.public(ctx, http.MethodGet, "/workflows", nil, nil)
+	})
+}
+
+func (s Setup) launch(ctx context.Context, then func(*N8N, context.Context) error) (*N8N, error) {
 	ports, err := process.FreePorts(2)
 	if err != nil {
 		return nil, err
@@ -81,7 +97,7 @@ func (s Setup) Start(ctx context.Context) (*N8N, error) {
 	if n.Process, err = process.Start(s.command(context.WithoutCancel(ctx), "start")); err != nil {
 		return nil, err
 	}
-	if err := n.setUp(ctx); err != nil {
+	if err := then(n, ctx); err != nil {
 		n.Stop()
 		return nil, fmt.Errorf("%w\n%s", err, tail(n.Log(), 4000))
 	}

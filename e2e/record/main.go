@@ -1,8 +1,9 @@
 // Command record makes a database with a real n8n and writes it, packed, with a manifest of all that is encrypted in it, where
 // the tests of Sallyport find it (internal/testkit/recorded).
 //
-//	tools/record             lists the recordings
-//	tools/record NAME...     makes these anew
+//	tools/record                     lists the recordings
+//	tools/record NAME...             makes these anew
+//	tools/record -verify NAME...     starts n8n on these, and compares what it decrypts
 //
 // Every value comes from n8n: through its REST API, or, where its license forbids that, through its own Cipher inside the
 // running process (plant.cjs). The manifest is what n8n itself decrypted. Nothing in a recording is secret.
@@ -10,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -21,6 +23,7 @@ import (
 func main() {
 	out := flag.String("out", "../internal/testkit/recorded/data", "the folder of the recordings")
 	tools := flag.String("tools", "../tools", "the folder of the install scripts")
+	check := flag.Bool("verify", false, "start n8n on the recordings that there are, and compare what it decrypts")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		for _, r := range recipes() {
@@ -29,7 +32,11 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := recordAll(ctx, *tools, *out, flag.Args())
+	do := record
+	if *check {
+		do = verify
+	}
+	err := each(ctx, flag.Args(), func(r Recipe) error { return do(ctx, r, *tools, *out) })
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
@@ -37,14 +44,14 @@ func main() {
 	}
 }
 
-func recordAll(ctx context.Context, tools, out string, names []string) error {
+func each(ctx context.Context, names []string, do func(Recipe) error) error {
+	known := recipes()
 	for _, name := range names {
-		known := recipes()
 		i := slices.IndexFunc(known, func(r Recipe) bool { return r.Name == name })
 		if i < 0 {
 			return fmt.Errorf("there is no recording %q", name)
 		}
-		if err := record(ctx, known[i], tools, out); err != nil {
+		if err := errors.Join(ctx.Err(), do(known[i])); err != nil {
 			return fmt.Errorf("recording %q: %w", name, err)
 		}
 	}
@@ -61,7 +68,7 @@ func record(ctx context.Context, r Recipe, tools, out string) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	store, err := openStore(ctx, r, tools, install, folder)
+	store, err := openStore(ctx, r, tools, install, folder, nil)
 	if err != nil {
 		return err
 	}

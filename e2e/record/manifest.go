@@ -80,15 +80,18 @@ func write(out string, m Manifest, database []byte) error {
 	if err != nil {
 		return err
 	}
-	extension := ".sql.gz"
-	if m.Dialect == sqlite {
-		extension = ".sqlite.gz"
-	}
 	packed, errPacked := pack(database)
 	manifest, errManifest := pack(text)
 	return errors.Join(errPacked, errManifest, os.MkdirAll(out, 0o755),
-		os.WriteFile(filepath.Join(out, m.Name+extension), packed, 0o644),
+		os.WriteFile(filepath.Join(out, m.Name+extension(m.Dialect)), packed, 0o644),
 		os.WriteFile(filepath.Join(out, m.Name+".json.gz"), manifest, 0o644))
+}
+
+func extension(dialect string) string {
+	if dialect == sqlite {
+		return ".sqlite.gz"
+	}
+	return ".sql.gz"
 }
 
 func pack(raw []byte) ([]byte, error) {

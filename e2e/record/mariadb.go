@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,7 +19,10 @@ type mariaServer struct {
 	folder string
 }
 
-func openMariaDB(ctx context.Context, tools string) (store, error) {
+func openMariaDB(ctx context.Context, tools string, packed []byte) (store, error) {
+	if packed != nil {
+		return nil, errors.New("a dump of MariaDB is loaded by a driver, not by its client, for which a trigger would need DELIMITER")
+	}
 	daemon, err := installed(ctx, tools, "mariadb")
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ type postgresServer struct {
 	schema, folder string
 }
 
-func openPostgres(ctx context.Context, r Recipe, tools string) (store, error) {
+func openPostgres(ctx context.Context, r Recipe, tools string, packed []byte) (store, error) {
 	programs, err := installed(ctx, tools, "postgres")
 	if err != nil {
 		return nil, err
@@ -32,12 +32,16 @@ func openPostgres(ctx context.Context, r Recipe, tools string) (store, error) {
 		os.RemoveAll(folder)
 		return nil, err
 	}
-	if r.Schema != "" {
-		statement := fmt.Sprintf("CREATE SCHEMA %s AUTHORIZATION %s;\n", r.Schema, account)
-		if err := s.Execute(ctx, account, statement); err != nil {
-			s.Down()
-			return nil, err
-		}
+	statements := string(packed)
+	switch {
+	case packed != nil: // as the role that n8n comes as, so that all is its own
+		statements = "SET SESSION AUTHORIZATION " + account + ";\n" + statements
+	case r.Schema != "":
+		statements = fmt.Sprintf("CREATE SCHEMA %s AUTHORIZATION %s;\n", r.Schema, account)
+	}
+	if err := s.Execute(ctx, account, statements); err != nil {
+		s.Down()
+		return nil, err
 	}
 	return s, nil
 }

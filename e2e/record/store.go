@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,14 +17,19 @@ type store interface {
 	Down()
 }
 
-func openStore(ctx context.Context, r Recipe, tools, install, folder string) (store, error) {
+// openStore opens an empty database, or one with what was packed in it.
+func openStore(ctx context.Context, r Recipe, tools, install, folder string, packed []byte) (store, error) {
 	switch r.Dialect {
 	case sqlite:
-		return file{install: install, path: filepath.Join(folder, ".n8n", "database.sqlite")}, nil
+		f := file{install: install, path: filepath.Join(folder, ".n8n", "database.sqlite")}
+		if packed == nil {
+			return f, nil
+		}
+		return f, errors.Join(os.MkdirAll(filepath.Dir(f.path), 0o700), os.WriteFile(f.path, packed, 0o600))
 	case postgres:
-		return openPostgres(ctx, r, tools)
+		return openPostgres(ctx, r, tools, packed)
 	default:
-		return openMariaDB(ctx, tools)
+		return openMariaDB(ctx, tools, packed)
 	}
 }
 
