@@ -1,8 +1,6 @@
 package nodes
 
 import (
-	"strings"
-
 	"sallyport/internal/masterkey"
 	"sallyport/internal/n8n/environment"
 )
@@ -77,28 +75,42 @@ func findings(l masterkey.Local, match Matching, ref *Reference) []Finding {
 	case !has:
 		all = append(all, noKey(l))
 	case !l.Agree:
-		all = append(all, stale(l, used, match))
+		all = append(all, stale(l, used, match, ref))
 	case match == No && ref != nil && ref.Fingerprint == used.Fingerprint:
 		all = append(all, Finding{OtherKey, Wrong, "has the key that does not open the database", "find the key that does, then " + giveKey})
 	case match != Yes && onlySettings(l):
-		all = append(all, Finding{OwnKey, Wrong, "its key is in " + used.From + " alone: " + ownRole(l.Role) + " makes one when it is given none",
-			giveKey + ", and move " + used.From + " away"})
+		what := "its key is in " + used.From + " alone: " + ownRole(l.Role) + " makes one when it is given none"
+		all = append(all, Finding{OwnKey, Wrong, what, away(used.From, ref) + "; then " + giveKey})
 	case match == No:
-		all = append(all, Finding{OtherKey, Wrong, "has another key than " + ref.From, giveKey + orMove(l)})
+		all = append(all, Finding{OtherKey, Wrong, "has another key than " + ref.From, giveKey + orMove(l, ref)})
 	case onlySettings(l):
 		all = append(all, Finding{FromVolume, Note, "has the key from " + used.From + " alone", giveKey + ", so that it does not hang on a volume"})
 	}
-	if match == No && !l.Agree && has {
+	if match == No && !l.Agree && has && all[0].Todo != giveKey {
 		all = append(all, Finding{OtherKey, Wrong, "has another key than the fleet", giveKey})
 	}
 	return append(append(all, aboutCopies(l)...), aboutRun(l)...)
 }
 
-func orMove(l masterkey.Local) string {
+func orMove(l masterkey.Local, ref *Reference) string {
 	if last := l.Copies[len(l.Copies)-1]; last.Mode != "" {
-		return ", and move " + last.From + " away, which has the other one too"
+		return "; " + last.From + " has the other one too: " + away(last.From, ref)
 	}
 	return ""
+}
+
+// away is what to do with a settings file whose key is not the right one. It may be the only place of the key that the database
+// needs: who has changed a variable alone has the old key there. So nothing is moved before a database has proved another key.
+func away(path string, ref *Reference) string {
+	switch {
+	case ref == nil:
+		return "find out with --database which key is needed, before you touch " + path
+	case ref.Database == nil:
+		return "keep " + path + " until --database has proved the key of " + ref.From + "; then move it away"
+	case ref.Database.Result == Match:
+		return "move " + path + " away"
+	}
+	return "keep " + path + ": its key may be the one that is needed"
 }
 
 func noKey(l masterkey.Local) Finding {
@@ -115,18 +127,15 @@ func noKey(l masterkey.Local) Finding {
 }
 
 // stale is an environment and a settings file with two keys: n8n does not start again.
-func stale(l masterkey.Local, used masterkey.Copy, match Matching) Finding {
+func stale(l masterkey.Local, used masterkey.Copy, match Matching, ref *Reference) Finding {
 	last := l.Copies[len(l.Copies)-1]
-	f := Finding{StaleSettings, Wrong, last.From + " has another key than " + used.From + ": n8n does not start", ""}
 	switch {
 	case last.Fingerprint == "":
-		f.What, f.Todo = last.From+" "+last.Problem+": n8n does not start", "move "+last.From+" away; n8n writes it again"
-	case match == Yes:
-		f.Todo = "move " + last.From + " away; n8n writes it again"
-	default:
-		f.Todo = "find out which of the two the database needs, before one goes"
+		return Finding{StaleSettings, Wrong, last.From + " " + last.Problem + ": n8n does not start", "move it away; n8n writes it again"}
+	case match == No && ref != nil && ref.Fingerprint == last.Fingerprint:
+		return Finding{StaleSettings, Wrong, used.From + " has another key than " + last.From + ", whose key is the right one: n8n does not start", giveKey}
 	}
-	return f
+	return Finding{StaleSettings, Wrong, last.From + " has another key than " + used.From + ": n8n does not start", away(last.From, ref)}
 }
 
 func onlySettings(l masterkey.Local) bool {
@@ -152,7 +161,7 @@ func aboutCopies(l masterkey.Local) (all []Finding) {
 		case !c.Used && c.Problem != "" && l.Usable && l.Agree:
 			all = append(all, Finding{OtherSource, Note, c.From + " " + c.Problem, c.Hint})
 		}
-		if strings.HasSuffix(c.Mode, "4") || strings.HasSuffix(c.Mode, "6") || strings.HasSuffix(c.Mode, "7") {
+		if c.Mode != "" && c.Mode[len(c.Mode)-1] >= '4' {
 			all = append(all, Finding{OpenSettings, Note, "everybody can read " + c.From + ", which holds the key", "chmod 600 " + c.From})
 		}
 	}

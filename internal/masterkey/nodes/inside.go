@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func (i inside) Way() string { return i.way }
 const headroom = 5 * time.Second
 
 func (i inside) Ask(ctx context.Context, q Question) (masterkey.Local, error) {
-	argv := append(i.prefix[:len(i.prefix):len(i.prefix)], q.Binary, "key", "verify", "--local", "--nonce", q.Nonce, "--json")
+	argv := append(slices.Clip(i.prefix), q.Binary, "key", "verify", "--local", "--nonce", q.Nonce, "--json")
 	if q.Workflow != "" {
 		argv = append(argv, "--execute", q.Workflow, "--timeout", max(q.Timeout-headroom, time.Second).String())
 	}

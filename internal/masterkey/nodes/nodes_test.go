@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	nonce = "0123456789abcdef"
-	good  = "q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6"
-	other = "Z9y8X7w6V5u4T3s2R1q0P9o8N7m6L5k4"
+	nonce    = "0123456789abcdef"
+	good     = "q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6"
+	other    = "Z9y8X7w6V5u4T3s2R1q0P9o8N7m6L5k4"
+	wrongToo = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6"
 )
 
 // situation is a node's environment: its variables, and the key in its settings file.
@@ -115,7 +116,8 @@ func TestCompare(t *testing.T) {
 		"the same, without a database":     {nodes: []situation{right, {role: "webhook", settings: settings(other)}}, exit: 12, want: []string{"unknown A", "unknown B own_key"}, fault: "2 different"},
 		"a stale settings file":            {nodes: []situation{right, {role: "worker", env: variable + good, settings: settings(other)}}, exit: 12, want: []string{"yes", "yes stale_settings"}, fault: "n1"},
 		"a broken settings file":           {nodes: []situation{{env: variable + good, settings: "{"}}, exit: 12, want: []string{"yes stale_settings"}, fault: "n0"},
-		"both of it wrong":                 {nodes: []situation{{env: variable + other, settings: settings(good)}}, ref: reference(good, nodes.Match), exit: 12, want: []string{"no stale_settings other_key"}, fault: "n0"},
+		"both of it wrong":                 {nodes: []situation{{env: variable + other, settings: settings(good)}}, ref: reference(good, nodes.Match), exit: 12, want: []string{"no stale_settings"}, fault: "n0"},
+		"one of two is wrong, which says":  {nodes: []situation{{env: variable + other, settings: settings(wrongToo)}}, ref: reference(good, nodes.Match), exit: 12, want: []string{"no stale_settings other_key"}, fault: "n0"},
 		"from the volume alone":            {nodes: []situation{right, {role: "main", settings: settings(good)}}, want: []string{"yes", "yes from_volume"}},
 		"the settings file of n8n 1.x":     {nodes: []situation{{env: variable + good, settings: settings(good), mode: 0o644}}, want: []string{"yes open_settings"}},
 		"a key file that is not there":     {nodes: []situation{{env: "N8N_ENCRYPTION_KEY_FILE=/nonexistent/key"}}, exit: 12, want: []string{"no no_key"}, fault: "n0"},
@@ -288,5 +290,34 @@ func TestDistinct(t *testing.T) {
 	}
 	if err := nodes.Distinct([]nodes.Node{a, b, a}); err == nil {
 		t.Error("one name for two nodes passes")
+	}
+}
+
+// TestNothingIsMovedUnproved: a settings file may hold the only copy of the key that the database needs, as after a change of the
+// variable alone. Nobody is told to move it away before a database has proved another key.
+func TestNothingIsMovedUnproved(t *testing.T) {
+	hook := situation{role: "webhook", settings: settings(other)}
+	stale := situation{role: "main", env: "N8N_ENCRYPTION_KEY=" + good, settings: settings(other)}
+	wrong := situation{role: "main", env: "N8N_ENCRYPTION_KEY=" + other, settings: settings(other)}
+	for title, c := range map[string]struct {
+		ref   *nodes.Reference
+		moved bool
+	}{
+		"nothing tells":           {nil, false},
+		"somebody says so":        {reference(good, ""), false},
+		"the key opens nothing":   {reference(good, nodes.Mismatch), false},
+		"the key opens some":      {reference(good, nodes.Mixed), false},
+		"there is nothing to say": {reference(good, nodes.Unproven), false},
+		"the database says so":    {reference(good, nodes.Match), true},
+	} {
+		r := nodes.Compare(nonce, answersOf(t, []situation{{env: "N8N_ENCRYPTION_KEY=" + good}, hook, stale, wrong}), c.ref)
+		for _, row := range r.Nodes[1:] {
+			for _, f := range row.Findings {
+				waits := strings.Contains(f.Todo, "--database") || strings.Contains(f.Todo, "keep ")
+				if moves := strings.Contains(f.Todo, "away"); moves && waits == c.moved {
+					t.Errorf("%s: %s is told: %s", title, row.Name, f.Todo)
+				}
+			}
+		}
 	}
 }

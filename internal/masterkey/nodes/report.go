@@ -124,7 +124,7 @@ func groupName(i int) string {
 	if i >= 26 {
 		return groupName(i/26-1) + groupName(i%26)
 	}
-	return string(rune('A' + i))
+	return string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i])
 }
 
 func matching(used masterkey.Copy, has bool, ref *Reference, groups int) Matching {

@@ -56,7 +56,7 @@ func manifestOf(program string) string {
 	if err != nil {
 		return ""
 	}
-	f, err := os.Open(filepath.Join(filepath.Dir(file), "..", "package.json")) //nolint:gosec // beside the n8n that runs here
+	f, err := os.Open(filepath.Join(filepath.Dir(file), "..", "package.json"))
 	if err != nil {
 		return ""
 	}
