@@ -1,0 +1,184 @@
+package derive_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/fault"
+	"sallyport/internal/testkit/tokenserver"
+)
+
+func connecting(t testing.TB, s *tokenserver.Server, redirect string) (*derive.Connect, *derive.RefreshToken) {
+	t.Helper()
+	o := refreshOptions(s, derive.Endpoint{URL: s.URL + "/token", Transport: http.DefaultTransport}, "")
+	o.Refresh, o.Scopes = value(""), []string{"offline_access", "b"}
+	m := must(derive.NewRefreshToken(o))
+	c, err := derive.NewConnect(derive.ConnectOptions{AuthorizeURL: s.URL + "/authorize?tenant=1", RedirectURL: redirect, Params: map[string]string{"prompt": "consent"}, For: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, m
+}
+
+// browse is what the browser does: it opens the page and follows where it is sent.
+func browse(t testing.TB, target string) string {
+	t.Helper()
+	res, err := http.Get(target)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return res.Status + " " + string(body)
+}
+
+func TestConnectByLoopback(t *testing.T) {
+	s := tokenserver.Start(t)
+	l, err := derive.ListenLoopback(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, m := connecting(t, s, l.RedirectURL)
+	v := &derive.Memory{}
+	source := derive.New(derive.Options{Name: "lark", Minter: m, Vault: v, Owner: v})
+	_, err = source.Token(t.Context())
+	wantFault(t, err, fault.CredentialMissing, reconnect)
+
+	seen := make(chan string, 1)
+	go func() {
+		if got := browse(t, l.RedirectURL+"?code=stolen&state=guessed"); !strings.HasPrefix(got, "404") {
+			t.Errorf("a callback of somebody else: %s", got)
+		}
+		if got := browse(t, l.RedirectURL+"/../other"); !strings.HasPrefix(got, "404") {
+			t.Errorf("another path: %s", got)
+		}
+		seen <- browse(t, c.URL())
+	}()
+	code, err := l.Await(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-seen; !strings.HasPrefix(got, "200") || !strings.Contains(got, "close this page") {
+		t.Errorf("the browser shows %q", got)
+	}
+	state, err := c.Exchange(t.Context(), code, c.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Exchange(t.Context(), code, c.State()); err == nil {
+		t.Error("a second exchange succeeds")
+	}
+	if err := derive.Install(t.Context(), v, v, "lark", state); err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := source.Token(t.Context())
+	if err != nil || !s.Valid(string(got.Secret.Reveal())) {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	s.Expire(string(got.Secret.Reveal()))
+	if got, err = source.Expired(t.Context(), got); err != nil || !s.Valid(string(got.Secret.Reveal())) {
+		t.Errorf("refreshed: %v, %v", got, err)
+	}
+}
+
+func TestConnectURL(t *testing.T) {
+	s := tokenserver.New()
+	c, _ := connecting(t, s, "https://gate.test/callback")
+	u := must(url.Parse(c.URL()))
+	q := u.Query()
+	want := map[string]string{
+		"tenant": "1", "client_id": "client", "redirect_uri": "https://gate.test/callback", "response_type": "code", "scope": "offline_access b",
+		"prompt": "consent", "code_challenge_method": "S256", "state": c.State(),
+	}
+	for name, value := range want {
+		if q.Get(name) != value {
+			t.Errorf("%s is %q, want %q", name, q.Get(name), value)
+		}
+	}
+	if len(q.Get("code_challenge")) != 43 || len(c.State()) < 22 || strings.Contains(c.URL(), "canary") {
+		t.Errorf("got %s", u.Redacted())
+	}
+	other, _ := connecting(t, s, "https://gate.test/callback")
+	if other.State() == c.State() {
+		t.Error("two attempts have one state")
+	}
+}
+
+func TestConnectRefuses(t *testing.T) {
+	s := tokenserver.Start(t)
+	c, m := connecting(t, s, "http://127.0.0.1:1/callback")
+	for _, given := range []struct{ code, state, want string }{
+		{"code", "", "not for this attempt"},
+		{"code", "guessed", "not for this attempt"},
+		{"", c.State(), "no code"},
+		{"guessed", c.State(), "refused: invalid_grant (status 400)"},
+	} {
+		if _, err := c.Exchange(t.Context(), given.code, given.state); err == nil || !strings.Contains(err.Error(), given.want) {
+			t.Errorf("%q: got %v", given.code, err)
+		}
+	}
+	for _, o := range []derive.ConnectOptions{
+		{AuthorizeURL: "https://a.test", RedirectURL: "https://b.test"},
+		{AuthorizeURL: "javascript:alert(1)", RedirectURL: "https://b.test", For: m},
+		{AuthorizeURL: "https://a.test", RedirectURL: "b.test/callback", For: m},
+		{AuthorizeURL: "https://a.test", RedirectURL: "https://b.test", For: m, Params: map[string]string{"state": "x"}},
+	} {
+		if _, err := derive.NewConnect(o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
+
+func TestConnectWithoutRefreshToken(t *testing.T) {
+	m := must(derive.NewRefreshToken(derive.RefreshTokenOptions{
+		Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: answering{200, nil, `{"access_token":"tok-en"}`}}, Client: derive.ClientAuth{ID: "client"},
+	}))
+	c := must(derive.NewConnect(derive.ConnectOptions{AuthorizeURL: "https://a.test", RedirectURL: "https://b.test", For: m}))
+	if _, err := c.Exchange(t.Context(), "code", c.State()); err == nil || !strings.Contains(fault.HintOf(err), "offline_access") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoopbackGivesUp(t *testing.T) {
+	s := tokenserver.Start(t)
+	for want, visit := range map[string]string{"access_denied": "error=access_denied", "has no code": "error=%3Cscript%3E", "deadline": ""} {
+		l, err := derive.ListenLoopback(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ := connecting(t, s, l.RedirectURL)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if visit == "" {
+				cancel(context.DeadlineExceeded)
+				return
+			}
+			browse(t, l.RedirectURL+"?"+visit+"&state="+c.State())
+		}()
+		_, err = l.Await(ctx, c)
+		<-done
+		cancel(nil)
+		var refused *derive.RefusalError
+		if err == nil || !strings.Contains(err.Error(), want) || errors.As(err, &refused) != (visit != "") {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		if _, err := http.Get(l.RedirectURL); err == nil {
+			t.Error("it still listens")
+		}
+	}
+}
