@@ -75,3 +75,11 @@ func KeyDoubt(value string) string {
 	}
 	return ""
 }
+
+// IsPath tells whether a master key is the name of a file by its looks, or, for exists that is not nil, because there is one.
+func IsPath(value string, exists func(name string) bool) bool {
+	if exists == nil {
+		exists = func(string) bool { return false }
+	}
+	return isPath(Normalize(value), exists)
+}

@@ -61,6 +61,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Namespace is that of paths that name none.
+func (s *Store) Namespace() string { return s.namespace }
+
 // Get implements secret.Store. The version is the Secret's resourceVersion, and its time when the Secret was last written.
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	value, v, err := s.get(ctx, path, version)

@@ -280,6 +280,23 @@ func (m *Manager) History(ctx context.Context, path string) ([]secret.Version, e
 	return list, nil
 }
 
+// Named returns what Docker calls a version, as Docker says: NAME_vN, for `docker secret inspect` and for stack files.
+// secret.ErrVersionGone when there is none.
+func (m *Manager) Named(ctx context.Context, path, version string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	all, err := m.family(ctx, path)
+	if err != nil {
+		return "", m.failed("looking up", path, err)
+	}
+	for _, h := range all {
+		if strconv.Itoa(h.number) == version {
+			return h.docker.Spec.Name, nil
+		}
+	}
+	return "", m.failed("looking up", path, secret.ErrVersionGone)
+}
+
 // family is versions of a secret that must be there.
 func (m *Manager) family(ctx context.Context, path string) ([]held, error) {
 	if err := checkPath(path); err != nil {

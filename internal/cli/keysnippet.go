@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/n8n/snippet"
+)
+
+// checkSnippet tells the mistakes with the master key in a file.
+func (e *env) checkSnippet(file string) error {
+	content, err := readFile(file)
+	if err != nil {
+		return fmt.Errorf("reading the snippet: %w", err)
+	}
+	findings := orEmpty(snippet.Check(file, content))
+	if err := e.print(findings, func(w io.Writer) error { return tellFindings(w, file, findings) }); err != nil || len(findings) == 0 {
+		return err
+	}
+	return fault.WithExit(fmt.Errorf("%q has %d mistakes with n8n's master key", file, len(findings)), fault.ExitFindings)
+}
+
+func tellFindings(w io.Writer, file string, findings []snippet.Finding) error {
+	if len(findings) == 0 {
+		_, err := fmt.Fprintf(w, "%s: no mistake with n8n's master key\n", file)
+		return err
+	}
+	for _, f := range findings {
+		_, err := fmt.Fprintf(w, "%s:%d: %s %s\n", file, f.Line, f.Variable, f.Problem)
+		if f.First != "" {
+			_, err = fmt.Fprintf(w, "  first: %s\n", f.First)
+		}
+		if f.Fix != "" {
+			_, err = fmt.Fprintf(w, "  write:\n    %s\n", strings.ReplaceAll(f.Fix, "\n", "\n    "))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
