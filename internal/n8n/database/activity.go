@@ -35,7 +35,7 @@ func (d *DB) LastActivity(ctx context.Context) (at time.Time, what string, err e
 	if err != nil {
 		return at, "", fmt.Errorf("looking for n8n's last activity: %w", d.dialect.explain(err))
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	t := &Tx{db: d, conn: conn}
 	if t.tables, err = d.catalogue(ctx, conn); err != nil {
 		return at, "", d.dialect.explain(err)

@@ -70,7 +70,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 			"take them from DB_TABLE_PREFIX and DB_POSTGRESDB_SCHEMA of n8n")
 	}
 	d := &DB{prefix: o.TablePrefix, schema: o.Schema, write: o.Write, mine: make(map[string]bool)}
-	if err := d.connect(ctx, o.URL); err != nil {
+	if err := d.connect(o.URL); err != nil {
 		return nil, err
 	}
 	if err := d.check(ctx); err != nil {
@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return d, nil
 }
 
-func (d *DB) connect(ctx context.Context, url string) error {
+func (d *DB) connect(url string) error {
 	scheme, _, _ := strings.Cut(url, ":")
 	switch scheme {
 	case "sqlite":
@@ -103,7 +103,7 @@ func (d *DB) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	tables, err := d.catalogue(ctx, conn)
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func (d *DB) catalogue(ctx context.Context, conn *sql.Conn) (map[string]table, e
 	if err != nil {
 		return nil, fmt.Errorf("reading which tables there are: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	tables := make(map[string]table)
 	keys := make(map[string]map[int]string)
 	for rows.Next() {

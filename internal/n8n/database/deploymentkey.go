@@ -31,11 +31,11 @@ func (t *Tx) DeploymentKeys(ctx context.Context) ([]DeploymentKeyRow, error) {
 	for _, name := range []string{"id", "type", "algorithm", "value", "status"} {
 		names = append(names, t.db.dialect.quote(name))
 	}
-	rows, err := t.conn.QueryContext(ctx, "SELECT "+strings.Join(names, ", ")+" FROM "+t.qualified(have)+" ORDER BY 2, 1")
+	rows, err := t.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY 2, 1", strings.Join(names, ", "), t.qualified(have)))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", deploymentKeys, t.db.dialect.explain(err))
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var keys []DeploymentKeyRow
 	for rows.Next() {
 		var key DeploymentKeyRow

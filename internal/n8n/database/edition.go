@@ -33,7 +33,7 @@ type Edition struct {
 func (d *DB) Edition(ctx context.Context) (e Edition, err error) {
 	conn, err := d.conn(ctx)
 	if err == nil {
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		t := &Tx{db: d, conn: conn}
 		if t.tables, err = d.catalogue(ctx, conn); err == nil {
 			e, err = t.edition(ctx)
@@ -47,11 +47,11 @@ func (d *DB) Edition(ctx context.Context) (e Edition, err error) {
 
 func (t *Tx) edition(ctx context.Context) (e Edition, err error) {
 	d := t.db.dialect
-	rows, err := t.conn.QueryContext(ctx, "SELECT "+d.quote("timestamp")+", "+d.quote("name")+" FROM "+t.qualified(t.tables["migrations"])+" ORDER BY 1")
+	rows, err := t.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM %s ORDER BY 1", d.quote("timestamp"), d.quote("name"), t.qualified(t.tables["migrations"])))
 	if err != nil {
 		return e, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var newest int64
 	second := false
 	for rows.Next() {

@@ -8,25 +8,41 @@ package database
 // data of executions that n8n keeps in files or object storage (DB.Plaintext counts those).
 func Inventory() []Place {
 	places := []Place{
-		{Table: "credentials_entity", Column: "data", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
-			Since: "1.x", Source: "n8n-core: credentials.js"},
-		{Table: "user", Column: "mfaSecret", Key: []string{"id"}, Layout: Whole, Plain: PlainText,
-			Since: "1.x", Source: "mfa/mfa.service.js"},
-		{Table: "user", Column: "mfaRecoveryCodes", Key: []string{"id"}, Layout: List, Plain: PlainText,
-			Since: "1.x", Source: "mfa/mfa.service.js"},
+		{
+			Table: "credentials_entity", Column: "data", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
+			Since: "1.x", Source: "n8n-core: credentials.js",
+		},
+		{
+			Table: "user", Column: "mfaSecret", Key: []string{"id"}, Layout: Whole, Plain: PlainText,
+			Since: "1.x", Source: "mfa/mfa.service.js",
+		},
+		{
+			Table: "user", Column: "mfaRecoveryCodes", Key: []string{"id"}, Layout: List, Plain: PlainText,
+			Since: "1.x", Source: "mfa/mfa.service.js",
+		},
 	}
 	places = append(places, settings()...)
 	return append(places,
-		Place{Table: "secrets_provider_connection", Column: "encryptedSettings", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
-			Since: "2.x", Source: "modules/external-secrets.ee/secrets-providers-connections.service.ee.js"},
-		Place{Table: "dynamic_credential_resolver", Column: "config", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
-			Since: "2.x", Source: "modules/dynamic-credentials.ee/services/credential-resolver.service.js"},
-		Place{Table: "dynamic_credential_entry", Column: "data", Key: []string{"credential_id", "subject_id", "resolver_id"}, Layout: Whole,
-			Plain: PlainObject, Since: "2.x", Source: "modules/dynamic-credentials.ee/credential-resolvers/oauth-credential-resolver.js"},
-		Place{Table: "dynamic_credential_user_entry", Column: "data", Key: []string{"credentialId", "userId", "resolverId"}, Layout: Whole,
-			Plain: PlainObject, Since: "2.x", Source: "modules/dynamic-credentials.ee/credential-resolvers/n8n-credential-resolver.js"},
-		Place{Table: "promotion_provider", Column: "auth", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
-			Since: "2.41", Source: "modules/promotions.ee/promotion-providers.service.js"},
+		Place{
+			Table: "secrets_provider_connection", Column: "encryptedSettings", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
+			Since: "2.x", Source: "modules/external-secrets.ee/secrets-providers-connections.service.ee.js",
+		},
+		Place{
+			Table: "dynamic_credential_resolver", Column: "config", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
+			Since: "2.x", Source: "modules/dynamic-credentials.ee/services/credential-resolver.service.js",
+		},
+		Place{
+			Table: "dynamic_credential_entry", Column: "data", Key: []string{"credential_id", "subject_id", "resolver_id"}, Layout: Whole,
+			Plain: PlainObject, Since: "2.x", Source: "modules/dynamic-credentials.ee/credential-resolvers/oauth-credential-resolver.js",
+		},
+		Place{
+			Table: "dynamic_credential_user_entry", Column: "data", Key: []string{"credentialId", "userId", "resolverId"}, Layout: Whole,
+			Plain: PlainObject, Since: "2.x", Source: "modules/dynamic-credentials.ee/credential-resolvers/n8n-credential-resolver.js",
+		},
+		Place{
+			Table: "promotion_provider", Column: "auth", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
+			Since: "2.41", Source: "modules/promotions.ee/promotion-providers.service.js",
+		},
 		executions(),
 	)
 }
@@ -34,8 +50,10 @@ func Inventory() []Place {
 // settings are the rows of settings that hold a secret. Tokens of the source are n8n's own names of the keys.
 func settings() []Place {
 	row := func(key string, layout Layout, plain Plain, since, source string, paths ...string) Place {
-		return Place{Table: "settings", Column: "value", Key: []string{"key"}, Setting: key, Layout: layout, Paths: paths, Plain: plain,
-			Since: since, Source: source}
+		return Place{
+			Table: "settings", Column: "value", Key: []string{"key"}, Setting: key, Layout: layout, Paths: paths, Plain: plain,
+			Since: since, Source: source,
+		}
 	}
 	const sourceControl = "modules/source-control.ee/source-control-preferences.service.ee.js"
 	return []Place{
@@ -53,11 +71,13 @@ func settings() []Place {
 // sub-executions and into what an error workflow is handed, so it is known by its own keys wherever it stands. The metadata of a
 // chat lie in the item that begins its execution.
 func executions() Place {
-	return Place{Table: "execution_data", Column: "data", Key: []string{"executionId"}, Layout: Flatted,
+	return Place{
+		Table: "execution_data", Column: "data", Key: []string{"executionId"}, Layout: Flatted,
 		Paths: []string{"executionData.runtimeData.credentials", "executionData.runtimeData.secureArtifacts"},
 		Anywhere: []AnyKey{
 			{Key: "credentials", Beside: "establishedAt"}, {Key: "secureArtifacts", Beside: "establishedAt"}, {Key: "encryptedMetadata"},
 		},
 		Plain: PlainObject, Since: "1.x",
-		Source: "n8n-core: execution-engine/execution-context.service.js; modules/chat-hub/chat-hub-workflow.service.js"}
+		Source: "n8n-core: execution-engine/execution-context.service.js; modules/chat-hub/chat-hub-workflow.service.js",
+	}
 }

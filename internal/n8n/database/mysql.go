@@ -83,7 +83,7 @@ func (mysqlDialect) catalogue(string) (string, []any) {
 }
 
 func (mysqlDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
-	return strs(ctx, conn, func(v []string) string { return place("", v[0]) }, 1,
+	return strs(ctx, conn, func(v []string) string { return place("", v[0]) },
 		"SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND right(table_name, length(?)) = ?", suffix, suffix)
 }
 
@@ -138,9 +138,15 @@ func (m mysqlDialect) update(ctx context.Context, t *Tx, to target, rows []Row) 
 			where[i] = "t." + m.quote(k.name) + " = CONVERT(u." + name + " USING " + charset(k.collation) + ") COLLATE " + k.collation
 		}
 	}
+	set := "t." + to.quoted + " = u.v"
+	if to.stamp != "" {
+		set += ", t." + to.stamp + " = t." + to.stamp
+	}
 	more := " UNION ALL SELECT ?" + strings.Repeat(", ?", len(to.key))
-	result, err := t.conn.ExecContext(ctx, "UPDATE ("+first+strings.Repeat(more, len(rows)-1)+") AS u STRAIGHT_JOIN "+to.table+" AS t ON "+
-		strings.Join(where, " AND ")+" SET t."+to.quoted+" = u.v", args...)
+	//nolint:gosec // names from the catalogue, quoted; values are arguments
+	query := fmt.Sprintf("UPDATE (%s%s) AS u STRAIGHT_JOIN %s AS t ON %s SET %s",
+		first, strings.Repeat(more, len(rows)-1), to.table, strings.Join(where, " AND "), set)
+	result, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}

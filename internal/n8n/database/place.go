@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrCell: a cell is not what n8n writes there. No error quotes the cell.
+// ErrCell means that a cell is not what n8n writes there. No error quotes the cell.
 var ErrCell = errors.New("the cell is not in the form that n8n writes")
 
 // Layout is how encrypted values lie in a cell.

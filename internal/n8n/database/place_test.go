@@ -48,7 +48,8 @@ func TestValuesAndReplace(t *testing.T) {
 		"object, in the order of the bytes": {
 			object, "{ \"password\" : \"p\\u0061\",\n\"ä\":{\"user\":\"no\"}, \"user\":\"u\"}\n",
 			[]database.Value{{"password", "pa"}, {"user", "u"}},
-			[]string{"\"\\<", "u"}, "{ \"password\" : \"\\\"\\\\<\",\n\"ä\":{\"user\":\"no\"}, \"user\":\"u\"}\n",
+			[]string{"\"\\<", "u"},
+			"{ \"password\" : \"\\\"\\\\<\",\n\"ä\":{\"user\":\"no\"}, \"user\":\"u\"}\n",
 		},
 		"object, escapes stay": {object, `{"user":"\u0061\/","x":1.50e+3}`, []database.Value{{"user", "a/"}}, []string{"a/"}, `{"user":"\u0061\/","x":1.50e+3}`},
 		"object, escaped key":  {object, `{"\u0075ser":"v"}`, []database.Value{{"user", "v"}}, []string{"w"}, `{"\u0075ser":"w"}`},
@@ -67,12 +68,14 @@ func TestValuesAndReplace(t *testing.T) {
 		},
 		"flatted, contexts of others": {
 			flatted, `[{"parentExecution":"1"},{"executionContext":"2"},{"establishedAt":5,"credentials":"3"},"` + prefixed + `",{"credentials":"3"},{"establishedAt":5,"credentials":"6"},{"x":{}}]`,
-			[]database.Value{{"[2].credentials", prefixed}}, []string{cbc1},
+			[]database.Value{{"[2].credentials", prefixed}},
+			[]string{cbc1},
 			`[{"parentExecution":"1"},{"executionContext":"2"},{"establishedAt":5,"credentials":"3"},"` + cbc1 + `",{"credentials":"3"},{"establishedAt":5,"credentials":"6"},{"x":{}}]`,
 		},
 		"flatted, a chat": {
 			flatted, `[ {"a":"1"} , ["2"], {"json":"4","encryptedMetadata":"3"}, "` + cbc2 + `", {"encryptedMetadata":"5"}, "a user's own"]`,
-			[]database.Value{{"[2].encryptedMetadata", cbc2}}, []string{prefixed},
+			[]database.Value{{"[2].encryptedMetadata", cbc2}},
+			[]string{prefixed},
 			`[ {"a":"1"} , ["2"], {"json":"4","encryptedMetadata":"3"}, "` + prefixed + `", {"encryptedMetadata":"5"}, "a user's own"]`,
 		},
 		"flatted, a node's credentials":   {flatted, `[{"credentials":"1"},{"httpHeaderAuth":"2"},{"id":"3"},"` + cbc1 + `"]`, []database.Value{}, nil, `[{"credentials":"1"},{"httpHeaderAuth":"2"},{"id":"3"},"` + cbc1 + `"]`},
@@ -132,10 +135,20 @@ func TestRight(t *testing.T) {
 		plain string
 		want  bool
 	}{
-		{json, `{"user":"ä","n":1}`, true}, {json, `{}`, true},
-		{json, `[]`, false}, {json, `"text"`, false}, {json, `{"a":`, false}, {json, ``, false}, {json, "\x8f\x13", false},
-		{text, "JBSWY3DPEHPK3PXP", true}, {text, "-----BEGIN PRIVATE KEY-----\nä\r\n", true}, {text, "pass word\t", true}, {text, "", true},
-		{text, "a\x00b", false}, {text, "\x8f\x13", false}, {text, "a\x7f", false},
+		{json, `{"user":"ä","n":1}`, true},
+		{json, `{}`, true},
+		{json, `[]`, false},
+		{json, `"text"`, false},
+		{json, `{"a":`, false},
+		{json, ``, false},
+		{json, "\x8f\x13", false},
+		{text, "JBSWY3DPEHPK3PXP", true},
+		{text, "-----BEGIN PRIVATE KEY-----\nä\r\n", true},
+		{text, "pass word\t", true},
+		{text, "", true},
+		{text, "a\x00b", false},
+		{text, "\x8f\x13", false},
+		{text, "a\x7f", false},
 	} {
 		if got := c.place.Right([]byte(c.plain)); got != c.want {
 			t.Errorf("%q as %s: %v", c.plain, c.place.Plain, got)

@@ -42,7 +42,7 @@ func (d *DB) Plaintext(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for secrets in the clear: %w", d.dialect.explain(err))
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	t := &Tx{db: d, conn: conn}
 	if t.tables, err = d.catalogue(ctx, conn); err != nil {
 		return nil, d.dialect.explain(err)
@@ -84,7 +84,7 @@ func (t *Tx) find(ctx context.Context, f finding) (one Finding, err error) {
 	for i, name := range f.named {
 		named[i] = t.db.dialect.read(t.db.dialect.quote(name))
 	}
-	one.Names, err = strs(ctx, t.conn, func(v []string) string { return strings.Join(v, " of ") }, len(named),
+	one.Names, err = strs(ctx, t.conn, func(v []string) string { return strings.Join(v, " of ") },
 		"SELECT "+strings.Join(named, ", ")+from+fmt.Sprintf(" ORDER BY 1 LIMIT %d", namesMost))
 	return one, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -34,12 +36,10 @@ func (d *DB) openPostgres(url string) error {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	for key, value := range map[string]string{
+	maps.Copy(config.RuntimeParams, map[string]string{
 		"application_name": "sallyport", "TimeZone": "UTC", "client_encoding": "UTF8", "standard_conforming_strings": "on",
 		"lock_timeout": lockWait, "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
-	} {
-		config.RuntimeParams[key] = value
-	}
+	})
 	host := config.Host
 	if !strings.HasPrefix(host, "/") {
 		host = net.JoinHostPort(host, strconv.Itoa(int(config.Port)))
@@ -67,7 +67,7 @@ func (postgresDialect) catalogue(schema string) (string, []any) {
 }
 
 func (postgresDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
-	return strs(ctx, conn, func(v []string) string { return place(v[0], v[1]) }, 2,
+	return strs(ctx, conn, func(v []string) string { return place(v[0], v[1]) },
 		`SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p') AND right(c.relname::text, length($1::text)) = $1::text ORDER BY 1, 2`, suffix)
 }
@@ -133,8 +133,10 @@ func (p postgresDialect) update(ctx context.Context, t *Tx, to target, rows []Ro
 			where = append(where, "t."+p.quote(to.key[i-1].name)+" = u.v"+n+"::"+to.key[i-1].kind)
 		}
 	}
-	result, err := t.conn.ExecContext(ctx, "UPDATE "+to.table+" AS t SET "+to.quoted+" = u.v1::"+to.column.kind+
-		" FROM unnest("+strings.Join(lists, ", ")+") AS u ("+strings.Join(names, ", ")+") WHERE "+strings.Join(where, " AND "), args...)
+	//nolint:gosec // names and types from the catalogue, quoted; values are arguments
+	query := fmt.Sprintf("UPDATE %s AS t SET %s = u.v1::%s FROM unnest(%s) AS u (%s) WHERE %s",
+		to.table, to.quoted, to.column.kind, strings.Join(lists, ", "), strings.Join(names, ", "), strings.Join(where, " AND "))
+	result, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}

@@ -135,7 +135,7 @@ func (s scan) page(ctx context.Context, t *Tx, after []any, limit int) (batch []
 	if err != nil {
 		return nil, nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	bytes := 0
 	for rows.Next() {
 		row := Row{Key: make([]string, len(s.to.key))}

@@ -26,7 +26,7 @@ func (d *DB) Sessions(ctx context.Context) ([]Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for others on %s: %w", d.name, d.dialect.explain(err))
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	sessions, err := d.dialect.sessions(ctx, d, conn)
 	if err != nil {
 		return nil, fmt.Errorf("looking for others on %s: %w", d.name, d.dialect.explain(err))
@@ -46,7 +46,7 @@ func (d *DB) serverSessions(ctx context.Context, conn *sql.Conn, query string) (
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var id, user, address, application, state string
 		var seconds int64

@@ -76,7 +76,7 @@ func (sqliteDialect) catalogue(string) (string, []any) {
 }
 
 func (sqliteDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
-	return strs(ctx, conn, func(v []string) string { return place("", v[0]) }, 1,
+	return strs(ctx, conn, func(v []string) string { return place("", v[0]) },
 		"SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -length(?1)) = ?1", suffix)
 }
 
@@ -116,11 +116,11 @@ func (sqliteDialect) update(ctx context.Context, t *Tx, to target, rows []Row) (
 	for i, k := range to.key {
 		where[i] = t.db.dialect.quote(k.name) + " = ?"
 	}
-	statement, err := t.conn.PrepareContext(ctx, "UPDATE "+to.table+" SET "+to.quoted+" = ? WHERE "+strings.Join(where, " AND "))
+	statement, err := t.conn.PrepareContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s", to.table, to.quoted, strings.Join(where, " AND ")))
 	if err != nil {
 		return 0, err
 	}
-	defer statement.Close()
+	defer func() { _ = statement.Close() }()
 	args := make([]any, 1+len(to.key))
 	for _, row := range rows {
 		args[0] = row.Cell

@@ -38,7 +38,7 @@ func (d *DB) Begin(ctx context.Context, write bool) (*Tx, error) {
 		err = d.dialect.begin(ctx, conn, t.lockable(), write)
 	}
 	if err != nil {
-		_ = t.Rollback()
+		_ = t.Rollback() //nolint:contextcheck // as end says
 		return nil, fmt.Errorf("beginning a transaction on %s: %w", d.name, d.dialect.explain(err))
 	}
 	return t, nil
@@ -140,6 +140,7 @@ type target struct {
 	column column
 	key    []column
 	order  []string // what its rows can be walked by, as statements have it; none if there is nothing
+	stamp  string   // the column that some databases set by themselves when a row is written; "" where there is none
 }
 
 func (t *Tx) target(p Place) (target, error) {
@@ -150,11 +151,17 @@ func (t *Tx) target(p Place) (target, error) {
 	return t.targetOf(have, p.Column)
 }
 
+// stampColumn is ON UPDATE CURRENT_TIMESTAMP on MySQL. A value under another key says what it said, so it stays as it is.
+const stampColumn = "updatedAt"
+
 func (t *Tx) targetOf(have table, name string) (target, error) {
 	to := target{table: t.qualified(have), quoted: t.db.dialect.quote(name), order: t.order(have)}
 	var ok bool
 	if to.column, ok = have.column(name); !ok {
 		return target{}, fmt.Errorf("there is no column %s here", name)
+	}
+	if _, ok := have.column(stampColumn); ok {
+		to.stamp = t.db.dialect.quote(stampColumn)
 	}
 	for _, name := range have.key {
 		k, _ := have.column(name)
@@ -242,15 +249,18 @@ func execAll(ctx context.Context, conn *sql.Conn, statements []string) error {
 }
 
 // strs reads rows of strings, and makes one of each.
-func strs(ctx context.Context, conn *sql.Conn, make1 func([]string) string, columns int, query string, args ...any) (out []string, err error) {
+func strs(ctx context.Context, conn *sql.Conn, join func([]string) string, query string, args ...any) (out []string, err error) {
 	rows, err := conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	values := make([]sql.NullString, columns)
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
 	for rows.Next() {
-		into, texts := make([]any, columns), make([]string, columns)
+		values, into, texts := make([]sql.NullString, len(columns)), make([]any, len(columns)), make([]string, len(columns))
 		for i := range values {
 			into[i] = &values[i]
 		}
@@ -260,7 +270,7 @@ func strs(ctx context.Context, conn *sql.Conn, make1 func([]string) string, colu
 		for i, v := range values {
 			texts[i] = v.String
 		}
-		out = append(out, make1(texts))
+		out = append(out, join(texts))
 	}
 	return out, rows.Err()
 }
