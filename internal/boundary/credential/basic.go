@@ -17,7 +17,7 @@ func basic(s Spec, value secret.Value) (*Material, error) {
 	if err := checkHeaderBytes(value); err != nil {
 		return nil, err
 	}
-	pair := s.Username + ":" + dress(s.Format, placeholder, value)
+	pair := s.Username + ":" + dress(s.Format, value)
 	forms := [][]byte{value.Reveal(), []byte(pair)}
 	if s.HideUser {
 		forms = append(forms, []byte(s.Username))

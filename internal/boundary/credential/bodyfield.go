@@ -19,7 +19,7 @@ const maxPointer = 32
 
 // bodyValue dresses the secret for a field of a body, which is text: UTF-8.
 func bodyValue(format string, value secret.Value) (string, error) {
-	dressed := dress(format, placeholder, value)
+	dressed := dress(format, value)
 	if !utf8.ValidString(dressed) {
 		return "", errors.New("the secret is no UTF-8, which the field of a body has to be")
 	}

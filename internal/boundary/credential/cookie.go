@@ -11,7 +11,7 @@ import (
 // cookieValue dresses the secret for a cookie (RFC 6265 section 4.1.1): what stands there is cookie-octets, which are not
 // encoded in any way, so a secret with another character is refused. The error never quotes the secret.
 func cookieValue(format string, value secret.Value) (string, error) {
-	dressed := dress(format, placeholder, value)
+	dressed := dress(format, value)
 	for i := range len(dressed) {
 		if !isCookieOctet(dressed[i]) {
 			return "", fmt.Errorf("the cookie's value has a character at byte %d that cannot stand in a cookie: no blank, quote, comma, semicolon, backslash, nor beyond ASCII", i)

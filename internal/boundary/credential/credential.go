@@ -137,10 +137,10 @@ func Build(s Spec, value secret.Value, versions ...string) (*Material, error) {
 	return m, nil
 }
 
-// dress puts the secret into the format.
-func dress(format, fallback string, value secret.Value) string {
+// dress puts the secret into the format; without one it stands alone.
+func dress(format string, value secret.Value) string {
 	if format == "" {
-		format = fallback
+		format = placeholder
 	}
 	return strings.ReplaceAll(format, placeholder, string(value.Reveal()))
 }

@@ -21,7 +21,7 @@ func header(s Spec, value secret.Value) (*Material, error) {
 	}
 	return &Material{
 		header: s.Slot().Header,
-		values: []string{dress(s.Format, placeholder, value)},
+		values: []string{dress(s.Format, value)},
 		Forms:  scrub.Compile(value.Reveal()),
 	}, nil
 }
