@@ -83,7 +83,7 @@ func New(caller io.ReadCloser, o Options) *Body {
 		o.Total = DefaultTotal
 	}
 	o.Total = max(o.Total, o.Memory)
-	return &Body{o: o, caller: caller, store: store{memory: o.Memory, dir: o.Dir}}
+	return &Body{o: o, caller: caller, store: store{memory: o.Memory, expect: o.Length, dir: o.Dir}}
 }
 
 // Rewind returns the body from its start: what was kept, and then what the caller still sends. The first call is the first

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"sallyport/internal/fault"
 )
@@ -12,6 +13,7 @@ import (
 // store is bytes in order: the first in memory, then in a file, and in tail what must not get lost although neither takes it.
 type store struct {
 	memory  int64
+	expect  int64 // the size the caller declared; 0: not known
 	dir     string
 	first   []byte
 	file    *os.File
@@ -26,6 +28,9 @@ func (s *store) size() int64 { return int64(len(s.first)) + s.inFile + int64(len
 func (s *store) keep(p []byte) {
 	if room := s.memory - int64(len(s.first)); room > 0 && s.inFile == 0 && len(s.tail) == 0 {
 		n := min(room, int64(len(p)))
+		if size := min(s.expect, s.memory); len(s.first) > 0 && size > int64(cap(s.first)) {
+			s.first = slices.Grow(s.first, int(size)-len(s.first)) // some of it has come, so the rest is believed to
+		}
 		s.first = append(s.first, p[:n]...)
 		p = p[n:]
 	}
