@@ -18,7 +18,6 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/nodes"
-	"sallyport/internal/n8n/database"
 	"sallyport/internal/secret"
 )
 
@@ -33,8 +32,8 @@ type keyFleet struct {
 	tokenFile, caFile string
 	insecure          bool
 
-	database              database.Options
-	databaseFile, keyFile string
+	database n8nDatabase
+	keyFile  string
 }
 
 func (k *keyFleet) flags(cmd *cobra.Command) {
@@ -50,15 +49,12 @@ func (k *keyFleet) flags(cmd *cobra.Command) {
 	f.StringVar(&k.tokenFile, "agent-token-file", "", "file with the token of the agents")
 	f.StringVar(&k.caFile, "agent-ca", "", "file with the CA of the agents' certificates, PEM (default: the system's)")
 	f.BoolVar(&k.insecure, "insecure", false, "ask agents beyond this machine over plain http too; the token goes in the clear")
-	f.StringVar(&k.database.URL, "database", "", "try the key on this database: sqlite:///PATH, postgres://… or mysql://… (a password: PGPASSWORD, or --database-file)")
-	f.StringVar(&k.databaseFile, "database-file", "", "file with the address of the database, with its password")
-	f.StringVar(&k.database.TablePrefix, "table-prefix", "", "DB_TABLE_PREFIX of n8n")
-	f.StringVar(&k.database.Schema, "schema", "", "DB_POSTGRESDB_SCHEMA of n8n (default public)")
+	k.database.flags(cmd)
 	f.StringVar(&k.keyFile, "key-file", "", "file with the key that the nodes should have (default, with a database: this environment's key)")
 }
 
 func (k *keyFleet) asked() bool {
-	return len(k.specs)+len(k.labels)+len(k.hosts) > 0 || k.selector+k.namespace+k.fingerprints+k.database.URL+k.databaseFile+k.keyFile+k.tokenFile+k.caFile != ""
+	return len(k.specs)+len(k.labels)+len(k.hosts) > 0 || k.selector+k.namespace+k.fingerprints+k.database.options.URL+k.database.file+k.keyFile+k.tokenFile+k.caFile != ""
 }
 
 func (e *env) verifyFleet(ctx context.Context, v keyVerification) error {
@@ -66,7 +62,7 @@ func (e *env) verifyFleet(ctx context.Context, v keyVerification) error {
 	if err != nil {
 		return err
 	}
-	ref, err := v.fleet.reference(ctx, v.nonce)
+	ref, err := e.fleetReference(ctx, &v.fleet, v.nonce)
 	if err != nil {
 		return err
 	}
@@ -110,7 +106,7 @@ func (k *keyFleet) nodes(ctx context.Context, v keyVerification) ([]nodes.Node, 
 	if err := nodes.Distinct(all); err != nil {
 		return nil, usage(err, fault.HintOf(err))
 	}
-	if len(all) == 0 && k.database.URL+k.databaseFile == "" {
+	if len(all) == 0 && !k.database.named() {
 		return nil, fault.WithHint(errors.New("there is no node to ask"), "`docker ps --filter label=…` or `kubectl get pods -l …` shows what the label or the selector finds")
 	}
 	return all, nil
@@ -171,11 +167,10 @@ func (k *keyFleet) agents() (a nodes.Agents, err error) {
 	return a, nil
 }
 
-// reference is the key that the nodes should have, or nil when nothing tells.
-func (k *keyFleet) reference(ctx context.Context, nonce string) (*nodes.Reference, error) {
-	address, err := k.address()
-	if err != nil || address == "" && k.keyFile == "" {
-		return nil, err
+// fleetReference is the key that the nodes should have, or nil when nothing tells.
+func (e *env) fleetReference(ctx context.Context, k *keyFleet, nonce string) (ref *nodes.Reference, err error) {
+	if !k.database.named() && k.keyFile == "" {
+		return nil, nil //nolint:nilnil // there is nothing to compare with, and nothing wrong
 	}
 	l := masterkey.Here{}.Inspect(ctx, nonce)
 	if k.keyFile != "" {
@@ -188,12 +183,12 @@ func (k *keyFleet) reference(ctx context.Context, nonce string) (*nodes.Referenc
 	case !has:
 		return nil, usage(errors.New("a database is tried with a key, and this environment has none"), "--key-file FILE names one")
 	}
-	ref := &nodes.Reference{From: used.From, Fingerprint: used.Fingerprint, Low: used.Low}
+	ref = &nodes.Reference{From: used.From, Fingerprint: used.Fingerprint, Low: used.Low}
 	if k.keyFile != "" {
 		ref.From = k.keyFile
 	}
-	if address != "" {
-		ref.Database, err = k.prove(ctx, address, l.Key())
+	if k.database.named() {
+		ref.Database, err = e.prove(ctx, k.database, l.Key())
 	}
 	return ref, err
 }

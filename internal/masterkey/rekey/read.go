@@ -1,0 +1,107 @@
+package rekey
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/secret"
+)
+
+// What a backup can be refused for.
+var (
+	errNoBackup   = errors.New("it is no backup of a change of the master key")
+	errIncomplete = errors.New("it is incomplete: the change that wrote it was not committed")
+)
+
+// maxHeader bounds the first line, in bytes.
+const maxHeader = 1 << 16
+
+// backup is a backup open for reading.
+type backup struct {
+	header header
+	file   *os.File
+	stream io.Reader // the records in the clear
+}
+
+// openBackup opens a backup with any of the keys.
+func openBackup(path string, keys ...secret.Value) (*backup, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator's file
+	if err != nil {
+		return nil, err
+	}
+	b := &backup{file: f}
+	if err := b.unseal(keys); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *backup) close() { _ = b.file.Close() } // it was only read
+
+func (b *backup) unseal(keys []secret.Value) error {
+	in := bufio.NewReaderSize(b.file, maxHeader)
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return errNoBackup
+	}
+	line = bytes.Clone(bytes.TrimSuffix(line, []byte("\n")))
+	if json.Unmarshal(line, &b.header) != nil || b.header.Kind != backupKind {
+		return errNoBackup
+	}
+	if b.header.Version != backupVersion {
+		return fmt.Errorf("it has the version %d, and this Sallyport reads %d", b.header.Version, backupVersion)
+	}
+	key, ok := b.unbox(keys)
+	if !ok {
+		return fault.WithHint(fault.WithExit(errors.New("it opens with none of the keys that were given"), fault.ExitKeyMismatch),
+			"it opens with the master key that was new then, and with the old one unless --leaked was given")
+	}
+	b.stream, err = opening(in, key, line)
+	return err
+}
+
+func (b *backup) unbox(keys []secret.Value) ([]byte, bool) {
+	for _, box := range b.header.Boxes {
+		for _, master := range keys {
+			if key, ok := box.open(master); ok && !master.IsZero() {
+				return key, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// each calls fn with every record but the last, which it returns.
+func (*backup) each(ctx context.Context, stream io.Reader, fn func(record) error) (endRecord, error) {
+	dec := json.NewDecoder(stream)
+	var got endRecord
+	for {
+		var r record
+		if err := dec.Decode(&r); err != nil {
+			return got, fmt.Errorf("%w (%w)", errIncomplete, err)
+		}
+		switch {
+		case r.End != nil:
+			if *r.End != got {
+				return got, errIncomplete
+			}
+			_, err := io.Copy(io.Discard, stream) // the seal's last segment, too
+			return got, err
+		case r.Row != nil:
+			got.Rows++
+		case r.Key != nil:
+			got.Keys++
+		}
+		if err := errors.Join(fn(r), ctx.Err()); err != nil {
+			return got, err
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+
+	"sallyport/internal/n8n/cipher"
+	"sallyport/internal/n8n/database"
+)
+
+// PlaceCount is what one place holds.
+type PlaceCount struct {
+	Place      string              `json:"place"`
+	Rows       int                 `json:"rows"`
+	Values     int                 `json:"values"`
+	Forms      map[cipher.Form]int `json:"forms"`
+	Masters    []int               `json:"masters"`   // values that each master key opens itself
+	DataKeys   int                 `json:"data_keys"` // values that a data key opens
+	Unreadable int                 `json:"unreadable"`
+}
+
+// Readable is how many values have been opened.
+func (c PlaceCount) Readable() int { return c.Values - c.Unreadable }
+
+// Unreadable names a value that stays closed.
+type Unreadable struct {
+	Place string `json:"place"`
+	Row   string `json:"row"`            // its primary key
+	Path  string `json:"path,omitempty"` // where in the cell
+	Why   string `json:"why"`
+}
+
+// Stray is ciphertext where the inventory knows of none.
+type Stray struct {
+	Table  string `json:"table"`
+	Column string `json:"column"`
+	Row    string `json:"row"`
+	Opens  bool   `json:"opens"` // a key of the ring opens it: n8n, or a node of it, encrypts there
+}
+
+// Survey is what a database holds, by the keys of a ring.
+type Survey struct {
+	Places     []PlaceCount `json:"places"`
+	Unreadable []Unreadable `json:"unreadable"` // the first of them, up to MaxNamed
+	Strays     []Stray      `json:"strays"`     // the first of them, up to MaxNamed; those that open first
+	Foreign    int          `json:"foreign"`    // strays that no key opens: ciphertext of somebody else's, in a workflow for example
+}
+
+// MaxNamed bounds the lists of a Survey: the counts are whole, the names are to begin with.
+const MaxNamed = 100
+
+// Totals adds the places up.
+func (s Survey) Totals() (t PlaceCount) {
+	t.Place, t.Forms = "all", make(map[cipher.Form]int)
+	for _, c := range s.Places {
+		t.Rows += c.Rows
+		t.Values += c.Values
+		t.DataKeys += c.DataKeys
+		t.Unreadable += c.Unreadable
+		t.Masters = add(t.Masters, c.Masters)
+		for form, n := range c.Forms {
+			t.Forms[form] += n
+		}
+	}
+	return t
+}
+
+func add(sum, more []int) []int {
+	for len(sum) < len(more) {
+		sum = append(sum, 0)
+	}
+	for i, n := range more {
+		sum[i] += n
+	}
+	return sum
+}
+
+// Count adds the items of a place to the survey; masters is how many master keys the ring has.
+func (s *Survey) Count(p database.Place, masters int, items []Item) {
+	if len(s.Places) == 0 || s.Places[len(s.Places)-1].Place != p.String() {
+		s.Places = append(s.Places, PlaceCount{Place: p.String(), Forms: make(map[cipher.Form]int), Masters: make([]int, masters)})
+	}
+	c := &s.Places[len(s.Places)-1]
+	for _, item := range items {
+		c.Rows++
+		if item.Err != nil {
+			c.Values++
+			s.closed(c, Unreadable{Place: c.Place, Row: nameOf(item.Key), Why: item.Err.Error()})
+		}
+		for _, v := range item.Values {
+			c.Values++
+			c.Forms[cipher.FormOf(v.Stored)]++
+			switch {
+			case v.Err != nil:
+				s.closed(c, Unreadable{Place: c.Place, Row: nameOf(item.Key), Path: v.Path, Why: v.Err.Error()})
+			case v.Master >= 0:
+				c.Masters[v.Master]++
+			default:
+				c.DataKeys++
+			}
+		}
+	}
+}
+
+func (s *Survey) closed(c *PlaceCount, u Unreadable) {
+	c.Unreadable++
+	if len(s.Unreadable) < MaxNamed {
+		s.Unreadable = append(s.Unreadable, u)
+	}
+}
+
+// Take surveys every place. seen, if set, is called with the number of rows after each batch.
+func Take(ctx context.Context, tx *database.Tx, ring *Keyring, masters int, seen func(rows int)) (Survey, error) {
+	var s Survey
+	places, err := tx.Places(ctx)
+	if err != nil {
+		return s, fmt.Errorf("surveying the database: %w", err)
+	}
+	for _, p := range places {
+		s.Count(p, masters, nil) // it is there, also when it is empty
+		err := tx.Rows(ctx, p, func(rows []database.Row) error {
+			s.Count(p, masters, ring.OpenRows(p, rows))
+			if seen != nil {
+				seen(len(rows))
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return s, fmt.Errorf("surveying %s: %w", p, err)
+		}
+	}
+	return s, nil
+}
+
+// LookElsewhere adds the ciphertext that lies outside the known places.
+func (s *Survey) LookElsewhere(ctx context.Context, tx *database.Tx, ring *Keyring) error {
+	err := tx.Strays(ctx, ring.DataKeys(), func(found database.Stray) error {
+		_, err := ring.Open(found.Stored, Text)
+		stray := Stray{Table: found.Table, Column: found.Column, Row: found.Row, Opens: err == nil}
+		if !stray.Opens {
+			s.Foreign++
+			return ctx.Err()
+		}
+		if len(s.Strays) < MaxNamed {
+			s.Strays = append(s.Strays, stray)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return fmt.Errorf("looking for ciphertext elsewhere: %w", err)
+	}
+	return nil
+}
+
+// Text tells what a person or a program could have written from what a wrong key gives.
+func Text(plain []byte) bool {
+	if !utf8.Valid(plain) || len(plain) == 0 {
+		return false
+	}
+	for _, r := range string(plain) {
+		if !unicode.IsPrint(r) && !unicode.IsSpace(r) {
+			return false
+		}
+	}
+	return true
+}
