@@ -50,6 +50,13 @@ func (s *Server) Misbehave(plan ...Misbehaviour) {
 	s.planned = append(s.planned, plan...)
 }
 
+// Behave drops what is still planned.
+func (s *Server) Behave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.planned = nil
+}
+
 // before goes wrong before anything is done; it tells whether that was all.
 func (m Misbehaviour) before(s *Server, w http.ResponseWriter, r *http.Request) (done bool) {
 	switch m { //nolint:exhaustive // the rest goes wrong later

@@ -70,7 +70,7 @@ func (s *Source) mint(ctx context.Context, state State, version int64) (State, e
 	if err == nil || !next.empty() {
 		s.pending = &pending{next, version}
 	}
-	errSave := s.settle(ctx)
+	errSave := s.persist(ctx, savePatience)
 	switch {
 	case err != nil:
 		return State{}, err // what could not be saved is pending
@@ -103,6 +103,7 @@ func (s *Source) spend(ctx context.Context, state State, version int64) (State, 
 		if !errors.Is(err, ErrConflict) {
 			// It may be on record all the same, and nothing was spent: the mark has to go again.
 			s.pending = &pending{state, version + 1}
+			_ = s.persist(ctx, unmarkPatience)
 		}
 		return State{}, 0, storeFault("saving that the refresh token is being spent", err)
 	}
@@ -114,13 +115,32 @@ func (s *Source) settle(ctx context.Context) error {
 	if s.pending == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savePatience)
-	defer cancel()
 	err := s.o.Vault.Save(ctx, s.o.Name, s.pending.state, s.pending.version)
 	if err == nil || errors.Is(err, ErrConflict) {
 		s.pending = nil
 	}
 	return err
+}
+
+// persist is settle, again and again for a while, with the right to mint still held: until then the other replicas see a refresh
+// token that seems to be lost. What is still pending in the end is saved by the next attempt.
+func (s *Source) persist(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for delay := 50 * time.Millisecond; ; delay *= 2 {
+		err := s.settle(ctx)
+		if err == nil || errors.Is(err, ErrConflict) {
+			return err
+		}
+		timer.Reset(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // overtaken reads what is on record instead of what was minted: the same, if an earlier attempt to save it went through after

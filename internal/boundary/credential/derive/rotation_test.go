@@ -124,6 +124,13 @@ func TestGrace(t *testing.T) {
 					t.Error(err)
 				case c.want != "":
 					wantFault(t, err, c.want, reconnect)
+					calls := b.server.Record().Calls
+					time.Sleep(5 * time.Second)
+					_, err = b.replica().Token(t.Context())
+					wantFault(t, err, c.want, reconnect)
+					if n := b.server.Record().Calls; n != calls {
+						t.Errorf("%d calls more", n-calls)
+					}
 				}
 				if r := b.server.Record(); r.Reused != 0 {
 					t.Errorf("got %+v", r)

@@ -22,8 +22,12 @@ const (
 // DefaultPatience bounds waiting for the right to mint, and then the calls: those have time enough however long it took.
 const DefaultPatience = 45 * time.Second
 
-// savePatience bounds what has to go on record after the calls, however long those took.
-const savePatience = 15 * time.Second
+// How long it is tried, with the right to mint held, to get something on record: what a call has brought, however long that
+// took; and that after all nothing is being spent.
+const (
+	savePatience   = 15 * time.Second
+	unmarkPatience = 2 * time.Second
+)
 
 // Options are what a Source needs.
 type Options struct {
