@@ -41,7 +41,7 @@ func Inventory() []Place {
 		},
 		Place{
 			Table: "promotion_provider", Column: "auth", Key: []string{"id"}, Layout: Whole, Plain: PlainObject,
-			Since: "2.41", Source: "modules/promotions.ee/promotion-providers.service.js",
+			Since: "2.x", Source: "modules/promotions.ee/promotion-providers.service.js",
 		},
 		executions(),
 	)

@@ -118,7 +118,7 @@ func (m mysqlDialect) begin(ctx context.Context, conn *sql.Conn, tables []table,
 	return execAll(ctx, conn, statements)
 }
 
-func (mysqlDialect) updates() (int, int) { return 500, 4 << 20 }
+func (mysqlDialect) updates() (int, int) { return 100, 4 << 20 }
 
 // update joins the table with the rows. The keys get the column's collation: by that the index finds them.
 func (m mysqlDialect) update(ctx context.Context, t *Tx, to target, rows []Row) (int64, error) {

@@ -108,6 +108,8 @@ func (p postgresDialect) begin(ctx context.Context, conn *sql.Conn, tables []tab
 	return execAll(ctx, conn, []string{
 		"BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
 		"LOCK TABLE " + strings.Join(names, ", ") + " IN SHARE ROW EXCLUSIVE MODE",
+		// Whatever the statistics say, an update of some rows looks each up by its key.
+		"SET LOCAL enable_hashjoin = off", "SET LOCAL enable_mergejoin = off",
 	})
 }
 
