@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,42 +14,30 @@ import (
 	"sallyport/e2e/lab"
 )
 
-//go:embed plant.cjs
-var plant []byte
-
 // filling is a recording that is being made.
 type filling struct {
 	*lab.N8N
 	recipe  Recipe
-	scratch string // beside n8n's folder: plant.cjs and what it is told and tells
+	hook    hook
 	entered []Credential
 	made    Manifest
 }
 
 // fill runs n8n in folder, puts everything in, and stops it.
 func fill(ctx context.Context, r Recipe, install, folder string, database []string) (Manifest, error) {
-	scratch, err := os.MkdirTemp("", "n8n-plant-")
+	h, err := newHook()
 	if err != nil {
 		return Manifest{}, err
 	}
-	defer os.RemoveAll(scratch)
-	hook := filepath.Join(scratch, "plant.cjs")
-	if err := os.WriteFile(hook, plant, 0o600); err != nil {
-		return Manifest{}, err
-	}
-	settings := append([]string{
-		"EXTERNAL_HOOK_FILES=" + hook, "RECORD_GO=" + filepath.Join(scratch, "go"), "RECORD_OUT=" + filepath.Join(scratch, "told.json"),
-		"N8N_ENCRYPTION_KEY=" + r.Master,
-		"DB_TABLE_PREFIX=" + r.Prefix,
-		"N8N_EXPRESSION_ENGINE=legacy", // the other needs a native module in versions before 2.41
-		"CREDENTIALS_OVERWRITE_ENDPOINT=overwrites",
-		"CREDENTIALS_OVERWRITE_PERSISTENCE=true",
-	}, database...)
+	defer h.remove()
+	settings := slices.Concat(r.settings(), h.settings(), database, []string{
+		"CREDENTIALS_OVERWRITE_ENDPOINT=overwrites", "CREDENTIALS_OVERWRITE_PERSISTENCE=true",
+	})
 	n, err := lab.Setup{Install: install, Folder: folder, Settings: settings}.Start(ctx)
 	if err != nil {
 		return Manifest{}, err
 	}
-	f := &filling{N8N: n, recipe: r, scratch: scratch}
+	f := &filling{N8N: n, recipe: r, hook: h}
 	defer func() { f.Stop() }() // the latest process
 	f.made = Manifest{Name: r.Name, N8N: r.Version, Dialect: r.Dialect, Prefix: r.Prefix, Schema: r.Schema, Master: r.Master, Rotated: r.Rotated}
 	for _, step := range []func(context.Context) error{f.beforeRotation, f.rotate, f.afterRotation, f.mfa, f.tell} {
@@ -66,12 +50,17 @@ func fill(ctx context.Context, r Recipe, install, folder string, database []stri
 
 func (f *filling) beforeRotation(ctx context.Context) error { return f.enter(ctx, credentials()[:5]) }
 
+// rotation is what turns n8n's own rotation on. Before 2.40.3 n8n reads nothing of what it wrote so once it is off again.
+func rotation() []string {
+	return []string{"N8N_ENV_FEAT_ENCRYPTION_KEY_ROTATION=true", "N8N_ENV_FEAT_OAUTH2_JWE=true"}
+}
+
 // rotate turns n8n's own rotation on, and leaves values under two data keys.
 func (f *filling) rotate(ctx context.Context) error {
 	if !f.recipe.Rotated {
 		return nil
 	}
-	if err := f.Restart(ctx, "N8N_ENV_FEAT_ENCRYPTION_KEY_ROTATION=true", "N8N_ENV_FEAT_OAUTH2_JWE=true"); err != nil {
+	if err := f.Restart(ctx, rotation()...); err != nil {
 		return err
 	}
 	if err := f.enter(ctx, credentials()[5:8]); err != nil {
@@ -127,27 +116,13 @@ func (f *filling) tell(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	part := filepath.Join(f.scratch, "part")
-	if err := errors.Join(os.WriteFile(part, []byte(f.made.Waiting), 0o600), os.Rename(part, filepath.Join(f.scratch, "go"))); err != nil {
-		return err
-	}
-	var text []byte
-	there := func() bool { text, err = os.ReadFile(filepath.Join(f.scratch, "told.json")); return err == nil }
-	if err := f.Await(ctx, time.Minute, there); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &f.made.Told); err != nil {
-		return err
-	}
-	if f.made.Told.Error != "" {
-		return errors.New("inside n8n: " + f.made.Told.Error)
-	}
-	return nil
+	f.made.Told, err = f.hook.ask(ctx, f.N8N, f.made.Waiting)
+	return err
 }
 
 // compare holds what n8n decrypted against what was entered.
 func (f *filling) compare() error {
-	told := f.made.Told.Credentials
+	told := f.made.Credentials
 	if len(told) != len(f.entered) {
 		return fmt.Errorf("%d credentials entered, %d found", len(f.entered), len(told))
 	}
@@ -159,7 +134,7 @@ func (f *filling) compare() error {
 	}
 	var codes []string
 	secret := ""
-	for _, v := range f.made.Told.Values {
+	for _, v := range f.made.Values {
 		switch v.Column {
 		case "mfaSecret":
 			secret = v.Plain

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,9 +19,6 @@ type mariaServer struct {
 }
 
 func openMariaDB(ctx context.Context, tools string, packed []byte) (store, error) {
-	if packed != nil {
-		return nil, errors.New("a dump of MariaDB is loaded by a driver, not by its client, for which a trigger would need DELIMITER")
-	}
 	daemon, err := installed(ctx, tools, "mariadb")
 	if err != nil {
 		return nil, err
@@ -37,6 +33,13 @@ func openMariaDB(ctx context.Context, tools string, packed []byte) (store, error
 	s := &mariaServer{folder: folder}
 	if s.MariaDB, err = backing.StartMariaDB(ctx, daemon, folder, account, password); err != nil {
 		os.RemoveAll(folder)
+		return nil, err
+	}
+	if packed == nil {
+		return s, nil
+	}
+	if err := s.Execute(ctx, account, string(packed)); err != nil {
+		s.Down()
 		return nil, err
 	}
 	return s, nil

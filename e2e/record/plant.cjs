@@ -235,9 +235,11 @@ async function dataKeys(n8n) {
 
 async function record(id) {
   const n8n = new Instance();
-  await plantSettings(n8n);
-  await plantTables(n8n);
-  await plantExecution(n8n, id);
+  if (!process.env.RECORD_READ) {
+    await plantSettings(n8n);
+    await plantTables(n8n);
+    await plantExecution(n8n, id);
+  }
   const out = { values: [], credentials: [], apiKeys: [], dataKeys: await dataKeys(n8n) };
   for await (const value of values(n8n, id)) out.values.push(value);
   for (const row of await n8n.rows('credentials_entity')) {

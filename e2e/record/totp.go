@@ -2,7 +2,7 @@ package main
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // RFC 6238, and what n8n takes
+	"crypto/sha1"
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
