@@ -20,6 +20,7 @@ type Misbehaviour int
 const (
 	Well         Misbehaviour = iota // none
 	Unreachable                      // the connection is refused; without a network only
+	Filtered                         // there is never a connection; without a network only
 	Reset                            // the connection ends before anything was done
 	LostAnswer                       // the connection ends, after
 	Hang                             // nothing comes until the caller leaves
@@ -81,7 +82,7 @@ func (m Misbehaviour) before(s *Server, w http.ResponseWriter, r *http.Request) 
 
 // after goes wrong with the answer that has been made.
 func (m Misbehaviour) after(s *Server, w http.ResponseWriter, r *http.Request, res *result) (done bool) {
-	switch m { //nolint:exhaustive // the rest went wrong before
+	switch m {
 	case LostAnswer:
 		panic(http.ErrAbortHandler)
 	case Slow:
@@ -140,16 +141,25 @@ func (m Misbehaviour) distort(res *result) {
 	}
 }
 
-// Transport leads to the server without a network: all in the goroutine of the caller, so that virtual time goes on.
+// Transport leads to the server without a network: all in the goroutine of the caller, so that virtual time goes on. Requests
+// that are traced need GetConn, GotConn and WroteHeaders.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ server *Server }
 
 func (t transport) RoundTrip(r *http.Request) (res *http.Response, err error) {
-	if t.server.unreachable() {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+		trace.GetConn(r.Host)
 	}
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.WroteHeaders != nil {
+	switch t.server.unreachable() { //nolint:exhaustive // the rest needs a connection
+	case Unreachable:
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	case Filtered:
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
 		trace.WroteHeaders()
 	}
 	defer func() {
@@ -175,13 +185,14 @@ func (t transport) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	return res, nil
 }
 
-// unreachable takes an Unreachable from the plan, if it is next.
-func (s *Server) unreachable() bool {
+// unreachable takes what goes wrong before there is a connection from the plan, if that is next.
+func (s *Server) unreachable() Misbehaviour {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.planned) == 0 || s.planned[0] != Unreachable {
-		return false
+	if len(s.planned) == 0 || s.planned[0] != Unreachable && s.planned[0] != Filtered {
+		return Well
 	}
+	m := s.planned[0]
 	s.planned = s.planned[1:]
-	return true
+	return m
 }

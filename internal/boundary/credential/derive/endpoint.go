@@ -145,9 +145,8 @@ type call struct {
 func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	var written atomic.Bool
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), r.method, r.url, bytes.NewReader(r.body))
+	var p progress
+	req, err := http.NewRequestWithContext(p.trace(ctx), r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, &EndpointError{Host: c.host, Reason: "has a URL or method that cannot be used", fate: unsent}
 	}
@@ -162,12 +161,13 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	started := time.Now()
 	res, err := c.Transport.RoundTrip(req)
 	if err != nil {
-		return nil, c.transportError(ctx, err, written.Load())
+		return nil, c.transportError(ctx, err, &p)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
 	if err != nil {
-		failed := c.transportError(ctx, err, true)
+		p.written.Store(true)
+		failed := c.transportError(ctx, err, &p)
 		failed.Status = res.StatusCode
 		return nil, failed
 	}
@@ -176,24 +176,45 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	return a, nil
 }
 
+// progress is how far a call has come, where the transport tells (net/http/httptrace).
+type progress struct{ asked, connected, written atomic.Bool }
+
+func (p *progress) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { p.asked.Store(true) },
+		GotConn:      func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		WroteHeaders: func() { p.written.Store(true) },
+	})
+}
+
+// unsent tells that the provider has certainly got nothing: there never was a connection, or the error, unreachable, is one of
+// making another after that had turned out to be dead.
+func (p *progress) unsent(unreachable bool) bool {
+	return !p.written.Load() && (unreachable || p.asked.Load() && !p.connected.Load())
+}
+
 // transportError says in fixed words what happened: texts of errors may quote what was received.
-func (c *caller) transportError(ctx context.Context, err error, written bool) *EndpointError {
+func (c *caller) transportError(ctx context.Context, err error, p *progress) *EndpointError {
 	e := &EndpointError{Host: c.host, fate: unclear}
 	f := egress.Classify(err)
 	var op *net.OpError
 	dial := errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+	unreachable := dial || f.Code == fault.UpstreamDNS || f.Code == fault.UpstreamRefused || f.Code == fault.DestinationProhibited || f.Code == fault.UpstreamTLS
+	ended := ctx.Err() != nil
+	if p.unsent(unreachable && !ended) {
+		e.fate = unsent
+	}
 	switch {
-	case ctx.Err() != nil:
+	case ended && e.fate == unsent:
+		e.Reason, e.cause = "could not be reached in time", context.Cause(ctx)
+	case ended:
 		e.Reason, e.cause = "did not answer in time", context.Cause(ctx)
-	case f.Code == fault.UpstreamDNS, f.Code == fault.UpstreamRefused, f.Code == fault.DestinationProhibited, f.Code == fault.UpstreamTLS, dial:
+	case unreachable:
 		e.Reason = "could not be reached"
 	default:
 		e.Reason = "broke the connection off"
 	}
-	if ctx.Err() == nil && !written && e.Reason == "could not be reached" {
-		e.fate = unsent
-	}
-	if ctx.Err() == nil && f.Details != "" && !dial {
+	if !ended && !dial && f.Details != "" {
 		e.Reason += ": " + f.Details
 	}
 	return e

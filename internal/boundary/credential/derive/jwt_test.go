@@ -28,7 +28,7 @@ var keys = sync.OnceValue(func() map[string]crypto.Signer {
 		"p256":    must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
 		"p384":    must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)),
 		"p521":    must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)),
-		"ed25519": ed25519.PrivateKey(must(ed25519Key())),
+		"ed25519": must(ed25519Key()),
 	}
 })
 

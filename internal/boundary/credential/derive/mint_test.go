@@ -1,9 +1,12 @@
 package derive_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/testkit/tokenserver"
 )
@@ -183,6 +187,27 @@ func TestMintOnTheWire(t *testing.T) {
 	}
 }
 
+// TestNoConnection: net/http's own transport tells that there never was a connection, so nothing has been spent.
+func TestNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tokenserver.New()
+		e := endpoint(s)
+		over := make(chan struct{}) // net/http goes on dialling when the request has ended
+		defer close(over)
+		e.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			<-over
+			return nil, net.ErrClosed
+		}}
+		v := &derive.Memory{}
+		source := derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(refreshOptions(s, e, ""))), Vault: v, Owner: v})
+		_, err := source.Token(t.Context())
+		wantFault(t, err, fault.CredentialMintFailed, "reach")
+		if on, _, err := v.Load(t.Context(), "lark"); err != nil || !on.Spending.IsZero() {
+			t.Errorf("it is marked as being spent since %v (%v)", on.Spending, err)
+		}
+	})
+}
+
 // TestClocksApart: the provider's clock is off, within what is tolerated and beyond.
 func TestClocksApart(t *testing.T) {
 	for _, k := range kinds() {
@@ -236,7 +261,7 @@ func TestLifetimes(t *testing.T) {
 
 func TestMintFails(t *testing.T) {
 	for m, want := range map[tokenserver.Misbehaviour]string{
-		tokenserver.Unreachable: "could not be reached", tokenserver.Reset: "broke the connection off", tokenserver.LostAnswer: "broke the connection off",
+		tokenserver.Unreachable: "could not be reached", tokenserver.Filtered: "could not be reached in time", tokenserver.Reset: "broke the connection off", tokenserver.LostAnswer: "broke the connection off",
 		tokenserver.Hang: "did not answer in time", tokenserver.Garbage: "not one JSON object", tokenserver.HTML: "answered with HTML",
 		tokenserver.Huge: "more than 1 MiB", tokenserver.Error500: "refused (status 500)", tokenserver.Error502: "refused (status 502)",
 		tokenserver.Error503: "refused: temporarily_unavailable (status 503)", tokenserver.Error429: "temporarily_unavailable (status 429)",
@@ -268,9 +293,7 @@ type answering struct {
 
 func (a answering) RoundTrip(*http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	w.WriteHeader(a.status)
 	_, _ = w.WriteString(a.body) // there is none with 204
 	return w.Result(), nil

@@ -40,7 +40,7 @@ func TestLostAnswers(t *testing.T) {
 		tokenserver.LostAnswer: fault.CredentialRejected, tokenserver.Hang: fault.CredentialRejected, tokenserver.Reset: fault.CredentialRejected,
 		tokenserver.Garbage: fault.CredentialRejected, tokenserver.Error500: fault.CredentialRejected, tokenserver.Error502: fault.CredentialRejected,
 		tokenserver.CRLFToken: fault.CredentialRejected, tokenserver.NoToken: fault.CredentialRejected,
-		tokenserver.Unreachable: fault.CredentialMintFailed, tokenserver.Error503: fault.CredentialMintFailed, tokenserver.Error429: fault.CredentialMintFailed,
+		tokenserver.Unreachable: fault.CredentialMintFailed, tokenserver.Filtered: fault.CredentialMintFailed, tokenserver.Error503: fault.CredentialMintFailed, tokenserver.Error429: fault.CredentialMintFailed,
 	} {
 		for _, refreshed := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {

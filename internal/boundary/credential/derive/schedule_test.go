@@ -345,7 +345,7 @@ func (w *world) step() {
 }
 
 func (w *world) misbehave() {
-	plan := []tokenserver.Misbehaviour{tokenserver.Unreachable, tokenserver.Error503, tokenserver.Error429, tokenserver.Slow}
+	plan := []tokenserver.Misbehaviour{tokenserver.Unreachable, tokenserver.Filtered, tokenserver.Error503, tokenserver.Error429, tokenserver.Slow}
 	if (w.violent || !w.spends) && w.rng.IntN(2) == 0 {
 		plan = []tokenserver.Misbehaviour{tokenserver.LostAnswer, tokenserver.Hang, tokenserver.Reset, tokenserver.Garbage, tokenserver.Error502}
 		w.mu.Lock()
