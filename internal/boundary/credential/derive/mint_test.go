@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/egress"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/testkit/tokenserver"
@@ -184,6 +186,32 @@ func TestMintOnTheWire(t *testing.T) {
 	}
 	if _, err := mint(t, cc); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestThroughTheGuard: the gate's own transport, to nobody and to an address that is not public.
+func TestThroughTheGuard(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	for want, allow := range map[string][]netip.Prefix{
+		"could not be reached: connection refused": {netip.MustParsePrefix("127.0.0.1/32")},
+		"could not be reached: loopback":           nil,
+	} {
+		s := tokenserver.New()
+		guard := must(egress.New(egress.Options{Host: host, Port: port, AllowPrivate: allow}))
+		v := &derive.Memory{}
+		o := refreshOptions(s, derive.Endpoint{URL: "http://" + l.Addr().String() + "/token", Transport: guard}, "")
+		_, err := derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v, Owner: v}).Token(t.Context())
+		if f := wantFault(t, err, fault.CredentialMintFailed, "reach"); !strings.Contains(f.Message, want) {
+			t.Errorf("got %q, want %q", f.Message, want)
+		}
+		if on, _, err := v.Load(t.Context(), "lark"); err != nil || !on.Spending.IsZero() {
+			t.Errorf("it is marked as being spent since %v (%v)", on.Spending, err)
+		}
 	}
 }
 

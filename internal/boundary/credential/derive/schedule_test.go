@@ -250,11 +250,12 @@ func (w *world) wrong(format string, args ...any) {
 // use is what the gate does with one request: get a token, call, and replay once if the API says that it is expired.
 func (p *process) use(ctx context.Context, calm bool) {
 	got, err := p.source.Token(ctx)
-	for range 4 { // once, but for when another replica refreshes in between and the provider revokes
-		if err != nil || p.take(got) {
-			break
+	taken := err == nil && p.take(got)
+	for range 3 { // once, but for when another replica refreshes in between and the provider revokes
+		if err == nil && !taken {
+			got, err = p.source.Expired(ctx, got)
+			taken = err == nil && p.take(got)
 		}
-		got, err = p.source.Expired(ctx, got)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -265,7 +266,7 @@ func (p *process) use(ctx context.Context, calm bool) {
 		p.judge(err, calm)
 	case !p.saved[string(got.Secret.Reveal())]:
 		p.wrong("%s was handed out and is not on record", got.Secret.Reveal())
-	case calm && !p.server.Valid(string(got.Secret.Reveal())):
+	case calm && !taken:
 		p.wrong("%s is not valid, and nothing better comes", got.Secret.Reveal())
 	default:
 		p.tally.Tokens++
