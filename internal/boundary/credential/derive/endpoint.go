@@ -214,7 +214,7 @@ func (c *caller) transportError(ctx context.Context, err error, p *progress) *En
 	default:
 		e.Reason = "broke the connection off"
 	}
-	if !ended && !dial && f.Details != "" {
+	if vague := dial && f.Code == fault.UpstreamReset; !ended && !vague && f.Details != "" { // vague: of another transport than the gate's
 		e.Reason += ": " + f.Details
 	}
 	return e
