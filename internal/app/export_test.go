@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
@@ -31,3 +32,9 @@ func NewBackoff() func(now time.Time, do func() error) { return new(backoff).try
 
 // SocketPath is where the control socket of a data directory is.
 func SocketPath(data string) string { return socketPath(data) }
+
+// Vault is where derived tokens are kept.
+func (s *State) Vault() derive.Vault { return s.vault() }
+
+// Owner gives the right to mint.
+func (s *State) Owner() derive.Owner { return s.owner() }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/database"
@@ -37,6 +38,7 @@ type State struct {
 	Tokens  *token.Registry
 	sealer  *seal.Sealer
 	stores  *Stores
+	locks   *database.Locks
 }
 
 // Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
@@ -50,7 +52,7 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 	if err != nil {
 		return nil, fault.WithExit(err, fault.ExitStore)
 	}
-	s := &State{Config: c, DB: db}
+	s := &State{Config: c, DB: db, locks: db.NewLocks()}
 	s.stores = newStores(c, s, 0) //nolint:contextcheck // nothing is replaced here
 	if err := s.unseal(ctx, keeper); err != nil {
 		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
@@ -74,7 +76,11 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 }
 
 // Close lets go of the stores and the database.
-func (s *State) Close() error { return errors.Join(s.stores.Close(), s.DB.Close()) }
+func (s *State) Close() error { return errors.Join(s.stores.Close(), s.locks.Close(), s.DB.Close()) }
+
+func (s *State) vault() derive.Vault { return &derivedVault{s.DB, s.sealer} }
+
+func (s *State) owner() derive.Owner { return derivedOwner{s.locks} }
 
 func keeperOf(c *config.Config) (seal.Keeper, error) {
 	if c.Seal.KeyEnv != "" {
