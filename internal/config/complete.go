@@ -51,6 +51,10 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 			c.applyDefaults(fv, child)
 		case fv.Kind() == reflect.Pointer && !isLeaf(fv.Type()) && !fv.IsNil():
 			c.applyDefaults(fv.Elem(), child)
+		case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct && !isLeaf(fv.Type().Elem()):
+			for i := range fv.Len() {
+				c.applyDefaults(fv.Index(i), child.child(strconv.Itoa(i)))
+			}
 		case fv.Kind() == reflect.Map && fv.Type().Elem().Kind() == reflect.Pointer:
 			for _, key := range mapKeys(fv) {
 				c.applyDefaults(fv.MapIndex(reflect.ValueOf(key)).Elem(), child.child(key))
@@ -129,6 +133,12 @@ func (c *Config) find(key string) (reflect.Value, *field, bool) {
 			if !v.IsValid() {
 				return v, nil, false
 			}
+		case v.Kind() == reflect.Slice && !isLeaf(v.Type()):
+			i, err := strconv.Atoi(name)
+			if err != nil || i < 0 || i >= v.Len() {
+				return v, nil, false
+			}
+			v = v.Index(i)
 		case v.Kind() == reflect.Struct && !isLeaf(v.Type()):
 			fields, _ := fieldsOf(v.Type())
 			i := indexOf(fields, name)

@@ -24,7 +24,9 @@ import (
 //	enum     the allowed values, separated by blanks
 //	later    on a blank field: a key, or on an enum: values, that only a later version knows
 //	path     the value is a file name: relative to the folder of the file it stands in, <data>/ is the data directory
-//	keys     "name": the keys of a map are names of our own; "header": they are header names
+//	keys     "name": the keys of a map are names of our own; "header": they are header names; "text": anything
+//	url      "proxy": the URL is that of a proxy
+//	lines    "true": the value may have line breaks
 //	min      the least value of a number, size or duration
 //	max      the greatest
 
@@ -107,6 +109,11 @@ type Service struct {
 	CAFile       string            `yaml:"ca_file" path:"file" eg:"./ca.pem" doc:"PEM certificates to trust for this upstream instead of the system's."`
 	ServerName   string            `yaml:"server_name" eg:"api.internal" doc:"The name to send in TLS (SNI) and to verify, where it differs from the upstream's host."`
 	Credential   Credential        `yaml:"credential" doc:"What is injected, and where."`
+	Credentials  []Credential      `yaml:"credentials" doc:"Several credentials in one request, instead of credential; one with a preset that has several fills in the same entry. At most one of them signs."`
+	TLS          *ClientTLS        `yaml:"tls" doc:"A client certificate, for an API that knows its callers by one."`
+	Proxy        *url.URL          `yaml:"proxy" url:"proxy" eg:"http://proxy.internal:3128" doc:"A proxy on the way to the upstream and to token endpoints: http:// or socks5://, without user and password."`
+	ProxySecret  secret.Ref        `yaml:"proxy_secret" eg:"ref+builtin://proxy" doc:"USER:PASSWORD for the proxy, by reference."`
+	Replay       Replay            `yaml:"replay" doc:"How much of a request's body is kept, for sending it once more after a token has expired, or for signing it."`
 	Headers      map[string]string `yaml:"headers" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them. Never a credential."`
 	Allow        []Rule            `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
 	Limits       Limits            `yaml:"limits" doc:"Limits of this service. Absent: none."`
@@ -117,29 +124,8 @@ type Service struct {
 	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
 	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`
 	Test         *Test             `yaml:"test" doc:"The call that service test makes."`
-	_            struct{}          `yaml:"retry circuit mtls methods" later:"true"`
+	_            struct{}          `yaml:"retry circuit methods" later:"true"`
 }
-
-// Credential says what is injected. After Load the fields that its kind takes are filled in, Header and Format too.
-type Credential struct {
-	Kind           string     `yaml:"kind" enum:"bearer header basic query none" later:"cookie path body oauth2 exchange jwt github_app sigv4 hmac oauth1 mtls digest" doc:"bearer: Authorization: Bearer SECRET. header: a header of your choice. basic: user and password. query: a query parameter. none: nothing. Default: bearer, if there is a secret."`
-	Secret         secret.Ref `yaml:"secret" eg:"ref+builtin://example#api_key" doc:"The secret, by reference; never the secret itself."`
-	Header         string     `yaml:"header" eg:"X-API-Key" doc:"Kind header: the header's name."`
-	Param          string     `yaml:"param" eg:"key" doc:"Kind query: the parameter's name."`
-	Username       string     `yaml:"username" eg:"api" doc:"Kind basic: the user, where it is not secret. The secret is the password."`
-	UsernameSecret secret.Ref `yaml:"username_secret" eg:"ref+builtin://twilio#sid" doc:"Kind basic: the user by reference, instead of username."`
-	Format         string     `yaml:"format" eg:"\"Token {secret}\"" doc:"Kinds bearer, header and query: how the value is written; {secret} stands for the secret. Default: Bearer {secret} for bearer, {secret} for the others."`
-	_              struct{}   `yaml:"request token lifetime expired_when" later:"true"`
-}
-
-// The kinds of credential.
-const (
-	KindBearer = "bearer"
-	KindHeader = "header"
-	KindBasic  = "basic"
-	KindQuery  = "query"
-	KindNone   = "none"
-)
 
 // Limits of one service. Zero is no limit.
 type Limits struct {

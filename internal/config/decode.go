@@ -58,7 +58,7 @@ func (p keyPath) subject() string {
 
 func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 	if l, ok := leafOf(v.Type()); ok {
-		d.leaf(n, v, f, leafAt{l, path})
+		d.leaf(n, v, f, leafAt{l.of(f), path})
 		return
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration uses no others
@@ -82,7 +82,45 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 		if d.want(n, listNode, path) {
 			d.list(n, v, f, path)
 		}
+	case reflect.Interface:
+		if tree := d.tree(n, path); tree != nil {
+			v.Set(reflect.ValueOf(tree))
+		}
 	}
+}
+
+// tree reads free-form JSON: objects and lists, and below them texts, references, numbers, true, false and null.
+func (d *decoder) tree(n *node, path keyPath) any {
+	switch n.kind {
+	case mapNode:
+		out := make(map[string]any, len(n.pairs))
+		for _, p := range d.unique(n, path) {
+			out[p.key.text] = d.tree(p.value, path.child(p.key.text))
+		}
+		return out
+	case listNode:
+		out := make([]any, len(n.items))
+		for i, item := range n.items {
+			out[i] = d.tree(item, path.child(strconv.Itoa(i)))
+		}
+		return out
+	case nullNode:
+		return nil
+	case scalarNode:
+		if n.typed != nil {
+			return n.typed
+		}
+	}
+	d.note(path, n.at)
+	text, err := ParseText(n.text)
+	if err != nil {
+		d.fail(path, n.at, path.subject()+": "+err.Error(), hintFor(err))
+		return nil
+	}
+	if text.IsZero() {
+		return Text{{}}
+	}
+	return text
 }
 
 // want checks the shape. Nothing at all is an empty map: people comment out a map's last line. It is not an empty list: a
@@ -194,7 +232,7 @@ func (d *decoder) list(n *node, v reflect.Value, f *field, path keyPath) {
 		child := path.child(strconv.Itoa(i))
 		d.note(child, item.at)
 		d.value(item, elem, f, child)
-		if len(d.rep.errs) == before {
+		if len(d.rep.errs) == before || elem.Kind() == reflect.Struct && !isLeaf(elem.Type()) { // maps keep their numbers
 			out = reflect.Append(out, elem)
 		}
 	}
@@ -258,10 +296,10 @@ func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
 		}
 		return hinted{fmt.Errorf("%s is not allowed", show(text)), suggestion(text, f.enum)}
 	}
-	if text == "" && v.Kind() == reflect.String {
+	if text == "" && (v.Kind() == reflect.String || v.Type() == reflect.TypeFor[Text]()) {
 		return hinted{errors.New("is empty"), "give it a value, or leave the key out"}
 	}
-	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && (r != '\n' || f.lines == "") || r == 0x7f }) {
 		return errors.New("the value has a line break or a control character")
 	}
 	x, err := l.parse(text)

@@ -14,6 +14,7 @@ import (
 // field is one key of the declaration.
 type field struct {
 	name, doc, def, eg, keys, path string
+	url, lines                     string
 	enum, later                    []string
 	min, max                       string
 	index                          int
@@ -35,6 +36,7 @@ func fieldsOf(t reflect.Type) (keys []field, reserved []string) {
 		keys = append(keys, field{
 			name: names[0], doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
 			keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
+			url: f.Tag.Get("url"), lines: f.Tag.Get("lines"),
 			enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: i, typ: f.Type,
 		})
 	}
@@ -72,6 +74,8 @@ func leafOf(t reflect.Type) (leaf, bool) {
 		return leaf{title: "URL", pattern: `^https?://[^/?#@]+[^?#]*$`, parse: lift(parseURL)}, true
 	case reflect.TypeFor[secret.Ref]():
 		return leaf{title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(parseRef), secretly: true}, true
+	case reflect.TypeFor[Text]():
+		return leaf{title: "text or secret reference", parse: lift(ParseText)}, true
 	case reflect.TypeFor[Rule]():
 		return leaf{title: "rule", pattern: `^(\*|[A-Z-]+(,[A-Z-]+)*) +/\S*$`, parse: lift(ParseRule)}, true
 	}
@@ -84,6 +88,14 @@ func leafOf(t reflect.Type) (leaf, bool) {
 		return leaf{title: "number", parse: lift(parseInt)}, true
 	}
 	return leaf{}, false
+}
+
+// of is the leaf as the field narrows it.
+func (l leaf) of(f *field) leaf {
+	if f.url == "proxy" {
+		l.pattern, l.parse = `^(http|socks5)://[^/?#@]+/?$`, lift(parseProxy)
+	}
+	return l
 }
 
 func lift[T any](parse func(string) (T, error)) func(string) (any, error) {

@@ -46,8 +46,8 @@ func TestServiceIsComplete(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	want := config.Credential{Kind: "header", Secret: secret.Ref{Store: "corp", Path: "a/b", Version: "3", Field: "key"}, Header: "X-API-Key", Format: "Token {secret}"}
-	if a.Credential != want {
-		t.Errorf("credential %+v, want %+v", a.Credential, want)
+	if diff := cmp.Diff(want, a.Credential); diff != "" {
+		t.Errorf("credential (-want +got):\n%s", diff)
 	}
 	rules := []config.Rule{{Methods: []string{"GET"}, Path: "/v1/**"}, {Methods: []string{"GET", "POST"}, Path: "/v1/files/*"}, {Path: "/v1/models"}}
 	if diff := cmp.Diff(rules, a.Allow); diff != "" {

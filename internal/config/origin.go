@@ -38,7 +38,17 @@ func (c *Config) origins(out []Origin, v reflect.Value, path keyPath) []Origin {
 		for _, key := range mapKeys(v) {
 			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), path.child(key))
 		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			out = c.origin(out, path, showTree(v.Interface()))
+		}
 	case reflect.Slice:
+		if elem := v.Type().Elem(); elem.Kind() == reflect.Struct && !isLeaf(elem) {
+			for i := range v.Len() {
+				out = c.origins(out, v.Index(i), path.child(strconv.Itoa(i)))
+			}
+			return out
+		}
 		items := make([]string, v.Len())
 		for i := range items {
 			items[i] = formatLeaf(v.Index(i))
@@ -48,13 +58,41 @@ func (c *Config) origins(out []Origin, v reflect.Value, path keyPath) []Origin {
 	return out
 }
 
+// showTree writes a free-form value as YAML has it, without texts that may be secrets.
+func showTree(node any) string {
+	switch n := node.(type) {
+	case map[string]any:
+		items := make([]string, 0, len(n))
+		for _, name := range sortedKeys(n) {
+			items = append(items, name+": "+showTree(n[name]))
+		}
+		return "{" + strings.Join(items, ", ") + "}"
+	case []any:
+		items := make([]string, len(n))
+		for i := range n {
+			items[i] = showTree(n[i])
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case Text:
+		if text, ok := n.Plain(); ok && mayBeSecret(text) {
+			return notShown
+		}
+		return n.String()
+	case nil:
+		return "null"
+	}
+	return fmt.Sprint(node)
+}
+
+const notShown = "[not shown]"
+
 func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
 	p, ok := c.places[path.String()]
 	if !ok {
 		return out
 	}
 	if freeText(path) && mayBeSecret(value) {
-		value = "[not shown]"
+		value = notShown
 	}
 	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
 }

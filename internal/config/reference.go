@@ -62,6 +62,8 @@ func writeSection(b *bytes.Buffer, s section) {
 		var title string
 		if inner == nil {
 			title = typeTitle(f.typ, f)
+		} else if f.typ.Kind() == reflect.Slice { // of the same maps as the key before it
+			title = "list of [maps](#" + anchorOf(strings.TrimSuffix(key, "s")) + ")"
 		} else {
 			if f.typ.Kind() == reflect.Map {
 				key += ".NAME"
@@ -90,7 +92,7 @@ func structWithin(t reflect.Type) reflect.Type {
 		switch t.Kind() {
 		case reflect.Struct:
 			return t
-		case reflect.Pointer, reflect.Map:
+		case reflect.Pointer, reflect.Map, reflect.Slice:
 			t = t.Elem()
 		default:
 			return nil
@@ -107,6 +109,9 @@ func typeTitle(t reflect.Type, f *field) string {
 			return map[string]string{"file": "file name", "dir": "folder"}[f.path]
 		}
 		return l.title
+	}
+	if t.Kind() == reflect.Interface {
+		return "map or list"
 	}
 	if t.Kind() == reflect.Map {
 		return "map of " + typeTitle(t.Elem(), &field{}) + "s"

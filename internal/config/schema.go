@@ -25,13 +25,15 @@ type schema = map[string]any
 
 func schemaOf(t reflect.Type, f *field) schema {
 	if l, ok := leafOf(t); ok {
-		return leafSchema(l, t, f)
+		return leafSchema(l.of(f), t, f)
 	}
 	switch t.Kind() { //nolint:exhaustive // the declaration uses no others
 	case reflect.Struct:
 		return structSchema(t)
 	case reflect.Pointer:
 		return schemaOf(t.Elem(), f)
+	case reflect.Interface:
+		return schema{"type": []string{"object", "array"}}
 	case reflect.Map:
 		out := schema{"type": []string{"object", "null"}, "additionalProperties": schemaOf(t.Elem(), &field{})}
 		if f.keys == "name" {

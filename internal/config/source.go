@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,6 +41,7 @@ func (k nodeKind) String() string {
 type node struct {
 	kind  nodeKind
 	text  string // of a scalar, unquoted
+	typed any    // of a scalar that is written as a number, true or false: json.Number or bool
 	at    place
 	pairs []pair
 	items []*node
@@ -260,9 +262,23 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	case *ast.TagNode:
 		return b.fail(n, "YAML tags (!…) are not used here", "leave it out; quotes make a value a string")
 	case ast.ScalarNode:
-		return &node{kind: scalarNode, at: at, text: n.GetToken().Value}
+		return &node{kind: scalarNode, at: at, text: n.GetToken().Value, typed: typed(n)}
 	}
 	return b.fail(n, "this kind of YAML is not used here", "")
+}
+
+// typed returns what JSON makes of a number or a truth value; nil for what stays text, such as numbers that JSON has not.
+func typed(n ast.ScalarNode) any {
+	text := n.GetToken().Value
+	switch n := n.(type) {
+	case *ast.BoolNode:
+		return n.Value
+	case *ast.IntegerNode, *ast.FloatNode:
+		if json.Valid([]byte(text)) {
+			return json.Number(text)
+		}
+	}
+	return nil
 }
 
 func (b *builder) anchor(n *ast.AnchorNode, depth int) *node {

@@ -18,6 +18,7 @@ var (
 	errRate     = errors.New("want a rate: N/s, N/m or N/h, such as 50/s")
 	errPrefix   = errors.New("want a network such as 10.1.2.0/24, or one address")
 	errURL      = errors.New("want a URL such as https://api.example.com/v1")
+	errProxy    = errors.New("want the URL of a proxy, such as http://proxy.internal:3128 or socks5://proxy.internal:1080")
 	errRule     = errors.New(`want METHOD[,METHOD] or *, a blank and a path glob, such as "GET /v1/**"`)
 )
 
@@ -264,6 +265,23 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, err
 	}
 	return u, checkBase(u)
+}
+
+// parseProxy reads the URL of a proxy: a scheme, a host and perhaps a port.
+func parseProxy(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Opaque != "" || !isPrintable(s):
+		return nil, errProxy
+	case u.Scheme != "http" && u.Scheme != "socks5":
+		return nil, fmt.Errorf("the URL begins with http:// or socks5://: %w", errProxy)
+	case u.User != nil:
+		return nil, errors.New("the URL holds a user or password: those belong into a store, and proxy_secret names them")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
+		return nil, errors.New("the URL of a proxy ends with its port")
+	}
+	u.Path = ""
+	return u, checkHostPort(u)
 }
 
 func checkHostPort(u *url.URL) error {
