@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ type answer struct {
 type grant struct {
 	token, refresh secret.Value
 	expiry         time.Time // by this machine's clock
+	scopes         []string  // nil: as asked for
 }
 
 // grant reads a token answer; field is the member that holds the token.
@@ -69,7 +71,19 @@ func (a *answer) grant(field string, fallback time.Duration) (*grant, error) {
 		}
 	}
 	g.expiry = a.started.Add(lifetime(seconds(m["expires_in"]), fallback))
+	g.scopes = scopes(m["scope"])
 	return g, nil
+}
+
+// scopes reads the scopes that were granted (RFC 6749 section 3.3), as far as they have the form of one.
+func scopes(raw json.RawMessage) []string {
+	var text string
+	if json.Unmarshal(raw, &text) != nil || len(text) > 4<<10 {
+		return nil
+	}
+	return slices.DeleteFunc(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }), func(s string) bool {
+		return strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' })
+	})
 }
 
 // members reads the answer's object, or says why there is none. An answer that is no success is an error with its code.

@@ -33,6 +33,7 @@ type Connect struct {
 	o               ConnectOptions
 	state, verifier string
 	used            atomic.Bool
+	granted         atomic.Pointer[[]string]
 }
 
 // NewConnect returns a Connect with a state and a verifier of its own, or what is wrong with the options.
@@ -96,7 +97,19 @@ func (c *Connect) Exchange(ctx context.Context, code, state string) (State, erro
 		return State{}, fault.WithHint(errors.New("the provider has given a token, but no refresh token"),
 			"most providers want a scope (offline_access) or a parameter of the consent page (access_type=offline, prompt=consent) for one")
 	}
+	if g.scopes == nil {
+		g.scopes = m.o.Scopes // RFC 6749 section 5.1: it says nothing if they are those that were asked for
+	}
+	c.granted.Store(&g.scopes)
 	return m.connected(g), nil
+}
+
+// Granted lists the scopes of what Exchange has returned.
+func (c *Connect) Granted() []string {
+	if list := c.granted.Load(); list != nil {
+		return *list
+	}
+	return nil
 }
 
 // RefusalError is what a consent page answers instead of a code (RFC 6749 section 4.1.2.1).

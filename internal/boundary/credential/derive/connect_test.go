@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,49 @@ func TestConnectByLoopback(t *testing.T) {
 	s.Expire(string(got.Secret.Reveal()))
 	if got, err = source.Expired(t.Context(), got); err != nil || !s.Valid(string(got.Secret.Reveal())) {
 		t.Errorf("refreshed: %v, %v", got, err)
+	}
+}
+
+func TestListenRedirect(t *testing.T) {
+	free, err := derive.ListenLoopback(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := must(url.Parse(free.RedirectURL)).Port()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	registered := "http://localhost:" + port + "/oauth/done"
+	l, err := derive.ListenRedirect(t.Context(), registered)
+	if err != nil || l.RedirectURL != registered {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	s := tokenserver.Start(t)
+	c, _ := connecting(t, s, l.RedirectURL)
+	ended := make(chan error, 1)
+	go func() {
+		code, err := l.Await(t.Context(), c)
+		if err == nil {
+			_, err = c.Exchange(t.Context(), code, c.State())
+		}
+		ended <- err
+	}()
+	if got := browse(t, "http://127.0.0.1:"+port+"/callback?code=x&state="+c.State()); !strings.HasPrefix(got, "404") {
+		t.Errorf("another path: %s", got)
+	}
+	if got := browse(t, c.URL()); !strings.HasPrefix(got, "200") {
+		t.Errorf("the browser shows %q", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := c.Granted(); !slices.Equal(got, []string{"offline_access", "b"}) {
+		t.Errorf("granted %q", got)
+	}
+	for _, other := range []string{"https://localhost:1/x", "http://gate.test:80/x", "http://localhost/x", "http://localhost:1", "http://10.0.0.1:1/x", "http://u@localhost:1/x", "http://localhost:1/x?y"} {
+		if _, err := derive.ListenRedirect(t.Context(), other); err == nil {
+			t.Errorf("%s is taken", other)
+		}
 	}
 }
 

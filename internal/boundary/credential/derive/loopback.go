@@ -7,23 +7,62 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"time"
 )
 
 // Loopback waits on this machine for the browser to come back from the consent page (RFC 8252 section 7.3).
 type Loopback struct {
 	RedirectURL string
+	path        string
 	listener    net.Listener
 }
 
 // ListenLoopback takes a free port of 127.0.0.1. Await or Close ends it.
 func ListenLoopback(ctx context.Context) (*Loopback, error) {
+	return listenLoopback(ctx, "127.0.0.1:0", "/callback")
+}
+
+// ListenRedirect takes the port of a redirect URL of this machine, for providers that know it to the letter:
+// http://localhost:8473/callback, or with 127.0.0.1 or [::1]. Await or Close ends it.
+func ListenRedirect(ctx context.Context, redirectURL string) (*Loopback, error) {
+	if !OnLoopback(redirectURL) {
+		return nil, errors.New("the redirect URL does not lead to this machine: http://localhost:PORT/PATH does")
+	}
+	u, err := url.Parse(redirectURL)
+	if err != nil {
+		return nil, errors.New("the redirect URL cannot be read")
+	}
+	host := u.Host
+	if u.Hostname() == "localhost" {
+		host = net.JoinHostPort("127.0.0.1", u.Port())
+	}
+	l, err := listenLoopback(ctx, host, u.EscapedPath())
+	if err != nil {
+		return nil, err
+	}
+	l.RedirectURL = redirectURL
+	return l, nil
+}
+
+// OnLoopback tells whether a redirect URL is one that ListenRedirect can listen on.
+func OnLoopback(redirectURL string) bool {
+	u, err := url.Parse(redirectURL)
+	if err != nil || u.Scheme != "http" || u.Port() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path == "" {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func listenLoopback(ctx context.Context, address, path string) (*Loopback, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the browser's return: %w", err)
 	}
-	return &Loopback{RedirectURL: "http://" + l.Addr().String() + "/callback", listener: l}, nil
+	return &Loopback{RedirectURL: "http://" + l.Addr().String() + path, path: path, listener: l}, nil
 }
 
 // Close ends a Loopback that nobody awaits.
@@ -40,7 +79,7 @@ type returned struct {
 func (l *Loopback) Await(ctx context.Context, c *Connect) (code string, err error) {
 	came := make(chan returned, 1)
 	server := &http.Server{
-		Handler:           callback(c.State(), came),
+		Handler:           callback(l.path, c.State(), came),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
 	}
 	ended := make(chan error, 1)
@@ -64,13 +103,13 @@ func (l *Loopback) Await(ctx context.Context, c *Connect) (code string, err erro
 	return got.code, got.err
 }
 
-func callback(want string, came chan<- returned) http.Handler {
+func callback(path, want string, came chan<- returned) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer") // the address has the code in it
 		code, state, err := ReadCallback(r.URL.Query())
-		if r.Method != http.MethodGet || r.URL.Path != "/callback" || subtle.ConstantTimeCompare([]byte(state), []byte(want)) != 1 {
+		if r.Method != http.MethodGet || r.URL.EscapedPath() != path || subtle.ConstantTimeCompare([]byte(state), []byte(want)) != 1 {
 			http.NotFound(w, r)
 			return
 		}
