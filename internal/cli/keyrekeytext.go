@@ -31,7 +31,7 @@ func writeRekeyPlan(w io.Writer, r rekey.Report) error {
 	err := t.Flush()
 	writeUnreadable(w, r.Survey)
 	for _, s := range r.Survey.Strays {
-		_, _ = fmt.Fprintf(w, "\nunder the key, and in no known place: %s.%s, row %s", s.Table, s.Column, s.Row)
+		_, _ = fmt.Fprintf(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s", s.Count, s.Name(), s.Row)
 	}
 	if r.Survey.Foreign > 0 {
 		_, _ = fmt.Fprintf(w, "\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n", r.Survey.Foreign)

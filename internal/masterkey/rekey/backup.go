@@ -42,6 +42,7 @@ type record struct {
 	Masters *mastersRecord `json:"masters,omitempty"`
 	Row     *rowRecord     `json:"row,omitempty"`
 	Key     *keyRecord     `json:"key,omitempty"`
+	Left    []byte         `json:"left,omitempty"` // SHA-256 of a value that no key opened, and that stays as it is
 	End     *endRecord     `json:"end,omitempty"`
 }
 
@@ -76,6 +77,7 @@ func (k keyRecord) row() database.DeploymentKeyRow {
 type endRecord struct {
 	Rows int `json:"rows"`
 	Keys int `json:"keys"`
+	Left int `json:"left"`
 }
 
 // sumOf is how a record knows what was put in a cell's place again.
@@ -98,14 +100,26 @@ type backupWriter struct {
 
 const backupBuffer = 1 << 18
 
+// vacant refuses a file that is there already, before anything else takes time.
+func vacant(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return taken(path)
+	}
+	return nil
+}
+
+func taken(path string) error {
+	return fault.WithHint(fmt.Errorf("writing the backup: %q is there already", path), "it may be the only way back from an earlier change: name another with --backup")
+}
+
 // createBackup begins a backup in a new file of mode 0600.
 func createBackup(o Options, name string, now time.Time) (*backupWriter, error) {
 	f, err := os.OpenFile(o.Backup, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fault.WithHint(fmt.Errorf("writing the backup: %w", err), "it may be the only way back from an earlier change: name another with --backup")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("writing the backup: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, taken(o.Backup)
+	case err != nil:
+		return nil, fault.WithHint(fmt.Errorf("writing the backup: %w", err), "name a file in a folder that this user may write to, with --backup; nothing was changed")
 	}
 	w := &backupWriter{path: o.Backup, new: o.New, file: f, sum: sha256.New()}
 	if err := w.begin(o, name, now); err != nil {
@@ -150,6 +164,13 @@ func (w *backupWriter) row(p database.Place, row database.Row, cell string) erro
 	}
 	w.end.Rows++
 	return w.put(record{Row: &rowRecord{Place: p.String(), Key: row.Key, Old: row.Cell, New: sumOf(cell)}})
+}
+
+// leave notes a value that stays closed.
+func (w *backupWriter) leave(stored string) error {
+	w.end.Left++
+	sum := sha256.Sum256([]byte(stored))
+	return w.put(record{Left: sum[:]})
 }
 
 // key keeps a row of deployment_key.

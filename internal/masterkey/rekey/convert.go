@@ -2,8 +2,10 @@ package rekey
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sallyport/internal/fault"
@@ -33,7 +35,7 @@ func (r *run) convertAll(ctx context.Context) error {
 	}
 	var done int64
 	for _, p := range places {
-		r.report.Survey.Count(p, 2, nil)
+		r.report.Survey.Count(p, len(r.masters), nil)
 		line := pipeline{r: r, ctx: ctx, place: p}
 		err := r.tx.Rows(ctx, p, func(rows []database.Row) error {
 			if err := line.next(rows); err != nil {
@@ -47,7 +49,7 @@ func (r *run) convertAll(ctx context.Context) error {
 			return fmt.Errorf("changing %s: %w", p, err)
 		}
 	}
-	return r.judge()
+	return nil
 }
 
 // judge looks at what could not be opened.
@@ -75,6 +77,27 @@ func (r *run) proved() bool {
 		}
 	}
 	return false
+}
+
+// leave notes the values that stay closed in the backup; an Undo looks whether they did before.
+func (r *run) leave(p database.Place, items []survey.Item) error {
+	for _, item := range items {
+		if item.Err != nil {
+			item.Values = []survey.Value{{Value: database.Value{Stored: item.Cell}, Err: item.Err}}
+		}
+		for _, v := range item.Values {
+			switch {
+			case v.Err == nil:
+			case r.file != nil:
+				if err := r.file.leave(v.Stored); err != nil {
+					return err
+				}
+			case !r.left[sha256.Sum256([]byte(v.Stored))]:
+				r.alien = append(r.alien, survey.Unreadable{Place: p.String(), Row: strings.Join(item.Key, "/"), Path: v.Path, Why: v.Err.Error()})
+			}
+		}
+	}
+	return nil
 }
 
 // pipeline has the processors at work on a batch while the one before is written and the one behind is read.
@@ -204,8 +227,11 @@ func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted
 		}
 		changed = append(changed, database.Row{Key: c.Key, Cell: c.cell})
 	}
-	r.report.Survey.Count(p, 2, items)
-	if t := r.report.Survey.Totals(); t.Values >= hopeless && t.Readable() == 0 && !r.proved() {
+	if err := r.leave(p, items); err != nil {
+		return err
+	}
+	r.report.Survey.Count(p, len(r.masters), items)
+	if t := r.report.Survey.Totals(); r.left == nil && t.Values >= hopeless && t.Readable() == 0 && !r.proved() {
 		return r.judge()
 	}
 	if len(changed) == 0 {

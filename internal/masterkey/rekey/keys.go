@@ -65,6 +65,9 @@ func planKeys(ring *survey.Keyring, o Options) ([]keyStep, error) {
 		case row.Wrapping == cipher.Plain, row.Wrapping == cipher.RawHex:
 			step.done = keySame
 		}
+		if isAsWanted(row, step) {
+			step.done = keySame
+		}
 		if step.done != keySame {
 			step.after.Value = hold(row, step.secret, o.New)
 		}
@@ -73,12 +76,13 @@ func planKeys(ring *survey.Keyring, o Options) ([]keyStep, error) {
 	if o.Leaked {
 		steps = replaceDataKeys(steps, o.New)
 	}
-	for i, step := range steps {
-		if step.done == keyRewrapped && step.before.Value.Equal(step.after.Value) {
-			steps[i].done = keySame
-		}
-	}
 	return steps, check(steps, o.New)
+}
+
+// isAsWanted tells a row that is under the new master key, and not under the old one, with the secret that it is to have: a
+// change that went half way, or that is made twice.
+func isAsWanted(row survey.KeyRow, step keyStep) bool {
+	return row.Master == 1 && row.Wrapping != cipher.RawMaster && row.Secret.Equal(step.secret)
 }
 
 // hold puts a secret into a row as the row held its own, so that the n8n that wrote it reads it; a master key in the clear is

@@ -71,8 +71,8 @@ func (r *run) warn(ctx context.Context, db *database.DB) error {
 	case err != nil:
 		warnings = append(warnings, err.Error())
 	}
-	if found := r.unknown(); found != "" {
-		warnings = append(warnings, "there are values under the key in "+found+", which this Sallyport does not know")
+	if err := r.unknown(); err != nil {
+		warnings = append(warnings, err.Error()+": "+fault.HintOf(err))
 	}
 	r.report.Warnings = warnings
 	return nil

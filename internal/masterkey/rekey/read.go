@@ -99,6 +99,8 @@ func (*backup) each(ctx context.Context, stream io.Reader, fn func(record) error
 			got.Rows++
 		case r.Key != nil:
 			got.Keys++
+		case r.Left != nil:
+			got.Left++
 		}
 		if err := errors.Join(fn(r), ctx.Err()); err != nil {
 			return got, err

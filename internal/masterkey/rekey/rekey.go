@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/internal/fault"
@@ -75,7 +76,7 @@ type Report struct {
 func Run(ctx context.Context, db *database.DB, o Options) (Report, error) {
 	o = o.complete()
 	began := o.Now()
-	if err := guard(ctx, db, o); err != nil {
+	if err := errors.Join(vacant(o.Backup), guard(ctx, db, o)); err != nil {
 		return Report{}, err
 	}
 	tx, err := db.Begin(ctx, true)
@@ -86,7 +87,7 @@ func Run(ctx context.Context, db *database.DB, o Options) (Report, error) {
 	if err := r.describe(ctx, db); err != nil {
 		return r.report, errors.Join(err, tx.Rollback())
 	}
-	if err := r.do(ctx); err != nil {
+	if err := r.do(ctx, db); err != nil {
 		return r.report, errors.Join(err, tx.Rollback(), r.discardBackup())
 	}
 	if err := tx.Commit(); err != nil {
@@ -124,13 +125,16 @@ type run struct {
 	began  time.Time
 	report Report
 
-	ring  *survey.Keyring // opens what is there: the old key, then the new
-	after *survey.Keyring // the new key alone, with the rows of deployment_key as they will be
-	write writing
-	keys  []keyStep
-	file  *backupWriter
-	sum   digest
-	total int64
+	masters []secret.Value  // the old key, then the new
+	ring    *survey.Keyring // opens what is there, with the masters
+	after   *survey.Keyring // the new key alone, with the rows of deployment_key as they will be
+	write   writing
+	keys    []keyStep
+	file    *backupWriter
+	left    map[[32]byte]bool   // Undo: what the change had left as no key opened it
+	alien   []survey.Unreadable // Undo: what no key opens, and the change had not left; the first of them
+	sum     digest
+	total   int64
 }
 
 // describe fills in what does not depend on keys.
@@ -146,7 +150,7 @@ func (r *run) describe(ctx context.Context, db *database.DB) (err error) {
 }
 
 // do is everything within the transaction.
-func (r *run) do(ctx context.Context) error {
+func (r *run) do(ctx context.Context, db *database.DB) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -160,6 +164,9 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.convertAll(ctx); err != nil {
 		return err
 	}
+	if err := r.judge(); err != nil {
+		return err
+	}
 	if err := r.applyKeys(ctx); err != nil {
 		return err
 	}
@@ -170,7 +177,7 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	r.report.Backup = r.o.Backup
-	return nil
+	return guardAgain(ctx, db, r.o)
 }
 
 // prepare reads the rows of deployment_key, proves the old key on them, and decides what becomes of them.
@@ -179,7 +186,8 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the data keys: %w", err)
 	}
-	if r.ring, err = survey.NewKeyring(rows, r.o.Old, r.o.New); err != nil {
+	r.masters = []secret.Value{r.o.Old, r.o.New}
+	if r.ring, err = survey.NewKeyring(rows, r.masters...); err != nil {
 		return err
 	}
 	if err := r.proveOld(); err != nil {
@@ -249,21 +257,22 @@ func (r *run) elsewhere(ctx context.Context) error {
 	if err := r.report.Survey.LookElsewhere(ctx, r.tx, r.ring); err != nil {
 		return err
 	}
-	if found := r.unknown(); found != "" {
-		return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: there are values under it in %s, which this Sallyport does not know", found), fault.ExitFindings),
-			"a newer Sallyport may know them; --accept "+found+" leaves them as they are, to be unreadable afterwards")
-	}
-	return nil
+	return r.unknown()
 }
 
-// unknown is the first column with a stray that was not accepted.
-func (r *run) unknown() string {
+// unknown is the error that names the columns with strays that were not accepted.
+func (r *run) unknown() error {
+	var names []string
 	for _, s := range r.report.Survey.Strays {
-		if name := s.Table + "." + s.Column; !slices.Contains(r.o.Accept, name) {
-			return name
+		if !slices.Contains(r.o.Accept, s.Name()) {
+			names = append(names, s.Name())
 		}
 	}
-	return ""
+	if len(names) == 0 {
+		return nil
+	}
+	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: there are values under it in %s, which this Sallyport does not know", strings.Join(names, ", ")), fault.ExitFindings),
+		"a newer Sallyport may know them; --accept "+strings.Join(names, ",")+" leaves them as they are, to be unreadable afterwards")
 }
 
 func (r *run) tell(stage, place string, done, total int64) {

@@ -36,7 +36,10 @@ func ChangeSettings(path string, old, fresh secret.Value) (done string, err erro
 	case !s.Key.Equal(old):
 		return SettingsOther, nil
 	}
-	if err := replaceKey(path, fresh); err != nil {
+	if path, err = filepath.EvalSymlinks(path); err == nil { // a link stays one
+		err = replaceKey(path, fresh)
+	}
+	if err != nil {
 		return "", fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err), "delete the file: n8n writes it anew, from its environment")
 	}
 	return SettingsChanged, nil

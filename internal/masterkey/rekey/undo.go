@@ -2,9 +2,12 @@ package rekey
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
+	"sallyport/internal/fault"
 	"sallyport/internal/masterkey/survey"
 	"sallyport/internal/n8n/cipher"
 	"sallyport/internal/n8n/database"
@@ -23,6 +26,9 @@ type Undone struct {
 // Undo takes back the change that wrote the backup o.Backup: rows that nobody has touched since are as they were, to the byte;
 // what n8n has written since is put under the old key. o.Old or o.New, or both, open the backup. It has the guard, the single
 // transaction and the proof of Run.
+//
+// A database on which the change is not the last one, or another database, is refused: fault.ExitKeyMismatch, or
+// fault.ExitFindings where only some values are under other keys.
 func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 	o = o.complete()
 	began := o.Now()
@@ -39,7 +45,7 @@ func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 		return Undone{}, fmt.Errorf("taking the change back: %w", err)
 	}
 	u := &undo{run: run{o: o, tx: tx, began: began, report: Report{Database: db.Name(), Backup: o.Backup}, sum: newDigest()}, backup: b}
-	if err := errors.Join(u.describe(ctx, db), u.back(ctx)); err != nil {
+	if err := u.back(ctx, db); err != nil {
 		return u.done, errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
@@ -65,7 +71,10 @@ type undo struct {
 // restoreBatch is how many rows are restored at once.
 const restoreBatch = 500
 
-func (u *undo) back(ctx context.Context) error {
+func (u *undo) back(ctx context.Context, db *database.DB) error {
+	if err := u.describe(ctx, db); err != nil {
+		return err
+	}
 	if err := u.restore(ctx); err != nil {
 		return err
 	}
@@ -78,10 +87,16 @@ func (u *undo) back(ctx context.Context) error {
 	if err := u.convertAll(ctx); err != nil { // what the backup does not have
 		return err
 	}
+	if err := u.judge(); err != nil {
+		return err
+	}
 	if err := u.removeAdded(ctx); err != nil {
 		return err
 	}
-	return u.prove(ctx)
+	if err := u.prove(ctx); err != nil {
+		return err
+	}
+	return guardAgain(ctx, db, u.o)
 }
 
 // restore puts every row of the backup back that is as the change left it.
@@ -90,12 +105,14 @@ func (u *undo) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing what is encrypted: %w", err)
 	}
-	u.places, u.kept = make(map[string]database.Place), make(map[string]keyRecord)
+	u.places, u.kept, u.left = make(map[string]database.Place), make(map[string]keyRecord), make(map[[sha256.Size]byte]bool)
 	for _, p := range places {
 		u.places[p.String()] = p
 	}
-	_, err = u.backup.each(ctx, u.backup.stream, func(r record) error { return u.take(ctx, r) })
-	if err = errors.Join(err, u.flush(ctx)); err != nil {
+	if _, err = u.backup.each(ctx, u.backup.stream, func(r record) error { return u.take(ctx, r) }); err == nil {
+		err = u.flush(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("restoring from the backup %q: %w", u.o.Backup, err)
 	}
 	if u.o.Old.IsZero() || u.o.New.IsZero() {
@@ -108,6 +125,8 @@ func (u *undo) take(ctx context.Context, r record) error {
 	switch {
 	case r.Masters != nil: // from here on, old is what is left and new what is wanted
 		u.o.Old, u.o.New = secret.NewValue(r.Masters.New), secret.NewValue(r.Masters.Old)
+	case len(r.Left) == sha256.Size:
+		u.left[[sha256.Size]byte(r.Left)] = true
 	case r.Key != nil:
 		u.kept[r.Key.ID] = *r.Key
 	case r.Row != nil:
@@ -127,7 +146,7 @@ func (u *undo) flush(ctx context.Context) error {
 	}
 	p, ok := u.places[u.batch[0].Place]
 	if !ok {
-		return fmt.Errorf("this database has no %s: is it the one the backup is of (%s)?", u.batch[0].Place, u.backup.header.Database)
+		return anotherState(fmt.Errorf("this database has no %s", u.batch[0].Place), u.backup.header)
 	}
 	var rows []database.Row
 	for _, rec := range u.batch {
@@ -161,17 +180,18 @@ func (u *undo) planBack(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the data keys: %w", err)
 	}
-	if u.ring, err = survey.NewKeyring(rows, u.o.Old, u.o.New); err != nil {
+	u.masters = u.knownMasters()
+	if u.ring, err = survey.NewKeyring(rows, u.masters...); err != nil {
 		return err
 	}
 	for _, row := range u.ring.Rows {
-		if u.isAdded(row.ID) {
+		switch {
+		case !row.Opens():
+			return anotherState(fmt.Errorf("restoring the row %q of deployment_key (%s): it is under neither key of the backup", row.ID, row.Type), u.backup.header)
+		case u.isAdded(row.ID):
 			continue
 		}
-		step, err := u.stepBack(row)
-		if err != nil {
-			return err
-		}
+		step := u.stepBack(row)
 		u.keys = append(u.keys, step)
 		u.report.Keys = append(u.report.Keys, step.change())
 	}
@@ -182,7 +202,6 @@ func (u *undo) planBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u.o.KeepUnreadable = true // they were no better before
 	u.total, err = u.count(ctx)
 	return err
 }
@@ -190,23 +209,61 @@ func (u *undo) planBack(ctx context.Context) error {
 func (u *undo) isAdded(id string) bool { return u.kept[id].Done == keyAdded }
 
 // stepBack restores a row of the backup, or puts one that n8n has made since under the old key.
-func (u *undo) stepBack(row survey.KeyRow) (keyStep, error) {
+func (u *undo) stepBack(row survey.KeyRow) keyStep {
 	step := keyStep{before: row.DeploymentKeyRow, after: row.DeploymentKeyRow, secret: row.Secret, done: keySame}
 	rec, known := u.kept[row.ID]
-	switch {
-	case known:
+	if known {
 		old := rec.row()
-		plain, _, err := old.Unwrap(u.o.New)
-		if err != nil {
-			return step, fmt.Errorf("restoring the row %q of deployment_key (%s): %w", row.ID, row.Type, err)
-		}
-		step.after.Value, step.after.Status, step.secret, step.done = old.Value, old.Status, plain, keyReplaced
-	case !row.Opens():
-		return step, fmt.Errorf("restoring the row %q of deployment_key (%s): neither key opens it", row.ID, row.Type)
+		step.after.Status = old.Status
+		if plain, _, err := old.Unwrap(u.o.New); err == nil {
+			step.after.Value, step.secret, step.done = old.Value, plain, keyReplaced
+			return step
+		} // it was under the new key before the change
+	}
+	switch {
+	case isDataKey(row.DeploymentKeyRow) && row.Algorithm == cipher.AlgorithmCBC: // what n8n writes without a prefix it has to read
+		step.secret, step.done = u.o.New, keyReplaced
+		step.after.Value = hold(row, step.secret, u.o.New)
 	case row.Master == 0 && row.Wrapping != cipher.Plain && row.Wrapping != cipher.RawHex:
 		step.after.Value, step.done = hold(row, row.Secret, u.o.New), keyRewrapped
+	case step.after.Status != row.Status:
+		step.done = keyReplaced
 	}
-	return step, nil
+	return step
+}
+
+// knownMasters are the keys of the change, and what the legacy data key was before it: values without a prefix can be under that.
+func (u *undo) knownMasters() []secret.Value {
+	masters := []secret.Value{u.o.Old, u.o.New}
+	for _, rec := range u.kept {
+		old := rec.row()
+		if plain, _, err := old.Unwrap(u.o.New); err == nil && isDataKey(old) && old.Algorithm == cipher.AlgorithmCBC && !plain.Equal(u.o.New) {
+			masters = append(masters, plain)
+		}
+	}
+	return masters
+}
+
+// judge stops an Undo that would leave values behind which nobody can read, and which the change has not met.
+func (u *undo) judge() error {
+	t := u.report.Survey.Totals()
+	switch {
+	case len(u.alien) == 0 || u.o.KeepUnreadable && t.Readable() > 0:
+		u.report.Kept = t.Unreadable
+		return nil
+	case t.Readable() == 0:
+		return anotherState(errors.New("no value in this database is under a key of the backup"), u.backup.header)
+	}
+	first := u.alien[0]
+	err := fmt.Errorf("taking the change back: no key of the backup opens %d values, the first of them %s of row %s (%s)", len(u.alien), first.Place, first.Row, first.Why)
+	return fault.WithHint(fault.WithExit(err, fault.ExitFindings),
+		"if a later change has put them under another key, take that one back first; --keep-unreadable leaves them as they are")
+}
+
+// anotherState is a database to which the backup does not lead back.
+func anotherState(err error, h header) error {
+	return fault.WithHint(fault.WithExit(fmt.Errorf("%w: is this the database of the backup (%s, %s)?", err, h.Database, h.Created.Format(time.RFC3339)), fault.ExitKeyMismatch),
+		"if a later change has put it under another key, take that one back first, with its own backup; nothing was changed")
 }
 
 // writingBack encrypts as the old state would have: without a prefix under the old key, and where a data key goes away that the
@@ -225,13 +282,14 @@ func (u *undo) writingBack() (writing, error) {
 		w.keys[step.after.ID] = c
 		switch {
 		case step.after.Algorithm == cipher.AlgorithmCBC:
+			w.plain = c
 			w.instead[step.after.ID] = step.after.ID
 		case stays == "" || step.after.Status == active:
 			stays = step.after.ID
 		}
 	}
 	for id := range u.kept {
-		if u.isAdded(id) {
+		if u.isAdded(id) && stays != "" {
 			w.instead[id] = stays
 		}
 	}

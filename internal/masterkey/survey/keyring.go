@@ -7,6 +7,8 @@
 package survey
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +23,8 @@ import (
 var (
 	// ErrNoKey: no key of the ring opens it.
 	ErrNoKey = errors.New("no key that is known opens it")
+	// ErrAmbiguous: two keys open it to different texts, so that one of them is garbage that looks like text.
+	ErrAmbiguous = errors.New("two keys open it, and not to the same")
 	// ErrNoDataKey: its prefix names a data key that deployment_key does not have, or that no master key unwraps.
 	ErrNoDataKey = errors.New("the data key that it names cannot be had")
 )
@@ -107,7 +111,7 @@ type Opened struct {
 }
 
 // Open decrypts a value. right tells whether a plaintext can be one here: CBC has no MAC, and one of 256 wrong keys gives
-// garbage. Errors: cipher.ErrMalformed, ErrNoKey, ErrNoDataKey.
+// garbage. Errors: cipher.ErrMalformed, ErrNoKey, ErrNoDataKey, ErrAmbiguous.
 func (k *Keyring) Open(stored string, right func(plaintext []byte) bool) (Opened, error) {
 	id, ciphertext, err := cipher.Split(stored)
 	if err != nil {
@@ -116,16 +120,34 @@ func (k *Keyring) Open(stored string, right func(plaintext []byte) bool) (Opened
 	if id != "" {
 		return k.openPrefixed(id, ciphertext, right)
 	}
-	for _, key := range k.plain {
+	for i, key := range k.plain {
 		plain, err := key.Decrypt(stored)
 		switch {
 		case errors.Is(err, cipher.ErrMalformed):
 			return Opened{}, err
-		case err == nil && right(plain.Reveal()):
+		case err != nil || !right(plain.Reveal()):
+			continue
+		case telling(plain.Reveal()) || k.alone(i+1, stored, plain, right):
 			return Opened{Plain: plain, Master: key.master}, nil
 		}
+		return Opened{}, ErrAmbiguous
 	}
 	return Opened{}, ErrNoKey
+}
+
+// telling reports whether a plaintext that is right cannot be what a wrong key gives: a JSON object, or text of some length. Of
+// values with one block, one of 10^9 wrong keys makes something printable.
+func telling(plain []byte) bool {
+	const long = 32
+	return len(plain) >= long || json.Valid(plain) && bytes.HasPrefix(plain, []byte("{"))
+}
+
+// alone reports whether no key from the i-th on opens a value to another text.
+func (k *Keyring) alone(i int, stored string, plain secret.Value, right func([]byte) bool) bool {
+	return !slices.ContainsFunc(k.plain[i:], func(key numbered) bool {
+		other, err := key.Decrypt(stored)
+		return err == nil && right(other.Reveal()) && !other.Equal(plain)
+	})
 }
 
 func (k *Keyring) openPrefixed(id, ciphertext string, right func([]byte) bool) (Opened, error) {

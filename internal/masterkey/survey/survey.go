@@ -32,23 +32,26 @@ type Unreadable struct {
 	Why   string `json:"why"`
 }
 
-// Stray is ciphertext where the inventory knows of none.
+// Stray is a column outside the inventory with ciphertext that a key of the ring opens: n8n, or a node of it, encrypts there.
 type Stray struct {
 	Table  string `json:"table"`
 	Column string `json:"column"`
-	Row    string `json:"row"`
-	Opens  bool   `json:"opens"` // a key of the ring opens it: n8n, or a node of it, encrypts there
+	Row    string `json:"row"`   // the first of them
+	Count  int    `json:"count"` // how many values
 }
+
+// Name is the column as people name it: table.column.
+func (s Stray) Name() string { return s.Table + "." + s.Column }
 
 // Survey is what a database holds, by the keys of a ring.
 type Survey struct {
 	Places     []PlaceCount `json:"places"`
 	Unreadable []Unreadable `json:"unreadable"` // the first of them, up to MaxNamed
-	Strays     []Stray      `json:"strays"`     // the first of them, up to MaxNamed; those that open first
+	Strays     []Stray      `json:"strays"`     // a column each
 	Foreign    int          `json:"foreign"`    // strays that no key opens: ciphertext of somebody else's, in a workflow for example
 }
 
-// MaxNamed bounds the lists of a Survey: the counts are whole, the names are to begin with.
+// MaxNamed bounds Survey.Unreadable: the counts are whole, the names are to begin with.
 const MaxNamed = 100
 
 // Totals adds the places up.
@@ -138,20 +141,27 @@ func Take(ctx context.Context, tx *database.Tx, ring *Keyring, masters int, seen
 func (s *Survey) LookElsewhere(ctx context.Context, tx *database.Tx, ring *Keyring) error {
 	err := tx.Strays(ctx, ring.DataKeys(), func(found database.Stray) error {
 		_, err := ring.Open(found.Stored, Text)
-		stray := Stray{Table: found.Table, Column: found.Column, Row: found.Row, Opens: err == nil}
-		if !stray.Opens {
+		if err != nil {
 			s.Foreign++
 			return ctx.Err()
 		}
-		if len(s.Strays) < MaxNamed {
-			s.Strays = append(s.Strays, stray)
-		}
+		s.stray(found)
 		return ctx.Err()
 	})
 	if err != nil {
 		return fmt.Errorf("looking for ciphertext elsewhere: %w", err)
 	}
 	return nil
+}
+
+func (s *Survey) stray(found database.Stray) {
+	for i, known := range s.Strays {
+		if known.Table == found.Table && known.Column == found.Column {
+			s.Strays[i].Count++
+			return
+		}
+	}
+	s.Strays = append(s.Strays, Stray{Table: found.Table, Column: found.Column, Row: found.Row, Count: 1})
 }
 
 // Text tells what a person or a program could have written from what a wrong key gives.
