@@ -27,6 +27,10 @@ type exchange struct {
 	acquired   bool // a place under the service's limits is held
 	authorised bool
 	bare       bool       // the answer is to a request without the credential
+	expired    bool       // the answer says that the credential has expired
+	renewed    bool       // there was such an answer, and the credential is a newer one now
+	replayed   bool       // the request was sent twice
+	notResent  bool       // it should have been, and could not
 	code       fault.Code // "" is success
 	detail     string
 	status     int
@@ -93,7 +97,7 @@ func (x *exchange) maskLate() {
 	case x.material != nil:
 		x.detail, _ = x.material.Forms.String(x.detail)
 	case x.service != nil:
-		if m, _ := x.service.Credential.Current(); m != nil {
+		if m := x.service.Credential.Known(); m != nil {
 			x.mask(m.Forms)
 		}
 	}
@@ -132,6 +136,7 @@ func (p *Pipeline) finish(x *exchange) {
 	o := Outcome{
 		Code: x.code, Status: x.status, Gate: x.event.Gate, Upstream: x.upstream,
 		BytesIn: x.event.BytesIn, BytesOut: x.bytesOut, Scrubbed: x.scrubbed,
+		Renewed: x.renewed, Replayed: x.replayed, NotResent: x.notResent,
 	}
 	if x.service != nil {
 		o.Service = x.service.Name

@@ -1,17 +1,13 @@
 package boundary
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
-	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/egress"
-	"sallyport/internal/boundary/service"
 	"sallyport/internal/fault"
 )
 
@@ -74,21 +70,14 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 
 // exchange is steps 5 to 7: inject, dial, scrub.
 func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *exchange) error {
-	body, sent, f := requestBody(r, x)
-	if f != nil {
+	s := sending{p: p, r: r, v: v, x: x}
+	if f := s.open(); f != nil {
 		return f
 	}
-	ctx := r.Context() // ends when the caller goes away; closing the answer's body ends the call to the API
-	out, f := outgoing(ctx, r, v, x)
-	if f != nil {
-		return f
-	}
-	out.Body = body
-	before := p.o.Now()
-	resp, err := x.service.Transport.RoundTrip(out)
-	x.upstream += p.o.Now().Sub(before)
+	defer s.close()
+	resp, err := s.send()
 	if err != nil {
-		if bodyError := sent.failure(); bodyError != nil {
+		if bodyError := s.caller.failure(); bodyError != nil {
 			return bodyError
 		}
 		return err
@@ -97,49 +86,14 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return p.upgrade(w, r, resp, x)
 	}
-	if leaves, location := redirect(resp, x.service); location != nil {
+	if leaves, location := redirect(resp, x.service, x.material); location != nil {
 		if !leaves {
-			resp.Header.Set("Location", mounted(location, x.service, v.Mount))
+			resp.Header.Set("Location", mounted(location, x, v.Mount))
 			return p.respond(w, r, resp, x)
 		}
 		return p.external(w, r, resp, location, x)
 	}
 	return p.respond(w, r, resp, x)
-}
-
-// outgoing builds the request that goes to the API: strip, then inject (step 5).
-func outgoing(ctx context.Context, r *http.Request, v *View, x *exchange) (*http.Request, *fault.Fault) {
-	svc := x.service
-	o := credential.Outgoing{
-		Header:   outgoingHeader(r.Header, svc),
-		RawQuery: withoutParam(v.RawQuery, svc.Slot.Param),
-	}
-	if f := tokenStays(&o, v.Path, x.presented); f != nil {
-		return nil, f
-	}
-	acceptCodings(r, &o)
-	if isUpgrade(r.Header) {
-		o.Header["Connection"], o.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
-		delete(o.Header, "Sec-Websocket-Extensions") // a compressed stream could not be scrubbed frame by frame
-	}
-	x.material.Inject(&o)
-	out := &http.Request{
-		Method: r.Method, Host: svc.Host, Header: o.Header, ContentLength: r.ContentLength,
-		URL:   &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: upstreamPath(svc, v.Path), RawQuery: o.RawQuery},
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	return out.WithContext(ctx), nil
-}
-
-// upstreamPath puts the base path before the path, byte for byte.
-func upstreamPath(svc *service.Service, path string) string {
-	if svc.BasePath == "" {
-		return path
-	}
-	if path == "/" {
-		return svc.BasePath
-	}
-	return svc.BasePath + path
 }
 
 // countedBody counts what the caller sends, and holds it to the service's limit.

@@ -69,7 +69,11 @@ func outgoingHeader(in http.Header, svc *service.Service) http.Header {
 	for name, values := range in {
 		switch {
 		case neverSent[name], strings.HasPrefix(name, headerPrefix), strings.HasPrefix(name, "X-Forwarded-"):
-		case name == svc.Slot.Header, name == "Cookie" && !svc.PassCookies:
+		case isSlot(svc, name), name == "Cookie" && !svc.PassCookies:
+		case name == "Cookie":
+			if values = otherCookies(svc, values); values != nil {
+				out[name] = values
+			}
 		case named != nil && named[name]:
 		default:
 			out[name] = values
@@ -84,6 +88,33 @@ func outgoingHeader(in http.Header, svc *service.Service) http.Header {
 		out["User-Agent"] = nil // net/http would add its own
 	}
 	return out
+}
+
+// isSlot tells whether a credential of the service stands in the header of that name.
+func isSlot(svc *service.Service, name string) bool {
+	for i := range svc.Slots {
+		if svc.Slots[i].Header == name {
+			return true
+		}
+	}
+	return false
+}
+
+func otherCookies(svc *service.Service, lines []string) []string {
+	for i := range svc.Slots {
+		if name := svc.Slots[i].Cookie; name != "" {
+			lines = credential.WithoutCookie(lines, name)
+		}
+	}
+	return lines
+}
+
+// withoutSlots removes the query parameters in which the service's credentials stand.
+func withoutSlots(rawQuery string, svc *service.Service) string {
+	for i := range svc.Slots {
+		rawQuery = withoutParam(rawQuery, svc.Slots[i].Param)
+	}
+	return rawQuery
 }
 
 // nominated returns the fields that Connection declares hop-by-hop, or nil in the common case of none.

@@ -49,6 +49,10 @@ type Outcome struct {
 	BytesIn  int64
 	BytesOut int64
 	Scrubbed int
+
+	Renewed   bool // the API said that the credential had expired, and there is a newer one
+	Replayed  bool // the request was sent once more, with that or to answer a challenge
+	NotResent bool // the API said that the credential had expired, and the request could not be sent once more
 }
 
 // Options are what a Pipeline needs.
@@ -119,7 +123,7 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return f
 	}
 	x.acquired = true
-	if x.material, f = svc.Credential.Current(); f != nil { // step 3
+	if x.material, f = svc.Credential.Current(ctx); f != nil { // step 3
 		return f
 	}
 	x.event.Secrets = x.material.Versions
@@ -157,11 +161,12 @@ func (p *Pipeline) admit(v *View) *fault.Fault {
 
 // authenticate finds the token, verifies it, and keeps it for the check that it leaves nowhere.
 func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fault.Fault {
-	slot := service.DefaultSlot
+	slots := defaultSlots
 	if svc != nil {
-		slot = svc.Slot
+		slots = svc.Slots
 	}
-	presented, f := Presented(v.Header, v.RawQuery, slot)
+	inPath, rest := tokenInPath(v.Path, slots)
+	presented, f := presented(v.Header, v.RawQuery, slots, inPath)
 	if f != nil {
 		return f
 	}
@@ -171,7 +176,7 @@ func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fau
 		return f
 	}
 	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
-	x.grant, x.presented = g, presented
+	x.grant, x.presented, v.Path = g, presented, rest
 	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
 	return nil
 }
@@ -200,8 +205,10 @@ func Authorise(g Grant, svc *service.Service, v *View) (rule string, f *fault.Fa
 	if v.Header == nil {
 		return rule, nil
 	}
-	if f = checkTwin(v.Header, svc.Slot.Header); f != nil {
-		return "header form", f
+	for i := range svc.Slots {
+		if f = checkTwin(v.Header, svc.Slots[i].Header); f != nil {
+			return "header form", f
+		}
 	}
 	return rule, authoriseOverrides(g, svc, v)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/service"
 	"sallyport/internal/fault"
 )
 
@@ -23,16 +24,18 @@ const (
 // Presented finds the one proxy token of a request: in X-Sallyport-Token, in Proxy-Authorization, or in the slot where the
 // service's own credential goes (Authorization is always looked at). A value in the first two is a token whatever it looks
 // like; elsewhere only what begins with spt_ is. Two different tokens in one request are refused.
-func Presented(h Header, rawQuery string, slot credential.Slot) (string, *fault.Fault) {
-	var found finder
+func Presented(h Header, rawQuery string, slots []credential.Slot) (string, *fault.Fault) {
+	return presented(h, rawQuery, slots, "")
+}
+
+// presented is Presented with what was found in the path already.
+func presented(h Header, rawQuery string, slots []credential.Slot, inPath string) (string, *fault.Fault) {
+	found := finder{token: inPath}
 	found.own(h, headerToken)
 	found.own(h, "Proxy-Authorization")
 	found.slot(h, "Authorization")
-	if slot.Header != "" && slot.Header != "Authorization" {
-		found.slot(h, slot.Header)
-	}
-	if slot.Param != "" {
-		found.param(rawQuery, slot.Param)
+	for i := range slots {
+		found.in(h, rawQuery, &slots[i])
 	}
 	switch {
 	case found.clash:
@@ -43,6 +46,33 @@ func Presented(h Header, rawQuery string, slot credential.Slot) (string, *fault.
 		return "", fault.New(fault.TokenMissing, "the request carries a credential, but it is not a Sallyport proxy token (spt_…)")
 	}
 	return "", fault.New(fault.TokenMissing, "the request carries no proxy token")
+}
+
+// defaultSlots are where a token is looked for when the service is unknown.
+//
+//nolint:gochecknoglobals // a constant table
+var defaultSlots = []credential.Slot{service.DefaultSlot}
+
+// tokenInPath finds a token where a service's credential stands in the path (/botspt_…/getMe), and returns the path without.
+func tokenInPath(path string, slots []credential.Slot) (token, rest string) {
+	for i := range slots {
+		before, after, _ := strings.Cut(slots[i].Path, "{secret}")
+		if slots[i].Path == "" || !strings.HasPrefix(path, before+tokenPrefix) {
+			continue
+		}
+		end := len(before)
+		for end < len(path) && isTokenByte(path[end]) {
+			end++
+		}
+		rest, ok := strings.CutPrefix(path[end:], after)
+		if ok && rest == "" {
+			rest = "/"
+		}
+		if ok && rest[0] == '/' {
+			return path[len(before):end], rest
+		}
+	}
+	return "", path
 }
 
 type finder struct {
@@ -82,6 +112,24 @@ func (f *finder) slot(h Header, name string) {
 			f.add(t)
 		} else if v != "" {
 			f.foreign = true
+		}
+	}
+}
+
+// in looks where one of the service's credentials goes.
+func (f *finder) in(h Header, rawQuery string, slot *credential.Slot) {
+	if slot.Header != "" && slot.Header != "Authorization" {
+		f.slot(h, slot.Header)
+	}
+	if slot.Param != "" {
+		f.param(rawQuery, slot.Param)
+	}
+	if slot.Cookie == "" {
+		return
+	}
+	for _, value := range credential.Cookies(h.Values("Cookie"), slot.Cookie) {
+		if strings.HasPrefix(value, tokenPrefix) {
+			f.add(value)
 		}
 	}
 }

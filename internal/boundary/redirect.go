@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/fault"
@@ -15,7 +16,7 @@ const maxHops = 5
 
 // redirect tells whether an answer sends the caller on, and whether that leaves the service. A redirect without a readable
 // Location is none.
-func redirect(resp *http.Response, svc *service.Service) (leaves bool, location *url.URL) {
+func redirect(resp *http.Response, svc *service.Service, m *credential.Material) (leaves bool, location *url.URL) {
 	value := resp.Header.Get("Location")
 	if value == "" || resp.StatusCode < 300 || resp.StatusCode > 399 {
 		return false, nil
@@ -31,11 +32,12 @@ func redirect(resp *http.Response, svc *service.Service) (leaves bool, location 
 	if err != nil || len(resp.Header["Location"]) > 1 {
 		return true, &url.URL{Host: "an unreadable address"}
 	}
-	return !inside(location, svc), location
+	return !inside(location, svc, m), location
 }
 
-// inside tells whether u is the service's own: same scheme, host, port and below the base path.
-func inside(u *url.URL, svc *service.Service) bool {
+// inside tells whether u is the service's own: same scheme, host, port and below the base path, and below what a credential puts
+// before the path. m is nil for a request without credential.
+func inside(u *url.URL, svc *service.Service, m *credential.Material) bool {
 	host := strings.ToLower(u.Host)
 	if port := u.Port(); port != "" && (u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443") {
 		host = strings.TrimSuffix(host, ":"+port)
@@ -44,19 +46,22 @@ func inside(u *url.URL, svc *service.Service) bool {
 		return false
 	}
 	path, below := strings.CutPrefix(u.EscapedPath(), svc.BasePath)
+	if below && m != nil {
+		path, below = m.TrimPath(path)
+	}
 	// A client that resolves an encoded dot segment behind the mount would come out at another service of the gate.
 	return below && (path == "" || path[0] == '/' && service.CheckPath(path, svc.EncodedSlash) == "")
 }
 
 // mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that some
 // APIs copy from the query of the request.
-func mounted(u *url.URL, svc *service.Service, mount string) string {
-	path := strings.TrimPrefix(u.EscapedPath(), svc.BasePath)
+func mounted(u *url.URL, x *exchange, mount string) string {
+	path, _ := x.material.TrimPath(strings.TrimPrefix(u.EscapedPath(), x.service.BasePath))
 	if path == "" {
 		path = "/"
 	}
 	s := mount + path
-	if query := withoutParam(u.RawQuery, svc.Slot.Param); query != "" {
+	if query := withoutSlots(u.RawQuery, x.service); query != "" {
 		s += "?" + query
 	}
 	if u.Fragment != "" {
@@ -78,7 +83,7 @@ func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.R
 		if err != nil {
 			return err
 		}
-		leaves, location := redirect(next, &service.Service{Scheme: to.Scheme, Host: to.Host})
+		leaves, location := redirect(next, &service.Service{Scheme: to.Scheme, Host: to.Host}, nil)
 		if location == nil {
 			defer done()
 			defer func() { _ = next.Body.Close() }()
@@ -92,7 +97,7 @@ func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.R
 		switch {
 		case hop >= maxHops:
 			why = "it answered with a chain of more than 5 redirects"
-		case leaves && inside(location, x.service):
+		case leaves && inside(location, x.service, x.material):
 			why = "it answered with a redirect that comes back into the service from outside"
 		}
 	}

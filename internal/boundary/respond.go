@@ -122,9 +122,13 @@ type sender struct {
 // head sends status and header. From here on the answer cannot become another one.
 func (s *sender) head() {
 	s.x.status, s.x.code = s.status, codeOf(s.status)
-	if s.x.bare {
+	switch {
+	case s.x.bare:
 		s.x.code = bareCode(s.status)
-	} else {
+	case s.x.expired: // whatever its status
+		s.x.code = fault.CredentialRejected
+		s.x.service.Answered(http.StatusUnauthorized)
+	default:
 		s.x.service.Answered(s.status)
 	}
 	s.w.WriteHeader(s.status)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
@@ -35,7 +34,7 @@ func (p *Pipeline) whoami(v *View) (*token.Grant, *fault.Fault) {
 	if f := p.admit(v); f != nil {
 		return nil, f
 	}
-	presented, f := Presented(v.Header, v.RawQuery, service.DefaultSlot)
+	presented, f := Presented(v.Header, v.RawQuery, defaultSlots)
 	if f != nil {
 		return nil, f
 	}

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -134,16 +136,25 @@ func newDirect(ctx context.Context, c *config.Config, name string) (*direct, err
 }
 
 func (d *direct) do(ctx context.Context, t config.Test) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, t.Method, d.svc.Scheme+"://"+d.svc.Host+d.svc.BasePath+t.Path, nil)
-	if err != nil {
-		return nil, fmt.Errorf("calling the API: %w", err)
+	path, query, _ := strings.Cut(t.Path, "?")
+	o := credential.Outgoing{
+		Method: t.Method, Scheme: d.svc.Scheme, Host: d.svc.Host, Base: d.svc.BasePath, Path: path, RawQuery: query,
+		Header: make(http.Header), Now: time.Now(),
 	}
-	o := credential.Outgoing{Header: req.Header, RawQuery: req.URL.RawQuery}
 	for name, value := range d.svc.Headers {
 		o.Header[name] = []string{value}
 	}
-	d.material.Inject(&o)
-	req.URL.RawQuery = o.RawQuery
+	if f := d.material.Inject(ctx, &o); f != nil {
+		return nil, f
+	}
+	req, err := http.NewRequestWithContext(ctx, t.Method, d.svc.Scheme+"://"+d.svc.Host+o.Target(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("calling the API: %w", err)
+	}
+	req.URL.RawQuery, req.Header = o.RawQuery, o.Header
+	if body, ok := o.Body.(credential.Bytes); ok {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
 	return d.svc.Transport.RoundTrip(req)
 }
 

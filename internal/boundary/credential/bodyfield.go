@@ -52,7 +52,7 @@ func jsonField(body []byte, steps []string, value string) ([]byte, *fault.Fault)
 	}
 	at := skipBlanks(body, 0)
 	for depth, step := range steps {
-		var next place
+		var next spot
 		var f *fault.Fault
 		switch body[at] {
 		case '{':
@@ -80,16 +80,16 @@ func notThere(why string) *fault.Fault {
 	return fault.New(fault.RequestMalformed, "the request body "+why+", and the credential goes into it")
 }
 
-// place is where a value stands, or where one that is missing goes.
-type place struct {
+// spot is where a value stands, or where one that is missing goes.
+type spot struct {
 	start, end int
 	missing    bool
 	alone      bool // nothing else is in the object
 }
 
 // findMember looks for a member of the object that begins at at.
-func findMember(body []byte, at int, name string) (place, *fault.Fault) {
-	found := place{start: at + 1, missing: true, alone: true}
+func findMember(body []byte, at int, name string) (spot, *fault.Fault) {
+	found := spot{start: at + 1, missing: true, alone: true}
 	for i := skipBlanks(body, at+1); body[i] != '}'; {
 		found.alone = false
 		keyEnd := skipString(body, i)
@@ -98,7 +98,7 @@ func findMember(body []byte, at int, name string) (place, *fault.Fault) {
 		end := skipValue(body, start)
 		if isName {
 			if !found.missing {
-				return place{}, notThere("has a name twice on the way to the credential's field")
+				return spot{}, notThere("has a name twice on the way to the credential's field")
 			}
 			found.start, found.end, found.missing = start, end, false
 		}
@@ -117,19 +117,19 @@ func sameKey(quoted []byte, name string) bool {
 }
 
 // findElement looks for an element of the array that begins at at.
-func findElement(body []byte, at int, index string) (place, *fault.Fault) {
+func findElement(body []byte, at int, index string) (spot, *fault.Fault) {
 	n, err := strconv.Atoi(index)
 	if err != nil || n < 0 || index != strconv.Itoa(n) {
-		return place{}, notThere("has an array where the credential's pointer names a member")
+		return spot{}, notThere("has an array where the credential's pointer names a member")
 	}
 	for i := skipBlanks(body, at+1); body[i] != ']'; n-- {
 		end := skipValue(body, i)
 		if n == 0 {
-			return place{start: i, end: end}, nil
+			return spot{start: i, end: end}, nil
 		}
 		i = afterComma(body, end)
 	}
-	return place{}, notThere("has an array that is too short for the credential's pointer")
+	return spot{}, notThere("has an array that is too short for the credential's pointer")
 }
 
 // The functions below run over a body that json.Valid has found to be JSON.

@@ -1,30 +1,31 @@
 // Package credential knows how each kind of credential goes onto a request: one file for each kind.
 //
-// A Spec says what configuration asks for, Build joins it with the secret's value to a Material, and a Holder keeps the
-// Material that is in force. The package reads no store and makes no calls; where the request goes is not its business.
+// A Part is one credential: a Spec, which says where it goes, with the secret's value, with a Source of derived tokens, or with
+// a Signer. A Recipe is all that the requests of one service are given, a Material is a Recipe with the tokens of this moment,
+// and a Holder keeps the Recipe that is in force. The package reads no store and makes no calls; where the request goes is not
+// its business.
 //
 // Invariant: a Material's bytes reach a request through Inject only, and its Forms are every shape they could come back in.
 package credential
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
-	"sync/atomic"
 
 	"sallyport/internal/boundary/scrub"
-	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
 
-// The kinds.
+// The kinds that put a secret somewhere.
 const (
 	KindBearer = "bearer"
 	KindHeader = "header"
 	KindBasic  = "basic"
 	KindQuery  = "query"
+	KindCookie = "cookie"
+	KindPath   = "path"
+	KindBody   = "body"
 	KindNone   = "none"
 )
 
@@ -33,16 +34,20 @@ const placeholder = "{secret}"
 
 // minSecret is the shortest secret, in bytes, that is injected: a shorter one could not be told from ordinary text when it
 // comes back, so it could not be scrubbed.
-const minSecret = 4
+const minSecret = scrub.MinLength
 
-// Spec is the shape of a credential, without its secret.
+// Spec is where a credential goes, without its secret. Of a kind that signs it is where the signature goes: Header, or Param.
 type Spec struct {
 	Kind     string
-	Header   string // kind header (default for bearer and basic: Authorization)
+	Header   string // kind header (default for bearer, basic and what signs: Authorization)
 	Param    string // kind query
+	Cookie   string // kind cookie: its name
+	Pointer  string // kind body: a JSON pointer to the field; in a form /name
+	As       string // kind body: json or form
 	Username string // kind basic
+	UserPass string // kind basic: the pair before base64, such as "{secret}:X"; "": Username and the secret
 	HideUser bool   // kind basic: the user name comes from a store and must not come back either
-	Format   string // how the secret is dressed; "" is the kind's default
+	Format   string // how the secret is dressed; "" is the kind's default. Kind path: what is put before the path, /bot{secret}
 }
 
 // Slot is where the service's own credential stands in a request: a caller may put its proxy token there, and whatever a
@@ -50,41 +55,8 @@ type Spec struct {
 type Slot struct {
 	Header string // canonical header name, or ""
 	Param  string // query parameter, or ""
-}
-
-// Outgoing is the part of a request that a credential changes.
-type Outgoing struct {
-	Header   http.Header
-	RawQuery string
-}
-
-// Material is a credential ready for requests. It is immutable and safe for concurrent use.
-type Material struct {
-	Versions []string   // "openai@3": names and versions, for the audit log
-	Forms    *scrub.Set // every form of it that must not come back
-	header   string
-	values   []string
-	param    string // "key=escaped secret"
-}
-
-// Format keeps fmt from looking inside.
-func (*Material) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[credential]")) }
-
-// LogValue keeps slog from looking inside.
-func (*Material) LogValue() slog.Value { return slog.StringValue("[credential]") }
-
-// Inject puts the credential on o. The caller's own value in the slot must be gone already.
-func (m *Material) Inject(o *Outgoing) {
-	if m.header != "" {
-		o.Header[m.header] = m.values
-	}
-	switch {
-	case m.param == "":
-	case o.RawQuery == "":
-		o.RawQuery = m.param
-	default:
-		o.RawQuery += "&" + m.param
-	}
+	Cookie string // name of a cookie, or ""
+	Path   string // what the path begins with, with {secret} in it, or ""
 }
 
 // Slot returns where this kind of credential stands.
@@ -94,10 +66,17 @@ func (s Spec) Slot() Slot {
 		return Slot{Param: s.Param}
 	case KindHeader:
 		return Slot{Header: http.CanonicalHeaderKey(s.Header)}
-	case KindBearer, KindBasic:
-		return Slot{Header: authorization(s.Header)}
-	default:
+	case KindCookie:
+		return Slot{Cookie: s.Cookie}
+	case KindPath:
+		return Slot{Path: s.Format}
+	case KindBody, KindNone, "":
 		return Slot{}
+	default:
+		if s.Param != "" {
+			return Slot{Param: s.Param}
+		}
+		return Slot{Header: authorization(s.Header)}
 	}
 }
 
@@ -108,33 +87,48 @@ func authorization(header string) string {
 	return http.CanonicalHeaderKey(header)
 }
 
-// Build joins the shape with the secret. The error says what is wrong with the secret and never quotes it.
-func Build(s Spec, value secret.Value, versions ...string) (*Material, error) {
+// placement is one secret, dressed, and where it goes.
+type placement struct {
+	header, param, cookie, prefix string     // the one that is not empty; param is "key=escaped secret"
+	values                        []string   // of header
+	value                         string     // of cookie
+	field                         *bodyField // or this
+	forms                         [][]byte   // what must not come back
+}
+
+// place dresses a secret for its kind. The error says what is wrong with the secret and never quotes it.
+func place(s Spec, value secret.Value) (placement, error) {
 	if s.Kind == KindNone {
-		return &Material{Forms: scrub.Compile()}, nil
+		return placement{}, nil
 	}
 	if value.Len() < minSecret {
-		return nil, fmt.Errorf("the secret has %d bytes; under %d it could not be kept from coming back", value.Len(), minSecret)
+		return placement{}, fmt.Errorf("the secret has %d bytes; under %d it could not be kept from coming back", value.Len(), minSecret)
 	}
-	var m *Material
+	p := placement{}
 	var err error
 	switch s.Kind {
 	case KindBearer:
-		m, err = bearer(s, value)
+		p, err = bearer(s, value)
 	case KindHeader:
-		m, err = header(s, value)
+		p, err = header(s, value)
 	case KindBasic:
-		m, err = basic(s, value)
+		p, err = basic(s, value)
 	case KindQuery:
-		m = query(s, value)
+		p = query(s, value)
+	case KindCookie:
+		p, err = cookie(s, value)
+	case KindPath:
+		p, err = path(s, value)
+	case KindBody:
+		p, err = field(s, value)
 	default:
 		err = fmt.Errorf("no credential kind %q", s.Kind)
 	}
 	if err != nil {
-		return nil, err
+		return placement{}, err
 	}
-	m.Versions = slices.Clone(versions)
-	return m, nil
+	p.forms = append(p.forms, value.Reveal())
+	return p, nil
 }
 
 // dress puts the secret into the format; without one it stands alone.
@@ -156,46 +150,6 @@ func checkHeaderBytes(value secret.Value) error {
 		case c < ' ' || c >= 0x7f || c == ' ' && edge:
 			return fmt.Errorf("the secret has a character at byte %d that cannot stand in a header", i)
 		}
-	}
-	return nil
-}
-
-// Holder keeps the Material in force; the zero Holder has none.
-type Holder struct{ current atomic.Pointer[held] }
-
-type held struct {
-	material *Material
-	fault    *fault.Fault
-}
-
-// Set puts m in force: the next request uses it.
-func (h *Holder) Set(m *Material) { h.current.Store(&held{material: m}) }
-
-// Fail says why there is no Material. With one in force already and keep set, that one stays: the last known good.
-func (h *Holder) Fail(f *fault.Fault, keep bool) {
-	if old := h.current.Load(); keep && old != nil && old.material != nil {
-		h.current.Store(&held{material: old.material, fault: f})
-		return
-	}
-	h.current.Store(&held{fault: f})
-}
-
-// Current returns the Material in force, or why there is none.
-func (h *Holder) Current() (*Material, *fault.Fault) {
-	c := h.current.Load()
-	switch {
-	case c == nil:
-		return nil, fault.New(fault.CredentialMissing, "the credential has not been loaded yet")
-	case c.material == nil:
-		return nil, c.fault
-	}
-	return c.material, nil
-}
-
-// Trouble returns the fault of the last failed refresh, also while the last known good is in force; nil when all is well.
-func (h *Holder) Trouble() *fault.Fault {
-	if c := h.current.Load(); c != nil {
-		return c.fault
 	}
 	return nil
 }

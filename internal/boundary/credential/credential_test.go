@@ -44,7 +44,9 @@ func TestInject(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := credential.Outgoing{Header: http.Header{}, RawQuery: c.query}
-			build(t, c.spec, canary).Inject(&got)
+			if f := build(t, c.spec, canary).Inject(t.Context(), &got); f != nil {
+				t.Fatal(f)
+			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -66,7 +68,9 @@ func TestFormsCoverWhatIsSent(t *testing.T) {
 	} {
 		m := build(t, spec, canary)
 		o := credential.Outgoing{Header: http.Header{}}
-		m.Inject(&o)
+		if f := m.Inject(t.Context(), &o); f != nil {
+			t.Fatal(f)
+		}
 		sent := o.RawQuery
 		for _, values := range o.Header {
 			sent += values[0]
@@ -124,25 +128,26 @@ func TestMaterialNeverPrints(t *testing.T) {
 
 func TestHolder(t *testing.T) {
 	var h credential.Holder
-	if m, f := h.Current(); m != nil || f == nil || f.Code != fault.CredentialMissing || h.Trouble() != nil {
+	ctx := t.Context()
+	if m, f := h.Current(ctx); m != nil || f == nil || f.Code != fault.CredentialMissing || h.Trouble() != nil {
 		t.Errorf("empty: got %v, %v", m, f)
 	}
 	gone, down := fault.New(fault.CredentialMissing, "gone"), fault.New(fault.StoreUnavailable, "down")
 	h.Fail(down, true)
-	if m, f := h.Current(); m != nil || f != down {
+	if m, f := h.Current(ctx); m != nil || f != down {
 		t.Errorf("failed before there was one: got %v, %v", m, f)
 	}
 	first := build(t, credential.Spec{Kind: "bearer"}, canary)
-	h.Set(first)
-	if m, f := h.Current(); m != first || f != nil || h.Trouble() != nil {
+	h.Set(first.Recipe())
+	if m, f := h.Current(ctx); m != first || f != nil || h.Trouble() != nil {
 		t.Errorf("set: got %v, %v", m, f)
 	}
 	h.Fail(down, true)
-	if m, f := h.Current(); m != first || f != nil || h.Trouble() != down {
+	if m, f := h.Current(ctx); m != first || f != nil || h.Trouble() != down {
 		t.Errorf("the store is down: got %v, %v, trouble %v; want the last known good", m, f, h.Trouble())
 	}
 	h.Fail(gone, false)
-	if m, f := h.Current(); m != nil || f != gone {
+	if m, f := h.Current(ctx); m != nil || f != gone {
 		t.Errorf("the secret is gone: got %v, %v", m, f)
 	}
 }

@@ -1,12 +1,11 @@
 package credential
 
 import (
-	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/secret"
 )
 
 // bearer is RFC 6750: Authorization: Bearer <secret>.
-func bearer(s Spec, value secret.Value) (*Material, error) {
+func bearer(s Spec, value secret.Value) (placement, error) {
 	s.Header = authorization(s.Header)
 	if s.Format == "" {
 		s.Format = "Bearer " + placeholder
@@ -15,13 +14,9 @@ func bearer(s Spec, value secret.Value) (*Material, error) {
 }
 
 // header is any header in any format that holds the secret.
-func header(s Spec, value secret.Value) (*Material, error) {
+func header(s Spec, value secret.Value) (placement, error) {
 	if err := checkHeaderBytes(value); err != nil {
-		return nil, err
+		return placement{}, err
 	}
-	return &Material{
-		header: s.Slot().Header,
-		values: []string{dress(s.Format, value)},
-		Forms:  scrub.Compile(value.Reveal()),
-	}, nil
+	return placement{header: s.Slot().Header, values: []string{dress(s.Format, value)}}, nil
 }

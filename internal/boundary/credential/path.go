@@ -9,6 +9,12 @@ import (
 	"sallyport/internal/secret"
 )
 
+// path is a prefix of the path, behind the service's base path.
+func path(s Spec, value secret.Value) (placement, error) {
+	prefix, err := pathPrefix(s.Format, value)
+	return placement{prefix: prefix}, err
+}
+
 // pathPrefix is what is put before the path of each request: the format, such as /bot{secret}, with the secret in it
 // percent-encoded. No slash and no dot segment comes out of the secret, whoever decodes the path and how often: a slash,
 // a backslash or a control character is refused rather than encoded. The error never quotes the secret.

@@ -28,6 +28,7 @@ func Classify(err error) *fault.Fault {
 		f          *fault.Fault
 		prohibited *ProhibitedError
 		phase      *phaseError
+		proxy      *proxyError
 	)
 	switch {
 	case errors.As(err, &f):
@@ -42,6 +43,8 @@ func Classify(err error) *fault.Fault {
 		f = fault.New(fault.ClientGone, "the caller's request body ended early")
 	case errors.Is(err, context.Canceled):
 		f = fault.New(fault.ClientGone, "the caller left before the API answered")
+	case errors.As(err, &proxy):
+		f = classifyProxy(proxy)
 	case errors.As(err, &phase) && phase.phase == phaseTLS:
 		f = classifyTLS(phase.err)
 	case errors.As(err, &phase):
@@ -84,6 +87,20 @@ func classifyProhibited(err *ProhibitedError) *fault.Fault {
 		return f.WithHint("a metadata service hands out the machine's own credentials; if this is meant, name the address alone (/32 or /128) in `allow_private` of the service")
 	}
 	return f.WithHint("if the address is yours, name it in `allow_private` of the service; if not, look at who answers for the host in DNS")
+}
+
+func classifyProxy(err *proxyError) *fault.Fault {
+	f := fault.New(fault.UpstreamRefused, "the proxy on the way to the API "+err.what+"; nothing was sent").WithDetails("proxy")
+	switch {
+	case err.err != nil && timeout(err.err):
+		return fault.New(fault.UpstreamTimeout, "the proxy on the way to the API did not answer in time; nothing was sent").WithDetails("proxy timeout")
+	case err.what == proxyDenies:
+		return f.WithHint("check `proxy_secret` of the service: it is USER:PASSWORD")
+	case err.what == proxyRefuses:
+		return f.WithHint("the proxy is asked for the API's address, not its name: let it connect to that, and look into its log")
+	default:
+		return f.WithHint("check `proxy` of the service, and whether the proxy is up")
+	}
 }
 
 func classifyDial(err error) *fault.Fault {

@@ -19,12 +19,13 @@ type dialer struct {
 	port      string
 	allow     []netip.Prefix
 	net       net.Dialer
+	via       *via // nil: straight
 	tls       *tls.Config
 	handshake time.Duration
 }
 
 func newDialer(o Options, target string) *dialer {
-	d := &dialer{target: target, port: o.Port, allow: o.AllowPrivate, handshake: o.TLSHandshake}
+	d := &dialer{target: target, port: o.Port, allow: o.AllowPrivate, handshake: o.TLSHandshake, via: newVia(o)}
 	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
 	if o.TLS == nil {
 		return d
@@ -48,6 +49,9 @@ func newDialer(o Options, target string) *dialer {
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if !strings.EqualFold(address, d.target) {
 		return nil, &otherDestinationError{got: address, only: d.target}
+	}
+	if d.via != nil {
+		return d.dialVia(ctx)
 	}
 	conn, err := d.net.DialContext(ctx, network, address)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,12 @@ type Options struct {
 	MaxIdle int
 	// Resolver looks Host up; nil is the system's.
 	Resolver *net.Resolver
+
+	// Proxy is an http:// or socks5:// proxy on the way, without user and password; nil: none. The destination is looked up and
+	// checked here all the same, and the proxy is asked for the address.
+	Proxy *url.URL
+	// ProxyUser returns what the proxy knows us by; nil, or a nil Userinfo: nothing.
+	ProxyUser func() *url.Userinfo
 }
 
 // Transport sends requests to one service's upstream over pooled connections.
@@ -173,6 +180,9 @@ func (o Options) withDefaults() Options {
 
 func (o Options) check() error {
 	if err := checkHost(o.Host); err != nil {
+		return err
+	}
+	if err := checkProxy(o.Proxy); err != nil {
 		return err
 	}
 	if n, err := strconv.ParseUint(o.Port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != o.Port {

@@ -206,11 +206,11 @@ func table(t testing.TB, yaml, value string) *service.Table {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := credential.Build(s.Spec, secret.NewValue([]byte(value)), "canary@1")
+		r, err := credential.NewRecipe([]credential.Part{{Spec: s.Specs[0], Value: secret.NewValue([]byte(value)), Versions: []string{"canary@1"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Credential.Set(m)
+		s.Credential.Set(r)
 		list = append(list, s)
 	}
 	return service.NewTable(list)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -37,10 +38,12 @@ type Service struct {
 	Host     string // host, or host:port where the port is not the scheme's own; sent as Host
 	BasePath string // escaped, without a trailing slash; "" for none
 
-	Spec       credential.Spec
-	Slot       credential.Slot
+	Specs      []credential.Spec // one for each credential, in the order of Config.Placements
+	Slots      []credential.Slot // where those stand in a request
 	Credential *credential.Holder
-	Rules      []Rule // empty: everything is allowed
+	Expiry     *Expiry // how the API says that a token has expired; nil: it has none that expire
+	Replays    bool    // a request may have to be sent twice
+	Rules      []Rule  // empty: everything is allowed
 	Limits     *Limits
 	MaxBody    int64 // 0: none
 
@@ -50,10 +53,13 @@ type Service struct {
 	EncodedSlash   bool
 	Headers        map[string]string // canonical names
 
-	Config   config.Service // what it was built from
-	egress   egress.Options
-	ca       []byte // content of Config.CAFile when it was built
-	rejected atomic.Bool
+	Config      config.Service // what it was built from
+	egress      egress.Options
+	ca          []byte // content of Config.CAFile when it was built
+	rejected    atomic.Bool
+	certificate *certificate
+	proxySecret *atomic.Pointer[url.Userinfo]
+	tokens      transports
 }
 
 // New builds a service. The error names the setting at fault.
@@ -62,17 +68,21 @@ func New(name string, c config.Service) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building service %q: %w", name, err)
 	}
+	expiry, err := newExpiry(c.Placements())
+	if err != nil {
+		return nil, fmt.Errorf("building service %q: %w", name, err)
+	}
 	host, port := c.Upstream.Hostname(), c.Upstream.Port()
 	s := &Service{
 		Name: name, Scheme: c.Upstream.Scheme, Host: c.Upstream.Host,
 		BasePath:   strings.TrimSuffix(c.Upstream.EscapedPath(), "/"),
-		Spec:       spec(c.Credential),
-		Credential: new(credential.Holder),
-		Limits:     newLimits(c.Limits), MaxBody: int64(c.Limits.Body),
+		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
+		Limits: newLimits(c.Limits), MaxBody: int64(c.Limits.Body),
 		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", EncodedSlash: c.EncodedSlash,
 		Headers: canonical(c.Headers), Config: c, ca: ca,
+		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]),
 	}
-	s.Slot = s.Spec.Slot()
+	s.place(c.Placements())
 	for _, r := range c.Allow {
 		s.Rules = append(s.Rules, NewRule(r))
 	}
@@ -82,7 +92,10 @@ func New(name string, c config.Service) (*Service, error) {
 	s.egress = egress.Options{
 		Host: host, Port: port, AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
 		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
-		MaxIdle: maxIdle,
+		MaxIdle: maxIdle, Proxy: c.Proxy, ProxyUser: s.proxySecret.Load,
+	}
+	if c.TLS != nil && tlsConfig != nil {
+		s.certificate.present(tlsConfig)
 	}
 	transport, err := egress.New(s.egress)
 	if err != nil {
@@ -95,6 +108,11 @@ func New(name string, c config.Service) (*Service, error) {
 // Bare returns a transport to another host, for a redirect that leaves the service: the same guard and time-outs, no
 // credential, and the usual trust. The caller closes its idle connections.
 func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
+	return egress.New(s.elsewhere(scheme, host, port))
+}
+
+// elsewhere are the service's settings for another host, without its client certificate.
+func (s *Service) elsewhere(scheme, host, port string) egress.Options {
 	o := s.egress
 	o.Host, o.Port, o.TLS = host, port, nil
 	if port == "" {
@@ -106,7 +124,7 @@ func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
 			o.TLS.RootCAs = s.egress.TLS.RootCAs
 		}
 	}
-	return egress.New(o)
+	return o
 }
 
 // Answered notes what an answer says of the credential: 401 that it is refused, success that it works.
@@ -130,10 +148,6 @@ func (s *Service) Permit(method, path string) (rule string, ok bool) {
 		}
 	}
 	return "no rule matches", false
-}
-
-func spec(c config.Credential) credential.Spec {
-	return credential.Spec{Kind: c.Kind, Header: c.Header, Param: c.Param, Username: c.Username, Format: c.Format}
 }
 
 // clientTLS also returns the content of ca_file, which may change while the configuration does not.
@@ -190,6 +204,11 @@ func (s *Service) Address() string { return net.JoinHostPort(s.egress.Host, s.eg
 
 // Close lets go of idle connections. Requests under way are not touched.
 func (s *Service) Close() {
+	s.closeIdle()
+	s.tokens.closeIdle()
+}
+
+func (s *Service) closeIdle() {
 	if t, ok := s.Transport.(interface{ CloseIdle() }); ok {
 		t.CloseIdle()
 	}

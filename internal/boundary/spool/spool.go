@@ -102,6 +102,16 @@ func (b *Body) Rewind() (io.ReadCloser, error) {
 	return b.current, nil
 }
 
+// Lost says why the body cannot be read from its start any more, or nil. It may be lost the next moment.
+func (b *Body) Lost() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	return b.lost
+}
+
 // Whole reads the body to its end and returns all of it, with its size in bytes. What it returns is good until Close; each
 // call has its own. The fault is body_too_large (wrapping ErrTooLarge) when it is larger than what may be kept, known before
 // anything is read where the length was declared: it can still be sent then. It is request_malformed (wrapping a

@@ -1,0 +1,92 @@
+package credential
+
+import (
+	"context"
+	"sync/atomic"
+
+	"sallyport/internal/fault"
+)
+
+// Holder keeps the Recipe in force; the zero Holder has none.
+type Holder struct{ current atomic.Pointer[held] }
+
+type held struct {
+	recipe *Recipe
+	fault  *fault.Fault
+}
+
+// Set puts r in force: the next request uses it.
+func (h *Holder) Set(r *Recipe) { h.current.Store(&held{recipe: r}) }
+
+// Fail says why there is no Recipe. With one in force already and keep set, that one stays: the last known good.
+func (h *Holder) Fail(f *fault.Fault, keep bool) {
+	if old := h.current.Load(); keep && old != nil && old.recipe != nil {
+		h.current.Store(&held{recipe: old.recipe, fault: f})
+		return
+	}
+	h.current.Store(&held{fault: f})
+}
+
+// Current returns the Material in force, or why there is none. It waits only while a token has to be minted first.
+func (h *Holder) Current(ctx context.Context) (*Material, *fault.Fault) {
+	r, f := h.recipe()
+	if f != nil {
+		return nil, f
+	}
+	return r.Material(ctx)
+}
+
+// Renew is to be called when the API has said that what used carried has expired. It returns a newer Material: at once if there is
+// one, or else the one that all who call so wait for.
+func (h *Holder) Renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
+	r, f := h.recipe()
+	switch {
+	case f != nil:
+		return nil, f
+	case r != used.recipe: // the configuration, or a secret in a store, has changed since
+		return r.Material(ctx)
+	}
+	m, f := r.renew(ctx, used)
+	if f == nil && m == used {
+		return nil, fault.New(fault.CredentialRejected, "the API says that the credential is expired, and there is no newer one")
+	}
+	return m, f
+}
+
+func (h *Holder) recipe() (*Recipe, *fault.Fault) {
+	c := h.current.Load()
+	switch {
+	case c == nil:
+		return nil, fault.New(fault.CredentialMissing, "the credential has not been loaded yet")
+	case c.recipe == nil:
+		return nil, c.fault
+	}
+	return c.recipe, nil
+}
+
+// Known returns what is in memory, whether it is good or not, or nil: it is for what must not come out, not for requests.
+func (h *Holder) Known() *Material {
+	if c := h.current.Load(); c != nil && c.recipe != nil {
+		return c.recipe.last.Load()
+	}
+	return nil
+}
+
+// Trouble returns the fault of the last failed refresh, also while the last known good is in force; nil when all is well.
+func (h *Holder) Trouble() *fault.Fault {
+	c := h.current.Load()
+	if c == nil {
+		return nil
+	}
+	if c.fault != nil || c.recipe == nil {
+		return c.fault
+	}
+	for _, d := range c.recipe.derived {
+		if s, ok := d.source.(interface{ Trouble() *fault.Fault }); ok {
+			if f := s.Trouble(); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package boundary
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/spool"
+	"sallyport/internal/fault"
+)
+
+// sending is a caller's request on its way to the API. It is sent once; twice when the API says that the credential has expired,
+// or asks for another answer to its challenge.
+type sending struct {
+	p *Pipeline
+	r *http.Request
+	v *View
+	x *exchange
+
+	body   io.ReadCloser
+	caller *countedBody // below body; nil: there is none
+	kept   *keptBody    // between the two; nil: the body is read once, as it comes
+}
+
+// keptBody is a body that can be read again, and that a credential may need all of.
+type keptBody struct {
+	*spool.Body
+	size int64 // once all of it was read; else -1
+}
+
+// Whole implements sign.Body.
+func (k *keptBody) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
+	content, size, err := k.Body.Whole(ctx)
+	if err == nil {
+		k.size = size
+	}
+	return content, size, err
+}
+
+// open takes the caller's body, and keeps it where there is a need to.
+func (s *sending) open() (f *fault.Fault) {
+	s.body, s.caller, f = requestBody(s.r, s.x)
+	svc := s.x.service
+	if f != nil || s.caller == nil || !svc.Replays && !s.x.material.NeedsBody() {
+		return f
+	}
+	limits := svc.Config.Replay
+	s.kept = &keptBody{size: -1, Body: spool.New(s.caller, spool.Options{
+		Memory: int64(limits.Memory), Total: int64(limits.Total), Length: s.r.ContentLength,
+	})}
+	return nil
+}
+
+func (s *sending) close() {
+	if s.kept != nil {
+		_ = s.kept.Close()
+	}
+}
+
+// send sends the request, and returns the answer that is for the caller.
+func (s *sending) send() (*http.Response, error) {
+	resp, err := s.once()
+	if err != nil || !s.x.service.Replays {
+		return resp, err
+	}
+	return s.again(resp)
+}
+
+// once sends the request with the Material that is in the exchange.
+func (s *sending) once() (*http.Response, error) {
+	out, err := s.outgoing()
+	if err != nil {
+		return nil, err
+	}
+	before := s.p.o.Now()
+	resp, err := s.x.service.Transport.RoundTrip(out)
+	s.x.upstream += s.p.o.Now().Sub(before)
+	return resp, err
+}
+
+// outgoing builds the request that goes to the API: strip, then inject and sign (step 5).
+func (s *sending) outgoing() (*http.Request, error) {
+	r, v, svc := s.r, s.v, s.x.service
+	ctx := r.Context() // ends when the caller goes away; closing the answer's body ends the call to the API
+	o := credential.Outgoing{
+		Method: r.Method, Scheme: svc.Scheme, Host: svc.Host, Base: svc.BasePath, Path: v.Path,
+		Header: outgoingHeader(r.Header, svc), RawQuery: withoutSlots(v.RawQuery, svc), Now: s.p.o.Now(),
+	}
+	if f := tokenStays(&o, v.Path, s.x.presented); f != nil {
+		return nil, f
+	}
+	acceptCodings(r, &o)
+	if isUpgrade(r.Header) {
+		o.Header["Connection"], o.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
+		delete(o.Header, "Sec-Websocket-Extensions") // a compressed stream could not be scrubbed frame by frame
+	}
+	if s.kept != nil {
+		o.Body = s.kept
+	}
+	if f := s.x.material.Inject(ctx, &o); f != nil {
+		return nil, f
+	}
+	out := &http.Request{
+		Method: r.Method, Host: svc.Host, Header: o.Header,
+		URL:   &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: o.Target(), RawQuery: o.RawQuery},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if err := s.attach(out, &o); err != nil {
+		return nil, err
+	}
+	return out.WithContext(ctx), nil
+}
+
+// attach puts the body on the request.
+func (s *sending) attach(out *http.Request, o *credential.Outgoing) (err error) {
+	edited, isEdited := o.Body.(credential.Bytes)
+	switch {
+	case isEdited:
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(edited)), int64(len(edited))
+	case s.kept == nil:
+		out.Body, out.ContentLength = s.body, s.r.ContentLength
+	default:
+		out.Body, err = s.kept.Rewind()
+		out.ContentLength = s.r.ContentLength
+		if s.kept.size >= 0 {
+			out.ContentLength = s.kept.size // known by now; some APIs that want a signature take no chunks
+		}
+		if out.ContentLength == 0 && err == nil {
+			out.Body = http.NoBody
+		}
+	}
+	return err
+}
