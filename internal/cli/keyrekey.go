@@ -31,6 +31,7 @@ type rekeyFlags struct {
 	pinFile  string
 	settings []string
 	to       string
+	keyOut   string
 	options  rekey.Options
 }
 
@@ -71,12 +72,13 @@ Afterwards every node needs the new key in its environment, and no .n8n/config m
 	fl.StringVar(&f.undo, "undo", "", "take back the change that wrote this backup")
 	fl.StringSliceVar(&f.settings, "settings", nil, "n8n settings files (.n8n/config) to put the new key into")
 	fl.StringVar(&f.to, "to", "", "put the new key into a store too, as a new version: STORE/NAME")
+	fl.StringVar(&f.keyOut, "old-key-out", "", "with --undo: new file for the old master key, which the backup holds")
 	fl.StringVar(&f.pinFile, "pin-file", "", "new file for the environment that keeps sessions and API keys of n8n before 2.20 alive")
 	return cmd
 }
 
 func (e *env) rekey(ctx context.Context, f rekeyFlags) error {
-	if err := e.rekeyOptions(&f); err != nil {
+	if err := e.rekeyOptions(ctx, &f); err != nil {
 		return err
 	}
 	db, err := e.openDatabase(ctx, f.database, !f.dryRun)
@@ -97,12 +99,14 @@ func (e *env) rekey(ctx context.Context, f rekeyFlags) error {
 }
 
 // rekeyOptions reads the keys and looks at the flags together.
-func (e *env) rekeyOptions(f *rekeyFlags) (err error) {
+func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	switch {
 	case !f.database.named():
 		return usage(errors.New("which database?"), "name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
-	case f.undo != "" && (f.dryRun || f.options.Leaked || f.options.Backup != "" || f.pinFile != ""):
-		return usage(errors.New("--undo goes with --database and the key files alone"), "take the other flags away")
+	case f.undo != "" && (f.dryRun || f.options.Leaked || f.options.Backup != "" || f.pinFile != "" || f.to != "" || len(f.options.Accept) > 0):
+		return usage(errors.New("--undo takes none of --dry-run, --leaked, --backup, --accept, --pin-file and --to"), "take them away")
+	case f.undo == "" && f.keyOut != "":
+		return usage(errors.New("--old-key-out goes with --undo"), "take it away")
 	case f.undo != "" && f.oldFile == "" && f.newFile == "":
 		return usage(errors.New("the backup is sealed"), "name one of the keys of that change: --new-key-file or --old-key-file")
 	case f.undo == "" && (f.oldFile == "" || f.newFile == ""):
@@ -120,12 +124,15 @@ func (e *env) rekeyOptions(f *rekeyFlags) (err error) {
 	}
 	if f.undo != "" {
 		f.options.Backup = f.undo
-		return nil
+		return vacant("--old-key-out", f.keyOut)
 	}
 	if f.options.Backup == "" {
 		f.options.Backup = "n8n-rekey-" + time.Now().UTC().Format("20060102T150405Z") + ".backup"
 	}
-	return errors.Join(checkNewKey(f), checkAfter(*f))
+	if err := checkNewKey(f); err != nil {
+		return err
+	}
+	return e.checkAfter(ctx, *f)
 }
 
 // maxKey bounds a key file, in bytes.
@@ -185,11 +192,11 @@ func (e *env) rekeyPlan(ctx context.Context, db *database.DB, f rekeyFlags, bar 
 	if err != nil {
 		return err
 	}
-	if err := e.print(report, func(w io.Writer) error { return writeRekeyPlan(w, report) }); err != nil || len(report.Warnings) == 0 {
+	if err := e.print(report, func(w io.Writer) error { return writeRekeyPlan(w, report, f) }); err != nil || len(report.Warnings) == 0 {
 		return err
 	}
-	return fault.WithHint(fault.WithExit(errors.New("the change would be refused: "+strings.Join(report.Warnings, "; ")), fault.ExitFindings),
-		"nothing was changed; see the warnings above")
+	return fault.WithHint(fault.WithExit(fmt.Errorf("the change would be refused, for %d reasons that the plan names", len(report.Warnings)), fault.ExitFindings),
+		"nothing was changed; see \"in its way\" above, or \"warnings\" with --json")
 }
 
 func (e *env) rekeyUndo(ctx context.Context, db *database.DB, f rekeyFlags, bar *progress) error {
@@ -198,11 +205,42 @@ func (e *env) rekeyUndo(ctx context.Context, db *database.DB, f rekeyFlags, bar 
 	if err != nil {
 		return err
 	}
-	return e.print(done, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "the old master key is in force again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n\n"+
-			"next: give every node the old key, and start n8n\n", done.Database, done.Restored, done.Since, done.Changed, done.Gone)
-		return err
-	})
+	var after rekeyedAfter
+	var errs []error
+	after.Settings, errs = changeSettings(f.settings, done.New, done.Old)
+	if f.keyOut != "" {
+		if err := masterkey.WriteFile(f.keyOut, done.Old); err != nil {
+			errs = append(errs, err)
+		} else {
+			after.KeyFile, _ = filepath.Abs(f.keyOut)
+		}
+	}
+	if after.err = errors.Join(errs...); after.err != nil {
+		after.err = fmt.Errorf("the database is under the old key again, but not all that follows was done: %w", after.err)
+	}
+	return errors.Join(e.print(undoDone{done, after}, func(w io.Writer) error { return writeUndone(w, done, after, f) }), after.err)
+}
+
+// undoDone is what the command prints of an --undo.
+type undoDone struct {
+	rekey.Undone
+
+	After rekeyedAfter `json:"after"`
+}
+
+// changeSettings puts a key into settings files, and says what became of each.
+func changeSettings(paths []string, old, fresh secret.Value) (done map[string]string, errs []error) {
+	for _, path := range paths {
+		became, err := rekey.ChangeSettings(path, old, fresh)
+		if err != nil {
+			became, errs = "failed", append(errs, err)
+		}
+		if done == nil {
+			done = make(map[string]string)
+		}
+		done[path] = became
+	}
+	return done, errs
 }
 
 // rekeyDone is what the command prints.
@@ -217,6 +255,7 @@ type rekeyedAfter struct {
 	Settings map[string]string `json:"settings,omitempty"` // file: what became of it
 	Store    string            `json:"store,omitempty"`
 	PinFile  string            `json:"pin_file,omitempty"`
+	KeyFile  string            `json:"old_key_file,omitempty"` // of an --undo
 
 	err error
 }
@@ -225,16 +264,7 @@ type rekeyedAfter struct {
 func (e *env) rekeyAfter(ctx context.Context, f rekeyFlags, report rekey.Report) rekeyedAfter {
 	var a rekeyedAfter
 	var errs []error
-	for _, path := range f.settings {
-		done, err := rekey.ChangeSettings(path, f.options.Old, f.options.New)
-		if err != nil {
-			done, errs = "failed", append(errs, err)
-		}
-		if a.Settings == nil {
-			a.Settings = make(map[string]string)
-		}
-		a.Settings[path] = done
-	}
+	a.Settings, errs = changeSettings(f.settings, f.options.Old, f.options.New)
 	if f.pinFile != "" && report.Derived && !f.options.Leaked {
 		if err := masterkey.WriteFile(f.pinFile, rekey.Pins(f.options.Old)); err != nil {
 			errs = append(errs, err)
@@ -272,12 +302,32 @@ func (e *env) keyVersion(ctx context.Context, to string, key secret.Value) error
 }
 
 // checkAfter looks, before anything is changed, at what is to be written afterwards.
-func checkAfter(f rekeyFlags) error {
-	if _, err := os.Lstat(f.pinFile); f.pinFile != "" && !errors.Is(err, fs.ErrNotExist) {
-		return usage(fmt.Errorf("--pin-file %q is there already", f.pinFile), "name another")
+func (e *env) checkAfter(ctx context.Context, f rekeyFlags) error {
+	if err := vacant("--pin-file", f.pinFile); err != nil {
+		return err
 	}
-	if store, name, _ := strings.Cut(f.to, "/"); f.to != "" && (store == "" || name == "") {
+	for _, path := range f.settings {
+		if err := rekey.CheckSettings(path, f.options.Old, f.options.New); err != nil {
+			return err
+		}
+	}
+	if f.to == "" {
+		return nil
+	}
+	store, name, _ := strings.Cut(f.to, "/")
+	if store == "" || name == "" {
 		return usage(fmt.Errorf("--to %q names no secret", f.to), "want STORE/NAME, for example builtin/n8n/master")
 	}
-	return nil
+	return e.withStore(ctx, store, func(t *target) error {
+		_, err := t.writer()
+		return err
+	})
+}
+
+// vacant refuses a file that is there already.
+func vacant(flag, path string) error {
+	if _, err := os.Lstat(path); path == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return usage(fmt.Errorf("%s %q is there already", flag, path), "name another")
 }

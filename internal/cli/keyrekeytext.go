@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,33 +17,78 @@ import (
 )
 
 // writeRekeyPlan prints what a change would do.
-func writeRekeyPlan(w io.Writer, r rekey.Report) error {
-	_, _ = fmt.Fprintf(w, "%s, n8n %s (newest migration %s)\n\n", r.Database, r.Edition.Line, orDash(r.Edition.Migration))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprint(t, "PLACE\tROWS\tVALUES\tFORMS\tOLD KEY\tNEW KEY\tDATA KEY\tUNREADABLE\n")
-	for _, c := range append(filled(r.Survey.Places), r.Survey.Totals()) {
-		masters := append(slices.Clone(c.Masters), 0, 0)
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%d\t%d\t%d\t%d\n", c.Place, c.Rows, c.Values, forms(c.Forms), masters[0], masters[1], c.DataKeys, c.Unreadable)
-	}
-	if len(r.Keys) > 0 {
-		_, _ = fmt.Fprint(t, "\nDEPLOYMENT KEY\tALGORITHM\tWOULD BE\n")
-		for _, k := range r.Keys {
-			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", k.Type, orDash(k.Algorithm), k.Done)
-		}
-	}
-	err := t.Flush()
+func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
+	_, _ = fmt.Fprintf(w, "database: %s\nn8n:      %s (newest migration %s)\n\n", r.Database, r.Edition.Line, orDash(r.Edition.Migration))
+	err := errors.Join(writePlaces(w, r.Survey), writeKeyChanges(w, r.Keys))
 	writeUnreadable(w, r.Survey)
 	for _, s := range r.Survey.Strays {
-		_, _ = fmt.Fprintf(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s", s.Count, s.Name(), s.Row)
+		_, _ = fmt.Fprintf(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s\n", s.Count, s.Name(), s.Row)
 	}
 	if r.Survey.Foreign > 0 {
 		_, _ = fmt.Fprintf(w, "\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n", r.Survey.Foreign)
 	}
-	_, _ = fmt.Fprintf(w, "\n%d values would be written anew, %d are right already; about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
+	_, _ = fmt.Fprintf(w, "\na change would write %d values anew, %d are under the new key already; it takes about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
+	writeConsequences(w, r, rekeyedAfter{PinFile: f.pinFile}, f)
+	if len(r.Warnings) == 0 {
+		_, _ = fmt.Fprint(w, "\nnothing is in its way; nothing was changed\n")
+		return err
+	}
+	_, _ = fmt.Fprint(w, "\nin its way:\n")
 	for _, warning := range r.Warnings {
-		_, _ = fmt.Fprintf(w, "warning: %s\n", warning)
+		_, _ = fmt.Fprintf(w, "  - %s\n", warning)
 	}
 	return err
+}
+
+// writePlaces prints where values lie, and which key opens how many of them.
+func writePlaces(w io.Writer, s survey.Survey) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprint(t, "PLACE\tROWS\tVALUES\tFORMS\tOLD KEY\tNEW KEY\tDATA KEY\tUNREADABLE\n")
+	for _, c := range append(filled(s.Places), s.Totals()) {
+		masters := append(slices.Clone(c.Masters), 0, 0)
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Place, c.Rows, c.Values, forms(c.Forms),
+			numberOrDash(masters[0]), numberOrDash(masters[1]), numberOrDash(c.DataKeys), numberOrDash(c.Unreadable))
+	}
+	return t.Flush()
+}
+
+// numberOrDash keeps the eye on what is there.
+func numberOrDash(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+func writeKeyChanges(w io.Writer, keys []rekey.KeyChange) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprint(t, "\nROW OF DEPLOYMENT_KEY\tTYPE\tALGORITHM\tWOULD BE\n")
+	for _, k := range keys {
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.ID, k.Type, orDash(k.Algorithm), keyDone(k))
+	}
+	return t.Flush()
+}
+
+// keyDone says for people what becomes of a row.
+func keyDone(k rekey.KeyChange) string {
+	switch {
+	case k.Done == "same":
+		return "as it is"
+	case k.Done == "replaced" && k.Type == cipher.TypeDataEncryption:
+		return "the new master key"
+	case k.Done == "replaced":
+		return "a new secret"
+	case k.Done == "rewrapped":
+		return "the same secret, under the new master key"
+	case k.Done == "retired":
+		return "out of use"
+	case k.Done == "added":
+		return "a new data key, in use"
+	}
+	return k.Done
 }
 
 // filled leaves out the places that hold nothing.
@@ -75,9 +123,7 @@ func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) err
 	rate := float64(r.Changed) / max(r.Took.Seconds(), 0.001)
 	_, _ = fmt.Fprintf(w, "%s is under the new master key\n%d values written anew (%.0f a second), %d were right already, %d left unreadable; all read back with the new key and compared\nbackup: %s\n",
 		r.Database, r.Changed, rate, r.Already, r.Kept, r.Backup)
-	for path, done := range a.Settings {
-		_, _ = fmt.Fprintf(w, "settings %s: %s\n", path, settingsDone[done])
-	}
+	writeSettings(w, a)
 	if a.Store != "" {
 		_, _ = fmt.Fprintf(w, "the new key is the current version of %s\n", a.Store)
 	}
@@ -85,6 +131,30 @@ func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) err
 	_, err := fmt.Fprintf(w, "\nnext:\n  1. give every node the new key (`sallyport key install`, or the store it comes from), main, webhook and workers\n"+
 		"  2. remove .n8n/config from their volumes, or put the new key in (--settings)\n  3. start main first, then the others\n"+
 		"  4. sallyport key verify --database … --key-file %s --node …\n  5. keep the backup until you are sure, then delete it\n", f.newFile)
+	return err
+}
+
+func writeSettings(w io.Writer, a rekeyedAfter) {
+	for _, path := range slices.Sorted(maps.Keys(a.Settings)) {
+		_, _ = fmt.Fprintf(w, "settings %s: %s\n", path, settingsDone[a.Settings[path]])
+	}
+}
+
+// writeUndone tells what an --undo did, and what is to be done next.
+func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) error {
+	_, _ = fmt.Fprintf(w, "the old master key is in force again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n",
+		done.Database, done.Restored, done.Since, done.Changed, done.Gone)
+	if done.Kept > 0 {
+		_, _ = fmt.Fprintf(w, "%d values stay unreadable\n", done.Kept)
+	}
+	writeSettings(w, a)
+	switch {
+	case a.KeyFile != "":
+		_, _ = fmt.Fprintf(w, "the old key: %s\n", a.KeyFile)
+	case f.oldFile == "":
+		_, _ = fmt.Fprintf(w, "the old key is in the backup: keep that, or run this again with --old-key-out FILE\n")
+	}
+	_, err := fmt.Fprint(w, "\nnext:\n  1. give every node the old key\n  2. remove .n8n/config from their volumes, or put the old key in (--settings)\n  3. start main first, then the others\n")
 	return err
 }
 
@@ -115,5 +185,9 @@ func writeConsequences(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags
 	}
 	if f.options.Leaked {
 		_, _ = fmt.Fprint(w, "credentials that the old key protected may be known to others: rotate them at their APIs too\n")
+		if slices.ContainsFunc(r.Keys, func(k rekey.KeyChange) bool { return k.Type == cipher.TypeJWE }) {
+			_, _ = fmt.Fprint(w, "the private key for JWE stays the same: whoever had the old key and the database has that too\n")
+		}
+		_, _ = fmt.Fprint(w, "what the old key opens lives on in backups and snapshots of the database, and in its file until it is vacuumed\n")
 	}
 }

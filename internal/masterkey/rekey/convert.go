@@ -37,7 +37,7 @@ func (r *run) convertAll(ctx context.Context) error {
 	for _, p := range places {
 		r.report.Survey.Count(p, len(r.masters), nil)
 		line := pipeline{r: r, ctx: ctx, place: p}
-		err := r.tx.Rows(ctx, p, func(rows []database.Row) error {
+		err := r.rows(ctx, p, func(rows []database.Row) error {
 			if err := line.next(rows); err != nil {
 				return err
 			}
@@ -237,5 +237,5 @@ func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted
 	if len(changed) == 0 {
 		return nil
 	}
-	return r.tx.Update(ctx, p, changed)
+	return spent(&r.report.Storing, func() error { return r.tx.Update(ctx, p, changed) })
 }

@@ -110,7 +110,7 @@ func (r *run) readBack(ctx context.Context, ring *survey.Keyring) (digest, error
 		return sum, fmt.Errorf("listing what is encrypted: %w", err)
 	}
 	for _, p := range places {
-		err := r.tx.Rows(ctx, p, func(rows []database.Row) error {
+		err := r.rows(ctx, p, func(rows []database.Row) error {
 			sums := make([]digest, len(rows))
 			began := r.o.Now()
 			survey.Spread(len(rows), func(i int) {

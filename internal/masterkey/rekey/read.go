@@ -80,8 +80,8 @@ func (b *backup) unbox(keys []secret.Value) ([]byte, bool) {
 }
 
 // each calls fn with every record but the last, which it returns.
-func (*backup) each(ctx context.Context, stream io.Reader, fn func(record) error) (endRecord, error) {
-	dec := json.NewDecoder(stream)
+func (b *backup) each(ctx context.Context, fn func(record) error) (endRecord, error) {
+	dec := json.NewDecoder(b.stream)
 	var got endRecord
 	for {
 		var r record
@@ -93,7 +93,7 @@ func (*backup) each(ctx context.Context, stream io.Reader, fn func(record) error
 			if *r.End != got {
 				return got, errIncomplete
 			}
-			_, err := io.Copy(io.Discard, stream) // the seal's last segment, too
+			_, err := io.Copy(io.Discard, b.stream) // the seal's last segment, too
 			return got, err
 		case r.Row != nil:
 			got.Rows++

@@ -46,13 +46,13 @@ func TestMain(m *testing.M) {
 type site struct {
 	recorded.Recording
 
-	t       *testing.T
+	t       testing.TB
 	options database.Options
 	raw     *sql.DB // a foreigner's look at it
 	dir     string
 }
 
-func newSite(t *testing.T, r recorded.Recording) *site {
+func newSite(t testing.TB, r recorded.Recording) *site {
 	t.Helper()
 	s := &site{Recording: r, t: t, options: database.Options{TablePrefix: r.Prefix, Schema: r.Schema}, dir: t.TempDir()}
 	driver, dsn := "", ""
@@ -447,8 +447,8 @@ func (s *site) recrypt(key secret.Value, n int) int {
 	return done
 }
 
-func must[T any](v T, err error) func(t *testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(t testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)

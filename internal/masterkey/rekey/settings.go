@@ -45,6 +45,32 @@ func ChangeSettings(path string, old, fresh secret.Value) (done string, err erro
 	return SettingsChanged, nil
 }
 
+// CheckSettings tells beforehand whether ChangeSettings would do it: a file with a third key is not for this change.
+func CheckSettings(path string, old, fresh secret.Value) error {
+	s, err := environment.ReadSettings(path)
+	switch {
+	case errors.Is(err, environment.ErrNoSettings):
+		return nil
+	case err != nil:
+		return err
+	case s.Key.Equal(fresh):
+		return nil
+	case !s.Key.Equal(old):
+		return fault.WithHint(fault.WithExit(fmt.Errorf("n8n's settings %q have a key that is neither the old one nor the new one", path), fault.ExitKeyMismatch),
+			"find out whose it is, or take the file out of --settings; nothing was changed")
+	}
+	if path, err = filepath.EvalSymlinks(path); err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(filepath.Dir(path), ".config-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err), "run this as the user that n8n runs as, or as root, or delete the file afterwards; nothing was changed")
+	}
+	return nil
+}
+
 func replaceKey(path string, fresh secret.Value) error {
 	info, err := os.Stat(path)
 	if err != nil {

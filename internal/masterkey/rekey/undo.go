@@ -21,6 +21,9 @@ type Undone struct {
 	Restored int `json:"restored"` // rows that are to the byte what they were
 	Gone     int `json:"gone"`     // rows of the backup that n8n has deleted since
 	Since    int `json:"since"`    // rows that n8n has changed since: they keep what they say, under the old key again
+
+	Old secret.Value `json:"-"` // the key that is in force again, which the backup holds
+	New secret.Value `json:"-"` // the one that was taken back
 }
 
 // Undo takes back the change that wrote the backup o.Backup: rows that nobody has touched since are as they were, to the byte;
@@ -52,7 +55,7 @@ func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 		return u.done, uncertain(err, o.Backup)
 	}
 	u.report.Took = o.Now().Sub(began)
-	u.done.Report = u.report
+	u.done.Report, u.done.Old, u.done.New = u.report, u.o.New, u.o.Old // back's new is the change's old
 	return u.done, nil
 }
 
@@ -109,7 +112,7 @@ func (u *undo) restore(ctx context.Context) error {
 	for _, p := range places {
 		u.places[p.String()] = p
 	}
-	if _, err = u.backup.each(ctx, u.backup.stream, func(r record) error { return u.take(ctx, r) }); err == nil {
+	if _, err = u.backup.each(ctx, func(r record) error { return u.take(ctx, r) }); err == nil {
 		err = u.flush(ctx)
 	}
 	if err != nil {

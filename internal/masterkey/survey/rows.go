@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 
+	"sallyport/internal/n8n/cipher"
 	"sallyport/internal/n8n/database"
 )
 
@@ -21,6 +22,17 @@ type Value struct {
 	Opened
 
 	Err error // why it is closed
+}
+
+// form is cipher.FormOf the stored value; what was opened needs no second look.
+func (v Value) form() cipher.Form {
+	switch {
+	case v.Err != nil:
+		return cipher.FormOf(v.Stored)
+	case v.DataKey != "":
+		return cipher.FormPrefixed
+	}
+	return cipher.FormCBC
 }
 
 // OpenRows opens the values of a batch of rows, on all processors.

@@ -94,7 +94,7 @@ func (s *Survey) Count(p database.Place, masters int, items []Item) {
 		}
 		for _, v := range item.Values {
 			c.Values++
-			c.Forms[cipher.FormOf(v.Stored)]++
+			c.Forms[v.form()]++
 			switch {
 			case v.Err != nil:
 				s.closed(c, Unreadable{Place: c.Place, Row: nameOf(item.Key), Path: v.Path, Why: v.Err.Error()})
