@@ -108,31 +108,33 @@ func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteClo
 	return nil
 }
 
-// relay scrubs what the API sends. A tail that may be the beginning of a secret is held until more comes, save for the first
-// bytes of one, which a silent peer would otherwise wait for.
+// relay scrubs what the API sends, message by message, however those are cut into frames. A tail that may be the beginning of a
+// secret is held until more comes, save for the first bytes of one, which a silent peer would otherwise wait for.
 func (p *Pipeline) relay(conn net.Conn, api io.Reader, x *exchange) {
-	st := x.material.Forms.Stream()
-	defer func() { x.scrubbed += st.Count() }()
-	buf := make([]byte, chunk)
+	frames := x.material.Forms.Frames()
+	defer func() { x.scrubbed += frames.Count() }()
+	bp, ok := chunks.Get().(*[]byte)
+	if !ok {
+		return
+	}
+	defer chunks.Put(bp)
+	var out []byte
 	for {
-		held := st.Held()
-		if held > len(buf)/2 {
-			buf = make([]byte, 4*held)
-		}
-		n, err := api.Read(buf[held:])
+		n, err := api.Read(*bp)
+		out = out[:0]
+		var broken error
 		if n > 0 {
-			out := st.InPlace(buf[:held+n])
-			out = st.Release(out)
-			m, werr := conn.Write(out)
-			if x.bytesOut += int64(m); werr != nil {
-				return
-			}
+			out, broken = frames.Write(out, (*bp)[:n])
 		}
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				m, _ := conn.Write(st.Flush(nil))
-				x.bytesOut += int64(m)
-			}
+		if errors.Is(err, io.EOF) && broken == nil {
+			out = frames.Flush(out)
+		}
+		m, werr := conn.Write(out)
+		x.bytesOut += int64(m)
+		if broken != nil {
+			x.code, x.detail = fault.UpstreamMalformed, "what the API sent after the switch to WebSocket is not what was agreed on"
+		}
+		if err != nil || werr != nil || broken != nil {
 			return
 		}
 	}
