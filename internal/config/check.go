@@ -13,6 +13,7 @@ import (
 // check holds the whole configuration against itself. It assumes nothing of the decoder but the types.
 func (c *Config) check(rep *report) {
 	k := &checker{cfg: c, rep: rep}
+	k.indexKeys()
 	k.listen()
 	k.seal()
 	k.tls()
@@ -29,8 +30,11 @@ func (c *Config) check(rep *report) {
 }
 
 type checker struct {
-	cfg *Config
-	rep *report
+	cfg          *Config
+	rep          *report
+	set, written map[string]bool // as indexKeys says
+	fields       []string        // of Credential
+	stores       map[string]*Store
 }
 
 // subject is keyPath.subject of a dotted key.

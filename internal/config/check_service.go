@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport/internal/config/preset"
+	"sallyport/internal/secret"
 )
 
 func (k *checker) service(name string) {
 	s, key := k.cfg.Services[name], "services."+name
 	k.upstream(s, key)
-	k.credential(s, key)
+	k.credentials(s, key)
+	k.transport(s, key)
 	k.caFile(key+".ca_file", s.CAFile)
 	if s.ServerName != "" && !isHost(s.ServerName) {
 		k.fail(key+".server_name", "is not a host name", "write the name alone, such as api.internal")
@@ -26,13 +27,35 @@ func (k *checker) service(name string) {
 	k.test(s, key+".test")
 }
 
+// transport checks the client certificate, the proxy, and what is kept of bodies.
+func (k *checker) transport(s *Service, key string) {
+	if s.TLS != nil {
+		for name, ref := range map[string]secret.Ref{"cert": s.TLS.Cert, "key": s.TLS.Key} {
+			if ref.IsZero() {
+				k.missing(key+".tls", "has no "+name, "write tls: {cert: ref+…, key: ref+…}, both PEM")
+			}
+			k.ref(key+".tls."+name, ref.Store)
+		}
+		if s.Upstream != nil && s.Upstream.Scheme == "http" {
+			k.warn(key+".tls", "has no effect: the upstream is plain HTTP", "")
+		}
+	}
+	if s.Proxy == nil && !s.ProxySecret.IsZero() {
+		k.fail(key+".proxy_secret", "has no proxy beside it", "write proxy: http://HOST:PORT")
+	}
+	k.ref(key+".proxy_secret", s.ProxySecret.Store)
+	if s.Replay.Total < s.Replay.Memory {
+		k.fail(key+".replay.total", "is less than memory ("+s.Replay.Memory.String()+"), which is a part of it", "make it larger, or memory smaller")
+	}
+}
+
 func (k *checker) upstream(s *Service, key string) {
 	if s.Upstream == nil {
-		p, known := preset.Lookup(s.Preset)
+		p := k.cfg.preset(s)
 		switch {
 		case s.Preset == "":
 			k.missing(key, "has neither preset nor upstream", "write upstream: https://…, or preset: NAME (docs/presets.md)")
-		case known:
+		case p.Name != "":
 			k.missing(key, "needs an upstream, because each customer of "+p.Title+" has one of their own", "write upstream: "+p.UpstreamEg)
 		}
 		return
@@ -72,101 +95,6 @@ func covers(list []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
 
-// kindFields is what each kind of credential takes beside kind.
-func kindFields(kind string) (allowed, required []string) {
-	switch kind {
-	case KindBearer:
-		return []string{"secret", "format"}, []string{"secret"}
-	case KindHeader:
-		return []string{"secret", "header", "format"}, []string{"secret", "header"}
-	case KindBasic:
-		return []string{"secret", "username", "username_secret"}, []string{"secret"}
-	case KindQuery:
-		return []string{"secret", "param", "format"}, []string{"secret", "param"}
-	}
-	return nil, nil
-}
-
-func (k *checker) credential(s *Service, owner string) {
-	key, cred := owner+".credential", &s.Credential
-	if cred.Kind == "" {
-		k.missing(owner, "has no credential", "write secret: ref+builtin://NAME, or credential: {kind: none} if the API wants none")
-		return
-	}
-	allowed, required := kindFields(cred.Kind)
-	for _, f := range []string{"secret", "header", "param", "username", "username_secret", "format"} {
-		fromFile := k.cfg.has(key+"."+f) && k.cfg.places[key+"."+f].from == ""
-		if fromFile && !slices.Contains(allowed, f) {
-			k.fail(key+"."+f, "does not go with kind "+cred.Kind, kindHint(cred.Kind, allowed))
-		}
-	}
-	for _, f := range required {
-		if !k.cfg.has(key + "." + f) {
-			k.missing(owner, "has a credential of kind "+cred.Kind+" without "+f, requiredHint(f))
-		}
-	}
-	k.username(s, owner)
-	k.placement(cred, key)
-	k.ref(key+".secret", cred.Secret.Store)
-	k.ref(key+".username_secret", cred.UsernameSecret.Store)
-}
-
-func kindHint(kind string, allowed []string) string {
-	if len(allowed) == 0 {
-		return "kind " + kind + " takes no other keys"
-	}
-	return "kind " + kind + " takes " + strings.Join(allowed, ", ")
-}
-
-func requiredHint(f string) string {
-	return map[string]string{
-		"secret": "write secret: ref+builtin://NAME",
-		"header": "name the header, such as header: X-API-Key",
-		"param":  "name the query parameter, such as param: key",
-	}[f]
-}
-
-func (k *checker) username(s *Service, owner string) {
-	cred, key := &s.Credential, owner+".credential"
-	if cred.Kind != KindBasic {
-		return
-	}
-	switch {
-	case cred.Username != "" && !cred.UsernameSecret.IsZero():
-		k.fail(key+".username", "stands beside username_secret", "keep one")
-	case strings.Contains(cred.Username, ":"):
-		k.fail(key+".username", "has a colon, which basic authentication cannot carry (RFC 7617)", "")
-	case cred.Username == "" && cred.UsernameSecret.IsZero():
-		hint := "write username: NAME, or username_secret: ref+…"
-		if p, ok := preset.Lookup(s.Preset); ok && p.UsernameNeeds != "" {
-			hint = "write credential: {username: …}: " + p.UsernameNeeds
-		}
-		k.missing(owner, "has a credential of kind basic without a user", hint)
-	}
-}
-
-// placement checks the header, the parameter and the format.
-func (k *checker) placement(cred *Credential, key string) {
-	if cred.Header != "" {
-		if problem := headerProblem(cred.Header); problem != "" {
-			k.fail(key+".header", problem, "name the header that the API's documentation names for the key")
-		}
-	}
-	if cred.Param != "" && strings.ContainsFunc(cred.Param, func(r rune) bool { return !isAlnum(r) && !strings.ContainsRune("._~-[]$", r) }) {
-		k.fail(key+".param", "is not a plain parameter name", "write the name alone, such as param: key")
-	}
-	if cred.Format == "" {
-		return
-	}
-	rest := strings.Replace(cred.Format, "{secret}", "", 1)
-	switch {
-	case rest == cred.Format:
-		k.fail(key+".format", "has no {secret} in it", `write it as "Token {secret}"`)
-	case strings.ContainsAny(rest, "{}"):
-		k.fail(key+".format", "has braces beside the one {secret}", `write it as "Token {secret}"`)
-	}
-}
-
 // headerProblem says why a header cannot be set by a service.
 func headerProblem(name string) string {
 	lower := strings.ToLower(name)
@@ -180,20 +108,27 @@ func headerProblem(name string) string {
 	case slices.Contains([]string{"host", "content-length", "content-type", "content-encoding", "expect", "date", "via", "forwarded", "accept-encoding"}, lower):
 		return "is a header that HTTP itself gives a meaning, not one for a service to set"
 	case slices.Contains([]string{"cookie", "set-cookie"}, lower):
-		return "is the cookie header; credentials in cookies come with a later version"
+		return "is the cookie header; a credential in a cookie is of kind cookie"
 	}
 	return ""
 }
 
 // fixedHeaders keeps credentials and nonsense out of headers.
 func (k *checker) fixedHeaders(s *Service, owner string) {
+	p := k.cfg.preset(s)
+	for _, name := range sortedKeys(p.HeadersNeeds) {
+		if !slices.ContainsFunc(sortedKeys(s.Headers), func(own string) bool { return strings.EqualFold(own, name) }) {
+			k.missing(owner, "needs the header "+name+": "+p.HeadersNeeds[name], "write headers: {"+name+": …}")
+		}
+	}
 	for _, name := range sortedKeys(s.Headers) {
 		key := owner + ".headers." + name
 		if problem := headerProblem(name); problem != "" {
 			k.fail(key, problem, "")
 			continue
 		}
-		if carriesCredential(name) || strings.EqualFold(name, s.Credential.Header) {
+		asked := slices.ContainsFunc(sortedKeys(p.HeadersNeeds), func(need string) bool { return strings.EqualFold(need, name) })
+		if carriesCredential(name) && !asked || slices.Contains(slotsOf(s), "header "+strings.ToLower(name)) {
 			k.fail(key, "is where a credential goes", "use credential, with the secret by reference")
 		}
 	}

@@ -236,11 +236,13 @@ func (k *checker) variable(key, name string) {
 
 // ref checks that a reference names a store that is there.
 func (k *checker) ref(key, store string) {
-	all := k.cfg.StoreSet()
-	if _, ok := all[store]; ok || store == "" || k.rep.broken["stores."+store] {
+	if k.stores == nil {
+		k.stores = k.cfg.StoreSet()
+	}
+	if _, ok := k.stores[store]; ok || store == "" || k.rep.broken["stores."+store] {
 		return
 	}
-	k.fail(key, "names a store that is not configured", suggestStore(store, all))
+	k.fail(key, "names a store that is not configured", suggestStore(store, k.stores))
 }
 
 func suggestStore(got string, all map[string]*Store) string {

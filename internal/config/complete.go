@@ -3,15 +3,11 @@ package config
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-
-	"sallyport/internal/config/preset"
-	"sallyport/internal/secret"
 )
 
 const (
@@ -151,131 +147,6 @@ func (c *Config) find(key string) (reflect.Value, *field, bool) {
 		}
 	}
 	return v, last, v.CanSet()
-}
-
-// applyPresets fills services from the presets they name, and gives credentials what their kind implies.
-func (c *Config) applyPresets(rep *report) {
-	for _, name := range c.ServiceNames() {
-		s, key := c.Services[name], "services."+name
-		c.shortSecret(rep, s, key)
-		if s.Preset != "" {
-			if p, ok := preset.Lookup(s.Preset); ok {
-				(&merger{cfg: c, key: key, from: fromPreset + p.Name}).merge(s, p)
-			} else {
-				rep.fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name, show(s.Preset)), presetHint(s.Preset))
-			}
-		}
-		c.implied(s, key+".credential")
-	}
-}
-
-func presetHint(got string) string {
-	if word := didYouMean(got, preset.Names()); word != "" {
-		return "did you mean " + strconv.Quote(word) + "?"
-	}
-	return "docs/presets.md lists them; without one, give upstream and credential"
-}
-
-// shortSecret moves secret to credential.secret.
-func (c *Config) shortSecret(rep *report, s *Service, key string) {
-	long := key + ".credential.secret"
-	if s.Secret.IsZero() {
-		return
-	}
-	if c.has(long) {
-		rep.fail(c.at(key+".secret"), keyPath(strings.Split(key, ".")).subject()+" has both secret and credential.secret", "keep one; secret is short for the other")
-		return
-	}
-	s.Credential.Secret, s.Secret = s.Secret, secret.Ref{}
-	c.places[long] = c.places[key+".secret"]
-	delete(c.places, key+".secret")
-}
-
-// implied fills in the kind and what the kind says of header and format.
-func (c *Config) implied(s *Service, key string) {
-	cred := &s.Credential
-	if cred.Kind == "" && !cred.Secret.IsZero() {
-		cred.Kind = KindBearer
-		c.places[key+".kind"] = place{from: fromDefault}
-	}
-	if cred.Kind == KindBearer && cred.Header == "" {
-		cred.Header = "Authorization"
-		c.places[key+".header"] = place{from: fromDefault}
-	}
-	format := map[string]string{KindBearer: "Bearer {secret}", KindHeader: "{secret}", KindQuery: "{secret}"}[cred.Kind]
-	if cred.Format == "" && format != "" {
-		cred.Format = format
-		c.places[key+".format"] = place{from: fromDefault}
-	}
-	if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
-		s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
-		c.places[strings.TrimSuffix(key, "credential")+"limits.burst"] = place{from: fromDefault}
-	}
-}
-
-// merger writes a preset's values where the service left them open.
-type merger struct {
-	cfg  *Config
-	key  string
-	from string
-}
-
-func (m *merger) open(key string) bool {
-	if m.cfg.has(m.key + "." + key) {
-		return false
-	}
-	m.cfg.places[m.key+"."+key] = place{from: m.from}
-	return true
-}
-
-func (m *merger) text(key string, to *string, value string) {
-	if value != "" && m.open(key) {
-		*to = value
-	}
-}
-
-func (m *merger) merge(s *Service, p preset.Preset) {
-	if p.Upstream != "" && m.open("upstream") {
-		s.Upstream, _ = url.Parse(p.Upstream)
-	}
-	if own := s.Credential.Kind; own == "" || own == p.Credential.Kind {
-		m.text("credential.kind", &s.Credential.Kind, p.Credential.Kind)
-		m.text("credential.header", &s.Credential.Header, p.Credential.Header)
-		m.text("credential.param", &s.Credential.Param, p.Credential.Param)
-		m.text("credential.format", &s.Credential.Format, p.Credential.Format)
-		if s.Credential.UsernameSecret.IsZero() {
-			m.text("credential.username", &s.Credential.Username, p.Credential.Username)
-		}
-	}
-	m.headers(s, p)
-	if p.EncodedSlash && m.open("encoded_slash") {
-		s.EncodedSlash = true
-	}
-	if p.Test.Path != "" && s.Test == nil {
-		s.Test = &Test{}
-		m.text("test.path", &s.Test.Path, p.Test.Path)
-		m.text("test.method", &s.Test.Method, p.Test.Method)
-		if len(p.Test.Status) > 0 && m.open("test.status") {
-			s.Test.Status = p.Test.Status
-		}
-	}
-}
-
-func (m *merger) headers(s *Service, p preset.Preset) {
-	own := map[string]bool{}
-	for name := range s.Headers {
-		own[strings.ToLower(name)] = true
-	}
-	for name, value := range p.Headers {
-		if own[strings.ToLower(name)] {
-			continue
-		}
-		if s.Headers == nil {
-			s.Headers = map[string]string{}
-		}
-		s.Headers[name] = value
-		m.cfg.places[m.key+".headers."+name] = place{from: m.from}
-	}
 }
 
 // ServiceNames returns the services' names, sorted.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"sallyport/internal/config/preset"
 	"sallyport/internal/secret"
 )
 
@@ -48,6 +49,7 @@ type Config struct {
 	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
 	_            struct{}            `yaml:"forward rotations" later:"true"`
 
+	presets   map[string]*preset.Preset // those that services name
 	places    map[string]place
 	underData map[string]string // key → name below the data directory
 	files     []string

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"sallyport/internal/config/preset"
 )
 
 // DefaultName is the file that Load reads when it is given none.
@@ -65,7 +67,7 @@ func (c *Config) addFile(name string) {
 }
 
 func newConfig(name string, read ReadFunc) *Config {
-	return &Config{places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, read: read}
+	return &Config{presets: map[string]*preset.Preset{}, places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, read: read}
 }
 
 func (c *Config) finish(rep *report) (*Config, Warnings, error) {

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/config/preset"
+)
+
+// filler puts inputs in the places of their names in braces, and makes the paths of URLs whole.
+type filler struct {
+	cfg     *Config
+	rep     *report
+	service *Service
+	preset  *preset.Preset
+	cred    *Credential
+	key     string // of the credential
+
+	used    map[string]bool
+	missing map[string]bool
+}
+
+var inputName = regexp.MustCompile(`\{[a-z][a-z0-9_]*\}`)
+
+func (f *filler) fill() {
+	f.used, f.missing = map[string]bool{}, map[string]bool{}
+	own := f.cred
+	inputs := own.Inputs
+	own.Inputs = nil // what they say is taken as it is
+	f.texts(reflect.ValueOf(own).Elem(), keyPath(strings.Split(f.key, ".")))
+	own.Inputs = inputs
+	for name, u := range map[string]*string{"token_url": &own.TokenURL, "authorize_url": &own.AuthorizeURL, "api_url": &own.APIURL} {
+		f.url(f.key+"."+name, u)
+	}
+	if own.Request != nil {
+		f.url(f.key+".request.url", &own.Request.URL)
+	}
+	own.Scopes = slices.Clone(own.Scopes)
+	for i := range own.Scopes {
+		f.plain(f.key+".scopes", &own.Scopes[i])
+	}
+	f.unused()
+}
+
+// texts walks a value of the declaration and fills every Text in it. v is settable.
+func (f *filler) texts(v reflect.Value, path keyPath) {
+	if t, ok := v.Interface().(Text); ok {
+		v.Set(reflect.ValueOf(f.text(path.String(), t)))
+		return
+	}
+	switch v.Kind() { //nolint:exhaustive // Texts stand nowhere else
+	case reflect.Struct:
+		fields, _ := fieldsOf(v.Type())
+		for i := range fields {
+			f.texts(v.Field(fields[i].index), path.child(fields[i].name))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() && !isLeaf(v.Type()) {
+			f.texts(v.Elem(), path)
+		}
+	case reflect.Map:
+		for _, name := range mapKeys(v) {
+			if t, ok := v.MapIndex(reflect.ValueOf(name)).Interface().(Text); ok {
+				v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(f.text(path.child(name).String(), t)))
+			}
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			v.Set(reflect.ValueOf(f.tree(path.String(), v.Interface())))
+		}
+	}
+}
+
+func (f *filler) tree(key string, node any) any {
+	switch n := node.(type) {
+	case Text:
+		return f.text(key, n)
+	case map[string]any:
+		for _, name := range sortedKeys(n) {
+			n[name] = f.tree(key+"."+name, n[name])
+		}
+	case []any:
+		for i := range n {
+			n[i] = f.tree(key+"."+strconv.Itoa(i), n[i])
+		}
+	}
+	return node
+}
+
+// text replaces the names in braces of a Text.
+func (f *filler) text(key string, t Text) Text {
+	if !slices.ContainsFunc(t, func(p TextPart) bool { return strings.Contains(p.Plain, "{") }) {
+		return t
+	}
+	var out Text
+	add := func(p TextPart) {
+		if last := len(out) - 1; last >= 0 && p.Ref.IsZero() && out[last].Ref.IsZero() {
+			out[last].Plain += p.Plain
+		} else if !p.Ref.IsZero() || p.Plain != "" {
+			out = append(out, p)
+		}
+	}
+	for _, p := range t {
+		rest := p.Plain
+		for _, at := range inputName.FindAllString(p.Plain, -1) {
+			before, after, _ := strings.Cut(rest, at)
+			add(TextPart{Plain: before})
+			for _, q := range f.input(key, strings.Trim(at, "{}")) {
+				add(q)
+			}
+			rest = after
+		}
+		add(TextPart{Plain: rest, Ref: p.Ref})
+	}
+	return out
+}
+
+// plain fills a text in which no secret can stand.
+func (f *filler) plain(key string, to *string) {
+	t := f.text(key, PlainText(*to))
+	text, ok := t.Plain()
+	if !ok {
+		f.rep.fail(f.cfg.at(key), subject(key)+" has an input in it that is a reference, and no secret goes there", "write that input as it is, if it is none")
+		return
+	}
+	*to = text
+}
+
+// url is plain, and makes a path one on the upstream's host.
+func (f *filler) url(key string, to *string) {
+	if *to == "" {
+		return
+	}
+	f.plain(key, to)
+	if strings.HasPrefix(*to, "/") && !strings.HasPrefix(*to, "//") && f.service.Upstream != nil {
+		*to = f.service.Upstream.Scheme + "://" + f.service.Upstream.Host + *to
+	}
+}
+
+// input returns what a name in braces stands for; one that nobody has given is reported once.
+func (f *filler) input(key, name string) Text {
+	if t, ok := f.cred.Inputs[name]; ok {
+		f.used[name] = true
+		return t
+	}
+	if name == "upstream" {
+		if f.service.Upstream == nil {
+			return PlainText("https://upstream.invalid") // its absence is reported by itself
+		}
+		return PlainText(f.service.Upstream.String())
+	}
+	if f.missing[name] {
+		return PlainText("{" + name + "}")
+	}
+	f.missing[name] = true
+	what, needed := f.preset.Needs[name]
+	if !needed {
+		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has {%s} in it, which stands for nothing", subject(key), name), f.suggest(name))
+		return PlainText("{" + name + "}")
+	}
+	owner := strings.Join(strings.SplitN(f.key, ".", 3)[:2], ".")
+	if !f.rep.broken[owner] {
+		f.rep.fail(f.cfg.at(f.key), fmt.Sprintf("%s needs the input %s: %s", subject(owner), name, what), fmt.Sprintf("write credential: {inputs: {%s: …}}; what is secret by reference", name))
+	}
+	return PlainText("{" + name + "}")
+}
+
+func (f *filler) suggest(name string) string {
+	if word := didYouMean(name, sortedKeys(f.cred.Inputs)); word != "" {
+		return "did you mean {" + word + "}?"
+	}
+	return fmt.Sprintf("write inputs: {%s: …} beside it", name)
+}
+
+// unused reports inputs that stand nowhere: a misspelt one, or one that is another key.
+func (f *filler) unused() {
+	for _, name := range sortedKeys(f.cred.Inputs) {
+		key := f.key + ".inputs." + name
+		if f.used[name] || f.rep.broken[key] {
+			continue
+		}
+		hint := "leave it out"
+		fields, _ := fieldsOf(reflect.TypeFor[Credential]())
+		if indexOf(fields, name) >= 0 {
+			hint = "did you mean the key " + name + " beside inputs?"
+		} else if word := didYouMean(name, sortedKeys(f.missing)); word != "" {
+			hint = "did you mean \"" + word + "\"?"
+		}
+		f.rep.fail(f.cfg.at(key), subject(key)+" stands for nothing: no {"+name+"} is in the credential", hint)
+	}
+}
