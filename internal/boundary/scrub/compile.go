@@ -16,13 +16,6 @@ const (
 	maxFilterBits = 20 // 128 KiB: beyond that the cache costs more than a false hit
 )
 
-// maxFar is how many first bytes may be searched for one by one, and nearReach up
-// to which length of a tail it is cheaper to look at every byte.
-const (
-	maxFar    = 8
-	nearReach = 96
-)
-
 // leadShift leaves 12 bits of a hash: leads is 512 bytes.
 const leadShift = 32 - 12
 
@@ -84,31 +77,9 @@ func (s *Set) indexStarts() {
 		lead := hash(binary.LittleEndian.Uint32([]byte(f.text))) >> leadShift
 		s.leads[lead/64] |= 1 << (lead % 64)
 	}
-	s.splitReach()
 }
 
 func (s *Set) startWith(first byte, form int) {
 	s.starts[first] = append(s.starts[first], int32(form)) //nolint:gosec // an index into forms
 	s.reach[first] = max(s.reach[first], len(s.forms[form].text))
-}
-
-// splitReach picks the few first bytes whose forms are long: "%" and "\\" of the
-// fully escaped ones, as a rule, and all of those of a long secret.
-func (s *Set) splitReach() {
-	var firsts []byte
-	for b, n := range s.reach {
-		if n > 0 {
-			firsts = append(firsts, byte(b))
-		}
-	}
-	slices.SortFunc(firsts, func(a, b byte) int { return cmp.Compare(s.reach[b], s.reach[a]) })
-	far := slices.IndexFunc(firsts, func(b byte) bool { return s.reach[b] <= nearReach })
-	if far < 0 {
-		far = len(firsts)
-	}
-	far = min(far, maxFar)
-	s.far = firsts[:far]
-	if far < len(firsts) {
-		s.near = s.reach[firsts[far]]
-	}
 }

@@ -56,8 +56,6 @@ type Set struct {
 	starts [256][]int32                       // forms by first byte
 	reach  [256]int                           // length of the longest of them
 	leads  [1 << (32 - leadShift) / 64]uint64 // filter of the forms' first blocks
-	far    []byte                             // the first bytes of greatest reach
-	near   int                                // the greatest reach of the others
 }
 
 // entry says: a block that hashes here and equals key stands at offset off of

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -329,7 +330,10 @@ func texts(n int) map[string][]byte {
 }
 
 func BenchmarkStreamClean(b *testing.B) {
-	sets := map[string]*scrub.Set{"5": compile(benchSecrets...), "1": compile(benchSecrets[0]), "short": compile("hunter22"), "jwt": compile(string(texts(2 << 10)["base64"]))}
+	long := texts(4 << 10)["base64"]
+	slices.Reverse(long) // what the texts below do not hold
+	jwts := [2]string{string(long[:2<<10]), string(long[2<<10:])}
+	sets := map[string]*scrub.Set{"5": compile(benchSecrets...), "1": compile(benchSecrets[0]), "short": compile("hunter22"), "jwt": compile(jwts[0]), "jwts": compile(jwts[0], jwts[1], benchSecrets[0])} // a token, and the one before it with their client's secret
 	for name, set := range sets {
 		for _, size := range []int{1 << 10, 64 << 10} {
 			for kind, text := range texts(size) {

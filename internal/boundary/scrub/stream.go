@@ -1,9 +1,6 @@
 package scrub
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // Stream scrubs one stream of bytes, chunk by chunk. What it emits is as long as
 // what it is given. It is for one goroutine.
@@ -99,15 +96,22 @@ func (st *Stream) emit(dst []byte, start int, out []byte) []byte {
 	return dst[:start+copy(dst[start:], out)]
 }
 
-// hold returns where the longest tail of text begins that is a proper prefix of a
-// form; len(text) when there is none. It is paid for every chunk, however small.
+// hold returns where the longest tail of text begins that is a proper prefix of a form; len(text) when there is none. It is
+// paid for every chunk, however small: a tail that is long enough shows in the same samples as a whole occurrence, and only
+// the last few bytes are looked at one by one.
 func (s *Set) hold(text []byte) int {
 	from := max(0, len(text)-s.longest+1)
-	near := max(from, len(text)-s.near+1)
-	if at := s.holdFar(text, from, min(near, len(text))); at < len(text) {
-		return at
+	sampled := s.stride + block - 1 // a tail of this length has a sample in its first stride blocks
+	for at := from; at <= len(text)-block; at += s.stride {
+		bit := hash(binary.LittleEndian.Uint32(text[at:])) >> s.shift
+		if s.filter[bit/64]&(1<<(bit%64)) == 0 {
+			continue
+		}
+		if first, ok := s.tailAt(text, at, bit>>s.fan); ok && first >= from {
+			return first
+		}
 	}
-	for at := near; at < len(text); at++ {
+	for at := max(from, len(text)-sampled+1); at < len(text); at++ {
 		if s.reach[text[at]] > len(text)-at && s.begins(text[at:]) {
 			return at
 		}
@@ -115,23 +119,16 @@ func (s *Set) hold(text []byte) int {
 	return len(text)
 }
 
-// holdFar is hold for tails that begin in text[from:to], where only the bytes in
-// far can begin one.
-func (s *Set) holdFar(text []byte, from, to int) int {
-	first := len(text)
-	for _, b := range s.far {
-		for at := from; at < min(to, first); at++ {
-			next := bytes.IndexByte(text[at:min(to, first)], b)
-			if next < 0 {
-				break
-			}
-			at += next
-			if s.begins(text[at:]) {
-				first = at
-			}
+// tailAt returns the first place from which a form goes on to the end of text and beyond, by the entries of one sample.
+func (s *Set) tailAt(text []byte, at int, bucket uint32) (first int, ok bool) {
+	key := folded(binary.LittleEndian.Uint32(text[at:]))
+	for _, e := range s.entries[s.heads[bucket]:s.heads[bucket+1]] { // the earliest start first
+		from, f := at-int(e.off), &s.forms[e.form]
+		if e.key == key && from >= 0 && len(text)-from < len(f.text) && f.prefixed(text[from:]) {
+			return from, true
 		}
 	}
-	return first
+	return 0, false
 }
 
 // begins tells whether tail is a proper prefix of a form.
