@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores fuzz generate clean
+.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores bench-rekey fuzz generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ bench-soak: build ## send a million requests through the gate, and print its mem
 
 bench-stores: ## time a start with 10,000 references, and measure what 100,000 secrets take in memory
 	@go test -run '^$$' -bench . -benchtime 3x ./internal/secret/resolve
+
+bench-rekey: build ## change the master key of 100,000 credentials of 1 KiB on SQLite and PostgreSQL (BENCH_CREDENTIALS)
+	@SALLYPORT_BENCH_BINARY="$(CURDIR)/bin/sallyport" go test -run '^$$' -bench Rekey -benchtime 1x -timeout 60m ./internal/masterkey/rekey
 
 fuzz: ## run every fuzz target for 10 s (FUZZTIME)
 	@tools/fuzz

@@ -114,12 +114,12 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	}
 	if f.oldFile != "" {
 		if f.options.Old, err = readKey(f.oldFile); err != nil {
-			return err
+			return fmt.Errorf("--old-key-file: %w", err)
 		}
 	}
 	if f.newFile != "" {
 		if f.options.New, err = readKey(f.newFile); err != nil {
-			return err
+			return fmt.Errorf("--new-key-file: %w", err)
 		}
 	}
 	if f.undo != "" {
@@ -138,24 +138,33 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 // maxKey bounds a key file, in bytes.
 const maxKey = 64 << 10
 
-// readKey reads a master key as n8n reads the file of N8N_ENCRYPTION_KEY_FILE.
+// readKey reads a master key as n8n reads the file of N8N_ENCRYPTION_KEY_FILE. Its errors do not quote the path: somebody may
+// have given the key itself.
 func readKey(path string) (secret.Value, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("reading a master key: %w", err)
+		return secret.Value{}, unread(err)
 	}
 	if info.Size() > maxKey {
-		return secret.Value{}, fmt.Errorf("reading a master key: %q has %d bytes, which no key has", path, info.Size())
+		return secret.Value{}, fmt.Errorf("reading a master key: the file has %d bytes, which no key has", info.Size())
 	}
 	content, err := os.ReadFile(path) //nolint:gosec // the operator's file
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("reading a master key: %w", err)
+		return secret.Value{}, unread(err)
 	}
 	key := environment.Normalize(environment.Trim(string(content)))
 	if key == "" {
 		return secret.Value{}, fmt.Errorf("reading a master key: %q is empty", path)
 	}
 	return secret.NewValue([]byte(key)), nil
+}
+
+func unread(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fault.WithHint(fmt.Errorf("reading a master key from its file: %w", err), "give the name of a file that holds the key, and not the key itself")
 }
 
 // checkNewKey refuses a key that is a mistake. The old one may be one: that may be why it is changed.

@@ -81,6 +81,8 @@ func TestScripts(t *testing.T) {
 			"sed":   sed,
 			"fill":  fill,
 			"chomp": chomp,
+
+			"recorded": record(t),
 		},
 	})
 }
