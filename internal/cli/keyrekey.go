@@ -62,7 +62,7 @@ Afterwards every node needs the new key in its environment, and no .n8n/config m
 	f.database.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.oldFile, "old-key-file", "", "file with the master key that n8n has now")
-	fl.StringVar(&f.newFile, "new-key-file", "", "file with the master key that it gets: `sallyport key generate --out FILE` makes one")
+	fl.StringVar(&f.newFile, "new-key-file", "", "file with the master key that it gets (sallyport key generate --out FILE makes one)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only count, and tell what would be in the way")
 	fl.StringVar(&f.options.Backup, "backup", "", "file for the sealed backup (default: n8n-rekey-TIME.backup in this directory)")
 	fl.BoolVar(&f.options.Leaked, "leaked", false, "the old key is known to others: replace data keys and signing secrets too")
