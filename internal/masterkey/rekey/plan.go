@@ -61,9 +61,12 @@ func estimate(reading time.Duration) time.Duration { return 5 * reading }
 
 // warn says what would stop a run.
 func (r *run) warn(ctx context.Context, db *database.DB) error {
-	warnings, err := atWork(ctx, db, r.o)
-	if err != nil {
-		return err
+	var warnings []string
+	if !r.o.Active {
+		var err error
+		if warnings, err = atWork(ctx, db, r.o); err != nil {
+			return err
+		}
 	}
 	switch err := r.judge(); {
 	case fault.ExitOf(err) == fault.ExitKeyMismatch:

@@ -400,6 +400,28 @@ func TestPlanChangesNothing(t *testing.T) {
 	})
 }
 
+// TestPlanSaysWhatWouldStop: what a run passes over is no warning.
+func TestPlanSaysWhatWouldStop(t *testing.T) {
+	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
+	if _, err := s.raw.ExecContext(t.Context(), "UPDATE credentials_entity SET updatedAt = CURRENT_TIMESTAMP"); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.raw.Close() // the guard would count it
+	o := s.change(masterkey.Generate())
+	for _, active := range []bool{false, true} {
+		o.Active = active
+		db := s.open(false)
+		report, err := rekey.Plan(t.Context(), db, o)
+		_ = db.Close()
+		if err != nil || (len(report.Warnings) == 0) != active {
+			t.Errorf("passing over n8n at work: %t; warnings %q, %v", active, report.Warnings, err)
+		}
+	}
+	if _, err := s.run(o); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestHalfIsNewAlready: another tool has crashed half way.
 func TestHalfIsNewAlready(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
