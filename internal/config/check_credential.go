@@ -61,7 +61,7 @@ func (k *checker) credentials(s *Service, owner string) {
 		return
 	}
 	eachCredential(s, owner, func(cred *Credential, key string) { k.credential(s, cred, key) })
-	if len(s.Credentials) > 1 {
+	if len(s.Credentials) > 1 && !k.rep.broken[owner+".credentials"] {
 		k.together(s, owner+".credentials")
 	}
 }
@@ -331,13 +331,12 @@ func (k *checker) format(key, format, example string) {
 
 // place checks where a token goes.
 func (k *checker) place(p *Place, key string) {
-	wants := map[string]string{KindHeader: "header", KindQuery: "param", KindCookie: "cookie"}[p.Kind]
-	for name, value := range map[string]string{"header": p.Header, "param": p.Param, "cookie": p.Cookie} {
-		switch {
-		case name == wants && value == "":
-			k.missing(key, "is of kind "+p.Kind+" and has no "+name, "name it")
-		case name != wants && value != "":
-			k.fail(key+"."+name, "does not go with kind "+p.Kind, "write kind: "+map[string]string{"header": KindHeader, "param": KindQuery, "cookie": KindCookie}[name])
+	for _, one := range [][3]string{{KindHeader, "header", p.Header}, {KindQuery, "param", p.Param}, {KindCookie, "cookie", p.Cookie}} {
+		switch kind, name, value := one[0], one[1], one[2]; {
+		case kind == p.Kind && value == "":
+			k.missing(key, "is of kind "+kind+" and has no "+name, "name it")
+		case kind != p.Kind && value != "":
+			k.fail(key+"."+name, "does not go with kind "+p.Kind, "write kind: "+kind)
 		}
 	}
 	k.names(key, p.Header, p.Param, p.Cookie)

@@ -122,7 +122,7 @@ func (k *checker) expiry(cred *Credential, key string) {
 	if slices.Contains(cred.ExpiredWhen.Status, 429) {
 		k.fail(key+".status", "has 429, which says that there were too many requests: another token does not help", "leave it out")
 	}
-	if slices.Contains(cred.ExpiredWhen.Status, 403) && cred.ExpiredWhen.Body == nil {
+	if slices.Contains(cred.ExpiredWhen.Status, 403) && cred.ExpiredWhen.Body == nil && k.written[key+".status"] {
 		k.warn(key+".status", "has 403: every request that is forbidden for another reason is sent twice", "name the code in the body, if the API sends one: body: {pointer: /code, in: [expired]}")
 	}
 	body := cred.ExpiredWhen.Body
@@ -164,8 +164,8 @@ func (k *checker) clientAuth(s *Service, cred *Credential, key string) {
 func (k *checker) jwtBearer(s *Service, cred *Credential, key string) {
 	owner := k.ownerOf(key)
 	if cred.ServiceAccount.IsZero() {
-		for f, missing := range map[string]bool{"token_url": cred.TokenURL == "", "issuer": cred.Issuer.IsZero(), "key": cred.Key.IsZero()} {
-			if missing {
+		for _, f := range []string{"token_url", "issuer", "key"} {
+			if !k.set[key+"."+f] {
 				k.missing(owner, "has a credential of kind jwt_bearer without "+f, requiredHint(f, k.cfg.preset(s))+"; or service_account for Google's file")
 			}
 		}
@@ -178,6 +178,9 @@ func (k *checker) jwtBearer(s *Service, cred *Credential, key string) {
 		if len(cred.Scopes) == 0 && len(cred.Claims) == 0 {
 			k.missing(owner, "has a service_account without scopes", "write scopes: [https://www.googleapis.com/auth/…], as the API's documentation names them")
 		}
+	}
+	if need := k.cfg.preset(s).Needs["subject"]; need != "" && cred.Subject.IsZero() {
+		k.missing(owner, "has a credential of kind jwt_bearer without subject", "write subject: …: "+need)
 	}
 	switch {
 	case cred.Auth == "private_key_jwt":

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"sallyport/internal/secret"
 )
 
 func (k *checker) service(name string) {
@@ -30,12 +28,11 @@ func (k *checker) service(name string) {
 // transport checks the client certificate, the proxy, and what is kept of bodies.
 func (k *checker) transport(s *Service, key string) {
 	if s.TLS != nil {
-		for name, ref := range map[string]secret.Ref{"cert": s.TLS.Cert, "key": s.TLS.Key} {
-			if ref.IsZero() {
-				k.missing(key+".tls", "has no "+name, "write tls: {cert: ref+…, key: ref+…}, both PEM")
-			}
-			k.ref(key+".tls."+name, ref.Store)
+		if s.TLS.Cert.IsZero() || s.TLS.Key.IsZero() {
+			k.missing(key+".tls", "needs cert and key", "write tls: {cert: ref+…, key: ref+…}, both PEM")
 		}
+		k.ref(key+".tls.cert", s.TLS.Cert.Store)
+		k.ref(key+".tls.key", s.TLS.Key.Store)
 		if s.Upstream != nil && s.Upstream.Scheme == "http" {
 			k.warn(key+".tls", "has no effect: the upstream is plain HTTP", "")
 		}

@@ -45,6 +45,9 @@ func (p keyPath) subject() string {
 	if i, err := strconv.Atoi(p[len(p)-1]); err == nil && len(p) > 3 {
 		return fmt.Sprintf("entry %d of %s", i+1, p[:len(p)-1].subject())
 	}
+	if len(p) > 4 && p[2] == "credentials" {
+		return p[4:].String() + " of " + p[:4].subject()
+	}
 	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
 	if !ok {
 		return p.String()
@@ -83,6 +86,10 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 			d.list(n, v, f, path)
 		}
 	case reflect.Interface:
+		if n.kind == scalarNode {
+			d.fail(path, n.at, path.subject()+" is a single value, not a map or a list", "write it as "+f.eg)
+			return
+		}
 		if tree := d.tree(n, path); tree != nil {
 			v.Set(reflect.ValueOf(tree))
 		}

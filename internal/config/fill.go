@@ -20,6 +20,7 @@ type filler struct {
 	cred    *Credential
 	key     string // of the credential
 
+	inputs  map[string]Text
 	used    map[string]bool
 	missing map[string]bool
 }
@@ -29,13 +30,12 @@ var inputName = regexp.MustCompile(`\{[a-z][a-z0-9_]*\}`)
 func (f *filler) fill() {
 	f.used, f.missing = map[string]bool{}, map[string]bool{}
 	own := f.cred
-	inputs := own.Inputs
-	own.Inputs = nil // what they say is taken as it is
+	f.inputs, own.Inputs = own.Inputs, nil // what they say is taken as it is
 	f.texts(reflect.ValueOf(own).Elem(), keyPath(strings.Split(f.key, ".")))
-	own.Inputs = inputs
-	for name, u := range map[string]*string{"token_url": &own.TokenURL, "authorize_url": &own.AuthorizeURL, "api_url": &own.APIURL} {
-		f.url(f.key+"."+name, u)
-	}
+	own.Inputs = f.inputs
+	f.url(f.key+".token_url", &own.TokenURL)
+	f.url(f.key+".authorize_url", &own.AuthorizeURL)
+	f.url(f.key+".api_url", &own.APIURL)
 	if own.Request != nil {
 		f.url(f.key+".request.url", &own.Request.URL)
 	}
@@ -143,7 +143,7 @@ func (f *filler) url(key string, to *string) {
 
 // input returns what a name in braces stands for; one that nobody has given is reported once.
 func (f *filler) input(key, name string) Text {
-	if t, ok := f.cred.Inputs[name]; ok {
+	if t, ok := f.inputs[name]; ok {
 		f.used[name] = true
 		return t
 	}
@@ -170,7 +170,7 @@ func (f *filler) input(key, name string) Text {
 }
 
 func (f *filler) suggest(name string) string {
-	if word := didYouMean(name, sortedKeys(f.cred.Inputs)); word != "" {
+	if word := didYouMean(name, sortedKeys(f.inputs)); word != "" {
 		return "did you mean {" + word + "}?"
 	}
 	return fmt.Sprintf("write inputs: {%s: …} beside it", name)
@@ -178,7 +178,7 @@ func (f *filler) suggest(name string) string {
 
 // unused reports inputs that stand nowhere: a misspelt one, or one that is another key.
 func (f *filler) unused() {
-	for _, name := range sortedKeys(f.cred.Inputs) {
+	for _, name := range sortedKeys(f.inputs) {
 		key := f.key + ".inputs." + name
 		if f.used[name] || f.rep.broken[key] {
 			continue

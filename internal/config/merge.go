@@ -238,7 +238,7 @@ func (m *merger) credentials(s *Service, p *preset.Preset) {
 	if len(s.Credentials) != len(p.Credentials) {
 		if own == 0 || own < len(s.Credentials) {
 			m.rep.fail(m.cfg.at(m.key+".credentials"), fmt.Sprintf("%s needs %d credentials in each request, in this order: %s", subject(m.key), len(p.Credentials), meanings(p)), severalHint(p))
-			m.rep.broken[m.key], m.rep.broken[m.key+".credential"] = true, true
+			m.rep.broken[m.key], m.rep.broken[m.key+".credentials"] = true, true
 		}
 		return
 	}

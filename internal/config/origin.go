@@ -91,7 +91,7 @@ func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
 	if !ok {
 		return out
 	}
-	if freeText(path) && mayBeSecret(value) {
+	if freeText(path) && mayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
 		value = notShown
 	}
 	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
@@ -99,8 +99,18 @@ func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
 
 // freeText tells keys that take any text, where a secret may stand by mistake.
 func freeText(path keyPath) bool {
-	last := path[len(path)-1]
-	return last == "format" || last == "cli" || last == "command" || last == "role_id" || (len(path) > 3 && path[len(path)-2] == "headers")
+	switch path[len(path)-1] {
+	case "format", "cli", "command", "role_id", "user_pass", "message":
+		return true
+	}
+	if len(path) < 4 {
+		return false
+	}
+	switch path[len(path)-2] {
+	case "headers", "inputs", "params", "authorize_params", "token_headers", "set_headers", "claims", "query", "form", "basic":
+		return true
+	}
+	return false
 }
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the

@@ -1,0 +1,146 @@
+package config_test
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sallyport/internal/config"
+	"sallyport/internal/config/preset"
+)
+
+// TestEveryPresetLoads writes for each preset what its page asks for, with made-up values, and wants a complete service
+// without a word of warning; and, asking for nothing, an error that names each thing that is missing.
+func TestEveryPresetLoads(t *testing.T) {
+	for _, p := range preset.All() {
+		t.Run(p.Name, func(t *testing.T) {
+			src := made(p)
+			c, warns, err := config.Parse("sallyport.yaml", []byte(src), nil)
+			if err != nil || len(warns) > 0 {
+				t.Fatalf("%v\n%v\n%s", warns, err, src)
+			}
+			s := c.Services["x"]
+			placements := s.Placements()
+			if len(placements) != len(p.Placements()) {
+				t.Fatalf("%d credentials, want %d", len(placements), len(p.Placements()))
+			}
+			for i := range placements {
+				complete(t, &placements[i], p.Placements()[i])
+			}
+			bare := fmt.Sprintf("services:\n  x: {preset: %s}\n", p.Name)
+			_, _, err = config.Parse("sallyport.yaml", []byte(bare), nil)
+			if err == nil {
+				t.Fatal("a service with nothing but a preset loads")
+			}
+			for _, need := range slices.Concat(slices.Sorted(maps.Keys(p.Needs)), slices.Sorted(maps.Keys(p.HeadersNeeds))) {
+				if !strings.Contains(err.Error(), need) {
+					t.Errorf("%q is needed, and the error does not say so:\n%v", need, err)
+				}
+			}
+		})
+	}
+}
+
+// made writes a service of the preset with everything that it asks for.
+func made(p preset.Preset) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "services:\n  x:\n    preset: %s\n", p.Name)
+	if p.UpstreamEg != "" {
+		fmt.Fprintf(&b, "    upstream: %s\n", p.UpstreamEg)
+	}
+	if len(p.HeadersNeeds) > 0 {
+		b.WriteString("    headers:\n")
+		for name := range p.HeadersNeeds {
+			fmt.Fprintf(&b, "      %s: made-up\n", name)
+		}
+	}
+	if len(p.Credentials) > 0 {
+		b.WriteString("    credentials:\n")
+		for range p.Credentials {
+			b.WriteString("      - {secret: ref+builtin://x}\n")
+		}
+		return b.String()
+	}
+	b.WriteString("    credential:\n")
+	for _, line := range given(p) {
+		b.WriteString("      " + line + "\n")
+	}
+	return b.String()
+}
+
+func given(p preset.Preset) []string {
+	var lines []string
+	switch p.Credential.Kind {
+	case config.KindRefreshToken, config.KindClientCredentials:
+		lines = []string{"client_id: sallyport", "client_secret: ref+builtin://x#client_secret"}
+	case config.KindJWTBearer:
+		if p.Needs["issuer"] == "" {
+			return []string{"service_account: ref+builtin://x", "scopes: [https://www.googleapis.com/auth/drive]"}
+		}
+		return []string{"issuer: someone", "subject: ref+builtin://x#user", "key: ref+builtin://x#key"}
+	case config.KindGitHubApp:
+		return []string{"app_id: 123", "installation_id: 456", "key: ref+builtin://x"}
+	case config.KindSigV4:
+		return []string{"access_key: AKIAIOSFODNN7EXAMPLE", "secret_key: ref+builtin://x", "region: eu-central-1"}
+	case config.KindOAuth1:
+		return []string{"consumer_key: ref+builtin://x#key", "consumer_secret: ref+builtin://x#secret", "access_token: ref+builtin://x#token", "token_secret: ref+builtin://x#token_secret"}
+	case config.KindExchange:
+	default:
+		lines = []string{"secret: ref+builtin://x"}
+	}
+	if p.UsernameNeeds != "" {
+		lines = append(lines, "username: someone")
+	}
+	if len(p.Needs) > 0 {
+		lines = append(lines, "inputs:")
+		for _, name := range slices.Sorted(maps.Keys(p.Needs)) {
+			value := "ref+builtin://x#" + name
+			if name == "tenant" || name == "database" {
+				value = "contoso"
+			}
+			lines = append(lines, "  "+name+": "+value)
+		}
+	}
+	return lines
+}
+
+var braces = regexp.MustCompile(`\{[a-z][a-z0-9_]*\}`)
+
+// complete wants nothing open: URLs whole, everything in braces replaced, and a place for what is sent.
+func complete(t *testing.T, c *config.Credential, p preset.Credential) {
+	t.Helper()
+	if c.Kind != p.Kind || c.Derived() != p.Derived() {
+		t.Errorf("kind %q, want %q", c.Kind, p.Kind)
+	}
+	urls := []string{c.TokenURL, c.AuthorizeURL, c.APIURL}
+	if c.Request != nil {
+		urls = append(urls, c.Request.URL)
+		if left := braces.FindString(fmt.Sprint(c.Request.JSON, c.Request.Form, c.Request.Query, c.Request.Headers, c.Request.Basic)); left != "" {
+			t.Errorf("%s has not been filled in", left)
+		}
+	}
+	if left := braces.FindString(fmt.Sprint(urls, c.Scopes, c.Params, c.AuthorizeParams, c.Audience)); left != "" {
+		t.Errorf("%s has not been filled in", left)
+	}
+	for _, text := range urls {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+			t.Errorf("URL %q", text)
+		}
+	}
+	if p.Format != "" && c.Format != p.Format || p.Header != "" && c.Header != p.Header || p.Param != c.Param || p.UserPass != c.UserPass || p.Pointer != c.Pointer {
+		t.Errorf("%+v is not where %+v says", c, p)
+	}
+	if c.Refs() == nil {
+		t.Error("no reference in it")
+	}
+	if c.Derived() && (p.Place == nil) != (c.Place == nil) {
+		t.Errorf("place %+v, want %+v", c.Place, p.Place)
+	}
+	if c.Place != nil && c.Place.Format == "" {
+		t.Error("the place has no format")
+	}
+}
