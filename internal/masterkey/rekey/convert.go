@@ -210,6 +210,7 @@ func (r *run) compare(p database.Place, c converted) (digest, error) {
 // writeBatch puts a batch into the backup, then into the database.
 func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted) error {
 	var changed []database.Row
+	var first database.Row // of them, as it was
 	items := make([]survey.Item, 0, len(list))
 	for _, c := range list {
 		if c.err != nil {
@@ -225,7 +226,9 @@ func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted
 		if err := r.file.row(p, c.Row, c.cell); err != nil {
 			return err
 		}
-		changed = append(changed, database.Row{Key: c.Key, Cell: c.cell})
+		if changed = append(changed, database.Row{Key: c.Key, Cell: c.cell}); len(changed) == 1 {
+			first = c.Row
+		}
 	}
 	if err := r.leave(p, items); err != nil {
 		return err
@@ -236,6 +239,9 @@ func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted
 	}
 	if len(changed) == 0 {
 		return nil
+	}
+	if r.witness == nil {
+		r.witness = &witness{p, first}
 	}
 	return spent(&r.report.Storing, func() error { return r.tx.Update(ctx, p, changed) })
 }

@@ -93,7 +93,9 @@ func Run(ctx context.Context, db *database.DB, o Options) (Report, error) {
 		return r.report, errors.Join(err, tx.Rollback(), r.discardBackup())
 	}
 	if err := spent(&r.report.Storing, tx.Commit); err != nil {
-		return r.report, uncertain(err, o.Backup)
+		if err = r.settle(ctx, db, err); err != nil {
+			return r.report, err
+		}
 	}
 	r.report.Took = o.Now().Sub(began)
 	return r.report, nil
@@ -115,6 +117,47 @@ func (o Options) complete() Options {
 // ErrUncertain is a commit without an answer: the database is in the old state or in the new one, whole either way.
 var ErrUncertain = errors.New("the database did not say whether it has committed")
 
+// settle finds out what has become of a commit that failed. SQLite's is told by what the file says now; a server that was lost may
+// still be at it, unless it says that it is done.
+func (r *run) settle(ctx context.Context, db *database.DB, failed error) error {
+	ctx = context.WithoutCancel(ctx)
+	switch done, known := r.committed(ctx, db); {
+	case known && done:
+		return nil
+	case known && db.Dialect() == database.SQLite:
+		r.report.Backup = ""
+		return fault.WithHint(errors.Join(fmt.Errorf("changing the master key: %w", failed), r.discardBackup()), firstOf(fault.HintOf(failed), "nothing was changed"))
+	}
+	return uncertain(failed, r.o.Backup)
+}
+
+func firstOf(hint, always string) string {
+	if hint == "" {
+		return always
+	}
+	return hint + "; " + always
+}
+
+// committed looks at a row that was changed.
+func (r *run) committed(ctx context.Context, db *database.DB) (done, known bool) {
+	if r.witness == nil {
+		return false, false
+	}
+	tx, err := db.Begin(ctx, false)
+	if err != nil {
+		return false, false
+	}
+	defer func() { _ = tx.Rollback() }() // it was only read
+	cell, found, err := tx.Get(ctx, r.witness.place, r.witness.row.Key)
+	return cell != r.witness.row.Cell, err == nil && found
+}
+
+// witness is a row as it was.
+type witness struct {
+	place database.Place
+	row   database.Row
+}
+
 func uncertain(err error, backup string) error {
 	return fault.WithHint(fmt.Errorf("changing the master key: %w: %w", ErrUncertain, err),
 		"`sallyport key verify --database …` with either key tells which one it is; the backup "+backup+" is kept")
@@ -133,6 +176,7 @@ type run struct {
 	write   writing
 	keys    []keyStep
 	file    *backupWriter
+	witness *witness            // a row that is changed
 	left    map[[32]byte]bool   // Undo: what the change had left as no key opened it
 	alien   []survey.Unreadable // Undo: what no key opens, and the change had not left; the first of them
 	sum     digest

@@ -52,7 +52,9 @@ func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 		return u.done, errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return u.done, uncertain(err, o.Backup)
+		if err = u.settle(ctx, db, err); err != nil {
+			return u.done, err
+		}
 	}
 	u.report.Took = o.Now().Sub(began)
 	u.done.Report, u.done.Old, u.done.New = u.report, u.o.New, u.o.Old // back's new is the change's old
@@ -164,6 +166,7 @@ func (u *undo) flush(ctx context.Context) error {
 		case sumOf(cell) == rec.New:
 			u.done.Restored++
 			rows = append(rows, database.Row{Key: rec.Key, Cell: rec.Old})
+			u.witness = &witness{p, database.Row{Key: rec.Key, Cell: cell}}
 		default:
 			u.done.Since++
 		}
