@@ -31,6 +31,7 @@ func hold(path string) {
 func holder(t *testing.T, path string) (pid string, end func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Args = []string{"/usr/bin/node", "/usr/local/bin/n8n", "start", "--token=nobody-is-shown-this"}
 	cmd.Env = append(os.Environ(), holderEnv+"="+path)
 	cmd.Stderr = os.Stderr
 	in, errIn := cmd.StdinPipe()
@@ -69,8 +70,8 @@ func TestSessionsOfSQLite(t *testing.T) {
 			}
 			pid, end := holder(t, plain)
 			sessions, err := db.Sessions(t.Context())
-			if err != nil || len(sessions) != 1 || sessions[0].Process != pid {
-				t.Errorf("got %+v, %v; want pid %s", sessions, err, pid)
+			if err != nil || len(sessions) != 1 || sessions[0].Process != pid || sessions[0].Application != "node n8n" {
+				t.Errorf("got %+v, %v; want pid %s, node n8n", sessions, err, pid)
 			}
 			if locked := strings.Contains(fmt.Sprint(sessions), "holds a lock"); locked != (journal == "WAL") {
 				t.Errorf("%v", sessions)

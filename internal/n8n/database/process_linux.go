@@ -57,12 +57,24 @@ func sessionOf(pid int, how string) Session {
 	if pid <= 0 { // of another PID namespace
 		return Session{Who: "a process of another container (" + how + ")"}
 	}
-	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	program := strings.TrimSpace(string(name))
-	if err != nil || program == "" {
-		program = "of another user"
+	name := program(pid)
+	return Session{Who: fmt.Sprintf("pid %d %s (%s)", pid, name, how), Process: strconv.Itoa(pid), Application: name}
+}
+
+// program names what a process runs, without its arguments, which may hold anything: "node n8n". The kernel's own short name is
+// that of a thread, which Node.js calls MainThread.
+func program(pid int) string {
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // another user's in a /proc with hidepid
+	argv := strings.Split(string(line), "\x00")
+	first := strings.Fields(argv[0]) // a process may have written a title there
+	if len(first) == 0 {
+		return "of another user"
 	}
-	return Session{Who: fmt.Sprintf("pid %d %s (%s)", pid, program, how), Process: strconv.Itoa(pid), Application: program}
+	name := filepath.Base(first[0])
+	if (name == "node" || name == "nodejs") && len(argv) > 1 && argv[1] != "" && argv[1][0] != '-' {
+		name += " " + filepath.Base(argv[1])
+	}
+	return name
 }
 
 // stat returns the files' identities, nil for one that is not there.
