@@ -184,6 +184,7 @@ func (k *checker) credentialFields() []string {
 func (k *checker) noKind(s *Service, cred *Credential, owner string) {
 	p := k.cfg.preset(s)
 	switch {
+	case s.Preset != "" && p.Name == "": // what it would have filled in is unknown
 	case len(p.Credentials) > 0:
 		k.missing(owner, fmt.Sprintf("needs %d credentials in each request, in this order: %s", len(p.Credentials), meanings(p)), severalHint(p))
 	case len(cred.Refs()) > 0 || cred.Request != nil || cred.TokenURL != "":

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/textproto"
 	"slices"
 	"strings"
 )
@@ -80,7 +79,8 @@ func placeholders(text string, known []string) (uses []string, problem string) {
 			return append(uses, known...), "has a { without its }"
 		}
 		header, isHeader := strings.CutPrefix(name, "header:")
-		if !(isHeader && slices.Contains(known, "header:NAME") && headerName.MatchString(textproto.TrimString(header))) && !slices.Contains(known, name) {
+		isHeader = isHeader && slices.Contains(known, "header:NAME") && headerName.MatchString(header)
+		if !isHeader && !slices.Contains(known, name) {
 			return append(uses, known...), fmt.Sprintf("has a placeholder that there is not: {%s}", strings.Trim(show(name), `"`))
 		}
 		uses, rest = append(uses, name), after

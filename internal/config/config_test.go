@@ -145,3 +145,41 @@ func TestDocumentedStores(t *testing.T) {
 		}
 	}
 }
+
+// TestDocumentedCredentials: every example of docs/credentials.md loads as it stands there, without a warning, and there is
+// one for each kind and for each way in which a client shows who it is.
+func TestDocumentedCredentials(t *testing.T) {
+	missing := map[string]bool{"tls": true, "proxy": true, "credentials": true, "expired_when": true, "service_account": true}
+	for _, choice := range config.CredentialChoices() {
+		missing[choice] = true
+	}
+	blocks := strings.Split(string(read(t, "../../docs/credentials.md")), "```yaml\n")[1:]
+	for i, block := range blocks {
+		src, _, _ := strings.Cut(block, "```")
+		c, warns, err := config.Parse("sallyport.yaml", []byte(src), nil)
+		if err != nil || len(warns) > 0 {
+			t.Errorf("example %d: %v\n%v\n%s", i+1, warns, err, src)
+			continue
+		}
+		for _, s := range c.Services {
+			for key, there := range map[string]bool{"tls": s.TLS != nil, "proxy": s.Proxy != nil, "credentials": len(s.Credentials) > 0} {
+				if there {
+					delete(missing, key)
+				}
+			}
+			for _, cred := range s.Placements() {
+				delete(missing, cred.Kind)
+				delete(missing, "auth "+cred.Auth)
+				if cred.ExpiredWhen != nil {
+					delete(missing, "expired_when")
+				}
+				if !cred.ServiceAccount.IsZero() {
+					delete(missing, "service_account")
+				}
+			}
+		}
+	}
+	for key := range missing {
+		t.Errorf("no example has %s", key)
+	}
+}

@@ -75,7 +75,7 @@ func leafOf(t reflect.Type) (leaf, bool) {
 	case reflect.TypeFor[secret.Ref]():
 		return leaf{title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(parseRef), secretly: true}, true
 	case reflect.TypeFor[Text]():
-		return leaf{title: "text or secret reference", parse: lift(ParseText)}, true
+		return leaf{title: "text or reference", parse: lift(ParseText)}, true
 	case reflect.TypeFor[Rule]():
 		return leaf{title: "rule", pattern: `^(\*|[A-Z-]+(,[A-Z-]+)*) +/\S*$`, parse: lift(ParseRule)}, true
 	}

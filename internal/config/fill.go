@@ -48,7 +48,7 @@ func (f *filler) fill() {
 
 // texts walks a value of the declaration and fills every Text in it. v is settable.
 func (f *filler) texts(v reflect.Value, path keyPath) {
-	if t, ok := v.Interface().(Text); ok {
+	if t, ok := reflect.TypeAssert[Text](v); ok {
 		v.Set(reflect.ValueOf(f.text(path.String(), t)))
 		return
 	}
@@ -64,7 +64,7 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 		}
 	case reflect.Map:
 		for _, name := range mapKeys(v) {
-			if t, ok := v.MapIndex(reflect.ValueOf(name)).Interface().(Text); ok {
+			if t, ok := reflect.TypeAssert[Text](v.MapIndex(reflect.ValueOf(name))); ok {
 				v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(f.text(path.child(name).String(), t)))
 			}
 		}

@@ -26,6 +26,7 @@ store with ` + "`sallyport secret set NAME`" + `.
 
 - ` + "`sallyport config check`" + ` reports every error with file, line and column; ` + "`config show`" + ` says where each value comes
   from; ` + "`config schema`" + ` prints the JSON Schema for editors (` + "`# yaml-language-server: $schema=…`" + ` in the first line).
+- [credentials.md](credentials.md) has a worked example of each kind of credential, [presets.md](presets.md) the APIs that ship.
 - A changed file is taken up without restart. A file with an error changes nothing: the old configuration stays.
 - File names are relative to the folder of the file they stand in; ` + "`<data>/`" + ` is the data directory.
 - Durations are written as ` + "`500ms`, `30s`, `5m`, `24h`, `90d`, `1d12h`" + `; sizes as ` + "`512`, `64KiB`, `10MiB`, `2GiB`" + `; rates as

@@ -16,7 +16,9 @@ const referenceHead = `# Presets
 
 A preset is a service that ships with Sallyport: ` + "`preset: NAME`" + ` fills in the upstream, where the credential goes, how a token for it
 is had and how its expiry shows, and the call that ` + "`sallyport service test`" + ` makes. What the service itself says has precedence, key by
-key. Where the table names an example as upstream, each customer has one of their own: write it as ` + "`upstream`" + `.
+key. Where the table names an example as upstream, each customer has one of their own: write it as ` + "`upstream`" + `. What else a preset asks
+for stands in its note: ` + "`credential: {inputs: {tenant: …}}`" + ` and the like, what is secret by reference. [credentials.md](credentials.md) shows
+how the secrets of each kind are given; ` + "`secret: ref+…`" + ` is enough where a secret goes on the wire as it is.
 
 A preset's upstream is a host without a path, so a URL from the API's documentation is called with everything behind the host:
 ` + "`https://api.openai.com/v1/models`" + ` becomes ` + "`http://127.0.0.1:8470/s/openai/v1/models`" + `.
@@ -27,7 +29,7 @@ const presetsHead = `
 ## By preset
 
 The name of an API leads to its own page on authentication, or to n8n's page on its credential type; the presets of the latter do
-what n8n's definition says, and where that leaves it to the nodes (class none) what n8n's nodes do. {upstream} stands for the service's upstream, and other names in braces for what the notes ask for.
+what n8n's definition says, and where that leaves it to the nodes (class none) what n8n's nodes do. {upstream} stands for the service's upstream, and other names in braces for inputs.
 
 | preset | API | upstream | credential | test | n8n credential |
 | --- | --- | --- | --- | --- | --- |
@@ -223,7 +225,14 @@ func (p Preset) note() string {
 		parts = append(parts, "`credential.username` is "+p.UsernameNeeds+".")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Needs)) {
-		parts = append(parts, "`"+name+"` is "+p.Needs[name]+".")
+		parts = append(parts, "`"+p.keyOf(name)+"` is "+p.Needs[name]+".")
+	}
+	if len(p.Credentials) > 0 {
+		is := make([]string, len(p.Credentials))
+		for i := range is {
+			is[i] = p.Credentials[i].Is
+		}
+		parts = append(parts, "`credentials` are, in this order: "+strings.Join(is, ", ")+".")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.HeadersNeeds)) {
 		parts = append(parts, "Give `headers: {"+name+": …}`, "+p.HeadersNeeds[name]+".")
@@ -244,6 +253,14 @@ func (p Preset) note() string {
 		parts = append(parts, "Held against [its documentation]("+p.Verified+").")
 	}
 	return strings.Join(parts, " ")
+}
+
+// keyOf is the key of a service that a need is given by: one of the credential's own, or an input.
+func (p Preset) keyOf(need string) string {
+	if p.Credential.Kind == KindGitHubApp || p.Credential.Kind == KindJWTBearer {
+		return "credential." + need
+	}
+	return "credential.inputs." + need
 }
 
 // expiry says how a token's end shows, where that is more than a status of 401.
