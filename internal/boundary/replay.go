@@ -36,7 +36,7 @@ func (s *sending) again(first *http.Response) (*http.Response, error) {
 		return first, nil
 	}
 	x.material, x.renewed, x.replayed = next, x.expired, true
-	discard(first)
+	x.discard(first)
 	second, err := s.once()
 	if err != nil {
 		x.expired = false
@@ -75,6 +75,7 @@ func (s *sending) announce() {
 func (s *sending) recordAgain(m *credential.Material) (why string) {
 	x := s.x
 	before := x.event.Secrets
+	x.mask(m.Forms)
 	x.event.Secrets, x.event.Detail = m.Versions, "sent once more: the API asked for another answer to its challenge"
 	if x.expired {
 		x.event.Detail = "sent once more: the API said that the credential had expired"
@@ -87,9 +88,10 @@ func (s *sending) recordAgain(m *credential.Material) (why string) {
 	return ""
 }
 
-// discard lets go of an answer; a short one is read, so that its connection can be used again.
-func discard(resp *http.Response) {
-	if 0 < resp.ContentLength && resp.ContentLength <= chunk {
+// discard lets go of an answer. That of a challenge is read if it is short, so that its connection is used again: some servers
+// challenge every request. Otherwise the second sending has a connection that no server is about to close.
+func (x *exchange) discard(resp *http.Response) {
+	if !x.expired && 0 < resp.ContentLength && resp.ContentLength <= chunk {
 		_, _ = io.CopyN(io.Discard, resp.Body, resp.ContentLength)
 	}
 	_ = resp.Body.Close()

@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,9 @@ import (
 
 // canary is the secret of this run. It has characters that URLs, JSON and base64 write differently.
 var canary = "cnry+" + randomHex() + "/" + randomHex() + "="
+
+// derived is the derived token number n of this run.
+func derived(n int) string { return fmt.Sprintf("tk%d+%s=", n, strings.Replace(canary[5:], "/", "/"+strconv.Itoa(n)+"/", 1)) }
 
 func randomHex() string {
 	b := make([]byte, 8)
@@ -148,6 +152,7 @@ type options struct {
 	audit    boundary.Audit // instead of a real log
 	secret   string         // instead of the canary
 	maxHead  int
+	parts    func(*service.Service) []credential.Part // instead of one static secret for each credential
 }
 
 // newGate serves the services that yaml (the content of `services:`) describes.
@@ -162,7 +167,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 		use = g.log
 	}
 	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, Now: time.Now})
-	g.pipeline.Route(table(t, yaml, cmp.Or(o.secret, canary)))
+	g.pipeline.Route(table(t, yaml, o))
 	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -194,7 +199,7 @@ func openAudit(t testing.TB, path string) *audit.Log {
 	return l
 }
 
-func table(t testing.TB, yaml, value string) *service.Table {
+func table(t testing.TB, yaml string, o options) *service.Table {
 	t.Helper()
 	c, _, err := config.Parse("sallyport.yaml", []byte("services:\n"+yaml), func(name string) ([]byte, error) { return os.ReadFile(name) })
 	if err != nil {
@@ -206,7 +211,11 @@ func table(t testing.TB, yaml, value string) *service.Table {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := credential.NewRecipe([]credential.Part{{Spec: s.Specs[0], Value: secret.NewValue([]byte(value)), Versions: []string{"canary@1"}}})
+		parts := o.parts
+		if parts == nil {
+			parts = static(cmp.Or(o.secret, canary))
+		}
+		r, err := credential.NewRecipe(parts(s))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,13 +225,23 @@ func table(t testing.TB, yaml, value string) *service.Table {
 	return service.NewTable(list)
 }
 
+// static makes every credential of a service a static one.
+func static(value string) func(*service.Service) []credential.Part {
+	return func(s *service.Service) (parts []credential.Part) {
+		for _, spec := range s.Specs {
+			parts = append(parts, credential.Part{Spec: spec, Value: secret.NewValue([]byte(value)), Versions: []string{"canary@1"}})
+		}
+		return parts
+	}
+}
+
 // api is the YAML of one service called api.
 func api(upstream string, lines ...string) string {
 	text := fmt.Sprintf("  api:\n    upstream: %s\n    allow_private: [127.0.0.1/32]\n", upstream)
 	hasCredential := false
 	for _, line := range lines {
 		text += "    " + line + "\n"
-		hasCredential = hasCredential || strings.HasPrefix(line, "credential:")
+		hasCredential = hasCredential || strings.HasPrefix(line, "credential")
 	}
 	if !hasCredential {
 		text += "    secret: ref+builtin://canary\n"
@@ -349,6 +368,13 @@ func leaks(text string) string {
 	for name, form := range secretForms(canary) {
 		if strings.Contains(text, form) {
 			return "the credential, " + name
+		}
+	}
+	for n := 1; n <= 9; n++ {
+		for name, form := range secretForms(derived(n)) {
+			if strings.Contains(text, form) {
+				return fmt.Sprintf("the derived token %d, %s", n, name)
+			}
 		}
 	}
 	for name, value := range tokens.value {

@@ -76,7 +76,7 @@ func TestHostIsTheServices(t *testing.T) {
 		"https://api.example.com": "api.example.com", "https://api.example.com:443": "api.example.com", "http://api.example.com:80": "api.example.com",
 		"https://api.example.com:8443": "api.example.com:8443", "https://[2001:db8::1]:443": "[2001:db8::1]", "http://[::1]:8080": "[::1]:8080",
 	} {
-		s, _ := table(t, api(upstream), canary).Lookup("api")
+		s, _ := table(t, api(upstream), options{}).Lookup("api")
 		if s.Host != want {
 			t.Errorf("%s: got Host %q, want %q", upstream, s.Host, want)
 		}
