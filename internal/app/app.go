@@ -45,12 +45,13 @@ type App struct {
 	metrics  *monitor.Metrics
 	gateway  *gateway.Gateway
 
-	files   map[string]string // stamps of what the first configuration was read from
-	config  atomic.Pointer[config.Config]
-	reload  sync.Mutex // one reload or refresh at a time
-	loaded  atomic.Int64
-	tokens  atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
-	invalid atomic.Pointer[string]             // why the configuration on disk is not in force
+	files    map[string]string // stamps of what the first configuration was read from
+	config   atomic.Pointer[config.Config]
+	reload   sync.Mutex // one reload or refresh at a time
+	loaded   atomic.Int64
+	tokens   atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
+	invalid  atomic.Pointer[string]             // why the configuration on disk is not in force
+	consents consents
 
 	listeners listeners
 	stop      context.CancelFunc // ends the background loops
@@ -74,6 +75,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return a, err
 	}
 	a.state.stores.noted = a.noted
+	a.state.derived.observe = a.minted
 	if o.adapter != nil {
 		a.state.stores.adapter = o.adapter
 	}
@@ -123,6 +125,7 @@ func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
 		}
 	}
 	a.pipeline.Route(t)
+	a.state.stores.drop(t)
 	a.config.Store(c)
 	a.loaded.Store(time.Now().Unix())
 }
@@ -137,7 +140,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
-	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule} {
+	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule, a.state.derived.run} {
 		a.running.Go(func() { loop(background) })
 	}
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())

@@ -120,15 +120,33 @@ func (c *Caller) Close(ctx context.Context) error {
 	return c.end(ctx)
 }
 
-// Service builds one service with its current credential, outside any gate.
+// Service builds one service with its current credentials, outside any gate. A token that has to be minted is, and is kept.
 func (s *State) Service(ctx context.Context, name string) (*service.Service, *credential.Material, error) {
-	svc, err := service.New(name, *s.Config.Services[name])
+	svc, of, err := s.outside(ctx, s.Config, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := s.stores.resolver.Load(ctx, references(&config.Config{Services: map[string]*config.Service{name: s.Config.Services[name]}})); err != nil {
+	r, err := s.stores.mix(ctx, svc, of)
+	if err != nil {
 		return svc, nil, err
 	}
-	m, _, err := s.stores.material(svc)
-	return svc, m, err
+	m, f := r.Material(ctx)
+	if f != nil {
+		return svc, nil, f
+	}
+	return svc, m, nil
+}
+
+// outside builds one service outside any gate, and reads what its credentials are made of.
+func (s *State) outside(ctx context.Context, c *config.Config, name string) (*service.Service, *ingredients, error) {
+	one := c.Services[name]
+	svc, err := service.New(name, *one)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := s.stores.resolver.Load(ctx, one.Refs()); err != nil {
+		return nil, nil, fmt.Errorf("reading the secrets of service %q: %w", name, err)
+	}
+	of, err := s.stores.gather(one)
+	return svc, of, err
 }

@@ -102,6 +102,8 @@ func (a *App) controlHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(r.Context())) })
+	mux.HandleFunc("POST /connect", a.beginConnect)
+	mux.HandleFunc("GET /connect/{state}", a.endConnect)
 	mux.HandleFunc("POST /audit", func(w http.ResponseWriter, r *http.Request) {
 		var ev audit.Event
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&ev); err != nil {

@@ -65,7 +65,7 @@ func labelOf(ref secret.Ref, v secret.Version) string {
 func references(c *config.Config) []secret.Ref {
 	var list []secret.Ref
 	for _, s := range c.Services {
-		list = append(list, s.Credential.Secret, s.Credential.UsernameSecret)
+		list = append(list, s.Refs()...)
 	}
 	for _, t := range c.Tokens {
 		if t.Rotate != nil && t.Rotate.Push != nil && t.Rotate.Push.N8N != nil {
@@ -75,60 +75,34 @@ func references(c *config.Config) []secret.Ref {
 	return slices.DeleteFunc(list, secret.Ref.IsZero)
 }
 
-// setCredential puts the credential of a service in force as memory has it. The last known good stays while the store is what
-// fails, and goes when the secret itself is gone, or has not been confirmed for too long.
-func (s *Stores) setCredential(svc *service.Service) (trouble bool) {
-	m, why, err := s.material(svc)
-	switch {
-	case err != nil:
-		svc.Credential.Fail(fault.From(err), false)
-	case why != nil:
-		svc.Credential.Set(m)
-		svc.Credential.Fail(fault.From(why), true)
-	default:
-		svc.Credential.Set(m)
-		return false
+// setCredential puts the credentials of a service in force as memory has them. The last known good stay while the store is what
+// fails, and go when a secret itself is gone, or has not been confirmed for too long.
+func (s *Stores) setCredential(ctx context.Context, svc *service.Service) (trouble bool) {
+	of, err := s.gather(&svc.Config)
+	var r *credential.Recipe
+	if err == nil {
+		r, err = s.mix(ctx, svc, of)
 	}
-	return true
+	if err != nil {
+		s.forget(func(one *service.Service) bool { return one == svc })
+		svc.Credential.Fail(fault.From(err), false)
+		return true
+	}
+	svc.Credential.Set(r)
+	if of.why != nil {
+		svc.Credential.Fail(fault.From(of.why), true)
+	}
+	return of.why != nil
 }
 
 // setCredentials does it for every service of a table. One that can't be had leaves the others alone.
-func (s *Stores) setCredentials(t *service.Table) (troubles int) {
+func (s *Stores) setCredentials(ctx context.Context, t *service.Table) (troubles int) {
 	for _, svc := range t.All() {
-		if s.setCredential(svc) {
+		if s.setCredential(ctx, svc) {
 			troubles++
 		}
 	}
 	return troubles
-}
-
-// material builds a credential of what is in memory. why is what keeps its secrets from being confirmed.
-func (s *Stores) material(svc *service.Service) (m *credential.Material, why, err error) {
-	c := svc.Config.Credential
-	if c.Kind == credential.KindNone {
-		m, err = credential.Build(svc.Spec, secret.Value{})
-		return m, nil, err
-	}
-	value, version, why, err := s.held(c.Secret)
-	if err != nil {
-		return nil, nil, err
-	}
-	spec, versions := svc.Spec, []string{version}
-	if !c.UsernameSecret.IsZero() {
-		user, userVersion, userWhy, err := s.held(c.UsernameSecret)
-		if err != nil {
-			return nil, nil, err
-		}
-		if why == nil {
-			why = userWhy
-		}
-		spec.Username, spec.HideUser, versions = string(user.Reveal()), true, append(versions, userVersion)
-	}
-	m, err = credential.Build(spec, value, versions...)
-	if err != nil {
-		return nil, nil, fault.New(fault.CredentialMissing, fmt.Sprintf("%s: %v", c.Secret, err))
-	}
-	return m, why, nil
 }
 
 func (s *Stores) held(ref secret.Ref) (value secret.Value, version string, why, err error) {
@@ -148,7 +122,17 @@ func (s *Stores) loadCredentials(ctx context.Context, c *config.Config, t *servi
 	refs := references(c)
 	s.resolver.Keep(refs)
 	_, _ = s.resolver.Load(ctx, refs) // each reference's own error is held
-	return s.setCredentials(t)
+	return s.setCredentials(ctx, t)
+}
+
+// drop lets go of what belongs to services that are not in t.
+func (s *Stores) drop(t *service.Table) {
+	gone := func(svc *service.Service) bool {
+		kept, ok := t.Lookup(svc.Name)
+		return !ok || kept != svc
+	}
+	s.forget(gone)
+	s.state.derived.keep(gone)
 }
 
 // againBuiltin reads the builtin stores' secrets again: somebody has changed one.
@@ -175,8 +159,8 @@ func (a *App) follow(ctx context.Context) {
 		a.reload.Lock()
 		defer a.reload.Unlock()
 		for _, svc := range a.pipeline.Services().All() {
-			if c := svc.Config.Credential; uses(c.Secret) || uses(c.UsernameSecret) {
-				a.state.stores.setCredential(svc)
+			if slices.ContainsFunc(svc.Config.Refs(), uses) {
+				a.state.stores.setCredential(ctx, svc)
 			}
 		}
 	})

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -46,12 +48,19 @@ func (a *App) databaseHealth(ctx context.Context) error {
 	return a.state.DB.Deaf()
 }
 
-// storeHealth is about the builtin store, which stands and falls with this Sallyport's own database and seal key.
+// storeHealth is about the builtin store, which stands and falls with this Sallyport's own database and seal key. A token
+// that cannot be had is its service's trouble alone.
 func (a *App) storeHealth() error {
 	builtin := a.state.stores.builtins()
 	for _, s := range a.pipeline.Services().All() {
-		if f := s.Credential.Trouble(); f != nil && f.Code == fault.StoreUnavailable && slices.Contains(builtin, s.Config.Credential.Secret.Store) {
-			return f
+		for _, ref := range s.Config.Refs() {
+			if !slices.Contains(builtin, ref.Store) {
+				continue
+			}
+			_, _, why, err := a.state.stores.held(ref)
+			if f, ok := errors.AsType[*fault.Fault](cmp.Or(err, why)); ok && f.Code == fault.StoreUnavailable {
+				return f
+			}
 		}
 	}
 	return nil
@@ -98,6 +107,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	for _, s := range a.pipeline.Services().All() {
 		emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: truth(s.Credential.Trouble() == nil && !s.Rejected()), Labels: []string{s.Name}})
 	}
+	a.state.derived.collect(emit, now)
 	for _, st := range a.state.stores.resolver.Status() {
 		emit(monitor.Gauge{Desc: monitor.StoreUp, Value: truth(st.Up), Labels: []string{st.Store}})
 		if !st.Answered.IsZero() {

@@ -91,12 +91,13 @@ func withTLS(l net.Listener, c *tls.Config) net.Listener {
 	return tls.NewListener(l, c)
 }
 
-// adminHandler is the admin listener: it tells, and changes nothing.
+// adminHandler is the admin listener: it tells, and changes nothing but what a command has begun and a person consents to.
 func (a *App) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	mux.Handle("GET /healthz", monitor.Alive())
 	mux.Handle("GET /readyz", monitor.Readiness(func(r *http.Request) []monitor.Part { return a.parts(r.Context()) }))
+	mux.HandleFunc("GET "+callbackPath, a.callback)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = fmt.Fprintf(w, "Sallyport %s\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   able to serve, and what is not\n", a.o.Version)

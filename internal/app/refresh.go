@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"strconv"
@@ -31,6 +32,9 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	if store, ok := strings.CutPrefix(topic, topicStore); ok {
 		return a.refreshStore(ctx, store)
 	}
+	if name, ok := cutDerived(topic); ok {
+		return a.refreshDerived(ctx, name)
+	}
 	// Tokens do not wait for a reload, which may be waiting for a store: one that was revoked is to end now.
 	if topic == topicTokens || topic == "" {
 		if err := a.state.Tokens.Load(ctx); err != nil {
@@ -46,7 +50,25 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		if err := a.state.stores.againBuiltin(ctx); err != nil {
 			return err
 		}
-		a.state.stores.setCredentials(a.pipeline.Services())
+		a.state.stores.setCredentials(ctx, a.pipeline.Services())
+	}
+	if topic == "" {
+		return a.state.derived.reload(ctx, "")
+	}
+	return nil
+}
+
+// refreshDerived takes over what is on record of a derived token. If that is nothing any more, what is in memory goes too.
+func (a *App) refreshDerived(ctx context.Context, name string) error {
+	gone, err := a.state.disconnected(ctx, name)
+	if err != nil || !gone {
+		return errors.Join(err, a.state.derived.reload(ctx, name))
+	}
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	if svc := a.state.derived.forget(name); svc != nil {
+		a.state.stores.forget(func(one *service.Service) bool { return one == svc })
+		a.state.stores.setCredential(ctx, svc)
 	}
 	return nil
 }
@@ -58,7 +80,7 @@ func (a *App) refreshStore(ctx context.Context, store string) error {
 	}
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	a.state.stores.setCredentials(a.pipeline.Services())
+	a.state.stores.setCredentials(ctx, a.pipeline.Services())
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -39,6 +40,7 @@ type State struct {
 	sealer  *seal.Sealer
 	stores  *Stores
 	locks   *database.Locks
+	derived *derivedTokens
 }
 
 // Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
@@ -70,13 +72,19 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 		return err
 	}
 	s.sealer, s.Builtin = sealer, builtin.New(s.DB, sealer)
+	s.derived = newDerivedTokens(s.vault(), s.owner())
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Tokens.SetScopes(scopes(s.Config))
 	return s.Tokens.Load(ctx)
 }
 
-// Close lets go of the stores and the database.
-func (s *State) Close() error { return errors.Join(s.stores.Close(), s.locks.Close(), s.DB.Close()) }
+// Close waits for tokens that are just being had, and lets go of the stores and the database.
+func (s *State) Close() error {
+	if s.derived != nil {
+		s.derived.close()
+	}
+	return errors.Join(s.stores.Close(), s.locks.Close(), s.DB.Close())
+}
 
 func (s *State) vault() derive.Vault { return &derivedVault{s.DB, s.sealer} }
 
@@ -93,11 +101,11 @@ func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
-	url, err := databaseURL(c)
+	where, err := databaseURL(c)
 	if err != nil {
 		return nil, err
 	}
-	db, err := database.Open(ctx, url)
+	db, err := database.Open(ctx, where)
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +116,9 @@ func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
 }
 
 func databaseURL(c *config.Config) (string, error) {
-	url, err := c.DatabaseURL(os.ReadFile)
-	if err != nil || url != "" {
-		return url, err
+	where, err := c.DatabaseURL(os.ReadFile)
+	if err != nil || where != "" {
+		return where, err
 	}
 	return "sqlite://" + filepath.Join(c.Data, "sallyport.db"), nil
 }
@@ -195,7 +203,7 @@ func (s *State) record(ctx context.Context, ev *audit.Event) error {
 // Changed tells the running gate that something in the database is different, and waits until it acts by it. Without a gate
 // here there is nobody to tell; replicas on the same PostgreSQL hear of it from the database.
 func (s *State) Changed(ctx context.Context, topic string) error {
-	err := s.control().post(ctx, "/refresh/"+topic, nil)
+	err := s.control().post(ctx, "/refresh/"+url.PathEscape(topic), nil)
 	if errors.Is(err, errNoGate) {
 		return nil
 	}

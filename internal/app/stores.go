@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -32,6 +33,7 @@ type Stores struct {
 	files      map[string]string // stamps of what adapters read once, when they are opened
 	state      *State            // for the builtin store
 	own        bool              // state was opened here
+	mixtures   map[*service.Service]*mixture
 }
 
 // builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.

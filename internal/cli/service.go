@@ -23,7 +23,7 @@ import (
 
 func (e *env) service() *cobra.Command {
 	cmd := &cobra.Command{Use: "service", Short: "List, test and explain services", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.serviceList(), e.serviceTest(), e.serviceExplain(), e.servicePresets())
+	cmd.AddCommand(e.serviceList(), e.serviceTest(), e.serviceExplain(), e.serviceConnect(), e.serviceDisconnect(), e.servicePresets())
 	return cmd
 }
 

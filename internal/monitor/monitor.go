@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/fault"
 )
 
@@ -29,6 +30,9 @@ type Metrics struct {
 	bytes    *prometheus.CounterVec
 	scrubbed *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	minted   *prometheus.CounterVec
+	unminted *prometheus.CounterVec
+	minting  *prometheus.HistogramVec
 	cache    sync.Map // cell → *counters: looking labels up by name costs more than counting
 }
 
@@ -67,6 +71,8 @@ var (
 	AuditHealthy    = desc("audit_healthy", "1 when the audit log can be written, else 0.")
 	AuditRecords    = desc("audit_records", "Records in the audit log.")
 	AuditPending    = desc("audit_unanchored_records", "Records since the last signed checkpoint.")
+	DerivedExpiry   = desc("derived_token_expiry_seconds", "Seconds until the token in force of a service expires; absent when there is none. It is refreshed before.", "service")
+	DerivedHealthy  = desc("derived_token_healthy", "1 when the last attempt to have a token of a service went well, or none was needed yet, else 0.", "service")
 	StoreUp         = desc("store_up", "1 when a secret store answered the last time it was asked, else 0.", "store")
 	StoreLast       = desc("store_last_success_timestamp_seconds", "When a secret store last answered, as Unix time; absent when it never did.", "store")
 	SecretStale     = desc("secret_stale_seconds", "Age of the last confirmation of the secret that waits longest for one; 0 when the store confirms all.", "store")
@@ -93,13 +99,20 @@ func New(version string) *Metrics {
 		scrubbed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_scrubbed_total", Help: "Held secrets taken out of answers.",
 		}, []string{"service"}),
+		minted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_derived_token_minted_total", Help: "Tokens that were had from a token endpoint, by service (service/N for its Nth credential).",
+		}, []string{"service"}),
+		unminted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_derived_token_failed_total", Help: "Attempts to have a token that failed, by service and code of docs/errors.md.",
+		}, []string{"service", "code"}),
+		minting:  histogram("sallyport_derived_token_mint_duration_seconds", "Time that token endpoints took.", 0.001),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_in_flight_requests", Help: "Requests being served."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sallyport_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, info,
+	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -133,6 +146,16 @@ func (m *Metrics) Finished(o *boundary.Outcome) {
 	add(c.bytesIn, o.BytesIn)
 	add(c.bytesOut, o.BytesOut)
 	add(c.scrubbed, int64(o.Scrubbed))
+}
+
+// Minted counts an attempt to have a derived token.
+func (m *Metrics) Minted(o derive.Observation) {
+	m.minting.WithLabelValues(o.Name).Observe(o.Took.Seconds())
+	if o.Fault != nil {
+		m.unminted.WithLabelValues(o.Name, string(o.Fault.Code)).Inc()
+		return
+	}
+	m.minted.WithLabelValues(o.Name).Inc()
 }
 
 func add(c prometheus.Counter, n int64) {

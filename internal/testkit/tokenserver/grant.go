@@ -158,6 +158,11 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the authorization request is not valid", http.StatusBadRequest)
 		return
 	}
+	if s.Deny {
+		back.RawQuery = url.Values{"error": {"access_denied"}, "state": {q.Get("state")}}.Encode()
+		http.Redirect(w, r, back.String(), http.StatusFound)
+		return
+	}
 	s.mu.Lock()
 	s.serial++
 	name := "code-" + strconv.Itoa(s.serial)

@@ -64,6 +64,7 @@ func (m Misbehaviour) before(s *Server, w http.ResponseWriter, r *http.Request) 
 	case Reset:
 		panic(http.ErrAbortHandler)
 	case Hang:
+		_, _ = io.Copy(io.Discard, r.Body) // net/http sees that the caller has left only when the body is read
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case Error503, Error429:

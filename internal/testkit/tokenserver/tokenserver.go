@@ -40,7 +40,9 @@ type Server struct {
 	RevokeOld bool                        // a refresh revokes the access token before it
 	Skew      time.Duration               // this server's clock minus the tests'
 	Delay     time.Duration               // of Slow
+	Deny      bool                        // nobody consents
 
+	hangUp   func()
 	mu       sync.Mutex
 	serial   int
 	access   map[string]*access
@@ -79,9 +81,12 @@ func Start(t testing.TB) *Server {
 	s := New()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	s.URL = server.URL
+	s.URL, s.hangUp = server.URL, server.CloseClientConnections
 	return s
 }
+
+// HangUp ends every connection of a server that Start has made.
+func (s *Server) HangUp() { s.hangUp() }
 
 // Record returns what has happened so far.
 func (s *Server) Record() Record {

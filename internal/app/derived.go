@@ -1,0 +1,202 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/monitor"
+)
+
+// derivedTokens are the Sources of this process, one for each derived credential in use. It is safe for concurrent use.
+type derivedTokens struct {
+	vault   derive.Vault
+	owner   derive.Owner
+	observe func(derive.Observation) // set before the first use
+
+	mu      sync.Mutex
+	list    map[string]*derivedToken
+	closing sync.WaitGroup // attempts of Sources that are no longer in use
+	changed chan struct{}  // tells run that the list is another
+}
+
+// derivedToken is a Source and what it was made of: when that changes, there is another.
+type derivedToken struct {
+	source  *derive.Source
+	service *service.Service // has the transport
+	inputs  string
+}
+
+// reloadPatience is how long a new Source is given to find what is on record; later it looks again by itself.
+const reloadPatience = 2 * time.Second
+
+func newDerivedTokens(v derive.Vault, o derive.Owner) *derivedTokens {
+	return &derivedTokens{vault: v, owner: o, list: make(map[string]*derivedToken), changed: make(chan struct{}, 1)}
+}
+
+// derivedName is the name of the token of a service's credential, counted from 0. The first has the service's own, so that a
+// second one beside it does not cost a consent.
+func derivedName(service string, index int) string {
+	if index == 0 {
+		return service
+	}
+	return service + "/" + strconv.Itoa(index+1)
+}
+
+// source returns the Source of that name, another one if what it is made of has changed.
+func (d *derivedTokens) source(ctx context.Context, name string, svc *service.Service, m derive.Minter) *derive.Source {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.list[name]
+	if before != nil && before.service == svc && before.inputs == m.Inputs() {
+		return before.source
+	}
+	return d.replace(ctx, name, before, svc, m)
+}
+
+// replace is called with mu held.
+func (d *derivedTokens) replace(ctx context.Context, name string, before *derivedToken, svc *service.Service, m derive.Minter) *derive.Source {
+	s := derive.New(derive.Options{Name: name, Minter: m, Vault: d.vault, Owner: d.owner, Observe: d.observe})
+	ctx, cancel := context.WithTimeout(ctx, reloadPatience)
+	defer cancel()
+	_ = s.Reload(ctx) // who needs the token finds the record out of reach again, and says so
+	d.list[name] = &derivedToken{source: s, service: svc, inputs: m.Inputs()}
+	if before != nil {
+		d.end(before)
+	}
+	d.wake()
+	return s
+}
+
+// end lets an attempt under way come to its end, which may take as long as the provider does.
+func (d *derivedTokens) end(t *derivedToken) { d.closing.Go(t.source.Close) }
+
+// keep ends the Sources of services that are gone.
+func (d *derivedTokens) keep(gone func(*service.Service) bool) {
+	d.remove(func(_ string, one *derivedToken) bool { return gone(one.service) })
+}
+
+// forget ends the Source of that name, and with it what it has in memory. It returns its service.
+func (d *derivedTokens) forget(name string) (svc *service.Service) {
+	d.remove(func(n string, one *derivedToken) bool {
+		if n == name {
+			svc = one.service
+		}
+		return n == name
+	})
+	return svc
+}
+
+func (d *derivedTokens) remove(which func(string, *derivedToken) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.list, func(name string, one *derivedToken) bool {
+		if !which(name, one) {
+			return false
+		}
+		d.end(one)
+		return true
+	})
+	d.wake()
+}
+
+func (d *derivedTokens) wake() {
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// reload looks at the record of one token again, or of all: somebody has minted, connected or disconnected.
+func (d *derivedTokens) reload(ctx context.Context, name string) error {
+	for _, s := range d.named(name) {
+		if err := s.Reload(ctx); err != nil {
+			return fmt.Errorf("reading a derived token again: %w", err)
+		}
+	}
+	return nil
+}
+
+// named are the Sources of that name; "" is all.
+func (d *derivedTokens) named(name string) []*derive.Source {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*derive.Source
+	for _, n := range slices.Sorted(maps.Keys(d.list)) {
+		if name == "" || n == name {
+			out = append(out, d.list[n].source)
+		}
+	}
+	return out
+}
+
+// run keeps the tokens fresh until ctx ends.
+func (d *derivedTokens) run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	running := make(map[*derive.Source]context.CancelFunc)
+	for {
+		wanted := d.named("")
+		for _, s := range wanted {
+			if running[s] == nil {
+				own, stop := context.WithCancel(ctx)
+				running[s] = stop
+				all.Go(func() { s.Run(own) })
+			}
+		}
+		for s, stop := range running {
+			if !slices.Contains(wanted, s) {
+				stop()
+				delete(running, s)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			for _, stop := range running {
+				stop()
+			}
+			return
+		case <-d.changed:
+		}
+	}
+}
+
+// close ends every attempt, by waiting for it: what it has spent must go on record.
+func (d *derivedTokens) close() {
+	d.mu.Lock()
+	for _, one := range d.list {
+		d.end(one)
+	}
+	clear(d.list)
+	d.mu.Unlock()
+	d.closing.Wait()
+}
+
+// collect tells how the tokens are.
+func (d *derivedTokens) collect(emit func(monitor.Gauge), now time.Time) {
+	d.mu.Lock()
+	list := maps.Clone(d.list)
+	d.mu.Unlock()
+	for name, one := range list {
+		emit(monitor.Gauge{Desc: monitor.DerivedHealthy, Value: truth(one.source.Trouble() == nil), Labels: []string{name}})
+		if t, f := one.source.Current(); f == nil {
+			emit(monitor.Gauge{Desc: monitor.DerivedExpiry, Value: t.Expiry.Sub(now).Seconds(), Labels: []string{name}})
+		}
+	}
+}
+
+// minted counts an attempt to have a token, and logs one that failed. Nothing of it quotes a token.
+func (a *App) minted(o derive.Observation) {
+	a.metrics.Minted(o)
+	if o.Fault != nil {
+		a.log.Warn("a token could not be had", "service", o.Name, "code", o.Fault.Code, "why", o.Fault.Message, "hint", o.Fault.Hint)
+		return
+	}
+	a.log.Info("a token was had", "service", o.Name, "took", o.Took)
+}
