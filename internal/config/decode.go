@@ -46,7 +46,7 @@ func (p keyPath) subject() string {
 		return fmt.Sprintf("entry %d of %s", i+1, p[:len(p)-1].subject())
 	}
 	if len(p) > 4 && p[2] == "credentials" {
-		return p[4:].String() + " of " + p[:4].subject()
+		return p[4:].shown() + " of " + p[:4].subject()
 	}
 	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
 	if !ok {
@@ -56,7 +56,19 @@ func (p keyPath) subject() string {
 	if len(p) == 2 {
 		return owner
 	}
-	return p[2:].String() + " of " + owner
+	return p[2:].shown() + " of " + owner
+}
+
+// shown is String without keys that may be secrets in the wrong place.
+func (p keyPath) shown() string {
+	out := slices.Clone(p)
+	for i, name := range out {
+		parts := strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' })
+		if slices.ContainsFunc(parts, func(part string) bool { return len(part) >= 16 && mayBeSecret(part) }) || len(name) > 64 {
+			out[i] = "…"
+		}
+	}
+	return out.String()
 }
 
 func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {

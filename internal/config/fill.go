@@ -159,7 +159,11 @@ func (f *filler) input(key, name string) Text {
 	f.missing[name] = true
 	what, needed := f.preset.Needs[name]
 	if !needed {
-		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has {%s} in it, which stands for nothing", subject(key), name), f.suggest(name))
+		shown := "{" + name + "}"
+		if mayBeSecret(name) {
+			shown = "a name in braces"
+		}
+		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has %s in it, which stands for nothing", subject(key), shown), f.suggest(name))
 		return PlainText("{" + name + "}")
 	}
 	owner := strings.Join(strings.SplitN(f.key, ".", 3)[:2], ".")
@@ -172,6 +176,9 @@ func (f *filler) input(key, name string) Text {
 func (f *filler) suggest(name string) string {
 	if word := didYouMean(name, sortedKeys(f.inputs)); word != "" {
 		return "did you mean {" + word + "}?"
+	}
+	if mayBeSecret(name) {
+		name = "NAME"
 	}
 	return fmt.Sprintf("write inputs: {%s: …} beside it", name)
 }

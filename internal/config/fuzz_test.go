@@ -62,6 +62,10 @@ func FuzzSecretField(f *testing.F) {
 		for _, template := range []string{
 			"services:\n  a:\n    upstream: https://a.example.com\n    secret: %\n",
 			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: basic, username_secret: %, secret: %}\n",
+			"services:\n  a:\n    upstream: https://a.example.com\n    tls: {cert: %, key: %}\n    proxy_secret: %\n    credentials: [{kind: bearer, secret: %}]\n",
+			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: oauth2_client_credentials, token_url: %, client_id: %, client_secret: %, scopes: [%], params: {password: %}}\n",
+			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: exchange, token: %, lifetime: %, request: {url: %, json: {a: [%], password: %}}, inputs: {a: %}}\n",
+			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: hmac, header: X-A, secret: %, message: %, format: %}\n",
 		} {
 			_, warns, err := config.Parse("sallyport.yaml", []byte(strings.ReplaceAll(template, "%", value)), nil)
 			checkReport(t, warns, err)
