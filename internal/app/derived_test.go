@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +80,7 @@ func (b *derivedBed) wantMinted(want int) {
 func (b *derivedBed) wantNoSecret(gate *app.App) {
 	b.t.Helper()
 	places := map[string]string{"log": b.log.String(), "metrics": b.scrape(gate), "readyz": b.fetch(gate.AdminURL() + "/readyz")}
-	record, err := os.ReadFile(filepath.Join(b.load().Data, "audit.log"))
+	record, err := os.ReadFile(b.load().Audit.File)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -135,7 +134,7 @@ func TestDerivedKinds(t *testing.T) {
 		"private_key_jwt":    "{kind: oauth2_client_credentials, token_url: /token, client_id: signs, auth: private_key_jwt, key: ref+builtin://ec}",
 		"refresh token":      refreshing(", refresh_token: ref+builtin://refresh"),
 		"jwt bearer":         "{kind: jwt_bearer, token_url: /token, issuer: issuer, key: ref+builtin://ec}",
-		"service account":    "{kind: jwt_bearer, service_account: ref+builtin://account}",
+		"service account":    "{kind: jwt_bearer, service_account: ref+builtin://account, scopes: [crm]}",
 		"github app":         "{kind: github_app, api_url: '%[1]s', app_id: '12345', installation_id: '678', key: ref+builtin://rsa}",
 		"exchange":           loginCall(""),
 		"in a header":        loginCall(", place: {kind: header, header: Authorization, format: 'Bearer {secret}'}"),
