@@ -38,6 +38,7 @@ bench-stores: ## time a start with 10,000 references, and measure what 100,000 s
 	@go test -run '^$$' -bench . -benchtime 3x ./internal/secret/resolve
 
 bench-rekey: build ## change the master key of 100,000 credentials of 1 KiB on SQLite and PostgreSQL (BENCH_CREDENTIALS)
+	@go test -run '^$$' -bench Crypto ./internal/masterkey/rekey
 	@SALLYPORT_BENCH_BINARY="$(CURDIR)/bin/sallyport" go test -run '^$$' -bench Rekey -benchtime 1x -timeout 60m ./internal/masterkey/rekey
 
 fuzz: ## run every fuzz target for 10 s (FUZZTIME)

@@ -129,6 +129,9 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	if f.options.Backup == "" {
 		f.options.Backup = "n8n-rekey-" + time.Now().UTC().Format("20060102T150405Z") + ".backup"
 	}
+	if f.options.Backup, err = filepath.Abs(f.options.Backup); err != nil { // it has to be found again
+		return fmt.Errorf("--backup: %w", err)
+	}
 	if err := checkNewKey(f); err != nil {
 		return err
 	}
@@ -160,8 +163,7 @@ func readKey(path string) (secret.Value, error) {
 }
 
 func unread(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		err = at.Err
 	}
 	return fault.WithHint(fmt.Errorf("reading a master key from its file: %w", err), "give the name of a file that holds the key, and not the key itself")

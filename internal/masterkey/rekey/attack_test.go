@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -262,12 +263,12 @@ func TestHalfBricked(t *testing.T) {
 			s.recrypt(fresh, 3)
 		},
 	}
-	for name, break_ := range recipes {
+	for name, spoil := range recipes {
 		for _, recording := range []string{"2.41.1-sqlite", "2.41.1-sqlite-rotated", "2.41.1-postgres-prefixed"} {
 			for _, next := range []string{"to the key of its environment", "on to another"} {
 				t.Run(name+" "+recording+" "+next, func(t *testing.T) {
 					s := newSite(t, recorded.Named(t, recording))
-					break_(s)
+					spoil(s)
 					o := s.fromTo(s.master(), fresh)
 					if next == "on to another" {
 						s.mustRun(o)
@@ -485,7 +486,7 @@ func TestSpoiledBackup(t *testing.T) {
 	line := func(b []byte) int { return strings.IndexByte(string(b), '\n') + 1 }
 	spoiled := map[string][]byte{
 		"empty": {}, "header alone": good[:line(good)], "header swapped": append(foreign[:line(foreign):line(foreign)], good[line(good):]...),
-		"cut by one": good[:len(good)-1], "cut in half": good[:len(good)/2], "longer": append(good[:len(good):len(good)], 'x'), "another file": []byte("{}\n{}\n"),
+		"cut by one": good[:len(good)-1], "cut in half": good[:len(good)/2], "longer": append(slices.Clip(good), 'x'), "another file": []byte("{}\n{}\n"),
 	}
 	for at := range 40 {
 		flipped := append([]byte(nil), good...)

@@ -1,6 +1,7 @@
 package rekey
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -190,19 +191,21 @@ func (r *run) target(p database.Place, v survey.Value) (stored string, same bool
 // compare opens what is to be stored with the new keys alone. It returns the digest of the plaintexts.
 func (r *run) compare(p database.Place, c converted) (digest, error) {
 	var sum digest
-	again := r.after.OpenRow(p, database.Row{Key: c.Key, Cell: c.cell})
-	if again.Err != nil || len(again.Values) != len(c.Values) {
+	again, err := p.Values(c.cell)
+	if err != nil || len(again) != len(c.Values) {
 		return sum, fmt.Errorf("proving row %v: the cell has other values than before", c.Key)
 	}
-	for i, v := range again.Values {
+	for i, v := range again {
 		was := c.Values[i]
-		switch {
-		case was.Err != nil:
+		if was.Err != nil {
 			continue
-		case v.Err != nil || !v.Plain.Equal(was.Plain):
+		}
+		same := func(plain []byte) bool { return bytes.Equal(plain, was.Plain.Reveal()) }
+		opened, err := r.after.Open(v.Stored, same)
+		if err != nil || v.Path != was.Path {
 			return sum, fmt.Errorf("proving row %v: a value does not open as it did", c.Key)
 		}
-		sum.add(r.sum.of(p, c.Key, v))
+		sum.add(r.sum.of(p, c.Key, survey.Value{Value: v, Opened: opened}))
 	}
 	return sum, nil
 }

@@ -92,6 +92,9 @@ func unwrap(row database.DeploymentKeyRow, masters []secret.Value) KeyRow {
 	return KeyRow{DeploymentKeyRow: row, Master: -1}
 }
 
+// Single tells whether only one key comes into question for values without a prefix.
+func (k *Keyring) Single() bool { return len(k.plain) == 1 }
+
 // DataKeys are the ids that a prefix can have.
 func (k *Keyring) DataKeys() []string {
 	var ids []string

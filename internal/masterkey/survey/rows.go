@@ -44,6 +44,11 @@ func (k *Keyring) OpenRows(p database.Place, rows []database.Row) []Item {
 
 // OpenRow opens the values of one row.
 func (k *Keyring) OpenRow(p database.Place, row database.Row) Item {
+	return k.OpenRowAs(p, row, p.Right)
+}
+
+// OpenRowAs is OpenRow with another idea of what a plaintext can be.
+func (k *Keyring) OpenRowAs(p database.Place, row database.Row, right func(plaintext []byte) bool) Item {
 	item := Item{Row: row}
 	values, err := p.Values(row.Cell)
 	if err != nil {
@@ -51,7 +56,7 @@ func (k *Keyring) OpenRow(p database.Place, row database.Row) Item {
 		return item
 	}
 	for _, v := range values {
-		opened, err := k.Open(v.Stored, p.Right)
+		opened, err := k.Open(v.Stored, right)
 		item.Values = append(item.Values, Value{Value: v, Opened: opened, Err: err})
 	}
 	return item
