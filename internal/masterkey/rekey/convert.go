@@ -226,7 +226,7 @@ func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted
 		if c.changed == 0 {
 			continue
 		}
-		if err := r.file.row(p, c.Row, c.cell); err != nil {
+		if err := spent(&r.report.Sealing, func() error { return r.file.row(p, c.Row, c.cell) }); err != nil {
 			return err
 		}
 		if changed = append(changed, database.Row{Key: c.Key, Cell: c.cell}); len(changed) == 1 {
