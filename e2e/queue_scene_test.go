@@ -52,6 +52,21 @@ func setUpQueue(t *testing.T) *queueScene {
 		secrets: map[string]lab.Canary{"master_key": lab.NewCanary("mk"), "db_password": lab.NewCanary("db"), "redis_password": lab.NewCanary("rd")},
 		apiKey:  lab.NewCanary("sk"),
 	}
+	programs := q.findParts(t)
+	must(t, "making a folder", q.makeFolder(t))
+	var err error
+	q.binary, err = gate.Build(t.Context(), "..", t.TempDir())
+	must(t, "building", err)
+	must(t, "starting the API", q.startAPI(t))
+	must(t, "starting the servers", q.startServers(t, programs))
+	q.vault, err = backing.StartVault(t.Context(), programs.Vault, q.sub("vault"))
+	must(t, "starting Vault", err)
+	must(t, "configuring", q.configure(t))
+	return q
+}
+
+func (q *queueScene) findParts(t *testing.T) backing.Programs {
+	t.Helper()
 	install, errN8N := lab.FindN8N(t.Context(), "../tools/n8n/install")
 	programs, errServers := backing.Find(t.Context(), "../tools")
 	err := errors.Join(errN8N, errServers)
@@ -60,13 +75,7 @@ func setUpQueue(t *testing.T) *queueScene {
 	}
 	must(t, "looking for the parts", err)
 	q.install = install
-	must(t, "making a folder", q.makeFolder(t))
-	q.binary, err = gate.Build(t.Context(), "..", t.TempDir())
-	must(t, "building", err)
-	must(t, "starting the API", q.startAPI(t))
-	must(t, "starting the servers", q.startServers(t, programs))
-	must(t, "configuring", q.configure(t))
-	return q
+	return programs
 }
 
 // makeFolder makes one that PostgreSQL's user can pass through, which it cannot with the testing package's own.
@@ -100,10 +109,7 @@ func (q *queueScene) startServers(t *testing.T, programs backing.Programs) (err 
 	if q.redis, err = backing.StartRedis(t.Context(), programs.Redis, q.sub("redis"), string(q.secrets["redis_password"])); err != nil {
 		return err
 	}
-	if q.postgres, err = backing.StartPostgres(t.Context(), programs.Postgres, q.sub("postgres"), "n8n", string(q.secrets["db_password"])); err != nil {
-		return err
-	}
-	q.vault, err = backing.StartVault(t.Context(), programs.Vault, q.sub("vault"))
+	q.postgres, err = backing.StartPostgres(t.Context(), programs.Postgres, q.sub("postgres"), "n8n", string(q.secrets["db_password"]))
 	return err
 }
 
@@ -176,19 +182,22 @@ func variables() map[string]string {
 
 // process is how one of the three is started: through sallyport, with references in its environment.
 func (q *queueScene) process(name string, flags []string, more ...string) lab.Setup {
-	folder := q.sub(name)
-	settings := []string{
-		"EXECUTIONS_MODE=queue", "DB_TYPE=postgresdb",
-		"DB_POSTGRESDB_HOST=127.0.0.1", "DB_POSTGRESDB_PORT=" + q.postgres.Port, "DB_POSTGRESDB_DATABASE=n8n", "DB_POSTGRESDB_USER=n8n",
-		"QUEUE_BULL_REDIS_HOST=127.0.0.1", "QUEUE_BULL_REDIS_PORT=" + q.redis.Port,
-		"NODE_EXTRA_CA_CERTS=" + filepath.Join(q.folder, "api-ca.pem"), "TMPDIR=" + q.sub(name+"/tmp"),
-		labelVariable + "=" + reference("label"),
-	}
+	settings := append(q.settings(name), labelVariable+"="+reference("label"))
 	for field, variable := range variables() {
 		settings = append(settings, variable+"="+reference(field))
 	}
 	run := []string{q.binary, "run", "--config", filepath.Join(q.folder, "sallyport", name+".yaml")}
-	return lab.Setup{Install: q.install, Folder: folder, Settings: append(settings, more...), Through: slices.Concat(run, flags, []string{"--"})}
+	return lab.Setup{Install: q.install, Folder: q.sub(name), Settings: append(settings, more...), Through: slices.Concat(run, flags, []string{"--"})}
+}
+
+// settings are what is no secret of a process's environment.
+func (q *queueScene) settings(name string) []string {
+	return []string{
+		"EXECUTIONS_MODE=queue", "DB_TYPE=postgresdb",
+		"DB_POSTGRESDB_HOST=127.0.0.1", "DB_POSTGRESDB_PORT=" + q.postgres.Port, "DB_POSTGRESDB_DATABASE=n8n", "DB_POSTGRESDB_USER=n8n",
+		"QUEUE_BULL_REDIS_HOST=127.0.0.1", "QUEUE_BULL_REDIS_PORT=" + q.redis.Port,
+		"NODE_EXTRA_CA_CERTS=" + filepath.Join(q.folder, "api-ca.pem"), "TMPDIR=" + q.sub(name+"/tmp"),
+	}
 }
 
 func reference(field string) string {

@@ -18,7 +18,7 @@ func (n *N8N) REST(ctx context.Context, method, path string, in, out any) error 
 	return nil
 }
 
-// Restart stops n8n and starts it again with further settings, on the same ports. The owner stays signed in.
+// Restart stops n8n and starts it again with further settings, on the same ports. The owner's cookie stays.
 func (n *N8N) Restart(ctx context.Context, settings ...string) (err error) {
 	n.Stop()
 	n.setup.Settings = append(n.setup.Settings, settings...)
@@ -31,15 +31,23 @@ func (n *N8N) Restart(ctx context.Context, settings ...string) (err error) {
 // NewWaiting publishes a workflow that waits for its resume URL to be called, runs it with body, and returns the execution that
 // waits.
 func (n *N8N) NewWaiting(ctx context.Context, name string, body any) (execution string, err error) {
-	start := trigger()
-	start.Parameters["responseMode"] = "onReceived"
-	wait := Node{
-		Name: "Wait", Type: "n8n-nodes-base.wait", TypeVersion: 1.1, WebhookID: start.WebhookID + "-wait",
+	return n.RunUntilWaiting(ctx, name, body, Wait())
+}
+
+// Wait is a step that waits for its resume URL to be called.
+func Wait() Node {
+	return Node{
+		Name: "Wait", Type: "n8n-nodes-base.wait", TypeVersion: 1.1, WebhookID: nextPath(),
 		Parameters: map[string]any{"resume": "webhook", "options": map[string]any{}},
 	}
-	connections := links{}
-	connections.add(start.Name, 0, wait.Name)
-	w, err := n.publish(ctx, name, []Node{start, wait}, connections)
+}
+
+// RunUntilWaiting publishes a workflow of the steps, one of which waits, runs it with body, and returns the execution that waits.
+func (n *N8N) RunUntilWaiting(ctx context.Context, name string, body any, steps ...Node) (execution string, err error) {
+	start := trigger()
+	start.Parameters["responseMode"] = "onReceived"
+	nodes, connections := chain(start, steps)
+	w, err := n.publish(ctx, name, nodes, connections)
 	if err != nil {
 		return "", err
 	}

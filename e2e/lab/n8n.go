@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -32,7 +33,7 @@ const readyWithin = 3 * time.Minute
 type Setup struct {
 	Install  string   // the folder that tools/n8n/install has made
 	Folder   string   // the home of the process: everything that it writes
-	Settings []string // NAME=VALUE beside the lab's own, over which they go
+	Settings []string // NAME=VALUE beside the lab's own, over which they go; NAME alone takes one away
 	Through  []string // a command that has n8n's command line put behind it; nil: n8n is started as it is
 }
 
@@ -52,11 +53,24 @@ func FindN8N(ctx context.Context, script string) (string, error) {
 	if dir := os.Getenv("SALLYPORT_N8N_DIR"); dir != "" {
 		return dir, nil
 	}
-	cmd := exec.CommandContext(ctx, script)
+	return ask(ctx, script)
+}
+
+// FindVersion is the folder of another version. It takes minutes and 2 GB: unless everything is asked for (SALLYPORT_E2E_ALL), only
+// what is installed already is found.
+func FindVersion(ctx context.Context, script, version string) (string, error) {
+	if os.Getenv("SALLYPORT_E2E_ALL") != "" {
+		return ask(ctx, script, version)
+	}
+	return ask(ctx, script, "--find", version)
+}
+
+func ask(ctx context.Context, script string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, script, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%w: %s: %w", ErrNoN8N, script, err)
+		return "", fmt.Errorf("%w: %s %s: %w", ErrNoN8N, script, strings.Join(args, " "), err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
@@ -133,8 +147,40 @@ func environment(folder, port, broker string) []string {
 func (s Setup) command(ctx context.Context, args ...string) *exec.Cmd {
 	argv := slices.Concat(s.Through, []string{filepath.Join(s.Install, "n8n")}, args)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env, cmd.Dir = s.Settings, s.Folder // of a name that is there twice the last counts
+	cmd.Env, cmd.Dir = settle(s.Settings), s.Folder
 	return cmd
+}
+
+// settle leaves of each name what comes last, and nothing of one that comes alone.
+func settle(settings []string) []string {
+	last := map[string]string{}
+	for _, setting := range settings {
+		name, _, isSet := strings.Cut(setting, "=")
+		if delete(last, name); isSet {
+			last[name] = setting
+		}
+	}
+	return slices.Sorted(maps.Values(last))
+}
+
+// Refused starts one of n8n's processes ("start", "worker", "webhook"), which has to end by itself, and returns what it ended with
+// and what it said.
+func (s Setup) Refused(ctx context.Context, kind string) (code int, said []byte, err error) {
+	ports, err := process.FreePorts(2)
+	if err != nil {
+		return 0, nil, err
+	}
+	s.Settings = append(environment(s.Folder, ports[0], ports[1]), s.Settings...)
+	p, err := process.Start(s.command(context.WithoutCancel(ctx), kind))
+	if err != nil {
+		return 0, nil, err
+	}
+	defer p.Stop(syscall.SIGTERM)
+	err = p.Await(ctx, readyWithin, func() bool { return false })
+	if !errors.Is(err, process.ErrEnded) {
+		return 0, p.Log(), fmt.Errorf("n8n %s was not refused: %w", kind, err)
+	}
+	return p.ExitCode(), p.Log(), nil
 }
 
 // Stop ends n8n: SIGTERM, and SIGKILL when that is not enough.

@@ -28,12 +28,16 @@ func (n *N8N) setUp(ctx context.Context) error {
 	if err := n.rest(ctx, http.MethodPost, "/rest/owner/setup", owner, nil); err != nil {
 		return fmt.Errorf("making the owner: %w", err)
 	}
+	return n.TakeAPIKey(ctx, "lab")
+}
+
+// TakeAPIKey makes a key with every scope, for looking at executions, in place of the one before. Labels are taken once.
+func (n *N8N) TakeAPIKey(ctx context.Context, label string) (err error) {
 	var scopes []string
 	if err := n.rest(ctx, http.MethodGet, "/rest/api-keys/scopes", nil, &scopes); err != nil {
 		return fmt.Errorf("listing API key scopes: %w", err)
 	}
-	key, err := n.NewAPIKey(ctx, "lab", scopes...)
-	n.apiKey = key
+	n.apiKey, err = n.NewAPIKey(ctx, label, scopes...)
 	return err
 }
 

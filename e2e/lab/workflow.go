@@ -32,6 +32,9 @@ type Credential struct {
 	kind string
 }
 
+// Kind is n8n's name of its type.
+func (c Credential) Kind() string { return c.kind }
+
 // HTTPRequest is a step that calls url with a Header Auth credential. More parameters, by n8n's names, go over the basic ones.
 func HTTPRequest(name, method, url string, c Credential, more map[string]any) Node {
 	parameters := map[string]any{
@@ -83,8 +86,10 @@ type Workflow struct {
 // webhooks numbers the paths: unique within a run, and the same in every run.
 var webhooks atomic.Int64
 
+func nextPath() string { return "e2e-" + strconv.FormatInt(webhooks.Add(1), 10) }
+
 func trigger() Node {
-	path := "e2e-" + strconv.FormatInt(webhooks.Add(1), 10)
+	path := nextPath()
 	return Node{
 		Name: "Webhook", Type: "n8n-nodes-base.webhook", TypeVersion: 2, WebhookID: path,
 		Parameters: map[string]any{"httpMethod": "POST", "path": path, "responseMode": "lastNode", "options": map[string]any{}},
@@ -93,11 +98,16 @@ func trigger() Node {
 
 // NewWorkflow publishes a workflow that runs the steps one after the other.
 func (n *N8N) NewWorkflow(ctx context.Context, name string, steps ...Node) (*Workflow, error) {
-	nodes, connections := append([]Node{trigger()}, steps...), links{}
+	nodes, connections := chain(trigger(), steps)
+	return n.publish(ctx, name, nodes, connections)
+}
+
+func chain(first Node, steps []Node) (nodes []Node, connections links) {
+	nodes, connections = append([]Node{first}, steps...), links{}
 	for i := range steps {
 		connections.add(nodes[i].Name, 0, nodes[i+1].Name)
 	}
-	return n.publish(ctx, name, nodes, connections)
+	return nodes, connections
 }
 
 // NewLoop publishes a workflow that runs step once for every element of "rows" in the body it is run with, batch at a time.

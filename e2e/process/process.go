@@ -102,16 +102,23 @@ func (p *Process) because(err error) error {
 	return fmt.Errorf("waiting for %s: %w\n%s", filepath.Base(p.cmd.Path), err, log[max(0, len(log)-4000):])
 }
 
-// FreePorts picks n ports of 127.0.0.1 that nothing listens on, for programs that cannot be told to pick their own.
+// given are the ports that FreePorts has picked: a program takes seconds to listen, and tests run beside each other.
+var given sync.Map
+
+// FreePorts picks n ports of 127.0.0.1 that nothing listens on, none of them twice, for programs that cannot be told to pick their
+// own.
 func FreePorts(n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
+	var ports []string
+	for len(ports) < n {
 		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("looking for a free port: %w", err)
 		}
 		defer listener.Close()
-		_, ports[i], _ = net.SplitHostPort(listener.Addr().String())
+		_, port, _ := net.SplitHostPort(listener.Addr().String())
+		if _, twice := given.LoadOrStore(port, true); !twice {
+			ports = append(ports, port)
+		}
 	}
 	return ports, nil
 }

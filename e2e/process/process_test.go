@@ -55,3 +55,19 @@ func TestTheEndIsToldWhileSomethingIsAwaited(t *testing.T) {
 		t.Errorf("it ended with %d and said %q", code, log)
 	}
 }
+
+func TestPortsAreGivenOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for range 50 {
+		ports, err := process.FreePorts(3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, port := range ports {
+			if seen[port] {
+				t.Fatalf("port %s was given twice", port)
+			}
+			seen[port] = true
+		}
+	}
+}

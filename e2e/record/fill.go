@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"sallyport/e2e/lab"
 )
@@ -48,7 +47,7 @@ func fill(ctx context.Context, r Recipe, install, folder string, database []stri
 	return f.made, f.compare()
 }
 
-func (f *filling) beforeRotation(ctx context.Context) error { return f.enter(ctx, credentials()[:5]) }
+func (f *filling) beforeRotation(ctx context.Context) error { return f.enter(ctx, lab.Entries()[:5]) }
 
 // rotation is what turns n8n's own rotation on. Before 2.40.3 n8n reads nothing of what it wrote so once it is off again.
 func rotation() []string {
@@ -63,7 +62,7 @@ func (f *filling) rotate(ctx context.Context) error {
 	if err := f.Restart(ctx, rotation()...); err != nil {
 		return err
 	}
-	if err := f.enter(ctx, credentials()[5:8]); err != nil {
+	if err := f.enter(ctx, lab.Entries()[5:8]); err != nil {
 		return err
 	}
 	if err := f.REST(ctx, http.MethodPost, "/rest/encryption/keys", map[string]string{"type": "data_encryption"}, nil); err != nil {
@@ -73,40 +72,26 @@ func (f *filling) rotate(ctx context.Context) error {
 }
 
 func (f *filling) afterRotation(ctx context.Context) error {
-	if err := f.enter(ctx, credentials()[len(f.entered):]); err != nil {
+	if err := f.enter(ctx, lab.Entries()[len(f.entered):]); err != nil {
 		return err
 	}
 	overwrite := map[string]any{"slackOAuth2Api": map[string]string{"clientId": "recorded-client", "clientSecret": "recorded-overwrite-ğ-0123456789"}}
 	return f.REST(ctx, http.MethodPost, "/overwrites", overwrite, nil)
 }
 
-func (f *filling) enter(ctx context.Context, credentials []Credential) error {
-	for _, c := range credentials {
-		made, err := f.NewCredential(ctx, c.Name, c.Type, c.Data)
-		if err != nil {
-			return err
-		}
-		c.ID = made.ID
-		f.entered = append(f.entered, c)
+func (f *filling) enter(ctx context.Context, entries []lab.Entry) error {
+	made, err := f.Enter(ctx, entries)
+	for i, m := range made {
+		f.entered = append(f.entered, Credential{ID: m.ID, Name: m.Name, Type: entries[i].Kind, Data: entries[i].Data})
 	}
-	return nil
+	return err
 }
 
 // mfa comes last: the owner stays signed in, and nobody else can sign in without a code.
 func (f *filling) mfa(ctx context.Context) error {
-	var made struct {
-		Secret        string   `json:"secret"`
-		RecoveryCodes []string `json:"recoveryCodes"`
-	}
-	if err := f.REST(ctx, http.MethodGet, "/rest/mfa/qr", nil, &made); err != nil {
-		return err
-	}
-	code, err := totp(made.Secret, time.Now())
-	if err != nil {
-		return err
-	}
+	made, err := f.EnableMFA(ctx)
 	f.made.Owner = Owner{Email: lab.OwnerEmail, Password: lab.OwnerPassword, MFASecret: made.Secret, RecoveryCodes: made.RecoveryCodes}
-	return f.REST(ctx, http.MethodPost, "/rest/mfa/enable", map[string]string{"mfaCode": code}, nil)
+	return err
 }
 
 // tell lets plant.cjs do its part. The execution that waits is made here: n8n takes it for crashed when it is started again with
