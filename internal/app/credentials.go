@@ -163,6 +163,7 @@ func (a *App) follow(ctx context.Context) {
 				a.state.stores.setCredential(ctx, svc)
 			}
 		}
+		a.state.derived.retire()
 	})
 }
 

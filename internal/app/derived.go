@@ -22,8 +22,9 @@ type derivedTokens struct {
 
 	mu      sync.Mutex
 	list    map[string]*derivedToken
-	closing sync.WaitGroup // attempts of Sources that are no longer in use
-	changed chan struct{}  // tells run that the list is another
+	retired []*derivedToken // replaced, and perhaps still in the hands of requests
+	closing sync.WaitGroup  // attempts of Sources that are no longer in use
+	changed chan struct{}   // tells run that the list is another
 }
 
 // derivedToken is a Source and what it was made of: when that changes, there is another.
@@ -68,10 +69,20 @@ func (d *derivedTokens) replace(ctx context.Context, name string, before *derive
 	_ = s.Reload(ctx) // who needs the token finds the record out of reach again, and says so
 	d.list[name] = &derivedToken{source: s, service: svc, inputs: m.Inputs()}
 	if before != nil {
-		d.end(before)
+		d.retired = append(d.retired, before)
 	}
 	d.wake()
 	return s
+}
+
+// retire ends what has been replaced, once what replaces it is in force.
+func (d *derivedTokens) retire() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range d.retired {
+		d.end(one)
+	}
+	d.retired = nil
 }
 
 // end lets an attempt under way come to its end, which may take as long as the provider does.
@@ -80,15 +91,18 @@ func (d *derivedTokens) end(t *derivedToken) { d.closing.Go(t.source.Close) }
 // keep ends the Sources of services that are gone.
 func (d *derivedTokens) keep(gone func(*service.Service) bool) {
 	d.remove(func(_ string, one *derivedToken) bool { return gone(one.service) })
+	d.retire()
 }
 
-// forget ends the Source of that name, and with it what it has in memory. It returns its service.
+// forget drops the Source of that name if it has a token in memory, so that there will be another that has none. It returns its
+// service. The Source is ended by retire.
 func (d *derivedTokens) forget(name string) (svc *service.Service) {
 	d.remove(func(n string, one *derivedToken) bool {
-		if n == name {
-			svc = one.service
+		if _, f := one.source.Current(); n != name || f != nil {
+			return false
 		}
-		return n == name
+		svc = one.service
+		return true
 	})
 	return svc
 }
@@ -100,7 +114,7 @@ func (d *derivedTokens) remove(which func(string, *derivedToken) bool) {
 		if !which(name, one) {
 			return false
 		}
-		d.end(one)
+		d.retired = append(d.retired, one)
 		return true
 	})
 	d.wake()
@@ -171,10 +185,11 @@ func (d *derivedTokens) run(ctx context.Context) {
 func (d *derivedTokens) close() {
 	d.mu.Lock()
 	for _, one := range d.list {
-		d.end(one)
+		d.retired = append(d.retired, one)
 	}
 	clear(d.list)
 	d.mu.Unlock()
+	d.retire()
 	d.closing.Wait()
 }
 

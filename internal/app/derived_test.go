@@ -55,7 +55,9 @@ func newDerivedBed(t *testing.T, head, services string) *derivedBed {
 	tokens := tokenserver.Start(t)
 	tokens.Clients["basic"] = tokenserver.Client{Auth: "basic", Secret: clientSecret}
 	tokens.Users["n8n"] = clientSecret
-	b := newBed(t, func(string) string { return head + listen + "services:\n" + fmt.Sprintf(services+"%[2]s", tokens.URL, "") })
+	b := newBed(t, func(string) string {
+		return head + listen + "services:\n" + fmt.Sprintf(services+"%[2]s", tokens.URL, "")
+	})
 	b.put("client", clientSecret)
 	b.put("password", clientSecret)
 	return &derivedBed{b, tokens}

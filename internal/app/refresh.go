@@ -51,6 +51,7 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 			return err
 		}
 		a.state.stores.setCredentials(ctx, a.pipeline.Services())
+		a.state.derived.retire()
 	}
 	if topic == "" {
 		return a.state.derived.reload(ctx, "")
@@ -70,6 +71,7 @@ func (a *App) refreshDerived(ctx context.Context, name string) error {
 		a.state.stores.forget(func(one *service.Service) bool { return one == svc })
 		a.state.stores.setCredential(ctx, svc)
 	}
+	a.state.derived.retire()
 	return nil
 }
 
@@ -81,6 +83,7 @@ func (a *App) refreshStore(ctx context.Context, store string) error {
 	a.reload.Lock()
 	defer a.reload.Unlock()
 	a.state.stores.setCredentials(ctx, a.pipeline.Services())
+	a.state.derived.retire()
 	return nil
 }
 

@@ -25,7 +25,7 @@ type problem struct {
 
 // Answer writes f to the caller. whose is what f's sentence is about: the API of a service when the upstream is to blame.
 func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
-	row := f.Row()
+	row := ownRow(f)
 	x.code, x.detail, x.status = f.Code, f.Message, row.Status
 	body := problem{
 		Type: "urn:sallyport:error:" + string(f.Code), Title: row.Meaning, Status: row.Status,
@@ -57,6 +57,16 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	w.WriteHeader(row.Status)
 	n, _ := w.Write(out)
 	x.bytesOut += int64(n)
+}
+
+// ownRow is f's line of the taxonomy for an answer of Sallyport's own: also of what the API says otherwise, and of which the
+// status is the API's then, as where no credential is left to call it with.
+func ownRow(f *fault.Fault) fault.Row {
+	row := f.Row()
+	if row.Status == 0 {
+		row.Status, row.ProxyError = http.StatusServiceUnavailable, "proxy_configuration_error"
+	}
+	return row
 }
 
 // encode writes JSON with < and > as they are: the body is never HTML, and a person reads it.

@@ -114,7 +114,7 @@ var table = [...]Row{
 	},
 	{CredentialMintFailed, BlameCredential, 503, "proxy_internal_error", 5 * time.Second, ExitError, "The provider refused to issue a derived token.", "check the client credential at the provider"},
 	{
-		CredentialRejected, BlameCredential, 0, "", 0, ExitError, "The API refused the credential (401): passed through, and counted here.",
+		CredentialRejected, BlameCredential, 0, "", 0, ExitError, "The API refused the credential (401): passed through, and counted here. Or the provider refuses to go on with a consent, so that there is no token: answered with 503.",
 		"the key may be dead at the API's provider: set a new one with `sallyport secret set NAME`",
 	},
 	{UpstreamDNS, BlameUpstream, 502, "dns_error", 5 * time.Second, ExitError, "The API's host name could not be resolved.", hintUpstream},

@@ -88,6 +88,15 @@ func (s *Server) Current(refresh string) bool {
 	return f != nil && !f.revoked && f.current == refresh
 }
 
+// Withdraw ends the family of a refresh token, as the person who consented may.
+func (s *Server) Withdraw(refresh string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.families[refresh]; f != nil {
+		f.revoked = true
+	}
+}
+
 func (s *Server) rotate(f *family) {
 	s.serial++
 	f.last, f.current, f.spent = f.current, "refresh-token-"+strconv.Itoa(s.serial), time.Now()
