@@ -171,7 +171,7 @@ func unread(err error) error {
 
 // checkNewKey refuses a key that is a mistake. The old one may be one: that may be why it is changed.
 func checkNewKey(f *rekeyFlags) error {
-	if f.options.Old.Equal(f.options.New) && !f.options.Leaked {
+	if f.options.Old.Equal(f.options.New) { // --leaked too: whoever has it could unwrap new data keys as well
 		return usage(errors.New("the old key and the new one are the same"), "`sallyport key generate --out FILE` makes a new one")
 	}
 	exists := func(name string) bool { _, err := os.Stat(name); return err == nil }

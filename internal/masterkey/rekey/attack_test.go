@@ -576,3 +576,28 @@ func TestCancelledLate(t *testing.T) {
 	}
 	s.readsAll(o.New)
 }
+
+// TestManyUnreadableFirst: what nobody can read does not hide what comes after it.
+func TestManyUnreadableFirst(t *testing.T) {
+	s := newSite(t, recorded.Named(t, "1.123.81-sqlite"))
+	lost := cipher.NewCBC(secret.NewValue([]byte("a key that is lost")))
+	s.exec("UPDATE {credentials_entity} SET id = 'zz' || substr(id, 3)")
+	const n = 2500
+	for range n {
+		s.exec("INSERT INTO {credentials_entity} (id, name, type, data) VALUES ('aa' || hex(randomblob(7)), 'lost', 'httpHeaderAuth', ?)", lost.Encrypt(secret.NewValue([]byte(`{"a":1}`))))
+	}
+	s.exec("CREATE TABLE {turned} AS SELECT * FROM {credentials_entity} ORDER BY id")
+	s.exec("DELETE FROM {credentials_entity}")
+	s.exec("INSERT INTO {credentials_entity} SELECT * FROM {turned}")
+	s.exec("DROP TABLE {turned}")
+	o := s.fromTo(s.master(), masterkey.Generate())
+	o.KeepUnreadable = true
+	if report := s.mustRun(o); report.Kept != n || report.Changed != len(s.Values) {
+		t.Errorf("%d kept and %d changed, want %d and %d", report.Kept, report.Changed, n, len(s.Values))
+	}
+	o.KeepUnreadable = false
+	done, err := s.undoWith(rekey.Options{New: o.New, Backup: o.Backup})
+	if err != nil || done.Kept != n {
+		t.Errorf("undo: %d kept, %v", done.Kept, err)
+	}
+}

@@ -237,7 +237,7 @@ func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted
 		return err
 	}
 	r.report.Survey.Count(p, len(r.masters), items)
-	if t := r.report.Survey.Totals(); r.left == nil && t.Values >= hopeless && t.Readable() == 0 && !r.proved() {
+	if t := r.report.Survey.Totals(); r.left == nil && !r.o.KeepUnreadable && t.Values >= hopeless && t.Readable() == 0 && !r.proved() {
 		return r.judge()
 	}
 	if len(changed) == 0 {

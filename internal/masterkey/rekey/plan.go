@@ -48,6 +48,8 @@ func (r *run) plan(ctx context.Context, db *database.DB) error {
 	r.report.Changed, r.report.Already = t.Masters[0], t.Masters[1]
 	if r.o.Leaked {
 		r.report.Changed += t.DataKeys
+	} else {
+		r.report.Already += t.DataKeys
 	}
 	if err := r.report.Survey.LookElsewhere(ctx, r.tx, r.ring); err != nil {
 		return err

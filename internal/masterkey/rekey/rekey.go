@@ -58,7 +58,7 @@ type Report struct {
 	Edition   database.Edition   `json:"edition"`
 	Survey    survey.Survey      `json:"survey"`      // masters: 0 is the old key, 1 the new
 	Changed   int                `json:"changed"`     // values written anew
-	Already   int                `json:"already"`     // values that were under the new keys before
+	Already   int                `json:"already"`     // values that stay: under the new master key, or a data key that stays
 	Kept      int                `json:"kept"`        // values that no key opens, left as they are
 	Keys      []KeyChange        `json:"keys"`        // rows of deployment_key
 	Exposed   []database.Finding `json:"exposed"`     // what n8n keeps in the clear beside it
