@@ -75,7 +75,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 		return f
 	}
 	defer s.close()
-	resp, err := s.send()
+	resp, err := s.send(r.Context()) // which ends when the caller goes away; closing the answer's body ends the call to the API
 	if err != nil {
 		if bodyError := s.caller.failure(); bodyError != nil {
 			return bodyError

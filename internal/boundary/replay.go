@@ -14,7 +14,7 @@ import (
 // again looks at the first answer, and sends the request once more if that says that the credential has expired, or challenges
 // it. The answer to that is the caller's, whatever it says. Where the request cannot be sent again, or no newer credential is to
 // be had, the first answer is.
-func (s *sending) again(first *http.Response) (*http.Response, error) {
+func (s *sending) again(ctx context.Context, first *http.Response) (*http.Response, error) {
 	x := s.x
 	x.expired = s.saysExpired(first)
 	challenged := first.StatusCode == http.StatusUnauthorized && x.material.Challenge(first.Header)
@@ -22,14 +22,14 @@ func (s *sending) again(first *http.Response) (*http.Response, error) {
 		x.material.Next(first.Header)
 		return first, nil
 	}
-	if s.kept != nil && s.kept.Lost() != nil {
+	if s.kept != nil && !s.kept.Kept() {
 		x.notResent = true
-		s.announce()
+		s.announce(ctx)
 		return first, nil
 	}
-	next, why := s.next()
+	next, why := s.next(ctx)
 	if why == "" {
-		why = s.recordAgain(next)
+		why = s.recordAgain(ctx, next)
 	}
 	if why != "" {
 		x.notResent, x.detail = true, why
@@ -37,7 +37,7 @@ func (s *sending) again(first *http.Response) (*http.Response, error) {
 	}
 	x.material, x.renewed, x.replayed = next, x.expired, true
 	x.discard(first)
-	second, err := s.once()
+	second, err := s.once(ctx)
 	if err != nil {
 		x.expired = false
 		return nil, err
@@ -49,12 +49,12 @@ func (s *sending) again(first *http.Response) (*http.Response, error) {
 }
 
 // next is what the request is sent with once more, or why there is nothing.
-func (s *sending) next() (_ *credential.Material, why string) {
+func (s *sending) next(ctx context.Context) (_ *credential.Material, why string) {
 	x := s.x
 	if !x.expired || !x.material.Renewable() {
 		return x.material, "" // the same, which answers the challenge
 	}
-	m, f := x.service.Credential.Renew(s.r.Context(), x.material)
+	m, f := x.service.Credential.Renew(ctx, x.material)
 	if f != nil {
 		return nil, "the API says that the credential has expired, and there is no newer one: " + f.Error()
 	}
@@ -62,17 +62,17 @@ func (s *sending) next() (_ *credential.Material, why string) {
 }
 
 // announce says that the credential has expired without waiting for a newer one: the next request shall find it.
-func (s *sending) announce() {
+func (s *sending) announce(ctx context.Context) {
 	if !s.x.expired || !s.x.material.Renewable() {
 		return
 	}
-	ctx, cancel := context.WithCancel(s.r.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	_, _ = s.x.service.Credential.Renew(ctx, s.x.material)
 }
 
 // recordAgain puts the second use on record before it happens. It returns why that cannot be.
-func (s *sending) recordAgain(m *credential.Material) (why string) {
+func (s *sending) recordAgain(ctx context.Context, m *credential.Material) (why string) {
 	x := s.x
 	before := x.event.Secrets
 	x.mask(m.Forms)
@@ -80,9 +80,9 @@ func (s *sending) recordAgain(m *credential.Material) (why string) {
 	if x.expired {
 		x.event.Detail = "sent once more: the API said that the credential had expired"
 	}
-	if err := s.p.o.Audit.Authorise(s.r.Context(), &x.event); err != nil {
+	if err := s.p.o.Audit.Authorise(ctx, &x.event); err != nil {
 		x.event.Secrets = before
-		s.p.o.Log.Error("not sending a request once more", "request_id", x.event.ID, "code", fault.AuditUnavailable, "error", err)
+		s.p.o.Log.ErrorContext(ctx, "not sending a request once more", "request_id", x.event.ID, "code", fault.AuditUnavailable, "error", err)
 		return "the audit log cannot be written, so the request was not sent once more"
 	}
 	return ""

@@ -61,17 +61,17 @@ func (s *sending) close() {
 }
 
 // send sends the request, and returns the answer that is for the caller.
-func (s *sending) send() (*http.Response, error) {
-	resp, err := s.once()
+func (s *sending) send(ctx context.Context) (*http.Response, error) {
+	resp, err := s.once(ctx)
 	if err != nil || !s.x.service.Replays {
 		return resp, err
 	}
-	return s.again(resp)
+	return s.again(ctx, resp)
 }
 
 // once sends the request with the Material that is in the exchange.
-func (s *sending) once() (*http.Response, error) {
-	out, err := s.outgoing()
+func (s *sending) once(ctx context.Context) (*http.Response, error) {
+	out, err := s.outgoing(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +82,8 @@ func (s *sending) once() (*http.Response, error) {
 }
 
 // outgoing builds the request that goes to the API: strip, then inject and sign (step 5).
-func (s *sending) outgoing() (*http.Request, error) {
+func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 	r, v, svc := s.r, s.v, s.x.service
-	ctx := r.Context() // ends when the caller goes away; closing the answer's body ends the call to the API
 	o := credential.Outgoing{
 		Method: r.Method, Scheme: svc.Scheme, Host: svc.Host, Base: svc.BasePath, Path: v.Path,
 		Header: outgoingHeader(r.Header, svc), RawQuery: withoutSlots(v.RawQuery, svc), Now: s.p.o.Now(),

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,11 +150,12 @@ func (m *Material) Next(h http.Header) {
 // TrimPath takes what the credential put before a path off it again. escaped is below the service's base path. ok is false when
 // it does not begin with that, however it is escaped: such a path is not the service's.
 func (m *Material) TrimPath(escaped string) (rest string, ok bool) {
-	for i := len(m.places) - 1; i >= 0; i-- {
-		if p := m.places[i].prefix; p != "" {
-			if escaped, ok = trimSegments(escaped, p); !ok {
-				return "", false
-			}
+	for _, p := range slices.Backward(m.places) {
+		if p.prefix == "" {
+			continue
+		}
+		if escaped, ok = trimSegments(escaped, p.prefix); !ok {
+			return "", false
 		}
 	}
 	return escaped, true

@@ -162,7 +162,7 @@ func (v *via) tunnel(ctx context.Context, conn net.Conn, target string) error {
 		return &proxyError{what: proxyBroken, err: err}
 	}
 	r := bufio.NewReader(io.LimitReader(conn, maxConnectHead))
-	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // the connection is the tunnel
 	switch {
 	case !stop():
 		err = &proxyError{what: proxyBroken, err: context.Cause(ctx)}
@@ -175,7 +175,7 @@ func (v *via) tunnel(ctx context.Context, conn net.Conn, target string) error {
 	case r.Buffered() > 0:
 		err = &proxyError{what: proxyBroken, err: errors.New("something came before it was asked for")}
 	}
-	return err //nolint:bodyclose // an answer to CONNECT has no body: the connection is the tunnel
+	return err
 }
 
 func (v *via) userinfo() (user, password string, ok bool) {

@@ -43,7 +43,9 @@ import (
 var canary = "cnry+" + randomHex() + "/" + randomHex() + "="
 
 // derived is the derived token number n of this run.
-func derived(n int) string { return fmt.Sprintf("tk%d+%s=", n, strings.Replace(canary[5:], "/", "/"+strconv.Itoa(n)+"/", 1)) }
+func derived(n int) string {
+	return fmt.Sprintf("tk%d+%s=", n, strings.Replace(canary[5:], "/", "/"+strconv.Itoa(n)+"/", 1))
+}
 
 func randomHex() string {
 	b := make([]byte, 8)

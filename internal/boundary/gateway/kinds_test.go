@@ -205,7 +205,7 @@ func TestTruncatedIsNotSigned(t *testing.T) {
 	c := g.dial()
 	_, _ = io.WriteString(c, request("POST", "/s/api/x", "Content-Length: 1000", "\r\nshort"))
 	if half, ok := c.(seenConn); ok {
-		_ = half.Conn.(*net.TCPConn).CloseWrite() //nolint:errcheck // dial makes no other
+		_ = half.Conn.(*net.TCPConn).CloseWrite()
 	}
 	_, _ = io.ReadAll(c)
 	if o := g.finished(); o.Code != fault.RequestMalformed && o.Code != fault.ClientGone {

@@ -102,14 +102,11 @@ func (b *Body) Rewind() (io.ReadCloser, error) {
 	return b.current, nil
 }
 
-// Lost says why the body cannot be read from its start any more, or nil. It may be lost the next moment.
-func (b *Body) Lost() error {
+// Kept tells whether the body can be read from its start again as far as is known: what is still to come may be too large.
+func (b *Body) Kept() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return ErrClosed
-	}
-	return b.lost
+	return !b.closed && b.lost == nil
 }
 
 // Whole reads the body to its end and returns all of it, with its size in bytes. What it returns is good until Close; each
@@ -142,7 +139,17 @@ func (b *Body) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 		b.mu.Unlock()
 	}
 	size := b.size()
-	return io.NewSectionReader(b, 0, size), size, nil
+	return section{io.NewSectionReader(b, 0, size)}, size, nil
+}
+
+// section is all of a body. io.Copy takes a buffer of the pool for it.
+type section struct{ *io.SectionReader }
+
+// WriteTo implements io.WriterTo.
+func (s section) WriteTo(w io.Writer) (int64, error) {
+	buf, _ := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	return io.CopyBuffer(w, struct{ io.Reader }{s.SectionReader}, buf[:])
 }
 
 func (b *Body) size() int64 {
