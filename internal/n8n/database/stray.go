@@ -42,13 +42,16 @@ func (t *Tx) Strays(ctx context.Context, keyIDs []string, fn func(Stray) error) 
 }
 
 func (t *Tx) straysOf(ctx context.Context, name, column string, marks []string, fn func(Stray) error) error {
+	places := slices.DeleteFunc(Inventory(), func(p Place) bool { return p.Table != name || p.Column != column })
+	if slices.ContainsFunc(places, func(p Place) bool { return p.Layout == Whole && p.Setting == "" }) {
+		return nil // whoever walks the place meets every cell as a whole: nothing can lie beside its value
+	}
 	to, err := t.targetOf(t.tables[name], column)
 	if err != nil {
 		return err
 	}
 	s := scan{what: name + "." + column, to: to, where: []string{to.quoted + " IS NOT NULL"}}
 	s.any(t, marks)
-	places := slices.DeleteFunc(Inventory(), func(p Place) bool { return p.Table != name || p.Column != column })
 	return s.each(ctx, t, func(rows []Row) error {
 		for _, row := range rows {
 			for _, stored := range strays(row, places, marks[1:]) {
