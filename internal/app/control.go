@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/config"
 	"sallyport/internal/fault"
 )
 
@@ -101,6 +102,7 @@ func (a *App) controlHandler() http.Handler {
 		reply(w, a.refresh(r.Context(), r.PathValue("topic")))
 	})
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
+	mux.HandleFunc("GET /troubles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.troubles()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(r.Context())) })
 	mux.HandleFunc("POST /connect", a.beginConnect)
 	mux.HandleFunc("GET /connect/{state}", a.endConnect)
@@ -113,6 +115,40 @@ func (a *App) controlHandler() http.Handler {
 		reply(w, a.audit.Admin(r.Context(), &ev))
 	})
 	return mux
+}
+
+// Trouble is what keeps a service from its credential.
+type Trouble struct {
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint,omitempty"`
+}
+
+func (a *App) troubles() map[string]Trouble {
+	m := make(map[string]Trouble)
+	for _, s := range a.pipeline.Services().All() {
+		if f := s.Credential.Trouble(); f != nil {
+			m[s.Name] = Trouble{f.Code, f.Message, f.Hint}
+		}
+	}
+	return m
+}
+
+// Troubles asks the gate that runs on the data directory of c which services are without their credential. Without a gate there
+// is no answer.
+func Troubles(ctx context.Context, c *config.Config) (map[string]Trouble, error) {
+	answer, err := control{socketPath(c.Data)}.call(ctx, http.MethodGet, "/troubles", nil)
+	if errors.Is(err, errNoGate) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m map[string]Trouble
+	if err := json.Unmarshal(answer, &m); err != nil {
+		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
+	}
+	return m, nil
 }
 
 func reply(w http.ResponseWriter, err error) {

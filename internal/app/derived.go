@@ -206,6 +206,19 @@ func (d *derivedTokens) collect(emit func(monitor.Gauge), now time.Time) {
 	}
 }
 
+// parts tells of the tokens that cannot be had. Each is its service's trouble, and leaves the gate ready for the others.
+func (d *derivedTokens) parts() []monitor.Part {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var parts []monitor.Part
+	for _, name := range slices.Sorted(maps.Keys(d.list)) {
+		if f := d.list[name].source.Trouble(); f != nil {
+			parts = append(parts, monitor.Part{Name: "token of " + name, Ready: true, Why: string(f.Code) + ": " + f.Message, Hint: f.Hint})
+		}
+	}
+	return parts
+}
+
 // minted counts an attempt to have a token, and logs one that failed. Nothing of it quotes a token.
 func (a *App) minted(o derive.Observation) {
 	a.metrics.Minted(o)

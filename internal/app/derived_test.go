@@ -98,7 +98,7 @@ func (b *derivedBed) wantNoSecret(gate *app.App) {
 
 func (b *bed) fetch(url string) string {
 	b.t.Helper()
-	resp, err := http.Get(url) //nolint:noctx,gosec // of this test
+	resp, err := http.Get(url)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -219,8 +219,11 @@ func TestProviderRefuses(t *testing.T) {
 	if metrics := b.scrape(gate); !strings.Contains(metrics, `sallyport_credential_valid{service="crm"} 0`) || !strings.Contains(metrics, `sallyport_derived_token_failed_total{code="credential_mint_failed",service="crm"}`) {
 		t.Error("the metrics do not tell")
 	}
-	if ready := b.fetch(gate.AdminURL() + "/readyz"); !strings.Contains(ready, `"ready":true`) {
-		t.Errorf("one service's trouble makes the gate unready: %s", ready)
+	if ready := b.fetch(gate.AdminURL() + "/readyz"); !strings.Contains(ready, `"ready":true}`) || !strings.Contains(ready, `{"part":"token of crm","ready":true,"why":"credential_mint_failed: `) {
+		t.Errorf("one service's trouble is not told, or makes the gate unready: %s", ready)
+	}
+	if troubles, err := app.Troubles(t.Context(), b.load()); err != nil || troubles["crm"].Code != fault.CredentialMintFailed {
+		t.Errorf("the gate tells commands %v, %v", troubles, err)
 	}
 	b.put("client", clientSecret) // a changed secret makes a new Source, which has no failure to wait for
 	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")

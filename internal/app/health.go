@@ -31,7 +31,7 @@ func (a *App) parts(ctx context.Context) []monitor.Part {
 		part("store", a.storeHealth(), "the store cannot be read; check the seal key and the store"),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
-	return append(parts, a.storeParts()...)
+	return append(append(parts, a.storeParts()...), a.state.derived.parts()...)
 }
 
 func part(name string, err error, hint string) monitor.Part {

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"sallyport": func() { os.Exit(sallyport()) },
 		"call":      func() { os.Exit(call(os.Args[1:])) },
+		"consents":  func() { os.Exit(consents(os.Args[1:])) },
 	})
 }
 
@@ -71,16 +72,17 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"gate":  gate,
-			"stops": stops,
-			"api":   standIn,
-			"n8n":   n8n,
-			"mode":  mode,
-			"into":  into,
-			"sed":   sed,
-			"fill":  fill,
-			"chomp": chomp,
+			"exits":  exits,
+			"gate":   gate,
+			"stops":  stops,
+			"api":    standIn,
+			"n8n":    n8n,
+			"tokens": tokens,
+			"mode":   mode,
+			"into":   into,
+			"sed":    sed,
+			"fill":   fill,
+			"chomp":  chomp,
 
 			"recorded": record(t),
 		},

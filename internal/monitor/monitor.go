@@ -33,6 +33,8 @@ type Metrics struct {
 	minted   *prometheus.CounterVec
 	unminted *prometheus.CounterVec
 	minting  *prometheus.HistogramVec
+	resent   *prometheus.CounterVec
+	unsent   *prometheus.CounterVec
 	cache    sync.Map // cell → *counters: looking labels up by name costs more than counting
 }
 
@@ -105,14 +107,20 @@ func New(version string) *Metrics {
 		unminted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_derived_token_failed_total", Help: "Attempts to have a token that failed, by service and code of docs/errors.md.",
 		}, []string{"service", "code"}),
-		minting:  histogram("sallyport_derived_token_mint_duration_seconds", "Time that token endpoints took.", 0.001),
+		minting: histogram("sallyport_derived_token_mint_duration_seconds", "Time that token endpoints took.", 0.001),
+		resent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_resent_requests_total", Help: "Requests that were sent once more, by service and why: expired (with a newer token), or challenge (as the API asks for, Digest).",
+		}, []string{"service", "why"}),
+		unsent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_not_resent_requests_total", Help: "Requests of which the API said that the credential has expired, and that could not be sent once more: the body was too large to be kept, or there was no newer token.",
+		}, []string{"service"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_in_flight_requests", Help: "Requests being served."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sallyport_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, info,
+	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -146,6 +154,23 @@ func (m *Metrics) Finished(o *boundary.Outcome) {
 	add(c.bytesIn, o.BytesIn)
 	add(c.bytesOut, o.BytesOut)
 	add(c.scrubbed, int64(o.Scrubbed))
+	if o.Replayed || o.NotResent {
+		m.countAgain(o)
+	}
+}
+
+// countAgain counts what had to be sent twice, which is rare.
+func (m *Metrics) countAgain(o *boundary.Outcome) {
+	why := "challenge"
+	if o.Renewed {
+		why = "expired"
+	}
+	if o.Replayed {
+		m.resent.WithLabelValues(o.Service, why).Inc()
+	}
+	if o.NotResent {
+		m.unsent.WithLabelValues(o.Service).Inc()
+	}
 }
 
 // Minted counts an attempt to have a derived token.

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
@@ -28,6 +29,8 @@ func (s state) Collect(emit func(monitor.Gauge)) {
 	emit(monitor.Gauge{Desc: monitor.TokenExpiry, Value: 3600, Labels: []string{"n8n"}})
 	emit(monitor.Gauge{Desc: monitor.TokenLastUsed, Value: 1e9, Labels: []string{"n8n", "2"}})
 	emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: 1, Labels: []string{"crm"}})
+	emit(monitor.Gauge{Desc: monitor.DerivedHealthy, Value: 1, Labels: []string{"crm"}})
+	emit(monitor.Gauge{Desc: monitor.DerivedExpiry, Value: 3000, Labels: []string{"crm"}})
 	for _, d := range []monitor.Gauge{
 		{Desc: monitor.AuditHealthy, Value: 1},
 		{Desc: monitor.AuditRecords, Value: 7},
@@ -60,14 +63,40 @@ func TestLint(t *testing.T) {
 	m := monitor.New("v1.2.3")
 	m.Watch(state{series: 2})
 	for _, row := range fault.Table() {
-		finish(m, &boundary.Outcome{Service: "crm", Code: row.Code, Gate: time.Millisecond, Upstream: time.Second, BytesIn: 1, BytesOut: 1, Scrubbed: 1})
+		finish(m, &boundary.Outcome{Service: "crm", Code: row.Code, Gate: time.Millisecond, Upstream: time.Second, BytesIn: 1, BytesOut: 1, Scrubbed: 1, Replayed: true, Renewed: true, NotResent: true})
 	}
+	m.Minted(derive.Observation{Name: "crm", Took: time.Second})
+	m.Minted(derive.Observation{Name: "crm", Took: time.Second, Fault: fault.New(fault.CredentialMintFailed, "")})
 	problems, err := promlint.New(strings.NewReader(scrape(t, m))).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestCountsTokens: what became of attempts to have a token, and of the requests that waited for one.
+func TestCountsTokens(t *testing.T) {
+	m := monitor.New("test")
+	m.Minted(derive.Observation{Name: "crm", Took: time.Millisecond})
+	m.Minted(derive.Observation{Name: "crm/2", Took: time.Millisecond, Fault: fault.New(fault.CredentialMintFailed, "why")})
+	finish(m, &boundary.Outcome{Service: "crm"})
+	finish(m, &boundary.Outcome{Service: "crm", Renewed: true, Replayed: true})
+	finish(m, &boundary.Outcome{Service: "printer", Replayed: true})
+	finish(m, &boundary.Outcome{Service: "crm", Code: fault.CredentialRejected, NotResent: true})
+	text := scrape(t, m)
+	for _, want := range []string{
+		`sallyport_derived_token_minted_total{service="crm"} 1`,
+		`sallyport_derived_token_failed_total{code="credential_mint_failed",service="crm/2"} 1`,
+		`sallyport_derived_token_mint_duration_seconds_count{service="crm"} 1`,
+		`sallyport_resent_requests_total{service="crm",why="expired"} 1`,
+		`sallyport_resent_requests_total{service="printer",why="challenge"} 1`,
+		`sallyport_not_resent_requests_total{service="crm"} 1`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("there is no line %s", want)
+		}
 	}
 }
 

@@ -169,7 +169,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.Deny {
 		back.RawQuery = url.Values{"error": {"access_denied"}, "state": {q.Get("state")}}.Encode()
-		http.Redirect(w, r, back.String(), http.StatusFound)
+		w.Header().Set("Location", back.String())
+		w.WriteHeader(http.StatusFound)
 		return
 	}
 	s.mu.Lock()
