@@ -50,7 +50,7 @@ it is committed. Interrupted at any moment, the database is as it was. --dry-run
 way; it may run while n8n does.
 
 --leaked is for an old key that somebody else has: it also makes new data keys and new signing secrets, which logs everybody out
-and ends the API keys and the links of waiting executions. --undo takes a change back, with what n8n has written since.
+and ends the API keys and signed links (approvals, files). --undo takes a change back, with what n8n has written since.
 
 Afterwards every node needs the new key in its environment, and no .n8n/config may hold the old one (--settings).`,
 		Example: `  sallyport key rekey --database postgres://n8n@db/n8n --old-key-file old.key --new-key-file new.key --dry-run

@@ -171,7 +171,7 @@ func writeConsequences(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags
 	_, _ = fmt.Fprintln(w)
 	switch {
 	case f.options.Leaked || r.Derived && a.PinFile == "":
-		_, _ = fmt.Fprint(w, "signing secrets are new: everybody is logged out, API keys answer 401, links of waiting executions and signed file links are dead\n")
+		_, _ = fmt.Fprint(w, "signing secrets are new: everybody is logged out, API keys are refused, signed links (approvals, files) are dead; resume links of Wait nodes stay\n")
 		if r.Derived && !f.options.Leaked {
 			_, _ = fmt.Fprint(w, "(this n8n derives them from the master key; --pin-file would have written the variables that keep them)\n")
 		}
