@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/credential/sign"
@@ -14,6 +15,10 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
+
+// maxWaiting is how many requests of one service may wait for a token. A provider that hangs must not fill the gate with them:
+// other services need the room.
+const maxWaiting = 512
 
 // Source keeps one derived token fresh; *derive.Source is one.
 type Source interface {
@@ -50,6 +55,7 @@ type Recipe struct {
 	needsBody bool
 	last      atomic.Pointer[Material]
 	building  sync.Mutex
+	waiting   atomic.Int64
 }
 
 // derivedPart is a Part whose placement is new with each token.
@@ -148,9 +154,8 @@ func (r *Recipe) Material(ctx context.Context) (*Material, *fault.Fault) {
 	for i, d := range r.derived {
 		t, f := d.source.Current()
 		if f != nil {
-			var err error
-			if t, err = d.source.Token(ctx); err != nil {
-				return nil, mintFault(ctx, err)
+			if t, f = r.wait(ctx, d.source.Token); f != nil {
+				return nil, f
 			}
 		}
 		tokens[i] = t
@@ -171,13 +176,26 @@ func (m *Material) fresh() bool {
 func (r *Recipe) renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
 	tokens := make([]derive.Token, len(r.derived))
 	for i, d := range r.derived {
-		t, err := d.source.Expired(ctx, used.tokens[i])
-		if err != nil {
-			return nil, mintFault(ctx, err)
+		t, f := r.wait(ctx, func(ctx context.Context) (derive.Token, error) { return d.source.Expired(ctx, used.tokens[i]) })
+		if f != nil {
+			return nil, f
 		}
 		tokens[i] = t
 	}
 	return r.build(tokens)
+}
+
+// wait calls get, which may take as long as the provider does, unless too many wait already.
+func (r *Recipe) wait(ctx context.Context, get func(context.Context) (derive.Token, error)) (derive.Token, *fault.Fault) {
+	defer r.waiting.Add(-1)
+	if r.waiting.Add(1) > maxWaiting {
+		return derive.Token{}, fault.New(fault.CredentialMintFailed, "too many requests of the service are waiting for a token already").WithRetryAfter(time.Second)
+	}
+	t, err := get(ctx)
+	if err != nil {
+		return derive.Token{}, mintFault(ctx, err)
+	}
+	return t, nil
 }
 
 func mintFault(ctx context.Context, err error) *fault.Fault {

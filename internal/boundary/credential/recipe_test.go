@@ -133,3 +133,44 @@ func TestRecipeRefuses(t *testing.T) {
 		}
 	}
 }
+
+// hanging is a Source whose provider never answers.
+type hanging struct{ asked chan struct{} }
+
+func (h *hanging) Current() (derive.Token, *fault.Fault) {
+	return derive.Token{}, fault.New(fault.CredentialMissing, "none yet")
+}
+
+func (h *hanging) Token(ctx context.Context) (derive.Token, error) {
+	h.asked <- struct{}{}
+	<-ctx.Done()
+	return derive.Token{}, context.Cause(ctx)
+}
+
+func (h *hanging) Expired(ctx context.Context, _ derive.Token) (derive.Token, error) {
+	return h.Token(ctx)
+}
+
+// TestWaitingIsBounded: the gate's room is not for one service's requests that wait for its provider.
+func TestWaitingIsBounded(t *testing.T) {
+	s := &hanging{make(chan struct{})}
+	r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 512 {
+		wg.Go(func() {
+			if _, f := r.Material(ctx); f == nil || f.Code != fault.ClientGone {
+				t.Errorf("got %v", f)
+			}
+		})
+		<-s.asked
+	}
+	if _, f := r.Material(ctx); f == nil || f.Code != fault.CredentialMintFailed || f.RetryAfter == 0 {
+		t.Errorf("got %v", f)
+	}
+	leave()
+	wg.Wait()
+}
