@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
@@ -38,3 +39,16 @@ func (s *State) Vault() derive.Vault { return s.vault() }
 
 // Owner gives the right to mint.
 func (s *State) Owner() derive.Owner { return s.owner() }
+
+// Mix builds what the requests of a service are given, of values that no store has, and throws it away.
+func Mix(ctx context.Context, svc *service.Service, values map[secret.Ref]secret.Value) error {
+	of := &ingredients{values: make(map[secret.Ref]ingredient)}
+	for ref, value := range values {
+		of.values[ref] = ingredient{value, ref.Path}
+	}
+	memory := new(derive.Memory)
+	d := newDerivedTokens(memory, memory)
+	defer d.close()
+	_, err := (&Stores{state: &State{derived: d}}).mix(ctx, svc, of)
+	return err
+}
