@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -88,13 +89,14 @@ func (e *Expiry) Within() int64 { return e.within }
 // Says reads JSON until it is clear whether the token has expired. It reads no further than it must, and an end or a fault of
 // what it reads is a no.
 func (e *Expiry) Says(body io.Reader) bool {
-	w := walk{dec: json.NewDecoder(body)}
+	beginning, ok := opening(body)
+	if !ok {
+		return false
+	}
+	w := walk{dec: json.NewDecoder(io.MultiReader(bytes.NewReader(beginning), body))}
 	w.dec.UseNumber()
 	first, err := w.dec.Token()
 	if err != nil {
-		return false
-	}
-	if _, scalar := first.(json.Delim); !scalar {
 		return false
 	}
 	open := make([]follow, 0, len(e.fields))
@@ -104,6 +106,21 @@ func (e *Expiry) Says(body io.Reader) bool {
 	w.left = len(open)
 	said, _ := w.container(first, open)
 	return said
+}
+
+// opening reads up to the bracket that an object or a list begins with, and returns what it has read from there. Anything else
+// is no document to look into.
+func opening(body io.Reader) ([]byte, bool) {
+	buf := make([]byte, 512)
+	for {
+		n, err := body.Read(buf)
+		if text := bytes.TrimLeft(buf[:n], " \t\r\n"); len(text) > 0 {
+			return text, text[0] == '{' || text[0] == '['
+		}
+		if err != nil {
+			return nil, false
+		}
+	}
 }
 
 // follow is a field on the way to it.
