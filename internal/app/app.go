@@ -76,6 +76,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.state.stores.noted = a.noted
 	a.state.derived.observe = a.minted
+	a.state.derived.record = func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) }
 	if o.adapter != nil {
 		a.state.stores.adapter = o.adapter
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/audit"
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/monitor"
@@ -18,7 +19,8 @@ import (
 type derivedTokens struct {
 	vault   derive.Vault
 	owner   derive.Owner
-	observe func(derive.Observation) // set before the first use
+	observe func(derive.Observation)                     // set before the first use
+	record  func(ctx context.Context, name string) error // puts a call to a token endpoint on record first; set before the first use
 
 	mu      sync.Mutex
 	list    map[string]*derivedToken
@@ -63,7 +65,7 @@ func (d *derivedTokens) source(ctx context.Context, name string, svc *service.Se
 
 // replace is called with mu held.
 func (d *derivedTokens) replace(ctx context.Context, name string, before *derivedToken, svc *service.Service, m derive.Minter) *derive.Source {
-	s := derive.New(derive.Options{Name: name, Minter: m, Vault: d.vault, Owner: d.owner, Observe: d.observe})
+	s := derive.New(derive.Options{Name: name, Minter: m, Vault: d.vault, Owner: d.owner, Observe: d.observe, Record: d.record})
 	ctx, cancel := context.WithTimeout(ctx, reloadPatience)
 	defer cancel()
 	_ = s.Reload(ctx) // who needs the token finds the record out of reach again, and says so
@@ -127,7 +129,14 @@ func (d *derivedTokens) wake() {
 	}
 }
 
-// reload looks at the record of one token again, or of all: somebody has minted, connected or disconnected.
+// names lists the tokens in use.
+func (d *derivedTokens) names() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.list))
+}
+
+// reload looks at the record of one token again: somebody has minted or connected.
 func (d *derivedTokens) reload(ctx context.Context, name string) error {
 	for _, s := range d.named(name) {
 		if err := s.Reload(ctx); err != nil {
@@ -217,6 +226,11 @@ func (d *derivedTokens) parts() []monitor.Part {
 		}
 	}
 	return parts
+}
+
+// mintEvent is the record of a call to a token endpoint: the credential leaves for it.
+func mintEvent(actor, name string) *audit.Event {
+	return &audit.Event{Actor: actor, Action: "token.mint", Subject: name}
 }
 
 // minted counts an attempt to have a token, and logs one that failed. Nothing of it quotes a token.

@@ -328,3 +328,38 @@ func TestReloadKeepsTheToken(t *testing.T) {
 		t.Error("the token of a service that is gone is still kept fresh")
 	}
 }
+
+// TestMintIsOnRecord: what the gate sends to a token endpoint is on record before what it sends to the API, and so is what a
+// command sends.
+func TestMintIsOnRecord(t *testing.T) {
+	b := newDerivedBed(t, "", atServer("crm", clientCredentials()))
+	s := b.open()
+	if _, _, err := s.Service(t.Context(), "crm"); err != nil {
+		t.Fatal(err)
+	}
+	gate := b.serve()
+	b.expireAll()
+	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")
+	b.wantMinted(2)
+	record, err := os.ReadFile(b.load().Audit.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for line := range strings.Lines(string(record)) {
+		var r struct{ Event, Actor, Action, Subject string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Action == "token.mint" && r.Subject == "crm" {
+			r.Event = "mint by " + r.Actor
+		}
+		if r.Event == "authorised" || strings.HasPrefix(r.Event, "mint") {
+			order = append(order, r.Event)
+		}
+	}
+	if got := strings.Join(order, ", "); got != "mint by command, authorised, mint by gate, authorised" {
+		t.Errorf("on record is: %s", got)
+	}
+	b.wantNoSecret(gate)
+}

@@ -73,6 +73,7 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 	}
 	s.sealer, s.Builtin = sealer, builtin.New(s.DB, sealer)
 	s.derived = newDerivedTokens(s.vault(), s.owner())
+	s.derived.record = func(ctx context.Context, name string) error { return s.Record(ctx, mintEvent("command", name)) }
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Tokens.SetScopes(scopes(s.Config))
 	return s.Tokens.Load(ctx)

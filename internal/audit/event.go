@@ -64,7 +64,7 @@ type Event struct {
 	Upstream time.Duration // time spent waiting for the API; written as upstream_us
 	Scrubbed int           // secrets taken out of the answer
 
-	Actor   string // admin: the os user, or "schedule"
+	Actor   string // admin: the os user, "schedule", or "gate"
 	Action  string // admin: "secret.set"
 	Subject string // admin: "openai"
 

@@ -88,13 +88,27 @@ func (s *Source) call(ctx context.Context, state State) (State, error) {
 	return s.o.Minter.Mint(ctx, state)
 }
 
-// spend puts on record that something is going to be spent, if it is.
+// record puts the call on record before the credential leaves for it.
+func (s *Source) record(ctx context.Context) error {
+	if s.o.Record == nil {
+		return nil
+	}
+	if err := s.o.Record(ctx, s.o.Name); err != nil {
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so no token is asked for").Wrap(err)
+	}
+	return nil
+}
+
+// spend puts on record that something is going to be spent, if it is, and before it the call.
 func (s *Source) spend(ctx context.Context, state State, version int64) (State, int64, error) {
 	spender, ok := s.o.Minter.(Spender)
 	if !ok {
-		return state, version, nil
+		return state, version, s.record(ctx)
 	}
 	marked, err := spender.Spend(state, time.Now())
+	if err == nil {
+		err = s.record(ctx)
+	}
 	if err != nil || marked.Spending.IsZero() {
 		return marked, version, err
 	}

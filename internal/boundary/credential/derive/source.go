@@ -37,6 +37,10 @@ type Options struct {
 	Owner    Owner
 	Patience time.Duration     // 0: DefaultPatience
 	Observe  func(Observation) // nil: nobody. It must not block.
+
+	// Record puts on record that the credential is about to be sent to the token endpoint; after an error it stays here. nil: no
+	// record is kept.
+	Record func(ctx context.Context, name string) error
 }
 
 // Observation is one attempt to mint, for metrics.

@@ -462,3 +462,45 @@ func TestStateNeverPrints(t *testing.T) {
 		t.Errorf("the zero State is %s", empty)
 	}
 }
+
+// TestMintIsOnRecordFirst is invariant 4 for what leaves for a token endpoint: it is on record before, and stays here if that
+// cannot be; then nothing is marked as spent.
+func TestMintIsOnRecordFirst(t *testing.T) {
+	for name, k := range map[string]kind{"client_credentials": clientCredentials(), "refresh_token": {"", refreshing("")}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, k)
+				full, records := true, 0
+				s := derive.New(derive.Options{Name: "lark", Minter: b.minter, Vault: b.vault, Owner: b.vault, Record: func(_ context.Context, name string) error {
+					if n := b.server.Record().Calls; name != "lark" || n != records {
+						t.Errorf("%q is put on record after %d calls", name, n)
+					}
+					if full {
+						return errors.New("no space left on device")
+					}
+					records++
+					return nil
+				}})
+				_, err := s.Token(t.Context())
+				wantFault(t, err, fault.AuditUnavailable, "")
+				if state, version, err := b.vault.Load(t.Context(), "lark"); err != nil || version != 0 || !state.Spending.IsZero() {
+					t.Errorf("on record is version %d, %v", version, err)
+				}
+				full = false
+				time.Sleep(time.Minute)
+				for range 3 {
+					got, err := s.Token(t.Context())
+					if err == nil {
+						_, err = s.Expired(t.Context(), got)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n := b.server.Record().Calls; n != 4 || records != 4 {
+					t.Errorf("%d calls, %d of them on record", n, records)
+				}
+			})
+		})
+	}
+}
