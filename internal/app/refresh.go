@@ -44,6 +44,13 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	if topic == topicUsage {
 		a.flush(ctx)
 	}
+	if topic == "" {
+		for _, name := range a.state.derived.names() {
+			if err := a.refreshDerived(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
 	if topic == topicSecrets || topic == "" {
 		a.reload.Lock()
 		defer a.reload.Unlock()
@@ -52,9 +59,6 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		}
 		a.state.stores.setCredentials(ctx, a.pipeline.Services())
 		a.state.derived.retire()
-	}
-	if topic == "" {
-		return a.state.derived.reload(ctx, "")
 	}
 	return nil
 }
