@@ -37,7 +37,7 @@ type received struct {
 	body []byte
 }
 
-const okReply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
+const okReply = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 
 // reply answers every request with the same bytes and closes.
 func reply(raw string) func(net.Conn, *received) {
