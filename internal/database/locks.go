@@ -9,16 +9,21 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
 	lockAgain = 100 * time.Millisecond // how often a lock that another process has is tried, give or take a half
 	lockReply = 10 * time.Second       // how long the server may take to say who has a lock
+	lockIdle  = 3 * time.Minute        // how long the server waits for who has a lock; longer than anybody has one
 )
 
 // Locks are locks by name of which one holder at a time has each, of this process and, on PostgreSQL, of all that use the
 // database. All of a process belong to one connection that is made for them: the pool is not used up by who waits, and if the
 // process dies, or loses the connection, the server gives them to others. On SQLite they are this process's alone.
+//
+// So are the locks of a process that hangs, and of a machine that is gone without a word, which the server would take for alive
+// for hours: after lockIdle.
 //
 // So a lock can be lost unnoticed; what it guards has to bear two holders. It is safe for concurrent use. Close ends it.
 type Locks struct {
@@ -29,8 +34,13 @@ type Locks struct {
 
 	wire    chan struct{} // holds a token while the connection is used
 	session *pgx.Conn     // nil: none is open; used with wire held
-	closed  bool          // with wire held
+	held    int           // locks of session; with wire held
+	idle    time.Duration
+	closed  bool // with wire held
 }
+
+// undefinedObject is PostgreSQL's code for a setting that it does not know.
+const undefinedObject = "42704"
 
 var errLocksClosed = errors.New("the locks are closed")
 
@@ -42,7 +52,7 @@ type local struct {
 
 // NewLocks returns Locks that connect when the first is taken.
 func (db *DB) NewLocks() *Locks {
-	return &Locks{db: db, local: make(map[string]*local), wire: make(chan struct{}, 1)}
+	return &Locks{db: db, local: make(map[string]*local), wire: make(chan struct{}, 1), idle: lockIdle}
 }
 
 // Acquire waits for the lock until ctx ends. release gives it back, and may be called more than once.
@@ -120,6 +130,9 @@ func (l *Locks) try(ctx context.Context, id int64) (session *pgx.Conn, got bool,
 		}
 		err = l.session.QueryRow(asking, "SELECT pg_try_advisory_lock($1)", id).Scan(&got)
 		if err == nil {
+			if got {
+				l.held++
+			}
 			return l.session, got, nil
 		}
 		l.hangUp(asking)
@@ -151,8 +164,15 @@ func (l *Locks) connect(ctx context.Context) error {
 	if err != nil {
 		return withoutPassword(err, l.db.postgres.Password)
 	}
-	l.session = conn
-	return nil
+	l.session, l.held = conn, 0
+	_, err = conn.Exec(ctx, fmt.Sprintf("SET idle_session_timeout = %d", l.idle.Milliseconds()))
+	if tooOld, ok := errors.AsType[*pgconn.PgError](err); ok && tooOld.Code == undefinedObject {
+		return nil // PostgreSQL 13 has no such limit
+	}
+	if err != nil {
+		l.hangUp(ctx)
+	}
+	return err
 }
 
 func (l *Locks) hangUp(ctx context.Context) {
@@ -174,7 +194,8 @@ func (l *Locks) giveBack(ctx context.Context, session *pgx.Conn, id int64) {
 	if l.session != session {
 		return // it was lost with its connection
 	}
-	if _, err := session.Exec(ctx, "SELECT pg_advisory_unlock($1)", id); err != nil {
+	_, err = session.Exec(ctx, "SELECT pg_advisory_unlock($1)", id)
+	if l.held--; err != nil || l.held == 0 { // before the server does, and says so in its log
 		l.hangUp(ctx)
 	}
 }

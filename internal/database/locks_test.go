@@ -168,3 +168,43 @@ func TestLocksOfADeadProcess(t *testing.T) {
 	_ = child.Wait()
 	take(t, l, "lark")()
 }
+
+// TestLocksOfAHungProcess: who has a lock and is not heard of any more, alive or not, loses it.
+func TestLocksOfAHungProcess(t *testing.T) {
+	url := postgres.URL(t)
+	hung, other := locks(t, open(t, url)), locks(t, open(t, url))
+	hung.SetIdle(300 * time.Millisecond)
+	release := take(t, hung, "lark")
+	second := take(t, other, "lark")
+	release() // it wakes up: the lock is the other's now
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := hung.Acquire(ctx, "lark"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v while the other has it", err)
+	}
+	second()
+}
+
+// TestLocksLeaveNoConnection: with no lock held there is no idle connection, which the server would end, and log.
+func TestLocksLeaveNoConnection(t *testing.T) {
+	db := open(t, postgres.URL(t))
+	l := locks(t, db)
+	one, two := take(t, l, "lark"), take(t, l, "mill")
+	one()
+	take(t, l, "kite")()
+	two()
+	const left = "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.02) WHERE datname = current_database() AND query LIKE '%advisory%' AND pid <> pg_backend_pid()"
+	n := 1
+	for range 500 { // the server takes its time to notice
+		if err := db.QueryRow(left).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+	take(t, l, "lark")()
+}
