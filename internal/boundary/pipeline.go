@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/spool"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
@@ -61,7 +62,8 @@ type Options struct {
 	Audit    Audit
 	Observer Observer
 	Log      *slog.Logger
-	InFlight int64 // requests at once; 0 is no limit
+	InFlight int64         // requests at once; 0 is no limit
+	Kept     *spool.Budget // of the request bodies that may have to be sent again, or are signed; nil is the default
 	Now      func() time.Time
 }
 
@@ -78,6 +80,9 @@ type Pipeline struct {
 
 // New returns a Pipeline without services.
 func New(o Options) *Pipeline {
+	if o.Kept == nil {
+		o.Kept = spool.NewBudget(0, 0)
+	}
 	p := &Pipeline{o: o, ids: newIDSource()}
 	p.services.Store(service.NewTable(nil))
 	return p

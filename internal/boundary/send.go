@@ -49,7 +49,7 @@ func (s *sending) open() (f *fault.Fault) {
 	}
 	limits := svc.Config.Replay
 	s.kept = &keptBody{size: -1, Body: spool.New(s.caller, spool.Options{
-		Memory: int64(limits.Memory), Total: int64(limits.Total), Length: s.r.ContentLength,
+		Memory: int64(limits.Memory), Total: int64(limits.Total), Length: s.r.ContentLength, Budget: s.p.o.Kept,
 	})}
 	return nil
 }

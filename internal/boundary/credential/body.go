@@ -100,6 +100,12 @@ func wholeBody(ctx context.Context, o *Outgoing) ([]byte, *fault.Fault) {
 	if size > maxEdited {
 		return nil, fault.New(fault.BodyTooLarge, "the request body is larger than what a credential can be put into")
 	}
+	// The whole body, what it is copied into, and that once more while it is sent.
+	if r, ok := o.Body.(interface{ Room(n int64) *fault.Fault }); ok {
+		if f := r.Room(3 * size); f != nil {
+			return nil, f
+		}
+	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(content, body); err != nil {
 		return nil, faultOf(ctx, "reading the request body", err)

@@ -31,6 +31,7 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/gateway"
 	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/spool"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/database"
@@ -154,6 +155,7 @@ type options struct {
 	audit    boundary.Audit // instead of a real log
 	secret   string         // instead of the canary
 	maxHead  int
+	kept     *spool.Budget
 	parts    func(*service.Service) []credential.Part // instead of one static secret for each credential
 }
 
@@ -168,7 +170,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 		g.log = openAudit(t, g.auditAt)
 		use = g.log
 	}
-	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, Now: time.Now})
+	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(table(t, yaml, o))
 	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/credential/sign"
 	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/spool"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/testkit/tokenserver"
@@ -164,6 +165,16 @@ func TestUnfitBody(t *testing.T) {
 		u.untouched(t)
 		_ = name
 	}
+}
+
+// TestNoRoomForBodies: what has to be whole in memory is refused, before anything leaves, where other requests' bodies take it all.
+func TestNoRoomForBodies(t *testing.T) {
+	u := newUpstream(t, nil)
+	g := newGate(t, api(u.url, "credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}"), options{kept: spool.NewBudget(8<<10, 64<<10)})
+	body := `{"a":"` + strings.Repeat("x", 4<<10) + `"}`
+	g.do("POST", "/s/api/x", fmt.Sprintf("Content-Length: %d", len(body)), "\r\n"+body).wantFault(t, fault.Overloaded)
+	u.untouched(t)
+	g.do("POST", "/s/api/x", "Content-Length: 2", "\r\n{}").wantStatus(t, 200)
 }
 
 func signing(s sign.Signer) options {

@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/spool"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -234,6 +235,23 @@ func TestTooLargeToReplay(t *testing.T) {
 	g.do("POST", "/s/api/x", "Content-Length: 65536", "\r\n"+strings.Repeat("x", 65536)).wantStatus(t, 200)
 	if n := len(u.got()); n != 2 {
 		t.Errorf("the API got %d requests, want 2", n)
+	}
+}
+
+// TestNoRoomToKeep: bodies that find no room beside those of other requests still stream, but are not sent once more.
+func TestNoRoomToKeep(t *testing.T) {
+	u := newUpstream(t, takes(2, status(401, "expired")))
+	budget := spool.NewBudget(16<<10, 32<<10)
+	g := derivedGate(t, &mint{}, lark(u.url), options{kept: budget})
+	g.do("POST", "/s/api/x", "Content-Length: 65536", "\r\n"+strings.Repeat("x", 65536)).wantStatus(t, 401)
+	if o := g.finished(); o.Replayed || !o.NotResent {
+		t.Errorf("got %+v", o)
+	}
+	g.do("POST", "/s/api/x", "Content-Length: 65536", "\r\n"+strings.Repeat("x", 65536)).wantStatus(t, 200)
+	g.do("POST", "/s/api/x", "Content-Length: 4096", "\r\n"+strings.Repeat("x", 4096)).wantStatus(t, 200)
+	g.stop()
+	if memory, disk := budget.InUse(); memory != 0 || disk != 0 {
+		t.Errorf("%d bytes in memory and %d on disk were not given back", memory, disk)
 	}
 }
 

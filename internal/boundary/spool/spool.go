@@ -55,6 +55,8 @@ type Options struct {
 	Total  int64  // kept altogether, the rest of it in a file; 0: DefaultTotal; no more than Memory: no file is made
 	Dir    string // where the file is made; "": the system's directory for temporary files
 	Length int64  // what the caller declared, as http.Request.ContentLength has it; 0 and -1: unknown
+
+	Budget *Budget // what all bodies may keep at one time; nil: as much as each of them may
 }
 
 // Body keeps what is read of a caller's body. It is safe for concurrent use: the HTTP transport may still read for an
@@ -70,6 +72,7 @@ type Body struct {
 	end     error // what the caller ended with, io.EOF or its error; nil while it goes on
 	lost    error // why the body cannot be read from its start any more
 	current *reader
+	room    int64 // taken by Room
 	closed  bool
 }
 
@@ -83,7 +86,7 @@ func New(caller io.ReadCloser, o Options) *Body {
 		o.Total = DefaultTotal
 	}
 	o.Total = max(o.Total, o.Memory)
-	return &Body{o: o, caller: caller, store: store{memory: o.Memory, expect: o.Length, dir: o.Dir}}
+	return &Body{o: o, caller: caller, store: store{memory: o.Memory, expect: o.Length, dir: o.Dir, budget: o.Budget}}
 }
 
 // Rewind returns the body from its start: what was kept, and then what the caller still sends. The first call is the first
@@ -112,7 +115,8 @@ func (b *Body) Kept() bool {
 // Whole reads the body to its end and returns all of it, with its size in bytes. What it returns is good until Close; each
 // call has its own. The fault is body_too_large (wrapping ErrTooLarge) when it is larger than what may be kept, known before
 // anything is read where the length was declared: it can still be sent then. It is request_malformed (wrapping a
-// CallerError) when the caller ended short. A full disk is an error with a hint. ctx is looked at between reads; what ends a
+// CallerError) when the caller ended short, and overloaded (wrapping ErrNoRoom) when other bodies take all the room. A full disk
+// is an error with a hint. ctx is looked at between reads; what ends a
 // read that hangs is the server's deadline.
 func (b *Body) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 	if b.o.Length > b.o.Total {
@@ -199,6 +203,8 @@ func (b *Body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
+	b.o.Budget.giveBack(b.room, 0)
+	b.room = 0
 	return b.store.release()
 }
 

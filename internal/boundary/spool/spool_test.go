@@ -373,3 +373,67 @@ func BenchmarkBody(b *testing.B) {
 		})
 	}
 }
+
+// TestBudget: however many bodies there are at one time, what is kept of them is bounded. None of them is lost on its way: those
+// that find no room are read once.
+func TestBudget(t *testing.T) {
+	const bodies, memory, disk = 300, 1 << 20, 4 << 20
+	budget, dir, want := spool.NewBudget(memory, disk), t.TempDir(), text(64<<10)
+	var open []*spool.Body
+	kept := 0
+	for range bodies {
+		b := spool.New(io.NopCloser(strings.NewReader(want)), spool.Options{Memory: 16 << 10, Dir: dir, Length: int64(len(want)), Budget: budget})
+		open = append(open, b)
+		if got := all(t, rewind(t, b)); got != want {
+			t.Fatalf("got %d bytes", len(got))
+		}
+		if m, d := budget.InUse(); m > memory || d > disk {
+			t.Fatalf("%d bytes are kept in memory and %d on disk", m, d)
+		}
+		switch _, err := b.Rewind(); {
+		case err == nil:
+			kept++
+		case !errors.Is(err, spool.ErrNoRoom):
+			t.Fatal(err)
+		}
+	}
+	if kept < 60 || kept > 80 {
+		t.Errorf("%d bodies are kept", kept)
+	}
+	b := spool.New(io.NopCloser(strings.NewReader(want)), spool.Options{Memory: 16 << 10, Dir: dir, Budget: budget})
+	_, _, err := b.Whole(t.Context())
+	if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != fault.Overloaded {
+		t.Errorf("whole: got %v", err)
+	}
+	if f := b.Room(memory); f == nil || f.Code != fault.Overloaded {
+		t.Errorf("room: got %v", f)
+	}
+	for _, b := range append(open, b) {
+		_ = b.Close()
+		_ = b.Close()
+	}
+	if m, d := budget.InUse(); m != 0 || d != 0 {
+		t.Errorf("%d bytes in memory and %d on disk were not given back", m, d)
+	}
+	if b.Room(1) == nil {
+		t.Error("a closed body takes room")
+	}
+}
+
+// TestRoom: asking again takes only what is more.
+func TestRoom(t *testing.T) {
+	budget := spool.NewBudget(100, 100)
+	b := spool.New(io.NopCloser(strings.NewReader("")), spool.Options{Budget: budget})
+	for _, n := range []int64{30, 30, 60, 10} {
+		if f := b.Room(n); f != nil {
+			t.Fatal(f)
+		}
+	}
+	if m, _ := budget.InUse(); m != 60 {
+		t.Errorf("%d bytes are taken", m)
+	}
+	_ = b.Close()
+	if m, _ := budget.InUse(); m != 0 {
+		t.Errorf("%d bytes are taken after Close", m)
+	}
+}

@@ -20,6 +20,9 @@ type store struct {
 	inFile  int64
 	tail    []byte
 	trouble error // why the file takes no more
+	budget  *Budget
+	taken   int64 // of the budget's memory
+	written int64 // of the budget's disk
 }
 
 func (s *store) size() int64 { return int64(len(s.first)) + s.inFile + int64(len(s.tail)) }
@@ -27,10 +30,7 @@ func (s *store) size() int64 { return int64(len(s.first)) + s.inFile + int64(len
 // keep appends p; it always succeeds. What the file did not take is in tail, and trouble says why.
 func (s *store) keep(p []byte) {
 	if room := s.memory - int64(len(s.first)); room > 0 && s.inFile == 0 && len(s.tail) == 0 {
-		n := min(room, int64(len(p)))
-		if size := min(s.expect, s.memory); len(s.first) > 0 && size > int64(cap(s.first)) {
-			s.first = slices.Grow(s.first, int(size)-len(s.first)) // some of it has come, so the rest is believed to
-		}
+		n := s.grow(min(room, int64(len(p))))
 		s.first = append(s.first, p[:n]...)
 		p = p[n:]
 	}
@@ -39,6 +39,28 @@ func (s *store) keep(p []byte) {
 		p = p[n:]
 	}
 	s.tail = append(s.tail, p...)
+}
+
+// grow makes room in memory for n bytes more, and returns n; or 0 where the budget has none: the rest goes into the file.
+func (s *store) grow(n int64) int64 {
+	size := int64(len(s.first))
+	if size+n <= s.taken {
+		return n
+	}
+	want := max(2*s.taken, size+n)
+	if size > 0 {
+		want = max(want, s.expect) // some of it has come, so the rest is believed to
+	}
+	want = min(want, s.memory)
+	if !s.budget.inMemory(want - s.taken) {
+		if want = size + n; !s.budget.inMemory(want - s.taken) {
+			s.memory = size
+			return 0
+		}
+	}
+	s.taken = want
+	s.first = slices.Grow(s.first, int(want-size))
+	return n
 }
 
 // write appends to the file and returns how many bytes it took.
@@ -54,6 +76,11 @@ func (s *store) write(p []byte) int {
 		}
 		s.file = file
 	}
+	if !s.budget.onDisk(int64(len(p))) {
+		s.trouble = noRoom()
+		return 0
+	}
+	s.written += int64(len(p))
 	n, err := s.file.WriteAt(p, s.inFile)
 	s.inFile += int64(n)
 	if err != nil {
@@ -104,7 +131,8 @@ func (s *store) readPlace(p []byte, off int64) (int, error) {
 // release gives everything back.
 func (s *store) release() error {
 	file := s.file
-	s.first, s.tail, s.file, s.inFile = nil, nil, nil, 0
+	s.budget.giveBack(s.taken, s.written)
+	s.first, s.tail, s.file, s.inFile, s.taken, s.written = nil, nil, nil, 0, 0, 0
 	if file == nil {
 		return nil
 	}
