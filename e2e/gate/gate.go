@@ -60,7 +60,9 @@ func New(ctx context.Context, binary, folder string) (*Gate, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	g.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	g.client = &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, MaxIdleConnsPerHost: 32,
+	}}
 	return g, nil
 }
 
@@ -93,6 +95,14 @@ func (g *Gate) Run(ctx context.Context, input string, args ...string) (string, e
 	return stdout.String(), nil
 }
 
+// Start starts one command that waits for something, and does not wait for its end.
+func (g *Gate) Start(ctx context.Context, args ...string) (*process.Process, error) {
+	return process.Start(g.command(context.WithoutCancel(ctx), args...))
+}
+
+// Client trusts the gate's CA.
+func (g *Gate) Client() *http.Client { return g.client }
+
 // Serve starts the gate and waits until it is ready.
 func (g *Gate) Serve(ctx context.Context) (err error) {
 	if g.served, err = process.Start(g.command(context.WithoutCancel(ctx), "serve")); err != nil {
@@ -123,6 +133,12 @@ func (g *Gate) Stop() {
 	if g.served != nil {
 		g.served.Stop(syscall.SIGTERM)
 	}
+}
+
+// Kill ends the serving process as a crash would: SIGKILL.
+func (g *Gate) Kill() {
+	g.served.Stop(syscall.SIGKILL)
+	g.client.CloseIdleConnections()
 }
 
 // Log returns what the serving process wrote to stdout and stderr.
