@@ -97,8 +97,9 @@ func (x *exchange) maskLate() {
 	case x.material != nil:
 		x.detail, _ = x.material.Forms.String(x.detail)
 	case x.service != nil:
-		if m := x.service.Credential.Known(); m != nil {
-			x.mask(m.Forms)
+		if known := x.service.Credential.Known(); known != nil {
+			x.mask(known)
+			x.detail, _ = known.String(x.detail)
 		}
 	}
 }

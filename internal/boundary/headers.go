@@ -141,11 +141,23 @@ func withoutParam(rawQuery, name string) string {
 	}
 	var kept []string
 	for part := range strings.SplitSeq(rawQuery, "&") {
-		if key, _, _ := strings.Cut(part, "="); !paramIs(key, name) {
+		if part, some := withoutSemicolons(part, name); some {
 			kept = append(kept, part)
 		}
 	}
 	return strings.Join(kept, "&")
+}
+
+// withoutSemicolons removes the parameter from a part of a query, also where semicolons divide it: some servers still read them so
+// (HTML 4.01, appendix B.2.2). some is false if nothing is left.
+func withoutSemicolons(part, name string) (_ string, some bool) {
+	var kept []string
+	for pair := range strings.SplitSeq(part, ";") {
+		if key, _, _ := strings.Cut(pair, "="); !paramIs(key, name) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, ";"), kept != nil
 }
 
 // tokenStays refuses a request that would carry the proxy token to the API in some other place.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/fault"
 )
 
@@ -43,14 +44,30 @@ func (h *Holder) Renew(ctx context.Context, used *Material) (*Material, *fault.F
 	switch {
 	case f != nil:
 		return nil, f
-	case r != used.recipe: // the configuration, or a secret in a store, has changed since
-		return r.Material(ctx)
+	case r == used.recipe:
+		return r.newerThan(ctx, used, used)
 	}
-	m, f := r.renew(ctx, used)
-	if f == nil && m == used {
+	// The configuration, or a secret in a store, has changed since.
+	m, f := r.Material(ctx)
+	switch {
+	case f != nil:
+		return nil, f
+	case m.carries(used): // it has begun with the token on record, which is the one that has expired
+		return r.newerThan(ctx, m, used)
+	}
+	return m.covering(used), nil
+}
+
+// newerThan renews m, which is of r. used is what has been sent.
+func (r *Recipe) newerThan(ctx context.Context, m, used *Material) (*Material, *fault.Fault) {
+	now, f := r.renew(ctx, m)
+	switch {
+	case f != nil:
+		return nil, f
+	case now == m:
 		return nil, fault.New(fault.CredentialRejected, "the API says that the credential is expired, and there is no newer one")
 	}
-	return m, f
+	return now.covering(used), nil
 }
 
 func (h *Holder) recipe() (*Recipe, *fault.Fault) {
@@ -64,12 +81,17 @@ func (h *Holder) recipe() (*Recipe, *fault.Fault) {
 	return c.recipe, nil
 }
 
-// Known returns what is in memory, whether it is good or not, or nil: it is for what must not come out, not for requests.
-func (h *Holder) Known() *Material {
-	if c := h.current.Load(); c != nil && c.recipe != nil {
-		return c.recipe.last.Load()
+// Known returns the forms of what is in memory, whether it is good or not, also where no token has been minted of it yet; nil if
+// there is nothing.
+func (h *Holder) Known() *scrub.Set {
+	c := h.current.Load()
+	if c == nil || c.recipe == nil {
+		return nil
 	}
-	return nil
+	if m := c.recipe.last.Load(); m != nil {
+		return m.Forms
+	}
+	return c.recipe.hidden
 }
 
 // Trouble returns the fault of the last failed refresh, also while the last known good is in force; nil when all is well.

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,29 @@ type Material struct {
 	recipe *Recipe
 	places []placement
 	tokens []derive.Token // one for each of recipe.derived
+
+	secrets [][]byte // what Forms is of
+}
+
+// carries tells whether m has a token that other has too.
+func (m *Material) carries(other *Material) bool {
+	return slices.ContainsFunc(m.tokens, func(t derive.Token) bool {
+		return slices.ContainsFunc(other.tokens, func(o derive.Token) bool { return o.Secret.Equal(t.Secret) })
+	})
+}
+
+// covering is m, among whose Forms are those of used as well: a request that was sent with used is sent again with m.
+func (m *Material) covering(used *Material) *Material {
+	covered := func(secret []byte) bool {
+		return len(secret) == 0 || slices.ContainsFunc(m.secrets, func(own []byte) bool { return bytes.Equal(own, secret) })
+	}
+	if !slices.ContainsFunc(used.secrets, func(secret []byte) bool { return !covered(secret) }) {
+		return m
+	}
+	both := *m
+	both.secrets = slices.Concat(m.secrets, used.secrets)
+	both.Forms = scrub.Compile(both.secrets...)
+	return &both
 }
 
 // Format keeps fmt from looking inside.

@@ -53,6 +53,7 @@ type Recipe struct {
 	signers  []sign.Signer
 
 	needsBody bool
+	hidden    *scrub.Set // forms of secrets
 	last      atomic.Pointer[Material]
 	building  sync.Mutex
 	waiting   atomic.Int64
@@ -80,8 +81,9 @@ func NewRecipe(parts []Part) (*Recipe, error) {
 		}
 		taken[slot] = true
 	}
+	r.hidden = scrub.Compile(r.secrets...)
 	if len(r.derived) == 0 {
-		m := &Material{Versions: r.versions, Forms: scrub.Compile(r.secrets...), recipe: r, places: r.places(nil)}
+		m := &Material{Versions: r.versions, Forms: r.hidden, recipe: r, secrets: r.secrets, places: r.places(nil)}
 		r.last.Store(m)
 	}
 	return r, nil
@@ -226,13 +228,13 @@ func (r *Recipe) build(tokens []derive.Token) (*Material, *fault.Fault) {
 			return nil, fault.New(fault.CredentialMintFailed, "the token that was minted cannot be sent: "+err.Error())
 		}
 		placed[i] = p
-		secrets = append(secrets, p.forms...)
+		secrets = append(append(secrets, p.forms...), tokens[i].Beside.Reveal())
 		m.Versions = append(m.Versions, d.name+"@"+tokens[i].Expiry.UTC().Format("20060102T150405Z"))
 		if before != nil && !before.tokens[i].Secret.Equal(tokens[i].Secret) {
-			secrets = append(secrets, before.tokens[i].Secret.Reveal())
+			secrets = append(secrets, before.tokens[i].Secret.Reveal(), before.tokens[i].Beside.Reveal())
 		}
 	}
-	m.places, m.Forms = r.places(placed), scrub.Compile(secrets...)
+	m.places, m.secrets, m.Forms = r.places(placed), secrets, scrub.Compile(secrets...)
 	r.last.Store(m)
 	return m, nil
 }

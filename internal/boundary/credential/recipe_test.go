@@ -21,6 +21,8 @@ type changing struct {
 	token derive.Token
 	next  string
 	err   error
+
+	beside string
 }
 
 func (c *changing) Current() (derive.Token, *fault.Fault) {
@@ -38,7 +40,7 @@ func (c *changing) Token(context.Context) (derive.Token, error) {
 	if c.err != nil {
 		return derive.Token{}, c.err
 	}
-	c.token = derive.Token{Secret: secret.NewValue([]byte(c.next)), Expiry: time.Unix(1_700_000_000, 0), Serial: c.token.Serial + 1}
+	c.token = derive.Token{Secret: secret.NewValue([]byte(c.next)), Expiry: time.Unix(1_700_000_000, 0), Serial: c.token.Serial + 1, Beside: secret.NewValue([]byte(c.beside))}
 	return c.token, nil
 }
 
@@ -63,12 +65,15 @@ func TestDerivedMaterial(t *testing.T) {
 		t.Fatal(err)
 	}
 	var h credential.Holder
-	h.Set(r)
 	if h.Known() != nil {
-		t.Error("there is a Material before there is a token")
+		t.Error("something is known of nothing")
+	}
+	h.Set(r)
+	if _, n := h.Known().String("client-secret first-token"); n != 1 {
+		t.Error("what a token is made with is not known before there is one")
 	}
 	first, f := h.Current(t.Context())
-	if f != nil || bearerOf(t, first) != "Bearer first-token" || strings.Join(first.Versions, " ") != "client@3 token@20231114T221320Z" || h.Known() != first {
+	if f != nil || bearerOf(t, first) != "Bearer first-token" || strings.Join(first.Versions, " ") != "client@3 token@20231114T221320Z" || h.Known() != first.Forms {
 		t.Fatalf("got %q, %v", first.Versions, f)
 	}
 	if again, _ := h.Current(t.Context()); again != first {
@@ -95,10 +100,10 @@ func TestDerivedMaterial(t *testing.T) {
 	}
 }
 
-// TestRenewAfterAChange: a recipe that has been replaced is not renewed; the one in force is the newer one.
+// TestRenewAfterAChange: a recipe that has been replaced is not renewed; the one in force has a newer token. Where it has begun with
+// the very token that the API says is expired, that is renewed.
 func TestRenewAfterAChange(t *testing.T) {
-	s := &changing{next: "first-token"}
-	recipe := func() *credential.Recipe {
+	recipe := func(s *changing) *credential.Recipe {
 		r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
 		if err != nil {
 			t.Fatal(err)
@@ -106,15 +111,63 @@ func TestRenewAfterAChange(t *testing.T) {
 		return r
 	}
 	var h credential.Holder
-	h.Set(recipe())
+	h.Set(recipe(&changing{next: "first-token"}))
 	used, _ := h.Current(t.Context())
-	h.Set(recipe())
-	if _, f := h.Renew(t.Context(), used); f != nil || s.token.Serial != 1 {
-		t.Errorf("got %v, token %d", f, s.token.Serial)
+	other := &changing{next: "other-token"}
+	h.Set(recipe(other))
+	m, f := h.Renew(t.Context(), used)
+	if f != nil || other.token.Serial != 1 {
+		t.Fatalf("got %v, token %d", f, other.token.Serial)
+	}
+	if _, n := m.Forms.String("first-token other-token"); n != 2 {
+		t.Error("the token that was used may come back")
+	}
+	same := &changing{next: "first-token"}
+	h.Set(recipe(same))
+	if _, f := h.Current(t.Context()); f != nil {
+		t.Fatal(f)
+	}
+	same.next = "third-token"
+	if m, f := h.Renew(t.Context(), used); f != nil || bearerOf(t, m) != "Bearer third-token" || same.token.Serial != 2 {
+		t.Errorf("got %v, token %d", f, same.token.Serial)
 	}
 	h.Fail(fault.New(fault.CredentialMissing, "gone"), false)
 	if m, f := h.Renew(t.Context(), used); m != nil || f == nil {
 		t.Errorf("got %v, %v", m, f)
+	}
+}
+
+// TestOldTokensStay: a request that has been on its way while the token changed more than once gets neither of them back, nor the
+// refresh token that is on record beside one.
+func TestOldTokensStay(t *testing.T) {
+	s := &changing{next: "first-token", beside: "refresh-one"}
+	r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h credential.Holder
+	h.Set(r)
+	used, _ := h.Current(t.Context())
+	for _, next := range []string{"second-token", "third-token", "fourth-token"} {
+		s.next, s.beside = next, "refresh-of-"+next
+		now, f := h.Current(t.Context())
+		if f == nil {
+			_, f = h.Renew(t.Context(), now)
+		}
+		if f != nil {
+			t.Fatal(f)
+		}
+	}
+	s.next = "fifth-token"
+	m, f := h.Renew(t.Context(), used)
+	if f != nil {
+		t.Fatal(f)
+	}
+	if got, n := m.Forms.String("first-token refresh-one fourth-token refresh-of-fourth-token fifth-token"); n != 5 {
+		t.Errorf("got %q", got)
+	}
+	if again, _ := h.Current(t.Context()); bearerOf(t, again) != "Bearer fifth-token" {
+		t.Error("another token is in force")
 	}
 }
 

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,21 @@ func TestCredentialIsNotStripped(t *testing.T) {
 			if got := u.only(t).Header.Values(c.header); !slices.Equal(got, []string{c.want}) {
 				t.Errorf("Connection: %s: got %s %q", connection, c.header, got)
 			}
+		}
+	}
+}
+
+// TestQueryOfTheCredential: however a caller separates it, its own value does not stand beside the credential.
+func TestQueryOfTheCredential(t *testing.T) {
+	for sent, want := range map[string]string{
+		"a=1&key=mine&b=2": "a=1&b=2&key=" + url.QueryEscape(canary), "a=1;key=mine;b=2": "a=1;b=2&key=" + url.QueryEscape(canary), "key=mine;a=1": "a=1&key=" + url.QueryEscape(canary),
+		"key=mine": "key=" + url.QueryEscape(canary), "%6bey=mine&a=x;y": "a=x;y&key=" + url.QueryEscape(canary), "a=1;;&&b": "a=1;;&&b&key=" + url.QueryEscape(canary),
+	} {
+		u := newUpstream(t, nil)
+		g := newGate(t, api(u.url, "credential: {kind: query, param: key, secret: ref+builtin://canary}"), options{})
+		g.do("GET", "/s/api/x?"+sent).wantStatus(t, 200)
+		if _, got, _ := strings.Cut(u.only(t).RequestURI, "?"); got != want {
+			t.Errorf("%s: the API got %q, want %q", sent, got, want)
 		}
 	}
 }

@@ -174,3 +174,13 @@ func TestWhoami(t *testing.T) {
 	}
 	g.do("GET", "/whoami", "-").wantFault(t, fault.TokenMissing)
 }
+
+// TestMintSecretIsNotRecorded puts what a token is made with into a request, while there is no token yet.
+func TestMintSecretIsNotRecorded(t *testing.T) {
+	u := newUpstream(t, nil)
+	m := &mint{}
+	m.fails.Store(true)
+	g := derivedGate(t, m, lark(u.url), options{})
+	g.do("GET", "/s/api/x/"+canary, "X-Sallyport-Workflow: "+canary).wantFault(t, fault.CredentialMintFailed)
+	g.stop()
+}

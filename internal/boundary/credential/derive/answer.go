@@ -2,6 +2,7 @@ package derive
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/secret"
 )
 
@@ -287,13 +289,32 @@ func (a *answer) asCode(raw json.RawMessage) string {
 	if !codeForm.MatchString(text) || text == "null" || text == "true" || text == "false" {
 		return ""
 	}
-	for _, s := range a.secrets {
-		sent := string(s.Reveal())
-		if sent != "" && (len(text) >= minToken && strings.Contains(sent, text) || strings.Contains(text, sent)) {
+	for _, sent := range a.sent() {
+		if len(sent) > 0 && (len(text) >= minToken && strings.Contains(string(sent), text) || strings.Contains(text, string(sent))) {
 			return ""
 		}
 	}
+	if _, found := scrub.Compile(a.sent()...).String(text); found > 0 {
+		return "" // in another dress
+	}
 	return text
+}
+
+// sent is what the call carried, and of user and password (RFC 7617) each by itself.
+func (a *answer) sent() [][]byte {
+	var all [][]byte
+	for _, s := range a.secrets {
+		all = append(all, s.Reveal())
+		pair, basic := strings.CutPrefix(string(s.Reveal()), "Basic ")
+		if !basic {
+			continue
+		}
+		if plain, err := base64.StdEncoding.DecodeString(pair); err == nil {
+			user, password, _ := strings.Cut(string(plain), ":")
+			all = append(all, plain, []byte(user), []byte(password))
+		}
+	}
+	return all
 }
 
 // retryAfter reads RFC 9110 section 10.2.3; 0 if it says nothing.

@@ -107,9 +107,6 @@ func (c *client) post(ctx context.Context, build func(now time.Time) (request, e
 		}
 		r.secrets = append(r.secrets, value)
 	}
-	for _, value := range c.Headers {
-		r.secrets = append(r.secrets, value)
-	}
 	return c.do(ctx, &call{method: http.MethodPost, url: c.URL, header: header, body: []byte(r.form.Encode()), secrets: r.secrets})
 }
 

@@ -62,6 +62,8 @@ type Token struct {
 	Secret secret.Value
 	Expiry time.Time // by this machine's clock
 	Serial uint64    // counts the tokens of one Source, from 1: what is built of a token can be kept under it
+
+	Beside secret.Value // the refresh token on record with it, which must not come back either; zero: none
 }
 
 // Install puts a State on record, such as what a Connect has brought home. Sources learn of it by Reload, or when they mint.

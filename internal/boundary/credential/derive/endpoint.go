@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -152,7 +153,9 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	}
 	req.Header = r.header
 	req.Header.Set("Accept-Encoding", "identity")
+	secrets := slices.Clone(r.secrets)
 	for name, value := range c.Headers {
+		secrets = append(secrets, value)
 		req.Header.Set(name, string(value.Reveal()))
 		if http.CanonicalHeaderKey(name) == "Host" {
 			req.Host = string(value.Reveal())
@@ -171,7 +174,7 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 		failed.Status = res.StatusCode
 		return nil, failed
 	}
-	a := &answer{host: c.host, status: res.StatusCode, header: res.Header, body: body, started: started, secrets: r.secrets}
+	a := &answer{host: c.host, status: res.StatusCode, header: res.Header, body: body, started: started, secrets: secrets}
 	c.learn(a)
 	return a, nil
 }

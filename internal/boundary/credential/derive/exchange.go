@@ -82,9 +82,6 @@ func (m *Exchange) buildRequest() error {
 		u.RawQuery = query.Encode()
 	}
 	m.url = u.String()
-	for _, value := range m.o.Endpoint.Headers {
-		m.secrets = append(m.secrets, value)
-	}
 	switch {
 	case m.o.JSON != nil && m.o.Form != nil:
 		return errors.New("a login call has a JSON body or a form, not both")

@@ -3,6 +3,8 @@ package derive_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -481,5 +483,52 @@ func TestExchangeRefused(t *testing.T) {
 	}
 	if _, err := mint(t, m); err == nil || !strings.Contains(err.Error(), "refused: 10003") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestCodeIsNoSecret: an error code that is a secret in another dress is not told.
+func TestCodeIsNoSecret(t *testing.T) {
+	const hidden = "pA55.word-canary"
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("n8n:"+hidden))
+	a := answering{status: 400}
+	e := derive.Endpoint{URL: "https://tokens.test/token", Transport: &a}
+	withHeader := func(name, v string) derive.Endpoint {
+		changed := e
+		changed.Headers = map[string]secret.Value{name: value(v)}
+		return changed
+	}
+	minters := map[string]func() (derive.Minter, error){
+		"client secret": func() (derive.Minter, error) {
+			return derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: e, Client: derive.ClientAuth{ID: "n8n", Secret: value(hidden)}})
+		},
+		"basic login": func() (derive.Minter, error) {
+			return derive.NewExchange(derive.ExchangeOptions{Endpoint: withHeader("Authorization", basic), Token: "/token"})
+		},
+		"header": func() (derive.Minter, error) {
+			return derive.NewGitHubApp(derive.GitHubAppOptions{Endpoint: withHeader("X-Key", hidden), AppID: "1", InstallationID: "1", Key: signer(t, "rsa", "", "")})
+		},
+	}
+	for what, build := range minters {
+		for how, code := range map[string]string{
+			"plain": hidden, "hex": hex.EncodeToString([]byte(hidden)), "base64": base64.RawURLEncoding.EncodeToString([]byte(hidden)),
+			"pair": strings.TrimRight(strings.TrimPrefix(basic, "Basic "), "="), "reason": "bad_" + hidden,
+		} {
+			m, err := build()
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.body = `{"error":"` + code + `"}`
+			if _, err = m.Mint(t.Context(), derive.State{}); err == nil || strings.Contains(err.Error(), code) {
+				t.Errorf("%s, %s: got %v", what, how, err)
+			}
+		}
+		m, err := build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.body = `{"error":"invalid_client"}`
+		if _, err = m.Mint(t.Context(), derive.State{}); err == nil || !strings.Contains(err.Error(), "invalid_client") {
+			t.Errorf("%s: got %v", what, err)
+		}
 	}
 }

@@ -247,7 +247,7 @@ func (s *Source) land(f *flight, state State, err error) {
 // adopt is called with mu held.
 func (s *Source) adopt(state State) Token {
 	s.serial++
-	t := Token{Secret: state.Token, Expiry: state.Expiry, Serial: s.serial}
+	t := Token{Secret: state.Token, Expiry: state.Expiry, Serial: s.serial, Beside: state.Refresh}
 	s.current.Store(&held{token: t, until: usableUntil(state), refresh: refreshFrom(state, jitter())})
 	return t
 }

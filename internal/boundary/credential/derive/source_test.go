@@ -504,3 +504,15 @@ func TestMintIsOnRecordFirst(t *testing.T) {
 		})
 	}
 }
+
+// TestTokenComesWithItsRefreshToken: who keeps the one from coming back has to know the other.
+func TestTokenComesWithItsRefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, kind{"", refreshing("")})
+		got := b.token(t)
+		state, _, err := b.vault.Load(t.Context(), "lark")
+		if err != nil || state.Refresh.IsZero() || !got.Beside.Equal(state.Refresh) {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+}
