@@ -363,3 +363,16 @@ func TestMintIsOnRecord(t *testing.T) {
 	}
 	b.wantNoSecret(gate)
 }
+
+// TestProxySecretStays: what the proxy is told does not come back either.
+func TestProxySecretStays(t *testing.T) {
+	b := newDerivedBed(t, "", atServer("crm", "{kind: bearer, secret: ref+builtin://client}")+"    proxy: http://127.0.0.1:9\n    proxy_secret: ref+builtin://proxy\n")
+	b.put("proxy", "gate:proxy-password-canary")
+	_, m, err := b.open().Service(t.Context(), "crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, n := m.Forms.String("gate:proxy-password-canary proxy-password-canary"); n != 2 {
+		t.Errorf("got %q", got)
+	}
+}

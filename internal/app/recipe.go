@@ -170,6 +170,10 @@ func (s *Stores) parts(ctx context.Context, svc *service.Service, of *ingredient
 		}
 		parts[i] = p
 	}
+	if known := of.values[svc.Config.ProxySecret].value; len(parts) > 0 && !known.IsZero() {
+		_, password, _ := bytes.Cut(known.Reveal(), []byte{':'})
+		parts[0].Hidden = append(parts[0].Hidden, known, secret.NewValue(password))
+	}
 	return parts, nil
 }
 

@@ -104,8 +104,22 @@ func (e *Expiry) Says(body io.Reader) bool {
 		open = append(open, follow{steps: e.fields[i].steps, in: e.fields[i].in})
 	}
 	w.left = len(open)
+	if open = within(first, open); len(open) == 0 {
+		return false // such as a list that goes on for as long as the API has something to say
+	}
 	said, _ := w.container(first, open)
 	return said
+}
+
+// within leaves of the fields those that can be behind the bracket: of a list only what has a number for a name.
+func within(bracket json.Token, open []follow) []follow {
+	if bracket != json.Delim('[') {
+		return open
+	}
+	return slices.DeleteFunc(open, func(f follow) bool {
+		_, err := strconv.ParseUint(f.steps[0], 10, 32)
+		return err != nil
+	})
 }
 
 // opening reads up to the bracket that an object or a list begins with, and returns what it has read from there. Anything else
@@ -180,7 +194,9 @@ func (w *walk) value(name string, open []follow) (said, more bool) {
 	if w.left == 0 {
 		return false, false
 	}
-	switch bracket, is := token.(json.Delim); {
+	bracket, is := token.(json.Delim)
+	deeper = within(token, deeper)
+	switch {
 	case !is:
 		return false, true
 	case len(deeper) == 0:

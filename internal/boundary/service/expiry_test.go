@@ -52,7 +52,7 @@ func TestExpirySays(t *testing.T) {
 // TestExpiryReadsNoFurther: an answer that goes on is not waited for when its beginning has said enough.
 func TestExpiryReadsNoFurther(t *testing.T) {
 	e := expiry(t, body("/code", "1"))
-	for _, text := range []string{`{"code":0,`, `{"code":1,`, `{"x":1}`, `[1]`, `"x"`, "event: x"} {
+	for _, text := range []string{`{"code":0,`, `{"code":1,`, `{"x":1}`, `[1]`, `[{"a":1},`, `{"x":[{"code":1}],"code":0,`, `"x"`, "event: x"} {
 		further := func(p []byte) (int, error) { t.Errorf("%s: read further", text); return 0, io.EOF }
 		e.Says(io.MultiReader(iotest.OneByteReader(strings.NewReader(text)), reads(further)))
 	}
