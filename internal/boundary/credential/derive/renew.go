@@ -20,6 +20,10 @@ type pending struct {
 // minting. What it returns is on record.
 func (s *Source) renew(ctx context.Context, early bool) (State, error) {
 	release, err := s.o.Owner.Acquire(ctx, s.o.Name)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return State{}, fault.New(fault.StoreUnavailable, "another Sallyport has the right to mint this token, and does not let go of it").
+			WithHint("look whether one of the replicas hangs; on PostgreSQL what it holds passes on by itself within 3 minutes").Wrap(err)
+	}
 	if err != nil {
 		return State{}, storeFault("waiting for the right to mint", err)
 	}

@@ -516,3 +516,62 @@ func TestTokenComesWithItsRefreshToken(t *testing.T) {
 		}
 	})
 }
+
+// TestStuckOwner: who waits for another's right to mint is told so in the end, and goes on once it is free.
+func TestStuckOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, clientCredentials())
+		release, err := b.vault.Acquire(t.Context(), "lark")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := time.Now()
+		_, err = b.Token(t.Context())
+		if f := wantFault(t, err, fault.StoreUnavailable, "hangs"); !strings.Contains(f.Message, "another Sallyport") || time.Since(before) != derive.DefaultPatience {
+			t.Errorf("got %q after %v", f.Message, time.Since(before))
+		}
+		release()
+		time.Sleep(time.Minute)
+		b.token(t)
+	})
+}
+
+// TestRestoredBackup: a record that is older than what the provider knows ends in a plain word to the person who restored it, and
+// in one attempt.
+func TestRestoredBackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, kind{"", refreshing("")})
+		b.token(t)
+		backup, _, err := b.vault.Load(t.Context(), "lark")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			used, f := b.Current()
+			if f != nil {
+				t.Fatal(f)
+			}
+			if _, err := b.Expired(t.Context(), used); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := derive.Install(t.Context(), b.vault, b.vault, "lark", backup); err != nil {
+			t.Fatal(err)
+		}
+		b.server.Expire(string(backup.Token.Reveal()))
+		calls := b.server.Record().Calls
+		next := b.replica()
+		used, err := next.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			_, err = next.Expired(t.Context(), used)
+			wantFault(t, err, fault.CredentialRejected, "sallyport service connect lark")
+			time.Sleep(time.Minute)
+		}
+		if n := b.server.Record().Calls - calls; n != 1 {
+			t.Errorf("the provider was asked %d times", n)
+		}
+	})
+}
