@@ -40,6 +40,7 @@ func TestCredentialExamplesWork(t *testing.T) {
 		}}, secrets: map[string]string{}}
 	}
 	made.put(w)
+	w.moveAll(t, o.Config)
 	w.serve(t, o)
 	if at := strings.Index(w.log.String(), "a service has no usable credential"); at >= 0 {
 		t.Error(w.log.String()[at:])

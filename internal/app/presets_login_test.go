@@ -56,21 +56,26 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 	case config.KindRefreshToken:
 		form.Del("scope") // optional, and none is the same as all that was granted (RFC 6749, section 6)
 	}
-	user := ""
-	switch {
-	case c.Kind == config.KindJWTBearer: // the assertion says who it is
-	case p.byPost():
-		want.Set("client_id", p.secrets["client_id"])
-		want.Set("client_secret", p.secrets["client_secret"])
-	default:
-		user = "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(p.secrets["client_id"])+":"+url.QueryEscape(p.secrets["client_secret"])))
-	}
+	user := p.wantedClient(want)
 	if got.Header.Get("Authorization") != user {
 		t.Errorf("the token request has Authorization %q, want %q", got.Header.Get("Authorization"), user)
 	}
 	if diff := gocmp.Diff(want, form); diff != "" {
 		t.Errorf("the form of the token request (-want +got):\n%s", diff)
 	}
+}
+
+// wantedClient puts the client into the form, or returns the Authorization header that says who it is.
+func (p *play) wantedClient(form url.Values) (authorization string) {
+	switch {
+	case p.Credential.Kind == config.KindJWTBearer: // the assertion says who it is
+		return ""
+	case p.byPost():
+		form.Set("client_id", p.secrets["client_id"])
+		form.Set("client_secret", p.secrets["client_secret"])
+		return ""
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(p.secrets["client_id"])+":"+url.QueryEscape(p.secrets["client_secret"])))
 }
 
 // byPost tells how the client shows who it is: as n8n has it, where n8n has this grant.

@@ -52,11 +52,23 @@ type presetWorld struct {
 	gate   *app.App
 	plays  map[string]*play
 	client http.Client
+
+	unconnected bool // nobody has a refresh token to begin with
 }
 
 func newPresetWorld(t *testing.T, presets []preset.Preset) *presetWorld {
 	t.Helper()
 	w := emptyWorld(t)
+	w.fill(t, presets)
+	o := w.options()
+	w.moveAll(t, o.Config)
+	w.serve(t, o)
+	return w
+}
+
+// fill writes the services, and what they are given.
+func (w *presetWorld) fill(t *testing.T, presets []preset.Preset) {
+	t.Helper()
 	secrets := filepath.Join(w.dir, "made")
 	if err := os.Mkdir(secrets, 0o700); err != nil {
 		t.Fatal(err)
@@ -76,8 +88,6 @@ func newPresetWorld(t *testing.T, presets []preset.Preset) *presetWorld {
 		}
 	}
 	w.write(text)
-	w.serve(t, w.options())
-	return w
 }
 
 // emptyWorld is one with a stand-in, and without services and a gate.
@@ -90,12 +100,16 @@ func emptyWorld(t *testing.T) *presetWorld {
 	return w
 }
 
-// serve runs the gate, with everything that it calls moved to the stand-in.
-func (w *presetWorld) serve(t *testing.T, o app.Options) {
+func (w *presetWorld) moveAll(t *testing.T, c *config.Config) {
 	t.Helper()
-	for name, s := range o.Config.Services {
+	for name, s := range c.Services {
 		w.move(t, name, s)
 	}
+}
+
+// serve runs a gate. Everything that it calls has been moved to the stand-in.
+func (w *presetWorld) serve(t *testing.T, o app.Options) {
+	t.Helper()
 	o.Reread = func() (*config.Config, config.Warnings, error) { return o.Config, nil, nil }
 	var err error
 	if w.gate, err = app.New(t.Context(), o); err == nil {
@@ -271,7 +285,10 @@ func (p *play) given() (lines []string) {
 	}
 	switch p.Credential.Kind {
 	case config.KindRefreshToken:
-		give("client_id", "client_secret", "refresh_token")
+		give("client_id", "client_secret")
+		if !p.world.unconnected {
+			give("refresh_token")
+		}
 	case config.KindClientCredentials:
 		give("client_id", "client_secret")
 	case config.KindJWTBearer:
