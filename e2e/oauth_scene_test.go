@@ -320,6 +320,12 @@ func (s *oauthScene) check(t *testing.T) {
 	}
 	s.gate.Stop()
 	s.keepsQuiet(t, record.Tokens)
+
+	status, err := s.provider.Spend(t.Context(), "connected", string(s.secrets["connected"]), record.Refresh[0])
+	must(t, "spending a refresh token for the second time", err)
+	if record, err = s.provider.Record(t.Context()); err != nil || status != http.StatusBadRequest || record.Reused != 1 {
+		t.Errorf("the provider does not see that a refresh token is used twice: status %d, %d counted (%v)", status, record.Reused, err)
+	}
 }
 
 // keepsQuiet searches all that the gate has shown and written.

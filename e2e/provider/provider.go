@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +51,7 @@ type Record struct {
 	Refused map[string]int // requests for tokens, by client and error code
 	Reused  int            // of them, refresh tokens that had been used before: each has revoked its grant
 	Tokens  []string       // every token that was ever given: access, refresh, ID
+	Refresh []string       // of them, the refresh tokens, in order
 }
 
 // Provider is the running server.
@@ -108,6 +110,22 @@ func (p *Provider) Expire(ctx context.Context) error {
 // Record returns what has happened so far.
 func (p *Provider) Record(ctx context.Context) (r Record, err error) {
 	return r, p.call(ctx, http.MethodGet, "/lab/record", &r)
+}
+
+// Spend spends a refresh token, as a thief would who has the client's secret too. It returns the answer's status.
+func (p *Provider) Spend(ctx context.Context, client, secret, refresh string) (status int, err error) {
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
+	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
 }
 
 func (p *Provider) call(ctx context.Context, method, path string, out any) error {

@@ -37,6 +37,7 @@ type record struct {
 	Refused map[string]int `json:"refused"` // requests for tokens, by client and error code
 	Reused  int            `json:"reused"`  // of them, refresh tokens that had been used before: each has revoked its grant
 	Tokens  []string       `json:"tokens"`  // every token that was ever given
+	Refresh []string       `json:"refresh"` // of them, the refresh tokens, in order
 }
 
 func newServer(ctx context.Context, url string, access time.Duration, who registration) (*server, error) {
@@ -157,10 +158,12 @@ func (s *server) keep(asked fosite.AccessRequester, given fosite.AccessResponder
 	}
 	s.record.Minted[who]++
 	s.record.Tokens = append(s.record.Tokens, given.GetAccessToken())
-	for _, name := range []string{"refresh_token", "id_token"} {
-		if value, ok := given.GetExtra(name).(string); ok && value != "" {
-			s.record.Tokens = append(s.record.Tokens, value)
-		}
+	if id, ok := given.GetExtra("id_token").(string); ok {
+		s.record.Tokens = append(s.record.Tokens, id)
+	}
+	if refresh, ok := given.GetExtra("refresh_token").(string); ok {
+		s.record.Tokens = append(s.record.Tokens, refresh)
+		s.record.Refresh = append(s.record.Refresh, refresh)
 	}
 }
 
