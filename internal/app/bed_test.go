@@ -27,7 +27,16 @@ import (
 
 var postgres testkit.Postgres
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(gateChild); path != "" {
+		if err := gateProcess(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(postgres.Main(m))
+}
 
 // bed is a data directory with its configuration, an API behind it, and what commands have: a state of their own.
 type bed struct {

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,28 +20,26 @@ import (
 	"sallyport/internal/testkit/tokenserver"
 )
 
-// gateChild makes TestGateProcess the gate of a configuration, for tests that kill it.
+// gateChild makes the test binary the gate of a configuration, for tests that kill it.
 const gateChild = "SALLYPORT_TEST_GATE_CHILD"
 
-// TestGateProcess is no test but a process.
-func TestGateProcess(t *testing.T) {
-	path := os.Getenv(gateChild)
-	if path == "" {
-		t.Skip("it is started by other tests")
-	}
+// gateProcess is that gate. It ends with its standard input.
+func gateProcess(path string) error {
+	ctx := context.Background()
 	c, _, err := config.Load(path)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	a, err := app.New(t.Context(), app.Options{Config: c, Version: "test", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	a, err := app.New(ctx, app.Options{Config: c, Version: "test", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := a.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := a.Start(ctx); err != nil {
+		return err
 	}
 	fmt.Printf("\nserving\t%s\n", a.GatewayURL())
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // process is a gate in a process of its own.
@@ -51,7 +50,7 @@ type process struct {
 
 func (b *bed) process() *process {
 	b.t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestGateProcess$")
+	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), gateChild+"="+b.path)
 	child.Stderr = b.log
 	in, err := child.StdinPipe()
