@@ -37,6 +37,7 @@ func TestPresetsOnTheWire(t *testing.T) {
 					p.expiries(t)
 				}
 				p.otherRefusal(t)
+				p.testCall(t)
 			})
 		}
 	})
@@ -160,11 +161,19 @@ func (w *presetWorld) move(t *testing.T, name string, s *config.Service) {
 // ask makes one call through the gate, as n8n would.
 func (p *play) ask(t *testing.T) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.world.gate.GatewayURL()+"/s/"+p.Name+callPath+"?a=1", strings.NewReader(p.body()))
+	return p.send(t, http.MethodPost, callPath+"?a=1", p.body())
+}
+
+func (p *play) send(t *testing.T, method, target, body string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, p.world.gate.GatewayURL()+"/s/"+p.Name+target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header = http.Header{"X-Sallyport-Token": {p.world.token}, "X-Own": {"own"}, "User-Agent": {"n8n"}, "Content-Type": {p.contentType()}}
+	if body == "" {
+		req.Header.Del("Content-Type")
+	}
 	resp, err := p.world.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -236,6 +245,39 @@ func (p *play) otherRefusal(t *testing.T) {
 	p.plan(refusal)
 	p.asked(t, refusal, 1)
 	p.wantLogins(t, before)
+}
+
+// testCall makes the call by which the preset is tried out: it arrives as written, with a credential.
+func (p *play) testCall(t *testing.T) {
+	t.Helper()
+	if p.Test.Path == "" {
+		return
+	}
+	method := cmp.Or(p.Test.Method, http.MethodGet)
+	if status, body := p.send(t, method, p.Test.Path, ""); status != http.StatusOK {
+		t.Fatalf("the test call is answered %d %s", status, body)
+	}
+	got := p.last(0)
+	if len(got) != 1 || got[0].Method != method || !strings.HasSuffix(p.withoutSecret(t, got[0].URI), p.Test.Path) {
+		t.Errorf("the test call arrived as %+v, want %s %s", got, method, p.Test.Path)
+	}
+	p.wantFacts(t, got[0])
+}
+
+// withoutSecret is a URI without what the credential adds to its query.
+func (p *play) withoutSecret(t *testing.T, uri string) string {
+	t.Helper()
+	for _, c := range p.Placements() {
+		if goes := c.Goes(); goes.Kind == "query" {
+			at := strings.LastIndexAny(uri, "?&")
+			if at < 0 || !strings.Contains(uri[at:], url.QueryEscape(madeUp)) {
+				t.Errorf("no credential at the end of %s", uri)
+				return uri
+			}
+			uri = uri[:at]
+		}
+	}
+	return uri
 }
 
 // wantNothingLeaks searches what the gate leaves behind.

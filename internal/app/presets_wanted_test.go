@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -252,7 +253,7 @@ func (p *play) stands(got arrival, place preset.TypePlace) bool {
 	return false
 }
 
-// formatted tells whether value is one of the secrets, or the first token, in n8n's format. A scheme is written in any case
+// formatted tells whether value is one of the secrets, or a token, in n8n's format. A scheme is written in any case
 // (RFC 9110, section 11.1).
 func (p *play) formatted(value, format string) bool {
 	before, after, _ := strings.Cut(braced.ReplaceAllLiteralString(strings.TrimSpace(format), "\x00"), "\x00")
@@ -261,7 +262,7 @@ func (p *play) formatted(value, format string) bool {
 	}
 	held := value[len(before) : len(value)-len(after)]
 	if p.derived() {
-		return held == p.token(1)
+		return slices.Contains(p.tokens(), held)
 	}
 	for _, s := range p.secrets {
 		if held == s {
@@ -269,6 +270,14 @@ func (p *play) formatted(value, format string) bool {
 		}
 	}
 	return false
+}
+
+// tokens are those that have been minted.
+func (p *play) tokens() (list []string) {
+	for n := range p.minted() {
+		list = append(list, p.token(n+1))
+	}
+	return list
 }
 
 // formattedPair tells whether a pair has the user and the secret where n8n has its fields.
