@@ -49,12 +49,9 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 		t.Errorf("the token request is no form: %s %q, %v", got.Header.Get("Content-Type"), got.Body, err)
 	}
 	want := p.wantedForm(serial)
-	switch c.Kind {
-	case config.KindJWTBearer:
+	if c.Kind == config.KindJWTBearer {
 		p.wantAssertion(t, form.Get("assertion"))
 		form.Del("assertion")
-	case config.KindRefreshToken:
-		form.Del("scope") // optional, and none is the same as all that was granted (RFC 6749, section 6)
 	}
 	user := p.wantedClient(want)
 	if got.Header.Get("Authorization") != user {

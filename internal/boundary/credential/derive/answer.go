@@ -51,6 +51,7 @@ type answer struct {
 type grant struct {
 	token, refresh secret.Value
 	expiry         time.Time // by this machine's clock
+	named          float64   // the seconds that the answer names, 0 for none; expiry is capped
 	scopes         []string  // nil: as asked for
 }
 
@@ -72,7 +73,8 @@ func (a *answer) grant(field string, fallback time.Duration) (*grant, error) {
 			return nil, a.broken("answered with, as refresh token, " + err.Error())
 		}
 	}
-	g.expiry = a.started.Add(lifetime(seconds(m["expires_in"]), fallback))
+	g.named = seconds(m["expires_in"])
+	g.expiry = a.started.Add(lifetime(g.named, fallback))
 	g.scopes = scopes(m["scope"])
 	return g, nil
 }

@@ -93,15 +93,35 @@ func (c *Connect) Exchange(ctx context.Context, code, state string) (State, erro
 	switch {
 	case err != nil:
 		return State{}, err
-	case g.refresh.IsZero():
+	case g.refresh.IsZero() && !g.lasts():
 		return State{}, fault.WithHint(errors.New("the provider has given a token, but no refresh token"),
 			"most providers want a scope (offline_access) or a parameter of the consent page (access_type=offline, prompt=consent) for one")
+	}
+	if g.refresh.IsZero() {
+		g.expiry = time.Now().Add(g.lasting())
 	}
 	if g.scopes == nil {
 		g.scopes = m.o.Scopes // RFC 6749 section 5.1: it says nothing if they are those that were asked for
 	}
 	c.granted.Store(&g.scopes)
 	return m.connected(g), nil
+}
+
+// Some providers give no refresh token, but an access token that is good for months, or until somebody takes it back.
+const (
+	minLasting = 24 * time.Hour // a shorter one would be of no use without a person at hand
+	maxLasting = 10 * 365 * 24 * time.Hour
+)
+
+// lasts tells whether the token is good for long without a refresh token.
+func (g *grant) lasts() bool { return g.named <= 0 || g.named >= minLasting.Seconds() }
+
+// lasting is how long: as the answer says, or until the API refuses it. Then only a new consent helps.
+func (g *grant) lasting() time.Duration {
+	if g.named <= 0 || g.named >= maxLasting.Seconds() {
+		return maxLasting
+	}
+	return time.Duration(g.named) * time.Second
 }
 
 // Granted lists the scopes of what Exchange has returned.

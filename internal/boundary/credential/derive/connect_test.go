@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/fault"
@@ -186,13 +187,42 @@ func TestConnectRefuses(t *testing.T) {
 	}
 }
 
+// TestConnectWithoutRefreshToken: a token for an hour is of no use alone. One that lasts is used until the API refuses it, and then a
+// person has to consent again: nothing is asked of the provider in vain.
 func TestConnectWithoutRefreshToken(t *testing.T) {
-	m := must(derive.NewRefreshToken(derive.RefreshTokenOptions{
-		Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: answering{200, nil, `{"access_token":"tok-en"}`}}, Client: derive.ClientAuth{ID: "client"},
-	}))
-	c := must(derive.NewConnect(derive.ConnectOptions{AuthorizeURL: "https://a.test", RedirectURL: "https://b.test", For: m}))
-	if _, err := c.Exchange(t.Context(), "code", c.State()); err == nil || !strings.Contains(fault.HintOf(err), "offline_access") {
-		t.Errorf("got %v", err)
+	for answer, lasts := range map[string]time.Duration{
+		`{"access_token":"tok-en","expires_in":3600}`:    0,
+		`{"access_token":"tok-en","expires_in":5184000}`: 60 * 24 * time.Hour,
+		`{"access_token":"tok-en"}`:                      10 * 365 * 24 * time.Hour,
+		`{"access_token":"tok-en","expires_in":0}`:       10 * 365 * 24 * time.Hour,
+	} {
+		m := must(derive.NewRefreshToken(derive.RefreshTokenOptions{
+			Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: answering{200, nil, answer}}, Client: derive.ClientAuth{ID: "client"},
+		}))
+		c := must(derive.NewConnect(derive.ConnectOptions{AuthorizeURL: "https://a.test", RedirectURL: "https://b.test", For: m}))
+		state, err := c.Exchange(t.Context(), "code", c.State())
+		if lasts == 0 {
+			if err == nil || !strings.Contains(fault.HintOf(err), "offline_access") {
+				t.Errorf("%s: got %v", answer, err)
+			}
+			continue
+		}
+		if left := time.Until(state.Expiry); err != nil || left > lasts || left < lasts-time.Minute {
+			t.Errorf("%s: good for %v, %v; want %v", answer, left, err, lasts)
+		}
+		memory := new(derive.Memory)
+		if err := derive.Install(t.Context(), memory, memory, "api", state); err != nil {
+			t.Fatal(err)
+		}
+		source := derive.New(derive.Options{Name: "api", Minter: m, Vault: memory, Owner: memory})
+		token, err := source.Token(t.Context())
+		if err != nil || string(token.Secret.Reveal()) != "tok-en" {
+			t.Errorf("%s: got %v, %v", answer, token, err)
+		}
+		if _, err := source.Expired(t.Context(), token); !strings.Contains(fault.HintOf(err), "service connect api") {
+			t.Errorf("%s: refused by the API: got %v", answer, err)
+		}
+		source.Close()
 	}
 }
 

@@ -71,7 +71,7 @@ func (m *RefreshToken) Spend(prev State, now time.Time) (State, error) {
 	case s.Rejected != "":
 		return State{}, &reconnectError{reason: "the provider has refused the refresh token: " + s.Rejected}
 	case s.Refresh.IsZero():
-		return State{}, &reconnectError{reason: "there is no refresh token yet", never: true}
+		return State{}, &reconnectError{reason: "there is no refresh token", never: true}
 	case s.Spending.IsZero() && s.Steady:
 	case s.Spending.IsZero():
 		s.Spending = now.Round(0)
@@ -87,7 +87,8 @@ func (m *RefreshToken) Spend(prev State, now time.Time) (State, error) {
 func (m *RefreshToken) Mint(ctx context.Context, prev State) (State, error) {
 	g, err := m.client.ask(ctx, "access_token", func(time.Time) (request, error) {
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {string(prev.Refresh.Reveal())}}
-		return request{form: scoped(form, m.o.Scopes), secrets: []secret.Value{prev.Refresh}}, nil
+		// No scope: it means those that were granted (RFC 6749 section 6), and there are providers that refuse any.
+		return request{form: form, secrets: []secret.Value{prev.Refresh}}, nil
 	})
 	if err != nil {
 		return m.failed(prev, err)

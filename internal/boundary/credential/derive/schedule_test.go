@@ -195,9 +195,9 @@ func (p *process) Load(ctx context.Context, name string) (s derive.State, versio
 
 func (p *process) Save(ctx context.Context, name string, s derive.State, version int64) error {
 	return p.do(true, func() error {
-		err := p.memory.Save(ctx, name, s, version)
-		p.mu.Lock()
+		p.mu.Lock() // before: another replica may read it, and hand it out, as soon as it is there
 		defer p.mu.Unlock()
+		err := p.memory.Save(ctx, name, s, version)
 		if err == nil && !s.Token.IsZero() {
 			p.saved[string(s.Token.Reveal())] = true
 		}
