@@ -411,7 +411,7 @@ func TestPlanChangesNothing(t *testing.T) {
 // TestPlanSaysWhatWouldStop: what a run passes over is no warning.
 func TestPlanSaysWhatWouldStop(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
-	if _, err := s.raw.ExecContext(t.Context(), "UPDATE credentials_entity SET updatedAt = CURRENT_TIMESTAMP"); err != nil {
+	if _, err := s.raw.ExecContext(t.Context(), "UPDATE credentials_entity SET updatedAt = CURRENT_TIMESTAMP; UPDATE execution_entity SET stoppedAt = CURRENT_TIMESTAMP"); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.raw.Close() // the guard would count it
@@ -484,6 +484,31 @@ func must[T any](v T, err error) func(t testing.TB) T {
 			t.Fatal(err)
 		}
 		return v
+	}
+}
+
+// TestActivityIsAnExecution: what was saved a moment ago, by whatever, does not say that n8n runs; an execution that has just ended
+// does.
+func TestActivityIsAnExecution(t *testing.T) {
+	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
+	for _, c := range []struct {
+		statement string
+		warns     bool
+	}{
+		{"UPDATE execution_entity SET stoppedAt = CURRENT_TIMESTAMP", true},
+		{"UPDATE execution_entity SET stoppedAt = NULL", false},
+		{"UPDATE credentials_entity SET updatedAt = CURRENT_TIMESTAMP", false},
+	} {
+		if _, err := s.raw.ExecContext(t.Context(), c.statement); err != nil {
+			t.Fatal(err)
+		}
+		s.raw.SetMaxIdleConns(0) // the guard would count it
+		db := s.open(false)
+		report, err := rekey.Plan(t.Context(), db, s.change(masterkey.Generate()))
+		_ = db.Close()
+		if err != nil || (len(report.Warnings) > 0) != c.warns {
+			t.Errorf("%s: warnings %q, %v", c.statement, report.Warnings, err)
+		}
 	}
 }
 

@@ -10,26 +10,16 @@ import (
 	"time"
 )
 
-// sign is a column that says when n8n has last done something.
-type sign struct {
-	table, column string
-	// recent looks at the newest rows alone, by the primary key: the column of a large table has no index.
-	recent bool
-}
+// sign is a column that says when n8n has last done something. What a person or a script has saved says little of a process.
+type sign struct{ table, column string }
 
-var signs = [...]sign{
-	{"execution_entity", "startedAt", true},
-	{"execution_entity", "stoppedAt", true},
-	{"credentials_entity", "updatedAt", false},
-	{"workflow_entity", "updatedAt", false},
-	{"user", "updatedAt", false},
-}
+var signs = [...]sign{{"execution_entity", "startedAt"}, {"execution_entity", "stoppedAt"}}
 
-// recentRows are how many of the newest executions are looked at.
+// recentRows are how many of the newest executions are looked at, by the primary key: the columns have no index.
 const recentRows = 1000
 
-// LastActivity is when n8n has last written something that carries a time, and what: table, column and id. The zero time means
-// that there is nothing.
+// LastActivity is when n8n has last begun or ended an execution, and which: table, column and id. The zero time means that there
+// is none.
 func (d *DB) LastActivity(ctx context.Context) (at time.Time, what string, err error) {
 	conn, err := d.conn(ctx)
 	if err != nil {
@@ -61,10 +51,8 @@ func (t *Tx) latest(ctx context.Context, s sign) (at time.Time, id string, err e
 		return at, "", nil
 	}
 	d := t.db.dialect
-	key, column, from := d.quote(have.key[0]), d.quote(s.column), t.qualified(have)
-	if s.recent {
-		from = fmt.Sprintf("(SELECT %s, %s FROM %s ORDER BY %s DESC LIMIT %d) AS recent", key, column, from, key, recentRows)
-	}
+	key, column := d.quote(have.key[0]), d.quote(s.column)
+	from := fmt.Sprintf("(SELECT %s, %s FROM %s ORDER BY %s DESC LIMIT %d) AS recent", key, column, t.qualified(have), key, recentRows)
 	var seconds sql.NullFloat64
 	query := []string{"SELECT", d.read(key) + ",", d.epoch(column), "FROM", from, "WHERE", column, "IS NOT NULL ORDER BY", column, "DESC LIMIT 1"}
 	err = t.conn.QueryRowContext(ctx, strings.Join(query, " ")).Scan(&id, &seconds)
