@@ -46,6 +46,8 @@ func TestMain(m *testing.M) {
 			os.Exit(role(os.Args[2:]))
 		}
 	}
+	// Whoever runs the tests may ignore SIGHUP, as nohup does. What a process handles, its children have as by default.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
