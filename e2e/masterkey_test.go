@@ -154,7 +154,7 @@ const notSigned = http.StatusInternalServerError
 func (s *rekeyScene) leaked(t *testing.T) {
 	s.n8n.Stop()
 	out := s.key(t, 0, append([]string{"rekey", "--leaked", "--even-if-active"}, s.on(s.fromTo("old", "next", "--settings", s.settingsFile())...)...)...)
-	for _, want := range []string{"API keys answer 401", "API keys in the clear"} {
+	for _, want := range []string{"API keys are refused", "API keys in the clear"} {
 		if !bytes.Contains(out, []byte(want)) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
