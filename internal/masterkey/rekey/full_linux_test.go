@@ -12,6 +12,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
+	"sallyport/internal/testkit"
 	"sallyport/internal/testkit/recorded"
 )
 
@@ -19,9 +20,8 @@ import (
 func disk(t *testing.T, size int64) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
-		t.Skipf("mounting a small disk, which root may: %v", err)
-	}
+	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size))
+	testkit.RequireTool(t, "the right to mount a small disk", err == nil, "root has it")
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
