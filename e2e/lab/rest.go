@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // browser binds the session cookie to one "browser"; any constant does.
@@ -46,8 +47,16 @@ func (n *N8N) waitReady(ctx context.Context) error {
 	return n.Await(ctx, readyWithin, func() bool { return n.rest(ctx, http.MethodGet, "/rest/settings", nil, nil) == nil })
 }
 
-// NewAPIKey makes a key for the public API with the given scopes.
+// NewAPIKey makes a key for the public API with the given scopes. n8n 1.x makes the same key twice within a second of its clock, and
+// then takes the second for a label that is there: each key gets a second of its own.
 func (n *N8N) NewAPIKey(ctx context.Context, label string, scopes ...string) (string, error) {
+	timer := time.NewTimer(time.Until(n.keyMade.Truncate(time.Second).Add(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-timer.C:
+	}
 	var made struct {
 		RawAPIKey string `json:"rawApiKey"`
 	}
@@ -55,6 +64,7 @@ func (n *N8N) NewAPIKey(ctx context.Context, label string, scopes ...string) (st
 	if err := n.rest(ctx, http.MethodPost, "/rest/api-keys", body, &made); err != nil {
 		return "", fmt.Errorf("making API key %q: %w", label, err)
 	}
+	n.keyMade = time.Now().Round(0) // the wall clock's seconds, which n8n's are
 	return made.RawAPIKey, nil
 }
 
