@@ -23,12 +23,19 @@ func (db *DB) Notify(ctx context.Context, topic string) error {
 	return db.Write(ctx, topic, func(*sql.Tx) error { return nil })
 }
 
+// announce numbers the change and tells the listeners of PostgreSQL. The row of the empty topic is held until the commit, so
+// that numbers become visible in their order: who has read one has seen all before it.
 func (db *DB) announce(ctx context.Context, tx *sql.Tx, topic string) error {
-	query := "SELECT pg_notify('" + channel + "', $1)"
-	if db.Dialect == SQLite {
-		query = "INSERT INTO notice (topic, seq) VALUES ($1, 1) ON CONFLICT (topic) DO UPDATE SET seq = notice.seq + 1"
+	_, err := tx.ExecContext(ctx, "INSERT INTO change (topic, seq) VALUES ('', 1) ON CONFLICT (topic) DO UPDATE SET seq = change.seq + 1")
+	if err != nil {
+		return err
 	}
-	_, err := tx.ExecContext(ctx, query, topic)
+	_, err = tx.ExecContext(ctx, `INSERT INTO change (topic, seq) SELECT $1, seq FROM change WHERE topic = ''
+		ON CONFLICT (topic) DO UPDATE SET seq = excluded.seq`, topic)
+	if err != nil || db.Dialect == SQLite {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "SELECT pg_notify('"+channel+"', $1)", topic)
 	return err
 }
 
@@ -163,7 +170,7 @@ func dataVersion(ctx context.Context, conn *sql.Conn) (version int64, err error)
 }
 
 func notices(ctx context.Context, conn *sql.Conn) (map[string]int64, error) {
-	rows, err := conn.QueryContext(ctx, "SELECT topic, seq FROM notice")
+	rows, err := conn.QueryContext(ctx, "SELECT topic, seq FROM change WHERE topic <> ''")
 	if err != nil {
 		return nil, err
 	}
