@@ -93,6 +93,11 @@ func (x *exchange) sentence(f *fault.Fault) string {
 		return "Sallyport has no usable credential for " + strconv.Quote(x.service.Name) + ": " + f.Message
 	case fault.BlameCaller:
 		return "Sallyport refused the request: " + f.Message
+	case fault.BlameSallyport:
+		if x.authorised { // it may have been called
+			return "Sallyport failed, the API did not: " + f.Message
+		}
+		fallthrough
 	default:
 		return "Sallyport failed, the API was not called: " + f.Message
 	}

@@ -33,9 +33,25 @@ func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 	x.answer(w, f)
 }
 
+// complain logs a fault of Sallyport's own. Its cause may quote what an outsider sent, so it is scrubbed.
+func (p *Pipeline) complain(x *exchange, f *fault.Fault) {
+	if f.Row().Blame != fault.BlameSallyport || f.Code == fault.Draining {
+		return
+	}
+	why := f.Message
+	if cause := errors.Unwrap(f); cause != nil {
+		why = cause.Error()
+	}
+	if x.material != nil {
+		why, _ = x.material.Forms.String(why)
+	}
+	p.o.Log.Error("a request failed in Sallyport", "request_id", x.event.ID, "code", f.Code, "details", f.Details, "error", hideTokens(why))
+}
+
 // conclude answers, or breaks off, what failed after the credential had left.
 func (p *Pipeline) conclude(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 	started := x.status != 0
+	p.complain(x, f)
 	if started {
 		x.code, x.detail = f.Code, f.Message
 	} else if f.Code == fault.ClientGone {
@@ -59,6 +75,8 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case fault.Machine(err) != nil: // also where the caller is written to
+		return fault.Machine(err)
 	case v.Body != nil && v.Body.BodyViolation() != "":
 		return fault.New(fault.RequestMalformed, v.Body.BodyViolation()).Wrap(err)
 	case errors.As(err, &client), r.Context().Err() != nil:

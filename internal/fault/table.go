@@ -28,6 +28,7 @@ const (
 	RequestMalformed      Code = "request_malformed"
 	RateLimited           Code = "rate_limited"
 	BodyTooLarge          Code = "body_too_large"
+	RequestTimeout        Code = "request_timeout"
 	ClientGone            Code = "client_gone"
 	CredentialMissing     Code = "credential_missing"
 	CredentialMintFailed  Code = "credential_mint_failed"
@@ -48,6 +49,7 @@ const (
 	AuditUnavailable      Code = "audit_unavailable"
 	Draining              Code = "draining"
 	Overloaded            Code = "overloaded"
+	SystemRefused         Code = "system_refused"
 	Internal              Code = "internal"
 )
 
@@ -107,6 +109,7 @@ var table = [...]Row{
 		"wait for Retry-After, or raise `limits` of the service",
 	},
 	{BodyTooLarge, BlameCaller, 413, "http_request_error", 0, ExitError, "The request body is larger than the service allows.", "raise `limits.body` of the service"},
+	{RequestTimeout, BlameCaller, 408, "http_request_error", 0, ExitError, "The request body stopped in the middle for longer than the service allows.", "look at the caller and the network before it, or raise `timeouts.request_idle` of the service"},
 	{ClientGone, BlameCaller, 499, "", 0, ExitError, "The caller closed the connection before the answer was complete.", "look at the caller's own time-out"},
 	{
 		CredentialMissing, BlameCredential, 503, "proxy_configuration_error", 0, ExitError, "The service's credential is not to be had: the secret does not exist, or cannot be used as it is.",
@@ -145,5 +148,9 @@ var table = [...]Row{
 	{AuditUnavailable, BlameSallyport, 503, "proxy_internal_error", 5 * time.Second, ExitError, "The audit log cannot be written, so nothing may leave.", "free the disk or restore the log file, see docs/audit.md"},
 	{Draining, BlameSallyport, 503, "proxy_internal_response", 2 * time.Second, ExitError, "This Sallyport is stopping and takes no new requests.", "retry: another replica or the restarted one will answer"},
 	{Overloaded, BlameSallyport, 503, "proxy_internal_response", time.Second, ExitError, "More requests are in flight than this Sallyport is allowed.", "retry later, or raise `limits.in_flight`"},
+	{
+		SystemRefused, BlameSallyport, 503, "proxy_internal_error", time.Second, ExitError, "The machine beneath Sallyport did not give it what it needs: file descriptors, ports, memory, room on the disk, or leave to connect.",
+		"`details` of Proxy-Status says what was missing",
+	},
 	{Internal, BlameSallyport, 500, "proxy_internal_error", 0, ExitError, "Something inside Sallyport went wrong.", "look up the request id in Sallyport's log"},
 }

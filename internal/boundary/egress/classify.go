@@ -2,13 +2,12 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -33,6 +32,7 @@ func Classify(err error) *fault.Fault {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case machine(err, &f): // before anybody else is blamed
 	case errors.As(err, &prohibited):
 		f = classifyProhibited(prohibited)
 	case asType[*otherDestinationError](err):
@@ -46,9 +46,9 @@ func Classify(err error) *fault.Fault {
 	case errors.As(err, &proxy):
 		f = classifyProxy(proxy)
 	case errors.As(err, &phase) && phase.phase == phaseTLS:
-		f = classifyTLS(phase.err)
+		f = classifyTLS(phase.err, phase.named)
 	case errors.As(err, &phase):
-		f = classifyDial(phase.err)
+		f = classifyDial(phase.err, phase.named)
 	default:
 		f = classifyExchange(err)
 	}
@@ -64,6 +64,7 @@ func ClassifyBody(err error) *fault.Fault {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case machine(err, &f):
 	case errors.Is(err, errStalled):
 		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body idle timeout")
 	case errors.Is(err, context.Canceled):
@@ -103,18 +104,18 @@ func classifyProxy(err *proxyError) *fault.Fault {
 	}
 }
 
-func classifyDial(err error) *fault.Fault {
+func classifyDial(err error, named string) *fault.Fault {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		return classifyDNS(dns)
+		return classifyDNS(dns, named)
 	case timeout(err):
 		return fault.New(fault.UpstreamTimeout, "the API's address did not accept the connection in time").
 			WithDetails("dial timeout").WithHint("a firewall may swallow the packets; otherwise raise `timeouts.dial` of the service")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fault.New(fault.UpstreamRefused, "the API's address refused the connection").
-			WithDetails("connection refused").WithHint("nothing listens there: check host and port in `upstream` of the service, and whether the API is up")
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+			WithDetails("connection refused").WithHint("nothing listens there: check host and port in " + named + ", and whether the API is up")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fault.New(fault.UpstreamRefused, "the API's address can't be reached from here").
 			WithDetails("no route").WithHint("check this machine's routes, and whether it has IPv6 if the API has nothing else")
 	case errors.Is(err, syscall.ECONNRESET):
@@ -124,53 +125,18 @@ func classifyDial(err error) *fault.Fault {
 	}
 }
 
-func classifyDNS(err *net.DNSError) *fault.Fault {
+func classifyDNS(err *net.DNSError, named string) *fault.Fault {
+	host := strconv.Quote(err.Name)
 	switch {
 	case err.IsNotFound:
-		return fault.New(fault.UpstreamDNS, "the API's host name has no address").
-			WithDetails("no such host").WithHint("check the spelling of `upstream` of the service")
+		return fault.New(fault.UpstreamDNS, "its host "+host+" has no address in DNS").
+			WithDetails("no such host").WithHint("check the spelling of the host in " + named + ", and whether this machine's name servers know it")
 	case err.IsTimeout:
-		return fault.New(fault.UpstreamDNS, "the name server did not answer in time").
+		return fault.New(fault.UpstreamDNS, "the name server did not answer in time for its host "+host).
 			WithDetails("dns timeout").WithHint("check the name servers of this machine")
 	default:
-		return fault.New(fault.UpstreamDNS, "the API's host name could not be resolved").
+		return fault.New(fault.UpstreamDNS, "its host "+host+" could not be resolved").
 			WithDetails("dns failure").WithHint("check the name servers of this machine")
-	}
-}
-
-func classifyTLS(err error) *fault.Fault {
-	var (
-		invalid x509.CertificateInvalidError
-		host    x509.HostnameError
-		remote  *net.OpError
-	)
-	tlsFault := func(message, details, hint string) *fault.Fault {
-		return fault.New(fault.UpstreamTLS, message).WithDetails(details).WithHint(hint)
-	}
-	switch {
-	case timeout(err):
-		return fault.New(fault.UpstreamTimeout, "the API did not finish the TLS handshake in time").
-			WithDetails("TLS handshake timeout").WithHint("check that the port of `upstream` speaks TLS")
-	case asType[x509.UnknownAuthorityError](err):
-		return tlsFault("the API's certificate is signed by an authority that is not trusted", "unknown authority",
-			"set `ca_file` of the service to the authority's certificate; if it should be a public one, something may be intercepting")
-	case errors.As(err, &host):
-		return tlsFault("the API's certificate is for another name", "certificate name mismatch",
-			"check the host in `upstream` of the service against the names in the certificate")
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return tlsFault("the API's certificate has expired, or is not valid yet", "certificate expired",
-			"the API's operator has to renew it; check this machine's clock as well")
-	case errors.As(err, &invalid):
-		return tlsFault("the API's certificate is not valid for a server", "certificate invalid",
-			"ask the API's operator for a certificate that is")
-	case asType[tls.RecordHeaderError](err):
-		return tlsFault("the API does not speak TLS on this port", "not TLS", "check scheme and port in `upstream` of the service")
-	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls's word for an alert
-		return tlsFault("the API refused the TLS handshake", "TLS alert",
-			"it may want a client certificate, or a TLS version other than 1.2 and 1.3")
-	default:
-		return tlsFault("the TLS handshake with the API failed", "TLS handshake failed",
-			"check scheme and port in `upstream` of the service, and that the API speaks TLS 1.2 or 1.3")
 	}
 }
 
@@ -179,6 +145,8 @@ func classifyExchange(err error) *fault.Fault {
 	switch {
 	case timeout(err):
 		return fault.New(fault.UpstreamTimeout, "the API did not answer in time").WithDetails("response header timeout")
+	case alert(err) != "": // TLS 1.3 refuses a client's certificate only after the handshake
+		return classifyAlert(alert(err))
 	case malformed(err):
 		return fault.New(fault.UpstreamMalformed, "the API's answer is not valid HTTP").WithDetails("malformed response header")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

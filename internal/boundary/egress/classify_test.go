@@ -163,7 +163,15 @@ func TestTLSFailures(t *testing.T) {
 		{"expired", expired, nil, "expired", "renew"},
 		{"not yet valid", future, nil, "expired", "clock"},
 		{"wants a certificate", good, func(s, _ *tls.Config) { s.ClientAuth = tls.RequireAnyClientCert; s.MaxVersion = tls.VersionTLS12 }, "TLS alert", "client certificate"},
-		{"too old", good, func(s, _ *tls.Config) { s.MinVersion = tls.VersionTLS10; s.MaxVersion = tls.VersionTLS11 }, "TLS", "TLS"},
+		{"wants a certificate, TLS 1.3", good, func(s, _ *tls.Config) { s.ClientAuth = tls.RequireAnyClientCert; s.MinVersion = tls.VersionTLS13 }, "TLS alert: client certificate", "client certificate"},
+		{"too old", good, func(s, _ *tls.Config) { s.MinVersion = tls.VersionTLS10; s.MaxVersion = tls.VersionTLS11 }, "no shared TLS version", "1.2"},
+		{"no shared cipher", good, func(s, _ *tls.Config) {
+			s.MaxVersion = tls.VersionTLS12
+			s.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} //nolint:gosec // what an old server has
+		}, "handshake failure", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
+		{"another server name", good, func(s, _ *tls.Config) {
+			s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no such name") }
+		}, "TLS", "TLS"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

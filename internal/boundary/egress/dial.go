@@ -17,6 +17,7 @@ import (
 type dialer struct {
 	target    string // host:port
 	port      string
+	named     string // what names the destination to a person
 	allow     []netip.Prefix
 	net       net.Dialer
 	via       *via // nil: straight
@@ -25,7 +26,7 @@ type dialer struct {
 }
 
 func newDialer(o Options, target string) *dialer {
-	d := &dialer{target: target, port: o.Port, allow: o.AllowPrivate, handshake: o.TLSHandshake, via: newVia(o)}
+	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, handshake: o.TLSHandshake, via: newVia(o)}
 	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
 	if o.TLS == nil {
 		return d
@@ -55,7 +56,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	conn, err := d.net.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, &phaseError{phase: phaseDial, err: err}
+		return nil, &phaseError{phase: phaseDial, named: d.named, err: err}
 	}
 	return conn, nil
 }
@@ -75,7 +76,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 	secure := tls.Client(conn, d.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error is the one to tell
-		return nil, &phaseError{phase: phaseTLS, err: err}
+		return nil, &phaseError{phase: phaseTLS, named: d.named, err: err}
 	}
 	return secure, nil
 }
@@ -114,6 +115,7 @@ const (
 // phaseError says how far a connection got.
 type phaseError struct {
 	phase string
+	named string
 	err   error
 }
 

@@ -37,6 +37,8 @@ type Options struct {
 	// Host and Port are the only destination. Host is a name or an IP literal
 	// without brackets, Port a number.
 	Host, Port string
+	// Named is what a person knows the destination by, for hints; default "`upstream` of the service".
+	Named string
 	// AllowPrivate are the addresses that may be dialled although they are not
 	// globally reachable.
 	AllowPrivate []netip.Prefix
@@ -169,6 +171,7 @@ func closeBody(req *http.Request) {
 }
 
 func (o Options) withDefaults() Options {
+	o.Named = cmp.Or(o.Named, "`upstream` of the service")
 	o.Dial = cmp.Or(o.Dial, 10*time.Second)
 	o.TLSHandshake = cmp.Or(o.TLSHandshake, 10*time.Second)
 	o.ResponseHeader = cmp.Or(o.ResponseHeader, 5*time.Minute)

@@ -10,3 +10,11 @@ import (
 func NewIdleBody(body io.ReadCloser, idle time.Duration, cancel context.CancelCauseFunc) io.ReadCloser {
 	return &idleBody{ReadCloser: body, idle: idle, cancel: cancel}
 }
+
+// DialError is what a dial that failed with err is told as.
+func DialError(err error) error { return DialErrorTo("", err) }
+
+// DialErrorTo is DialError for a destination that a person knows by named.
+func DialErrorTo(named string, err error) error {
+	return &phaseError{phase: phaseDial, named: named, err: err}
+}

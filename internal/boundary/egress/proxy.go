@@ -76,7 +76,7 @@ func (d *dialer) dialVia(ctx context.Context) (net.Conn, error) {
 	}
 	targets, err := d.checked(ctx)
 	if err != nil {
-		return nil, &phaseError{phase: phaseDial, err: err}
+		return nil, &phaseError{phase: phaseDial, named: d.named, err: err}
 	}
 	for _, target := range targets {
 		var conn net.Conn

@@ -100,7 +100,7 @@ func (s *Service) TokenTransport(u *url.URL) (http.RoundTripper, error) {
 		return nil, fmt.Errorf("building transport to token endpoint at %q: it is no http(s) URL", u.Redacted())
 	}
 	o := s.elsewhere(u.Scheme, u.Hostname(), port)
-	o.MaxIdle = 2
+	o.MaxIdle, o.Named = 2, "the URL of the token endpoint"
 	if o.TLS != nil && !strings.EqualFold(u.Hostname(), s.egress.Host) {
 		o.TLS.RootCAs = s.alsoTrusted()
 	}

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/config"
+	"sallyport/internal/config/preset"
 )
 
 // DefaultSlot is where a token is looked for when the service is unknown.
@@ -90,7 +91,7 @@ func New(name string, c config.Service) (*Service, error) {
 		port, s.Host = defaultPort(s.Scheme), bare(host)
 	}
 	s.egress = egress.Options{
-		Host: host, Port: port, AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
+		Host: host, Port: port, Named: named(c), AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
 		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
 		MaxIdle: maxIdle, Proxy: c.Proxy, ProxyUser: s.proxySecret.Load,
 	}
@@ -105,10 +106,20 @@ func New(name string, c config.Service) (*Service, error) {
 	return s, nil
 }
 
+// named is what a person knows the upstream by: the key that holds it, or the preset that gave it.
+func named(c config.Service) string {
+	if p, ok := preset.Lookup(c.Preset); ok && p.Upstream != "" && p.Upstream == c.Upstream.String() {
+		return "the preset `" + c.Preset + "`"
+	}
+	return "`upstream` of the service"
+}
+
 // Bare returns a transport to another host, for a redirect that leaves the service: the same guard and time-outs, no
 // credential, and the usual trust. The caller closes its idle connections.
 func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
-	return egress.New(s.elsewhere(scheme, host, port))
+	o := s.elsewhere(scheme, host, port)
+	o.Named = "the redirect that the API answered with"
+	return egress.New(o)
 }
 
 // elsewhere are the service's settings for another host, without its client certificate.

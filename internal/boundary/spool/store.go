@@ -94,8 +94,17 @@ func (s *store) fail(err error) {
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = path.Err
 	}
-	s.trouble = fault.WithHint(fmt.Errorf("keeping request body in %q: %w", systemDir(s.dir), err),
-		"free the disk, or let request bodies be kept in another directory")
+	s.trouble = diskFault("cannot keep request bodies in", systemDir(s.dir), err)
+}
+
+// diskFault is the fault of a folder that does not take, or give back, what is kept in it: never the caller's, the API's or the
+// credential's.
+func diskFault(what, dir string, err error) *fault.Fault {
+	text := fmt.Sprintf("%s %q: %v", what, dir, err)
+	if f := fault.Machine(err); f != nil {
+		return fault.Short(text, f.Details, f.Hint+", or let TMPDIR name another directory").Wrap(err)
+	}
+	return fault.Short(text, "temporary folder", "Sallyport needs a temporary folder that it can write to: mend it, or let TMPDIR name another one").Wrap(err)
 }
 
 // readAt copies what is kept at off; less than asked for at a border between the places, io.EOF at the end.
@@ -121,7 +130,7 @@ func (s *store) readPlace(p []byte, off int64) (int, error) {
 		if n == len(p) {
 			return n, nil
 		}
-		return n, fmt.Errorf("reading request body kept in %q: %w", systemDir(s.dir), err)
+		return n, diskFault("cannot read back a request body from", systemDir(s.dir), err)
 	case off < s.size():
 		return copy(p, s.tail[off-first-s.inFile:]), nil
 	}

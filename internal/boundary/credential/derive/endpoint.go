@@ -77,7 +77,7 @@ type EndpointError struct {
 	Reason     string        // in words, one of a fixed set
 	RetryAfter time.Duration // as the provider said; 0 if it did not
 	fate       fate
-	cause      error // of this process: a context's end
+	cause      error // of this process: a context's end, or the fault of the machine beneath it
 }
 
 // fate is what has become of a call that failed, as far as spending something is concerned.
@@ -106,7 +106,7 @@ func (e *EndpointError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns a context's error, if that ended the call.
+// Unwrap returns what of this process ended the call: a context's error, or a fault that is Sallyport's own.
 func (e *EndpointError) Unwrap() error { return e.cause }
 
 // caller makes calls to one endpoint and learns how far the provider's clock is off.
@@ -212,6 +212,8 @@ func (c *caller) transportError(ctx context.Context, err error, p *progress) *En
 		e.Reason, e.cause = "could not be reached in time", context.Cause(ctx)
 	case ended:
 		e.Reason, e.cause = "did not answer in time", context.Cause(ctx)
+	case f.Row().Blame == fault.BlameSallyport:
+		e.Reason, e.cause = "was not asked, or not to the end", f
 	case unreachable:
 		e.Reason = "could not be reached"
 	default:
