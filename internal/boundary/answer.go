@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// problem is Sallyport's own answer: RFC 9457 with the members of the taxonomy. n8n shows message.
+// problem is Sallyport's own answer: RFC 9457 with the members of the taxonomy. n8n shows message. The SDKs of AI nodes look
+// elsewhere: those of OpenAI and Google at error.message, Anthropic's at message or the whole body.
 type problem struct {
 	Type      string      `json:"type"`
 	Title     string      `json:"title"`
@@ -21,15 +22,25 @@ type problem struct {
 	Hint      string      `json:"hint,omitempty"`
 	Service   string      `json:"service,omitempty"`
 	RequestID string      `json:"request_id"`
+	Error     sdkError    `json:"error"`
+}
+
+// sdkError is the problem once more, in the shape that the APIs of language models gave their errors.
+type sdkError struct {
+	Message string     `json:"message"`
+	Type    string     `json:"type"` // none of the API's types: whoever branches on those must not take the gate for the API
+	Code    fault.Code `json:"code"`
 }
 
 // Answer writes f to the caller. whose is what f's sentence is about: the API of a service when the upstream is to blame.
 func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	row := ownRow(f)
 	x.code, x.detail, x.status = f.Code, f.Message, row.Status
+	sentence := x.sentence(f)
 	body := problem{
 		Type: "urn:sallyport:error:" + string(f.Code), Title: row.Meaning, Status: row.Status,
-		Code: f.Code, Blame: row.Blame, Message: x.sentence(f), Hint: f.Hint, RequestID: x.event.ID,
+		Code: f.Code, Blame: row.Blame, Message: sentence, Hint: f.Hint, RequestID: x.event.ID,
+		Error: sdkError{Message: sentence, Type: "sallyport_error", Code: f.Code},
 	}
 	if x.service != nil {
 		body.Service = x.service.Name
@@ -43,8 +54,11 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	if f.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(int(max(1, f.RetryAfter.Seconds())))}
 	}
-	if row.Status == http.StatusProxyAuthRequired {
+	switch row.Status { // each wants its challenge (RFC 9110 sections 15.5.2 and 15.5.8)
+	case http.StatusProxyAuthRequired:
 		h["Proxy-Authenticate"] = []string{`Bearer realm="sallyport"`}
+	case http.StatusUnauthorized:
+		h["Www-Authenticate"] = []string{`Bearer realm="sallyport"`}
 	}
 	if f.Code == fault.Draining {
 		h["Connection"] = []string{"close"}
@@ -67,6 +81,7 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 // status is the API's then, as where no credential is left to call it with.
 func ownRow(f *fault.Fault) fault.Row {
 	row := f.Row()
+	row.Status = f.Status()
 	if row.Status == 0 {
 		row.Status, row.ProxyError = http.StatusServiceUnavailable, "proxy_configuration_error"
 	}

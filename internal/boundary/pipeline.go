@@ -170,20 +170,31 @@ func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fau
 	if svc != nil {
 		slots = svc.Slots
 	}
-	inPath, rest := tokenInPath(v.Path, slots)
-	presented, f := presented(v.Header, v.RawQuery, slots, inPath)
+	found := find(v, slots)
+	g, f := p.verify(&found)
 	if f != nil {
-		return f
-	}
-	g, f := p.o.Tokens.Verify(presented)
-	if f != nil {
-		x.event.Token, _ = token.Parse(presented) // well formed, so the record can say which one was refused
+		x.event.Token, _ = token.Parse(found.token) // well formed, so the record can say which one was refused
 		return f
 	}
 	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
-	x.grant, x.presented, v.Path = g, presented, rest
+	x.grant, x.presented, v.Path = g, found.token, found.rest
 	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
 	return nil
+}
+
+// verify returns what the one token that was found may do.
+func (p *Pipeline) verify(found *finder) (*token.Grant, *fault.Fault) {
+	f := found.verdict()
+	if f == nil {
+		var g *token.Grant
+		if g, f = p.o.Tokens.Verify(found.token); f == nil {
+			return g, nil
+		}
+	}
+	if found.inSlot() {
+		f.InSlot()
+	}
+	return nil, f
 }
 
 // Grant is what authorisation asks of a verified token.

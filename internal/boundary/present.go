@@ -21,32 +21,48 @@ const (
 	tokenPrefix     = "spt_"
 )
 
-// Presented finds the one proxy token of a request: in X-Sallyport-Token, in Proxy-Authorization, or in the slot where the
-// service's own credential goes (Authorization is always looked at). A value in the first two is a token whatever it looks
-// like; elsewhere only what begins with spt_ is. Two different tokens in one request are refused.
-func Presented(h Header, rawQuery string, slots []credential.Slot) (string, *fault.Fault) {
-	return presented(h, rawQuery, slots, "")
+// finder is what find saw of a request.
+type finder struct {
+	token   string
+	rest    string // the path without the token
+	clash   bool   // more than one token, or something that cannot be read as one
+	foreign bool   // a credential that is no proxy token stands in a slot
+	slot    bool   // a token does
+	proxied bool   // the token stands in Proxy-Authorization
 }
 
-// presented is Presented with what was found in the path already.
-func presented(h Header, rawQuery string, slots []credential.Slot, inPath string) (string, *fault.Fault) {
-	found := finder{token: inPath}
-	found.own(h, headerToken)
-	found.own(h, "Proxy-Authorization")
-	found.slot(h, "Authorization")
+// find looks for the one proxy token of a request: in X-Sallyport-Token, in Proxy-Authorization, or in the slot where the
+// service's own credential goes (Authorization is always looked at). A value in the first two is a token whatever it looks
+// like; elsewhere only what begins with spt_ is. Two different tokens in one request are refused.
+func find(v *View, slots []credential.Slot) finder {
+	var f finder
+	f.token, f.rest = tokenInPath(v.Path, slots)
+	f.slot = f.token != ""
+	f.own(v.Header, headerToken)
+	f.proxied = f.own(v.Header, "Proxy-Authorization")
+	f.header(v.Header, "Authorization")
 	for i := range slots {
-		found.in(h, rawQuery, &slots[i])
+		f.in(v, &slots[i])
 	}
-	switch {
-	case found.clash:
-		return "", fault.New(fault.TokenInvalid, "the request carries more than one proxy token, or a doubled token header")
-	case found.token != "":
-		return found.token, nil
-	case found.foreign:
-		return "", fault.New(fault.TokenMissing, "the request carries a credential, but it is not a Sallyport proxy token (spt_…)")
-	}
-	return "", fault.New(fault.TokenMissing, "the request carries no proxy token")
+	return f
 }
+
+// verdict is nil when there is one token to verify.
+func (f *finder) verdict() *fault.Fault {
+	switch {
+	case f.clash:
+		return fault.New(fault.TokenInvalid, "the request carries more than one proxy token, or a token header that cannot be read as one")
+	case f.token != "":
+		return nil
+	case f.foreign:
+		return fault.New(fault.TokenMissing, "the request carries a credential, but it is not a Sallyport proxy token (spt_…)")
+	}
+	return fault.New(fault.TokenMissing, "the request carries no proxy token")
+}
+
+// inSlot tells whether the request comes from a client of the API and not of a proxy: it fills the place of the API's own key,
+// with a token or with anything else, and does not speak to a proxy. Such a client knows 401 and not 407.
+func (f *finder) inSlot() bool { return (f.slot || f.foreign) && !f.proxied }
 
 // defaultSlots are where a token is looked for when the service is unknown.
 //
@@ -75,11 +91,6 @@ func tokenInPath(path string, slots []credential.Slot) (token, rest string) {
 	return "", path
 }
 
-type finder struct {
-	token          string
-	foreign, clash bool
-}
-
 func (f *finder) add(token string) {
 	if f.token != "" && f.token != token {
 		f.clash = true
@@ -87,59 +98,71 @@ func (f *finder) add(token string) {
 	f.token = token
 }
 
-// own looks at a header that carries nothing but proxy tokens.
-func (f *finder) own(h Header, name string) {
+// own looks at a header that carries nothing but proxy tokens, and tells whether it is there.
+func (f *finder) own(h Header, name string) bool {
 	values := h.Values(name)
 	if len(values) == 0 {
-		return
+		return false
 	}
 	if f.clash = f.clash || len(values) > 1; f.clash {
-		return
+		return true
 	}
 	if t := undress(values[0]); t != "" {
 		f.add(t)
 	} else {
 		f.clash = true
 	}
+	return true
 }
 
-// slot looks at a header that may carry the caller's own credential instead.
-func (f *finder) slot(h Header, name string) {
+// header looks at a header that may carry the caller's own credential instead.
+func (f *finder) header(h Header, name string) {
 	values := h.Values(name)
 	for _, v := range values {
-		if t := undress(v); strings.HasPrefix(t, tokenPrefix) {
+		switch t := undress(v); {
+		case strings.HasPrefix(t, tokenPrefix):
 			f.clash = f.clash || len(values) > 1
+			f.slot = true
 			f.add(t)
-		} else if v != "" {
+		case mentionsToken(v):
+			f.slot, f.clash = true, true
+		case v != "":
 			f.foreign = true
 		}
 	}
 }
 
-// in looks where one of the service's credentials goes.
-func (f *finder) in(h Header, rawQuery string, slot *credential.Slot) {
-	if slot.Header != "" && slot.Header != "Authorization" {
-		f.slot(h, slot.Header)
-	}
-	if slot.Param != "" {
-		f.param(rawQuery, slot.Param)
-	}
-	if slot.Cookie == "" {
-		return
-	}
-	for _, value := range credential.Cookies(h.Values("Cookie"), slot.Cookie) {
-		if strings.HasPrefix(value, tokenPrefix) {
-			f.add(value)
-		}
+// value looks at a value of a place other than a header.
+func (f *finder) value(v string) {
+	switch {
+	case strings.HasPrefix(v, tokenPrefix):
+		f.slot = true
+		f.add(v)
+	case v != "":
+		f.foreign = true
 	}
 }
 
-func (f *finder) param(rawQuery, name string) {
-	for part := range strings.SplitSeq(rawQuery, "&") {
-		key, value, _ := strings.Cut(part, "=")
-		if paramIs(key, name) && strings.HasPrefix(value, tokenPrefix) {
-			f.add(value)
+// in looks where one of the service's credentials goes.
+func (f *finder) in(v *View, slot *credential.Slot) {
+	if slot.Header != "" && slot.Header != "Authorization" {
+		f.header(v.Header, slot.Header)
+	}
+	if slot.Param != "" {
+		for part := range strings.SplitSeq(v.RawQuery, "&") {
+			if key, value, _ := strings.Cut(part, "="); paramIs(key, slot.Param) {
+				f.value(value)
+			}
 		}
+	}
+	if slot.Cookie != "" {
+		for _, value := range credential.Cookies(v.Header.Values("Cookie"), slot.Cookie) {
+			f.value(value)
+		}
+	}
+	if before, _, _ := strings.Cut(slot.Path, "{secret}"); before != "" && f.rest == v.Path {
+		after, below := strings.CutPrefix(v.Path, before)
+		f.foreign = f.foreign || below && before != "/" && after != "" // /bot123456:AAE…/getMe: the API's own key
 	}
 }
 
@@ -155,22 +178,66 @@ func paramIs(escaped, name string) bool {
 	return err == nil && plain == name
 }
 
-// undress takes the token out of "Bearer t", "Token t", "Basic base64(t:)" or "Basic base64(user:t)", or "t" itself.
+// undress takes the token out of "Bearer t", "Token t", "Token token=t", "Basic base64(t:)" or "Basic base64(user:t)", or "t"
+// itself. It returns "" for what cannot be one token: a list ("a, b") must not be read as its last member.
 func undress(value string) string {
 	scheme, rest, dressed := strings.Cut(value, " ")
 	if !dressed {
 		return value
 	}
-	if !strings.EqualFold(scheme, "Basic") {
-		return value[strings.LastIndexByte(value, ' ')+1:]
+	rest = strings.Trim(rest, " \t")
+	switch {
+	case !isScheme(scheme):
+		return ""
+	case strings.EqualFold(scheme, "Basic"):
+		return undressBasic(rest)
+	case strings.ContainsAny(rest, " \t,"):
+		return ""
 	}
-	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+	if t, named := strings.CutPrefix(rest, "token="); named { // PagerDuty's way
+		return strings.Trim(t, `"`)
+	}
+	return rest
+}
+
+// isScheme wants the name of an authentication scheme, which no token is.
+func isScheme(s string) bool {
+	for _, c := range []byte(s) {
+		if !isTokenByte(c) && c != '-' {
+			return false
+		}
+	}
+	return s != "" && !strings.HasPrefix(s, tokenPrefix)
+}
+
+// undressBasic takes the token out of either half of a pair; two that differ come back as no token can look like.
+func undressBasic(encoded string) string {
+	plain, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return ""
 	}
 	user, password, _ := strings.Cut(string(plain), ":")
-	if strings.HasPrefix(user, tokenPrefix) || password == "" {
+	switch {
+	case password == "" || user == password:
+		return user
+	case strings.HasPrefix(user, tokenPrefix) && strings.HasPrefix(password, tokenPrefix):
+		return user + ":" + password
+	case strings.HasPrefix(user, tokenPrefix):
 		return user
 	}
 	return password
+}
+
+// mentionsToken tells whether something that begins like a token stands anywhere in s.
+func mentionsToken(s string) bool {
+	for from := 0; ; {
+		i := strings.Index(s[from:], tokenPrefix)
+		if i < 0 {
+			return false
+		}
+		if i += from; i == 0 || !isTokenByte(s[i-1]) {
+			return true
+		}
+		from = i + len(tokenPrefix)
+	}
 }

@@ -34,9 +34,6 @@ func (p *Pipeline) whoami(v *View) (*token.Grant, *fault.Fault) {
 	if f := p.admit(v); f != nil {
 		return nil, f
 	}
-	presented, f := Presented(v.Header, v.RawQuery, defaultSlots)
-	if f != nil {
-		return nil, f
-	}
-	return p.o.Tokens.Verify(presented)
+	found := find(v, defaultSlots)
+	return p.verify(&found)
 }

@@ -50,7 +50,11 @@ const errorsHead = "# Errors\n\n" +
 	"<!-- Generated from the table in internal/fault. Do not edit. -->\n\n" +
 	"Every answer carries `Proxy-Status` (RFC 9209). `Proxy-Status: sallyport; received-status=401` means that the API said 401.\n" +
 	"`Proxy-Status: sallyport; error=…` means that Sallyport answered; the body is then `application/problem+json` (RFC 9457) with\n" +
-	"`code`, `blame`, `message`, `hint` and `request_id`. An API cannot forge either: what it sends of them is removed.\n\n" +
+	"`code`, `blame`, `message`, `hint` and `request_id`, and with `error: {message, type, code}`, which the SDKs in n8n's AI nodes show (`type` is\n" +
+	"always `sallyport_error`). An API cannot forge either: what it sends of them is removed.\n\n" +
+	"A token that is missing or wrong is answered with 407. It is 401 where something stands in the place of the API's own key (`Authorization`, the\n" +
+	"service's header, parameter, cookie or path), be it a proxy token or another credential, and no `Proxy-Authorization` is there: what sends that is a\n" +
+	"client of the API, and many of those cannot read a 407 (`fetch` reports a network error).\n\n" +
 	"The same code is the `outcome` label of the metrics and the `code` of audit records.\n\n"
 
 func errorsPage() []byte {
@@ -58,7 +62,7 @@ func errorsPage() []byte {
 	b.WriteString(errorsHead)
 	b.WriteString("| code | to blame | status | Proxy-Status error | exit code |\n| --- | --- | --- | --- | --- |\n")
 	for _, r := range fault.Table() {
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %d |\n", r.Code, r.Code, r.Blame, statusText(r.Status), orDash(r.ProxyError), r.Exit)
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %d |\n", r.Code, r.Code, r.Blame, statusText(r), orDash(r.ProxyError), r.Exit)
 	}
 	for _, r := range fault.Table() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n**What to do:** %s.\n", r.Code, r.Meaning, strings.TrimSuffix(r.Hint, "."))
@@ -76,11 +80,15 @@ func errorsPage() []byte {
 	return b.Bytes()
 }
 
-func statusText(status int) string {
-	if status == 0 {
+func statusText(r fault.Row) string {
+	switch slot := r.SlotStatus(); {
+	case r.Status == 0:
 		return "the API's own"
+	case slot != r.Status:
+		return fmt.Sprint(r.Status, " or ", slot)
+	default:
+		return fmt.Sprint(r.Status)
 	}
-	return fmt.Sprint(status)
 }
 
 func cliPage(root *cobra.Command) []byte {

@@ -20,6 +20,7 @@ type Fault struct {
 	Details    string
 	Hint       string
 	RetryAfter time.Duration
+	inSlot     bool
 	cause      error
 }
 
@@ -37,6 +38,17 @@ func (f *Fault) WithDetails(details string) *Fault { f.Details = details; return
 
 // WithRetryAfter says when waiting will have helped.
 func (f *Fault) WithRetryAfter(d time.Duration) *Fault { f.RetryAfter = d; return f }
+
+// InSlot says that a credential stood where the API's own key goes: the caller is a client of the API, and is told in its words.
+func (f *Fault) InSlot() *Fault { f.inSlot = true; return f }
+
+// Status is the HTTP status of Sallyport's own answer.
+func (f *Fault) Status() int {
+	if f.inSlot {
+		return f.Row().SlotStatus()
+	}
+	return f.Row().Status
+}
 
 // Wrap keeps the cause for logs and errors.Is. Its text is not part of Error: causes may quote what an outsider sent.
 func (f *Fault) Wrap(cause error) *Fault { f.cause = cause; return f }

@@ -1,6 +1,9 @@
 package fault
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Code names one kind of fault. The set is closed: the constants below are all there are.
 type Code string
@@ -63,6 +66,16 @@ type Row struct {
 	Exit       Exit          // exit code of a command that ends with this fault
 	Meaning    string        // for docs/errors.md
 	Hint       string        // what to do, when nothing nearer is known
+}
+
+// SlotStatus is Status for a request that carries a credential where the API's own key goes. What sends that is a client of the
+// API, which knows 401 and not 407: fetch makes a network error of a 407 (Fetch Standard, HTTP-network-or-cache fetch), and the
+// person who looks at n8n's AI nodes would never learn why.
+func (r Row) SlotStatus() int {
+	if r.Status == http.StatusProxyAuthRequired {
+		return http.StatusUnauthorized
+	}
+	return r.Status
 }
 
 // Lookup returns the row of code; an unknown code is a programming error and reads as Internal.

@@ -417,6 +417,7 @@ type problem struct {
 
 	Status    int
 	RequestID string `json:"request_id"`
+	Error     struct{ Message, Type, Code string }
 }
 
 func (a *answer) problem(t testing.TB) problem {
@@ -431,12 +432,29 @@ func (a *answer) problem(t testing.TB) problem {
 // wantFault holds an answer of Sallyport's own to the table of faults.
 func (a *answer) wantFault(t testing.TB, code fault.Code) {
 	t.Helper()
+	a.wantFaultAs(t, code, fault.Lookup(code).Status)
+}
+
+// challenges are the headers that a status must have beside it (RFC 9110 sections 15.5.2 and 15.5.8).
+var challenges = map[int]string{401: "Www-Authenticate", 407: "Proxy-Authenticate"}
+
+// wantFaultAs is wantFault where the status depends on the request.
+func (a *answer) wantFaultAs(t testing.TB, code fault.Code, status int) {
+	t.Helper()
 	row, p := fault.Lookup(code), a.problem(t)
 	if p.Code != string(code) {
 		t.Fatalf("got code %q (%s), want %q", p.Code, p.Message, code)
 	}
-	if a.StatusCode != row.Status || p.Status != row.Status || p.Blame != string(row.Blame) {
-		t.Errorf("got status %d, in the body %d, blame %q; want %d and %q", a.StatusCode, p.Status, p.Blame, row.Status, row.Blame)
+	if a.StatusCode != status || p.Status != status || p.Blame != string(row.Blame) {
+		t.Errorf("got status %d, in the body %d, blame %q; want %d and %q", a.StatusCode, p.Status, p.Blame, status, row.Blame)
+	}
+	for at, name := range challenges {
+		if got := a.Header.Get(name); (got != "") != (at == status) {
+			t.Errorf("got %s %q with status %d", name, got, status)
+		}
+	}
+	if p.Error.Message != p.Message || p.Error.Code != p.Code || p.Error.Type != "sallyport_error" {
+		t.Errorf("got error %+v, want the message and the code once more", p.Error)
 	}
 	if got := a.Header.Get("Proxy-Status"); !strings.HasPrefix(got, "sallyport; error="+row.ProxyError) {
 		t.Errorf("got Proxy-Status %q, want error=%s", got, row.ProxyError)

@@ -121,7 +121,7 @@ func TestTokenInTheNewPlaces(t *testing.T) {
 			if strings.Contains(r.head, good) || !strings.Contains(r.head, plainKey) || strings.Contains(name, "others'") != strings.Contains(r.head, "a=b") {
 				t.Errorf("got %s", r.head)
 			}
-			g.do("GET", strings.ReplaceAll(c.target, good, tokens.value["revoked"]), "-", strings.ReplaceAll(c.header, good, tokens.value["revoked"])).wantFault(t, fault.TokenRevoked)
+			g.do("GET", strings.ReplaceAll(c.target, good, tokens.value["revoked"]), "-", strings.ReplaceAll(c.header, good, tokens.value["revoked"])).wantFaultAs(t, fault.TokenRevoked, 401)
 			u.only(t)
 		})
 	}

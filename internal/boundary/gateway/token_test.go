@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"strings"
 	"testing"
@@ -18,41 +19,86 @@ func TestNoTokenNoDial(t *testing.T) {
 	good := "X-Sallyport-Token: " + v["good"]
 	forged := v["good"][:len(v["good"])-1] + map[bool]string{true: "a", false: "b"}[!strings.HasSuffix(v["good"], "a")]
 	for _, c := range []struct {
-		name  string
-		lines []string
-		code  fault.Code
+		name   string
+		lines  []string
+		code   fault.Code
+		status int // 0: the code's own
 	}{
-		{"none", nil, fault.TokenMissing},
-		{"an API key instead", []string{"Authorization: Bearer sk-live-1234567890"}, fault.TokenMissing},
-		{"empty", []string{"X-Sallyport-Token:"}, fault.TokenInvalid},
-		{"unknown", []string{"X-Sallyport-Token: spt_unknown"}, fault.TokenInvalid},
-		{"wrong check sum", []string{"X-Sallyport-Token: " + forged}, fault.TokenInvalid},
-		{"without its prefix", []string{"X-Sallyport-Token: " + strings.TrimPrefix(v["good"], "spt_")}, fault.TokenInvalid},
-		{"with something behind it", []string{"X-Sallyport-Token: " + v["good"] + "x"}, fault.TokenInvalid},
-		{"in upper case", []string{"X-Sallyport-Token: " + strings.ToUpper(v["good"])}, fault.TokenInvalid},
-		{"expired", []string{"X-Sallyport-Token: " + v["expired"]}, fault.TokenExpired},
-		{"revoked", []string{"X-Sallyport-Token: " + v["revoked"]}, fault.TokenRevoked},
-		{"other service", []string{"X-Sallyport-Token: " + v["elsewhere"]}, fault.RequestDenied},
-		{"other method", []string{"X-Sallyport-Token: " + v["get"]}, fault.RequestDenied},
-		{"other source", []string{"X-Sallyport-Token: " + v["far"]}, fault.RequestDenied},
-		{"two headers", []string{good, good}, fault.TokenInvalid},
-		{"two valid ones", []string{good, "Authorization: Bearer " + v["other"]}, fault.TokenInvalid},
-		{"a wrong one beside", []string{good, "Authorization: Bearer spt_unknown"}, fault.TokenInvalid},
-		{"a wrong one before", []string{"Authorization: Bearer spt_unknown", good}, fault.TokenInvalid},
-		{"a foreign Proxy-Authorization beside", []string{good, "Proxy-Authorization: " + basic("user", "password")}, fault.TokenInvalid},
-		{"broken Basic", []string{"Proxy-Authorization: Basic %%%"}, fault.TokenInvalid},
-		{"two Authorization", []string{"Authorization: Bearer " + v["good"], "Authorization: Bearer sk-live"}, fault.TokenInvalid},
-		{"a wrong one in the slot", []string{good, "X-Api-Key: spt_unknown"}, fault.TokenInvalid},
-		{"a revoked one in the slot", []string{good, "X-Api-Key: " + v["revoked"]}, fault.TokenInvalid},
-		{"in another header", []string{"X-Other: " + v["good"]}, fault.TokenMissing},
-		{"in a cookie", []string{"Cookie: t=" + v["good"]}, fault.TokenMissing},
+		{"none", nil, fault.TokenMissing, 0},
+		{"an API key instead", []string{"Authorization: Bearer sk-live-1234567890"}, fault.TokenMissing, 401},
+		{"an API key in its own header instead", []string{"X-Api-Key: sk-live-1234567890"}, fault.TokenMissing, 401},
+		{"empty", []string{"X-Sallyport-Token:"}, fault.TokenInvalid, 0},
+		{"unknown", []string{"X-Sallyport-Token: spt_unknown"}, fault.TokenInvalid, 0},
+		{"wrong check sum", []string{"X-Sallyport-Token: " + forged}, fault.TokenInvalid, 0},
+		{"without its prefix", []string{"X-Sallyport-Token: " + strings.TrimPrefix(v["good"], "spt_")}, fault.TokenInvalid, 0},
+		{"with something behind it", []string{"X-Sallyport-Token: " + v["good"] + "x"}, fault.TokenInvalid, 0},
+		{"in upper case", []string{"X-Sallyport-Token: " + strings.ToUpper(v["good"])}, fault.TokenInvalid, 0},
+		{"expired", []string{"X-Sallyport-Token: " + v["expired"]}, fault.TokenExpired, 0},
+		{"revoked", []string{"X-Sallyport-Token: " + v["revoked"]}, fault.TokenRevoked, 0},
+		{"other service", []string{"X-Sallyport-Token: " + v["elsewhere"]}, fault.RequestDenied, 0},
+		{"other method", []string{"X-Sallyport-Token: " + v["get"]}, fault.RequestDenied, 0},
+		{"other source", []string{"X-Sallyport-Token: " + v["far"]}, fault.RequestDenied, 0},
+		{"other service, in the slot", []string{"X-Api-Key: " + v["elsewhere"]}, fault.RequestDenied, 403},
+		{"two headers", []string{good, good}, fault.TokenInvalid, 0},
+		{"two valid ones", []string{good, "Authorization: Bearer " + v["other"]}, fault.TokenInvalid, 401},
+		{"a wrong one beside", []string{good, "Authorization: Bearer spt_unknown"}, fault.TokenInvalid, 401},
+		{"a wrong one before", []string{"Authorization: Bearer spt_unknown", good}, fault.TokenInvalid, 401},
+		{"a foreign Proxy-Authorization beside", []string{good, "Proxy-Authorization: " + basic("user", "password")}, fault.TokenInvalid, 0},
+		{"broken Basic", []string{"Proxy-Authorization: Basic %%%"}, fault.TokenInvalid, 0},
+		{"two Authorization", []string{"Authorization: Bearer " + v["good"], "Authorization: Bearer sk-live"}, fault.TokenInvalid, 401},
+		{"a wrong one in the slot", []string{good, "X-Api-Key: spt_unknown"}, fault.TokenInvalid, 401},
+		{"a revoked one in the slot", []string{good, "X-Api-Key: " + v["revoked"]}, fault.TokenInvalid, 401},
+		{"expired, in the slot", []string{"X-Api-Key: " + v["expired"]}, fault.TokenExpired, 401},
+		{"revoked, in Authorization", []string{"Authorization: Bearer " + v["revoked"]}, fault.TokenRevoked, 401},
+		{"unknown, in Basic", []string{"Authorization: " + basic("n8n", "spt_unknown")}, fault.TokenInvalid, 401},
+		{"revoked, for the proxy", []string{"Proxy-Authorization: Bearer " + v["revoked"], "Authorization: Bearer sk-live-1"}, fault.TokenRevoked, 407},
+		{"revoked, beside a key for the API", []string{"X-Sallyport-Token: " + v["revoked"], "Authorization: Bearer sk-live-1"}, fault.TokenRevoked, 401},
+		{"in another header", []string{"X-Other: " + v["good"]}, fault.TokenMissing, 0},
+		{"in a cookie", []string{"Cookie: t=" + v["good"]}, fault.TokenMissing, 0},
+
+		{"a list", []string{"X-Sallyport-Token: " + v["revoked"] + ", " + v["good"]}, fault.TokenInvalid, 0},
+		{"a list of twice the same", []string{good + ", " + v["good"]}, fault.TokenInvalid, 0},
+		{"a list without a blank", []string{"X-Sallyport-Token: " + v["revoked"] + "," + v["good"]}, fault.TokenInvalid, 0},
+		{"a list with a scheme", []string{"X-Sallyport-Token: Bearer " + v["revoked"] + ", Bearer " + v["good"]}, fault.TokenInvalid, 0},
+		{"a list of words", []string{"X-Sallyport-Token: nonsense, " + v["good"]}, fault.TokenInvalid, 0},
+		{"two words", []string{"X-Sallyport-Token: " + v["revoked"] + " " + v["good"]}, fault.TokenInvalid, 0},
+		{"three words", []string{"X-Sallyport-Token: Bearer Bearer " + v["good"]}, fault.TokenInvalid, 0},
+		{"a list for the proxy", []string{"Proxy-Authorization: Bearer x, Bearer " + v["good"]}, fault.TokenInvalid, 0},
+		{"a list in the slot", []string{"Authorization: Bearer " + v["revoked"] + ", Bearer " + v["good"]}, fault.TokenInvalid, 401},
+		{"a list in the slot behind a key", []string{"Authorization: Bearer sk-live, Bearer " + v["good"]}, fault.TokenInvalid, 401},
+		{"a list in the slot beside the good one", []string{good, "X-Api-Key: sk-live, " + v["good"]}, fault.TokenInvalid, 401},
+		{"two halves of a pair", []string{"Authorization: " + basic(v["good"], v["other"])}, fault.TokenInvalid, 401},
+		{"two halves of a pair for the proxy", []string{"Proxy-Authorization: " + basic(v["revoked"], v["good"])}, fault.TokenInvalid, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u := newUpstream(t, nil)
 			g := newGate(t, api(u.url, "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"), options{})
-			g.do("POST", "/s/api/x", append(c.lines, "-", "Content-Length: 2", "\r\nhi")...).wantFault(t, c.code)
+			a := g.do("POST", "/s/api/x", append(c.lines, "-", "Content-Length: 2", "\r\nhi")...)
+			a.wantFaultAs(t, c.code, cmp.Or(c.status, fault.Lookup(c.code).Status))
 			u.untouched(t)
 			g.refusedOnly(1, c.code)
+		})
+	}
+}
+
+// TestRefusedInTheWordsOfTheAPI: where the API's own key would stand, a bad token is a bad key: 401.
+func TestRefusedInTheWordsOfTheAPI(t *testing.T) {
+	revoked := tokens.value["revoked"]
+	for _, c := range []struct{ name, service, target, line string }{
+		{"query", "credential: {kind: query, param: key, secret: ref+builtin://canary}", "/s/api/x?a=b&key=%s", "X-Nothing: 1"},
+		{"cookie", "credential: {kind: cookie, cookie: session, secret: ref+builtin://canary}", "/s/api/x", "Cookie: a=b; session=%s"},
+		{"path", `credential: {kind: path, format: "/bot{secret}", secret: ref+builtin://canary}`, "/s/api/bot%s/getMe", "X-Nothing: 1"},
+		{"token=", "credential: {kind: header, header: Authorization, format: \"Token token={secret}\", secret: ref+builtin://canary}", "/s/api/x", "Authorization: Token token=%s"},
+		{"no service", "credential: {kind: bearer, secret: ref+builtin://canary}", "/s/nothing/x", "Authorization: Bearer %s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := newUpstream(t, nil)
+			g := newGate(t, api(u.url, c.service), options{secret: "canary-" + randomHex()})
+			put := strings.NewReplacer("%s", revoked)
+			g.do("GET", put.Replace(c.target), "-", put.Replace(c.line)).wantFaultAs(t, fault.TokenRevoked, 401)
+			put = strings.NewReplacer("%s", "123456:AAEkey")
+			g.do("GET", put.Replace(c.target), "-", put.Replace(c.line)).wantFaultAs(t, fault.TokenMissing, 401)
+			u.untouched(t)
 		})
 	}
 }
@@ -78,6 +124,9 @@ func TestTokenPlaces(t *testing.T) {
 		{"Proxy-Authorization Basic user", header, "/s/api/x", "Proxy-Authorization: " + basic(v, "")},
 		{"Proxy-Authorization Basic password", header, "/s/api/x", "Proxy-Authorization: " + basic("n8n", v)},
 		{"Authorization Bearer", header, "/s/api/x", "Authorization: Bearer " + v},
+		{"Authorization, a parameter", header, "/s/api/x", "Authorization: Token token=" + v},
+		{"Authorization, a quoted parameter", header, "/s/api/x", `Authorization: Token token="` + v + `"`},
+		{"own header, two blanks", header, "/s/api/x", "X-Sallyport-Token: Bearer  " + v},
 		{"Authorization bare", header, "/s/api/x", "Authorization: " + v},
 		{"Authorization Basic user", header, "/s/api/x", "Authorization: " + basic(v, "x")},
 		{"Authorization Basic password", header, "/s/api/x", "Authorization: " + basic("api", v)},
