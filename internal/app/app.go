@@ -116,7 +116,7 @@ func (a *App) checkpointed(c audit.Checkpoint) {
 	a.log.Info("audit checkpoint", "checkpoint", c)
 }
 
-// route loads the credentials of a table and puts it in force.
+// route loads the credentials of a table, and makes it active together with the scopes of c.
 func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
 	if n := a.state.stores.loadCredentials(ctx, c, t); n > 0 {
 		for _, s := range t.All() {
@@ -125,7 +125,9 @@ func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
 			}
 		}
 	}
-	a.pipeline.Route(t)
+	scopes := scopes(c)
+	a.pipeline.Route(boundary.Configuration{Services: t, Scopes: scopes})
+	a.state.Tokens.SetScopes(scopes)
 	a.state.stores.drop(t)
 	a.config.Store(c)
 	a.loaded.Store(time.Now().Unix())

@@ -119,7 +119,6 @@ func (a *App) swap(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	a.state.Tokens.SetScopes(scopes(c))
 	a.route(ctx, c, table)
 	closeReplaced(old, table)
 	if fixed(a.o.Config) != fixed(c) {

@@ -124,12 +124,12 @@ func databaseURL(c *config.Config) (string, error) {
 	return "sqlite://" + filepath.Join(c.Data, "sallyport.db"), nil
 }
 
-func scopes(c *config.Config) map[string]token.Scope {
+func scopes(c *config.Config) *token.Scopes {
 	m := make(map[string]token.Scope, len(c.Tokens))
 	for name, t := range c.Tokens {
 		m[name] = ScopeOf(t)
 	}
-	return m
+	return token.NewScopes(m)
 }
 
 // ScopeOf is the scope that the configuration gives a token.

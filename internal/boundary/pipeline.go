@@ -71,7 +71,7 @@ type Options struct {
 type Pipeline struct {
 	o        Options
 	ids      *idSource
-	services atomic.Pointer[service.Table]
+	config   atomic.Pointer[Configuration]
 	inFlight atomic.Int64
 	draining atomic.Bool
 	sealed   atomic.Pointer[fault.Fault]
@@ -84,15 +84,22 @@ func New(o Options) *Pipeline {
 		o.Kept = spool.NewBudget(0, 0)
 	}
 	p := &Pipeline{o: o, ids: newIDSource()}
-	p.services.Store(service.NewTable(nil))
+	p.config.Store(&Configuration{Services: service.NewTable(nil)})
 	return p
 }
 
-// Route puts a table of services in force for requests that come from now on.
-func (p *Pipeline) Route(t *service.Table) { p.services.Store(t) }
+// Configuration is all of the configuration that decides about a request. It is immutable, and a request loads it once: at
+// every instant, one whole configuration decides.
+type Configuration struct {
+	Services *service.Table
+	Scopes   *token.Scopes // of tokens; nil: each has the one that it was issued with
+}
 
-// Services returns the table in force.
-func (p *Pipeline) Services() *service.Table { return p.services.Load() }
+// Route makes c active for requests that come from now on.
+func (p *Pipeline) Route(c Configuration) { p.config.Store(&c) }
+
+// Services returns the active table.
+func (p *Pipeline) Services() *service.Table { return p.config.Load().Services }
 
 // Seal makes the pipeline answer everything with f, before any token is looked at.
 func (p *Pipeline) Seal(f *fault.Fault) { p.sealed.Store(f) }
@@ -111,7 +118,8 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 	if f := p.admit(v); f != nil {
 		return f
 	}
-	svc, known := p.services.Load().Lookup(v.Service)
+	c := p.config.Load()
+	svc, known := c.Services.Lookup(v.Service)
 	if f := p.authenticate(v, x, svc); f != nil { // step 1
 		return f
 	}
@@ -119,7 +127,7 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return unknownService(v.Service)
 	}
 	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
-	rule, f := Authorise(x.grant, svc, v) // step 2
+	rule, f := Authorise(c.Scopes.Of(x.grant), svc, v) // step 2
 	x.event.Rule = rule
 	if f != nil {
 		return f
@@ -197,14 +205,14 @@ func (p *Pipeline) verify(found *finder) (*token.Grant, *fault.Fault) {
 	return nil, f
 }
 
-// Grant is what authorisation asks of a verified token.
-type Grant interface {
+// Scope is what authorisation asks of a verified token.
+type Scope interface {
 	Allows(service, method string, source netip.Addr) (ok bool, why string)
 }
 
 // Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it. It
 // returns the rule that decided.
-func Authorise(g Grant, svc *service.Service, v *View) (rule string, f *fault.Fault) {
+func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fault) {
 	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
 		return "token scope", fault.New(fault.RequestDenied, why).WithHint("the scope of the token decides: `sallyport token list` shows it")
 	}
@@ -235,7 +243,7 @@ func Authorise(g Grant, svc *service.Service, v *View) (rule string, f *fault.Fa
 var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
 // authoriseOverrides wants every method that the request names to be allowed, not only its own.
-func authoriseOverrides(g Grant, svc *service.Service, v *View) *fault.Fault {
+func authoriseOverrides(g Scope, svc *service.Service, v *View) *fault.Fault {
 	for _, name := range methodOverrides {
 		for _, method := range v.Header.Values(name) {
 			inScope, _ := g.Allows(svc.Name, method, v.Source)

@@ -162,7 +162,7 @@ func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanati
 	}
 	path, query, _ := strings.Cut(q.target, "?")
 	x := &explanation{Method: q.method, Upstream: svc.Scheme + "://" + svc.Host + svc.BasePath + path, Credential: lineOf(q.service, c).Credential}
-	var grant boundary.Grant = anyone{}
+	var grant boundary.Scope = anyone{}
 	if q.token != "" {
 		g, err := scopeOf(ctx, s, q.token)
 		if err != nil {
@@ -183,7 +183,7 @@ func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanati
 // anyone is a token whose scope is not asked about.
 type anyone struct{}
 
-// Allows implements boundary.Grant.
+// Allows implements boundary.Scope.
 func (anyone) Allows(string, string, netip.Addr) (bool, string) { return true, "" }
 
 // scopeOf finds a generation by id, or the newest of a name.

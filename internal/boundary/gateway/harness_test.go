@@ -171,7 +171,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 		use = g.log
 	}
 	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, Kept: o.kept, Now: time.Now})
-	g.pipeline.Route(table(t, yaml, o))
+	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
 	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

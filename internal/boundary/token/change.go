@@ -135,7 +135,7 @@ func (r *Registry) List(ctx context.Context) ([]Generation, error) {
 	list := make([]Generation, 0, len(rows))
 	for i := range rows {
 		g := &rows[i].Generation
-		g.Scope = r.scopeOf(g)
+		g.Scope = r.scopes.over(g.Name, g.Scope)
 		r.usages[g.ID].addTo(g)
 		list = append(list, *g)
 	}

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -47,7 +46,8 @@ func (g *Generation) State(now time.Time) string {
 
 func past(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
-// Grant is what a verified token may do. It is immutable and may be kept for the length of a request.
+// Grant is a verified token. It is immutable and may be kept for the length of a request. What it may do is up to the
+// configuration too: Scopes.Of tells.
 type Grant struct {
 	ID      string
 	Name    string
@@ -58,14 +58,8 @@ type Grant struct {
 
 	revoked bool
 	hash    [hashSize]byte
-	rules   rules
+	stored  *Rules // of the scope that it was issued with
 	used    *usage
-}
-
-// Allows tells whether the token may call service with method from source, and if not, why, in a sentence without anything
-// secret in it.
-func (g *Grant) Allows(service, method string, source netip.Addr) (ok bool, why string) {
-	return g.rules.allows(service, method, source)
 }
 
 // usage is when a generation was last used. It outlives reloads of the registry, so that no use is forgotten.

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,7 @@ type Registry struct {
 
 	mu     sync.Mutex // guards what follows, and makes views follow each other in the order of the database's commits
 	rows   []row
-	scopes map[string]Scope
+	scopes *Scopes
 	usages map[string]*usage
 }
 
@@ -69,13 +68,12 @@ func (r *Registry) Load(ctx context.Context) error {
 	return nil
 }
 
-// SetScopes lets scopes, by token name, stand above those in the database. It takes effect at once for every generation; a
-// name that is absent has its stored scope again.
-func (r *Registry) SetScopes(scopes map[string]Scope) {
+// SetScopes says which scopes List shows. Requests are not decided by them but by those of the configuration that they came
+// under (Scopes.Of).
+func (r *Registry) SetScopes(scopes *Scopes) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.scopes = maps.Clone(scopes)
-	r.swap()
+	r.scopes = scopes
 }
 
 // swap builds the view of r.rows. The caller holds r.mu.
@@ -91,19 +89,11 @@ func (r *Registry) swap() {
 		usages[g.ID] = used
 		grants[g.ID] = &Grant{
 			ID: g.ID, Name: g.Name, Number: g.Number, Created: g.Created, Expires: g.Expires, Retires: g.RetireAt,
-			revoked: !g.Revoked.IsZero(), hash: g.hash, rules: compile(r.scopeOf(&g.Generation)), used: used,
+			revoked: !g.Revoked.IsZero(), hash: g.hash, stored: compile(g.Scope), used: used,
 		}
 	}
 	r.usages = usages
 	r.view.Store(&grants)
-}
-
-// scopeOf is the scope in force. The caller holds r.mu.
-func (r *Registry) scopeOf(g *Generation) Scope {
-	if scope, ok := r.scopes[g.Name]; ok {
-		return scope
-	}
-	return g.Scope
 }
 
 // Verify returns what the presented token may do. It reads memory only and does not allocate when the token is good. The

@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,16 +29,16 @@ func (s Scope) Check() error {
 	return nil
 }
 
-// rules is a Scope made ready for look-ups. It is never written to after compile.
-type rules struct {
+// Rules is a Scope made ready for look-ups. It is never written to after compile.
+type Rules struct {
 	everyService bool
 	services     map[string]struct{}
 	methods      map[string]struct{} // nil: every method
 	from         []netip.Prefix      // nil: anywhere
 }
 
-func compile(s Scope) rules {
-	r := rules{services: make(map[string]struct{}, len(s.Services))}
+func compile(s Scope) *Rules {
+	r := &Rules{services: make(map[string]struct{}, len(s.Services))}
 	for _, service := range s.Services {
 		r.everyService = r.everyService || service == "*"
 		r.services[service] = struct{}{}
@@ -62,8 +63,9 @@ func unmapped(network netip.Prefix) netip.Prefix {
 	return network.Masked()
 }
 
-// allows does not allocate when the answer is yes. The order is that of the request's way: service, method, source.
-func (r *rules) allows(service, method string, source netip.Addr) (ok bool, why string) {
+// Allows tells whether the scope has service with method from source, and if not, why, in a sentence without anything secret
+// in it. It does not allocate when the answer is yes. The order is that of the request's way: service, method, source.
+func (r *Rules) Allows(service, method string, source netip.Addr) (ok bool, why string) {
 	if _, named := r.services[service]; !named && !r.everyService {
 		return false, fmt.Sprintf("the token's scope has no service %q", service)
 	}
@@ -78,6 +80,42 @@ func (r *rules) allows(service, method string, source netip.Addr) (ok bool, why 
 	return true, ""
 }
 
-func (r *rules) covers(source netip.Addr) bool {
+func (r *Rules) covers(source netip.Addr) bool {
 	return slices.ContainsFunc(r.from, func(network netip.Prefix) bool { return network.Contains(source.WithZone("")) })
+}
+
+// Scopes are those that a configuration gives to tokens by their name. They stand above the scope that a token was issued
+// with. Immutable, so that whoever holds one decides by one configuration. A nil *Scopes has none.
+type Scopes struct {
+	byName map[string]Scope
+	rules  map[string]*Rules
+}
+
+// NewScopes compiles scopes by token name; the map stays the caller's.
+func NewScopes(byName map[string]Scope) *Scopes {
+	s := &Scopes{byName: maps.Clone(byName), rules: make(map[string]*Rules, len(byName))}
+	for name, scope := range byName {
+		s.rules[name] = compile(scope)
+	}
+	return s
+}
+
+// Of returns what a verified token may do. It does not allocate.
+func (s *Scopes) Of(g *Grant) *Rules {
+	if s != nil {
+		if r, ok := s.rules[g.Name]; ok {
+			return r
+		}
+	}
+	return g.stored
+}
+
+// over is the scope of a token of that name that was issued with stored.
+func (s *Scopes) over(name string, stored Scope) Scope {
+	if s != nil {
+		if scope, ok := s.byName[name]; ok {
+			return scope
+		}
+	}
+	return stored
 }

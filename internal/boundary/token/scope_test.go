@@ -43,7 +43,6 @@ func TestAllows(t *testing.T) {
 		"no address known":       {token.Scope{Services: []string{"*"}, From: prefixes("0.0.0.0/0", "::/0")}, "a", "GET", "", "address"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r.SetScopes(map[string]token.Scope{"n8n": c.scope})
 			grant, f := r.Verify(value)
 			if f != nil {
 				t.Fatal(f)
@@ -52,7 +51,7 @@ func TestAllows(t *testing.T) {
 			if c.source != "" {
 				source = netip.MustParseAddr(c.source)
 			}
-			ok, why := grant.Allows(c.service, c.method, source)
+			ok, why := token.NewScopes(map[string]token.Scope{"n8n": c.scope}).Of(grant).Allows(c.service, c.method, source)
 			if ok != (c.why == "") || ok != (why == "") || !strings.Contains(why, c.why) {
 				t.Errorf("got %t, %q; want %q", ok, why, c.why)
 			}
@@ -60,24 +59,26 @@ func TestAllows(t *testing.T) {
 	}
 }
 
-func TestSetScopes(t *testing.T) {
+func TestScopes(t *testing.T) {
 	c := newClock()
 	r := newRegistry(t, openDB(t, filepath.Join(t.TempDir(), "state.db")), c)
 	value, _ := issue(t, r, "n8n", token.Scope{Services: []string{"stored"}}, time.Time{})
+	var configured *token.Scopes
 	allows := func(service string) bool {
 		t.Helper()
 		grant, f := r.Verify(value)
 		if f != nil {
 			t.Fatal(f)
 		}
-		ok, _ := grant.Allows(service, "GET", netip.Addr{})
+		ok, _ := configured.Of(grant).Allows(service, "GET", netip.Addr{})
 		return ok
 	}
 	if !allows("stored") {
 		t.Error("the stored scope does not hold")
 	}
 	scopes := map[string]token.Scope{"n8n": {Services: []string{"configured"}}}
-	r.SetScopes(scopes)
+	configured = token.NewScopes(scopes)
+	r.SetScopes(configured)
 	scopes["n8n"] = token.Scope{Services: []string{"*"}} // the caller's map is the caller's
 	load(t, r)
 	if allows("stored") || !allows("configured") || allows("other") {
@@ -94,7 +95,7 @@ func TestSetScopes(t *testing.T) {
 	if allows("stored") || !allows("configured") {
 		t.Error("the configured scope does not hold for the next generation")
 	}
-	r.SetScopes(nil)
+	configured = token.NewScopes(nil)
 	if !allows("stored") || allows("configured") {
 		t.Error("the stored scope does not come back")
 	}
