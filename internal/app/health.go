@@ -106,6 +106,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	}
 	for _, s := range a.pipeline.Services().All() {
 		emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: truth(s.Credential.Trouble() == nil && !s.Rejected()), Labels: []string{s.Name}})
+		emit(monitor.Gauge{Desc: monitor.CircuitOpen, Value: truth(s.Circuit.Open()), Labels: []string{s.Name}})
 	}
 	a.state.derived.collect(emit, now)
 	for _, st := range a.state.stores.resolver.Status() {

@@ -17,7 +17,8 @@ func buildTable(c *config.Config, old *service.Table) (*service.Table, error) {
 	var list []*service.Service
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
-		if before, ok := old.Lookup(name); ok && reflect.DeepEqual(before.Config, *c.Services[name]) && before.Fresh() {
+		before, ok := old.Lookup(name)
+		if ok && reflect.DeepEqual(before.Config, *c.Services[name]) && before.Fresh() {
 			list = append(list, before)
 			continue
 		}
@@ -25,6 +26,9 @@ func buildTable(c *config.Config, old *service.Table) (*service.Table, error) {
 		if err != nil {
 			errs = append(errs, err)
 			continue
+		}
+		if ok {
+			s.Inherit(before)
 		}
 		list = append(list, s)
 	}

@@ -25,6 +25,7 @@ type exchange struct {
 	service    *service.Service
 	material   *credential.Material
 	acquired   bool // a place under the service's limits is held
+	probe      bool // it tries whether the API can be connected to again
 	authorised bool
 	bare       bool       // the answer is to a request without the credential
 	expired    bool       // the answer says that the credential has expired
@@ -115,6 +116,9 @@ func first(h Header, name string) string {
 func (p *Pipeline) finish(x *exchange) {
 	if x.acquired {
 		x.service.Limits.Release()
+	}
+	if x.probe {
+		x.service.Circuit.Probed()
 	}
 	p.inFlight.Add(-1)
 	total := p.o.Now().Sub(x.started)

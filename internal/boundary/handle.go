@@ -30,6 +30,9 @@ func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 	if f.Row().Blame == fault.BlameSallyport && f.Code != fault.Draining {
 		p.o.Log.Error("refusing a request", "request_id", x.event.ID, "code", f.Code, "error", errors.Unwrap(f))
 	}
+	if f.Code == fault.CircuitOpen && x.service.Circuit.Tell() {
+		p.o.Log.Warn("an API cannot be connected to and is not called for a moment", "service", x.service.Name, "why", f.Message)
+	}
 	x.answer(w, f)
 }
 

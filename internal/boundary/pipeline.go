@@ -136,6 +136,9 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return f
 	}
 	x.acquired = true
+	if x.probe, f = svc.Circuit.Admit(x.started); f != nil {
+		return f
+	}
 	if x.material, f = svc.Credential.Current(ctx); f != nil { // step 3
 		return f
 	}

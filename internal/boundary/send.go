@@ -78,6 +78,9 @@ func (s *sending) once(ctx context.Context) (*http.Response, error) {
 	before := s.p.o.Now()
 	resp, err := s.x.service.Transport.RoundTrip(out)
 	s.x.upstream += s.p.o.Now().Sub(before)
+	if err == nil {
+		s.x.service.Circuit.Connected()
+	}
 	return resp, err
 }
 

@@ -119,6 +119,7 @@ type Service struct {
 	Headers      map[string]string `yaml:"headers" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them. Never a credential."`
 	Allow        []Rule            `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
 	Limits       Limits            `yaml:"limits" doc:"Limits of this service. Absent: none."`
+	Circuit      Circuit           `yaml:"circuit" doc:"When an API that cannot be connected to is not called for a moment. Answers of the API, whatever their status, have no part in it."`
 	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long answers stream as long as they move."`
 	AllowPrivate []netip.Prefix    `yaml:"allow_private" eg:"[10.1.2.3/32]" doc:"Addresses that are not public and may be dialled all the same. Everything else that is not public is refused."`
 	Redirects    string            `yaml:"redirects" default:"refuse" enum:"refuse fetch" doc:"Redirects that leave the service: refuse them, or fetch the target without a credential and stream it."`
@@ -126,7 +127,7 @@ type Service struct {
 	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
 	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`
 	Test         *Test             `yaml:"test" doc:"The call that service test makes."`
-	_            struct{}          `yaml:"retry circuit methods" later:"true"`
+	_            struct{}          `yaml:"retry methods" later:"true"`
 }
 
 // Limits of one service. Zero is no limit.
@@ -135,6 +136,13 @@ type Limits struct {
 	Burst       int  `yaml:"burst" eg:"100" min:"1" max:"1000000" doc:"How many requests may come at once within the rate. Default: one second's worth, at least 1."`
 	Concurrency int  `yaml:"concurrency" eg:"20" min:"1" max:"1000000" doc:"Requests at one time."`
 	Body        Size `yaml:"body" eg:"2GiB" min:"1" doc:"The greatest request body."`
+}
+
+// Circuit says when a service's API is left alone for a moment.
+type Circuit struct {
+	Failures int           `yaml:"failures" default:"5" max:"1000" doc:"Failures to connect in a row (DNS, connection, TLS handshake) after which requests are answered with circuit_open. 0: never."`
+	Pause    time.Duration `yaml:"pause" default:"1s" min:"100ms" max:"1h" doc:"How long until one request is let through to try again. It doubles each time that this fails."`
+	Longest  time.Duration `yaml:"longest" default:"30s" min:"100ms" max:"1h" doc:"The longest such pause."`
 }
 
 // Timeouts of one service.

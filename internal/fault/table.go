@@ -151,7 +151,7 @@ var table = [...]Row{
 		DestinationProhibited, BlameUpstream, 502, "destination_ip_prohibited", 0, ExitError, "The API's name resolves to an address that is not public and not named in `allow_private`.",
 		"name the address in `allow_private` of the service if it is yours",
 	},
-	{CircuitOpen, BlameUpstream, 503, "destination_unavailable", 10 * time.Second, ExitError, "The API failed repeatedly and is not being called for a moment.", hintUpstream},
+	{CircuitOpen, BlameUpstream, 503, "destination_unavailable", 10 * time.Second, ExitError, "The API could not be connected to several times in a row, and is not called for a moment.", "see why it cannot be reached: `sallyport service test NAME`; `circuit` of the service sets when this happens"},
 	{Upstream4xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 4xx status: passed through untouched.", "read the API's own answer"},
 	{Upstream5xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 5xx status: passed through untouched.", "read the API's own answer"},
 	{

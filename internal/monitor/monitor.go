@@ -70,6 +70,7 @@ var (
 	TokenExpiry     = desc("token_expiry_seconds", "Seconds until the current generation of a proxy token expires; absent when it does not.", "token")
 	TokenLastUsed   = desc("token_last_used_timestamp_seconds", "When a generation of a proxy token was last used, as Unix time.", "token", "generation")
 	CredentialValid = desc("credential_valid", "1 when a service has a usable credential and the API did not refuse it the last time, else 0.", "service")
+	CircuitOpen     = desc("circuit_open", "1 since the last attempts to connect to a service's API failed and until one succeeds, so that it is called no more than now and then; else 0.", "service")
 	AuditHealthy    = desc("audit_healthy", "1 when the audit log can be written, else 0.")
 	AuditRecords    = desc("audit_records", "Records in the audit log.")
 	AuditPending    = desc("audit_unanchored_records", "Records since the last signed checkpoint.")

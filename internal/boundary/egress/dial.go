@@ -23,10 +23,11 @@ type dialer struct {
 	via       *via // nil: straight
 	tls       *tls.Config
 	handshake time.Duration
+	dialled   func(error)
 }
 
 func newDialer(o Options, target string) *dialer {
-	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, handshake: o.TLSHandshake, via: newVia(o)}
+	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled}
 	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
 	if o.TLS == nil {
 		return d
@@ -44,6 +45,20 @@ func newDialer(o Options, target string) *dialer {
 		d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(tlsSessions)
 	}
 	return d
+}
+
+// told is dial, with whoever wants to know told how it ended.
+func (d *dialer) told(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	if d.dialled == nil {
+		return dial
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if !errors.Is(err, context.Canceled) && !errors.Is(ctx.Err(), context.Canceled) {
+			d.dialled(err)
+		}
+		return conn, err
+	}
 }
 
 // dial opens the connection, with address checked in control.

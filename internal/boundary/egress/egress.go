@@ -62,6 +62,10 @@ type Options struct {
 	// Resolver looks Host up; nil is the system's.
 	Resolver *net.Resolver
 
+	// Dialled is told how each attempt to connect ended, handshake included, also when the request that began it is gone. An
+	// attempt that was given up is not told. May be nil; it must not block.
+	Dialled func(error)
+
 	// Proxy is an http:// or socks5:// proxy on the way, without user and password; nil: none. The destination is looked up and
 	// checked here all the same, and the proxy is asked for the address.
 	Proxy *url.URL
@@ -91,7 +95,7 @@ func New(o Options) (*Transport, error) {
 	protocols.SetHTTP1(true)
 	t.base = &http.Transport{
 		Proxy:                  nil,
-		DialContext:            d.dial,
+		DialContext:            d.told(d.dial),
 		DialTLSContext:         d.refuseTLS,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    o.MaxIdle,
@@ -105,7 +109,7 @@ func New(o Options) (*Transport, error) {
 	}
 	if o.TLS != nil {
 		t.scheme = "https"
-		t.base.DialTLSContext = d.dialTLS
+		t.base.DialTLSContext = d.told(d.dialTLS)
 		protocols.SetHTTP2(o.HTTP2)
 		t.base.ForceAttemptHTTP2 = o.HTTP2
 		t.bare = bare(o, "443")

@@ -10,15 +10,15 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Limits holds a service to its rate and its number of requests at once. The zero limits let everything pass.
+// Limits holds a service to its rate and its number of requests at once. Limits that name nothing let everything pass.
 type Limits struct {
 	limiter     *rate.Limiter
 	concurrency int64
-	active      atomic.Int64
+	active      *atomic.Int64
 }
 
 func newLimits(c config.Limits) *Limits {
-	l := &Limits{concurrency: int64(c.Concurrency)}
+	l := &Limits{concurrency: int64(c.Concurrency), active: new(atomic.Int64)}
 	if !c.Rate.IsZero() {
 		burst := c.Burst
 		if burst == 0 {
@@ -52,3 +52,12 @@ func (l *Limits) Release() { l.active.Add(-1) }
 
 // Active is the number of requests that hold a place.
 func (l *Limits) Active() int64 { return l.active.Load() }
+
+// take goes on with the places that are held under other limits, and with their rate where it is the same: a reload gives no
+// second helping.
+func (l *Limits) take(before *Limits, sameRate bool) {
+	l.active = before.active
+	if sameRate {
+		l.limiter = before.limiter
+	}
+}

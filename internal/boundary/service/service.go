@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/egress"
@@ -46,6 +47,7 @@ type Service struct {
 	Replays    bool    // a request may have to be sent twice
 	Rules      []Rule  // empty: everything is allowed
 	Limits     *Limits
+	Circuit    *Circuit
 	MaxBody    int64 // 0: none
 
 	Transport      http.RoundTripper
@@ -78,7 +80,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Name: name, Scheme: c.Upstream.Scheme, Host: c.Upstream.Host,
 		BasePath:   strings.TrimSuffix(c.Upstream.EscapedPath(), "/"),
 		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
-		Limits: newLimits(c.Limits), MaxBody: int64(c.Limits.Body),
+		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
 		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", EncodedSlash: c.EncodedSlash,
 		Headers: canonical(c.Headers), Config: c, ca: ca,
 		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]),
@@ -94,6 +96,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Host: host, Port: port, Named: named(c), AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
 		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
 		MaxIdle: maxIdle, Proxy: c.Proxy, ProxyUser: s.proxySecret.Load,
+		Dialled: func(err error) { s.Circuit.Dialled(time.Now(), err) },
 	}
 	if c.TLS != nil && tlsConfig != nil {
 		s.certificate.present(tlsConfig)
@@ -125,7 +128,7 @@ func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
 // elsewhere are the service's settings for another host, without its client certificate.
 func (s *Service) elsewhere(scheme, host, port string) egress.Options {
 	o := s.egress
-	o.Host, o.Port, o.TLS = host, port, nil
+	o.Host, o.Port, o.TLS, o.Dialled = host, port, nil, nil
 	if port == "" {
 		o.Port = defaultPort(scheme)
 	}
