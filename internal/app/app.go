@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
+	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 	"sallyport/internal/secret"
@@ -52,6 +53,11 @@ type App struct {
 	tokens   atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
 	invalid  atomic.Pointer[string]             // why the configuration on disk is not in force
 	consents consents
+
+	altered struct { // what was found last of rows that are left out
+		mu      sync.Mutex
+		reports atomic.Pointer[[]ledger.Report]
+	}
 
 	listeners listeners
 	stop      context.CancelFunc // ends the background loops
@@ -95,6 +101,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return a, err
 	}
 	a.route(ctx, o.Config, table)
+	if a.state.adopted {
+		a.log.InfoContext(ctx, "the rows of this database were put on record; from now on only what Sallyport writes counts")
+	}
+	a.tellAltered(ctx)
 	a.metrics.Watch(a)
 	return a, a.buildGateway()
 }
@@ -143,7 +153,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
-	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule, a.state.derived.run} {
+	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule, a.watchRows, a.state.derived.run} {
 		a.running.Go(func() { loop(background) })
 	}
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
@@ -52,3 +53,14 @@ func Mix(ctx context.Context, svc *service.Service, values map[secret.Ref]secret
 	_, err := (&Stores{state: &State{derived: d}}).mix(ctx, svc, of)
 	return err
 }
+
+// AdoptAgain puts the token table on record as it is, for tests that make a token older.
+func (s *State) AdoptAgain(ctx context.Context) error {
+	if err := s.DB.Write(ctx, topicTokens, func(tx *sql.Tx) error { return s.Tokens.Adopt(ctx, tx) }); err != nil {
+		return err
+	}
+	return s.Tokens.Load(ctx)
+}
+
+// TellAltered is one look at the rows of the database.
+func (a *App) TellAltered(ctx context.Context) { a.tellAltered(ctx) }

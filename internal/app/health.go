@@ -31,7 +31,8 @@ func (a *App) parts(ctx context.Context) []monitor.Part {
 		part("store", a.storeHealth(), "the store cannot be read; check the seal key and the store"),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
-	return append(append(parts, a.storeParts()...), a.state.derived.parts()...)
+	parts = append(append(parts, a.storeParts()...), a.state.derived.parts()...)
+	return append(parts, a.ledgerParts()...)
 }
 
 func part(name string, err error, hint string) monitor.Part {
@@ -109,6 +110,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 		emit(monitor.Gauge{Desc: monitor.CircuitOpen, Value: truth(s.Circuit.Open()), Labels: []string{s.Name}})
 	}
 	a.state.derived.collect(emit, now)
+	a.collectLedger(emit)
 	for _, st := range a.state.stores.resolver.Status() {
 		emit(monitor.Gauge{Desc: monitor.StoreUp, Value: truth(st.Up), Labels: []string{st.Store}})
 		if !st.Answered.IsZero() {

@@ -51,7 +51,7 @@ func (s *State) Rotate(ctx context.Context, r Rotation) (rotation.Result, error)
 func (s *State) Rotations() *rotation.Runner {
 	return &rotation.Runner{
 		Tokens:  generations{s},
-		Journal: &rotation.Journal{DB: s.DB, Sealer: s.sealer, Now: time.Now},
+		Journal: &rotation.Journal{DB: s.DB, Sealer: s.sealer, Now: time.Now, Ledger: s.journal},
 	}
 }
 

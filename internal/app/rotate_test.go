@@ -178,6 +178,9 @@ func TestSchedule(t *testing.T) {
 		if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE proxy_token SET created = created - $1", (25 * time.Hour).Microseconds()); err != nil {
 			t.Fatal(err)
 		}
+		if err := b.state.AdoptAgain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	age()
 	a.RotateDue(t.Context())

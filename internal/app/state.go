@@ -19,7 +19,9 @@ import (
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/database"
+	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
+	"sallyport/internal/rotation"
 	"sallyport/internal/secret/builtin"
 	"sallyport/internal/secret/seal"
 )
@@ -41,6 +43,8 @@ type State struct {
 	stores  *Stores
 	locks   *database.Locks
 	derived *derivedTokens
+	journal *ledger.Book // of the rotation journal
+	adopted bool         // the database's rows were put on record just now
 }
 
 // Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
@@ -76,6 +80,10 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 	s.derived.record = func(ctx context.Context, name string) error { return s.Record(ctx, mintEvent("command", name)) }
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Tokens.SetScopes(scopes(s.Config))
+	s.journal = rotation.NewLedger(sealer)
+	if err := s.vouch(ctx); err != nil {
+		return err
+	}
 	return s.Tokens.Load(ctx)
 }
 

@@ -48,7 +48,8 @@ var portParts = []string{"secret/seal", "secret/storetest", "fleet/fleettest"}
 
 // besidePort lists what a single adapter needs more than its port, each with its reason.
 var besidePort = map[string]string{
-	"secret/builtin -> database": "the builtin store is Sallyport's own database",
+	"secret/builtin -> database":        "the builtin store is Sallyport's own database",
+	"secret/builtin -> database/ledger": "and who can write that database is not who may say which version is current",
 }
 
 // onlyInTests are packages, each with what lies below it, that no other package's non-test files import.

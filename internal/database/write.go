@@ -71,3 +71,25 @@ func (db *DB) failed(ctx context.Context, doing string, err error) error {
 	}
 	return fmt.Errorf("%s in %s: %w", doing, db.Where, Explain(err))
 }
+
+// Snapshot runs fn in a transaction that reads one state of the database and writes nothing. It waits for no writer.
+func (db *DB) Snapshot(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	options := &sql.TxOptions{ReadOnly: true}
+	if db.Dialect == PostgreSQL {
+		options.Isolation = sql.LevelRepeatableRead
+	}
+	tx, err := db.BeginTx(ctx, options)
+	if err != nil {
+		return db.failed(ctx, "beginning to read", err)
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	return fn(tx)
+}
+
+// Claim has tx keep out, until its end, every other Write of topic, which is another than the one it was begun for.
+func (db *DB) Claim(ctx context.Context, tx *sql.Tx, topic string) error {
+	if err := db.claim(ctx, tx, topic); err != nil {
+		return db.failed(ctx, "waiting for the other writers", err)
+	}
+	return nil
+}

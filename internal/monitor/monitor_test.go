@@ -37,6 +37,8 @@ func (s state) Collect(emit func(monitor.Gauge)) {
 		{Desc: monitor.AuditPending},
 		{Desc: monitor.ConfigValid, Value: 1},
 		{Desc: monitor.ConfigLoaded, Value: 1e9},
+		{Desc: monitor.RowsRefused, Labels: []string{"tokens"}},
+		{Desc: monitor.DatabaseTrusted, Value: 1, Labels: []string{"tokens"}},
 	} {
 		emit(d)
 	}

@@ -222,7 +222,8 @@ func (r *Runner) Abort(ctx context.Context, name string) error {
 
 func (r *Runner) abort(ctx context.Context, name string) error {
 	e, err := r.Journal.take(ctx, name, nil)
-	if err != nil {
+	altered := errors.Is(err, ErrAltered)
+	if err != nil && !altered {
 		return err
 	}
 	pending, err := r.Tokens.Pending(ctx, name)
@@ -234,7 +235,7 @@ func (r *Runner) abort(ctx context.Context, name string) error {
 		return errors.Join(err, r.release(context.WithoutCancel(ctx), e, err))
 	case err != nil:
 		return err
-	case e == nil && pending == "":
+	case e == nil && pending == "" && !altered:
 		return fault.WithHint(errors.New("none is unfinished"), "`sallyport rotation list` shows what there is")
 	}
 	return r.Journal.drop(ctx, name)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/database"
+	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -43,7 +44,7 @@ func (r *Registry) Issue(ctx context.Context, name string, scope Scope, expires 
 			return nil, fault.WithHint(fmt.Errorf("%w (%s)", ErrActive, active.ID),
 				"`sallyport token rotate "+name+"` makes the next one while this one stays valid for a while")
 		}
-		return t.add(&row{Generation: Generation{Name: name, Scope: scope, Expires: expires.UTC()}})
+		return t.add(&row{Generation: Generation{Name: name, Scope: scope, Expires: database.Time(database.Micros(expires))}})
 	}, name)
 	return value, made, err
 }
@@ -103,9 +104,11 @@ func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err 
 		if one := t.byID(nameOrID); one != nil && len(matched) == 0 {
 			matched = []*row{one}
 		}
-		if len(matched) == 0 {
+		lost, ended := t.endLost(nameOrID)
+		if len(matched)+lost == 0 {
 			return unknown()
 		}
+		count = ended
 		for _, g := range matched {
 			if state := g.State(t.now); state == Revoked || state == Expired {
 				continue
@@ -124,17 +127,18 @@ func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err 
 	return count, nil
 }
 
-// List reads every generation from the database, with the scope in force, sorted by name and newest first.
+// List reads every generation that the ledger vouches for, with the scope in force, sorted by name and newest first.
 func (r *Registry) List(ctx context.Context) ([]Generation, error) {
-	rows, err := readAll(ctx, r.db)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := r.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing proxy tokens: %w", database.Explain(err))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := make([]Generation, 0, len(rows))
-	for i := range rows {
-		g := &rows[i].Generation
+	r.report.Store(&m.report)
+	list := make([]Generation, 0, len(m.rows))
+	for i := range m.rows {
+		g := &m.rows[i].Generation
 		g.Scope = r.scopes.over(g.Name, g.Scope)
 		r.usages[g.ID].addTo(g)
 		list = append(list, *g)
@@ -168,29 +172,48 @@ func (r *Registry) make(ctx context.Context, doing string, fn func(*table) (*row
 func (r *Registry) change(ctx context.Context, doing, subject string, fn func(*table) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var rows []row
+	var after *reading
+	var page *ledger.Page
 	err := r.db.Write(ctx, Topic, func(tx *sql.Tx) error {
-		before, err := readAll(ctx, tx)
+		s, err := r.book.Read(ctx, tx)
+		if err != nil {
+			return err
+		}
+		before, err := r.match(ctx, tx, s, r.rows)
 		if err != nil {
 			return database.Explain(err)
 		}
-		t := &table{
-			rows: before, now: r.clock(), hash: r.hash,
-			insert: func(g *row) error { return database.Explain(insert(ctx, tx, g)) },
-			save:   func(g *row) error { return database.Explain(update(ctx, tx, g)) },
-		}
+		page = s.Page.Next()
+		t := r.table(ctx, tx, before, page)
 		if err := fn(t); err != nil {
 			return err
 		}
-		rows, err = readAll(ctx, tx)
+		if err := r.book.Write(ctx, tx, page); err != nil {
+			return err
+		}
+		after, err = r.match(ctx, tx, ledger.State{Page: page, Own: page}, append(t.rows, t.added...))
 		return database.Explain(err)
 	})
 	if err != nil {
 		return fmt.Errorf("%s token %q: %w", doing, subject, err)
 	}
-	r.rows = rows
-	r.swap()
+	r.book.Keep(page)
+	r.take(after)
 	return nil
+}
+
+// table is what was read, to change it in tx. Each change is put on page, too.
+func (r *Registry) table(ctx context.Context, tx *sql.Tx, m *reading, page *ledger.Page) *table {
+	t := &table{rows: m.rows, lost: m.lost, numbers: m.numbers, page: page, now: r.clock(), hash: r.hash}
+	t.insert = func(g *row) error {
+		page.Entries[g.ID] = r.entry(g)
+		return database.Explain(insert(ctx, tx, g))
+	}
+	t.save = func(g *row) error {
+		page.Entries[g.ID] = r.entry(g)
+		return database.Explain(update(ctx, tx, g))
+	}
+	return t
 }
 
 // clock is now to the microsecond, as the database keeps it, so that a time reads back as it was written.

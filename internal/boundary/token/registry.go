@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 	"hash"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"sallyport/internal/database"
+	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
 )
 
@@ -24,10 +26,13 @@ const hashSize = sha256.Size
 // and Touch never wait, changes run one after the other.
 type Registry struct {
 	db    *database.DB
+	book  *ledger.Book
 	now   func() time.Time
 	macs  sync.Pool // of *macState
 	view  atomic.Pointer[map[string]*Grant]
 	wrong [hashSize]byte // stands in for the hash of a generation that is not there
+
+	report atomic.Pointer[ledger.Report]
 
 	mu     sync.Mutex // guards what follows, and makes views follow each other in the order of the database's commits
 	rows   []row
@@ -42,30 +47,50 @@ type macState struct {
 	sum   [hashSize]byte
 }
 
-// NewRegistry returns an empty registry over a migrated db: call Load. The key hashes tokens; with another key none of those
-// in db is accepted. The clock is now, or time.Now when now is nil.
+// NewRegistry returns an empty registry over a migrated db: call Load. The key hashes tokens and vouches for rows; with another
+// key none of those in db is accepted. The clock is now, or time.Now when now is nil.
 func NewRegistry(db *database.DB, macKey []byte, now func() time.Time) *Registry {
 	if now == nil {
 		now = time.Now
 	}
 	key := bytes.Clone(macKey)
-	r := &Registry{db: db, now: now, usages: make(map[string]*usage)}
+	r := &Registry{db: db, book: ledger.New(Topic, key), now: now, usages: make(map[string]*usage)}
 	r.macs.New = func() any { return &macState{mac: hmac.New(sha256.New, key)} }
 	r.view.Store(&map[string]*Grant{})
 	return r
 }
 
-// Load reads the whole table and swaps the view. On an error the earlier view stays.
+// Load reads the whole table and swaps the view. Rows that the ledger does not vouch for are left out, see Report. On an error
+// the earlier view stays.
 func (r *Registry) Load(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rows, err := readAll(ctx, r.db)
+	m, err := r.read(ctx)
 	if err != nil {
 		return fmt.Errorf("loading proxy tokens: %w", database.Explain(err))
 	}
-	r.rows = rows
-	r.swap()
+	r.take(m)
 	return nil
+}
+
+// read reads the table. The caller holds r.mu.
+func (r *Registry) read(ctx context.Context) (m *reading, err error) {
+	err = r.db.Snapshot(ctx, func(tx *sql.Tx) error {
+		s, err := r.book.Read(ctx, tx)
+		if err != nil {
+			return err
+		}
+		m, err = r.match(ctx, tx, s, r.rows)
+		return err
+	})
+	return m, err
+}
+
+// take makes what was read the view. The caller holds r.mu.
+func (r *Registry) take(m *reading) {
+	r.rows = m.rows
+	r.report.Store(&m.report)
+	r.swap()
 }
 
 // SetScopes says which scopes List shows. Requests are not decided by them but by those of the configuration that they came

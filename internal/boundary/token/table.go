@@ -5,12 +5,19 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/internal/database"
+	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
 )
 
 // table is the rows of one transaction, and the rules of a token's life over them.
 type table struct {
-	rows   []row
+	rows    []row
+	added   []row                   // by this transaction
+	lost    map[string]ledger.Entry // generations that the ledger knows and the table does not have as they ought to be
+	numbers map[string]int
+	page    *ledger.Page
+
 	now    time.Time
 	hash   func(token string) [hashSize]byte
 	insert func(*row) error
@@ -52,11 +59,32 @@ func (t *table) add(g *row) (*row, error) {
 	t.minted, g.ID = mint()
 	g.hash = t.hash(t.minted)
 	g.Created = t.now
-	for _, earlier := range t.named(g.Name) {
-		g.Number = max(g.Number, earlier.Number)
+	g.Number = t.numbers[g.Name] + 1
+	if err := g.setScope(g.Scope); err != nil {
+		return nil, err
 	}
-	g.Number++
-	return g, t.insert(g)
+	if err := t.insert(g); err != nil {
+		return nil, err
+	}
+	t.added = append(t.added, *g)
+	return g, nil
+}
+
+// endLost ends, in the ledger, what is not in the table as it ought to be: should the row be put right again, it stays ended. It
+// returns how many there are of that name or id, and how many of them had not ended before.
+func (t *table) endLost(nameOrID string) (lost, ended int) {
+	now := database.Micros(t.now)
+	for id, e := range t.lost {
+		if id != nameOrID && e.Name != nameOrID {
+			continue
+		}
+		lost++
+		if end := e.Mark(0); end == 0 || end > now {
+			ended++
+			t.page.Entries[id] = ledger.Entry{Name: e.Name, Marks: []int64{now}}
+		}
+	}
+	return lost, ended
 }
 
 // begin adds the pending successor of name's current generation.

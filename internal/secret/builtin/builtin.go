@@ -3,20 +3,24 @@
 // Versions are 1, 2, 3, … and a number is never used twice, also after the secret was deleted and set again. It is a
 // secret.Store, secret.Writer and secret.Lister. It does not cache: every Get reads the database.
 //
+// Which version is the current one, and which are gone, stands in the ledger; the table secret is a copy of that for people. Who
+// can write the database cannot put an old version back.
+//
 // Invariant: a value is in the database in sealed form only, bound to its name and version (package seal); what Put has
 // returned for is on disk.
 package builtin
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/database"
+	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/seal"
@@ -35,10 +39,14 @@ const kind = "secret"
 type Store struct {
 	db     *database.DB
 	sealer *seal.Sealer
+	book   *ledger.Book
+	report atomic.Pointer[ledger.Report]
 }
 
 // New returns the store in a migrated db.
-func New(db *database.DB, sealer *seal.Sealer) *Store { return &Store{db: db, sealer: sealer} }
+func New(db *database.DB, sealer *seal.Sealer) *Store {
+	return &Store{db: db, sealer: sealer, book: ledger.New(Topic, sealer.RowKey())}
+}
 
 // Get implements secret.Store.
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
@@ -57,7 +65,15 @@ func (s *Store) get(ctx context.Context, path, version string) (secret.Value, se
 			return secret.Value{}, secret.Version{}, err
 		}
 	}
-	r, plain, err := s.open(ctx, s.db, path, number)
+	var r record
+	var plain []byte
+	err := s.db.Snapshot(ctx, func(tx *sql.Tx) error {
+		state, err := s.book.Read(ctx, tx)
+		if err == nil {
+			r, plain, err = s.open(ctx, tx, state.Page, path, number)
+		}
+		return err
+	})
 	if err != nil {
 		return secret.Value{}, secret.Version{}, err
 	}
@@ -65,11 +81,11 @@ func (s *Store) get(ctx context.Context, path, version string) (secret.Value, se
 }
 
 // open reads and unseals a version.
-func (s *Store) open(ctx context.Context, from querier, path string, number int) (record, []byte, error) {
+func (s *Store) open(ctx context.Context, from querier, page *ledger.Page, path string, number int) (record, []byte, error) {
 	if !ValidName(path) {
 		return record{}, nil, secret.ErrNotFound
 	}
-	r, err := readRecord(ctx, from, path, number)
+	r, err := readRecord(ctx, from, standing(page, path), path, number)
 	if err != nil {
 		return record{}, nil, err
 	}
@@ -82,11 +98,7 @@ func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secre
 	if err := check(path, value); err != nil {
 		return secret.Version{}, fmt.Errorf("writing secret %q to builtin: %w", path, err)
 	}
-	var added secret.Version
-	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) (err error) {
-		added, err = s.add(ctx, tx, path, value.Reveal())
-		return err
-	})
+	added, err := s.add(ctx, path, func(*sql.Tx, *ledger.Page) ([]byte, error) { return value.Reveal(), nil })
 	if err != nil {
 		return secret.Version{}, s.failed(ctx, "writing", path, err)
 	}
@@ -95,18 +107,13 @@ func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secre
 
 // Rollback implements secret.Writer.
 func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Version, error) {
-	var added secret.Version
-	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
+	added, err := s.add(ctx, path, func(tx *sql.Tx, page *ledger.Page) ([]byte, error) {
 		number, err := parseVersion(version)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		_, plain, err := s.open(ctx, tx, path, number)
-		if err != nil {
-			return err
-		}
-		added, err = s.add(ctx, tx, path, plain)
-		return err
+		_, plain, err := s.open(ctx, tx, page, path, number)
+		return plain, err
 	})
 	if err != nil {
 		return secret.Version{}, s.failed(ctx, "rolling back", path, err)
@@ -119,16 +126,18 @@ func (s *Store) Delete(ctx context.Context, path string) error {
 	if !ValidName(path) {
 		return s.failed(ctx, "deleting", path, secret.ErrNotFound)
 	}
-	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
+		is := standing(page, path)
+		if is.deleted() {
+			return secret.ErrNotFound
+		}
 		now := database.Micros(time.Now())
-		gone, err := tx.ExecContext(ctx, "UPDATE secret SET deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE secret SET deleted = $1 WHERE name = $2 AND deleted = 0", now, path); err != nil {
 			return err
 		}
-		if n, err := gone.RowsAffected(); err != nil || n == 0 {
-			return cmp.Or(err, secret.ErrNotFound)
-		}
-		_, err = tx.ExecContext(ctx, "UPDATE secret_version SET sealed = NULL, deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
+		is.floor = is.highest
+		page.Entries[path] = is.entry()
+		_, err := tx.ExecContext(ctx, "UPDATE secret_version SET sealed = NULL, deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
 		return err
 	})
 	if err != nil {
@@ -137,21 +146,58 @@ func (s *Store) Delete(ctx context.Context, path string) error {
 	return nil
 }
 
-// add writes the next version of path and makes the secret if it is not there. No other Write of the topic runs meanwhile.
-func (s *Store) add(ctx context.Context, tx *sql.Tx, path string, plain []byte) (secret.Version, error) {
-	r := record{created: database.Micros(time.Now()), current: true}
-	err := tx.QueryRowContext(ctx, `INSERT INTO secret (name, latest, created) VALUES ($1, 1, $2)
-		ON CONFLICT (name) DO UPDATE SET latest = secret.latest + 1, deleted = 0 RETURNING latest`, path, r.created).Scan(&r.number)
-	if err != nil {
-		return secret.Version{}, err
+// change runs fn in a transaction that no other change overlaps, with the page to change.
+func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.Page) error) error {
+	var next *ledger.Page
+	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
+		state, err := s.book.Read(ctx, tx)
+		if err != nil {
+			return err
+		}
+		next = state.Page.Next()
+		if err := fn(tx, next); err != nil {
+			return err
+		}
+		return s.book.Write(ctx, tx, next)
+	})
+	if err == nil {
+		s.book.Keep(next)
 	}
-	sealed, err := s.sealer.Seal(kind, path, r.number, plain)
+	return err
+}
+
+// add writes the next version of path and makes the secret if it is not there.
+func (s *Store) add(ctx context.Context, path string, value func(*sql.Tx, *ledger.Page) ([]byte, error)) (added secret.Version, err error) {
+	err = s.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
+		plain, err := value(tx, page)
+		if err != nil {
+			return err
+		}
+		is := standing(page, path)
+		is.highest++
+		is.current = is.highest
+		r := record{number: int(is.current), created: database.Micros(time.Now()), current: true}
+		sealed, err := s.sealer.Seal(kind, path, r.number, plain)
+		if err != nil {
+			return err
+		}
+		page.Entries[path] = is.entry()
+		added = r.describe()
+		return r.write(ctx, tx, path, sealed)
+	})
+	return added, err
+}
+
+// write takes the row's place also where one is that Sallyport has not written.
+func (r record) write(ctx context.Context, tx *sql.Tx, path string, sealed []byte) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO secret (name, latest, created) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET latest = excluded.latest, deleted = 0`, path, r.number, r.created)
 	if err != nil {
-		return secret.Version{}, err
+		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO secret_version (name, version, sealed, created) VALUES ($1, $2, $3, $4)",
-		path, r.number, sealed, r.created)
-	return r.describe(), err
+	_, err = tx.ExecContext(ctx, `INSERT INTO secret_version (name, version, sealed, created) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (name, version) DO UPDATE SET sealed = excluded.sealed, created = excluded.created, deleted = 0`, path, r.number, sealed, r.created)
+	return err
 }
 
 // failed names the secret and sorts the reason: an answer of the port's vocabulary stays what it is, the context's end too;

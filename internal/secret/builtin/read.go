@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -27,25 +28,29 @@ type record struct {
 // latest stands for the current version's number.
 const latest = 0
 
-// readRecord reads a version in one statement, so that a deletion meanwhile cannot be seen by halves.
-func readRecord(ctx context.Context, from querier, path string, number int) (record, error) {
-	var version, created, newest sql.NullInt64
-	var r record
-	err := from.QueryRowContext(ctx, `SELECT v.version, v.sealed, v.created, s.latest
-		FROM secret s LEFT JOIN secret_version v
-		ON v.name = s.name AND v.deleted = 0 AND v.version = CASE WHEN CAST($1 AS BIGINT) = 0 THEN s.latest ELSE CAST($1 AS BIGINT) END
-		WHERE s.name = $2 AND s.deleted = 0`, number, path).Scan(&version, &r.sealed, &created, &newest)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+// readRecord reads a version of a secret that stands like this in the ledger.
+func readRecord(ctx context.Context, from querier, is place, path string, number int) (record, error) {
+	if is.deleted() {
 		return record{}, secret.ErrNotFound
-	case err != nil:
-		return record{}, err
-	case !version.Valid:
+	}
+	wanted := int64(number)
+	if number == latest {
+		wanted = is.current
+	}
+	if wanted <= is.floor || wanted > is.highest {
 		return record{}, fmt.Errorf("version %d: %w", number, secret.ErrVersionGone)
 	}
-	r.number, r.created, r.current = int(version.Int64), created.Int64, version.Int64 == newest.Int64
-	return r, nil
+	r := record{number: int(wanted), current: wanted == is.current}
+	err := from.QueryRowContext(ctx, "SELECT CASE WHEN length(sealed) <= $1 THEN sealed END, created FROM secret_version WHERE name = $2 AND version = $3",
+		maxSealed, path, wanted).Scan(&r.sealed, &r.created)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && r.sealed == nil {
+		return record{}, fmt.Errorf("version %d: it is not in the database any more, and Sallyport has not deleted it", wanted)
+	}
+	return r, err
 }
+
+// maxSealed bounds what is read of a version, in bytes.
+const maxSealed = MaxValue + 1024
 
 // List implements secret.Lister.
 func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error) {
@@ -58,26 +63,18 @@ func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error)
 }
 
 func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error) {
-	if !nameChars(prefix) {
-		return nil, nil // no name begins like this
-	}
-	rows, err := s.db.QueryContext(ctx, `SELECT s.name, v.version, v.created FROM secret s
-		JOIN secret_version v ON v.name = s.name AND v.version = s.latest
-		WHERE s.deleted = 0 AND substr(s.name, 1, $1) = $2`, len(prefix), prefix)
+	m, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
 	var entries []secret.Entry
-	for rows.Next() {
-		var path string
-		r := record{current: true}
-		if err := rows.Scan(&path, &r.number, &r.created); err != nil {
-			return nil, err
+	for path, is := range m.places {
+		if !is.deleted() && strings.HasPrefix(path, prefix) {
+			r := record{number: int(is.current), created: m.created[version{path, is.current}], current: true}
+			entries = append(entries, secret.Entry{Path: path, Version: r.describe()})
 		}
-		entries = append(entries, secret.Entry{Path: path, Version: r.describe()})
 	}
-	return entries, rows.Err()
+	return entries, nil
 }
 
 // History implements secret.Lister.
@@ -93,24 +90,23 @@ func (s *Store) history(ctx context.Context, path string) ([]secret.Version, err
 	if !ValidName(path) {
 		return nil, secret.ErrNotFound
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT v.version, v.created, s.latest FROM secret s JOIN secret_version v ON v.name = s.name
-		WHERE s.name = $1 AND s.deleted = 0 AND v.deleted = 0 ORDER BY v.version DESC`, path)
+	m, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
-	var versions []secret.Version
-	for rows.Next() {
-		var r record
-		var newest int
-		if err := rows.Scan(&r.number, &r.created, &newest); err != nil {
-			return nil, err
-		}
-		r.current = r.number == newest
-		versions = append(versions, r.describe())
-	}
-	if len(versions) == 0 && rows.Err() == nil {
+	is := m.places[path]
+	if is.deleted() {
 		return nil, secret.ErrNotFound
 	}
-	return versions, rows.Err()
+	var versions []secret.Version
+	for v, created := range m.created {
+		if v.path == path {
+			r := record{number: int(v.number), created: created, current: v.number == is.current}
+			versions = append(versions, r.describe())
+		}
+	}
+	slices.SortFunc(versions, func(a, b secret.Version) int {
+		return cmp.Or(cmp.Compare(len(b.ID), len(a.ID)), cmp.Compare(b.ID, a.ID))
+	})
+	return versions, nil
 }

@@ -24,6 +24,9 @@ const (
 	rowSign    = "sign/"
 )
 
+// purposeRows is of the key under which other packages authenticate rows of the database.
+const purposeRows = "rows"
+
 // MACKey returns the 32 random bytes kept for purpose ("token", "audit-chain"), and makes them when they are asked for first.
 // Every process on the database gets the same.
 func (s *Sealer) MACKey(ctx context.Context, purpose string) ([]byte, error) {
@@ -76,19 +79,11 @@ func (s *Sealer) Rewrap(ctx context.Context, newKeeper Keeper) error {
 		if err != nil {
 			return err
 		}
-		handle, err := unwrap(ctx, wrapped, s.keeper)
+		handle, form, err := unwrap(ctx, wrapped, s.keeper)
 		if err != nil {
 			return err
 		}
-		if wrapped, err = wrap(ctx, handle, newKeeper); err != nil {
-			return err
-		}
-		if _, err := unwrap(ctx, wrapped, newKeeper); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "UPDATE keyset SET wrapped = $1, updated = $2 WHERE name = $3",
-			wrapped, database.Micros(time.Now()), rowRecords)
-		return err
+		return rewrap(ctx, tx, handle, newKeeper, form)
 	})
 	if err != nil {
 		return fmt.Errorf("changing the seal key: %w", err)
@@ -97,14 +92,66 @@ func (s *Sealer) Rewrap(ctx context.Context, newKeeper Keeper) error {
 	return nil
 }
 
-func loadKeyset(ctx context.Context, db *database.DB, keeper Keeper) (*keyset.Handle, error) {
+// rewrap replaces the keyset's row, after a look whether keeper opens what is written.
+func rewrap(ctx context.Context, tx *sql.Tx, handle *keyset.Handle, keeper Keeper, form string) error {
+	wrapped, err := wrap(ctx, handle, keeper, form)
+	if err != nil {
+		return err
+	}
+	if _, _, err := unwrap(ctx, wrapped, keeper); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE keyset SET wrapped = $1, updated = $2 WHERE name = $3",
+		wrapped, database.Micros(time.Now()), rowRecords)
+	return err
+}
+
+// Adopted tells whether the rows of this database have been put on record (package database/ledger). The sign of it is the form
+// of the wrapped keyset: who can write the database but has no key-encryption key can make no keyset of the older form, and
+// taking the keyset away opens nothing.
+func (s *Sealer) Adopted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.adopted
+}
+
+// Adopt makes Adopted true, for good, when tx commits; then call AdoptionKept. It tells whether that is so already.
+func (s *Sealer) Adopt(ctx context.Context, tx *sql.Tx) (already bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wrapped, err := stored(ctx, tx, rowRecords)
+	if err != nil {
+		return false, fmt.Errorf("reading the keyset: %w", err)
+	}
+	handle, form, err := unwrap(ctx, wrapped, s.keeper)
+	if err != nil {
+		return false, fmt.Errorf("reading the keyset: %w", err)
+	}
+	if form == wrappedAs {
+		return true, nil
+	}
+	if err := rewrap(ctx, tx, handle, s.keeper, wrappedAs); err != nil {
+		return false, fmt.Errorf("writing the keyset: %w", database.Explain(err))
+	}
+	return false, nil
+}
+
+// AdoptionKept is called once the transaction of Adopt has committed.
+func (s *Sealer) AdoptionKept() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.adopted = true
+}
+
+// loadKeyset tells also in which form the keyset is wrapped.
+func loadKeyset(ctx context.Context, db *database.DB, keeper Keeper) (*keyset.Handle, string, error) {
 	wrapped, err := stored(ctx, db, rowRecords)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if wrapped == nil {
 		if wrapped, err = makeKeyset(ctx, db, keeper); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	return unwrap(ctx, wrapped, keeper)
@@ -124,7 +171,7 @@ func makeKeyset(ctx context.Context, db *database.DB, keeper Keeper) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := wrap(ctx, handle, keeper)
+	wrapped, err := wrap(ctx, handle, keeper, wrappedAs)
 	if err != nil {
 		return nil, err
 	}
@@ -160,13 +207,16 @@ func keepFirst(ctx context.Context, db *database.DB, name string, wrapped []byte
 	return kept, err
 }
 
-// wrappedAs is in every wrapped keyset, since a Keeper has no associated data: other bytes under the same key don't pass.
-const wrappedAs = "sallyport keyset 1\x00"
+// One of these is in every wrapped keyset, since a Keeper has no associated data: other bytes under the same key don't pass.
+const (
+	wrappedAs      = "sallyport keyset 2\x00"
+	wrappedAsFirst = "sallyport keyset 1\x00" // before Adopt
+)
 
-func wrap(ctx context.Context, handle *keyset.Handle, keeper Keeper) ([]byte, error) {
+func wrap(ctx context.Context, handle *keyset.Handle, keeper Keeper, form string) ([]byte, error) {
 	var out bytes.Buffer
 	adapter := &keeperAEAD{keeper: keeper}
-	err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&out), adapter, []byte(wrappedAs))
+	err := handle.WriteWithContext(ctx, keyset.NewBinaryWriter(&out), adapter, []byte(form))
 	if adapter.err != nil {
 		err = adapter.err
 	}
@@ -176,9 +226,23 @@ func wrap(ctx context.Context, handle *keyset.Handle, keeper Keeper) ([]byte, er
 	return out.Bytes(), nil
 }
 
-func unwrap(ctx context.Context, wrapped []byte, keeper Keeper) (*keyset.Handle, error) {
+// unwrap returns the form that the keyset was wrapped in, too.
+func unwrap(ctx context.Context, wrapped []byte, keeper Keeper) (*keyset.Handle, string, error) {
+	handle, err := unwrapAs(ctx, wrapped, keeper, wrappedAs)
+	if err == nil {
+		return handle, wrappedAs, nil
+	}
+	if errors.Is(err, ErrWrongKey) {
+		if handle, first := unwrapAs(ctx, wrapped, keeper, wrappedAsFirst); first == nil {
+			return handle, wrappedAsFirst, nil
+		}
+	}
+	return nil, "", err
+}
+
+func unwrapAs(ctx context.Context, wrapped []byte, keeper Keeper, form string) (*keyset.Handle, error) {
 	adapter := &keeperAEAD{keeper: keeper}
-	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), adapter, []byte(wrappedAs))
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), adapter, []byte(form))
 	if adapter.err != nil {
 		err = adapter.err
 	}

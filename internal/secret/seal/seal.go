@@ -24,14 +24,17 @@ type Sealer struct {
 	db      *database.DB
 	records tink.AEAD
 
-	mu     sync.Mutex // serialises Rewrap
-	keeper Keeper
+	rows []byte // the key that RowKey hands out
+
+	mu      sync.Mutex // serialises Rewrap
+	keeper  Keeper
+	adopted bool
 }
 
 // Open unwraps the keyset in db with keeper, or makes it when db is new; of several processes that start at once all end up
 // with the same one. Errors: a fault.StoreUnavailable around ErrWrongKey when keeper is not the one that db was made with.
 func Open(ctx context.Context, db *database.DB, keeper Keeper) (*Sealer, error) {
-	handle, err := loadKeyset(ctx, db, keeper)
+	handle, form, err := loadKeyset(ctx, db, keeper)
 	if err != nil {
 		return nil, fmt.Errorf("opening the seal of %s: %w", db.Where, err)
 	}
@@ -39,8 +42,15 @@ func Open(ctx context.Context, db *database.DB, keeper Keeper) (*Sealer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("opening the seal of %s: %w", db.Where, err)
 	}
-	return &Sealer{db: db, records: records, keeper: keeper}, nil
+	s := &Sealer{db: db, records: records, keeper: keeper, adopted: form == wrappedAs}
+	if s.rows, err = s.MACKey(ctx, purposeRows); err != nil {
+		return nil, fmt.Errorf("opening the seal of %s: %w", db.Where, err)
+	}
+	return s, nil
 }
+
+// RowKey is the key that rows of the database are authenticated with (package database/ledger).
+func (s *Sealer) RowKey() []byte { return s.rows }
 
 // Seal encrypts plain as version of the record name of the given kind. The result differs from call to call and is plain's
 // length and 33 bytes.
