@@ -116,6 +116,7 @@ func (a *App) buildGateway() error {
 	}
 	a.gateway = gateway.New(gateway.Options{
 		Pipeline: a.pipeline, MaxHead: int(a.o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: a.log,
+		ServerError: a.metrics.ServerError,
 	})
 	return nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/service"
+	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
 
@@ -236,9 +238,21 @@ func mintEvent(actor, name string) *audit.Event {
 // minted counts an attempt to have a token, and logs one that failed. Nothing of it quotes a token.
 func (a *App) minted(o derive.Observation) {
 	a.metrics.Minted(o)
+	if why, ok := errors.AsType[*fault.Panic](failure(o)); ok && why.Tell() {
+		a.metrics.Panicked()
+		a.log.Error("minting a token ended in a panic: this is a mistake in Sallyport", "service", o.Name, "what", why.What, "stack", why.Stack)
+	}
 	if o.Fault != nil {
 		a.log.Warn("a token could not be had", "service", o.Name, "code", o.Fault.Code, "why", o.Fault.Message, "hint", o.Fault.Hint)
 		return
 	}
 	a.log.Info("a token was had", "service", o.Name, "took", o.Took)
+}
+
+// failure is o.Fault as an error, which is nil when there is none.
+func failure(o derive.Observation) error {
+	if o.Fault == nil {
+		return nil
+	}
+	return o.Fault
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/ca"
+	"sallyport/internal/boundary/wire"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
@@ -68,7 +69,7 @@ func loopback(address string) bool {
 func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorLog: wire.ErrorLog(a.log, name, a.metrics.ServerError),
 	}
 	a.serve(name, func() error {
 		if name == "admin" {

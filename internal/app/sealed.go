@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/gateway"
+	"sallyport/internal/boundary/wire"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
@@ -94,7 +95,7 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.gateway = gateway.New(gateway.Options{Pipeline: s.pipeline, MaxHead: int(o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: o.Log})
+	s.gateway = gateway.New(gateway.Options{Pipeline: s.pipeline, MaxHead: int(o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: o.Log, ServerError: metrics.ServerError})
 	front, err := listenTCP(ctx, "gateway", o.Config.Listen.Gateway, o.Config, o.Log)
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 	mux.Handle("GET /metrics", metrics.Handler())
 	mux.Handle("GET /healthz", monitor.Alive())
 	mux.Handle("GET /readyz", monitor.Readiness(s.parts))
-	s.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute}
+	s.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, ErrorLog: wire.ErrorLog(o.Log, "admin", metrics.ServerError)}
 	s.serve(func() error { return s.gateway.Serve(front) })
 	s.serve(func() error { return s.admin.Serve(withTLS(back, tlsConfig)) })
 	return s, nil

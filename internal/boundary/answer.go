@@ -72,6 +72,9 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 		}
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(out))}
+	if x.body != nil {
+		x.body.Settle()
+	}
 	w.WriteHeader(row.Status)
 	n, _ := w.Write(out)
 	x.bytesOut += int64(n)
@@ -114,6 +117,9 @@ func (x *exchange) sentence(f *fault.Fault) string {
 		}
 		fallthrough
 	default:
+		if x.authorised && f.Code == fault.Internal { // whether the API was called is not known
+			return "Sallyport failed, the API did not: " + f.Message
+		}
 		return "Sallyport failed, the API was not called: " + f.Message
 	}
 }

@@ -24,6 +24,7 @@ type exchange struct {
 	presented  string // the token, for the check that it leaves nowhere
 	service    *service.Service
 	material   *credential.Material
+	body       Body // nil: the request has none
 	acquired   bool // a place under the service's limits is held
 	probe      bool // it tries whether the API can be connected to again
 	authorised bool

@@ -16,6 +16,13 @@ import (
 func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 	x := p.begin(v)
 	defer p.finish(x)
+	defer p.finishBody(v, x)
+	defer func() {
+		if e := recover(); e != nil {
+			p.recovered(w, x, e)
+		}
+	}()
+	x.body = v.Body
 	if f := p.decide(r.Context(), v, x); f != nil {
 		p.refuse(w, x, f)
 		return
@@ -27,6 +34,7 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 
 // refuse answers a request that got no credential.
 func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
+	p.noticed(x, f)
 	if f.Row().Blame == fault.BlameSallyport && f.Code != fault.Draining {
 		p.o.Log.Error("refusing a request", "request_id", x.event.ID, "code", f.Code, "error", errors.Unwrap(f))
 	}
@@ -53,6 +61,7 @@ func (p *Pipeline) complain(x *exchange, f *fault.Fault) {
 
 // conclude answers, or breaks off, what failed after the credential had left.
 func (p *Pipeline) conclude(w http.ResponseWriter, x *exchange, f *fault.Fault) {
+	p.noticed(x, f)
 	started := x.status != 0
 	p.complain(x, f)
 	if started {
@@ -76,6 +85,8 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 	var f *fault.Fault
 	var client clientError
 	switch {
+	case v.Body != nil && v.Body.Broken() != nil:
+		return fault.From(v.Body.Broken())
 	case errors.As(err, &f):
 		return f
 	case fault.Machine(err) != nil: // also where the caller is written to
@@ -155,10 +166,6 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close does nothing: the body is the server's, which closes it when the answer is through. To close it earlier is to read on
-// until the caller has sent it all, before the API's answer can go out.
-func (b *countedBody) Close() error { return nil }
-
 func (b *countedBody) fail(err error) error {
 	b.err.Store(&err)
 	return err
@@ -172,6 +179,10 @@ func (b *countedBody) failure() error {
 	return *b.err.Load()
 }
 
-func isUpgrade(h http.Header) bool {
-	return len(h["Upgrade"]) == 1 && strings.EqualFold(h["Upgrade"][0], "websocket") && nominated(h["Connection"])["Upgrade"]
+// isUpgrade tells whether a request is a WebSocket handshake. HTTP/1.0 has none (RFC 9110 section 7.8).
+func isUpgrade(r *http.Request) bool { return r.ProtoAtLeast(1, 1) && wantsUpgrade(NetHTTP(r.Header)) }
+
+func wantsUpgrade(h Header) bool {
+	upgrade := h.Values("Upgrade")
+	return len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && nominated(h.Values("Connection"))["Upgrade"]
 }

@@ -10,6 +10,7 @@ package boundary
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,7 @@ type Audit interface {
 type Observer interface {
 	Started(service string)
 	Finished(o *Outcome)
+	Panicked() // once for each panic that was recovered; never on the hot path
 }
 
 // Outcome is what became of one request, for metrics.
@@ -165,8 +167,12 @@ func (p *Pipeline) admit(v *View) *fault.Fault {
 		return f
 	}
 	switch {
+	case v.Broken != nil:
+		return fault.From(v.Broken)
 	case v.Refusal != "":
 		return fault.New(fault.RequestMalformed, v.Refusal)
+	case wantsUpgrade(v.Header) && (v.Body != nil || v.Method != http.MethodGet):
+		return fault.New(fault.RequestMalformed, "a WebSocket handshake is a GET without a body")
 	case p.draining.Load():
 		return fault.New(fault.Draining, "this Sallyport is stopping and takes no new requests")
 	case p.o.InFlight > 0 && p.inFlight.Load() > p.o.InFlight:

@@ -95,7 +95,7 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 		return nil, f
 	}
 	acceptCodings(r, &o)
-	if isUpgrade(r.Header) {
+	if isUpgrade(r) {
 		o.Header["Connection"], o.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
 		delete(o.Header, "Sec-Websocket-Extensions") // a compressed stream could not be scrubbed frame by frame
 	}

@@ -55,7 +55,7 @@ func (p *Pipeline) CloseUpgraded() {
 // keep their length, so frames stay whole.
 func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
 	api, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok || !isUpgrade(r.Header) || len(resp.Header["Upgrade"]) != 1 || !strings.EqualFold(resp.Header["Upgrade"][0], "websocket") {
+	if !ok || !isUpgrade(r) || len(resp.Header["Upgrade"]) != 1 || !strings.EqualFold(resp.Header["Upgrade"][0], "websocket") {
 		return fault.New(fault.UpstreamMalformed, "it switched protocols in a way that cannot be carried on")
 	}
 	h := make(http.Header)
@@ -68,12 +68,12 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 		return fmt.Errorf("taking over the connection: %w", err)
 	}
 	x.status = resp.StatusCode
-	if strict, ok := conn.(interface{ Raw() }); ok {
-		strict.Raw()
+	defer func() { _ = conn.Close() }()
+	if strict, ok := conn.(interface{ Raw() bool }); ok && !strict.Raw() || rw.Reader.Buffered() > 0 {
+		return fault.New(fault.RequestMalformed, "the caller did not wait for the WebSocket handshake to be answered")
 	}
 	p.upgraded.add(conn)
 	defer p.upgraded.remove(conn)
-	defer func() { _ = conn.Close() }()
 	if err := switchProtocols(rw.Writer, h); err != nil {
 		return clientError{err}
 	}
@@ -93,18 +93,31 @@ func switchProtocols(w *bufio.Writer, h http.Header) error {
 	return w.Flush()
 }
 
-// join copies both ways until either side ends, and then ends the other.
+// join copies both ways until either side ends, and then ends the other. It returns when neither is copied any more, also when
+// one of the two ends in a panic.
 func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteCloser, x *exchange) error {
 	var wg sync.WaitGroup
+	var broken error
 	wg.Go(func() {
-		n, _ := io.Copy(api, fromCaller)
+		defer func() { _ = api.Close() }()
+		defer fault.Recover("relaying to the API", &broken)
+		n, err := io.Copy(api, fromCaller)
 		x.bytesIn.Add(n)
-		_ = api.Close()
+		broken = panicIn(err)
 	})
+	defer wg.Wait()
+	defer func() { _, _ = api.Close(), conn.Close() }()
 	p.relay(conn, api, x)
-	_ = api.Close()
-	_ = conn.Close()
+	_, _ = api.Close(), conn.Close()
 	wg.Wait()
+	return broken
+}
+
+// panicIn is the panic in err's chain, or nil: whichever way a relay ends otherwise, the connections end with it.
+func panicIn(err error) error {
+	if why, ok := errors.AsType[*fault.Panic](err); ok {
+		return why
+	}
 	return nil
 }
 

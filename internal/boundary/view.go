@@ -4,6 +4,8 @@ import (
 	"iter"
 	"net/http"
 	"net/netip"
+
+	"sallyport/internal/fault"
 )
 
 // View is all of a request that the decision (steps 1 to 4) may look at. The ways in fill it from whatever engine parsed the
@@ -16,14 +18,22 @@ type View struct {
 	Header   Header
 	Source   netip.Addr // the address the connection comes from
 	Refusal  string     // set by the way in: why the request was malformed before it had a reading at all
-	Body     Framing    // set by the way in where a body can turn out malformed while it is read; may be nil
+	Broken   error      // set by the way in: a panic (*fault.Panic) kept it from having one
+	Body     Body       // set by the way in for a request with a body; else nil
 	Mount    string     // what stands before Path in the caller's URL: Location headers are rewritten to it
 }
 
-// Framing watches over the body of a request.
-type Framing interface {
-	// BodyViolation says what is wrong with the framing of the body, or "". It may be called while the body is read.
+// Body is what the way in knows of a request's body, beside its bytes. All of it may be called while the body is read.
+type Body interface {
+	// BodyViolation says what is wrong with the framing of the body, or "".
 	BodyViolation() string
+	// Broken is the panic that ended the reading of the body, or nil.
+	Broken() *fault.Panic
+	// Settle reads what is left of a small body that nobody needs, within bounds, so that the connection can be used again.
+	Settle()
+	// Finish ends the reading of the body, whoever does it, and waits for that. It reports false when the connection has to be
+	// broken off then.
+	Finish() bool
 }
 
 // Header is a look-up over header fields by canonical name.

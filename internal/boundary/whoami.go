@@ -21,9 +21,13 @@ func (p *Pipeline) HandleWhoami(w http.ResponseWriter, v *View) {
 	g, f := p.whoami(v)
 	if f != nil {
 		x := p.begin(v)
+		x.body = v.Body
 		defer p.finish(x)
 		p.refuse(w, x, f)
 		return
+	}
+	if v.Body != nil {
+		v.Body.Settle()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

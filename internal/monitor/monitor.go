@@ -35,6 +35,8 @@ type Metrics struct {
 	minting  *prometheus.HistogramVec
 	resent   *prometheus.CounterVec
 	unsent   *prometheus.CounterVec
+	panics   prometheus.Counter
+	server   *prometheus.CounterVec
 	cache    sync.Map // cell → *counters: looking labels up by name costs more than counting
 }
 
@@ -117,13 +119,19 @@ func New(version string) *Metrics {
 		unsent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_not_resent_requests_total", Help: "Requests of which the API said that the credential has expired, and that could not be sent once more: the body was too large to be kept, or there was no newer token.",
 		}, []string{"service"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sallyport_panics_total", Help: "Panics that ended a request, or an attempt to mint a token: mistakes in Sallyport. The log has each of them.",
+		}),
+		server: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_http_server_errors_total", Help: "What net/http's server had to complain of, by listener and kind: panic, tls, accept, write or other. The log has a line for it once a minute.",
+		}, []string{"listener", "kind"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_in_flight_requests", Help: "Requests being served."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sallyport_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, info,
+	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, m.panics, m.server, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -161,6 +169,12 @@ func (m *Metrics) Finished(o *boundary.Outcome) {
 		m.countAgain(o)
 	}
 }
+
+// Panicked implements boundary.Observer.
+func (m *Metrics) Panicked() { m.panics.Inc() }
+
+// ServerError counts what net/http's server logs.
+func (m *Metrics) ServerError(listener, kind string) { m.server.WithLabelValues(listener, kind).Inc() }
 
 // countAgain counts what had to be sent twice, which is rare.
 func (m *Metrics) countAgain(o *boundary.Outcome) {

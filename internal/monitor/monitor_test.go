@@ -67,9 +67,17 @@ func TestLint(t *testing.T) {
 	for _, row := range fault.Table() {
 		finish(m, &boundary.Outcome{Service: "crm", Code: row.Code, Gate: time.Millisecond, Upstream: time.Second, BytesIn: 1, BytesOut: 1, Scrubbed: 1, Replayed: true, Renewed: true, NotResent: true})
 	}
+	m.Panicked()
+	m.ServerError("gateway", "accept")
 	m.Minted(derive.Observation{Name: "crm", Took: time.Second})
 	m.Minted(derive.Observation{Name: "crm", Took: time.Second, Fault: fault.New(fault.CredentialMintFailed, "")})
-	problems, err := promlint.New(strings.NewReader(scrape(t, m))).Lint()
+	text := scrape(t, m)
+	for _, want := range []string{"sallyport_panics_total 1", `sallyport_http_server_errors_total{kind="accept",listener="gateway"} 1`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %s", want)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,8 @@ func Classify(err error) *fault.Fault {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case asType[*fault.Panic](err):
+		return fault.From(err)
 	case machine(err, &f): // before anybody else is blamed
 	case errors.As(err, &prohibited):
 		f = classifyProhibited(prohibited)
@@ -64,6 +66,8 @@ func ClassifyBody(err error) *fault.Fault {
 	switch {
 	case errors.As(err, &f):
 		return f
+	case asType[*fault.Panic](err):
+		return fault.From(err)
 	case machine(err, &f):
 	case errors.Is(err, errStalled):
 		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body idle timeout")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sallyport/internal/fault"
 )
 
 // dialer connects to one destination and to nothing else.
@@ -62,7 +64,10 @@ func (d *dialer) told(dial func(context.Context, string, string) (net.Conn, erro
 }
 
 // dial opens the connection, with address checked in control.
-func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+//
+// The transport dials in goroutines of its own, so a panic is turned into an error here.
+func (d *dialer) dial(ctx context.Context, network, address string) (_ net.Conn, err error) {
+	defer fault.Recover("dialling", &err)
 	if !strings.EqualFold(address, d.target) {
 		return nil, &otherDestinationError{got: address, only: d.target}
 	}
@@ -78,7 +83,8 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 
 // dialTLS is dial with the handshake, which is done here so that its errors can be
 // told from all others.
-func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *dialer) dialTLS(ctx context.Context, network, address string) (_ net.Conn, err error) {
+	defer fault.Recover("dialling over TLS", &err)
 	conn, err := d.dial(ctx, network, address)
 	if err != nil {
 		return nil, err

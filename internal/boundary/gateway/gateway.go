@@ -31,6 +31,8 @@ type Options struct {
 	MaxHead  int // bytes of a request head
 	TLS      *tls.Config
 	Log      *slog.Logger
+
+	ServerError func(listener, kind string) // counts what net/http's server complains of; nil: nobody does
 }
 
 // Gateway serves gateway mode on one listener.
@@ -51,7 +53,7 @@ func New(o Options) *Gateway {
 	g.server = &http.Server{
 		Handler: g, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: o.MaxHead + 8<<10, // package wire has refused larger ones before
-		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ErrorLog:       wire.ErrorLog(o.Log, "gateway", o.ServerError),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -87,12 +89,20 @@ func (g *Gateway) Close() error {
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: source(r)}
-	if r.ContentLength != 0 {
-		// An API may answer before it has read the whole body, and go on reading. Without this net/http would read the rest
-		// of the body, and throw it away, to write the answer.
-		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 can
+	c, ok := r.Context().Value(connKey{}).(*wire.Conn)
+	if !ok {
+		panic("a request that did not come through package wire")
 	}
-	g.split(v, r)
+	w, body := wire.Take(w, r, c)
+	if body != nil {
+		v.Body = body
+		defer func() {
+			if !body.Finish() {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+	}
+	g.split(v, r, c)
 	if v.Mount == "" && v.Path == "/whoami" && v.Refusal == "" {
 		g.o.Pipeline.HandleWhoami(w, v)
 		return
@@ -104,12 +114,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const prefix = "/s/"
 
 // split takes the request target apart without decoding anything.
-func (g *Gateway) split(v *boundary.View, r *http.Request) {
+func (g *Gateway) split(v *boundary.View, r *http.Request, c *wire.Conn) {
 	target, _, _ := strings.Cut(r.RequestURI, "?")
-	if c, ok := r.Context().Value(connKey{}).(*wire.Conn); ok {
-		v.Body = c
-		if target == wire.RefusedTarget {
-			v.Refusal = c.Violation()
+	if target == wire.RefusedTarget {
+		v.Refusal = c.Violation()
+		if broken := c.Broken(); broken != nil {
+			v.Broken = broken
 		}
 	}
 	v.Path = target

@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,6 +146,9 @@ type gate struct {
 	logs     output // what the process would log
 	seen     output // what callers received
 	outcomes chan boundary.Outcome
+	panics   atomic.Int64
+	mayPanic bool
+	errors   output // net/http's complaints, by kind
 	stopOnce sync.Once
 	served   chan struct{}
 }
@@ -156,13 +160,14 @@ type options struct {
 	secret   string         // instead of the canary
 	maxHead  int
 	kept     *spool.Budget
+	mayPanic bool
 	parts    func(*service.Service) []credential.Part // instead of one static secret for each credential
 }
 
 // newGate serves the services that yaml (the content of `services:`) describes.
 func newGate(t testing.TB, yaml string, o options) *gate {
 	t.Helper()
-	g := &gate{TB: t, outcomes: make(chan boundary.Outcome, 10_000), served: make(chan struct{}), metrics: monitor.New("test")}
+	g := &gate{TB: t, outcomes: make(chan boundary.Outcome, 10_000), served: make(chan struct{}), metrics: monitor.New("test"), mayPanic: o.mayPanic}
 	log := slog.New(slog.NewTextHandler(&g.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	use := o.audit
 	if use == nil {
@@ -172,7 +177,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 	}
 	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
-	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log})
+	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -264,6 +269,14 @@ func (g *gate) service(name string) *service.Service {
 // Started and Finished make the gate an Observer that passes on to the real one.
 func (g *gate) Started(service string) { g.metrics.Started(service) }
 
+// Panicked is no part of any test that does not ask for it.
+func (g *gate) Panicked() {
+	g.metrics.Panicked()
+	if g.panics.Add(1); !g.mayPanic {
+		g.Errorf("a request ended in a panic:\n%s", g.logs.String())
+	}
+}
+
 func (g *gate) Finished(o *boundary.Outcome) {
 	g.metrics.Finished(o)
 	g.outcomes <- *o
@@ -350,6 +363,9 @@ func (g *gate) refusedOnly(n int, code fault.Code) {
 // scan searches everything that left the gate, but for what went to the API.
 func (g *gate) scan() {
 	g.Helper()
+	if complaints := g.errors.String(); complaints != "" && !g.mayPanic {
+		g.Errorf("net/http complains: %s\n%s", complaints, g.logs.String())
+	}
 	rec := httptest.NewRecorder()
 	g.metrics.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	outputs := map[string]string{"what callers received": g.seen.String(), "the log": g.logs.String(), "the metrics": rec.Body.String()}

@@ -293,15 +293,16 @@ func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return f.do(
 
 // TestPanicLetsGo: a bug on the way must not keep a place, and is on record as Sallyport's.
 func TestPanicLetsGo(t *testing.T) {
-	g := newGate(t, api("http://127.0.0.1:1", "limits: {concurrency: 1}"), options{})
+	g := newGate(t, api("http://127.0.0.1:1", "limits: {concurrency: 1}"), options{mayPanic: true})
 	g.service("api").Transport = failing{func() (*http.Response, error) { panic("a bug") }}
 	for range 3 {
-		if answers, _ := g.send(request("GET", "/s/api/x")); len(answers) != 0 {
-			t.Errorf("got %s", answers[0].raw)
-		}
+		g.do("GET", "/s/api/x").wantFault(t, fault.Internal)
 		if o := g.finished(); o.Code != fault.Internal {
 			t.Errorf("got %+v", o)
 		}
+	}
+	if g.panics.Load() != 3 || strings.Contains(g.logs.String(), "a bug") || !strings.Contains(g.logs.String(), "TestPanicLetsGo") {
+		t.Errorf("got %d panics; the log must name the place and not the value:\n%s", g.panics.Load(), g.logs.String())
 	}
 	g.service("api").Transport = failing{func() (*http.Response, error) { return nil, errors.New("no idea") }}
 	if a := g.do("GET", "/s/api/x"); a.StatusCode < 500 {

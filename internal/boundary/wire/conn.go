@@ -1,12 +1,16 @@
-// Package wire makes HTTP/1.1 framing unambiguous before any other parser sees it.
+// Package wire makes HTTP/1.1 framing unambiguous before any other parser sees it, and holds the one rule of when a connection
+// goes on.
 //
 // A Conn sits between the socket and net/http. It reads each request head whole, refuses everything RFC 9112 lets two
 // parsers understand differently (Content-Length beside Transfer-Encoding, obs-fold, bare CR or LF, doubled Host,
 // absolute-form targets, chunk extensions, …), and follows the body so that it knows where the next head begins. It is
 // stricter than net/http and never more lenient, and it decides nothing about tokens, services or policy.
 //
+// A Body is a request's body on its way up, and an Answer the way back. Together they see to it that a connection is used again
+// only when the body before is at its end, and that otherwise the answer says `Connection: close` (RFC 9112 section 9.6).
+//
 // Invariant: what net/http reads from a Conn is a request that has one reading only, or the stand-in request that carries
-// the refusal to the pipeline, which answers and records it in turn.
+// the refusal to the pipeline, which answers and records it in turn. No byte of a body is ever read as a head.
 package wire
 
 import (
@@ -15,7 +19,8 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
-	"time"
+
+	"sallyport/internal/fault"
 )
 
 // RefusedTarget is the target of the stand-in request for a refused one; Violation then says why.
@@ -39,8 +44,10 @@ const (
 	refused
 )
 
-// Conn is one connection from a caller. Only Violation, BodyViolation, Raw, CloseWrite and Close may be called beside the
-// reader's goroutine.
+// errOver is what reads return once the connection has been ended with a body that was not read to its end.
+var errOver = errors.New("reading a request: its connection is ending")
+
+// Conn is one connection from a caller. Read and Raw belong to one goroutine at a time; everything else may be called beside it.
 type Conn struct {
 	net.Conn
 	maxHead   int
@@ -53,6 +60,10 @@ type Conn struct {
 	violation atomic.Pointer[string]
 	inBody    atomic.Bool // the violation is in a body, whose head was let through
 	rawMode   atomic.Bool
+	progress  atomic.Uint64 // 2 × heads let through, +1 while the body of the last of them is not at its end
+	over      atomic.Bool   // nothing more is read: see end
+	closing   atomic.Bool
+	broken    atomic.Pointer[fault.Panic]
 }
 
 // NewConn wraps c; heads over maxHead bytes are refused.
@@ -79,39 +90,55 @@ func (c *Conn) BodyViolation() string {
 	return c.Violation()
 }
 
-// CloseWrite ends the sending direction, where the connection can. net/http calls it before it closes on a caller who is
-// still sending.
-func (c *Conn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
+// Broken is the panic that ended the reading of the last request, or nil.
+func (c *Conn) Broken() *fault.Panic { return c.broken.Load() }
+
+// Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read, and
+// while nobody reads. It reports false, and ends nothing, when the caller did not wait for the upgrade to be answered: what it
+// has sent since was looked at as HTTP.
+func (c *Conn) Raw() bool {
+	if c.state != inHead || len(c.in)+len(c.ready) > 0 || c.over.Load() {
+		return false
 	}
-	return errors.ErrUnsupported
+	c.rawMode.Store(true)
+	return true
 }
-
-// How much, and for how long, a refused caller is listened to.
-const (
-	lingerBytes = 1 << 20
-	lingerTime  = 500 * time.Millisecond
-)
-
-// Close implements net.Conn. After a refusal it first reads what the caller is still sending: to close on unread bytes makes
-// the caller's kernel throw the answer away (RFC 9112 section 9.6).
-func (c *Conn) Close() error {
-	if c.Violation() != "" && c.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
-	}
-	return c.Conn.Close()
-}
-
-// Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read.
-func (c *Conn) Raw() { c.rawMode.Store(true) }
 
 // Read implements net.Conn. Partial heads survive a deadline, so a read that timed out can be repeated.
-func (c *Conn) Read(p []byte) (int, error) {
+//
+// A panic ends the request, like a violation, and never the process: net/http calls Read from goroutines that recover nothing.
+func (c *Conn) Read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			n, err = c.fail(fault.Panicked("reading a request", v), p)
+		}
+	}()
+	if n, err = c.read(p); err != nil && c.over.Load() {
+		err = errOver // not the deadline that woke it up
+	}
+	return n, err
+}
+
+// fail ends the connection after a panic: with the stand-in request if it was in a head.
+func (c *Conn) fail(why *fault.Panic, p []byte) (int, error) {
+	c.broken.Store(why)
+	if c.state != inHead || c.rawMode.Load() {
+		c.state, c.in, c.ready = refused, nil, nil
+		c.over.Store(true)
+		return 0, why
+	}
+	c.state, c.in, c.ready = refused, nil, []byte(standIn)
+	return c.take(p), nil
+}
+
+func (c *Conn) read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	for {
+		if c.over.Load() {
+			return 0, errOver
+		}
 		if n := c.take(p); n > 0 {
 			return n, nil
 		}
@@ -163,10 +190,15 @@ func (c *Conn) consume(n int64) {
 		return
 	}
 	if c.state == inBody {
-		c.state = inHead
+		c.bodyEnds()
 	} else {
 		c.state = inChunkEnd
 	}
+}
+
+func (c *Conn) bodyEnds() {
+	c.state = inHead
+	c.progress.Store(c.progress.Load() &^ 1)
 }
 
 // release moves n bytes from in to ready.
@@ -217,12 +249,16 @@ func (c *Conn) judgeHead() bool {
 	if why != "" {
 		return c.refuse(why)
 	}
+	now := c.progress.Load()&^1 + 2
 	switch {
 	case f.chunked:
 		c.state = inChunkSize
+		now++
 	case f.length > 0:
 		c.state, c.left = inBody, f.length
+		now++
 	}
+	c.progress.Store(now)
 	c.release(end)
 	return true
 }
@@ -248,7 +284,7 @@ func (c *Conn) judgeLine() bool {
 		if c.state == inChunkEnd {
 			c.state = inChunkSize
 		} else {
-			c.state = inHead
+			c.bodyEnds()
 		}
 	default:
 		size, ok := chunkSize(line)

@@ -216,10 +216,22 @@ func (s *Source) begin(ctx context.Context, early bool) *flight {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Patience)
 	go func() { // Close waits for it
 		defer cancel()
-		state, err := s.renew(ctx, early)
+		state, err := s.renewSafely(ctx, early)
 		s.land(f, state, err)
 	}()
 	return f
+}
+
+// renewSafely is renew; a panic fails the attempt and not the process.
+func (s *Source) renewSafely(ctx context.Context, early bool) (_ State, err error) {
+	started := time.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			err = fault.From(fault.Panicked("minting a token", v))
+			s.observe(started, err)
+		}
+	}()
+	return s.renew(ctx, early)
 }
 
 func landed(t Token, err *fault.Fault) *flight {

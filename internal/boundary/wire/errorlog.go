@@ -1,0 +1,100 @@
+package wire
+
+import (
+	"bytes"
+	"log"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// warnEvery is how often a listener's complaints are logged, however many there are.
+const warnEvery = time.Minute
+
+// ErrorLog is for http.Server.ErrorLog, where net/http writes what it tells nobody else: panics that it recovered, connections
+// it could not accept. count gets every one of them with its kind: panic, tls, accept, write or other. A warning is logged for
+// the first, and then at most one a minute, which says how many there were. A panic's value, and what net/http may quote of
+// a request, stay out of it.
+func ErrorLog(to *slog.Logger, listener string, count func(listener, kind string)) *log.Logger {
+	if count == nil {
+		count = func(string, string) {}
+	}
+	return log.New(&complaints{to: to, listener: listener, count: count}, "", 0)
+}
+
+type complaints struct {
+	to       *slog.Logger
+	listener string
+	count    func(listener, kind string)
+
+	mu     sync.Mutex
+	last   time.Time // of the warning
+	silent int       // since then
+}
+
+// Write implements io.Writer: one call is one message.
+func (c *complaints) Write(p []byte) (int, error) {
+	kind, text := judge(string(bytes.TrimSpace(p)))
+	c.count(c.listener, kind)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if c.silent++; !c.last.IsZero() && now.Sub(c.last) < warnEvery {
+		return len(p), nil
+	}
+	c.to.Warn("the HTTP server complains", "listener", c.listener, "kind", kind, "what", text, "since_the_last_warning", c.silent)
+	c.last, c.silent = now, 0
+	return len(p), nil
+}
+
+// prefixes tell net/http's messages apart. Those whose text is safe to show quote nothing but addresses and the system.
+//
+//nolint:gochecknoglobals // a constant table
+var prefixes = []struct {
+	prefix, kind string
+	shown        bool
+}{
+	{"http: panic serving ", "panic", false},
+	{"http: Accept error: ", "accept", true},
+	{"http: TLS handshake error from ", "tls", true},
+	{"http: superfluous response.WriteHeader call from ", "write", true},
+	{"http: response.Write", "write", true},
+	{"http: response.WriteHeader", "write", true},
+	{"http: WriteHeader called with ", "write", true},
+}
+
+// maxComplaint is how much of a message is shown, in bytes.
+const maxComplaint = 300
+
+func judge(message string) (kind, text string) {
+	kind, text = "other", "a message that may quote a request; it is not shown"
+	for _, p := range prefixes {
+		if !strings.HasPrefix(message, p.prefix) {
+			continue
+		}
+		switch {
+		case p.shown:
+			line, _, _ := strings.Cut(message, "\n")
+			return p.kind, line[:min(len(line), maxComplaint)]
+		default:
+			return p.kind, "at " + strings.Join(places(message), " < ")
+		}
+	}
+	return kind, text
+}
+
+// maxPlaces is how much of a panic's stack is shown.
+const maxPlaces = 12
+
+//nolint:gochecknoglobals // a constant
+var place = regexp.MustCompile(`(?m)^\t(?:.*/)?([^/\s]+/[^/\s]+\.go:\d+)`)
+
+// places are the files and lines of a stack, without the arguments that stand beside them.
+func places(stack string) (list []string) {
+	for _, m := range place.FindAllStringSubmatch(stack, maxPlaces) {
+		list = append(list, m[1])
+	}
+	return list
+}
