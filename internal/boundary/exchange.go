@@ -21,6 +21,7 @@ type exchange struct {
 	started    time.Time
 	event      audit.Event
 	grant      *token.Grant
+	scope      Scope  // of grant, by the configuration that decided
 	presented  string // the token, for the check that it leaves nowhere
 	service    *service.Service
 	material   *credential.Material
@@ -104,6 +105,16 @@ func (x *exchange) maskLate() {
 			x.detail, _ = known.String(x.detail)
 		}
 	}
+}
+
+// printable wants visible ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func first(h Header, name string) string {

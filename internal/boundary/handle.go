@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"sallyport/internal/boundary/egress"
+	"sallyport/internal/boundary/override"
 	"sallyport/internal/fault"
 )
 
@@ -133,6 +134,7 @@ type countedBody struct {
 	io.ReadCloser
 	x     *exchange
 	limit int64                 // 0: none
+	guard *override.Body        // nil: every method is permitted
 	err   atomic.Pointer[error] // the transport may still read when its answer is there
 }
 
@@ -154,11 +156,24 @@ func tooLarge() *fault.Fault {
 	return fault.New(fault.BodyTooLarge, "the request body is larger than the service allows")
 }
 
+// guarded lets guard look at the body before it goes on.
+func (b *countedBody) guarded(guard *override.Body) *fault.Fault {
+	if guard != nil && guard.Coded() {
+		return fault.New(fault.RequestDenied, "a form in a content coding cannot be checked for another method, and not every method is permitted on this path").
+			WithHint("send the form without Content-Encoding")
+	}
+	b.guard = guard
+	return nil
+}
+
 // Read implements io.Reader. An error is the caller's: it must not be taken for the API's.
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if total := b.x.bytesIn.Add(int64(n)); b.limit > 0 && total > b.limit {
 		return 0, b.fail(tooLarge())
+	}
+	if b.guard != nil && b.guard.Found(p[:n]) {
+		return 0, b.fail(errOverride())
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, b.fail(clientError{err})

@@ -20,7 +20,7 @@ var neverSent = map[string]bool{
 	"Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Authentication-Info": true, "Http2-Settings": true,
 	"Authorization": true, "Host": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
 	"Forwarded": true, "Via": true, "X-Real-Ip": true, "Proxy-Status": true,
-	"X-Original-Url": true, "X-Rewrite-Url": true, // some servers take the path from them: another one than the rules saw
+	"X-Original-Url": true, "X-Rewrite-Url": true, "X-Original-Uri": true, "X-Rewrite-Uri": true, // some servers take the path from them: another one than the rules saw
 }
 
 // neverReturned lists what an API's answer loses: hop-by-hop fields, what only Sallyport may say, what a credential could
@@ -46,7 +46,7 @@ func CheckHeaders(h Header) *fault.Fault {
 
 // checkTwin is CheckHeaders for the header where the service's own credential goes.
 func checkTwin(h Header, slot string) *fault.Fault {
-	if slot == "" || slot == "Authorization" {
+	if slot == "" || slot == "Authorization" || h == nil {
 		return nil
 	}
 	for name := range h.All() {

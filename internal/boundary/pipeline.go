@@ -129,7 +129,8 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return unknownService(v.Service)
 	}
 	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
-	rule, f := Authorise(c.Scopes.Of(x.grant), svc, v) // step 2
+	x.scope = c.Scopes.Of(x.grant)
+	rule, f := Authorise(x.scope, svc, v) // step 2
 	x.event.Rule = rule
 	if f != nil {
 		return f
@@ -235,31 +236,13 @@ func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fa
 	if !ok {
 		return rule, fault.New(fault.RequestDenied, "no allow rule of the service permits this method on this path")
 	}
-	if v.Header == nil {
-		return rule, nil
-	}
 	for i := range svc.Slots {
 		if f = checkTwin(v.Header, svc.Slots[i].Header); f != nil {
 			return "header form", f
 		}
 	}
-	return rule, authoriseOverrides(g, svc, v)
-}
-
-// methodOverrides are the headers by which some APIs take another method than the request's own.
-//
-//nolint:gochecknoglobals // a constant table
-var methodOverrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
-// authoriseOverrides wants every method that the request names to be allowed, not only its own.
-func authoriseOverrides(g Scope, svc *service.Service, v *View) *fault.Fault {
-	for _, name := range methodOverrides {
-		for _, method := range v.Header.Values(name) {
-			inScope, _ := g.Allows(svc.Name, method, v.Source)
-			if _, inRules := svc.Permit(method, v.Path); !inScope || !inRules {
-				return fault.New(fault.RequestDenied, "the header "+name+" asks for a method that is not permitted on this path")
-			}
-		}
+	if f = authoriseOverrides(g, svc, v); f != nil {
+		return "method override", f
 	}
-	return nil
+	return rule, nil
 }

@@ -44,6 +44,9 @@ func (k *keptBody) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 func (s *sending) open() (f *fault.Fault) {
 	s.body, s.caller, f = requestBody(s.r, s.x)
 	svc := s.x.service
+	if f == nil && s.caller != nil {
+		f = s.caller.guarded(bodyGuard(s.x, s.v))
+	}
 	if f != nil || s.caller == nil || !svc.Replays && !s.x.material.NeedsBody() {
 		return f
 	}

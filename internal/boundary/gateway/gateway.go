@@ -123,8 +123,8 @@ func (g *Gateway) split(v *boundary.View, r *http.Request, c *wire.Conn) {
 		}
 	}
 	v.Path = target
-	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		v.Refusal = "the method " + r.Method + " has no meaning here"
+	if boundary.Meaningless(r.Method) {
+		v.Refusal = "the method " + strings.ToUpper(r.Method) + " has no meaning here"
 	}
 	rest, ok := strings.CutPrefix(target, prefix)
 	if !ok {
