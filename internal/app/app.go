@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
+	"sallyport/internal/database"
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
@@ -45,6 +46,7 @@ type App struct {
 	pipeline *boundary.Pipeline
 	metrics  *monitor.Metrics
 	gateway  *gateway.Gateway
+	follower *database.Follower // of what other processes change; from Start on
 
 	files    map[string]string // stamps of what the first configuration was read from
 	config   atomic.Pointer[config.Config]
@@ -80,6 +82,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.state, err = Open(ctx, o.Config); err != nil {
 		return a, err
 	}
+	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
 	a.state.stores.noted = a.noted
 	a.state.derived.observe = a.minted
 	a.state.derived.record = func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) }
@@ -149,12 +152,16 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.listen(ctx); err != nil {
 		return errors.Join(err, a.close())
 	}
+	a.follower = a.newFollower()
+	if err := a.follower.Start(ctx); err != nil {
+		a.log.ErrorContext(ctx, "registering this replica; no token is accepted until it is", "error", err)
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
-	for _, loop := range []func(context.Context){a.listenToDatabase, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule, a.watchRows, a.state.derived.run} {
+	for _, loop := range []func(context.Context){a.follower.Run, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule, a.watchRows, a.state.derived.run} {
 		a.running.Go(func() { loop(background) })
 	}
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())

@@ -79,9 +79,11 @@ func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 	before := c.end
 	c.end = func(ctx context.Context) error {
 		_, err := s.Tokens.Revoke(ctx, g.ID)
-		return errors.Join(err, s.Changed(ctx, topicTokens), before(ctx))
+		_, told := s.tell(ctx, topicTokens)
+		return errors.Join(err, told, before(ctx))
 	}
-	return c, s.Changed(ctx, topicTokens)
+	_, err = s.tell(ctx, topicTokens) // it is used at this gate alone
+	return c, err
 }
 
 // ownGate runs a gate on free loopback ports.

@@ -99,7 +99,9 @@ func (c control) call(ctx context.Context, method, path string, payload []byte) 
 func (a *App) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /refresh/{topic}", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, a.refresh(r.Context(), r.PathValue("topic")))
+		err := a.refresh(r.Context(), r.PathValue("topic"))
+		a.follower.Hurry()
+		reply(w, err)
 	})
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
 	mux.HandleFunc("GET /troubles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.troubles()) })

@@ -17,7 +17,7 @@ import (
 
 // fixed is what a reload cannot change.
 func fixed(c *config.Config) string {
-	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits, c.Drain)
+	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits, c.Revocation.MaxStale, c.Drain)
 }
 
 // parts is what must work for the gate to serve. A single service without its credential does not make the gate unready: the

@@ -135,18 +135,6 @@ func closeReplaced(old, next *service.Table) {
 	}
 }
 
-// listenToDatabase refreshes what other processes change.
-func (a *App) listenToDatabase(ctx context.Context) {
-	err := a.state.DB.Listen(ctx, func(topic string) {
-		if err := a.refresh(ctx, topic); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "reading changed state", "topic", topic, "error", err)
-		}
-	})
-	if err != nil && ctx.Err() == nil {
-		a.log.ErrorContext(ctx, "listening to the database", "error", err)
-	}
-}
-
 // filesInForce are the files that a reload reads: the configuration's own, and those of its stores, such as a client
 // certificate that is replaced before it ends.
 func filesInForce(c *config.Config) []string { return append(c.Files(), storeFiles(c)...) }

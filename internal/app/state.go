@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -39,6 +38,8 @@ type State struct {
 	DB      *database.DB
 	Builtin *builtin.Store
 	Tokens  *token.Registry
+	Wait    time.Duration     // how long Changed waits for the replicas
+	Noted   func(text string) // is told what a person should know beside a result; may be nil
 	sealer  *seal.Sealer
 	stores  *Stores
 	locks   *database.Locks
@@ -58,7 +59,7 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 	if err != nil {
 		return nil, fault.WithExit(err, fault.ExitStore)
 	}
-	s := &State{Config: c, DB: db, locks: db.NewLocks()}
+	s := &State{Config: c, DB: db, Wait: c.Revocation.Wait, locks: db.NewLocks()}
 	s.stores = newStores(c, s, 0) //nolint:contextcheck // nothing is replaced here
 	if err := s.unseal(ctx, keeper); err != nil {
 		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
@@ -207,14 +208,4 @@ func (s *State) record(ctx context.Context, ev *audit.Event) error {
 		return err
 	}
 	return errors.Join(l.Admin(ctx, ev), l.Close())
-}
-
-// Changed tells the running gate that something in the database is different, and waits until it acts by it. Without a gate
-// here there is nobody to tell; replicas on the same PostgreSQL hear of it from the database.
-func (s *State) Changed(ctx context.Context, topic string) error {
-	err := s.control().post(ctx, "/refresh/"+url.PathEscape(topic), nil)
-	if errors.Is(err, errNoGate) {
-		return nil
-	}
-	return err
 }

@@ -201,5 +201,9 @@ func (s *State) StoreChanged(ctx context.Context, name string) error {
 	if slices.Contains(s.stores.builtins(), name) {
 		return s.Changed(ctx, topicSecrets)
 	}
+	// The database has no part in it, but its numbers are how other replicas hear of it.
+	if err := s.DB.Notify(ctx, topicStore+name); err != nil {
+		return err
+	}
 	return s.Changed(ctx, topicStore+name)
 }

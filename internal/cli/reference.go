@@ -73,7 +73,7 @@ func errorsPage() []byte {
 	b.WriteString("\n## Exit codes of commands\n\n| code | meaning |\n| --- | --- |\n")
 	for _, line := range []string{
 		"0 | done", "1 | an error", "2 | the command was called wrongly", "3 | the command found something (a damaged log, a refused call)",
-		"10 | the store cannot be reached or opened", "11 | locked, or in progress elsewhere", "12 | key mismatch", "130 | interrupted",
+		"10 | the store cannot be reached or opened", "11 | locked, or in progress elsewhere", "12 | key mismatch", "13 | done, but not confirmed by every replica: the error names those that have not, and until when they may act by the old state", "130 | interrupted",
 	} {
 		b.WriteString("| " + line + " |\n")
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	Audit        Audit               `yaml:"audit" doc:"The audit log."`
 	Log          Log                 `yaml:"log" doc:"The log of the process, on standard error."`
 	Limits       GateLimits          `yaml:"limits" doc:"Limits of the whole gate."`
+	Revocation   Revocation          `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`
 	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop waits for requests in flight."`
 	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Always there, without an entry: builtin, file (dir /run/secrets) and env (every variable)."`
 	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
@@ -101,6 +102,12 @@ type Log struct {
 type GateLimits struct {
 	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
 	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or an answer's header."`
+}
+
+// Revocation bounds how long what was revoked can be used.
+type Revocation struct {
+	MaxStale time.Duration `yaml:"max_stale" default:"2m" min:"2s" max:"24h" doc:"How long the gate accepts tokens without having read from the database that none was revoked; after that it answers store_unavailable until it can, and open streams end. The greatest time that a revoked token can be used at a replica that is cut off. Shorter than a failover of PostgreSQL (30s to 2m), it stops every workflow at each of them."`
+	Wait     time.Duration `yaml:"wait" default:"10s" max:"24h" doc:"How long commands wait for every replica to confirm a change, unless --wait says otherwise; then they name those that did not and exit with 13."`
 }
 
 // Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are complete.

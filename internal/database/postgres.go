@@ -32,6 +32,7 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
+	config.DialFunc = dialer().DialContext
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "sallyport"
 	}
@@ -45,6 +46,11 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 		return nil, fmt.Errorf("opening database %q: %w", db.Where, withoutPassword(Explain(err), config.Password))
 	}
 	return db, nil
+}
+
+// dialer finds a server that is gone without a word within half a minute; the system's own measure is hours.
+func dialer() *net.Dialer {
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}}
 }
 
 // misread tells whether an '@' that should have been percent-encoded moved a part of the password into the host's place.

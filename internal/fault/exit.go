@@ -18,6 +18,7 @@ const (
 	ExitStore       Exit = 10
 	ExitLocked      Exit = 11
 	ExitKeyMismatch Exit = 12
+	ExitUnconfirmed Exit = 13 // done, but not confirmed by every replica
 	ExitInterrupted Exit = 130
 )
 

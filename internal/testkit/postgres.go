@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sallyport/internal/testkit/link"
 )
 
 // Postgres is a throw-away PostgreSQL server of one test binary, on a unix socket only, started when the first test asks
@@ -57,6 +59,17 @@ func (p *Postgres) URL(t testing.TB) string {
 		t.Fatalf("creating database %q: %v", name, err)
 	}
 	return p.url(name)
+}
+
+// Through is the URL of the database of an URL over a link of its own, which the test can cut.
+func (p *Postgres) Through(t testing.TB, of string) (*link.Link, string) {
+	t.Helper()
+	u, err := url.Parse(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := link.New(t, "unix", filepath.Join(p.dir, ".s.PGSQL.5432"))
+	return l, "postgres://postgres@" + l.Address() + u.Path + "?sslmode=disable"
 }
 
 func (p *Postgres) url(database string) string {

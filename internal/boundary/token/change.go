@@ -23,6 +23,9 @@ var (
 	ErrEnded      = errors.New("the generation has ended")
 )
 
+// changeTimeout is how long a change may wait for the database.
+const changeTimeout = 30 * time.Second
+
 // maxName is the length of the longest token name, in bytes.
 const maxName = 100
 
@@ -170,6 +173,9 @@ func (r *Registry) make(ctx context.Context, doing string, fn func(*table) (*row
 // change runs fn in a transaction that no other change overlaps. When it has committed the view has it too, before any
 // later one: r.mu is held throughout.
 func (r *Registry) change(ctx context.Context, doing, subject string, fn func(*table) error) error {
+	// Load waits for r.mu; a database that does not answer must not keep it for longer than a view may be old.
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var after *reading

@@ -18,7 +18,7 @@ import (
 )
 
 // Topic is what listeners of the database hear when tokens have changed; they call Load.
-const Topic = "tokens"
+const Topic = database.Urgent
 
 const hashSize = sha256.Size
 
@@ -30,7 +30,9 @@ type Registry struct {
 	now   func() time.Time
 	macs  sync.Pool // of *macState
 	view  atomic.Pointer[map[string]*Grant]
-	wrong [hashSize]byte // stands in for the hash of a generation that is not there
+	fresh atomic.Pointer[time.Time] // until when the view counts as complete
+	bound time.Duration             // 0: always
+	wrong [hashSize]byte            // stands in for the hash of a generation that is not there
 
 	report atomic.Pointer[ledger.Report]
 
@@ -134,6 +136,9 @@ func (r *Registry) Verify(presented string) (*Grant, *fault.Fault) {
 		want = &grant.hash
 	}
 	if !r.matches(presented, want) || grant == nil {
+		if stale := r.Stale(); stale != nil {
+			return nil, stale // it may have been issued meanwhile
+		}
 		return nil, fault.New(fault.TokenInvalid, "the proxy token is unknown")
 	}
 	now := r.now()
@@ -145,6 +150,9 @@ func (r *Registry) Verify(presented string) (*Grant, *fault.Fault) {
 	case past(grant.Retires, now):
 		return nil, fault.New(fault.TokenExpired,
 			fmt.Sprintf("generation %d of proxy token %q was replaced, and the overlap is over", grant.Number, grant.Name))
+	}
+	if stale := r.staleAt(now); stale != nil {
+		return nil, stale
 	}
 	return grant, nil
 }

@@ -364,7 +364,7 @@ func TestChangesAreAnnounced(t *testing.T) {
 	db := openDB(t, filepath.Join(t.TempDir(), "state.db"))
 	r := newRegistry(t, db, c)
 	seq := func() (n int) {
-		if err := db.QueryRow("SELECT coalesce(max(seq), 0) FROM notice WHERE topic = $1", token.Topic).Scan(&n); err != nil {
+		if err := db.QueryRow("SELECT coalesce(max(seq), 0) FROM change WHERE topic = $1", token.Topic).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n

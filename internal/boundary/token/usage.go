@@ -48,6 +48,8 @@ func clean(workflow string) string {
 // Flush writes the last use of each generation that was used since the last Flush. Losing one to a crash loses a display,
 // not a decision. It does not notify.
 func (r *Registry) Flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
 	dirty := r.dirty()
 	if len(dirty) == 0 {
 		return nil

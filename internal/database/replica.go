@@ -1,0 +1,131 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Replica is a running gate on this database, as it registers itself.
+type Replica struct {
+	ID      string `json:"id"`   // of one process
+	Home    string `json:"-"`    // names its data directory, which one process at a time has; "" when that cannot be told
+	Host    string `json:"host"` // the machine's name
+	Address string `json:"address"`
+	Version string `json:"version"`
+}
+
+// Member is a registered Replica. All times are by the database's clock, and relative to the moment at which it was asked.
+type Member struct {
+	Replica
+
+	Seen    time.Duration `json:"-"` // since it was last heard of
+	Accepts time.Duration `json:"-"` // until it stops accepting tokens by itself, unless it is heard of again; not above 0: it has stopped
+	Acted   int64         `json:"acted"`
+	Behind  []string      `json:"behind,omitempty"`
+}
+
+// everything stands for all topics but the urgent one.
+const everything = "*"
+
+// ActsBy tells whether the member acts by the change of topic with the number seq.
+func (m *Member) ActsBy(topic string, seq int64) bool {
+	return m.Acted >= seq && !slices.Contains(m.Behind, topic) && (topic == Urgent || !slices.Contains(m.Behind, everything))
+}
+
+const (
+	// slack is what clocks may differ in their pace, and a stopped clock's last tick: a member is taken to have stopped only when
+	// its time has been over for as long.
+	slack = time.Second
+	// forgetAfter is when the row of a replica that did not say goodbye goes.
+	forgetAfter = 24 * time.Hour
+)
+
+// clock is the database's clock in microseconds, as an expression. Replicas' clocks differ; this one they share.
+func (db *DB) clock() string {
+	if db.Dialect == SQLite {
+		return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+	}
+	return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+}
+
+// Members lists the registered replicas by host and id.
+func (db *DB) Members(ctx context.Context) ([]Member, error) {
+	rows, err := db.QueryContext(ctx, `SELECT id, home, host, address, version, now - seen, accepts_until - now, acted, behind
+		FROM replica, (SELECT `+db.clock()+` AS now) AS clock ORDER BY host, id`)
+	if err != nil {
+		return nil, db.failed(ctx, "reading the replicas", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var list []Member
+	for rows.Next() {
+		var m Member
+		var seen, accepts int64
+		var behind []byte
+		if err := rows.Scan(&m.ID, &m.Home, &m.Host, &m.Address, &m.Version, &seen, &accepts, &m.Acted, &behind); err != nil {
+			return nil, db.failed(ctx, "reading the replicas", err)
+		}
+		if json.Unmarshal(behind, &m.Behind) != nil {
+			m.Behind = []string{everything, Urgent} // no gate wrote this: it proves nothing
+		}
+		m.Seen = max(0, time.Duration(seen)*time.Microsecond)
+		m.Accepts = time.Duration(accepts)*time.Microsecond + slack
+		list = append(list, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, db.failed(ctx, "reading the replicas", err)
+	}
+	return list, nil
+}
+
+// report is what a replica writes of itself.
+type report struct {
+	acted   int64
+	behind  []string
+	accepts time.Duration // from now on, without another report
+	keep    bool          // leave what was last said of that
+}
+
+// register writes the row of self, whether it is there or not.
+func (db *DB) register(ctx context.Context, on *sql.Conn, self *Replica, r report) error {
+	behind, err := json.Marshal(r.behind)
+	if err != nil {
+		return fmt.Errorf("registering this replica: %w", err)
+	}
+	keep, now := 0, db.clock()
+	if r.keep {
+		keep = 1
+	}
+	_, err = on.ExecContext(ctx, `INSERT INTO replica (id, home, host, address, version, started, seen, accepts_until, acted, behind)
+		VALUES ($1, $2, $3, $4, $5, `+now+`, `+now+`, `+now+` + CAST($6 AS BIGINT), $7, $8)
+		ON CONFLICT (id) DO UPDATE SET address = excluded.address, seen = excluded.seen, acted = excluded.acted, behind = excluded.behind,
+			accepts_until = CASE WHEN CAST($9 AS BIGINT) = 1 THEN replica.accepts_until ELSE excluded.accepts_until END`,
+		self.ID, self.Home, self.Host, self.Address, self.Version, r.accepts.Microseconds(), r.acted, string(behind), keep)
+	if err != nil {
+		return fmt.Errorf("registering this replica: %w", Explain(err))
+	}
+	return nil
+}
+
+// bury takes off the list what is dead: an earlier process on the data directory of self, which can have one only, and what has
+// not been heard of for long.
+func (db *DB) bury(ctx context.Context, on *sql.Conn, self *Replica) error {
+	_, err := on.ExecContext(ctx, "DELETE FROM replica WHERE id <> $1 AND (home = $2 AND home <> '' OR accepts_until < "+db.clock()+" - CAST($3 AS BIGINT))",
+		self.ID, self.Home, forgetAfter.Microseconds())
+	if err != nil {
+		return fmt.Errorf("registering this replica: %w", Explain(err))
+	}
+	return nil
+}
+
+// unregister takes a replica that has stopped off the list.
+func (db *DB) unregister(ctx context.Context, id string) error {
+	_, err := db.ExecContext(ctx, "DELETE FROM replica WHERE id = $1", id)
+	if err != nil {
+		return db.failed(ctx, "taking this replica off the list", err)
+	}
+	return nil
+}
