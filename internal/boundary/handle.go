@@ -109,13 +109,23 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 	}
 	defer s.close()
 	resp, err := s.send(r.Context()) // which ends when the caller goes away; closing the answer's body ends the call to the API
-	if err != nil {
-		if bodyError := s.caller.failure(); bodyError != nil {
-			return bodyError
-		}
-		return err
+	if err == nil {
+		defer func() { _ = resp.Body.Close() }()
+		err = p.pass(w, r, v, x, resp)
+	} else if bodyError := s.caller.failure(); bodyError != nil {
+		err = bodyError
 	}
-	defer func() { _ = resp.Body.Close() }()
+	if f := s.watched.failure(); f != nil {
+		if err != nil {
+			return f
+		}
+		x.code, x.detail = f.Code, f.Message // the API answered before the upload was broken off
+	}
+	return err
+}
+
+// pass hands the API's answer to the caller.
+func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exchange, resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return p.upgrade(w, r, resp, x)
 	}

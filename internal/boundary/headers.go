@@ -2,7 +2,6 @@ package boundary
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
 	"sallyport/internal/boundary/credential"
@@ -158,41 +157,6 @@ func withoutSemicolons(part, name string) (_ string, some bool) {
 		}
 	}
 	return strings.Join(kept, ";"), kept != nil
-}
-
-// tokenStays refuses a request that would carry the proxy token to the API in some other place.
-func tokenStays(o *credential.Outgoing, path, presented string) *fault.Fault {
-	where := ""
-	switch {
-	case carries(path, presented):
-		where = "the path"
-	case carries(o.RawQuery, presented):
-		where = "the query"
-	}
-	for name, values := range o.Header {
-		for _, v := range values {
-			if carries(v, presented) || strings.Contains(undress(v), presented) {
-				where = "the header " + name
-			}
-		}
-	}
-	if where == "" {
-		return nil
-	}
-	return fault.New(fault.RequestMalformed, "the proxy token also stands in "+where+", from where it would reach the API").
-		WithHint("put the token in X-Sallyport-Token only")
-}
-
-// carries tells whether s holds the token, also where it is percent-encoded.
-func carries(s, presented string) bool {
-	if strings.Contains(s, presented) {
-		return true
-	}
-	if strings.IndexByte(s, '%') < 0 {
-		return false
-	}
-	plain, err := url.PathUnescape(s)
-	return err == nil && strings.Contains(plain, presented)
 }
 
 // returnHeader copies the API's header to the caller's, without what may not return and with every held secret masked.

@@ -78,6 +78,7 @@ type Pipeline struct {
 	draining atomic.Bool
 	sealed   atomic.Pointer[fault.Fault]
 	upgraded upgraded
+	watches  *watches
 }
 
 // New returns a Pipeline without services.
@@ -85,7 +86,7 @@ func New(o Options) *Pipeline {
 	if o.Kept == nil {
 		o.Kept = spool.NewBudget(0, 0)
 	}
-	p := &Pipeline{o: o, ids: newIDSource()}
+	p := &Pipeline{o: o, ids: newIDSource(), watches: newWatches()}
 	p.config.Store(&Configuration{Services: service.NewTable(nil)})
 	return p
 }

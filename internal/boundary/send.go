@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/boundary/spool"
 	"sallyport/internal/fault"
 )
@@ -23,6 +24,8 @@ type sending struct {
 	body   io.ReadCloser
 	caller *countedBody // below body; nil: there is none
 	kept   *keptBody    // between the two; nil: the body is read once, as it comes
+
+	watched *watchedBody // what goes to the API; nil: nothing does, or it is known to be without the token
 }
 
 // keptBody is a body that can be read again, and that a credential may need all of.
@@ -94,7 +97,8 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 		Method: r.Method, Scheme: svc.Scheme, Host: svc.Host, Base: svc.BasePath, Path: v.Path,
 		Header: outgoingHeader(r.Header, svc), RawQuery: withoutSlots(v.RawQuery, svc), Now: s.p.o.Now(),
 	}
-	if f := tokenStays(&o, v.Path, s.x.presented); f != nil {
+	token := s.p.watches.of(s.x.presented)
+	if f := tokenStays(&o, token); f != nil {
 		return nil, f
 	}
 	acceptCodings(r, &o)
@@ -113,29 +117,39 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 		URL:   &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: o.Target(), RawQuery: o.RawQuery},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	if err := s.attach(out, &o); err != nil {
+	if err := s.attach(ctx, out, &o, token); err != nil {
 		return nil, err
 	}
 	return out.WithContext(ctx), nil
 }
 
-// attach puts the body on the request.
-func (s *sending) attach(out *http.Request, o *credential.Outgoing) (err error) {
-	edited, isEdited := o.Body.(credential.Bytes)
-	switch {
-	case isEdited:
+// attach puts the body on the request. What of it is not known to be without the token is watched as it goes.
+func (s *sending) attach(ctx context.Context, out *http.Request, o *credential.Outgoing, token *scrub.Set) (err error) {
+	if edited, ok := o.Body.(credential.Bytes); ok {
+		if token.Bytes(edited) > 0 {
+			return tokenLeaves("the body")
+		}
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(edited)), int64(len(edited))
-	case s.kept == nil:
-		out.Body, out.ContentLength = s.body, s.r.ContentLength
-	default:
-		out.Body, err = s.kept.Rewind()
-		out.ContentLength = s.r.ContentLength
+		return nil
+	}
+	out.Body, out.ContentLength = s.body, s.r.ContentLength
+	if s.kept != nil {
 		if s.kept.size >= 0 {
+			if err = s.whole(ctx, token); err != nil {
+				return err
+			}
 			out.ContentLength = s.kept.size // known by now; some APIs that want a signature take no chunks
 		}
-		if out.ContentLength == 0 && err == nil {
-			out.Body = http.NoBody
+		if out.Body, err = s.kept.Rewind(); err != nil {
+			return err
 		}
 	}
-	return err
+	switch {
+	case s.caller == nil, out.ContentLength == 0:
+		out.Body = http.NoBody
+	case s.kept == nil || s.kept.size < 0:
+		s.watched = &watchedBody{ReadCloser: out.Body, watch: token.Watch(tokenLend)}
+		out.Body = s.watched
+	}
+	return nil
 }

@@ -101,9 +101,7 @@ func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteClo
 	wg.Go(func() {
 		defer func() { _ = api.Close() }()
 		defer fault.Recover("relaying to the API", &broken)
-		n, err := io.Copy(api, fromCaller)
-		x.bytesIn.Add(n)
-		broken = panicIn(err)
+		broken = p.forward(api, fromCaller, x)
 	})
 	defer wg.Wait()
 	defer func() { _, _ = api.Close(), conn.Close() }()

@@ -19,6 +19,7 @@ package scrub
 
 import (
 	"encoding/binary"
+	"strings"
 	"unsafe"
 )
 
@@ -96,6 +97,30 @@ func (s *Set) String(v string) (masked string, count int) {
 	b := []byte(v)
 	count = s.Bytes(b)
 	return string(b), count
+}
+
+// Finds tells whether text, which is whole, has any form in it. It does not allocate.
+func (s *Set) Finds(text string) bool {
+	if s.Empty() || len(text) < s.stride+block-1 {
+		return false
+	}
+	view := unsafe.Slice(unsafe.StringData(text), len(text)) //nolint:gosec // read only, and not kept
+	_, found := (&search{set: s, text: view, at: -1}).next()
+	return found
+}
+
+// FindsFolded is Finds for a text of which the case says nothing, such as a header's name.
+func (s *Set) FindsFolded(text string) bool {
+	if s.Empty() || len(text) < s.stride+block-1 {
+		return false
+	}
+	text = strings.ToLower(text)
+	for i := range s.forms {
+		if strings.Contains(text, strings.ToLower(s.forms[i].text)) {
+			return true
+		}
+	}
+	return false
 }
 
 // span is the half-open range [from, to) of a text.

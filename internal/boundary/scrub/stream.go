@@ -13,6 +13,7 @@ type Stream struct {
 	carry int
 	sent  int
 	count int
+	lend  int // a held tail of no more bytes is emitted at once (Watch)
 }
 
 // Write appends to dst what may be emitted after chunk has arrived, and returns
@@ -43,6 +44,11 @@ func (st *Stream) InPlace(buf []byte) []byte {
 	st.held = append(st.held[:0], buf[keep:]...)
 	st.carry = max(0, last.to-keep)
 	last.stars(buf[:keep])
+	if n := len(st.held); n > 0 && n <= st.lend && st.carry == 0 {
+		out := buf[st.sent:]
+		st.sent = n
+		return out
+	}
 	return st.unsent(buf[:keep])
 }
 
