@@ -97,7 +97,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.pipeline = boundary.New(boundary.Options{
 		Tokens: a.state.Tokens, Audit: a.audit, Observer: a.metrics, Log: o.Log,
-		InFlight: int64(o.Config.Limits.InFlight), Now: time.Now,
+		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()), PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
 	})
 	table, err := buildTable(o.Config, service.NewTable(nil))
 	if err != nil {

@@ -60,7 +60,7 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	case http.StatusUnauthorized:
 		h["Www-Authenticate"] = []string{`Bearer realm="sallyport"`}
 	}
-	if f.Code == fault.Draining {
+	if f.Code == fault.Draining || f.Code == fault.RequestTimeout {
 		h["Connection"] = []string{"close"}
 	}
 	out := encode(body)

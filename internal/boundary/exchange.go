@@ -25,9 +25,10 @@ type exchange struct {
 	presented  string // the token, for the check that it leaves nowhere
 	service    *service.Service
 	material   *credential.Material
-	body       Body // nil: the request has none
-	acquired   bool // a place under the service's limits is held
-	probe      bool // it tries whether the API can be connected to again
+	body       Body          // nil: the request has none
+	share      *atomic.Int64 // a place of the token's share is held
+	acquired   bool          // a place under the service's limits is held
+	probe      bool          // it tries whether the API can be connected to again
 	authorised bool
 	bare       bool       // the answer is to a request without the credential
 	expired    bool       // the answer says that the credential has expired
@@ -131,6 +132,9 @@ func (p *Pipeline) finish(x *exchange) {
 	}
 	if x.probe {
 		x.service.Circuit.Probed()
+	}
+	if x.share != nil {
+		x.share.Add(-1)
 	}
 	p.inFlight.Add(-1)
 	total := p.o.Now().Sub(x.started)

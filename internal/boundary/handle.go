@@ -2,13 +2,10 @@ package boundary
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"sallyport/internal/boundary/egress"
-	"sallyport/internal/boundary/override"
 	"sallyport/internal/fault"
 )
 
@@ -103,7 +100,7 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 
 // exchange is steps 5 to 7: inject, dial, scrub.
 func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *exchange) error {
-	s := sending{p: p, r: r, v: v, x: x}
+	s := sending{p: p, w: w, r: r, v: v, x: x}
 	if f := s.open(); f != nil {
 		return f
 	}
@@ -137,71 +134,6 @@ func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exch
 		return p.external(w, r, resp, location, x)
 	}
 	return p.respond(w, r, resp, x)
-}
-
-// countedBody counts what the caller sends, and holds it to the service's limit.
-type countedBody struct {
-	io.ReadCloser
-	x     *exchange
-	limit int64                 // 0: none
-	guard *override.Body        // nil: every method is permitted
-	err   atomic.Pointer[error] // the transport may still read when its answer is there
-}
-
-// requestBody wraps the caller's body; the second result is nil when there is none. A body that declares more than the limit
-// is refused before anything is dialled.
-func requestBody(r *http.Request, x *exchange) (io.ReadCloser, *countedBody, *fault.Fault) {
-	limit := x.service.MaxBody
-	switch {
-	case r.ContentLength == 0 || r.Body == nil:
-		return http.NoBody, nil, nil
-	case limit > 0 && r.ContentLength > limit:
-		return nil, nil, tooLarge()
-	}
-	b := &countedBody{ReadCloser: r.Body, x: x, limit: limit}
-	return b, b, nil
-}
-
-func tooLarge() *fault.Fault {
-	return fault.New(fault.BodyTooLarge, "the request body is larger than the service allows")
-}
-
-// guarded lets guard look at the body before it goes on.
-func (b *countedBody) guarded(guard *override.Body) *fault.Fault {
-	if guard != nil && guard.Coded() {
-		return fault.New(fault.RequestDenied, "a form in a content coding cannot be checked for another method, and not every method is permitted on this path").
-			WithHint("send the form without Content-Encoding")
-	}
-	b.guard = guard
-	return nil
-}
-
-// Read implements io.Reader. An error is the caller's: it must not be taken for the API's.
-func (b *countedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if total := b.x.bytesIn.Add(int64(n)); b.limit > 0 && total > b.limit {
-		return 0, b.fail(tooLarge())
-	}
-	if b.guard != nil && b.guard.Found(p[:n]) {
-		return 0, b.fail(errOverride())
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return n, b.fail(clientError{err})
-	}
-	return n, err
-}
-
-func (b *countedBody) fail(err error) error {
-	b.err.Store(&err)
-	return err
-}
-
-// failure is why the body could not be sent on, or nil.
-func (b *countedBody) failure() error {
-	if b == nil || b.err.Load() == nil {
-		return nil
-	}
-	return *b.err.Load()
 }
 
 // isUpgrade tells whether a request is a WebSocket handshake. HTTP/1.0 has none (RFC 9110 section 7.8).

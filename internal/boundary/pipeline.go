@@ -60,13 +60,15 @@ type Outcome struct {
 
 // Options are what a Pipeline needs.
 type Options struct {
-	Tokens   Tokens
-	Audit    Audit
-	Observer Observer
-	Log      *slog.Logger
-	InFlight int64         // requests at once; 0 is no limit
-	Kept     *spool.Budget // of the request bodies that may have to be sent again, or are signed; nil is the default
-	Now      func() time.Time
+	Tokens     Tokens
+	Audit      Audit
+	Observer   Observer
+	Log        *slog.Logger
+	InFlight   int64         // requests at once; 0 is no limit
+	PerToken   int64         // requests at once with one token; 0 is no limit
+	PerService int64         // requests at once to one service without a limit of its own; 0 is no limit
+	Kept       *spool.Budget // of the request bodies that may have to be sent again, or are signed; nil is the default
+	Now        func() time.Time
 }
 
 // Pipeline is the one function every request goes through. It is safe for concurrent use.
@@ -75,6 +77,7 @@ type Pipeline struct {
 	ids      *idSource
 	config   atomic.Pointer[Configuration]
 	inFlight atomic.Int64
+	byToken  shares
 	draining atomic.Bool
 	sealed   atomic.Pointer[fault.Fault]
 	upgraded upgraded
@@ -136,11 +139,7 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 	if f != nil {
 		return f
 	}
-	if f = svc.Limits.Acquire(x.started); f != nil {
-		return f
-	}
-	x.acquired = true
-	if x.probe, f = svc.Circuit.Admit(x.started); f != nil {
+	if f = p.enter(x, svc); f != nil {
 		return f
 	}
 	if x.material, f = svc.Credential.Current(ctx); f != nil { // step 3

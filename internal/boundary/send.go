@@ -17,6 +17,7 @@ import (
 // or asks for another answer to its challenge.
 type sending struct {
 	p *Pipeline
+	w http.ResponseWriter
 	r *http.Request
 	v *View
 	x *exchange
@@ -45,7 +46,7 @@ func (k *keptBody) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 
 // open takes the caller's body, and keeps it where there is a need to.
 func (s *sending) open() (f *fault.Fault) {
-	s.body, s.caller, f = requestBody(s.r, s.x)
+	s.body, s.caller, f = requestBody(s.w, s.r, s.x)
 	svc := s.x.service
 	if f == nil && s.caller != nil {
 		f = s.caller.guarded(bodyGuard(s.x, s.v))

@@ -8,6 +8,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
 	"time"
@@ -101,6 +102,8 @@ type Log struct {
 // GateLimits bounds the whole gate.
 type GateLimits struct {
 	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
+	PerToken    int  `yaml:"in_flight_per_token" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time with one proxy token, whatever its generation; more are answered with rate_limited. Default: three quarters of in_flight."`
+	PerService  int  `yaml:"in_flight_per_service" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time to one service that has no limits.concurrency of its own; more are answered with rate_limited. Default: half of in_flight."`
 	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or an answer's header."`
 }
 
@@ -109,6 +112,12 @@ type Revocation struct {
 	MaxStale time.Duration `yaml:"max_stale" default:"2m" min:"2s" max:"24h" doc:"How long the gate accepts tokens without having read from the database that none was revoked; after that it answers store_unavailable until it can, and open streams end. The greatest time that a revoked token can be used at a replica that is cut off. Shorter than a failover of PostgreSQL (30s to 2m), it stops every workflow at each of them."`
 	Wait     time.Duration `yaml:"wait" default:"10s" max:"24h" doc:"How long commands wait for every replica to confirm a change, unless --wait says otherwise; then they name those that did not and exit with 13."`
 }
+
+// TokenShare is how many requests one token may have in flight.
+func (l GateLimits) TokenShare() int { return cmp.Or(l.PerToken, max(1, l.InFlight-l.InFlight/4)) }
+
+// ServiceShare is how many requests one service without a limit of its own may have in flight.
+func (l GateLimits) ServiceShare() int { return cmp.Or(l.PerService, max(1, l.InFlight/2)) }
 
 // Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are complete.
 type Service struct {
@@ -157,7 +166,8 @@ type Timeouts struct {
 	Dial           time.Duration `yaml:"dial" default:"10s" min:"1ms" max:"10m" doc:"Resolve and connect."`
 	TLS            time.Duration `yaml:"tls" default:"10s" min:"1ms" max:"10m" doc:"The TLS handshake."`
 	ResponseHeader time.Duration `yaml:"response_header" default:"5m" min:"1ms" max:"24h" doc:"From the end of the request to the answer's header."`
-	Idle           time.Duration `yaml:"idle" default:"5m" min:"1ms" max:"24h" doc:"The longest pause within a body."`
+	Idle           time.Duration `yaml:"idle" default:"5m" min:"1ms" max:"24h" doc:"The longest pause within an answer's body."`
+	RequestIdle    time.Duration `yaml:"request_idle" default:"1m" min:"1ms" max:"24h" doc:"The longest pause within a request's body, while the gate waits for the caller; then the request ends with request_timeout."`
 }
 
 // Test is a harmless call that shows whether the credential works.

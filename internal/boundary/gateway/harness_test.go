@@ -155,13 +155,14 @@ type gate struct {
 
 // options of a gate; the zero value is fine.
 type options struct {
-	inFlight int64
-	audit    boundary.Audit // instead of a real log
-	secret   string         // instead of the canary
-	maxHead  int
-	kept     *spool.Budget
-	mayPanic bool
-	parts    func(*service.Service) []credential.Part // instead of one static secret for each credential
+	inFlight             int64
+	perToken, perService int64
+	audit                boundary.Audit // instead of a real log
+	secret               string         // instead of the canary
+	maxHead              int
+	kept                 *spool.Budget
+	mayPanic             bool
+	parts                func(*service.Service) []credential.Part // instead of one static secret for each credential
 }
 
 // newGate serves the services that yaml (the content of `services:`) describes.
@@ -175,7 +176,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 		g.log = openAudit(t, g.auditAt)
 		use = g.log
 	}
-	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, Kept: o.kept, Now: time.Now})
+	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
 	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

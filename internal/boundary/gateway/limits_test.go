@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/fault"
 )
@@ -127,4 +128,98 @@ func TestDrain(t *testing.T) {
 	if len(list) != 5 || whole != 1 {
 		t.Errorf("got records %+v", list)
 	}
+}
+
+// TestShares: one token, and one service, leave room for the others.
+func TestShares(t *testing.T) {
+	for name, c := range map[string]struct {
+		o          options
+		same, free string // of a request that finds no room, and of one that does
+		token      string // of the second
+	}{
+		"token":   {options{inFlight: 10, perToken: 2}, "/s/other/x", "/s/api/free", "other"},
+		"service": {options{inFlight: 10, perService: 2}, "/s/api/x", "/s/other/free", "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arrived, release := make(chan struct{}), make(chan struct{})
+			u := newUpstream(t, func(c net.Conn, r *received) {
+				if !strings.Contains(r.head, "/free") {
+					arrived <- struct{}{}
+					<-release
+				}
+				reply(okReply)(c, r)
+			})
+			g := newGate(t, api(u.url)+strings.Replace(api(u.url), "api:", "other:", 1), c.o)
+			done := make(chan *answer)
+			for range 2 {
+				go func() { done <- g.do("GET", "/s/api/held") }()
+				<-arrived
+			}
+			g.do("GET", c.same).wantFault(t, fault.RateLimited)
+			g.do("GET", c.free, "-", "X-Sallyport-Token: "+tokens.value[c.token]).wantStatus(t, 200)
+			close(release)
+			for range 2 {
+				(<-done).wantStatus(t, 200)
+			}
+			for range 4 {
+				g.finished()
+			}
+			g.do("GET", "/s/api/free").wantStatus(t, 200) // the places were given back
+		})
+	}
+}
+
+// TestStalledBody: a body that does not move ends, in every way that it can be on its way, and gives its place back. One that moves
+// may take its time.
+func TestStalledBody(t *testing.T) {
+	for name, line := range map[string]string{
+		"length, at the start": "Content-Length: 1000\r\n\r\n", "length, in the middle": "Content-Length: 1000\r\n\r\nabc",
+		"chunked, at the start": "Transfer-Encoding: chunked\r\n\r\n", "chunked, in a chunk": "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+		"chunked, between": "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+	} {
+		for kind, credential := range map[string]string{"streamed": "credential: {kind: bearer, secret: ref+builtin://canary}", "signed": hmacLine} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				u := newUpstream(t, nil)
+				o := options{inFlight: 1}
+				if kind == "signed" {
+					o.parts = signing(hmacSigner(t)).parts
+				}
+				g := newGate(t, api(u.url, credential, "timeouts: {request_idle: 80ms}"), o)
+				head := strings.Replace(strings.TrimSuffix(request("POST", "/s/api/x"), "\r\n"), "Connection: close\r\n", "", 1)
+				answers, _ := g.send(head + line)
+				if len(answers) != 1 {
+					t.Fatalf("got %d answers", len(answers))
+				}
+				answers[0].wantFault(t, fault.RequestTimeout)
+				g.finished()
+				if !answers[0].Close {
+					t.Error("the connection is said to go on")
+				}
+				if n := g.pipeline.InFlight(); n != 0 {
+					t.Errorf("%d places are held", n)
+				}
+			})
+		}
+	}
+	t.Run("slow", func(t *testing.T) {
+		u := newUpstream(t, nil)
+		g := newGate(t, api(u.url, "timeouts: {request_idle: 400ms}"), options{})
+		c := g.dial()
+		_, _ = io.WriteString(c, request("POST", "/s/api/x", "Content-Length: 12"))
+		for range 12 { // 600 ms altogether
+			time.Sleep(50 * time.Millisecond)
+			_, _ = io.WriteString(c, "x")
+		}
+		if all, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 200") {
+			t.Errorf("got %q, %v", all, err)
+		}
+	})
+	t.Run("the API is slow", func(t *testing.T) {
+		u := newUpstream(t, func(c net.Conn, r *received) {
+			time.Sleep(300 * time.Millisecond)
+			reply(okReply)(c, r)
+		})
+		g := newGate(t, api(u.url, "timeouts: {request_idle: 80ms}"), options{})
+		g.do("POST", "/s/api/x", "Content-Length: 3", "\r\nabc").wantStatus(t, 200)
+	})
 }
