@@ -103,7 +103,7 @@ func TestControlSocket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBedIn(t, dir, one(""))
 			gate := b.serve().GatewayURL()
-			info, err := os.Stat(app.SocketPath(b.load().Data))
+			info, err := os.Lstat(filepath.Join(b.load().Data, "control.sock"))
 			if err != nil {
 				t.Fatal(err)
 			}

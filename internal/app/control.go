@@ -3,47 +3,49 @@ package app
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
+	"syscall"
 	"time"
 
 	"sallyport/internal/audit"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 )
 
 // errNoGate tells that no gate runs on this data directory.
 var errNoGate = errors.New("no gate is running here")
 
-// maxSocketPath is what a unix socket's address holds (sun_path).
-const maxSocketPath = 100
-
-// socketPath is where commands reach the running gate: in the data directory, which only its owner can enter.
-func socketPath(data string) string {
-	path := filepath.Join(data, "control.sock")
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	if len(path) <= maxSocketPath {
-		return path
-	}
-	sum := sha256.Sum256([]byte(path))
-	return filepath.Join(os.TempDir(), "sallyport-"+hex.EncodeToString(sum[:8])+".sock")
-}
+// socketName is the control socket in the data directory, which only its owner can enter.
+const socketName = "control.sock"
 
 // control is the commands' side of the socket.
-type control struct{ path string }
+type control struct{ data string }
 
-func (s *State) control() control { return control{socketPath(s.Config.Data)} }
+func (s *State) control() control { return control{s.Config.Data} }
+
+// dial connects to the gate, which has to be one of this user or of root. Where no gate can be it is errNoGate.
+func (c control) dial(ctx context.Context) (net.Conn, error) {
+	dir, err := localfile.OpenDir(c.data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoGate
+	}
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dir.DialUnix(ctx, socketName)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		err = errNoGate
+	}
+	return conn, errors.Join(err, dir.Close())
+}
 
 // post tells the gate something and waits until it has acted.
 func (c control) post(ctx context.Context, path string, body any) error {
@@ -68,9 +70,7 @@ func (c control) gateway(ctx context.Context) (*url.URL, error) {
 func (c control) call(ctx context.Context, method, path string, payload []byte) ([]byte, error) {
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", c.path)
-		},
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 	}}
 	req, err := http.NewRequestWithContext(ctx, method, "http://gate"+path, bytes.NewReader(payload))
 	if err != nil {
@@ -78,8 +78,7 @@ func (c control) call(ctx context.Context, method, path string, payload []byte) 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
+		if errors.Is(err, errNoGate) {
 			return nil, errNoGate
 		}
 		return nil, fmt.Errorf("calling the running gate: %w", err)
@@ -139,7 +138,7 @@ func (a *App) troubles() map[string]Trouble {
 // Troubles asks the gate that runs on the data directory of c which services are without their credential. Without a gate there
 // is no answer.
 func Troubles(ctx context.Context, c *config.Config) (map[string]Trouble, error) {
-	answer, err := control{socketPath(c.Data)}.call(ctx, http.MethodGet, "/troubles", nil)
+	answer, err := control{c.Data}.call(ctx, http.MethodGet, "/troubles", nil)
 	if errors.Is(err, errNoGate) {
 		return nil, nil
 	}
@@ -164,16 +163,15 @@ func reply(w http.ResponseWriter, err error) {
 // listenControl opens the socket. A left-over of a process that is gone is replaced; the audit log's lock has shown by now
 // that no other gate runs on this data directory.
 func (a *App) listenControl(ctx context.Context) (net.Listener, error) {
-	path := socketPath(a.state.Config.Data)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("replacing the control socket: %w", err)
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	dir, err := localfile.OpenDir(a.state.Config.Data)
 	if err != nil {
-		return nil, fmt.Errorf("opening the control socket: %w", err)
+		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("protecting the control socket: %w", err), l.Close())
+	l, err := dir.ListenUnix(ctx, socketName, func(err error) {
+		a.log.WarnContext(ctx, "turned somebody away from the control socket", "error", err)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the control socket: %w", err), dir.Close())
 	}
-	return l, nil
+	return l, dir.Close()
 }

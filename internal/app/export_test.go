@@ -32,9 +32,6 @@ func (a *App) RotateDue(ctx context.Context) { a.rotateDue(ctx, make(map[string]
 // NewBackoff returns backoff.try.
 func NewBackoff() func(now time.Time, do func() error) { return new(backoff).try }
 
-// SocketPath is where the control socket of a data directory is.
-func SocketPath(data string) string { return socketPath(data) }
-
 // Vault is where derived tokens are kept.
 func (s *State) Vault() derive.Vault { return s.vault() }
 
