@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/gateway"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
@@ -67,7 +69,10 @@ type App struct {
 	failed    chan error
 }
 
-type listeners struct{ gateway, admin, control net.Listener }
+type listeners struct {
+	gateway, admin, control net.Listener
+	own                     egress.Own // the first two: no service dials them. The third is no network address
+}
 
 // New builds everything; nothing listens yet. After an error nothing is left open.
 func New(ctx context.Context, o Options) (_ *App, err error) {
@@ -132,6 +137,9 @@ func (a *App) checkpointed(c audit.Checkpoint) {
 
 // route loads the credentials of a table, and makes it active together with the scopes of c.
 func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
+	for _, s := range t.All() {
+		s.Shun(&a.listeners.own)
+	}
 	if n := a.state.stores.loadCredentials(ctx, c, t); n > 0 {
 		for _, s := range t.All() {
 			if f := s.Credential.Trouble(); f != nil {
@@ -176,8 +184,16 @@ func (a *App) listen(ctx context.Context) (err error) {
 	if a.listeners.admin, err = listenTCP(ctx, "admin", c.Listen.Admin, c, a.log); err != nil {
 		return err
 	}
+	a.listeners.own.Set(addressOf(a.listeners.gateway), addressOf(a.listeners.admin))
 	a.listeners.control, err = a.listenControl(ctx)
 	return err
+}
+
+func addressOf(l net.Listener) netip.AddrPort {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		return tcp.AddrPort()
+	}
+	return netip.AddrPort{}
 }
 
 func (a *App) serve(name string, run func() error) {

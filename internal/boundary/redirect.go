@@ -1,11 +1,13 @@
 package boundary
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/fault"
@@ -129,7 +131,11 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect that carries the credential")
 	}
 	transport, err := x.service.Bare(to.Scheme, to.Hostname(), to.Port())
-	if err != nil {
+	if err = notFetched(err); err != nil {
+		var f *fault.Fault
+		if !errors.As(err, &f) { // it is about the host or the port: the rest was checked with the service
+			err = fault.New(fault.RedirectRefused, "it answered with a redirect to a host or port that cannot be dialled").Wrap(err)
+		}
 		return nil, nil, err
 	}
 	header := http.Header{"Accept-Encoding": {"identity"}, "User-Agent": nil}
@@ -149,7 +155,19 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 	x.upstream += p.o.Now().Sub(before)
 	if err != nil {
 		transport.CloseIdle()
-		return nil, nil, err
+		return nil, nil, notFetched(err)
 	}
 	return resp, transport.CloseIdle, nil
+}
+
+// notFetched gives the refusal to dial a redirect's target its own hint. Every other error stays as it is.
+func notFetched(err error) error {
+	var prohibited *egress.ProhibitedError
+	switch {
+	case errors.As(err, &prohibited) && prohibited.Class == egress.OwnListener:
+		return egress.Classify(err).WithHint("a redirect never leads into the gate itself")
+	case errors.As(err, &prohibited):
+		return egress.Classify(err).WithHint("if the address is yours, name it in `fetch_private` of the service: `allow_private` is not for redirects")
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +11,9 @@ import (
 func (k *checker) service(name string) {
 	s, key := k.cfg.Services[name], "services."+name
 	k.upstream(s, key)
+	if s.Upstream != nil {
+		k.loops(s, key)
+	}
 	k.credentials(s, key)
 	k.transport(s, key)
 	k.caFile(key+".ca_file", s.CAFile)
@@ -20,7 +24,11 @@ func (k *checker) service(name string) {
 		k.fail(key+".limits.burst", "has no rate beside it", "add rate, such as rate: 50/s")
 	}
 	k.allow(s, key)
-	k.private(s, key+".allow_private")
+	k.private(s.AllowPrivate, key+".allow_private")
+	k.private(s.FetchPrivate, key+".fetch_private")
+	if len(s.FetchPrivate) > 0 && s.Redirects != "fetch" {
+		k.warn(key+".fetch_private", "has no effect: redirects are not fetched", "set redirects: fetch, or take it out")
+	}
 	k.fixedHeaders(s, key)
 	k.test(s, key+".test")
 }
@@ -67,6 +75,29 @@ func (k *checker) upstream(s *Service, key string) {
 	if addr, err := netip.ParseAddr(host); err == nil && !isPublic(addr) && !covers(s.AllowPrivate, addr) {
 		k.warn(key+".upstream", "is an address that is not public, and allow_private does not name it: every call will be refused", fmt.Sprintf("add allow_private: [%s]", netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())))
 	}
+}
+
+// loops warns of an upstream that is plainly one of the gate's own listeners, which is refused when it is dialled.
+func (k *checker) loops(s *Service, key string) {
+	port := s.Upstream.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[s.Upstream.Scheme]
+	}
+	for name, address := range map[string]string{"gateway": k.cfg.Listen.Gateway, "admin": k.cfg.Listen.Admin} {
+		host, own, err := net.SplitHostPort(address)
+		if err == nil && own == port && sameHost(s.Upstream.Hostname(), host) {
+			k.warn(key+".upstream", "is the "+name+" listener of this Sallyport: every call will be refused", "name the API itself")
+		}
+	}
+}
+
+// sameHost tells whether host plainly is the machine that listens on bound.
+func sameHost(host, bound string) bool {
+	local := func(s string) bool {
+		addr, err := netip.ParseAddr(s)
+		return s == "" || strings.EqualFold(s, "localhost") || err == nil && (addr.Unmap().IsLoopback() || addr.Unmap().IsUnspecified())
+	}
+	return strings.EqualFold(host, bound) || local(host) && local(bound)
 }
 
 // isInternal tells hosts that are plainly not on the internet: addresses that are not public, names without a dot, and the
@@ -149,8 +180,8 @@ func (k *checker) allow(s *Service, owner string) {
 	}
 }
 
-func (k *checker) private(s *Service, key string) {
-	for i, p := range s.AllowPrivate {
+func (k *checker) private(list []netip.Prefix, key string) {
+	for i, p := range list {
 		at := fmt.Sprintf("%s.%d", key, i)
 		switch {
 		case p.Bits() == 0:

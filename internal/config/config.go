@@ -139,6 +139,7 @@ type Service struct {
 	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long answers stream as long as they move."`
 	AllowPrivate []netip.Prefix    `yaml:"allow_private" eg:"[10.1.2.3/32]" doc:"Addresses that are not public and may be dialled all the same. Everything else that is not public is refused."`
 	Redirects    string            `yaml:"redirects" default:"refuse" enum:"refuse fetch" doc:"Redirects that leave the service: refuse them, or fetch the target without a credential and stream it."`
+	FetchPrivate []netip.Prefix    `yaml:"fetch_private" eg:"[10.1.2.4/32]" doc:"Addresses that are not public and may be dialled to fetch such a redirect; allow_private is not about them. The gate's own listeners are never dialled."`
 	Cookies      string            `yaml:"cookies" default:"strip" enum:"strip pass" doc:"Whether cookies pass between caller and API."`
 	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
 	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`

@@ -86,8 +86,15 @@ func ClassifyBody(err error) *fault.Fault {
 }
 
 func classifyProhibited(err *ProhibitedError) *fault.Fault {
-	f := fault.New(fault.DestinationProhibited, "the API's host is at "+err.Addr.String()+", which is "+string(err.Class)+"; nothing was sent").
+	at := "at " + err.Addr.String() + ", which is "
+	if !err.Addr.IsValid() {
+		at = ""
+	}
+	f := fault.New(fault.DestinationProhibited, "the API's host is "+at+string(err.Class)+"; nothing was sent").
 		WithDetails(string(err.Class))
+	if err.Class == OwnListener {
+		return f.WithHint("the way out never leads back into the gate: let `upstream` name the API itself")
+	}
 	if err.Class == Metadata {
 		return f.WithHint("a metadata service hands out the machine's own credentials; if this is meant, name the address alone (/32 or /128) in `allow_private` of the service")
 	}

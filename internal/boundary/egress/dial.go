@@ -21,6 +21,7 @@ type dialer struct {
 	port      string
 	named     string // what names the destination to a person
 	allow     []netip.Prefix
+	own       func() *Own
 	net       net.Dialer
 	via       *via // nil: straight
 	tls       *tls.Config
@@ -29,7 +30,7 @@ type dialer struct {
 }
 
 func newDialer(o Options, target string) *dialer {
-	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled}
+	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, own: o.Own, handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled}
 	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
 	if o.TLS == nil {
 		return d
@@ -116,7 +117,15 @@ func (d *dialer) control(_ context.Context, _, address string, _ syscall.RawConn
 	if strconv.Itoa(int(ip.Port())) != d.port {
 		return &otherDestinationError{got: address, only: d.target}
 	}
-	return Check(ip.Addr(), d.allow)
+	return d.check(ip)
+}
+
+// check is Check, and never a listener of this process, whatever allow says.
+func (d *dialer) check(to netip.AddrPort) error {
+	if d.own != nil && d.own().Has(to) {
+		return &ProhibitedError{Addr: to.Addr(), Class: OwnListener}
+	}
+	return Check(to.Addr(), d.allow)
 }
 
 // otherDestinationError is a request or a dial that is not for the service's

@@ -43,6 +43,9 @@ type Options struct {
 	// globally reachable.
 	AllowPrivate []netip.Prefix
 
+	// Own are the addresses on which this process listens, which are never dialled. May be nil, and return nil.
+	Own func() *Own
+
 	Dial           time.Duration // look-up and connection; default 10 s
 	TLSHandshake   time.Duration // default 10 s
 	ResponseHeader time.Duration // from the end of the request to the header of the answer; default 5 min
@@ -213,12 +216,8 @@ func checkHost(host string) error {
 	if host == "" || strings.ContainsAny(host, ":/@?#[]%\\ \t\r\n\x00") {
 		return fmt.Errorf("reading upstream host %q: not a host name", host)
 	}
-	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
-	last := strings.ToLower(labels[len(labels)-1])
-	digits := strings.Trim(last, "0123456789") == ""
-	hex := strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == ""
-	if digits || hex {
-		return fmt.Errorf("reading upstream host %q: write an IPv4 address as four decimal numbers", host)
+	if err, numeric := legacy(host); numeric {
+		return fmt.Errorf("reading upstream host %q: write an IPv4 address as four decimal numbers: %w", host, err)
 	}
 	return nil
 }

@@ -50,6 +50,9 @@ func newVia(o Options) *via {
 		if err != nil {
 			return &ProhibitedError{Class: Invalid}
 		}
+		if o.Own != nil && o.Own().Has(ip) {
+			return &ProhibitedError{Addr: ip.Addr(), Class: OwnListener}
+		}
 		return Check(ip.Addr(), anywhere)
 	}}
 	return v

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
+	"sallyport/internal/boundary/egress"
 	"sallyport/internal/fault"
 )
 
@@ -120,7 +122,7 @@ func TestRedirectFetchedBare(t *testing.T) {
 		t.Run(fmt.Sprint(c.method, c.status, c.path), func(t *testing.T) {
 			target := bareTarget(t)
 			u := newUpstream(t, redirectTo(target.url+c.path, c.status))
-			g := newGate(t, api(u.url, "redirects: fetch", "cookies: pass", "headers: {X-Fixed: always}"), options{})
+			g := newGate(t, api(u.url, "redirects: fetch", "fetch_private: [127.0.0.1/32]", "cookies: pass", "headers: {X-Fixed: always}"), options{})
 			a := g.do(c.method, "/s/api/x", "Cookie: mine=1", "Accept: */*", "X-Private: 1", "Referer: http://n8n/", "Authorization: "+basic("api", tokens.value["good"]))
 			a.wantStatus(t, 200)
 			if got := a.Header.Get("X-Path"); got != c.want || a.Header.Get("Location") != "" {
@@ -163,8 +165,22 @@ func TestFetchRefuses(t *testing.T) {
 		{"private", "GET", "http://10.0.0.1/", 302, fault.DestinationProhibited},
 		{"loopback, other address", "GET", "http://127.0.0.2/", 302, fault.DestinationProhibited},
 		{"loopback, v6", "GET", "http://[::1]:1/", 302, fault.DestinationProhibited},
-		{"decimal", "GET", "http://2130706434/", 302, ""},
-		{"hex", "GET", "http://0x7f.1/", 302, ""},
+		{"decimal", "GET", "http://2130706434/", 302, fault.DestinationProhibited},
+		{"decimal of an address that may be dialled", "GET", "http://2130706433/", 302, fault.DestinationProhibited},
+		{"decimal of a public address", "GET", "http://134744072/", 302, fault.DestinationProhibited},
+		{"hex", "GET", "http://0x7f.1/", 302, fault.DestinationProhibited},
+		{"hex alone", "GET", "http://0x7f000001:8472/", 302, fault.DestinationProhibited},
+		{"octal", "GET", "http://0177.0.0.1/", 302, fault.DestinationProhibited},
+		{"short", "GET", "http://127.1/", 302, fault.DestinationProhibited},
+		{"three parts", "GET", "http://127.0.1/", 302, fault.DestinationProhibited},
+		{"with a dot behind", "GET", "http://127.0.0.1./", 302, fault.DestinationProhibited},
+		{"five parts", "GET", "http://1.2.3.4.5/", 302, fault.DestinationProhibited},
+		{"too large", "GET", "http://4294967296/", 302, fault.DestinationProhibited},
+		{"a zone", "GET", "http://[fe80::1%25lo]/", 302, fault.RedirectRefused},
+		{"port 0", "GET", "http://127.0.0.1:0/", 302, fault.RedirectRefused},
+		{"port beyond", "GET", "http://127.0.0.1:65536/", 302, fault.RedirectRefused},
+		{"unspecified", "GET", "http://0.0.0.0/", 302, fault.DestinationProhibited},
+		{"unspecified, v6", "GET", "http://[::]/", 302, fault.DestinationProhibited},
 		{"user", "GET", "http://user@127.0.0.1/", 302, fault.RedirectRefused},
 		{"ftp", "GET", "ftp://127.0.0.1/", 302, fault.RedirectRefused},
 		{"no host", "GET", "http:///x", 302, fault.RedirectRefused},
@@ -172,14 +188,14 @@ func TestFetchRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			api1 := newUpstream(t, redirectTo(c.location, c.status))
-			yaml := api(api1.url, "redirects: fetch")
+			yaml := api(api1.url, "redirects: fetch", "fetch_private: [127.0.0.1/32]")
 			if c.name == "back into the service" {
 				u.reply = redirectTo(back.url, 302)
-				yaml = api(u.url+"/base", "redirects: fetch")
+				yaml = api(u.url+"/base", "redirects: fetch", "fetch_private: [127.0.0.1/32]")
 			}
 			g := newGate(t, yaml, options{})
 			a := g.do(c.method, "/s/api/x")
-			if p := a.problem(t); p.Code != string(c.code) && c.code != "" || a.StatusCode < 500 {
+			if p := a.problem(t); p.Code != string(c.code) || a.StatusCode < 500 {
 				t.Errorf("got %d %s (%s), want %s", a.StatusCode, p.Code, p.Message, c.code)
 			}
 		})
@@ -195,7 +211,7 @@ func TestFetchRefuses(t *testing.T) {
 func TestFetchFromHTTPSStaysOnIt(t *testing.T) {
 	target := newUpstream(t, nil)
 	u, ca := newTLSUpstream(t, redirectTo(target.url, 302))
-	g := newGate(t, api(u.url, "redirects: fetch", "ca_file: "+ca), options{})
+	g := newGate(t, api(u.url, "redirects: fetch", "fetch_private: [127.0.0.1/32]", "ca_file: "+ca), options{})
 	g.do("GET", "/s/api/x").wantFault(t, fault.RedirectRefused)
 	target.untouched(t)
 }
@@ -204,9 +220,54 @@ func TestFetchFromHTTPSStaysOnIt(t *testing.T) {
 func TestFetchedRefusalIsNotTheCredentials(t *testing.T) {
 	target := newUpstream(t, reply("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
 	u := newUpstream(t, redirectTo(target.url, 302))
-	g := newGate(t, api(u.url, "redirects: fetch"), options{})
+	g := newGate(t, api(u.url, "redirects: fetch", "fetch_private: [127.0.0.1/32]"), options{})
 	g.do("GET", "/s/api/x").wantStatus(t, 401)
 	if o := g.finished(); o.Code != fault.Upstream4xx || g.service("api").Rejected() {
 		t.Errorf("got %+v", o)
+	}
+}
+
+// TestFetchIsNotForPrivateAddresses: what allow_private names is for the service's own requests.
+func TestFetchIsNotForPrivateAddresses(t *testing.T) {
+	target := newUpstream(t, nil)
+	u := newUpstream(t, redirectTo(target.url, 302))
+	g := newGate(t, api(u.url, "redirects: fetch"), options{})
+	a := g.do("GET", "/s/api/x")
+	a.wantFault(t, fault.DestinationProhibited)
+	if p := a.problem(t); !strings.Contains(p.Hint, "fetch_private") {
+		t.Errorf("the hint names no setting: %q", p.Hint)
+	}
+	target.untouched(t)
+}
+
+// TestNeverIntoTheGateItself: neither a redirect nor a service leads to where the gate listens, by whatever address.
+func TestNeverIntoTheGateItself(t *testing.T) {
+	everything := "allow_private: [127.0.0.0/8, 0.0.0.0/32, \"::/64\", \"64:ff9b::/96\"]"
+	for _, bound := range []string{"127.0.0.1", "0.0.0.0", "::"} {
+		l, err := net.Listen("tcp", net.JoinHostPort(bound, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		own := new(egress.Own)
+		at := netip.MustParseAddrPort(l.Addr().String())
+		own.Set(netip.MustParseAddrPort("127.0.0.1:1"), at)
+		for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "[::ffff:0:0]", "[::7f00:1]"} {
+			into := fmt.Sprintf("http://%s:%d", host, at.Port())
+			u := newUpstream(t, redirectTo(into+"/metrics", 302))
+			yaml := strings.ReplaceAll(api(u.url, "redirects: fetch", strings.Replace(everything, "allow", "fetch", 1)), "    allow_private: [127.0.0.1/32]\n", "    "+everything+"\n")
+			yaml += fmt.Sprintf("  loop:\n    upstream: %s\n    %s\n    secret: ref+builtin://canary\n", into, everything)
+			g := newGate(t, yaml, options{})
+			for _, s := range g.pipeline.Services().All() {
+				s.Shun(own)
+			}
+			for _, target := range []string{"/s/api/x", "/s/loop/x"} {
+				a := g.do("GET", target)
+				a.wantFault(t, fault.DestinationProhibited)
+				if p := a.problem(t); !strings.Contains(p.Message, "itself") && !strings.Contains(p.Hint, "itself") {
+					t.Errorf("%s, bound to %s, %s: got %q", target, bound, host, p.Message)
+				}
+			}
+		}
 	}
 }

@@ -58,6 +58,7 @@ type Service struct {
 
 	Config      config.Service // what it was built from
 	egress      egress.Options
+	own         *atomic.Pointer[egress.Own]
 	ca          []byte // content of Config.CAFile when it was built
 	rejected    atomic.Bool
 	certificate *certificate
@@ -83,7 +84,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
 		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", EncodedSlash: c.EncodedSlash,
 		Headers: canonical(c.Headers), Config: c, ca: ca,
-		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]),
+		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]), own: new(atomic.Pointer[egress.Own]),
 	}
 	s.place(c.Placements())
 	for _, r := range c.Allow {
@@ -96,6 +97,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Host: host, Port: port, Named: named(c), AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
 		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
 		MaxIdle: maxIdle, Proxy: c.Proxy, ProxyUser: s.proxySecret.Load,
+		Own:     s.own.Load,
 		Dialled: func(err error) { s.Circuit.Dialled(time.Now(), err) },
 	}
 	if c.TLS != nil && tlsConfig != nil {
@@ -117,13 +119,17 @@ func named(c config.Service) string {
 	return "`upstream` of the service"
 }
 
-// Bare returns a transport to another host, for a redirect that leaves the service: the same guard and time-outs, no
-// credential, and the usual trust. The caller closes its idle connections.
+// Bare returns a transport to another host, for a redirect that leaves the service: the same time-outs, no credential, and
+// the usual trust. Of addresses that are not public it dials those that fetch_private names: those of allow_private are for the
+// service's own requests, and an API that is broken into would reach them by a Location. The caller closes its idle connections.
 func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
 	o := s.elsewhere(scheme, host, port)
-	o.Named = "the redirect that the API answered with"
+	o.Named, o.AllowPrivate = "the redirect that the API answered with", s.Config.FetchPrivate
 	return egress.New(o)
 }
+
+// Shun keeps the service from dialling the addresses on which the gate listens itself.
+func (s *Service) Shun(own *egress.Own) { s.own.Store(own) }
 
 // elsewhere are the service's settings for another host, without its client certificate.
 func (s *Service) elsewhere(scheme, host, port string) egress.Options {
