@@ -157,6 +157,7 @@ func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
 
 // Start listens and serves. Wait tells when something broke; Stop ends it.
 func (a *App) Start(ctx context.Context) error {
+	raiseDescriptors(ctx, a.o.Config, a.log)
 	if err := a.listen(ctx); err != nil {
 		return errors.Join(err, a.close())
 	}

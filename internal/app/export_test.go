@@ -61,3 +61,6 @@ func (s *State) AdoptAgain(ctx context.Context) error {
 
 // TellAltered is one look at the rows of the database.
 func (a *App) TellAltered(ctx context.Context) { a.tellAltered(ctx) }
+
+// RaiseDescriptors is what a start does about the limit of open files.
+var RaiseDescriptors = raiseDescriptors

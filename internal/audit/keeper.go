@@ -106,6 +106,9 @@ func (l *Log) checkpoint(kind Kind, records int) {
 	if n := l.refusal.take(); n > 0 {
 		l.pending.add(KindRefused, &Event{Suppressed: n}, l.o.Now(), entry{keep: true})
 	}
+	if told := l.strangers.summary(); told != nil {
+		l.pending.add(KindRefused, told, l.o.Now(), entry{keep: true})
+	}
 	if l.anchor == nil && l.at.seq+len(l.pending.entries)-l.marked.seq < records {
 		l.mu.Unlock()
 		return

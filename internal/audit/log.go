@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // Log is an open audit log. All methods are safe for concurrent use.
@@ -13,19 +12,20 @@ type Log struct {
 	o  Options
 	id string
 
-	mu      sync.Mutex // guards what follows, down to the blank line
-	pending *batch     // what the next commit takes
-	spare   *batch     // the one before, to be used again
-	writing bool       // a leader is at work: file, chain, next and out are its own
-	closed  bool
-	fault   error // of the last commit
-	synced  error // of the last background fsync
-	anchor  error // of the last checkpoint
-	gone    error // the file is no longer where Path says
-	refusal refusals
-	lost    int
-	armed   bool // the flusher has been told about pending records
-	stats   Stats
+	mu        sync.Mutex // guards what follows, down to the blank line
+	pending   *batch     // what the next commit takes
+	spare     *batch     // the one before, to be used again
+	writing   bool       // a leader is at work: file, chain, next and out are its own
+	closed    bool
+	fault     error // of the last commit
+	synced    error // of the last background fsync
+	anchor    error // of the last checkpoint
+	gone      error // the file is no longer where Path says
+	refusal   refusals
+	strangers strangers
+	lost      int
+	armed     bool // the flusher has been told about pending records
+	stats     Stats
 
 	at     position // behind the newest record; only the leader moves it, under mu
 	marked position // right after the last record that a checkpoint is to sign
@@ -62,8 +62,10 @@ func (l *Log) Admin(ctx context.Context, ev *Event) error {
 // record goes out with the next commit, about 5 ms later at the latest.
 func (l *Log) Complete(ev *Event) { l.leave(KindCompleted, ev) }
 
-// Refuse is like Complete for a request that got no credential. At most 100 per second are
-// written; the others are counted, and the next refused record says how many they were.
+// Refuse is like Complete for a request that got no credential. Of tokens that are valid (those with a Label) at most 100 per
+// second are written; the others are counted, and the next refused record says how many they were. A request without a valid
+// token leaves a short record as long as its source, and all such requests together, stay within a budget of bytes; the others are
+// counted, and a record says once a minute how many there were.
 func (l *Log) Refuse(ev *Event) { l.leave(KindRefused, ev) }
 
 // Close writes what is pending, a closed record and a last checkpoint, and gives the file
@@ -101,6 +103,7 @@ func (l *Log) Stats() Stats {
 	s := l.stats
 	s.Pending = len(l.pending.entries)
 	s.Suppressed = l.refusal.suppressed
+	s.Summarised = l.strangers.total
 	s.Lost = l.lost
 	return s
 }
@@ -132,16 +135,21 @@ func (l *Log) leave(kind Kind, ev *Event) {
 	now := l.o.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	stranger := kind == KindRefused && ev.Label == ""
 	suppressed := 0
 	switch {
 	case l.closed:
 		l.lost++
 		return
-	case kind == KindRefused && !l.refusal.admit(now):
+	case stranger && !l.strangers.admit(now, ev):
+		return
+	case kind == KindRefused && !stranger && !l.refusal.admit(now):
 		return
 	case len(l.pending.buf) > maxPending:
 		l.lost++
 		return
+	case stranger:
+		ev = brief(ev)
 	case kind == KindRefused:
 		suppressed = l.refusal.take()
 	}
@@ -150,37 +158,13 @@ func (l *Log) leave(kind Kind, ev *Event) {
 		told.Suppressed += suppressed
 		ev = &told
 	}
+	before := len(l.pending.buf)
 	l.pending.add(kind, ev, now, entry{keep: true})
+	if stranger {
+		l.strangers.charge(ev.Source, len(l.pending.buf)-before)
+	}
 	if !l.armed {
 		l.armed = true
 		l.wake <- struct{}{} // capacity 1, and armed says that it is empty
 	}
-}
-
-// refusals bounds how many refused records are written: an unauthenticated client must
-// not be able to fill the disk.
-type refusals struct {
-	second     int64
-	written    int
-	suppressed int
-}
-
-const refusalsPerSecond = 100
-
-func (r *refusals) admit(now time.Time) bool {
-	if s := now.Unix(); s != r.second {
-		r.second, r.written = s, 0
-	}
-	if r.written == refusalsPerSecond {
-		r.suppressed++
-		return false
-	}
-	r.written++
-	return true
-}
-
-func (r *refusals) take() int {
-	n := r.suppressed
-	r.suppressed = 0
-	return n
 }

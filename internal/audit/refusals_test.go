@@ -1,0 +1,89 @@
+package audit_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport/internal/audit"
+)
+
+// stranger is what a request without a valid token leaves, with fields as long as anybody can make them.
+func stranger(id, source string) *audit.Event {
+	long := strings.Repeat("\x01<", 5000)
+	return &audit.Event{
+		ID: id, Source: source, Service: long, Method: long, Path: "/" + long, Workflow: long, Execution: long, Node: long,
+		Status: 407, Code: "token_missing", Blame: "caller", Detail: long,
+	}
+}
+
+// TestStrangersCannotFillTheDisk: a flood without a token stays within a budget of bytes, from one source and from many, nothing of
+// it vanishes uncounted, and it takes no record from anybody else.
+func TestStrangersCannotFillTheDisk(t *testing.T) {
+	const flood = 20_000
+	for name, c := range map[string]struct {
+		source func(n int) string
+		most   int64 // bytes of the log
+	}{
+		"one source":         {func(int) string { return "192.0.2.1" }, 150 << 10},
+		"one IPv6 host":      {func(n int) string { return fmt.Sprintf("2001:db8::%x", n) }, 150 << 10},
+		"mapped and not":     {func(n int) string { return [2]string{"192.0.2.1", "::ffff:192.0.2.1"}[n%2] }, 150 << 10},
+		"every time another": {func(n int) string { return fmt.Sprintf("2001:db8:0:%x::1", n) }, 600 << 10},
+		"what is no address": {func(n int) string { return fmt.Sprint("x", n) }, 150 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := audit.Options{Path: filepath.Join(t.TempDir(), "audit.log"), Keys: testKeys()}
+				l := open(t, o)
+				for n := range flood {
+					l.Refuse(stranger("flood", c.source(n)))
+				}
+				l.Refuse(stranger("another", "198.51.100.7"))
+				l.Refuse(sample("known")) // with a valid token
+				time.Sleep(2 * time.Minute)
+				stats := l.Stats()
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				info, err := os.Stat(o.Path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if info.Size() > c.most {
+					t.Errorf("%d requests wrote %d bytes, want at most %d", flood, info.Size(), c.most)
+				}
+				written, told, known, another := 0, 0, false, false
+				for _, r := range records(t, o.Path) {
+					switch r.Event.ID {
+					case "flood":
+						written++
+						if len(r.Event.Path) > 210 {
+							t.Fatalf("the path has %d bytes", len(r.Event.Path))
+						}
+					case "another":
+						another = true
+					case "known":
+						known = true
+					case "":
+						if told += r.Event.Suppressed; r.Event.Suppressed > 0 && !strings.Contains(r.Event.Detail, "token_missing") {
+							t.Errorf("the summary says %q", r.Event.Detail)
+						}
+					}
+				}
+				if !another {
+					told-- // where all budgets are used up it is counted with the others
+				}
+				if written+told != flood || stats.Summarised == 0 || written == 0 {
+					t.Errorf("%d records and %d told of %d requests, %d in the stats", written, told, flood, stats.Summarised)
+				}
+				if !known || !another && name != "every time another" {
+					t.Errorf("the record of a valid token is there: %v, that of another source: %v", known, another)
+				}
+			})
+		})
+	}
+}
