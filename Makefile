@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores bench-kinds bench-rekey fuzz generate clean
+.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores bench-kinds bench-rekey fuzz mutants generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench-kinds: ## time each kind of credential: minting, first use, cached use, si
 
 fuzz: ## run every fuzz target for 10 s (FUZZTIME)
 	@tools/fuzz
+
+mutants: ## remove the code that holds each invariant, piece by piece, and see that a test fails (SAMPLE=4 tries only four)
+	@go run ./tools/mutants -sample "$${SAMPLE:-0}"
 
 generate: ## rewrite the generated pages under docs/
 	@go generate ./...

@@ -82,8 +82,9 @@ func TestSealedOpensOnlyAsItself(t *testing.T) {
 		ok         bool
 	}{
 		"as it was":        {"secret", "name", 1, sealed, true},
-		"another kind":     {"token", "name", 1, sealed, false},
-		"another name":     {"secret", "name2", 1, sealed, false},
+		"another kind":     {"secreT", "name", 1, sealed, false},
+		"another name":     {"secret", "nama", 1, sealed, false},
+		"a longer name":    {"secret", "name2", 1, sealed, false},
 		"another version":  {"secret", "name", 2, sealed, false},
 		"a shifted border": {"secretn", "ame", 1, sealed, false},
 		"altered":          {"secret", "name", 1, altered, false},
