@@ -149,7 +149,8 @@ func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
 	}
 	scopes := scopes(c)
 	a.pipeline.Route(boundary.Configuration{Services: t, Scopes: scopes})
-	a.state.Tokens.SetScopes(scopes)
+	a.state.Tokens.Govern(scopes)
+	a.narrow(ctx)
 	a.state.stores.drop(t)
 	a.config.Store(c)
 	a.loaded.Store(time.Now().Unix())

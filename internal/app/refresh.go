@@ -119,7 +119,9 @@ func (a *App) swap(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	before := a.config.Load()
 	a.route(ctx, c, table)
+	a.warnDropped(ctx, before, c)
 	closeReplaced(old, table)
 	if fixed(a.o.Config) != fixed(c) {
 		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
@@ -175,7 +177,10 @@ func stamps(files []string) map[string]string {
 // flushTokens writes down when tokens were last used; the last seconds before a kill -9 are in the audit log.
 func (a *App) flushTokens(ctx context.Context) {
 	a.flush(ctx)
-	every(ctx, flushInterval, func() { a.flush(ctx) })
+	every(ctx, flushInterval, func() {
+		a.flush(ctx)
+		a.narrow(ctx)
+	})
 	a.flush(context.WithoutCancel(ctx))
 }
 

@@ -24,7 +24,7 @@ const topicTokens = "tokens"
 
 func (e *env) token() *cobra.Command {
 	cmd := &cobra.Command{Use: "token", Short: "Issue, list, rotate and revoke proxy tokens", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.tokenIssue(), e.tokenList(), e.tokenRotate(), e.tokenRevoke())
+	cmd.AddCommand(e.tokenIssue(), e.tokenList(), e.tokenScope(), e.tokenRotate(), e.tokenRevoke())
 	return cmd
 }
 
@@ -32,6 +32,12 @@ func (e *env) token() *cobra.Command {
 type scopeFlags struct {
 	services, methods, from []string
 	expires                 string
+}
+
+func (f *scopeFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.services, "services", nil, "services it may call, or * for all")
+	cmd.Flags().StringSliceVar(&f.methods, "methods", nil, "methods it may use (default: all)")
+	cmd.Flags().StringSliceVar(&f.from, "from", nil, "networks it may come from, such as 10.0.0.0/8 (default: anywhere)")
 }
 
 func (e *env) tokenIssue() *cobra.Command {
@@ -47,9 +53,7 @@ again. When sallyport.yaml has an entry for NAME under tokens, the scope stands 
 			return e.with(cmd.Context(), func(s *app.State) error { return e.issue(cmd.Context(), s, args[0], f) })
 		},
 	}
-	cmd.Flags().StringSliceVar(&f.services, "services", nil, "services it may call, or * for all")
-	cmd.Flags().StringSliceVar(&f.methods, "methods", nil, "methods it may use (default: all)")
-	cmd.Flags().StringSliceVar(&f.from, "from", nil, "networks it may come from, such as 10.0.0.0/8 (default: anywhere)")
+	f.flags(cmd)
 	cmd.Flags().StringVar(&f.expires, "expires", "", "life time, such as 24h or 90d (default: until revoked)")
 	return cmd
 }
@@ -185,6 +189,48 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+func (e *env) tokenScope() *cobra.Command {
+	var f scopeFlags
+	cmd := &cobra.Command{
+		Use:   "scope NAME",
+		Short: "Give a token another scope, also a wider one",
+		Long: `Gives every active generation of a token this scope; methods and networks that are not named are not limited. When
+sallyport.yaml has an entry for NAME under tokens, the scope stands there. What an entry has narrowed stays narrow when the entry is
+gone, until this command widens it.`,
+		Example: "  sallyport token scope n8n --services openai,lark --from 10.0.0.0/8",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.with(cmd.Context(), func(s *app.State) error { return e.setScope(cmd.Context(), s, args[0], f) })
+		},
+	}
+	f.flags(cmd)
+	return cmd
+}
+
+func (e *env) setScope(ctx context.Context, s *app.State, name string, f scopeFlags) error {
+	if _, ok := s.Config.Tokens[name]; ok {
+		return usage(fmt.Errorf("the scope of token %q stands in the configuration", name), "edit tokens."+name+" there")
+	}
+	scope, _, err := f.scope(s.Config, name)
+	if err != nil {
+		return err
+	}
+	if err := record(ctx, s, "token.scope", name+" "+scope.String()); err != nil {
+		return err
+	}
+	n, err := s.Tokens.SetScope(ctx, name, scope)
+	if err != nil {
+		return err
+	}
+	if err := s.Changed(ctx, topicTokens); err != nil {
+		return err
+	}
+	return e.print(map[string]any{"token": name, "generations": n, "scope": scope}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "token %s has the scope %s\n", name, scope)
+		return err
+	})
 }
 
 func (e *env) tokenRotate() *cobra.Command {

@@ -142,7 +142,7 @@ func (r *Registry) List(ctx context.Context) ([]Generation, error) {
 	list := make([]Generation, 0, len(m.rows))
 	for i := range m.rows {
 		g := &m.rows[i].Generation
-		g.Scope = r.scopes.over(g.Name, g.Scope)
+		g.Scope = r.scopes.over(g.Name, r.narrowed(g))
 		r.usages[g.ID].addTo(g)
 		list = append(list, *g)
 	}

@@ -40,6 +40,9 @@ type Registry struct {
 	rows   []row
 	scopes *Scopes
 	usages map[string]*usage
+
+	governs bool             // scopes decide about requests
+	narrow  map[string]Scope // by id: what the configuration has narrowed and the database does not have yet
 }
 
 // macState is what one Verify needs; pooled, so that it allocates nothing.
@@ -107,6 +110,7 @@ func (r *Registry) SetScopes(scopes *Scopes) {
 func (r *Registry) swap() {
 	grants := make(map[string]*Grant, len(r.rows))
 	usages := make(map[string]*usage, len(r.rows))
+	narrow := make(map[string]Scope)
 	for i := range r.rows {
 		g := &r.rows[i]
 		used := r.usages[g.ID]
@@ -114,12 +118,16 @@ func (r *Registry) swap() {
 			used = &usage{}
 		}
 		usages[g.ID] = used
+		scope := r.narrowed(&g.Generation)
+		if !scope.same(g.Scope) {
+			narrow[g.ID] = scope
+		}
 		grants[g.ID] = &Grant{
 			ID: g.ID, Name: g.Name, Number: g.Number, Created: g.Created, Expires: g.Expires, Retires: g.RetireAt,
-			revoked: !g.Revoked.IsZero(), hash: g.hash, stored: compile(g.Scope), used: used,
+			revoked: !g.Revoked.IsZero(), hash: g.hash, stored: compile(scope), used: used,
 		}
 	}
-	r.usages = usages
+	r.usages, r.narrow = usages, narrow
 	r.view.Store(&grants)
 }
 

@@ -16,6 +16,22 @@ type Scope struct {
 	From     []netip.Prefix `json:"from,omitempty"`    // source networks; empty is anywhere
 }
 
+// String is the scope in one line.
+func (s Scope) String() string {
+	text := "services=" + strings.Join(s.Services, ",")
+	if len(s.Methods) > 0 {
+		text += " methods=" + strings.Join(s.Methods, ",")
+	}
+	var from []string
+	for _, network := range s.From {
+		from = append(from, network.String())
+	}
+	if len(from) > 0 {
+		text += " from=" + strings.Join(from, ",")
+	}
+	return text
+}
+
 // Check tells what cannot be meant.
 func (s Scope) Check() error {
 	if slices.Contains(s.Services, "") || slices.Contains(s.Methods, "") {
