@@ -171,7 +171,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
-	for _, loop := range []func(context.Context){a.follower.Run, a.watchConfig, a.flushTokens, a.follow, a.rotateOnSchedule, a.watchRows, a.state.derived.run} {
+	for _, loop := range []func(context.Context){a.follower.Run, a.watchConfig, a.flushTokens, a.endExpired, a.follow, a.rotateOnSchedule, a.watchRows, a.state.derived.run} {
 		a.running.Go(func() { loop(background) })
 	}
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())

@@ -37,7 +37,9 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	}
 	// Tokens do not wait for a reload, which may be waiting for a store: one that was revoked is to end now.
 	if topic == topicTokens || topic == "" {
-		if err := a.state.Tokens.Load(ctx); err != nil {
+		err := a.state.Tokens.Load(ctx)
+		a.pipeline.Recheck() // ends the streams and sockets of what is no longer valid
+		if err != nil {
 			return err
 		}
 	}
@@ -191,6 +193,14 @@ func (a *App) flush(ctx context.Context) {
 	if list, err := a.state.Tokens.List(ctx); err == nil {
 		a.tokens.Store(&list)
 	}
+}
+
+// recheckEvery bounds how long a stream or socket outlives its token.
+const recheckEvery = time.Second
+
+// endExpired ends the streams and sockets of tokens that have expired meanwhile, or that may not be believed any longer.
+func (a *App) endExpired(ctx context.Context) {
+	every(ctx, recheckEvery/2, func() { a.pipeline.RecheckOld(recheckEvery / 2) })
 }
 
 // every calls fn at each tick until ctx ends.

@@ -18,11 +18,13 @@ import (
 
 // exchange is one request on its way: what was decided, and what it cost.
 type exchange struct {
+	entry
 	started    time.Time
 	event      audit.Event
 	grant      *token.Grant
 	scope      Scope  // of grant, by the configuration that decided
 	presented  string // the token, for the check that it leaves nowhere
+	inSlot     bool   // where the API's own key would stand
 	service    *service.Service
 	material   *credential.Material
 	body       Body          // nil: the request has none

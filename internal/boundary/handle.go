@@ -20,14 +20,26 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 			p.recovered(w, x, e)
 		}
 	}()
-	x.body = v.Body
+	x.body, x.epoch = v.Body, p.live.epoch.Load()
 	if f := p.decide(r.Context(), v, x); f != nil {
 		p.refuse(w, x, f)
 		return
 	}
-	if err := p.exchange(w, r, v, x); err != nil {
+	if err := p.carry(w, r, v, x); err != nil {
 		p.conclude(w, x, whose(r, v, err))
 	}
+}
+
+// carry is the exchange, which may be ended from outside while it is under way: that counts, whatever else came of it.
+func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, v *View, x *exchange) (err error) {
+	p.enter(w, r, v, x)
+	defer func() {
+		p.leave(x)
+		if f := x.ended.Load(); f != nil {
+			err = f
+		}
+	}()
+	return p.exchange(w, r, v, x)
 }
 
 // refuse answers a request that got no credential.
@@ -105,7 +117,10 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 		return f
 	}
 	defer s.close()
-	resp, err := s.send(r.Context()) // which ends when the caller goes away; closing the answer's body ends the call to the API
+	if f := x.ended.Load(); f != nil {
+		return f
+	}
+	resp, err := s.send(&x.liveContext) // which ends when the caller goes away; closing the answer's body ends the call to the API
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }()
 		err = p.pass(w, r, v, x, resp)
@@ -123,6 +138,9 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 
 // pass hands the API's answer to the caller.
 func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exchange, resp *http.Response) error {
+	if f := x.ended.Load(); f != nil {
+		return f
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return p.upgrade(w, r, resp, x)
 	}

@@ -80,8 +80,10 @@ type Pipeline struct {
 	byToken  shares
 	draining atomic.Bool
 	sealed   atomic.Pointer[fault.Fault]
-	upgraded upgraded
 	watches  *watches
+	live     live
+
+	noUpgrades atomic.Bool
 }
 
 // New returns a Pipeline without services.
@@ -101,8 +103,11 @@ type Configuration struct {
 	Scopes   *token.Scopes // of tokens; nil: each has the one that it was issued with
 }
 
-// Route makes c active for requests that come from now on.
-func (p *Pipeline) Route(c Configuration) { p.config.Store(&c) }
+// Route makes c active for requests that come from now on, and ends those under way that it does not permit.
+func (p *Pipeline) Route(c Configuration) {
+	p.config.Store(&c)
+	p.Recheck()
+}
 
 // Services returns the active table.
 func (p *Pipeline) Services() *service.Table { return p.config.Load().Services }
@@ -195,7 +200,7 @@ func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fau
 		return f
 	}
 	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
-	x.grant, x.presented, v.Path = g, found.token, found.rest
+	x.grant, x.presented, x.inSlot, v.Path = g, found.token, found.inSlot(), found.rest
 	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
 	return nil
 }

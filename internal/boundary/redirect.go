@@ -149,7 +149,7 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 	}
 	target := *to
 	target.Fragment, target.RawFragment = "", ""
-	out := (&http.Request{Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}).WithContext(r.Context())
+	out := (&http.Request{Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}).WithContext(&x.liveContext)
 	before := p.o.Now()
 	resp, err := transport.RoundTrip(out)
 	x.upstream += p.o.Now().Sub(before)

@@ -131,6 +131,7 @@ func (s *sender) head() {
 	default:
 		s.x.service.Answered(s.status)
 	}
+	s.x.streaming.Store(true)
 	s.w.WriteHeader(s.status)
 }
 

@@ -13,42 +13,19 @@ import (
 	"sallyport/internal/fault"
 )
 
-// upgraded keeps the connections that were switched to another protocol, so that a stop can end them.
-type upgraded struct {
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
-}
-
-// add keeps c, or closes it when it comes too late.
-func (u *upgraded) add(c net.Conn) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed {
-		_ = c.Close()
-		return
-	}
-	if u.conns == nil {
-		u.conns = make(map[net.Conn]struct{})
-	}
-	u.conns[c] = struct{}{}
-}
-
-func (u *upgraded) remove(c net.Conn) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.conns, c)
-}
-
 // CloseUpgraded breaks off every WebSocket that is still open, and those that open from now on. Call it when draining has taken
 // long enough.
 func (p *Pipeline) CloseUpgraded() {
-	p.upgraded.mu.Lock()
-	defer p.upgraded.mu.Unlock()
-	p.upgraded.closed = true
-	for c := range p.upgraded.conns {
-		_ = c.Close()
-	}
+	p.noUpgrades.Store(true)
+	p.each(func(x *exchange) {
+		if x.conn != nil {
+			x.end(stopping())
+		}
+	})
+}
+
+func stopping() *fault.Fault {
+	return fault.New(fault.Draining, "this Sallyport is stopping, and breaks off what is still open")
 }
 
 // upgrade joins caller and API after 101 Switching Protocols (RFC 9110 section 15.2.2). What the API sends is scrubbed; masks
@@ -72,8 +49,10 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 	if strict, ok := conn.(interface{ Raw() bool }); ok && !strict.Raw() || rw.Reader.Buffered() > 0 {
 		return fault.New(fault.RequestMalformed, "the caller did not wait for the WebSocket handshake to be answered")
 	}
-	p.upgraded.add(conn)
-	defer p.upgraded.remove(conn)
+	x.upgraded(conn)
+	if p.noUpgrades.Load() {
+		return stopping()
+	}
 	if err := switchProtocols(rw.Writer, h); err != nil {
 		return clientError{err}
 	}

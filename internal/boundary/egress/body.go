@@ -19,6 +19,7 @@ type idleBody struct {
 	io.ReadCloser
 	idle    time.Duration
 	cancel  context.CancelCauseFunc
+	release context.CancelCauseFunc // when all is through
 	timer   *time.Timer
 	stalled atomic.Bool
 }
@@ -32,7 +33,7 @@ func (b *idleBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()
 	if err != nil {
-		b.cancel(nil)
+		b.release(nil)
 		if b.stalled.Load() && !errors.Is(err, io.EOF) {
 			err = errStalled
 		}
@@ -47,7 +48,7 @@ func (b *idleBody) stall() {
 
 func (b *idleBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.cancel(nil)
+	b.release(nil)
 	return err
 }
 
@@ -71,7 +72,9 @@ func (b callerBody) Read(p []byte) (int, error) {
 
 // markBody returns a copy of req with the context and the marked body.
 func markBody(ctx context.Context, req *http.Request) *http.Request {
-	req = req.WithContext(ctx)
+	if ctx != req.Context() || req.Body != nil && req.Body != http.NoBody {
+		req = req.WithContext(ctx)
+	}
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = callerBody{req.Body}
 	}

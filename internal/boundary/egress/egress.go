@@ -121,6 +121,9 @@ func New(o Options) (*Transport, error) {
 	return t, nil
 }
 
+// canceller is a context that a silent upstream may end itself; another one has a child made for that.
+type canceller interface{ CancelCause(cause error) }
+
 // RoundTrip implements http.RoundTripper. The request has to be for the scheme,
 // host and port of the service. The errors are for [Classify], those of the
 // answer's body for [ClassifyBody].
@@ -132,12 +135,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.bodyIdle <= 0 {
 		return t.base.RoundTrip(markBody(req.Context(), req))
 	}
-	body := &idleBody{idle: t.bodyIdle}
-	var ctx context.Context
-	ctx, body.cancel = context.WithCancelCause(req.Context())
+	body := &idleBody{idle: t.bodyIdle, release: func(error) {}}
+	ctx := req.Context()
+	if c, ok := ctx.(canceller); ok {
+		body.cancel = c.CancelCause
+	} else {
+		ctx, body.cancel = context.WithCancelCause(ctx)
+		body.release = body.cancel
+	}
 	resp, err := t.base.RoundTrip(markBody(ctx, req))
 	if err != nil || resp.Body == http.NoBody {
-		body.cancel(nil)
+		body.release(nil)
 		return resp, err
 	}
 	// After a switch of protocols the connection is the caller's, silence is no
