@@ -32,9 +32,9 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 
 // carry is the exchange, which may be ended from outside while it is under way: that counts, whatever else came of it.
 func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, v *View, x *exchange) (err error) {
-	p.enter(w, r, v, x)
+	p.register(w, r, v, x)
 	defer func() {
-		p.leave(x)
+		p.unregister(x)
 		if f := x.ended.Load(); f != nil {
 			err = f
 		}

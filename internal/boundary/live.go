@@ -49,8 +49,8 @@ type liveContext struct {
 // CancelCause ends the context.
 func (c *liveContext) CancelCause(cause error) { c.cancel(cause) }
 
-// enter makes x one of those that Recheck looks at.
-func (p *Pipeline) enter(w http.ResponseWriter, r *http.Request, v *View, x *exchange) {
+// register makes x one of those that Recheck looks at.
+func (p *Pipeline) register(w http.ResponseWriter, r *http.Request, v *View, x *exchange) {
 	x.Context, x.cancel = context.WithCancelCause(r.Context())
 	x.view, x.writer = v, w
 	if x.body != nil {
@@ -69,8 +69,8 @@ func (p *Pipeline) enter(w http.ResponseWriter, r *http.Request, v *View, x *exc
 	}
 }
 
-// leave is the end of enter. Nothing ends x any more when it returns.
-func (p *Pipeline) leave(x *exchange) {
+// unregister is the end of register. Nothing ends x any more when it returns.
+func (p *Pipeline) unregister(x *exchange) {
 	s := x.shard
 	s.mu.Lock()
 	defer s.mu.Unlock()
