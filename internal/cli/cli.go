@@ -95,7 +95,7 @@ func (e *env) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(err, "`"+cmd.CommandPath()+" --help` shows the flags")
 	})
-	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.service(), e.key(), e.audit(), e.bench(), e.reference())
+	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.reference())
 	usageErrors(root)
 	return root
 }
