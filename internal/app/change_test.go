@@ -70,7 +70,7 @@ func TestStoreFails(t *testing.T) {
 	if got := b.api.last(); got != "Bearer sk-live-canary-1" {
 		t.Errorf("the API received %q", got)
 	}
-	b.get(a.AdminURL()+"/readyz").is(t, 503, `{"part":"store","ready":false`)
+	b.get(a.AdminURL()+"/readyz").is(t, 200, `"degraded":["store"]`)
 	b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_credential_valid{service="crm"} 0`)
 	b.put("crm", "sk-live-mended")
 	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
-	"sallyport/internal/database"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
@@ -22,13 +20,12 @@ func fixed(c *config.Config) string {
 
 // parts is what must work for the gate to serve. A single service without its credential does not make the gate unready: the
 // others go on, and a load balancer that took this replica out would gain nothing.
-func (a *App) parts(ctx context.Context) []monitor.Part {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
+// Nothing is asked for it that could keep the answer waiting: a probe that times out is a 503.
+func (a *App) parts() []monitor.Part {
 	parts := []monitor.Part{
-		part("database", a.databaseHealth(ctx), "the database does not answer; until it does, changes by other processes are not heard of"),
+		a.databasePart(),
 		part("audit", a.audit.Health(), "free the disk or restore the log file, see docs/audit.md"),
-		part("store", a.storeHealth(), "the store cannot be read; check the seal key and the store"),
+		a.storePart(),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
 	parts = append(append(parts, a.storeParts()...), a.state.derived.parts()...)
@@ -42,29 +39,44 @@ func part(name string, err error, hint string) monitor.Part {
 	return monitor.Part{Name: name, Why: err.Error(), Hint: hint}
 }
 
-func (a *App) databaseHealth(ctx context.Context) error {
-	if err := a.state.DB.PingContext(ctx); err != nil {
-		return database.Explain(err)
+// databasePart is about the database that replicas share. All of them serve from memory when it is away: it is degraded until
+// revocations could have been missed for longer than max_stale.
+func (a *App) databasePart() monitor.Part {
+	p := monitor.Part{Name: "database", Ready: true}
+	deaf := a.state.DB.Deaf()
+	if deaf != nil {
+		p.Why = deaf.Error()
+		p.Hint = cmp.Or(fault.HintOf(deaf), "the database cannot be read or written") +
+			"; tokens and secrets are served from memory, for at most revocation.max_stale (" + config.FormatDuration(a.o.Config.Revocation.MaxStale) + ")"
 	}
-	return a.state.DB.Deaf()
+	if stale := a.state.Tokens.Stale(); stale != nil {
+		p.Ready = false
+		p.Why = cmp.Or(p.Why, stale.Message)
+		p.Hint = "no token is accepted until the database can be read again, and written"
+	}
+	return p
 }
 
-// storeHealth is about the builtin store, which stands and falls with this Sallyport's own database and seal key. A token
-// that cannot be had is its service's trouble alone.
-func (a *App) storeHealth() error {
+// storePart is about the builtin store, which stands and falls with this Sallyport's own database and seal key. A token that
+// cannot be had is its service's trouble alone, and a secret that is in memory is no trouble yet.
+func (a *App) storePart() monitor.Part {
 	builtin := a.state.stores.builtins()
+	p := monitor.Part{Name: "store", Ready: true}
 	for _, s := range a.pipeline.Services().All() {
 		for _, ref := range s.Config.Refs() {
 			if !slices.Contains(builtin, ref.Store) {
 				continue
 			}
 			_, _, why, err := a.state.stores.held(ref)
-			if f, ok := errors.AsType[*fault.Fault](cmp.Or(err, why)); ok && f.Code == fault.StoreUnavailable {
-				return f
+			if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.StoreUnavailable {
+				return part("store", f, "the store cannot be read; check the seal key and the store")
+			}
+			if f, ok := errors.AsType[*fault.Fault](why); ok && f.Code == fault.StoreUnavailable {
+				p.Why, p.Hint = f.Error(), "the store cannot be read; what was read before stays in force"
 			}
 		}
 	}
-	return nil
+	return p
 }
 
 // storeParts tells of the other stores. One that is down while its secrets are in memory, or that ran out of them, takes no
@@ -101,10 +113,12 @@ func (a *App) drainingError() error {
 func (a *App) Collect(emit func(monitor.Gauge)) {
 	now := time.Now()
 	if list := a.tokens.Load(); list != nil {
-		for _, g := range *list {
-			a.collectToken(emit, g, now)
-		}
+		a.collectTokens(emit, *list, now)
 	}
+	for _, p := range a.parts() {
+		emit(monitor.Gauge{Desc: monitor.Degraded, Value: truth(p.Degraded()), Labels: []string{p.Name}})
+	}
+	emit(monitor.Gauge{Desc: monitor.TokensStale, Value: a.state.Tokens.StaleFor(now).Seconds()})
 	for _, s := range a.pipeline.Services().All() {
 		emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: truth(s.Credential.Trouble() == nil && !s.Rejected()), Labels: []string{s.Name}})
 		emit(monitor.Gauge{Desc: monitor.CircuitOpen, Value: truth(s.Circuit.Open()), Labels: []string{s.Name}})
@@ -127,21 +141,44 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	emit(monitor.Gauge{Desc: monitor.ConfigLoaded, Value: float64(a.loaded.Load())})
 }
 
-func (a *App) collectToken(emit func(monitor.Gauge), g token.Generation, now time.Time) {
-	state := g.State(now)
-	if state == token.Expired || state == token.Revoked {
-		return // what has ended makes no series: there is no end to them
+// collectTokens tells of what is accepted, and of the last generation of a token that has run out: an alert on it must not
+// resolve by itself. What ended otherwise makes no series, for there is no end to that.
+func (a *App) collectTokens(emit func(monitor.Gauge), list []token.Generation, now time.Time) {
+	planned := a.config.Load().Tokens
+	for i := range list {
+		g := &list[i]
+		state := g.State(now)
+		accepted := state != token.Expired && state != token.Revoked
+		if accepted && !g.LastUsed.IsZero() {
+			emit(monitor.Gauge{Desc: monitor.TokenLastUsed, Value: float64(g.LastUsed.Unix()), Labels: []string{g.Name, fmt.Sprint(g.Number)}})
+		}
+		if state != token.Current && !RunOut(list, g, planned[g.Name] != nil, now) {
+			continue
+		}
+		emit(monitor.Gauge{Desc: monitor.TokenAge, Value: monitor.Since(g.Created, now), Labels: []string{g.Name}})
+		if !g.Expires.IsZero() {
+			emit(monitor.Gauge{Desc: monitor.TokenExpiry, Value: g.Expires.Sub(now).Seconds(), Labels: []string{g.Name}})
+		}
 	}
-	if !g.LastUsed.IsZero() {
-		emit(monitor.Gauge{Desc: monitor.TokenLastUsed, Value: float64(g.LastUsed.Unix()), Labels: []string{g.Name, fmt.Sprint(g.Number)}})
+	for name, c := range planned {
+		if c.Rotate == nil {
+			continue
+		}
+		a.metrics.Rotates(name)
+		if last := token.Last(list, name); last != nil {
+			emit(monitor.Gauge{Desc: monitor.RotationLast, Value: float64(last.Created.UnixMilli()) / 1000, Labels: []string{name}})
+		}
 	}
-	if state != token.Current {
-		return
-	}
-	emit(monitor.Gauge{Desc: monitor.TokenAge, Value: monitor.Since(g.Created, now), Labels: []string{g.Name}})
-	if !g.Expires.IsZero() {
-		emit(monitor.Gauge{Desc: monitor.TokenExpiry, Value: g.Expires.Sub(now).Seconds(), Labels: []string{g.Name}})
-	}
+}
+
+// shownFor is how long a token that ran out is told of where the configuration does not know it.
+const shownFor = 7 * 24 * time.Hour
+
+// RunOut tells whether g is the last generation of its name and has run out, with no other in force: not revoked, but expired.
+// A token that the configuration plans is told of until it is replaced or revoked, another one for a week.
+func RunOut(list []token.Generation, g *token.Generation, planned bool, now time.Time) bool {
+	last := token.Last(list, g.Name)
+	return last != nil && last.ID == g.ID && g.State(now) == token.Expired && (planned || now.Sub(g.Expires) < shownFor)
 }
 
 func truth(b bool) float64 {

@@ -97,7 +97,7 @@ func (a *App) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	mux.Handle("GET /healthz", monitor.Alive())
-	mux.Handle("GET /readyz", monitor.Readiness(func(r *http.Request) []monitor.Part { return a.parts(r.Context()) }))
+	mux.Handle("GET /readyz", monitor.Readiness(func(*http.Request) []monitor.Part { return a.parts() }))
 	mux.HandleFunc("GET "+callbackPath, a.callback)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -1,16 +1,19 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,19 +41,36 @@ type Rotation struct {
 	Actor   string        // for the audit log
 }
 
-// Rotate rotates a token. Commands and the schedule come here.
+// Rotate rotates a token. Commands and the schedule come here. An Unconfirmed beside a result tells that it is done, but that
+// not every replica was seen to act by it.
 func (s *State) Rotate(ctx context.Context, r Rotation) (rotation.Result, error) {
 	plan, err := s.plan(ctx, r)
 	if err != nil {
 		return rotation.Result{}, err
 	}
-	return s.Rotations().Run(ctx, plan)
+	g := &generations{s: s, pushes: plan.Consumer != nil}
+	result, err := s.rotations(g).Run(ctx, plan)
+	if err != nil {
+		return result, err
+	}
+	return result, g.unconfirmed
 }
 
-// Rotations runs rotations on this state.
-func (s *State) Rotations() *rotation.Runner {
+// AbortRotation drops the unfinished rotation of a token. An Unconfirmed tells that it is done all the same.
+func (s *State) AbortRotation(ctx context.Context, name string) error {
+	g := &generations{s: s}
+	if err := s.rotations(g).Abort(ctx, name); err != nil {
+		return err
+	}
+	return g.unconfirmed
+}
+
+// Rotations are the rotations on this state, for who looks at them.
+func (s *State) Rotations() *rotation.Runner { return s.rotations(&generations{s: s}) }
+
+func (s *State) rotations(g *generations) *rotation.Runner {
 	return &rotation.Runner{
-		Tokens:  generations{s},
+		Tokens:  g,
 		Journal: &rotation.Journal{DB: s.DB, Sealer: s.sealer, Now: time.Now, Ledger: s.journal},
 	}
 }
@@ -232,17 +252,60 @@ func firstName(leaf *x509.Certificate) string {
 	return ""
 }
 
-// generations is rotation's view of the token registry. Each change is told to the running gate before the next step.
-type generations struct{ s *State }
+// generations is rotation's view of the token registry. Each change is told to the running gate, and to the replicas, before
+// the next step.
+type generations struct {
+	s           *State
+	pushes      bool  // a consumer is given the new value before anybody sees it
+	unconfirmed error // of the last change: it is made, so the rotation goes on, and says so at its end
+}
 
-// Begin implements rotation.Tokens.
-func (g generations) Begin(ctx context.Context, name string) (secret.Value, string, error) {
-	value, made, err := g.s.Tokens.Begin(ctx, name)
-	return value, made.ID, errors.Join(err, g.tell(ctx, err))
+// Begin implements rotation.Tokens. A consumer is given only what every replica accepts: otherwise it would be refused at those
+// that do not know it yet. Where the old value has ended anyway there is nothing to lose.
+func (g *generations) Begin(ctx context.Context, name string) (secret.Value, string, error) {
+	value, made, err := g.begin(ctx, name)
+	if err != nil {
+		return value, made.ID, err
+	}
+	if !g.pushes { // Finish waits, before the value is shown
+		_, err := g.s.tell(ctx, topicTokens)
+		return value, made.ID, err
+	}
+	err = g.s.Changed(ctx, topicTokens)
+	if _, late := errors.AsType[*Unconfirmed](err); !late {
+		return value, made.ID, err
+	}
+	if held, errHeld := g.held(ctx, name); errHeld == nil && !held {
+		return value, made.ID, nil
+	}
+	aborted := g.s.Tokens.Abort(context.WithoutCancel(ctx), made.ID)
+	_, told := g.s.tell(ctx, topicTokens)
+	return secret.Value{}, "", errors.Join(fmt.Errorf("the old token stays in force, as not every replica accepts the new one yet: %w", err), aborted, told)
+}
+
+// begin makes the next generation, as the configuration plans it where it does.
+func (g *generations) begin(ctx context.Context, name string) (secret.Value, token.Generation, error) {
+	if c := g.s.Config.Tokens[name]; c != nil {
+		return g.s.Tokens.BeginPlanned(ctx, name, token.Plan{Scope: ScopeOf(c), Life: c.Expires})
+	}
+	return g.s.Tokens.Begin(ctx, name)
+}
+
+// held tells whether a generation other than a pending one is accepted still.
+func (g *generations) held(ctx context.Context, name string) (bool, error) {
+	list, err := g.s.Tokens.List(ctx)
+	if err != nil {
+		return false, err
+	}
+	now := time.Now()
+	return slices.ContainsFunc(list, func(one token.Generation) bool {
+		state := one.State(now)
+		return one.Name == name && (state == token.Current || state == token.Retiring)
+	}), nil
 }
 
 // Finish implements rotation.Tokens.
-func (g generations) Finish(ctx context.Context, id string, overlap time.Duration) error {
+func (g *generations) Finish(ctx context.Context, id string, overlap time.Duration) error {
 	err := g.s.Tokens.Finish(ctx, id, overlap)
 	if errors.Is(err, token.ErrEnded) {
 		return fmt.Errorf("%w: %w", rotation.ErrEnded, err)
@@ -251,20 +314,24 @@ func (g generations) Finish(ctx context.Context, id string, overlap time.Duratio
 }
 
 // Abort implements rotation.Tokens.
-func (g generations) Abort(ctx context.Context, id string) error {
+func (g *generations) Abort(ctx context.Context, id string) error {
 	err := g.s.Tokens.Abort(ctx, id)
 	return errors.Join(err, g.tell(ctx, err))
 }
 
-func (g generations) tell(ctx context.Context, failed error) error {
+func (g *generations) tell(ctx context.Context, failed error) error {
 	if failed != nil {
 		return nil //nolint:nilerr // nothing changed that could be told
 	}
-	return g.s.Changed(ctx, topicTokens)
+	err := g.s.Changed(ctx, topicTokens)
+	if _, late := errors.AsType[*Unconfirmed](err); late {
+		g.unconfirmed, err = err, nil
+	}
+	return err
 }
 
 // Pending implements rotation.Tokens.
-func (g generations) Pending(ctx context.Context, name string) (string, error) {
+func (g *generations) Pending(ctx context.Context, name string) (string, error) {
 	list, err := g.s.Tokens.List(ctx)
 	if err != nil {
 		return "", err
@@ -296,41 +363,67 @@ func (a *App) rotateDue(ctx context.Context, waits map[string]*backoff) {
 		if waits[name] == nil {
 			waits[name] = new(backoff)
 		}
-		waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c) })
+		left := leftOf(list, name)
+		waits[name].longest = longestWait(left)
+		waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c, left) })
 	}
 }
 
-// backoff spaces attempts that fail: 30 s, then twice as long each time, up to an hour.
+// leftOf is how long the last generation of name is accepted still; 0 and less: it has ended, and the greatest: no end is set.
+func leftOf(list []token.Generation, name string) time.Duration {
+	g := token.Last(list, name)
+	if g == nil || g.Expires.IsZero() {
+		return math.MaxInt64
+	}
+	return time.Until(g.Expires)
+}
+
+// longestWait is the longest pause between two attempts: short enough for several before a token runs out, and when it has, a
+// minute, for nothing works until then.
+func longestWait(left time.Duration) time.Duration {
+	return min(max(left/8, time.Minute), time.Hour)
+}
+
+// backoff spaces attempts that fail: 30 s, then twice as long each time, up to the longest.
 type backoff struct {
-	next time.Time
-	wait time.Duration
+	next    time.Time
+	wait    time.Duration
+	longest time.Duration // 0: an hour
 }
 
 func (b *backoff) try(now time.Time, do func() error) {
-	if now.Before(b.next) {
+	if now.Before(b.next) && (b.longest == 0 || b.next.Sub(now) <= b.longest) {
 		return
 	}
 	if do() == nil {
 		*b = backoff{}
 		return
 	}
-	b.wait = min(max(2*b.wait, 2*scheduleInterval), time.Hour)
+	b.wait = min(max(2*b.wait, 2*scheduleInterval), cmp.Or(b.longest, time.Hour))
 	b.next = now.Add(b.wait)
 }
 
-// due tells whether the current generation of name is as old as it may get.
+// due tells whether the last generation of name is as old as it may get, or has run out. One that a person revoked is not
+// replaced by the clock, nor is a token that was never issued.
 func due(list []token.Generation, name string, age time.Duration) bool {
-	for _, g := range list {
-		if g.Name == name && g.State(time.Now()) == token.Current {
-			return time.Since(g.Created) >= age
-		}
+	g := token.Last(list, name)
+	if g == nil {
+		return false
 	}
-	return false
+	switch g.State(time.Now()) {
+	case token.Revoked:
+		return false
+	case token.Expired:
+		return true
+	}
+	return time.Since(g.Created) >= age
 }
 
-func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) error {
+func (a *App) rotateNow(ctx context.Context, name string, c *config.Token, left time.Duration) error {
 	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
-		a.log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
+		a.metrics.RotationFailed(name)
+		a.log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "time_left", timeLeft(left),
+			"hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
 		return errNotRotated
 	}
 	err := a.audit.Admin(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
@@ -338,15 +431,31 @@ func (a *App) rotateNow(ctx context.Context, name string, c *config.Token) error
 	if err == nil {
 		result, err = a.scheduled().Rotate(ctx, Rotation{Name: name, PushN8N: true})
 	}
+	_, late := errors.AsType[*Unconfirmed](err)
 	switch {
 	case errors.Is(err, rotation.ErrInProgress):
 		a.log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)
+	case late && result.ID != "":
+		a.log.WarnContext(ctx, "token rotated, but not every replica confirmed it", "token", name, "generation", result.ID, "why", err)
+		return nil
 	case err != nil:
-		a.log.ErrorContext(ctx, "ROTATION FAILED; nothing was taken out of force", "token", name, "error", err, "hint", fault.HintOf(err))
+		a.metrics.RotationFailed(name)
+		a.log.ErrorContext(ctx, "ROTATION FAILED; nothing was taken out of force", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
 	default:
 		a.log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
 	}
 	return err
+}
+
+// timeLeft says for people how long a token is accepted still.
+func timeLeft(left time.Duration) string {
+	switch {
+	case left == math.MaxInt64:
+		return "no end is set"
+	case left <= 0:
+		return "none: it HAS EXPIRED, n8n's calls are refused"
+	}
+	return left.Round(time.Second).String()
 }
 
 // errNotRotated is logged where it occurs.

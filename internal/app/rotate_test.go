@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -99,6 +100,16 @@ func pushing(t *testing.T, n *n8n) (*bed, *app.App) {
 	}
 	b.state = b.open() // as the next command would see it
 	return b, a
+}
+
+// text is the configuration.
+func (b *bed) text() string {
+	b.t.Helper()
+	text, err := os.ReadFile(b.path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // states are the states of a token's generations, newest first.
@@ -205,6 +216,68 @@ func TestSchedule(t *testing.T) {
 	}
 	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
 		t.Errorf("after the failure what n8n holds gets %d %v", got.status, err)
+	}
+}
+
+// TestScheduleAfterExpiry: a token that ran out while its rotation failed stays in metrics, is told of, and is rotated as soon as
+// n8n takes it; what a person revoked is not.
+func TestScheduleAfterExpiry(t *testing.T) {
+	n := newN8N(t)
+	b, a := pushing(t, n)
+	end := func() {
+		t.Helper()
+		if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE proxy_token SET expires = created + 1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.state.AdoptAgain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.changed("tokens")
+	}
+	end()
+	b.get(a.GatewayURL()+"/s/crm/").is(t, 407, string(fault.TokenExpired))
+	n.status = http.StatusUnauthorized
+	a.RotateDue(t.Context())
+	if !strings.Contains(b.log.String(), "HAS EXPIRED") {
+		t.Errorf("that it has run out is not told:\n%s", b.log)
+	}
+	b.until("the metrics tell of it", func() bool {
+		text := b.get(a.AdminURL() + "/metrics").body
+		return strings.Contains(text, `sallyport_token_expiry_seconds{token="n8n"} -`) && strings.Contains(text, `sallyport_rotation_failed_total{token="n8n"} 1`) &&
+			strings.Contains(text, `sallyport_rotation_last_success_timestamp_seconds{token="n8n"}`)
+	})
+	n.status = 200
+	a.RotateDue(t.Context())
+	if diff := cmp.Diff([]string{"current", "revoked", "expired"}, b.states("n8n")); diff != "" {
+		t.Error(diff)
+	}
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+		t.Errorf("what n8n holds gets %d %v", got.status, err)
+	}
+	end()
+	if _, err := b.state.Tokens.Revoke(t.Context(), "n8n"); err != nil {
+		t.Fatal(err)
+	}
+	a.RotateDue(t.Context())
+	if got := b.states("n8n")[0]; got != "revoked" {
+		t.Errorf("the schedule has made a %s generation of what a person revoked", got)
+	}
+}
+
+// TestPushIssuesTheFirst: a token that the configuration plans needs no issue before its first push.
+func TestPushIssuesTheFirst(t *testing.T) {
+	n := newN8N(t)
+	b, a := pushing(t, n)
+	b.write(strings.Replace(b.text(), "  n8n:\n", "  planned:\n", 1))
+	if err := a.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.state = b.open()
+	if _, err := b.state.Rotate(t.Context(), app.Rotation{Name: "planned", PushN8N: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+		t.Errorf("what n8n holds gets %d %v", got.status, err)
 	}
 }
 

@@ -75,7 +75,9 @@ func TestReadyNamesThePart(t *testing.T) {
 		if err := a.CloseDatabase(); err != nil {
 			t.Fatal(err)
 		}
-		b.get(a.AdminURL()+"/readyz").is(t, 503, `{"part":"database","ready":false`)
+		b.until("the gate says what is away", func() bool { return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":["database"]`) })
+		b.get(a.AdminURL()+"/readyz").is(t, 200, `{"part":"database","ready":true,"why":`)
+		b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_degraded{part="database"} 1`)
 		b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "the API's answer") // the hot path needs no database
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -38,6 +39,13 @@ type env struct {
 	configPath string
 	data       string
 	json       bool
+	wait       string // --wait, of the commands that change what replicas act by
+}
+
+// waits adds --wait to a command that changes what replicas act by.
+func (e *env) waits(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&e.wait, "wait", "", "how long to wait for every replica to act by it, such as 30s; those that did not are named, with exit code 13 (default: revocation.wait, 10s)")
+	return cmd
 }
 
 // Main runs one command and returns the exit code.
@@ -151,10 +159,21 @@ func (e *env) open(ctx context.Context) (*app.State, error) {
 
 // with runs fn on the opened state.
 func (e *env) with(ctx context.Context, fn func(s *app.State) error) error {
+	var wait time.Duration
+	if e.wait != "" && e.wait != "0" {
+		var err error
+		if wait, err = config.ParseDuration(e.wait); err != nil {
+			return usage(fmt.Errorf("reading --wait %q: %w", e.wait, err), "write it as 30s or 2m")
+		}
+	}
 	s, err := e.open(ctx)
 	if err != nil {
 		return err
 	}
+	if e.wait != "" {
+		s.Wait = wait
+	}
+	s.Noted = func(text string) { e.note("%s", text) }
 	return errors.Join(fn(s), s.Close())
 }
 

@@ -56,7 +56,7 @@ interrupted and run again; another value is never overwritten without --overwrit
 	f.BoolVar(&o.all, "all", false, "every variable of an env-file")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")
 	f.BoolVar(&o.overwrite, "overwrite", false, "write a new version where another value is")
-	return cmd
+	return e.waits(cmd)
 }
 
 func (e *env) importFrom(ctx context.Context, s *app.State, o importOptions, source string) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
+	"sallyport/internal/fault"
 )
 
 func (e *env) rotation() *cobra.Command {
@@ -57,13 +59,14 @@ func (e *env) rotationAbort() *cobra.Command {
 				if err := record(cmd.Context(), s, "rotation.abort", args[0]); err != nil {
 					return err
 				}
-				if err := s.Rotations().Abort(cmd.Context(), args[0]); err != nil {
+				err := s.AbortRotation(cmd.Context(), args[0])
+				if err != nil && fault.ExitOf(err) != fault.ExitUnconfirmed {
 					return err
 				}
-				return e.done("aborted", args[0])
+				return errors.Join(e.done("aborted", args[0]), err)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
+	return e.waits(cmd)
 }

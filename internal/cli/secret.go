@@ -49,7 +49,7 @@ editors and echo add, is removed unless --keep-newline is given.`,
 	storeFlag(cmd, &store)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
 	cmd.Flags().BoolVar(&keep, "keep-newline", false, "keep a line break at the end")
-	return cmd
+	return e.waits(cmd)
 }
 
 func (e *env) put(ctx context.Context, t *target, name string, value secret.Value) error {
@@ -265,7 +265,7 @@ func (e *env) secretRollback() *cobra.Command {
 		},
 	}
 	storeFlag(cmd, &store)
-	return cmd
+	return e.waits(cmd)
 }
 
 func (e *env) secretDelete() *cobra.Command {
@@ -298,7 +298,7 @@ func (e *env) secretDelete() *cobra.Command {
 	}
 	storeFlag(cmd, &store)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
+	return e.waits(cmd)
 }
 
 // confirm asks a person to type a name. Without a terminal the answer is no.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/rotation"
 )
 
 // topicTokens is what a change of a token is announced as.
@@ -55,7 +55,7 @@ again. When sallyport.yaml has an entry for NAME under tokens, the scope stands 
 	}
 	f.flags(cmd)
 	cmd.Flags().StringVar(&f.expires, "expires", "", "life time, such as 24h or 90d (default: until revoked)")
-	return cmd
+	return e.waits(cmd)
 }
 
 func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags) error {
@@ -79,7 +79,13 @@ func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.Changed(ctx, topicTokens), e.show(string(value.Reveal()), g))
+	err = s.Changed(ctx, topicTokens)
+	if late, ok := errors.AsType[*app.Unconfirmed](err); ok {
+		// It is no error: nothing is less safe, and a script that asks for a token has one.
+		e.note("warning: %s", strings.ReplaceAll(late.Error(), "\n", "; "))
+		err = nil
+	}
+	return errors.Join(err, e.show(string(value.Reveal()), g))
 }
 
 // show prints a new token: the one place where its value is written.
@@ -141,19 +147,28 @@ func (e *env) tokenList() *cobra.Command {
 					return err
 				}
 				if !all {
-					list = slices.DeleteFunc(list, ended)
+					list = inForce(s.Config, list)
 				}
 				return e.print(generations(list), func(w io.Writer) error { return tokenTable(w, list) })
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "also generations that have ended")
+	cmd.Flags().BoolVar(&all, "all", false, "also generations that have ended and were replaced")
 	return cmd
 }
 
-func ended(g token.Generation) bool {
-	state := g.State(time.Now())
-	return state == token.Expired || state == token.Revoked
+// inForce are the generations that are accepted, and the last of a token that has run out.
+func inForce(c *config.Config, list []token.Generation) []token.Generation {
+	now := time.Now()
+	shown := make([]token.Generation, 0, len(list))
+	for i := range list {
+		g := &list[i]
+		_, planned := c.Tokens[g.Name]
+		if state := g.State(now); state != token.Expired && state != token.Revoked || app.RunOut(list, g, planned, now) {
+			shown = append(shown, *g)
+		}
+	}
+	return shown
 }
 
 // generation is a generation with its state spelt out.
@@ -241,7 +256,8 @@ func (e *env) tokenRotate() *cobra.Command {
 		Long: `Makes the next generation of a token. The old one stays valid for the overlap, so nothing that runs breaks; "token list"
 shows when it was last used. Without --push the new token is printed, alone. With --push n8n it is written into n8n's Header
 Auth credential as tokens.NAME.rotate.push.n8n says, tested by a call through the gate, and only then the overlap begins; if
-n8n refuses, the old token stays in force.`,
+n8n refuses, the old token stays in force. A token that has expired is replaced too, and with an entry under tokens in
+sallyport.yaml also one that was never issued.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := app.Rotation{Name: args[0], PushN8N: push == "n8n"}
@@ -260,7 +276,7 @@ n8n refuses, the old token stays in force.`,
 	}
 	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old generation stays valid (default: as configured, or 1h)")
 	cmd.Flags().StringVar(&push, "push", "", "write the new token to its consumer: n8n")
-	return cmd
+	return e.waits(cmd)
 }
 
 func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
@@ -268,9 +284,13 @@ func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
 		return err
 	}
 	result, err := s.Rotate(ctx, r)
-	if err != nil {
+	if result.ID == "" {
 		return err
 	}
+	return errors.Join(e.tellRotated(r, result), err)
+}
+
+func (e *env) tellRotated(r app.Rotation, result rotation.Result) error {
 	if r.PushN8N {
 		return e.print(map[string]any{"generation": result.ID, "note": result.Note, "resumed": result.Resumed}, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "token %s is at generation %s\n%s\n", r.Name, result.ID, result.Note)
@@ -284,10 +304,14 @@ func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
 }
 
 func (e *env) tokenRevoke() *cobra.Command {
-	return &cobra.Command{
+	return e.waits(&cobra.Command{
 		Use:   "revoke NAME|ID",
 		Short: "End a token at once: every generation of a name, or the one of an id",
-		Args:  cobra.ExactArgs(1),
+		Long: `Ends every generation of a name, or the one of an id, and returns when every replica refuses it and has ended its open streams
+and sockets. Replicas that did not confirm that in time are named, with exit code 13: the token is revoked, and such a replica
+accepts it until it can read the database again, at most for as long as revocation.max_stale. One that has not been seen for
+that long accepts no token any more, and is not waited for.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.with(cmd.Context(), func(s *app.State) error {
 				if err := record(cmd.Context(), s, "token.revoke", args[0]); err != nil {
@@ -297,14 +321,15 @@ func (e *env) tokenRevoke() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := s.Changed(cmd.Context(), topicTokens); err != nil {
-					return fault.WithHint(err, "the token is revoked in the database; stop the gate if it does not take notice")
+				unheard := s.Changed(cmd.Context(), topicTokens)
+				if unheard != nil && fault.ExitOf(unheard) != fault.ExitUnconfirmed {
+					unheard = fault.WithHint(unheard, "the token is revoked in the database; stop the gate if it does not take notice")
 				}
-				return e.print(map[string]int{"revoked": n}, func(w io.Writer) error {
+				return errors.Join(e.print(map[string]int{"revoked": n}, func(w io.Writer) error {
 					_, err := fmt.Fprintf(w, "%d generations revoked\n", n)
 					return err
-				})
+				}), unheard)
 			})
 		},
-	}
+	})
 }

@@ -51,6 +51,9 @@ func (k *checker) rotate(t *Token, owner string) {
 	case t.Expires != 0 && t.Expires < r.Every+r.Overlap:
 		k.fail(owner+".expires", "ends a generation before its rotation and overlap are over", "make it at least "+FormatDuration(r.Every+r.Overlap)+", or leave it out")
 	}
+	if t.Expires != 0 && r.Every != 0 && t.Expires >= r.Every+r.Overlap && t.Expires < 2*r.Every {
+		k.warn(owner+".expires", "leaves "+FormatDuration(t.Expires-r.Every)+" to repair a rotation that fails: after that n8n's calls are refused", "make it at least twice every ("+FormatDuration(2*r.Every)+")")
+	}
 	if r.Push != nil && r.Push.N8N != nil {
 		k.pushN8N(r.Push.N8N, key+".push.n8n")
 	} else if r.Every != 0 {

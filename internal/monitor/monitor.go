@@ -35,6 +35,7 @@ type Metrics struct {
 	minting  *prometheus.HistogramVec
 	resent   *prometheus.CounterVec
 	unsent   *prometheus.CounterVec
+	rotation *prometheus.CounterVec
 	panics   prometheus.Counter
 	server   *prometheus.CounterVec
 	cache    sync.Map // cell → *counters: looking labels up by name costs more than counting
@@ -69,9 +70,12 @@ type Gauge struct {
 //
 //nolint:gochecknoglobals // descriptors are constants
 var (
-	TokenAge        = desc("token_age_seconds", "Age of the current generation of a proxy token.", "token")
-	TokenExpiry     = desc("token_expiry_seconds", "Seconds until the current generation of a proxy token expires; absent when it does not.", "token")
+	TokenAge        = desc("token_age_seconds", "Age of the current generation of a proxy token, or of the last when that has expired.", "token")
+	TokenExpiry     = desc("token_expiry_seconds", "Seconds until the current generation of a proxy token expires, negative when the last one has; absent when no end is set.", "token")
 	TokenLastUsed   = desc("token_last_used_timestamp_seconds", "When a generation of a proxy token was last used, as Unix time.", "token", "generation")
+	RotationLast    = desc("rotation_last_success_timestamp_seconds", "When the last generation of a proxy token with a schedule was made, as Unix time.", "token")
+	Degraded        = desc("degraded", "1 while a part is away and the gate serves without it, else 0.", "part")
+	TokensStale     = desc("tokens_stale_seconds", "Time since this gate last knew every revocation; at revocation.max_stale it accepts no token.")
 	CredentialValid = desc("credential_valid", "1 when a service has a usable credential and the API did not refuse it the last time, else 0.", "service")
 	CircuitOpen     = desc("circuit_open", "1 since the last attempts to connect to a service's API failed and until one succeeds, so that it is called no more than now and then; else 0.", "service")
 	AuditHealthy    = desc("audit_healthy", "1 when the audit log can be written, else 0.")
@@ -127,13 +131,16 @@ func New(version string) *Metrics {
 		server: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_http_server_errors_total", Help: "What net/http's server had to complain of, by listener and kind: panic, tls, accept, write or other. The log has a line for it once a minute.",
 		}, []string{"listener", "kind"}),
+		rotation: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_rotation_failed_total", Help: "Rotations of a proxy token by its schedule that failed.",
+		}, []string{"token"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sallyport_in_flight_requests", Help: "Requests being served."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sallyport_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, m.panics, m.server, info,
+	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, m.rotation, m.panics, m.server, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -191,6 +198,12 @@ func (m *Metrics) countAgain(o *boundary.Outcome) {
 		m.unsent.WithLabelValues(o.Service).Inc()
 	}
 }
+
+// RotationFailed counts a rotation by its schedule that failed.
+func (m *Metrics) RotationFailed(token string) { m.rotation.WithLabelValues(token).Inc() }
+
+// Rotates has the failures of a token counted from 0, so that the first one is an increase.
+func (m *Metrics) Rotates(token string) { m.rotation.WithLabelValues(token) }
 
 // Minted counts an attempt to have a derived token.
 func (m *Metrics) Minted(o derive.Observation) {

@@ -195,17 +195,22 @@ func TestReadiness(t *testing.T) {
 		"ready": {
 			[]monitor.Part{{Name: "database", Ready: true}, {Name: "audit", Ready: true}},
 			200,
-			`{"parts":[{"part":"database","ready":true},{"part":"audit","ready":true}],"ready":true}`,
+			`{"degraded":[],"parts":[{"part":"database","ready":true},{"part":"audit","ready":true}],"ready":true}`,
 		},
 		"one part down": {
 			[]monitor.Part{{Name: "database", Ready: true}, down},
 			503,
-			`{"parts":[{"part":"database","ready":true},{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"}],"ready":false}`,
+			`{"degraded":[],"parts":[{"part":"database","ready":true},{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"}],"ready":false}`,
+		},
+		"one part degraded": {
+			[]monitor.Part{{Name: "database", Ready: true, Why: "away"}, {Name: "audit", Ready: true}},
+			200,
+			`{"degraded":["database"],"parts":[{"part":"database","ready":true,"why":"away"},{"part":"audit","ready":true}],"ready":true}`,
 		},
 		"the first down": {
 			[]monitor.Part{down, {Name: "database", Ready: true}},
 			503,
-			`{"parts":[{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"},{"part":"database","ready":true}],"ready":false}`,
+			`{"degraded":[],"parts":[{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"},{"part":"database","ready":true}],"ready":false}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

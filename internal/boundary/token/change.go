@@ -23,8 +23,10 @@ var (
 	ErrEnded      = errors.New("the generation has ended")
 )
 
-// changeTimeout is how long a change may wait for the database.
-const changeTimeout = 30 * time.Second
+const (
+	changeTimeout = 30 * time.Second // how long a change may wait for the database
+	readTimeout   = 5 * time.Second  // how long a reading may
+)
 
 // maxName is the length of the longest token name, in bytes.
 const maxName = 100
@@ -55,7 +57,7 @@ func (r *Registry) Issue(ctx context.Context, name string, scope Scope, expires 
 // Rotate is Begin and Finish in one step: the next generation is current, the older ones retire after overlap.
 func (r *Registry) Rotate(ctx context.Context, name string, overlap time.Duration) (secret.Value, Generation, error) {
 	return r.make(ctx, "rotating", func(t *table) (*row, error) {
-		next, err := t.begin(name)
+		next, err := t.begin(name, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -63,10 +65,26 @@ func (r *Registry) Rotate(ctx context.Context, name string, overlap time.Duratio
 	}, name)
 }
 
-// Begin makes the next generation of name with the scope and life time of the current one. It is accepted at once, in state
-// pending, and the current one stays what it is until Finish. Errors: ErrUnknown, ErrInProgress.
+// Begin makes the next generation of name with the scope and life time of the current one, or, when that has run out, of the
+// last. It is accepted at once, in state pending, and the current one stays what it is until Finish. Errors: ErrUnknown,
+// ErrInProgress.
 func (r *Registry) Begin(ctx context.Context, name string) (secret.Value, Generation, error) {
-	return r.make(ctx, "rotating", func(t *table) (*row, error) { return t.begin(name) }, name)
+	return r.make(ctx, "rotating", func(t *table) (*row, error) { return t.begin(name, nil) }, name)
+}
+
+// Plan is what is known of a token in advance.
+type Plan struct {
+	Scope Scope
+	Life  time.Duration // of a generation; 0: until it is revoked
+}
+
+// BeginPlanned is Begin for a token that is known in advance: generations live as long as planned, and where none was made yet,
+// or a person has revoked the last, the next has the scope that is planned.
+func (r *Registry) BeginPlanned(ctx context.Context, name string, plan Plan) (secret.Value, Generation, error) {
+	if err := errors.Join(checkName(name), plan.Scope.Check()); err != nil {
+		return secret.Value{}, Generation{}, fmt.Errorf("rotating token %q: %w", name, err)
+	}
+	return r.make(ctx, "rotating", func(t *table) (*row, error) { return t.begin(name, &plan) }, name)
 }
 
 // Finish makes the pending generation id the current one; the older ones of its name are accepted for overlap more, though
@@ -94,12 +112,13 @@ func (r *Registry) Abort(ctx context.Context, id string) error {
 		case !next.Pending:
 			return fault.WithHint(ErrActive, "its rotation is finished: `sallyport token revoke "+id+"` ends it, or rotate once more")
 		}
-		next.Pending, next.Revoked = false, t.now
+		next.Revoked = t.now // and stays Pending: see Last
 		return t.save(next)
 	})
 }
 
-// Revoke ends every generation of a name, or the one of an id, at once, and returns how many were accepted until then.
+// Revoke ends every generation of a name, or the one of an id, at once, and returns how many were accepted until then. The last
+// of a name counts as revoked also when it had run out before: no schedule brings it back.
 // Errors: ErrUnknown.
 func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err error) {
 	err = r.change(ctx, "revoking", nameOrID, func(t *table) error {
@@ -113,10 +132,12 @@ func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err 
 		}
 		count = ended
 		for _, g := range matched {
-			if state := g.State(t.now); state == Revoked || state == Expired {
+			switch state := g.State(t.now); {
+			case state == Revoked, state == Expired && g != t.last(g.Name):
 				continue
+			case state != Expired:
+				count++
 			}
-			count++
 			g.Pending, g.Revoked = false, t.now
 			if err := t.save(g); err != nil {
 				return err
@@ -132,6 +153,8 @@ func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err 
 
 // List reads every generation that the ledger vouches for, with the scope in force, sorted by name and newest first.
 func (r *Registry) List(ctx context.Context) ([]Generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m, err := r.read(ctx)

@@ -44,6 +44,17 @@ func (g *Generation) State(now time.Time) string {
 	return Current
 }
 
+// Last returns the latest generation of name in list that a rotation has finished, whatever its state, or nil. One that is
+// pending, or whose rotation was aborted (it stays Pending and is Revoked), is none.
+func Last(list []Generation, name string) (last *Generation) {
+	for i := range list {
+		if g := &list[i]; g.Name == name && !g.Pending && (last == nil || g.Number > last.Number) {
+			last = g
+		}
+	}
+	return last
+}
+
 func past(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
 // Grant is a verified token. It is immutable and may be kept for the length of a request. What it may do is up to the

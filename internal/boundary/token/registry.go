@@ -68,6 +68,8 @@ func NewRegistry(db *database.DB, macKey []byte, now func() time.Time) *Registry
 // Load reads the whole table and swaps the view. Rows that the ledger does not vouch for are left out, see Report. On an error
 // the earlier view stays.
 func (r *Registry) Load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m, err := r.read(ctx)

@@ -25,6 +25,14 @@ func (r *Registry) FreshSince(at time.Time) {
 	}
 }
 
+// StaleFor is for how long a change can have been missed at the time now; 0 when that does not matter.
+func (r *Registry) StaleFor(now time.Time) time.Duration {
+	if r.bound == 0 {
+		return 0
+	}
+	return max(0, now.Sub(r.fresh.Load().Add(-r.bound)))
+}
+
 // Stale is why no token is accepted for now, or nil. The view may be complete all the same, but nobody knows.
 func (r *Registry) Stale() *fault.Fault { return r.staleAt(r.now()) }
 

@@ -87,20 +87,45 @@ func (t *table) endLost(nameOrID string) (lost, ended int) {
 	return lost, ended
 }
 
-// begin adds the pending successor of name's current generation.
-func (t *table) begin(name string) (*row, error) {
+// last is the latest generation of name that a rotation has finished, or nil; see Last.
+func (t *table) last(name string) (last *row) {
+	for _, g := range t.named(name) {
+		if !g.Pending && (last == nil || g.Number > last.Number) {
+			last = g
+		}
+	}
+	return last
+}
+
+// begin adds the pending successor of name's current or last generation, or the first as planned.
+func (t *table) begin(name string, plan *Plan) (*row, error) {
 	if pending := t.find(name, Pending); pending != nil {
 		err := fault.WithHint(fmt.Errorf("%w (to %s)", ErrInProgress, pending.ID),
 			"`sallyport rotation status` shows it, `sallyport rotation abort "+name+"` drops it")
 		return nil, fault.WithExit(err, fault.ExitLocked)
 	}
-	current := t.find(name, Current)
-	if current == nil {
+	before := t.find(name, Current)
+	if last := t.last(name); before == nil && last != nil && last.State(t.now) != Revoked {
+		before = last
+	}
+	next := &row{Generation: Generation{Name: name, Pending: true}}
+	var life time.Duration
+	switch {
+	case before != nil:
+		next.Scope = before.Scope
+		if !before.Expires.IsZero() {
+			life = before.Expires.Sub(before.Created)
+		}
+	case plan != nil:
+		next.Scope = plan.Scope
+	default:
 		return nil, fault.WithHint(ErrUnknown, "nothing of this name is valid: `sallyport token issue "+name+" --services …` makes one")
 	}
-	next := &row{Generation: Generation{Name: name, Scope: current.Scope, Pending: true}}
-	if !current.Expires.IsZero() {
-		next.Expires = t.now.Add(current.Expires.Sub(current.Created))
+	if plan != nil {
+		life = plan.Life
+	}
+	if life > 0 {
+		next.Expires = t.now.Add(life)
 	}
 	return t.add(next)
 }
