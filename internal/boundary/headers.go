@@ -170,6 +170,9 @@ func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) 
 			continue
 		case strings.IndexByte(name, '_') >= 0 && forged(name):
 			continue
+		case forms.FindsFolded(name): // there is no name left that would say anything
+			scrubbed++
+			continue
 		}
 		masked, n := maskValues(values, forms)
 		dst[name] = masked

@@ -32,7 +32,39 @@ func echoes() map[string]string {
 	return map[string]string{
 		"raw": canary, "Bearer": "Bearer " + canary, "base64": base64.StdEncoding.EncodeToString([]byte("user:" + canary)), "base64url": base64.URLEncoding.EncodeToString([]byte(canary)),
 		"hex": hex.EncodeToString([]byte(canary)), "url": url.QueryEscape(canary), "JSON": string(quoted), "JSON slashes": strings.ReplaceAll(canary, "/", `\/`),
+		"JSON all": each(canary, `\u%04x`), "JSON all, upper": each(canary, `\u%04X`), "JavaScript": each(canary, `\x%02x`), "HTML": each(canary, "&#%d;"), "HTML, bare": each(canary, "&#x%04X"),
+		"percent": each(canary, "%%%02x"), "percent twice": each(canary, "%%25%02X"), "HTML names": strings.NewReplacer("+", "&plus;", "/", "&sol;", "=", "&equals;").Replace(canary),
+		"base64, cut": base64.RawStdEncoding.EncodeToString([]byte("k:" + canary)), "mixed": "&#99;%6e\\u0072" + canary[3:], "quoted-printable": each(canary, "=%02X"),
 		"twice": canary + canary, "in JSON": fmt.Sprintf(`{"error":"bad key %s","n":1}`, canary),
+	}
+}
+
+func each(s, format string) string {
+	text := ""
+	for _, c := range []byte(s) {
+		text += fmt.Sprintf(format, c)
+	}
+	return text
+}
+
+// TestNamesOfHeaders: a name that has the credential in it, in whatever case it comes, is not passed on, in a header or a trailer.
+func TestNamesOfHeaders(t *testing.T) {
+	const secret = "sk-live-51H8xAbCdEfGhIjKl"
+	for name, field := range map[string]string{
+		"raw": secret, "prefixed": "X-Echo-" + secret, "lower": strings.ToLower(secret), "hex": hex.EncodeToString([]byte(secret)), "base64": base64.RawURLEncoding.EncodeToString([]byte("x" + secret)),
+		"percent": each(secret, "%%%02x"),
+	} {
+		raw := strings.TrimSuffix(byByte("body", 2, "Trailer: "+field, field+": 1", "X-Other: 2"), "\r\n") + field + ": 1\r\nX-Last: 3\r\n\r\n"
+		u := newUpstream(t, reply(raw))
+		g := newGate(t, api(u.url), options{secret: secret})
+		a := g.do("GET", "/s/api/x")
+		a.wantStatus(t, 200)
+		if strings.Contains(strings.ToLower(a.raw), strings.ToLower(field)) || a.Header.Get("X-Other") != "2" || a.Trailer.Get("X-Last") != "3" {
+			t.Errorf("%s: got %s", name, a.raw)
+		}
+		if o := g.finished(); o.Scrubbed != 2 {
+			t.Errorf("%s: %d places were scrubbed, want 2", name, o.Scrubbed)
+		}
 	}
 }
 

@@ -31,8 +31,10 @@ func spellings(v string) map[string]string {
 		return text
 	}
 	return map[string]string{
-		"raw": v, "quoted": "<" + v + ">", "percent": percent(v), "base64": base64.StdEncoding.EncodeToString([]byte(v)),
-		"Basic user": basic(v, ""), "Basic password": basic("api", v), "base64, cut": base64.RawURLEncoding.EncodeToString([]byte("xy" + v)),
+		"raw": v, "quoted": "<" + v + ">", "percent": percent(v), "one percent": "%73" + v[1:], "percent twice": url.QueryEscape(percent(v)), "JSON": `\u0073\u0070` + v[2:], "HTML": "&#115;&#x70;" + v[2:],
+		"base64 twice": base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(v)))),
+		"base64":       base64.StdEncoding.EncodeToString([]byte(v)),
+		"Basic user":   basic(v, ""), "Basic password": basic("api", v), "base64, cut": base64.RawURLEncoding.EncodeToString([]byte("xy" + v)),
 		"hex": hex.EncodeToString([]byte(v)), "hex, upper": strings.ToUpper(hex.EncodeToString([]byte(v))),
 	}
 }
@@ -65,9 +67,7 @@ func capturing(t *testing.T) (address string, got func() string) {
 // TestTokenStaysInHead puts the token, in any spelling, into each part of a head that travels on.
 func TestTokenStaysInHead(t *testing.T) {
 	v := tokens.value["good"]
-	all := spellings(v)
-	all["one percent"], all["percent twice"] = "%73"+v[1:], url.QueryEscape(all["percent"])
-	for name, spelled := range all {
+	for name, spelled := range spellings(v) {
 		u := newUpstream(t, nil)
 		g := newGate(t, api(u.url, "cookies: pass"), options{})
 		for _, c := range []struct {
@@ -82,7 +82,7 @@ func TestTokenStaysInHead(t *testing.T) {
 		} {
 			a := g.do("GET", c.target, c.lines...)
 			a.wantFault(t, fault.RequestMalformed)
-			if hint := a.problem(t).Hint; name != "percent twice" && !strings.Contains(hint, "X-Sallyport-Token") {
+			if hint := a.problem(t).Hint; !strings.HasPrefix(c.target, "/s/api/x/") && !strings.Contains(hint, "X-Sallyport-Token") {
 				t.Errorf("%s: got hint %q", name, hint)
 			}
 		}

@@ -21,20 +21,71 @@ const leadShift = 32 - 12
 
 // Compile builds the matcher for the values. Empty values and those shorter than
 // [MinLength] are left out. The Set keeps copies.
-func Compile(values ...[]byte) *Set {
-	s := &Set{forms: forms(values)}
+func Compile(values ...[]byte) *Set { return compile(forms(values)) }
+
+func compile(forms []form) *Set {
+	s := &Set{forms: forms}
 	if len(s.forms) == 0 {
 		return s
 	}
-	shortest := len(s.forms[0].text)
-	for _, f := range s.forms {
-		shortest = min(shortest, len(f.text))
+	s.shortest = len(s.forms[0].text)
+	for i := range s.forms {
+		f := &s.forms[i]
+		s.shortest = min(s.shortest, len(f.text))
 		s.longest = max(s.longest, len(f.text))
+		for j := range len(f.text) {
+			f.marked = f.marked || s.marked(f.text[j])
+			s.needs[f.text[j]] = true
+			s.needs[f.text[j]&^f.foldsAt(j)] = true
+		}
 	}
-	s.stride = min(shortest-block+1, maxStride)
+	s.needs['+'] = s.needs['+'] || s.needs[' ']
+	s.stride = min(s.shortest-block+1, maxStride)
 	s.index()
 	s.indexStarts()
+	s.indexPairs()
 	return s
+}
+
+// indexPairs fills pairs and pairAt: for the places at which a sample has not been hit yet.
+func (s *Set) indexPairs() {
+	at := func(f *form, i int) uint32 { return pairHash(f.text[i-1], f.text[i]) + 1 }
+	last := s.stride + block - 1
+	for i := range s.forms {
+		f := &s.forms[i]
+		for j := 1; j < min(len(f.text), last+1); j++ {
+			s.pairAt[at(f, j)]++
+		}
+	}
+	for h := range len(s.pairAt) - 1 {
+		s.pairAt[h+1] += s.pairAt[h]
+	}
+	s.pairs = make([]place, s.pairAt[len(s.pairAt)-1])
+	free := s.pairAt
+	for i := range s.forms {
+		f := &s.forms[i]
+		for j := 1; j < min(len(f.text), last+1); j++ {
+			h := at(f, j) - 1
+			s.pairs[free[h]] = place{int32(i), int32(j)} //nolint:gosec // indices
+			free[h]++
+		}
+	}
+}
+
+// foldedForms are forms in any case.
+func foldedForms(all []form) []form {
+	folded := make([]form, len(all))
+	for i, f := range all {
+		folds := make([]byte, len(f.text))
+		text := []byte(f.text)
+		for j, c := range text {
+			if c|fold >= 'a' && c|fold <= 'z' {
+				text[j], folds[j] = c|fold, fold
+			}
+		}
+		folded[i] = form{text: string(text), folds: string(folds), wraps: f.wraps}
+	}
+	return folded
 }
 
 // index fills filter, heads and entries.

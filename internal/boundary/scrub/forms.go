@@ -4,6 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"html"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -14,13 +17,16 @@ import (
 const fold = 0x20
 
 // minDerived is the length under which the inner characters of a base64 form are
-// not looked for: they would be found by chance.
-const minDerived = 6
+// not looked for: they would be found by chance, and the search wants a block.
+const minDerived = block
 
 // form is one way a secret can be written.
 type form struct {
 	text  string
 	folds string // per byte of text, the bits that may differ; "" when none may
+	wraps bool   // may be broken over lines: base64 and hexadecimal
+
+	marked bool // has bytes that begin escapes or break lines
 }
 
 func (f *form) foldsAt(i int) byte {
@@ -28,6 +34,24 @@ func (f *form) foldsAt(i int) byte {
 		return 0
 	}
 	return f.folds[i]
+}
+
+// at tells whether byte i of the form may be written as c.
+func (f *form) at(i int, c byte) bool {
+	return c|f.foldsAt(i) == f.text[i] || c == '+' && f.text[i] == ' '
+}
+
+// spells tells whether the form goes on at i with what u spells.
+func (f *form) spells(i int, u *unit) bool {
+	if len(f.text)-i < int(u.n) {
+		return false
+	}
+	for j := range int(u.n) {
+		if u.val[j]|f.foldsAt(i+j) != f.text[i+j] {
+			return false
+		}
+	}
+	return true
 }
 
 // prefixed tells whether b, no longer than the form, is how the form starts.
@@ -72,27 +96,92 @@ func (w *writer) form() form {
 	return f
 }
 
-// forms lists every form of the values, each once.
+// maxTwice is the longest value, in bytes, that is looked for in base64 of base64 too.
+const maxTwice = 1 << 10
+
+// forms lists every form of the values, each once. Escapes are no forms: they are read where they stand (spelling.go).
 func forms(values [][]byte) []form {
 	var all []form
 	for _, v := range values {
 		if len(v) < MinLength {
 			continue
 		}
-		all = append(all, escaped(string(v), true)...)
-		for _, b := range encoded(v) {
-			all = append(all, escaped(b, false)...)
+		text := string(v)
+		all = append(all, asIs(text), wide(text, binary.LittleEndian), wide(text, binary.BigEndian))
+		if strings.Contains(text, " ") {
+			all = append(all, asIs(strings.ReplaceAll(text, " ", "+")))
 		}
 		var w writer
 		w.hex(hex.EncodeToString(v))
-		all = append(all, w.form())
+		digits := w.form()
+		digits.wraps = true
+		all = append(all, digits)
+		for _, s := range encoded(v) {
+			all = append(all, form{text: s, wraps: true})
+		}
+		for _, s := range written(text) {
+			for _, b := range encoded([]byte(s)) {
+				all = append(all, form{text: b, wraps: true})
+			}
+		}
+		if len(v) <= maxTwice {
+			for _, s := range encodedInner(v) {
+				for _, b := range encodedInner([]byte(s)) {
+					all = append(all, form{text: b, wraps: true})
+				}
+			}
+		}
 	}
 	seen := map[form]bool{}
 	return slices.DeleteFunc(all, func(f form) bool {
-		again := seen[f]
+		again := seen[f] || len(f.text) < block
 		seen[f] = true
 		return again
 	})
+}
+
+// encodedInner lists the characters of base64 that value determines alone, at each alignment.
+func encodedInner(value []byte) []string {
+	var all []string
+	for before := range 3 {
+		text := append(make([]byte, before), value...)
+		first, last := (before*8+5)/6, len(text)*8/6
+		for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			if s := alphabet.EncodeToString(text)[first:last]; len(s) >= minDerived && !slices.Contains(all, s) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+// written lists the ways in which encoders in use write s in JSON, in a URL and in HTML before all of that is put into base64,
+// where no escape can be read.
+func written(s string) []string {
+	if !strings.ContainsFunc(s, special) {
+		return nil
+	}
+	var all []string
+	add := func(w string) {
+		if w != s && !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
+	add(url.QueryEscape(s))
+	add(url.PathEscape(s))
+	add(strings.ReplaceAll(url.QueryEscape(s), "+", "%20"))
+	add(html.EscapeString(s))
+	for _, asHTML := range []bool{false, true} {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(asHTML)
+		if e.Encode(s) == nil {
+			quoted := strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
+			add(quoted)
+			add(strings.ReplaceAll(quoted, "/", `\/`))
+		}
+	}
+	return all
 }
 
 // encoded lists the base64 forms of value: in both alphabets, at the three
@@ -119,26 +208,6 @@ func encoded(value []byte) []string {
 	return all
 }
 
-// escaped lists the ways in which s is written in a URL, in JSON and in HTML, and
-// as it is. With full, also the ways in which every character is escaped, and
-// UTF-16.
-func escaped(s string, full bool) []form {
-	all := []form{asIs(s)}
-	if full {
-		all = append(all, percentAll(s), jsonAll(s), wide(s, binary.LittleEndian), wide(s, binary.BigEndian))
-	}
-	if !strings.ContainsFunc(s, special) {
-		return all
-	}
-	for _, keep := range urlKeeps {
-		all = append(all, percent(s, keep, "%20"), percent(s, keep, "+"))
-	}
-	for _, e := range jsonEscapes {
-		all = append(all, e.write(s))
-	}
-	return append(all, htmlForms(s)...)
-}
-
 // special tells whether some encoder in use escapes r.
 func special(r rune) bool {
 	return r >= utf8.RuneSelf || !alphanumeric(byte(r)) && r != '-' && r != '_' && r != '.' //nolint:gosec // r < 0x80
@@ -150,118 +219,8 @@ func asIs(s string) form {
 	return w.form()
 }
 
-// urlKeeps are the sets of characters, beside letters and digits, that encoders
-// in use leave alone. A space is "+" or "%20" in each.
-var urlKeeps = [...]string{
-	"-_.~",                   // RFC 3986 unreserved: Go url.QueryEscape, Python quote_plus, PHP rawurlencode
-	"-_.",                    // PHP urlencode
-	"-_.*",                   // application/x-www-form-urlencoded: URLSearchParams, Java URLEncoder
-	"-_.~/",                  // Python quote
-	"-_.~$&+=:@",             // Go url.PathEscape
-	"-_.!~*'()",              // JavaScript encodeURIComponent
-	"-_.!~*'():$,[]",         // axios
-	"-_.!~*'();/?:@&=+$,#",   // JavaScript encodeURI
-	"-_.~!$&'()*+,;=:@",      // RFC 3986 path segment
-	"-_.~!$&'()*+,;=:@/",     // RFC 3986 path
-	"-_.~!$&'()*+,;=:@/?",    // RFC 3986 query
-	"-_.~!$&'()*+,;=:@/?%[]", // a URL that was taken for encoded already
-}
-
 func alphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
-func percent(s, keep, space string) form {
-	var w writer
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == ' ':
-			w.plain(space)
-		case alphanumeric(c) || strings.IndexByte(keep, c) >= 0:
-			w.plain(s[i : i+1])
-		default:
-			w.plain("%")
-			w.hex(hex.EncodeToString([]byte{c}))
-		}
-	}
-	return w.form()
-}
-
-func percentAll(s string) form {
-	var w writer
-	for i := range len(s) {
-		w.plain("%")
-		w.hex(hex.EncodeToString([]byte{s[i]}))
-	}
-	return w.form()
-}
-
-// jsonEscape is the habit of one JSON encoder (RFC 8259 section 7).
-type jsonEscape struct {
-	short string // the characters with an escape of two characters
-	long  string // further characters written as \u00XX; control characters always are
-	ascii bool   // whether \uXXXX is also used for all that is not ASCII
-}
-
-const shortControls = "\b\f\n\r\t"
-
-var jsonEscapes = [...]jsonEscape{
-	{`"\` + shortControls, "", false},                // JavaScript, Go without SetEscapeHTML
-	{`"\` + shortControls, "", true},                 // Python
-	{`"\` + shortControls, "<>&\u2028\u2029", false}, // Go encoding/json
-	{`"\` + "\n\r\t", "<>&\u2028\u2029", false},      // Go before 1.22
-	{`"\/` + shortControls, "", false},               // PHP JSON_UNESCAPED_UNICODE
-	{`"\/` + shortControls, "", true},                // PHP
-	{`\/` + shortControls, `"<>&'`, true},            // PHP JSON_HEX_*
-	{`\` + shortControls, "\"<>&'+`\x7f", true},      // .NET System.Text.Json
-	{`"\` + shortControls, "<>&'=", false},           // Gson
-	{`"\` + shortControls, "<>&'=\x7f", true},        // Rails and the like
-	{`"\`, "", false},                                // controls in full
-	{`"\`, "", true},
-}
-
-func (e jsonEscape) write(s string) form {
-	var w writer
-	for i, r := range s {
-		size := utf8.RuneLen(r)
-		if r == utf8.RuneError {
-			_, size = utf8.DecodeRuneInString(s[i:])
-		}
-		switch {
-		case strings.ContainsRune(e.short, r):
-			w.plain(`\` + shortEscape(r))
-		case r < ' ' || strings.ContainsRune(e.long, r) || e.ascii && r >= utf8.RuneSelf && size > 1:
-			w.unicode(r)
-		default:
-			w.plain(s[i : i+size])
-		}
-	}
-	return w.form()
-}
-
-// shortEscape is what follows the backslash in the short escape of r.
-func shortEscape(r rune) string {
-	if i := strings.IndexRune(shortControls, r); i >= 0 {
-		return "bfnrt"[i : i+1]
-	}
-	return string(r)
-}
-
-// unicode appends r as \uXXXX, as a surrogate pair where it needs one.
-func (w *writer) unicode(r rune) {
-	for _, unit := range utf16.Encode([]rune{r}) {
-		w.plain(`\u`)
-		w.hex(hex.EncodeToString([]byte{byte(unit >> 8), byte(unit)})) //nolint:gosec // high and low half
-	}
-}
-
-// jsonAll writes every character as \uXXXX.
-func jsonAll(s string) form {
-	var w writer
-	for _, r := range s {
-		w.unicode(r)
-	}
-	return w.form()
 }
 
 // wide writes s in UTF-16.
@@ -271,22 +230,4 @@ func wide(s string, order binary.AppendByteOrder) form {
 		b = order.AppendUint16(b, unit)
 	}
 	return asIs(string(b))
-}
-
-// htmlForms lists s with the five special characters escaped, for the spellings
-// that encoders use for the quotes, and with "+" escaped as html/template does.
-func htmlForms(s string) []form {
-	if !strings.ContainsAny(s, `&<>"'+`) {
-		return nil
-	}
-	var all []form
-	for _, quot := range []string{"&#34;", "&quot;", "&#x22;", `"`} {
-		for _, apos := range []string{"&#39;", "&#039;", "&#x27;", "&apos;", "'"} {
-			for _, plus := range []string{"+", "&#43;"} {
-				r := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, quot, "'", apos, "+", plus)
-				all = append(all, asIs(r.Replace(s)))
-			}
-		}
-	}
-	return all
 }

@@ -1,25 +1,26 @@
 // Package scrub keeps held secrets out of what an API answers.
 //
 // A [Set] is compiled once per credential from the secrets in use and knows the
-// forms they can come back in: as they are, base64 at every alignment,
-// percent-encoded, JSON- and HTML-escaped, hexadecimal (see forms.go for the
-// exact list). A [Stream] overwrites every occurrence with asterisks of the
+// forms they can come back in: as they are, base64 at every alignment, hexadecimal,
+// UTF-16 (forms.go). Escapes are not listed: wherever one begins it is read, in
+// whatever spelling, and the forms are followed through what it says (spelling.go,
+// match.go). A [Stream] overwrites every occurrence with asterisks of the
 // same length while the bytes pass, so that Content-Length, ranges and WebSocket
 // frame lengths stay true.
 //
 // It is not a detector of unknown secrets, and no defence against an upstream
 // that means to hand its own key to the caller: that one can always invent an
-// encoding. Not recognised: a form encoded twice (other than base64 inside a
-// URL or JSON), base64 broken over lines, escapes that one encoder would not
-// mix, and secrets shorter than [MinLength].
+// encoding. Not recognised: what docs/threat-model.md lists, and secrets shorter
+// than [MinLength].
 //
-// Invariant: of every occurrence of every form in the text, also one that
-// overlaps another or spans any number of chunks, no byte is emitted.
+// Invariant: of every occurrence of every form in the text, in any spelling, also one
+// that overlaps another or spans any number of chunks, no byte is emitted, but for the
+// first three where a line breaks behind them or [Stream.Release] was asked for them.
 package scrub
 
 import (
-	"encoding/binary"
-	"strings"
+	"slices"
+	"sync"
 	"unsafe"
 )
 
@@ -44,9 +45,10 @@ const maxStride = 32
 // in full. No sample depends on the one before, which keeps the processor busy
 // where a shift table (Wu–Manber) would make it wait.
 type Set struct {
-	forms   []form
-	longest int
-	stride  int
+	forms    []form
+	longest  int
+	stride   int
+	shortest int
 
 	shift   uint // hash >> shift is the bit in filter
 	fan     uint // bit >> fan is the bucket in heads
@@ -57,6 +59,13 @@ type Set struct {
 	starts [256][]int32                       // forms by first byte
 	reach  [256]int                           // length of the longest of them
 	leads  [1 << (32 - leadShift) / 64]uint64 // filter of the forms' first blocks
+
+	needs  [256]bool // the bytes of all forms
+	pairs  []place   // places within the first bytes of the forms, by the bytes on either side of them
+	pairAt [1<<pairBits + 1]int32
+
+	folding sync.Once
+	anyCase *Set // the forms in any case
 }
 
 // entry says: a block that hashes here and equals key stands at offset off of
@@ -65,6 +74,15 @@ type entry struct {
 	key  uint32
 	off  int32
 	form int32
+}
+
+// marked tells whether c is where a spelling may leave the bytes of a form.
+func (s *Set) marked(c byte) bool { return isIntroducer(c) || c == '\n' || c == '\r' }
+
+// through returns the places in forms between bytes like before and after.
+func (s *Set) through(before, after byte) []place {
+	h := pairHash(before, after)
+	return s.pairs[s.pairAt[h]:s.pairAt[h+1]]
 }
 
 // Empty tells that there is nothing to look for.
@@ -76,10 +94,12 @@ func (s *Set) Stream() *Stream { return &Stream{set: s} }
 // Bytes masks b, which is a whole text, in place and returns the number of
 // places that it masked. Overlapping occurrences count as one.
 func (s *Set) Bytes(b []byte) int {
-	if s.Empty() {
+	if s.tooShort(len(b)) {
 		return 0
 	}
-	last, count := s.mask(b, len(b), span{})
+	var f finding
+	f.run(s, b, false)
+	last, count := mask(b, f.spans, len(b), span{})
 	last.stars(b)
 	return count
 }
@@ -87,11 +107,7 @@ func (s *Set) Bytes(b []byte) int {
 // String masks v, which is a whole text such as a header's value. It returns v
 // itself, without allocating, when there is nothing to mask.
 func (s *Set) String(v string) (masked string, count int) {
-	if s.Empty() || len(v) < s.stride+block-1 {
-		return v, 0
-	}
-	view := unsafe.Slice(unsafe.StringData(v), len(v)) //nolint:gosec // read only, and not kept
-	if _, found := (&search{set: s, text: view, at: -1}).next(); !found {
+	if !s.Finds(v) {
 		return v, 0
 	}
 	b := []byte(v)
@@ -101,27 +117,25 @@ func (s *Set) String(v string) (masked string, count int) {
 
 // Finds tells whether text, which is whole, has any form in it. It does not allocate.
 func (s *Set) Finds(text string) bool {
-	if s.Empty() || len(text) < s.stride+block-1 {
+	if s.tooShort(len(text)) {
 		return false
 	}
-	view := unsafe.Slice(unsafe.StringData(text), len(text)) //nolint:gosec // read only, and not kept
-	_, found := (&search{set: s, text: view, at: -1}).next()
-	return found
+	var f finding
+	f.run(s, unsafe.Slice(unsafe.StringData(text), len(text)), true) //nolint:gosec // read only, and not kept
+	return len(f.spans) > 0
 }
 
 // FindsFolded is Finds for a text of which the case says nothing, such as a header's name.
 func (s *Set) FindsFolded(text string) bool {
-	if s.Empty() || len(text) < s.stride+block-1 {
+	if s.tooShort(len(text)) {
 		return false
 	}
-	text = strings.ToLower(text)
-	for i := range s.forms {
-		if strings.Contains(text, strings.ToLower(s.forms[i].text)) {
-			return true
-		}
-	}
-	return false
+	s.folding.Do(func() { s.anyCase = compile(foldedForms(s.forms)) })
+	return s.anyCase.Finds(text)
 }
+
+// tooShort tells whether no text of n bytes has a form in it: no spelling is shorter than what is spelled.
+func (s *Set) tooShort(n int) bool { return s.Empty() || n < s.shortest }
 
 // span is the half-open range [from, to) of a text.
 type span struct{ from, to int }
@@ -133,77 +147,33 @@ func (p span) stars(text []byte) {
 	}
 }
 
-// mask overwrites all occurrences that start before limit, but for the last run
-// of them, which it returns: its end may reach beyond limit, and the caller may
-// have to save what is there first. The run open at the beginning, which has
-// been counted, is passed as open.
-func (s *Set) mask(text []byte, limit int, open span) (last span, count int) {
-	found := search{set: s, text: text, at: -1}
-	for {
-		hit, ok := found.next()
+// mask overwrites all spans that start before limit, but for the last run of them, which it returns: its end may reach beyond
+// limit, and the caller may have to save what is there first. The run open at the beginning, which has been counted, is passed
+// as open.
+func mask(text []byte, spans []span, limit int, open span) (last span, count int) {
+	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
+	for _, hit := range spans {
 		switch {
-		case !ok || hit.from >= limit:
+		case hit.from >= limit:
 			return open, count
 		case hit.from < open.to:
 			open.to = max(open.to, hit.to)
 		default:
-			// Hits come in the order of their starts: no later one needs these bytes.
 			open.stars(text)
-			open = hit
+			open = span{escapedAt(text, hit.from, open.to), hit.to}
 			count++
 		}
 	}
+	return open, count
 }
 
-// search walks over all occurrences in text, ordered by where they start.
-type search struct {
-	set   *Set
-	text  []byte
-	at    int // the sample being looked at; -1 before the first
-	queue []entry
-}
-
-func (f *search) next() (span, bool) {
-	for {
-		for len(f.queue) > 0 {
-			e := f.queue[0]
-			f.queue = f.queue[1:]
-			if hit, ok := f.compare(e); ok {
-				return hit, true
-			}
-		}
-		bit, ok := f.sample()
-		if !ok {
-			return span{}, false
-		}
-		bucket := bit >> f.set.fan
-		f.queue = f.set.entries[f.set.heads[bucket]:f.set.heads[bucket+1]]
+// escapedAt moves a mask's beginning before the backslash that would otherwise escape an asterisk, and make a JSON text none.
+func escapedAt(text []byte, at, from int) int {
+	n := 0
+	for at-n > from && text[at-n-1] == '\\' {
+		n++
 	}
-}
-
-// sample moves on to the next sample whose bit is set in the filter.
-func (f *search) sample() (bit uint32, ok bool) {
-	text, filter, stride, shift := f.text, f.set.filter, f.set.stride, f.set.shift
-	for f.at += stride; f.at <= len(text)-block; f.at += stride {
-		bit := hash(binary.LittleEndian.Uint32(text[f.at:])) >> shift
-		if filter[bit/64]&(1<<(bit%64)) != 0 {
-			return bit, true
-		}
-	}
-	return 0, false
-}
-
-func (f *search) compare(e entry) (span, bool) {
-	if folded(binary.LittleEndian.Uint32(f.text[f.at:])) != e.key {
-		return span{}, false
-	}
-	form := &f.set.forms[e.form]
-	from := f.at - int(e.off)
-	to := from + len(form.text)
-	if from < 0 || to > len(f.text) || !form.prefixed(f.text[from:to]) {
-		return span{}, false
-	}
-	return span{from, to}, true
+	return at - n%2
 }
 
 // folded maps letters to lower case (and some other bytes onto each other, which
@@ -214,3 +184,10 @@ func folded(b uint32) uint32 { return b | 0x20202020 }
 // hash spreads a block over 32 bits; the high ones are the good ones (Knuth's
 // multiplicative hashing).
 func hash(b uint32) uint32 { return folded(b) * 2654435761 }
+
+const pairBits = 10
+
+// pairHash is the same for bytes that fold to the same.
+func pairHash(a, b byte) uint32 {
+	return (uint32(a|fold)<<8 | uint32(b|fold)) * 2654435761 >> (32 - pairBits)
+}

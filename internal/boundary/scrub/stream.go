@@ -38,15 +38,21 @@ func (st *Stream) InPlace(buf []byte) []byte {
 		return buf
 	}
 	copy(buf, st.held)
-	keep := st.set.hold(buf)
-	last, count := st.set.mask(buf, keep, span{0, st.carry})
+	var f finding
+	f.run(st.set, buf, false)
+	keep := escapedAt(buf, min(f.open, f.faint), 0)
+	last, count := mask(buf, f.spans, keep, span{0, st.carry})
 	st.count += count
 	st.held = append(st.held[:0], buf[keep:]...)
 	st.carry = max(0, last.to-keep)
 	last.stars(buf[:keep])
-	if n := len(st.held); n > 0 && n <= st.lend && st.carry == 0 {
-		out := buf[st.sent:]
-		st.sent = n
+	lend := escapedAt(buf, f.open, 0) - keep
+	if len(st.held) <= st.lend {
+		lend = len(st.held)
+	}
+	if lend > 0 && st.carry == 0 {
+		out := buf[min(st.sent, keep+lend) : keep+lend]
+		st.sent = max(lend, st.sent-keep)
 		return out
 	}
 	return st.unsent(buf[:keep])
@@ -61,7 +67,9 @@ func (st *Stream) Flush(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, st.held...)
 	tail := dst[start:]
-	last, count := st.set.mask(tail, len(tail), span{0, st.carry})
+	var f finding
+	f.run(st.set, tail, false)
+	last, count := mask(tail, f.spans, len(tail), span{0, st.carry})
 	last.stars(tail)
 	st.count += count
 	st.held, st.carry = nil, 0
@@ -102,39 +110,15 @@ func (st *Stream) emit(dst []byte, start int, out []byte) []byte {
 	return dst[:start+copy(dst[start:], out)]
 }
 
-// hold returns where the longest tail of text begins that is a proper prefix of a form; len(text) when there is none. It is
-// paid for every chunk, however small: a tail that is long enough shows in the same samples as a whole occurrence, and only
-// the last few bytes are looked at one by one.
-func (s *Set) hold(text []byte) int {
-	from := max(0, len(text)-s.longest+1)
-	sampled := s.stride + block - 1 // a tail of this length has a sample in its first stride blocks
-	for at := from; at <= len(text)-block; at += s.stride {
-		bit := hash(binary.LittleEndian.Uint32(text[at:])) >> s.shift
-		if s.filter[bit/64]&(1<<(bit%64)) == 0 {
-			continue
-		}
-		if first, ok := s.tailAt(text, at, bit>>s.fan); ok && first >= from {
-			return first
-		}
-	}
-	for at := max(from, len(text)-sampled+1); at < len(text); at++ {
+// tail returns where the longest tail of text begins that is the beginning of a form as it is, and too short for a sample; len(text) when there is none. It
+// is paid for every chunk, however small.
+func (s *Set) tail(text []byte) int {
+	for at := max(0, len(text)-s.stride-block+2); at < len(text); at++ {
 		if s.reach[text[at]] > len(text)-at && s.begins(text[at:]) {
 			return at
 		}
 	}
 	return len(text)
-}
-
-// tailAt returns the first place from which a form goes on to the end of text and beyond, by the entries of one sample.
-func (s *Set) tailAt(text []byte, at int, bucket uint32) (first int, ok bool) {
-	key := folded(binary.LittleEndian.Uint32(text[at:]))
-	for _, e := range s.entries[s.heads[bucket]:s.heads[bucket+1]] { // the earliest start first
-		from, f := at-int(e.off), &s.forms[e.form]
-		if e.key == key && from >= 0 && len(text)-from < len(f.text) && f.prefixed(text[from:]) {
-			return from, true
-		}
-	}
-	return 0, false
 }
 
 // begins tells whether tail is a proper prefix of a form.
