@@ -312,22 +312,25 @@ func TestOlderDatabaseIsAdoptedOnce(t *testing.T) {
 	if err := gate.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for name, again := range map[string]func(){
-		"without its list": func() { w.do("DELETE FROM ledger") },
-		"as before the upgrade": func() {
+	for _, c := range []struct {
+		name  string
+		again func()
+	}{
+		{"without its list", func() { w.do("DELETE FROM ledger") }},
+		{"as before the upgrade", func() {
 			w.putBack("ledger", "proxy_token")
 			w.do("UPDATE keyset SET wrapped = (SELECT wrapped FROM kept_keyset WHERE name = 'records') WHERE name = 'records'")
-		},
-		"without list, and nothing beside it": func() {
+		}},
+		{"without list, and nothing beside it", func() { // the last: from here on nothing is remembered
 			w.do("DELETE FROM ledger")
 			if err := os.RemoveAll(filepath.Join(b.load().Data, "ledger")); err != nil {
 				t.Fatal(err)
 			}
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			w.do("UPDATE proxy_token SET revoked = 0")
-			again()
+			c.again()
 			w.do("UPDATE proxy_token SET revoked = 0")
 			gate := b.serve()
 			if got := b.asks(gate, revoked, "crm"); got != 407 {
