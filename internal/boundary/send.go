@@ -27,6 +27,9 @@ type sending struct {
 	kept   *keptBody    // between the two; nil: the body is read once, as it comes
 
 	watched *watchedBody // what goes to the API; nil: nothing does, or it is known to be without the token
+
+	connections int          // that one sending was given so far
+	unrecorded  *fault.Fault // why it was not to go out on the last of them
 }
 
 // keptBody is a body that can be read again, and that a credential may need all of.
@@ -78,12 +81,19 @@ func (s *sending) send(ctx context.Context) (*http.Response, error) {
 
 // once sends the request with the Material that is in the exchange.
 func (s *sending) once(ctx context.Context) (*http.Response, error) {
-	out, err := s.outgoing(ctx)
+	out, err := s.outgoing(s.traced(ctx))
 	if err != nil {
 		return nil, err
 	}
 	before := s.p.o.Now()
 	resp, err := s.x.service.Transport.RoundTrip(out)
+	if s.unrecorded != nil {
+		err = s.unrecorded
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		resp = nil
+	}
 	s.x.upstream += s.p.o.Now().Sub(before)
 	if err == nil {
 		s.x.service.Circuit.Connected()

@@ -80,6 +80,7 @@ type Options struct {
 // It is safe for concurrent use.
 type Transport struct {
 	base     *http.Transport
+	upgrades *Transport // for WebSocket handshakes, which HTTP/2 has not in that form; nil: base speaks HTTP/1.1 alone
 	scheme   string
 	target   string // host:port
 	bare     string // the same as a URL writes it without the default port
@@ -114,6 +115,14 @@ func New(o Options) (*Transport, error) {
 		t.scheme = "https"
 		t.base.DialTLSContext = d.told(d.dialTLS)
 		protocols.SetHTTP2(o.HTTP2)
+		if o.HTTP2 {
+			plain := o
+			plain.HTTP2 = false
+			var err error
+			if t.upgrades, err = New(plain); err != nil {
+				return nil, err
+			}
+		}
 		t.base.ForceAttemptHTTP2 = o.HTTP2
 		t.bare = bare(o, "443")
 		t.base.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
@@ -128,6 +137,9 @@ type canceller interface{ CancelCause(cause error) }
 // host and port of the service. The errors are for [Classify], those of the
 // answer's body for [ClassifyBody].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.upgrades != nil && req.Header["Upgrade"] != nil {
+		return t.upgrades.RoundTrip(req)
+	}
 	if err := t.bound(req); err != nil {
 		closeBody(req)
 		return nil, err
@@ -157,7 +169,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // CloseIdle closes the connections that no request uses.
-func (t *Transport) CloseIdle() { t.base.CloseIdleConnections() }
+func (t *Transport) CloseIdle() {
+	t.base.CloseIdleConnections()
+	if t.upgrades != nil {
+		t.upgrades.CloseIdle()
+	}
+}
 
 // bound refuses a request for anything but the service's upstream.
 func (t *Transport) bound(req *http.Request) error {
