@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -22,11 +23,11 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 	}()
 	x.body, x.epoch = v.Body, p.live.epoch.Load()
 	if f := p.decide(r.Context(), v, x); f != nil {
-		p.refuse(w, x, f)
+		p.refuse(w, x, ownEnd(r.Context(), f))
 		return
 	}
 	if err := p.carry(w, r, v, x); err != nil {
-		p.conclude(w, x, whose(r, v, err))
+		p.conclude(w, x, ownEnd(r.Context(), whose(r, v, err)))
 	}
 }
 
@@ -37,9 +38,23 @@ func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, v *View, x *exc
 		p.unregister(x)
 		if f := x.ended.Load(); f != nil {
 			err = f
+		} else if f := ownEnd(r.Context(), nil); f != nil && x.status == http.StatusSwitchingProtocols {
+			err = f
 		}
 	}()
 	return p.exchange(w, r, v, x)
+}
+
+// ownEnd tells who ended a request that failed with f: where the gate ended it, with a fault as the cause, whatever broke
+// after that is its doing, and neither the caller's nor the API's.
+func ownEnd(ctx context.Context, f *fault.Fault) *fault.Fault {
+	if ctx.Err() == nil {
+		return f
+	}
+	if own, ok := errors.AsType[*fault.Fault](context.Cause(ctx)); ok {
+		return own
+	}
+	return f
 }
 
 // refuse answers a request that got no credential.

@@ -45,7 +45,7 @@ type Config struct {
 	Log          Log                 `yaml:"log" doc:"The log of the process, on standard error."`
 	Limits       GateLimits          `yaml:"limits" doc:"Limits of the whole gate."`
 	Revocation   Revocation          `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`
-	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop waits for requests in flight."`
+	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop takes at the most: requests in flight have it all but the last third, or 3s, which is for breaking off the rest and the teardown."`
 	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Always there, without an entry: builtin, file (dir /run/secrets) and env (every variable)."`
 	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
 	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`

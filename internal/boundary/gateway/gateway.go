@@ -17,6 +17,7 @@ import (
 
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/wire"
+	"sallyport/internal/fault"
 )
 
 // Pipeline is the one way of a request.
@@ -37,8 +38,9 @@ type Options struct {
 
 // Gateway serves gateway mode on one listener.
 type Gateway struct {
-	o      Options
-	server *http.Server
+	o        Options
+	server   *http.Server
+	breakOff context.CancelCauseFunc
 }
 
 // The time-outs of the caller's side. There is none for a whole request: bodies stream as long as they move.
@@ -50,10 +52,13 @@ const (
 // New returns a Gateway that is not serving yet.
 func New(o Options) *Gateway {
 	g := &Gateway{o: o}
+	all, breakOff := context.WithCancelCause(context.Background()) // of all requests
+	g.breakOff = breakOff
 	g.server = &http.Server{
 		Handler: g, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: o.MaxHead + 8<<10, // package wire has refused larger ones before
 		ErrorLog:       wire.ErrorLog(o.Log, "gateway", o.ServerError),
+		BaseContext:    func(net.Listener) context.Context { return all },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -80,6 +85,10 @@ func (g *Gateway) Serve(l net.Listener) error {
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	return g.server.Shutdown(ctx)
 }
+
+// BreakOff ends the requests in flight, and those to come, because of why: their calls to APIs end, and whoever has no answer yet
+// gets that one.
+func (g *Gateway) BreakOff(why *fault.Fault) { g.breakOff(why) }
 
 // Close breaks off what is left.
 func (g *Gateway) Close() error {
