@@ -311,10 +311,16 @@ func (c *Conn) refuse(why string) bool {
 	return true
 }
 
+// smallBuf is what most heads fit into, in bytes.
+const smallBuf = 4096
+
 // fill reads more from the socket into in.
 func (c *Conn) fill() error {
+	if len(c.in) == 0 && len(c.buf) > smallBuf {
+		c.buf = nil // a large head is through: a connection that waits for the next one holds no more than others
+	}
 	if need := len(c.in) + 1024; len(c.buf) < need {
-		grown := make([]byte, max(4096, 2*need))
+		grown := make([]byte, max(smallBuf, min(2*need, c.maxHead+2048))) // a head that stops short of its end holds no more than a whole one
 		copy(grown, c.in)
 		c.buf = grown
 	} else {
