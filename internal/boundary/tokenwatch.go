@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -63,10 +64,8 @@ func tokenStays(o *credential.Outgoing, token *scrub.Set) *fault.Fault {
 		if token.FindsFolded(name) {
 			return tokenLeaves("the name of a header")
 		}
-		for _, v := range values {
-			if token.Finds(v) {
-				return tokenLeaves("the header " + name)
-			}
+		if slices.ContainsFunc(values, token.Finds) {
+			return tokenLeaves("the header " + name)
 		}
 	}
 	return nil

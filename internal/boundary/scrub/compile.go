@@ -66,7 +66,7 @@ func (s *Set) indexPairs() {
 		f := &s.forms[i]
 		for j := 1; j < min(len(f.text), last+1); j++ {
 			h := at(f, j) - 1
-			s.pairs[free[h]] = place{int32(i), int32(j)} //nolint:gosec // indices
+			s.pairs[free[h]] = place{int32(i), int32(j)}
 			free[h]++
 		}
 	}

@@ -130,8 +130,8 @@ func (s *speller) pick(at, nested int, within byte, wanted func(byte) bool) (c b
 	return 0, at, false
 }
 
-// number reads digits of a base, at least low and at most high of them.
-func (s *speller) number(at, nested int, within byte, base rune, low, high int) (v rune, end int, ok bool) {
+// number reads digits of a base: high of them, or up to so many where their number is open.
+func (s *speller) number(at, nested int, within byte, base rune, high int) (v rune, end int, ok bool) {
 	wanted := isHex
 	switch base {
 	case 10:
@@ -139,7 +139,10 @@ func (s *speller) number(at, nested int, within byte, base rune, low, high int) 
 	case 8:
 		wanted = isOctal
 	}
-	n := 0
+	low, n := high, 0
+	if base == 8 || high == maxSpelling {
+		low = 1
+	}
 	for ; n < high; n++ {
 		c, next, ok := s.pick(at, nested, within, wanted)
 		if !ok {
@@ -173,11 +176,11 @@ func one(want byte) func(byte) bool { return func(c byte) bool { return c == wan
 
 // percent reads %41, and %u0041 as JavaScript's escape writes it.
 func (s *speller) percent(at, nested int, within byte) {
-	if v, end, ok := s.number(at, nested, within, 16, 2, 2); ok {
+	if v, end, ok := s.number(at, nested, within, 16, 2); ok {
 		s.emitByte(end, v)
 	}
 	if _, next, ok := s.pick(at, nested, within, func(c byte) bool { return c|fold == 'u' }); ok {
-		if v, end, ok := s.number(next, nested, within, 16, 4, 4); ok {
+		if v, end, ok := s.number(next, nested, within, 16, 4); ok {
 			s.emitUnit16(end, v, nested, '%', within)
 		}
 	}
@@ -185,7 +188,7 @@ func (s *speller) percent(at, nested int, within byte) {
 
 // quoted reads =41, and a soft line break.
 func (s *speller) quoted(at, nested int, within byte) {
-	if v, end, ok := s.number(at, nested, within, 16, 2, 2); ok {
+	if v, end, ok := s.number(at, nested, within, 16, 2); ok {
 		s.emitByte(end, v)
 	}
 	s.lineBreak(at)
@@ -220,21 +223,21 @@ func (s *speller) backslash(at, nested int, within byte) {
 func (s *speller) letter(c byte, end, nested int, within byte) {
 	switch {
 	case c == 'u':
-		if v, end, ok := s.number(end, nested, within, 16, 4, 4); ok {
+		if v, end, ok := s.number(end, nested, within, 16, 4); ok {
 			s.emitUnit16(end, v, nested, '\\', within)
 		}
 		s.braced(end, nested, within)
 	case c == 'x':
-		if v, end, ok := s.number(end, nested, within, 16, 2, 2); ok {
+		if v, end, ok := s.number(end, nested, within, 16, 2); ok {
 			s.emitByte(end, v)
 		}
 		s.braced(end, nested, within)
 	case c == 'U':
-		if v, end, ok := s.number(end, nested, within, 16, 8, 8); ok {
+		if v, end, ok := s.number(end, nested, within, 16, 8); ok {
 			s.emitRune(end, v)
 		}
 	case isOctal(c):
-		v, end, _ := s.number(end-1, 0, '\\', 8, 1, 3)
+		v, end, _ := s.number(end-1, 0, '\\', 8, 3)
 		s.emitByte(end, v&0xff)
 	case !alphanumeric(c):
 		s.emit(end, c)
@@ -251,7 +254,7 @@ func (s *speller) braced(at, nested int, within byte) {
 	if !ok {
 		return
 	}
-	v, at, ok := s.number(at, nested, within, 16, 1, maxSpelling)
+	v, at, ok := s.number(at, nested, within, 16, maxSpelling)
 	if _, end, closed := s.pick(at, nested, within, one('}')); ok && closed {
 		s.emitRune(end, v)
 	}
@@ -271,7 +274,7 @@ func (s *speller) emitUnit16(at int, v rune, nested int, kind, within byte) {
 		if !ok {
 			continue
 		}
-		if low, end, ok := s.number(at, nested, within, 16, 4, 4); ok {
+		if low, end, ok := s.number(at, nested, within, 16, 4); ok {
 			if r := utf16.DecodeRune(v, low); r != utf8.RuneError {
 				s.emitRune(end, r)
 			}
@@ -312,7 +315,7 @@ func (s *speller) reference(at, nested int, within byte) {
 	if _, after, ok := s.pick(next, nested, within, func(c byte) bool { return c|fold == 'x' }); ok {
 		base, next = 16, after
 	}
-	v, next, ok := s.number(next, nested, within, base, 1, high)
+	v, next, ok := s.number(next, nested, within, base, high)
 	if !ok {
 		return
 	}

@@ -50,7 +50,7 @@ func wrapped(s string, n int, with string) string {
 }
 
 // named writes what has a name in HTML by it.
-func named(s string, end string) string {
+func named(s, end string) string {
 	return strings.NewReplacer("&", "&amp"+end, "<", "&lt"+end, ">", "&gt"+end, `"`, "&quot"+end, "'", "&apos"+end, "@", "&commat"+end, "/", "&sol"+end, "+", "&plus"+end,
 		"=", "&equals"+end, "\\", "&bsol"+end, "%", "&percnt"+end, "_", "&lowbar"+end, "-", "-", " ", " ").Replace(s)
 }
