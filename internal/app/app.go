@@ -16,7 +16,6 @@ import (
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/gateway"
-	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/database"
@@ -52,7 +51,10 @@ type App struct {
 
 	files    map[string]string // stamps of what the first configuration was read from
 	config   atomic.Pointer[config.Config]
-	reload   sync.Mutex // one reload or refresh at a time
+	reload   sync.Mutex // held while what is active is replaced
+	next     *next      // guarded by reload: the configuration that is being loaded, or nil
+	closed   bool       // guarded by reload
+	reloads  reloads
 	loaded   atomic.Int64
 	tokens   atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
 	invalid  atomic.Pointer[string]             // why the configuration on disk is not in force
@@ -104,11 +106,14 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		Tokens: a.state.Tokens, Audit: a.audit, Observer: a.metrics, Log: o.Log,
 		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()), PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
 	})
-	table, err := buildTable(o.Config, service.NewTable(nil))
+	n, err := a.announce(o.Config)
 	if err != nil {
 		return a, err
 	}
-	a.route(ctx, o.Config, table)
+	if err := a.activate(ctx, n); err != nil {
+		return a, err
+	}
+	a.narrow(ctx)
 	if a.state.adopted {
 		a.log.InfoContext(ctx, "the rows of this database were put on record; from now on only what Sallyport writes counts")
 	}
@@ -133,27 +138,6 @@ func (a *App) buildGateway() error {
 // copy of it there is what shows that log and checkpoints were not cut back together.
 func (a *App) checkpointed(c audit.Checkpoint) {
 	a.log.Info("audit checkpoint", "checkpoint", c)
-}
-
-// route loads the credentials of a table, and makes it active together with the scopes of c.
-func (a *App) route(ctx context.Context, c *config.Config, t *service.Table) {
-	for _, s := range t.All() {
-		s.Shun(&a.listeners.own)
-	}
-	if n := a.state.stores.loadCredentials(ctx, c, t); n > 0 {
-		for _, s := range t.All() {
-			if f := s.Credential.Trouble(); f != nil {
-				a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
-			}
-		}
-	}
-	scopes := scopes(c)
-	a.pipeline.Route(boundary.Configuration{Services: t, Scopes: scopes})
-	a.state.Tokens.Govern(scopes)
-	a.narrow(ctx)
-	a.state.stores.drop(t)
-	a.config.Store(c)
-	a.loaded.Store(time.Now().Unix())
 }
 
 // Start listens and serves. Wait tells when something broke; Stop ends it.
@@ -280,7 +264,7 @@ func (a *App) close(ctx context.Context) error {
 	if a.stop != nil {
 		a.stop()
 	}
-	if !within(ctx, 2, a.running.Wait) {
+	if !within(ctx, 2, func() { a.abandon(); a.running.Wait() }) {
 		a.log.WarnContext(ctx, "stopping without waiting for what still works in the background")
 	}
 	if a.pipeline != nil {

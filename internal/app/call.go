@@ -18,7 +18,7 @@ import (
 
 // CheckServices builds every service of c and throws it away: what config alone cannot know.
 func CheckServices(c *config.Config) error {
-	_, err := buildTable(c, service.NewTable(nil))
+	_, err := buildTable(c, service.NewTable(nil), nil)
 	return err
 }
 
@@ -149,6 +149,6 @@ func (s *State) outside(ctx context.Context, c *config.Config, name string) (*se
 	if _, err := s.stores.resolver.Load(ctx, one.Refs()); err != nil {
 		return nil, nil, fmt.Errorf("reading the secrets of service %q: %w", name, err)
 	}
-	of, err := s.stores.gather(one)
+	of, err := gather(one, s.stores.resolver.Held)
 	return svc, of, err
 }

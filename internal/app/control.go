@@ -104,7 +104,7 @@ func (a *App) controlHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
 	mux.HandleFunc("GET /troubles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.troubles()) })
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(r.Context())) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(context.WithoutCancel(r.Context()))) })
 	mux.HandleFunc("POST /connect", a.beginConnect)
 	mux.HandleFunc("GET /connect/{state}", a.endConnect)
 	mux.HandleFunc("POST /audit", func(w http.ResponseWriter, r *http.Request) {

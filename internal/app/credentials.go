@@ -75,10 +75,13 @@ func references(c *config.Config) []secret.Ref {
 	return slices.DeleteFunc(list, secret.Ref.IsZero)
 }
 
+// heldFunc returns what is in memory: of the active stores, or of those that will be.
+type heldFunc func(secret.Ref) (res secret.Result, trouble error)
+
 // setCredential puts the credentials of a service in force as memory has them. The last known good stay while the store is what
 // fails, and go when a secret itself is gone, or has not been confirmed for too long.
-func (s *Stores) setCredential(ctx context.Context, svc *service.Service) (trouble bool) {
-	of, err := s.gather(&svc.Config)
+func (s *Stores) setCredential(ctx context.Context, svc *service.Service, held heldFunc) (trouble bool) {
+	of, err := gather(&svc.Config, held)
 	var r *credential.Recipe
 	if err == nil {
 		r, err = s.mix(ctx, svc, of)
@@ -98,7 +101,7 @@ func (s *Stores) setCredential(ctx context.Context, svc *service.Service) (troub
 // setCredentials does it for every service of a table. One that can't be had leaves the others alone.
 func (s *Stores) setCredentials(ctx context.Context, t *service.Table) (troubles int) {
 	for _, svc := range t.All() {
-		if s.setCredential(ctx, svc) {
+		if s.setCredential(ctx, svc, s.resolver.Held) {
 			troubles++
 		}
 	}
@@ -106,7 +109,12 @@ func (s *Stores) setCredentials(ctx context.Context, t *service.Table) (troubles
 }
 
 func (s *Stores) held(ref secret.Ref) (value secret.Value, version string, why, err error) {
-	res, trouble := s.resolver.Held(ref)
+	return heldFunc(s.resolver.Held).of(ref)
+}
+
+// of is what a reference names, as credentials take it.
+func (held heldFunc) of(ref secret.Ref) (value secret.Value, version string, why, err error) {
+	res, trouble := held(ref)
 	if res.Err != nil {
 		return secret.Value{}, "", nil, unusable(ref, res.Err)
 	}
@@ -116,20 +124,10 @@ func (s *Stores) held(ref secret.Ref) (value secret.Value, version string, why, 
 	return res.Value, labelOf(ref, res.Version), why, nil
 }
 
-// loadCredentials reads what a configuration has in use, and puts it in force in t. From then on it is kept up to date.
-func (s *Stores) loadCredentials(ctx context.Context, c *config.Config, t *service.Table) (troubles int) {
-	s.configure(c) //nolint:contextcheck // what is replaced is closed in its own time, not in the caller's
-	refs := references(c)
-	s.resolver.Keep(refs)
-	_, _ = s.resolver.Load(ctx, refs) // each reference's own error is held
-	return s.setCredentials(ctx, t)
-}
-
-// drop lets go of what belongs to services that are not in t.
-func (s *Stores) drop(t *service.Table) {
+// drop lets go of what belongs to services that are in none of the tables.
+func (s *Stores) drop(tables ...*service.Table) {
 	gone := func(svc *service.Service) bool {
-		kept, ok := t.Lookup(svc.Name)
-		return !ok || kept != svc
+		return !slices.ContainsFunc(tables, func(t *service.Table) bool { return holds(t, svc) })
 	}
 	s.forget(gone)
 	s.state.derived.keep(gone)
@@ -160,7 +158,7 @@ func (a *App) follow(ctx context.Context) {
 		defer a.reload.Unlock()
 		for _, svc := range a.pipeline.Services().All() {
 			if slices.ContainsFunc(svc.Config.Refs(), uses) {
-				a.state.stores.setCredential(ctx, svc)
+				a.state.stores.setCredential(ctx, svc, a.state.stores.resolver.Held)
 			}
 		}
 		a.state.derived.retire()

@@ -25,24 +25,30 @@ type derivedTokens struct {
 	record  func(ctx context.Context, name string) error // puts a call to a token endpoint on record first; set before the first use
 
 	mu      sync.Mutex
-	list    map[string]*derivedToken
+	list    map[derivedKey]*derivedToken
 	retired []*derivedToken // replaced, and perhaps still in the hands of requests
 	closing sync.WaitGroup  // attempts of Sources that are no longer in use
 	changed chan struct{}   // tells run that the list is another
+	table   *service.Table  // of active services; nil: all are
+}
+
+// derivedKey: while a reload is on its way, a service of the next configuration has its Source beside the active one's.
+type derivedKey struct {
+	name    string
+	service *service.Service // has the transport
 }
 
 // derivedToken is a Source and what it was made of: when that changes, there is another.
 type derivedToken struct {
-	source  *derive.Source
-	service *service.Service // has the transport
-	inputs  string
+	source *derive.Source
+	inputs string
 }
 
 // reloadPatience is how long a new Source is given to find what is on record; later it looks again by itself.
 const reloadPatience = 2 * time.Second
 
 func newDerivedTokens(v derive.Vault, o derive.Owner) *derivedTokens {
-	return &derivedTokens{vault: v, owner: o, list: make(map[string]*derivedToken), changed: make(chan struct{}, 1)}
+	return &derivedTokens{vault: v, owner: o, list: make(map[derivedKey]*derivedToken), changed: make(chan struct{}, 1)}
 }
 
 // derivedName is the name of the token of a service's credential, counted from 0. The first has the service's own, so that a
@@ -56,22 +62,21 @@ func derivedName(service string, index int) string {
 
 // source returns the Source of that name, another one if what it is made of has changed.
 func (d *derivedTokens) source(ctx context.Context, name string, svc *service.Service, m derive.Minter) *derive.Source {
+	key := derivedKey{name, svc}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	before := d.list[name]
-	if before != nil && before.service == svc && before.inputs == m.Inputs() {
+	before := d.list[key]
+	d.mu.Unlock()
+	if before != nil && before.inputs == m.Inputs() {
 		return before.source
 	}
-	return d.replace(ctx, name, before, svc, m)
-}
-
-// replace is called with mu held.
-func (d *derivedTokens) replace(ctx context.Context, name string, before *derivedToken, svc *service.Service, m derive.Minter) *derive.Source {
 	s := derive.New(derive.Options{Name: name, Minter: m, Vault: d.vault, Owner: d.owner, Observe: d.observe, Record: d.record})
 	ctx, cancel := context.WithTimeout(ctx, reloadPatience)
 	defer cancel()
 	_ = s.Reload(ctx) // who needs the token finds the record out of reach again, and says so
-	d.list[name] = &derivedToken{source: s, service: svc, inputs: m.Inputs()}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before = d.list[key]
+	d.list[key] = &derivedToken{source: s, inputs: m.Inputs()}
 	if before != nil {
 		d.retired = append(d.retired, before)
 	}
@@ -94,28 +99,28 @@ func (d *derivedTokens) end(t *derivedToken) { d.closing.Go(t.source.Close) }
 
 // keep ends the Sources of services that are gone.
 func (d *derivedTokens) keep(gone func(*service.Service) bool) {
-	d.remove(func(_ string, one *derivedToken) bool { return gone(one.service) })
+	d.remove(func(key derivedKey, _ *derivedToken) bool { return gone(key.service) })
 	d.retire()
 }
 
-// forget drops the Source of that name if it has a token in memory, so that there will be another that has none. It returns its
-// service. The Source is ended by retire.
-func (d *derivedTokens) forget(name string) (svc *service.Service) {
-	d.remove(func(n string, one *derivedToken) bool {
-		if _, f := one.source.Current(); n != name || f != nil {
+// forget drops the Source of that name if it has a token in memory, so that there will be another that has none. It returns the
+// service, and that of the next configuration if there is one. The Source is ended by retire.
+func (d *derivedTokens) forget(name string) (of []*service.Service) {
+	d.remove(func(key derivedKey, one *derivedToken) bool {
+		if _, f := one.source.Current(); key.name != name || f != nil {
 			return false
 		}
-		svc = one.service
+		of = append(of, key.service)
 		return true
 	})
-	return svc
+	return of
 }
 
-func (d *derivedTokens) remove(which func(string, *derivedToken) bool) {
+func (d *derivedTokens) remove(which func(derivedKey, *derivedToken) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	maps.DeleteFunc(d.list, func(name string, one *derivedToken) bool {
-		if !which(name, one) {
+	maps.DeleteFunc(d.list, func(key derivedKey, one *derivedToken) bool {
+		if !which(key, one) {
 			return false
 		}
 		d.retired = append(d.retired, one)
@@ -135,7 +140,31 @@ func (d *derivedTokens) wake() {
 func (d *derivedTokens) names() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.list))
+	var names []string
+	for key := range d.list {
+		names = append(names, key.name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// activate says which services are active: the Sources of others wait for their turn.
+func (d *derivedTokens) activate(t *service.Table) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.table = t
+	d.wake()
+}
+
+// active are the Sources of active services by name. The caller holds mu.
+func (d *derivedTokens) active() map[string]*derive.Source {
+	list := make(map[string]*derive.Source, len(d.list))
+	for key, one := range d.list {
+		if d.table == nil || holds(d.table, key.service) {
+			list[key.name] = one.source
+		}
+	}
+	return list
 }
 
 // reload looks at the record of one token again: somebody has minted or connected.
@@ -148,17 +177,23 @@ func (d *derivedTokens) reload(ctx context.Context, name string) error {
 	return nil
 }
 
-// named are the Sources of that name; "" is all.
-func (d *derivedTokens) named(name string) []*derive.Source {
+// named are the Sources of that name.
+func (d *derivedTokens) named(name string) (list []*derive.Source) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var out []*derive.Source
-	for _, n := range slices.Sorted(maps.Keys(d.list)) {
-		if name == "" || n == name {
-			out = append(out, d.list[n].source)
+	for key, one := range d.list {
+		if key.name == name {
+			list = append(list, one.source)
 		}
 	}
-	return out
+	return list
+}
+
+// all are the active Sources.
+func (d *derivedTokens) all() []*derive.Source {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.active()))
 }
 
 // run keeps the tokens fresh until ctx ends.
@@ -167,7 +202,7 @@ func (d *derivedTokens) run(ctx context.Context) {
 	defer all.Wait()
 	running := make(map[*derive.Source]context.CancelFunc)
 	for {
-		wanted := d.named("")
+		wanted := d.all()
 		for _, s := range wanted {
 			if running[s] == nil {
 				own, stop := context.WithCancel(ctx)
@@ -207,11 +242,11 @@ func (d *derivedTokens) close() {
 // collect tells how the tokens are.
 func (d *derivedTokens) collect(emit func(monitor.Gauge), now time.Time) {
 	d.mu.Lock()
-	list := maps.Clone(d.list)
+	list := d.active()
 	d.mu.Unlock()
 	for name, one := range list {
-		emit(monitor.Gauge{Desc: monitor.DerivedHealthy, Value: truth(one.source.Trouble() == nil), Labels: []string{name}})
-		if t, f := one.source.Current(); f == nil {
+		emit(monitor.Gauge{Desc: monitor.DerivedHealthy, Value: truth(one.Trouble() == nil), Labels: []string{name}})
+		if t, f := one.Current(); f == nil {
 			emit(monitor.Gauge{Desc: monitor.DerivedExpiry, Value: t.Expiry.Sub(now).Seconds(), Labels: []string{name}})
 		}
 	}
@@ -222,8 +257,9 @@ func (d *derivedTokens) parts() []monitor.Part {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var parts []monitor.Part
-	for _, name := range slices.Sorted(maps.Keys(d.list)) {
-		if f := d.list[name].source.Trouble(); f != nil {
+	list := d.active()
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if f := list[name].Trouble(); f != nil {
 			parts = append(parts, monitor.Part{Name: "token of " + name, Ready: true, Why: string(f.Code) + ": " + f.Message, Hint: f.Hint})
 		}
 	}

@@ -46,10 +46,10 @@ func (i *ingredients) get(ref secret.Ref) (secret.Value, error) {
 }
 
 // gather takes what a service's references name out of memory.
-func (s *Stores) gather(c *config.Service) (*ingredients, error) {
+func gather(c *config.Service, held heldFunc) (*ingredients, error) {
 	found := &ingredients{values: make(map[secret.Ref]ingredient)}
 	for _, ref := range c.Refs() {
-		value, label, why, err := s.held(ref)
+		value, label, why, err := held.of(ref)
 		if err != nil {
 			return nil, err
 		}

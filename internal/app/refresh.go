@@ -35,7 +35,6 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	if name, ok := cutDerived(topic); ok {
 		return a.refreshDerived(ctx, name)
 	}
-	// Tokens do not wait for a reload, which may be waiting for a store: one that was revoked is to end now.
 	if topic == topicTokens || topic == "" {
 		err := a.state.Tokens.Load(ctx)
 		a.pipeline.Recheck() // ends the streams and sockets of what is no longer valid
@@ -54,11 +53,11 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		}
 	}
 	if topic == topicSecrets || topic == "" {
-		a.reload.Lock()
-		defer a.reload.Unlock()
 		if err := a.state.stores.againBuiltin(ctx); err != nil {
 			return err
 		}
+		a.reload.Lock()
+		defer a.reload.Unlock()
 		a.state.stores.setCredentials(ctx, a.pipeline.Services())
 		a.state.derived.retire()
 	}
@@ -73,9 +72,11 @@ func (a *App) refreshDerived(ctx context.Context, name string) error {
 	}
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	if svc := a.state.derived.forget(name); svc != nil {
+	for _, svc := range a.state.derived.forget(name) {
 		a.state.stores.forget(func(one *service.Service) bool { return one == svc })
-		a.state.stores.setCredential(ctx, svc)
+		if holds(a.pipeline.Services(), svc) { // or else its credential is made when it becomes active
+			a.state.stores.setCredential(ctx, svc, a.state.stores.resolver.Held)
+		}
 	}
 	a.state.derived.retire()
 	return nil
@@ -91,52 +92,6 @@ func (a *App) refreshStore(ctx context.Context, store string) error {
 	a.state.stores.setCredentials(ctx, a.pipeline.Services())
 	a.state.derived.retire()
 	return nil
-}
-
-// Reload reads the configuration again and puts it in force once all of it is built. With an error the old one stays.
-func (a *App) Reload(ctx context.Context) error {
-	a.reload.Lock()
-	defer a.reload.Unlock()
-	c, warnings, err := a.o.Reread()
-	if err == nil {
-		err = a.swap(ctx, c)
-	}
-	if err != nil {
-		why := err.Error()
-		a.invalid.Store(&why)
-		a.log.ErrorContext(ctx, "keeping the old configuration: the new one has errors", "error", why)
-		return err
-	}
-	a.invalid.Store(nil)
-	for _, w := range warnings {
-		a.log.WarnContext(ctx, "configuration", "warning", w.Error())
-	}
-	a.log.InfoContext(ctx, "configuration in force", "services", len(c.Services))
-	return nil
-}
-
-func (a *App) swap(ctx context.Context, c *config.Config) error {
-	old := a.pipeline.Services()
-	table, err := buildTable(c, old)
-	if err != nil {
-		return err
-	}
-	before := a.config.Load()
-	a.route(ctx, c, table)
-	a.warnDropped(ctx, before, c)
-	closeReplaced(old, table)
-	if fixed(a.o.Config) != fixed(c) {
-		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
-	}
-	return nil
-}
-
-func closeReplaced(old, next *service.Table) {
-	for _, s := range old.All() {
-		if kept, ok := next.Lookup(s.Name); !ok || kept != s {
-			s.Close()
-		}
-	}
 }
 
 // filesInForce are the files that a reload reads: the configuration's own, and those of its stores, such as a client

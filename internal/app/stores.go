@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,14 +24,11 @@ type Stores struct {
 	noted    func(store string, err error) // set before the first use
 	adapter  func(*config.Store) (secret.Store, error)
 
-	mu         sync.Mutex
-	config     *config.Config
-	set        map[string]*config.Store
-	generation map[string]int    // of each store's set-up: a new one is a new identity
-	files      map[string]string // stamps of what adapters read once, when they are opened
-	state      *State            // for the builtin store
-	own        bool              // state was opened here
-	mixtures   map[*service.Service]*mixture
+	mu       sync.Mutex
+	active   *setup
+	state    *State // for the builtin store
+	own      bool   // state was opened here
+	mixtures map[*service.Service]*mixture
 }
 
 // builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.
@@ -47,40 +42,15 @@ func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
 
 // newStores takes how long a store is waited for; 0 is the resolver's own measure.
 func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
-	s := &Stores{state: state, adapter: openAdapter, generation: make(map[string]int)}
+	s := &Stores{state: state, adapter: openAdapter}
 	s.resolver = resolve.New(resolve.Options{Patience: patience, Noted: func(store string, err error) {
 		if s.noted != nil {
 			s.noted(store, err)
 		}
 	}})
-	s.configure(c)
+	s.active = s.plan(c)
+	s.resolver.Configure(s.sources(s.active))
 	return s
-}
-
-// configure takes over another configuration: stores that are set up the same go on as they are.
-func (s *Stores) configure(c *config.Config) {
-	s.mu.Lock()
-	s.config = c
-	set, files := c.StoreSet(), stamps(storeFiles(c))
-	var sources []resolve.Source
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		one := set[name]
-		if before, ok := s.set[name]; !ok || !reflect.DeepEqual(before, one) || slices.ContainsFunc(filesOf(one), func(f string) bool { return s.files[f] != files[f] }) {
-			s.generation[name]++
-		}
-		refresh := one.Refresh
-		if one.Kind == config.StoreBuiltin && s.state == nil {
-			refresh = builtinRefresh
-		}
-		sources = append(sources, resolve.Source{
-			Name: name, Identity: strconv.Itoa(s.generation[name]), Refresh: refresh, MaxStale: one.MaxStale,
-			Moving: movingVersions(one.Kind),
-			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
-		})
-	}
-	s.set, s.files = set, files
-	s.mu.Unlock()
-	s.resolver.Configure(sources)
 }
 
 // filesOf are those that a store's adapter reads once, when it is opened. Tokens and their like are read each time.
@@ -107,7 +77,7 @@ func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == nil {
-		state, err := Open(ctx, s.config)
+		state, err := Open(ctx, s.active.config)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +108,7 @@ func (s *Stores) Store(ctx context.Context, name string) (secret.Store, error) {
 func (s *Stores) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.set))
+	return slices.Sorted(maps.Keys(s.active.set))
 }
 
 // Resolve reads what refs name, one result per reference, in order. At ctx's end, which is the error beside the results,
@@ -183,7 +153,7 @@ func (s *Stores) builtins() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []string
-	for name, c := range s.set {
+	for name, c := range s.active.set {
 		if c.Kind == config.StoreBuiltin {
 			list = append(list, name)
 		}

@@ -142,7 +142,9 @@ func (p *Pipeline) still(x *exchange) *fault.Fault {
 	if !known {
 		return fault.New(fault.ServiceUnknown, "the service was taken out of the configuration")
 	}
-	_, f = Authorise(c.Scopes.Of(g), svc, x.view)
+	if _, f = Authorise(c.Scopes.Of(g), svc, x.view); f == nil && c.next != nil {
+		_, f = c.next.refuses("", g, x.view)
+	}
 	return f
 }
 

@@ -75,7 +75,7 @@ type Options struct {
 type Pipeline struct {
 	o        Options
 	ids      *idSource
-	config   atomic.Pointer[Configuration]
+	config   atomic.Pointer[configuration]
 	inFlight atomic.Int64
 	byToken  shares
 	draining atomic.Bool
@@ -92,7 +92,7 @@ func New(o Options) *Pipeline {
 		o.Kept = spool.NewBudget(0, 0)
 	}
 	p := &Pipeline{o: o, ids: newIDSource(), watches: newWatches()}
-	p.config.Store(&Configuration{Services: service.NewTable(nil)})
+	p.Route(Configuration{Services: service.NewTable(nil)})
 	return p
 }
 
@@ -103,9 +103,24 @@ type Configuration struct {
 	Scopes   *token.Scopes // of tokens; nil: each has the one that it was issued with
 }
 
-// Route makes c active for requests that come from now on, and ends those under way that it does not permit.
+// configuration is the active one, and the one that will be, which can only refuse until then.
+type configuration struct {
+	Configuration
+
+	next *Configuration // nil: none is on its way
+}
+
+// Route makes c active for requests that come from now on, and ends those under way that it does not permit. Calls of Route and
+// Restrict do not overlap.
 func (p *Pipeline) Route(c Configuration) {
-	p.config.Store(&c)
+	p.config.Store(&configuration{Configuration: c})
+	p.Recheck()
+}
+
+// Restrict lets next refuse, until Route or Restrict(nil), what it does not permit either, and ends what is under way of that: what
+// it tightens does not wait until its credentials are loaded. What it permits and the active one does not stays refused.
+func (p *Pipeline) Restrict(next *Configuration) {
+	p.config.Store(&configuration{Configuration: p.config.Load().Configuration, next: next})
 	p.Recheck()
 }
 
@@ -140,6 +155,9 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
 	x.scope = c.Scopes.Of(x.grant)
 	rule, f := Authorise(x.scope, svc, v) // step 2
+	if f == nil && c.next != nil {
+		rule, f = c.next.refuses(rule, x.grant, v)
+	}
 	x.event.Rule = rule
 	if f != nil {
 		return f
@@ -157,6 +175,18 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 	}
 	x.authorised = true
 	return nil
+}
+
+// refuses returns the fault of a request that the active configuration permits by rule and this one does not.
+func (c *Configuration) refuses(rule string, g *token.Grant, v *View) (decided string, f *fault.Fault) {
+	svc, known := c.Services.Lookup(v.Service)
+	if !known {
+		return "", unknownService(v.Service)
+	}
+	if decided, f = Authorise(c.Scopes.Of(g), svc, v); f != nil {
+		return decided, f
+	}
+	return rule, nil
 }
 
 // unknownService names what was asked for if it could be a name at all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,11 @@ const (
 
 // Keep names what is to be kept up to date from now on. What is in memory and not among refs is forgotten.
 func (r *Resolver) Keep(refs []secret.Ref) {
-	parts := r.split(refs)
-	for _, s := range r.all() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = slices.Clone(refs)
+	parts := r.sources.split(refs)
+	for _, s := range r.sources {
 		s.keepOnly(parts[s])
 	}
 }
@@ -27,6 +31,9 @@ func (r *Resolver) Keep(refs []secret.Ref) {
 func (s *source) keepOnly(keys []secret.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.isRetired() {
+		return
+	}
 	before, fresh := len(s.entries), false
 	entries := make(map[secret.Key]*entry, len(keys))
 	for _, key := range keys {

@@ -13,21 +13,24 @@ import (
 // value that is already in memory is not waited for. The error is ctx's alone; a reference's own is in its result: the
 // store's, ErrNoStore or ErrField.
 func (r *Resolver) Load(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
-	err := r.fetch(ctx, refs, func(s *source, key secret.Key) need {
-		switch e := s.entries[key]; {
-		case e == nil, !e.kept, !e.read && e.confirmed.IsZero():
-			return wanted
-		case !e.read:
-			return welcome
-		}
-		return nothing
-	})
+	err := r.fetch(ctx, r.active().split(refs), missing)
 	return r.results(refs), err
+}
+
+// missing wants what is not in memory.
+func missing(s *source, key secret.Key) need {
+	switch e := s.entries[key]; {
+	case e == nil, !e.kept, !e.read && e.confirmed.IsZero():
+		return wanted
+	case !e.read:
+		return welcome
+	}
+	return nothing
 }
 
 // Read is Load, but asks the stores for everything again. When a store has no answer, the last known good is the result.
 func (r *Resolver) Read(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
-	err := r.fetch(ctx, refs, func(*source, secret.Key) need { return wanted })
+	err := r.fetch(ctx, r.active().split(refs), func(*source, secret.Key) need { return wanted })
 	return r.results(refs), err
 }
 
@@ -44,7 +47,11 @@ func (r *Resolver) Again(ctx context.Context, store string) error {
 
 // Held returns what is in memory, at once. trouble is why the store does not confirm a value that is in force all the same.
 func (r *Resolver) Held(ref secret.Ref) (res secret.Result, trouble error) {
-	s := r.source(ref.Store)
+	return r.active().held(ref)
+}
+
+func (all set) held(ref secret.Ref) (res secret.Result, trouble error) {
+	s := all[ref.Store]
 	if s == nil {
 		return secret.Result{Err: fmt.Errorf("reading %s: %w", ref, ErrNoStore)}, nil
 	}
@@ -67,9 +74,9 @@ func (r *Resolver) Held(ref secret.Ref) (res secret.Result, trouble error) {
 }
 
 func (r *Resolver) results(refs []secret.Ref) []secret.Result {
-	list := make([]secret.Result, len(refs))
+	list, active := make([]secret.Result, len(refs)), r.active()
 	for i, ref := range refs {
-		list[i], _ = r.Held(ref)
+		list[i], _ = active.held(ref)
 	}
 	return list
 }
@@ -85,10 +92,10 @@ const (
 	wanted
 )
 
-// fetch reads what judge says of refs, each store by itself, and waits as long as patience allows.
-func (r *Resolver) fetch(ctx context.Context, refs []secret.Ref, judge func(*source, secret.Key) need) error {
+// fetch reads what judge says of parts, each store by itself, and waits as long as patience allows.
+func (r *Resolver) fetch(ctx context.Context, parts map[*source][]secret.Key, judge func(*source, secret.Key) need) error {
 	var waiting []<-chan struct{}
-	for s, keys := range r.split(refs) {
+	for s, keys := range parts {
 		most := nothing
 		s.mu.Lock()
 		keys = slices.DeleteFunc(keys, func(key secret.Key) bool {
@@ -108,12 +115,12 @@ func (r *Resolver) fetch(ctx context.Context, refs []secret.Ref, judge func(*sou
 }
 
 // split sorts references by store, each key once.
-func (r *Resolver) split(refs []secret.Ref) map[*source][]secret.Key {
+func (all set) split(refs []secret.Ref) map[*source][]secret.Key {
 	parts := make(map[*source][]secret.Key)
 	seen := make(map[secret.Ref]bool, len(refs))
 	for _, ref := range refs {
 		ref.Field = ""
-		if s := r.source(ref.Store); s != nil && !seen[ref] {
+		if s := all[ref.Store]; s != nil && !seen[ref] {
 			seen[ref] = true
 			parts[s] = append(parts[s], keyOf(ref))
 		}

@@ -40,6 +40,10 @@ type Source struct {
 	// Identity is the store's configuration in a form that differs when the store does.
 	Identity string
 
+	// Place is where the secrets are, in a form that differs when they are others. What was read in one place is never given
+	// out as the last known good of another.
+	Place string
+
 	// Refresh is the interval at which secrets are read again, spread by a tenth. 0: they never change by themselves, or
 	// Again says when.
 	Refresh time.Duration
@@ -76,8 +80,9 @@ type Resolver struct {
 	news    news
 
 	mu      sync.Mutex
-	sources map[string]*source
-	gone    []*source // replaced, and to be closed
+	sources set
+	kept    []secret.Ref // what Keep was last told
+	gone    []*source    // replaced, and to be closed
 }
 
 const defaultPatience = 10 * time.Second
@@ -90,35 +95,16 @@ func New(o Options) *Resolver {
 	if o.Noted == nil {
 		o.Noted = func(string, error) {}
 	}
-	return &Resolver{o: o, altered: make(chan struct{}, 1), news: newNews(), sources: make(map[string]*source)}
+	return &Resolver{o: o, altered: make(chan struct{}, 1), news: newNews(), sources: make(set)}
 }
 
-// Configure replaces the sources. One whose Identity is the same goes on as it is. One that is set up differently keeps what is
-// in memory as the last known good and reads all of it again, pinned versions too.
+// Configure replaces the sources. One whose Identity is the same goes on as it is. One that is set up differently in the same
+// Place keeps what is in memory as the last known good and reads all of it again, pinned versions too.
 func (r *Resolver) Configure(list []Source) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	next := make(map[string]*source, len(list))
-	for _, spec := range list {
-		old := r.sources[spec.Name]
-		if old != nil && old.spec.Identity == spec.Identity {
-			next[spec.Name] = old
-			continue
-		}
-		next[spec.Name] = newSource(spec, r)
-		if old != nil {
-			next[spec.Name].inherit(old)
-		}
-	}
-	for name, old := range r.sources {
-		if next[name] != old {
-			close(old.retired)
-			r.gone = append(r.gone, old)
-			r.life.run(context.Background(), old.leave) //nolint:forbidigo // the lifetime's end is its end
-		}
-	}
-	r.sources = next
-	poke(r.altered)
+	kept := r.kept
+	r.mu.Unlock()
+	r.Prepare(list, kept).Use()
 }
 
 // Close ends what goes on and closes the stores. Run must have ended.
@@ -138,6 +124,13 @@ func (r *Resolver) forget(s *source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gone = slices.DeleteFunc(r.gone, func(one *source) bool { return one == s })
+}
+
+// active is the set in use, which is never written to.
+func (r *Resolver) active() set {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sources
 }
 
 func (r *Resolver) source(name string) *source {

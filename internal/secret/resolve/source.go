@@ -39,20 +39,6 @@ func newSource(spec Source, r *Resolver) *source {
 	}
 }
 
-// inherit takes over what old knows, to be read again.
-func (s *source) inherit(old *source) {
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	s.answered = old.answered
-	for key, e := range old.entries {
-		taken := *e
-		taken.read = false
-		s.entries[key] = &taken
-	}
-	clear(old.entries)
-	poke(s.moved)
-}
-
 func (s *source) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

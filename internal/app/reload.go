@@ -1,0 +1,254 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/service"
+	"sallyport/internal/config"
+)
+
+// The rule of a reload: at every instant a request is decided by one whole configuration. Scopes, services and credentials
+// change together, by one pointer, after everything has been loaded. Until then the old configuration serves, with its own
+// credentials, and the next one may only refuse: what it tightens holds at once, what it loosens holds when all of it does.
+
+// next is a configuration on its way to being active.
+type next struct {
+	config  *config.Config
+	table   *service.Table
+	routing boundary.Configuration
+	stores  *nextStores
+	stop    context.CancelFunc // ends the loading
+	loading context.Context    //nolint:containedctx // what stop ends
+	done    chan struct{}
+	err     error // once done is closed
+	by      *next // what took its place before it was active; guarded by App.reload
+}
+
+// reloads is who has asked for a reload.
+type reloads struct {
+	reading sync.Mutex // held by the one that reads files
+
+	mu      sync.Mutex
+	waiting *reloading // asked for, and has not begun to read; who asks now is content with it
+}
+
+// reloading is one reload, which any number of callers may wait for.
+type reloading struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+// join returns the reload that has not begun to read, or makes it: then the caller leads.
+func (r *reloads) join() (run *reloading, lead bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting != nil {
+		return r.waiting, false
+	}
+	r.waiting = &reloading{done: make(chan struct{})}
+	return r.waiting, true
+}
+
+func (r *reloads) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = nil
+}
+
+// Reload reads the configuration again, and makes it active once all of it is built and loaded. With an error, or when ctx
+// ends first, everything stays as it is. Calls may overlap: one that asks while another is still waiting for its turn shares
+// its result, and a newer configuration takes the place of one that is still being loaded, whose caller gets the newer result.
+func (a *App) Reload(ctx context.Context) error {
+	run, lead := a.reloads.join()
+	if !lead {
+		select {
+		case <-run.done:
+			return run.err
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a reload: %w", context.Cause(ctx))
+		}
+	}
+	run.err = a.lead(ctx)
+	close(run.done)
+	return run.err
+}
+
+func (a *App) lead(ctx context.Context) error {
+	n, warnings, err := a.read(ctx)
+	if err != nil {
+		why := err.Error()
+		a.invalid.Store(&why)
+		a.log.ErrorContext(ctx, "keeping the old configuration: the new one has errors", "error", why)
+		return err
+	}
+	for _, w := range warnings {
+		a.log.WarnContext(ctx, "configuration", "warning", w.Error())
+	}
+	before := a.config.Load()
+	if err := a.activate(ctx, n); err != nil {
+		a.log.WarnContext(ctx, "keeping the old configuration: the reload was broken off", "error", err)
+		return err
+	}
+	a.narrow(ctx)
+	a.warnDropped(ctx, before, n.config)
+	a.log.InfoContext(ctx, "configuration in force", "services", len(n.config.Services))
+	if fixed(a.o.Config) != fixed(n.config) {
+		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
+	}
+	return nil
+}
+
+// read reads and builds the next configuration, which may refuse from then on.
+func (a *App) read(context.Context) (*next, config.Warnings, error) {
+	a.reloads.reading.Lock()
+	defer a.reloads.reading.Unlock()
+	a.reloads.begin()
+	c, warnings, err := a.o.Reread()
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := a.announce(c)
+	return n, warnings, err
+}
+
+// announce builds c beside the active configuration, takes the place of one that is still being loaded, and begins to refuse
+// what c does not permit.
+func (a *App) announce(c *config.Config) (*next, error) {
+	for {
+		active, before := a.pipeline.Services(), a.state.stores.current()
+		p := a.state.stores.plan(c)
+		table, err := buildTable(c, active, func(one *config.Service) bool { return p.keeps(before, one) })
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range table.All() {
+			one.Shun(&a.listeners.own)
+		}
+		if n := a.announced(c, p, active, table); n != nil {
+			return n, nil
+		}
+	}
+}
+
+// announced returns nil when another configuration has become active since, and c has to be built beside that.
+func (a *App) announced(c *config.Config, p *setup, active, table *service.Table) *next {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	if a.pipeline.Services() != active {
+		return nil
+	}
+	n := &next{config: c, table: table, routing: boundary.Configuration{Services: table, Scopes: scopes(c)}, done: make(chan struct{})}
+	n.loading, n.stop = context.WithCancel(context.Background()) //nolint:forbidigo // activate ends it with its own
+	if old := a.next; old != nil {
+		old.by = n
+		a.discard(old)
+	}
+	n.stores = a.state.stores.prepare(p)
+	a.next = n
+	a.pipeline.Restrict(&n.routing)
+	return n
+}
+
+// discard takes back what was made ready for a configuration that will not be active; what it refuses stays refused until the
+// caller says otherwise, who holds a.reload.
+func (a *App) discard(n *next) {
+	n.stop()
+	n.stores.Drop()
+	a.next = nil
+	closeReplaced(n.table, a.pipeline.Services())
+	a.state.stores.drop(a.pipeline.Services())
+}
+
+// activate loads what n names and puts it in the place of the active configuration. An error says that ctx ended first.
+func (a *App) activate(ctx context.Context, n *next) (err error) {
+	defer func() { n.err = err; close(n.done) }()
+	defer context.AfterFunc(ctx, n.stop)()
+	n.stores.load(n.loading, n.table, a.pipeline.Services())
+	by, err := a.settle(ctx, n)
+	n.stop()
+	if by != nil {
+		<-by.done
+		return by.err
+	}
+	return err
+}
+
+// settle makes n active, unless ctx has ended or another has taken its place, which is returned.
+func (a *App) settle(ctx context.Context, n *next) (by *next, err error) {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	switch {
+	case a.closed:
+		return nil, errStopping
+	case a.next != n:
+		a.state.stores.drop(a.tables()...) // what was still being made when it was discarded
+		return n.by, nil
+	case ctx.Err() != nil:
+		a.discard(n)
+		a.pipeline.Restrict(nil)
+		return nil, fmt.Errorf("loading the configuration: %w", context.Cause(ctx))
+	}
+	a.swap(context.WithoutCancel(ctx), n)
+	return nil, nil
+}
+
+// errStopping tells that the gate came to its end meanwhile.
+var errStopping = errors.New("loading the configuration: the gate is stopping")
+
+// abandon ends a reload under way, before what it uses is closed.
+func (a *App) abandon() {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	a.closed = true
+	if a.next != nil {
+		a.discard(a.next)
+	}
+}
+
+// tables are the active services, and those of the next configuration. The caller holds a.reload.
+func (a *App) tables() []*service.Table {
+	if a.next == nil {
+		return []*service.Table{a.pipeline.Services()}
+	}
+	return []*service.Table{a.pipeline.Services(), a.next.table}
+}
+
+// swap makes n active. Everything is in memory by now. The caller holds a.reload.
+func (a *App) swap(ctx context.Context, n *next) {
+	old := a.pipeline.Services()
+	n.stores.use()
+	if a.state.stores.setCredentials(ctx, n.table) > 0 { // with what has changed while it was loaded
+		a.warnOfCredentials(ctx, n.table)
+	}
+	a.pipeline.Route(n.routing)
+	a.next = nil
+	a.state.Tokens.Govern(n.routing.Scopes)
+	a.state.derived.activate(n.table)
+	a.state.stores.drop(n.table)
+	a.config.Store(n.config)
+	a.loaded.Store(time.Now().Unix())
+	a.invalid.Store(nil)
+	closeReplaced(old, n.table)
+}
+
+func (a *App) warnOfCredentials(ctx context.Context, t *service.Table) {
+	for _, s := range t.All() {
+		if f := s.Credential.Trouble(); f != nil {
+			a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
+		}
+	}
+}
+
+// closeReplaced lets go of the connections of services that are not in next.
+func closeReplaced(old, next *service.Table) {
+	for _, s := range old.All() {
+		if !holds(next, s) {
+			s.Close()
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package resolve
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"sallyport/internal/secret"
+)
+
+// set is the sources of one configuration by name.
+type set map[string]*source
+
+// Next is another set of sources that is made ready while the active one serves. Exactly one of Use and Drop ends it; there is
+// one Next at a time, and nobody calls Keep or Configure meanwhile.
+type Next struct {
+	r       *Resolver
+	sources set
+	refs    []secret.Ref
+}
+
+// Prepare makes list and refs ready beside what is active, which goes on unchanged. A source of the active set whose Identity
+// is the same serves both; another one begins with the last known good of the one that it will replace, if its Place is the
+// same.
+func (r *Resolver) Prepare(list []Source, refs []secret.Ref) *Next {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := &Next{r: r, sources: make(set, len(list)), refs: slices.Clone(refs)}
+	for _, spec := range list {
+		old := r.sources[spec.Name]
+		if old != nil && old.spec.Identity == spec.Identity {
+			n.sources[spec.Name] = old
+			continue
+		}
+		n.sources[spec.Name] = newSource(spec, r)
+		if old != nil && old.spec.Place == spec.Place {
+			n.sources[spec.Name].inherit(old)
+		}
+	}
+	parts := n.sources.split(refs)
+	for _, s := range n.sources {
+		if r.sources[s.spec.Name] == s {
+			s.keepAlso(parts[s])
+		} else {
+			s.keepOnly(parts[s])
+		}
+	}
+	return n
+}
+
+// Load reads what is not in memory yet, and waits for it as long as Load of the Resolver does. What a source that is set up
+// differently has inherited is waited for too. The error is ctx's alone.
+func (n *Next) Load(ctx context.Context) error {
+	n.r.mu.Lock()
+	active := maps.Clone(n.r.sources)
+	n.r.mu.Unlock()
+	return n.r.fetch(ctx, n.sources.split(n.refs), func(s *source, key secret.Key) need {
+		if e := s.entries[key]; e != nil && !e.read && active[s.spec.Name] != s {
+			return wanted
+		}
+		return missing(s, key)
+	})
+}
+
+// Held is what Held of the Resolver will be after Use.
+func (n *Next) Held(ref secret.Ref) (res secret.Result, trouble error) {
+	return n.sources.held(ref)
+}
+
+// Use puts n in the place of what is active, which is closed when nobody uses it any more.
+func (n *Next) Use() {
+	r := n.r
+	r.mu.Lock()
+	old := r.sources
+	r.sources, r.kept = n.sources, n.refs
+	for name, before := range old {
+		next := n.sources[name]
+		if next == before {
+			continue
+		}
+		if next != nil && next.spec.Place == before.spec.Place {
+			next.inherit(before) // what has changed since Prepare
+		}
+		r.retire(before)
+	}
+	r.mu.Unlock()
+	poke(r.altered)
+	r.Keep(n.refs)
+}
+
+// Drop leaves everything as it was before Prepare.
+func (n *Next) Drop() {
+	r := n.r
+	r.mu.Lock()
+	for name, s := range n.sources {
+		if r.sources[name] != s {
+			r.retire(s)
+		}
+	}
+	kept := r.kept
+	r.mu.Unlock()
+	r.Keep(kept)
+}
+
+// retire ends a source. The caller holds r.mu.
+func (r *Resolver) retire(s *source) {
+	close(s.retired)
+	s.mu.Lock()
+	clear(s.entries)
+	s.mu.Unlock()
+	r.gone = append(r.gone, s)
+	r.life.run(context.Background(), s.leave) //nolint:forbidigo // the lifetime's end is its end
+}
+
+// inherit takes over what old knows and this source has not read itself, to be read again.
+func (s *source) inherit(old *source) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered.IsZero() {
+		s.answered = old.answered
+	}
+	for key, e := range old.entries {
+		own := s.entries[key]
+		if own != nil && own.read {
+			continue
+		}
+		taken := *e
+		taken.read, taken.kept = false, own != nil && own.kept
+		s.entries[key] = &taken
+	}
+	poke(s.moved)
+}
+
+// keepAlso keeps keys beside what is kept already.
+func (s *source) keepAlso(keys []secret.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		if e := s.entry(key); !e.kept {
+			e.kept = true
+			poke(s.moved)
+			poke(s.rewatch)
+		}
+	}
+}
