@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores bench-kinds bench-rekey fuzz mutants generate clean
+.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench-stores: ## time a start with 10,000 references, and measure what 100,000 s
 bench-rekey: build ## change the master key of 100,000 credentials of 1 KiB on SQLite and PostgreSQL (BENCH_CREDENTIALS)
 	@go test -run '^$$' -bench Crypto ./internal/masterkey/rekey
 	@SALLYPORT_BENCH_BINARY="$(CURDIR)/bin/sallyport" go test -run '^$$' -bench Rekey -benchtime 1x -timeout 60m ./internal/masterkey/rekey
+
+bench-revoke: ## time a revocation over three replicas, and how long one that is cut off accepts (max_stale 4s)
+	@go test -run 'TestRevocationIsAwaited|TestLostConnections' -v -count=1 ./internal/app ./internal/database | grep -E 'revoke over|cut off|healed|confirmed after|^(ok|FAIL)'
 
 bench-kinds: ## time each kind of credential: minting, first use, cached use, signing, the pipeline around it, and the scrubber
 	@go test -run '^$$' -bench 'FirstUse|CachedUse|SigV4|HMAC|OAuth1|Digest|Pipeline|StreamClean' -benchtime 200ms ./internal/boundary/credential/... ./internal/boundary/gateway ./internal/boundary/scrub

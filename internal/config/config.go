@@ -134,7 +134,7 @@ type Service struct {
 	Replay       Replay            `yaml:"replay" doc:"How much of a request's body is kept, for sending it once more after a token has expired, or for signing it."`
 	Headers      map[string]string `yaml:"headers" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them. Never a credential."`
 	Allow        []Rule            `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
-	Limits       Limits            `yaml:"limits" doc:"Limits of this service. Absent: none."`
+	Limits       Limits            `yaml:"limits" doc:"Limits of this service, counted at each replica by itself. Absent: none."`
 	Circuit      Circuit           `yaml:"circuit" doc:"When an API that cannot be connected to is not called for a moment. Answers of the API, whatever their status, have no part in it."`
 	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long answers stream as long as they move."`
 	AllowPrivate []netip.Prefix    `yaml:"allow_private" eg:"[10.1.2.3/32]" doc:"Addresses that are not public and may be dialled all the same. Everything else that is not public is refused."`
@@ -149,7 +149,7 @@ type Service struct {
 
 // Limits of one service. Zero is no limit.
 type Limits struct {
-	Rate        Rate `yaml:"rate" eg:"50/s" doc:"Requests per second, minute or hour."`
+	Rate        Rate `yaml:"rate" eg:"50/s" doc:"Requests per second, minute or hour, at each replica: two replicas let twice as many through."`
 	Burst       int  `yaml:"burst" eg:"100" min:"1" max:"1000000" doc:"How many requests may come at once within the rate. Default: one second's worth, at least 1."`
 	Concurrency int  `yaml:"concurrency" eg:"20" min:"1" max:"1000000" doc:"Requests at one time."`
 	Body        Size `yaml:"body" eg:"2GiB" min:"1" doc:"The greatest request body."`

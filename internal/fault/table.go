@@ -118,7 +118,7 @@ var table = [...]Row{
 		"send an origin-form path without dot segments, encoded slashes or doubled headers",
 	},
 	{
-		RateLimited, BlameCaller, 429, "http_request_denied", time.Second, ExitError, "The service's rate or concurrency limit is reached.",
+		RateLimited, BlameCaller, 429, "http_request_denied", time.Second, ExitError, "The service's rate or concurrency limit at this replica is reached; each replica counts by itself.",
 		"wait for Retry-After, or raise `limits` of the service",
 	},
 	{BodyTooLarge, BlameCaller, 413, "http_request_error", 0, ExitError, "The request body is larger than the service allows.", "raise `limits.body` of the service"},
@@ -155,7 +155,7 @@ var table = [...]Row{
 	{Upstream4xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 4xx status: passed through untouched.", "read the API's own answer"},
 	{Upstream5xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 5xx status: passed through untouched.", "read the API's own answer"},
 	{
-		StoreUnavailable, BlameSallyport, 503, "proxy_internal_error", 5 * time.Second, ExitStore, "The store that holds the secret cannot be read, or is sealed.",
+		StoreUnavailable, BlameSallyport, 503, "proxy_internal_error", 5 * time.Second, ExitStore, "The store that holds the secret cannot be read, or is sealed; or this replica could not learn for revocation.max_stale which tokens were revoked.",
 		"`/readyz` on the admin listener names the part; check the store and the seal key",
 	},
 	{AuditUnavailable, BlameSallyport, 503, "proxy_internal_error", 5 * time.Second, ExitError, "The audit log cannot be written, so nothing may leave.", "free the disk or restore the log file, see docs/audit.md"},
