@@ -120,7 +120,7 @@ func (f *finding) fork(form *form, from int, p path) {
 		f.branch(path{p.at + 1, p.i + 1})
 	}
 	if !isIntroducer(c) {
-		if end, open := f.lineEnd(p.at); form.wraps && p.i > 0 {
+		if end, open := f.lineEnd(p.at); form.wraps && p.i > 0 && (p.at == 0 || f.text[p.at-1] != '\n') {
 			f.branch(path{end, p.i})
 			if open {
 				f.open = min(f.open, from)
@@ -317,7 +317,7 @@ func (f *finding) resume(at, end int, wraps bool) {
 		for n := 1; n < min(f.set.stride+block, len(form.text)); n++ {
 			switch {
 			case !form.at(n-1, f.text[at-1]) || !f.stands(form, at, n):
-			case wraps && n < block && end == len(f.text):
+			case at < end && n < block && end == len(f.text):
 				f.faint = min(f.faint, at-n)
 			default:
 				f.follow(form, at-n, path{end, n})

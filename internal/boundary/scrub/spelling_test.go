@@ -255,7 +255,7 @@ func TestUnmatched(t *testing.T) {
 // TestHeldIsBounded: what cannot go on as a secret is not held, and what can is no longer than its spelling.
 func TestHeldIsBounded(t *testing.T) {
 	set := compile("sk-live_51H8xAbCdEf")
-	for _, text := range []string{"data: a\n\n", "line\n", "s\n", "c\n", `{"a":"b"}`, "x=1&y=2 ", "100% ", "a\\nb", strings.Repeat("&#00000", 1000) + " "} {
+	for _, text := range []string{"data: a\n\n", "line\n", "s\n", "c\n", "c=\n", "c=\n\n", "7=\r\n\r\n", `{"a":"b"}`, "x=1&y=2 ", "100% ", "a\\nb", strings.Repeat("&#00000", 1000) + " "} {
 		st := set.Stream()
 		if got := st.Write(nil, []byte(text)); string(got) != text {
 			t.Errorf("%.40q: got %.40q at once", text, got)
