@@ -49,15 +49,9 @@ type exchange struct {
 
 func (p *Pipeline) begin(v *View) *exchange {
 	x := &exchange{started: p.o.Now()}
-	x.event = audit.Event{
-		Time: x.started, ID: p.ids.next(),
-		Service: hideTokens(v.Service), Method: hideTokens(v.Method), Path: hideTokens(recordedPath(v)), Source: v.Source.String(),
-		Workflow:  hideTokens(first(v.Header, headerWorkflow)),
-		Execution: hideTokens(first(v.Header, headerExecution)),
-		Node:      hideTokens(first(v.Header, headerNode)),
-	}
+	x.event = p.noted(v, x)
 	p.inFlight.Add(1)
-	p.o.Observer.Started(v.Service)
+	p.o.Observer.Started(x.event.Service)
 	return x
 }
 
@@ -144,6 +138,9 @@ func (p *Pipeline) finish(x *exchange) {
 		x.code = fault.Internal
 	}
 	x.maskLate()
+	if !x.authorised {
+		p.strip(x)
+	}
 	x.event.Time = x.started.Add(total)
 	x.event.Gate, x.event.Upstream = max(0, total-x.upstream-x.client), x.upstream
 	x.event.Status, x.event.Code, x.event.Detail = x.status, string(x.code), x.detail

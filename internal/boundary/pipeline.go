@@ -84,6 +84,8 @@ type Pipeline struct {
 	live     live
 
 	noUpgrades atomic.Bool
+
+	remembered remembered // the secrets of all services, for what is recorded
 }
 
 // New returns a Pipeline without services.
@@ -150,7 +152,7 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return f
 	}
 	if !known {
-		return unknownService(v.Service)
+		return unknownService(p.name(v.Service))
 	}
 	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
 	x.scope = c.Scopes.Of(x.grant)

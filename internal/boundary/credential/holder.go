@@ -112,3 +112,28 @@ func (h *Holder) Trouble() *fault.Fault {
 	}
 	return nil
 }
+
+// Version tells what is held from what was held before: it is equal to an earlier one only if the secrets are the same.
+func (h *Holder) Version() any {
+	c := h.current.Load()
+	if c == nil || c.recipe == nil {
+		return nil
+	}
+	if m := c.recipe.last.Load(); m != nil {
+		return m
+	}
+	return c.recipe
+}
+
+// Secrets are all secrets that are held, as they are and as they are sent. They are for an index of what must not be recorded, are
+// not to be changed, and leave this process nowhere.
+func (h *Holder) Secrets() [][]byte {
+	c := h.current.Load()
+	if c == nil || c.recipe == nil {
+		return nil
+	}
+	if m := c.recipe.last.Load(); m != nil {
+		return m.secrets
+	}
+	return c.recipe.secrets
+}

@@ -3,9 +3,14 @@ package gateway_test
 import (
 	"cmp"
 	"encoding/base64"
+	"encoding/hex"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/service"
 	"sallyport/internal/fault"
 )
 
@@ -232,4 +237,57 @@ func TestMintSecretIsNotRecorded(t *testing.T) {
 	g := derivedGate(t, m, lark(u.url), options{})
 	g.do("GET", "/s/api/x/"+canary, "X-Sallyport-Workflow: "+canary).wantFault(t, fault.CredentialMintFailed)
 	g.stop()
+}
+
+// TestNothingOnRecordOfStrangers: on the first day nodes still send the real key. Whatever is wrong with such a request, and
+// whichever service the key belongs to, no record has it.
+func TestNothingOnRecordOfStrangers(t *testing.T) {
+	u := newUpstream(t, nil)
+	yaml := api(u.url) + "  telegram:\n    upstream: " + u.url + "\n    allow_private: [127.0.0.1/32]\n    credential: {kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}\n"
+	key := "123456:" + strings.ReplaceAll(canary[5:], "/", "-") + "x"
+	g := newGate(t, yaml, options{parts: func(s *service.Service) []credential.Part {
+		if s.Name == "telegram" {
+			return static(key)(s)
+		}
+		return static(canary)(s)
+	}})
+	percent := strings.NewReplacer(":", "%3A", "=", "%3D", "+", "%2b", "/", "%2F", "c", "%63")
+	attributes := func(s string) []string {
+		return []string{"X-Sallyport-Workflow: w " + s, "X-Sallyport-Node: " + s, "X-Sallyport-Execution: " + s}
+	}
+	for _, secret := range []string{key, percent.Replace(key), percent.Replace(percent.Replace(key)), canary, percent.Replace(canary), base64.StdEncoding.EncodeToString([]byte("x" + canary))} {
+		for _, target := range []string{"/s/telegram/bot" + secret + "/getMe", "/s/nothing/bot" + secret, "/bot" + secret + "/getMe", "/s/" + secret + "/x", "/s/api/x?" + secret + "=1", "/s/api/%2e%2e/" + secret, "/s/api/" + secret} {
+			g.do("GET", target, append(attributes(secret), "-")...)
+			g.do("GET", target, attributes(secret)...)
+			g.do("GET", target, append(attributes(secret), "-", "X-Sallyport-Token: "+tokens.value["revoked"])...)
+		}
+	}
+	for _, method := range []string{"G" + hex.EncodeToString([]byte(key)), "123456.AAEhBOweik6ad6PsVxhOi0a", "A!B"} {
+		g.do(method, "/s/api/x", "-")
+		g.do(method, "/s/api/x")
+	}
+	const unheld = "987654:AAEhBOweik6ad6PsVxhOi0aExampleKey"
+	for _, target := range []string{"/bot" + unheld + "/getMe", "/s/telegram/bot" + unheld + "/getMe", "/s/sk-live-0123456789abcdef0123/x", "/v1/x?" + unheld} {
+		a := g.do("GET", target, append(attributes(unheld), "-")...)
+		if strings.Contains(a.raw, "AAEhBO") || strings.Contains(a.raw, "sk-live") {
+			t.Errorf("the answer has the key: %s", a.raw)
+		}
+	}
+	a := g.do("GET", "/s/sk-live-0123456789abcdef0123/x")
+	if a.wantFault(t, fault.ServiceUnknown); strings.Contains(a.raw, "sk-live") {
+		t.Errorf("the answer has the key: %s", a.raw)
+	}
+	g.records()
+	data, err := os.ReadFile(g.auditAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{key, percent.Replace(key), url.PathEscape(key), hex.EncodeToString([]byte(key)), unheld, "sk-live", "AAEhBO", "A!B"} {
+		if strings.Contains(string(data), form) {
+			t.Errorf("the audit log has %q", form)
+		}
+	}
+	if !strings.Contains(string(data), "getMe") {
+		t.Error("the records have lost what is no secret")
+	}
 }
