@@ -206,7 +206,9 @@ func (s *State) probe(gate *url.URL, own bool) (rotation.Probe, error) {
 		}
 		defer resp.Body.Close() //nolint:errcheck // read only
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-		if resp.StatusCode != http.StatusOK {
+		// 403 is about the address that this process calls from, which `from` of the token need not name: the token itself is good.
+		denied := resp.StatusCode == http.StatusForbidden && strings.HasPrefix(resp.Header.Get("Proxy-Status"), "sallyport; error=http_request_denied")
+		if resp.StatusCode != http.StatusOK && !denied {
 			return fault.WithHint(fmt.Errorf("calling the gate with the new token: it answered %d (%s)", resp.StatusCode, resp.Header.Get("Proxy-Status")),
 				"does the gate at "+gate.Host+" use the same database?")
 		}

@@ -3,6 +3,8 @@ package audit
 import (
 	"strconv"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -132,7 +134,11 @@ func appendEscaped(dst []byte, s string) []byte {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if mustEscape(r, size) {
 			dst = append(dst, s[from:i]...)
-			dst = append(dst, '\\', 'u', hexDigits[r>>12&0xf], hexDigits[r>>8&0xf], hexDigits[r>>4&0xf], hexDigits[r&0xf])
+			if r > 0xffff {
+				high, low := utf16.EncodeRune(r)
+				dst, r = appendUnit(dst, high), low
+			}
+			dst = appendUnit(dst, r)
 			from = i + size
 		}
 		i += size
@@ -140,9 +146,14 @@ func appendEscaped(dst []byte, s string) []byte {
 	return append(dst, s[from:]...)
 }
 
-// mustEscape: invalid bytes, the C1 controls, and the two separators that end a line in JavaScript.
+func appendUnit(dst []byte, r rune) []byte {
+	return append(dst, '\\', 'u', hexDigits[r>>12&0xf], hexDigits[r>>8&0xf], hexDigits[r>>4&0xf], hexDigits[r&0xf])
+}
+
+// mustEscape: invalid bytes, the C1 controls, the two separators that end a line in JavaScript, and what turns text around or
+// hides in it: bidirectional marks, zero-width characters, tags.
 func mustEscape(r rune, size int) bool {
-	return r == utf8.RuneError && size == 1 || r <= 0x9f || r == '\u2028' || r == '\u2029'
+	return r == utf8.RuneError && size == 1 || r <= 0x9f || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Cf, r)
 }
 
 func appendEscapedByte(dst []byte, c byte) []byte {

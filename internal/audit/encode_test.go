@@ -8,16 +8,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 func FuzzEscape(f *testing.F) {
-	for _, s := range []string{"", "plain", `"\`, "\x00\x1f\x7f", "\u0080\u009f\u00a0", "é\u2028\u2029", "\xff\xc3", "<&>", "\U0001f600", "\xed\xa0\x80"} {
+	for _, s := range []string{"", "plain", `"\`, "\x00\x1f\x7f", "\u0080\u009f\u00a0", "é\u2028\u2029", "\xff\xc3", "<&>", "\U0001f600", "\xed\xa0\x80", "a\u202eb\u200bc\ufeff\u2066\U000e0041"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := append(appendEscaped([]byte{'"'}, s), '"')
 		for _, c := range string(got) {
-			if c < ' ' || c >= 0x7f && c <= 0x9f || c == '\u2028' || c == '\u2029' {
+			if c < ' ' || c >= 0x7f && c <= 0x9f || c == '\u2028' || c == '\u2029' || unicode.Is(unicode.Cf, c) {
 				t.Errorf("control character %U left in %q", c, got)
 			}
 		}
@@ -28,7 +29,7 @@ func FuzzEscape(f *testing.F) {
 		if want := strings.ToValidUTF8(strings.ToValidUTF8(s, "\ufffd"), ""); len([]rune(s)) == len([]rune(want)) && back != want {
 			t.Errorf("escaping %q: reads back as %q", s, back)
 		}
-		if plain := jsonString(s); !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x7f && r <= 0x9f }) && !bytes.Equal(got, plain) {
+		if plain := jsonString(s); !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Cf, r) }) && !bytes.Equal(got, plain) {
 			t.Errorf("escaping %q: got %s, encoding/json has %s", s, got, plain)
 		}
 	})

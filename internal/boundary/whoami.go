@@ -1,10 +1,10 @@
 package boundary
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
-	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
 
@@ -15,29 +15,41 @@ type Whoami struct {
 	Generation int    `json:"generation"`
 }
 
-// HandleWhoami is step 1 alone. It shows that a token works through this very listener without calling an API, which is how a
-// rotation tests the next one. A refusal is recorded like any other.
-func (p *Pipeline) HandleWhoami(w http.ResponseWriter, v *View) {
-	g, f := p.whoami(v)
-	if f != nil {
-		x := p.begin(v)
-		x.body = v.Body
-		defer p.finish(x)
+// HandleWhoami is step 1, and of step 2 what needs no service: where the token may come from. It shows that a token works through
+// this very listener without calling an API, which is how a rotation tests the next one. It is on record like any other request.
+func (p *Pipeline) HandleWhoami(ctx context.Context, w http.ResponseWriter, v *View) {
+	x := p.begin(v)
+	defer p.finish(x)
+	defer p.finishBody(v, x)
+	x.body = v.Body
+	if f := p.whoami(ctx, v, x); f != nil {
 		p.refuse(w, x, f)
 		return
 	}
 	if v.Body != nil {
 		v.Body.Settle()
 	}
+	x.status = http.StatusOK
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(Whoami{Token: g.ID, Name: g.Name, Generation: g.Number})
+	w.Header().Set(headerRequestID, x.event.ID)
+	_ = json.NewEncoder(w).Encode(Whoami{Token: x.grant.ID, Name: x.grant.Name, Generation: x.grant.Number})
 }
 
-func (p *Pipeline) whoami(v *View) (*token.Grant, *fault.Fault) {
+func (p *Pipeline) whoami(ctx context.Context, v *View, x *exchange) *fault.Fault {
 	if f := p.admit(v); f != nil {
-		return nil, f
+		return f
 	}
-	found := find(v, defaultSlots)
-	return p.verify(&found)
+	if f := p.authenticate(v, x, nil); f != nil {
+		return f
+	}
+	x.event.Rule = "whoami"
+	if ok, why := p.config.Load().Scopes.Of(x.grant).AllowsFrom(v.Source); !ok {
+		return fault.New(fault.RequestDenied, why).WithHint("the scope of the token decides: `sallyport token list` shows it")
+	}
+	if err := p.o.Audit.Authorise(ctx, &x.event); err != nil {
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written").Wrap(err)
+	}
+	x.authorised = true
+	return nil
 }

@@ -23,7 +23,7 @@ import (
 // Pipeline is the one way of a request.
 type Pipeline interface {
 	Handle(w http.ResponseWriter, r *http.Request, v *boundary.View)
-	HandleWhoami(w http.ResponseWriter, v *boundary.View)
+	HandleWhoami(ctx context.Context, w http.ResponseWriter, v *boundary.View)
 }
 
 // Options are what a Gateway needs.
@@ -113,7 +113,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.split(v, r, c)
 	if v.Mount == "" && v.Path == "/whoami" && v.Refusal == "" {
-		g.o.Pipeline.HandleWhoami(w, v)
+		g.o.Pipeline.HandleWhoami(r.Context(), w, v)
 		return
 	}
 	g.o.Pipeline.Handle(w, r, v)

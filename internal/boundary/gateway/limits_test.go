@@ -125,7 +125,7 @@ func TestDrain(t *testing.T) {
 			whole++
 		}
 	}
-	if len(list) != 5 || whole != 1 {
+	if len(list) != 7 || whole != 2 {
 		t.Errorf("got records %+v", list)
 	}
 }

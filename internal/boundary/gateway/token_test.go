@@ -227,6 +227,15 @@ func TestWhoami(t *testing.T) {
 		g.do("GET", "/whoami", "-", "X-Sallyport-Token: "+tokens.value[name]).wantFault(t, code)
 	}
 	g.do("GET", "/whoami", "-").wantFault(t, fault.TokenMissing)
+	g.do("GET", "/whoami", "-", "X-Sallyport-Token: "+tokens.value["far"]).wantFault(t, fault.RequestDenied)
+	g.do("GET", "/whoami", "-", "Authorization: Bearer "+tokens.value["far"]).wantFault(t, fault.RequestDenied)
+	events := map[string]int{}
+	for _, r := range g.records() {
+		events[r.Event]++
+	}
+	if events["authorised"] != 1 || events["completed"] != 1 || events["refused"] != 5 {
+		t.Errorf("got records %v, want each request on record", events)
+	}
 }
 
 // TestMintSecretIsNotRecorded puts what a token is made with into a request, while there is no token yet.

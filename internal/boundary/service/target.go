@@ -23,6 +23,9 @@ func CheckPath(path string, encodedSlash bool) string {
 	if hasDots(path, encodedSlash) {
 		return "the path has a dot segment"
 	}
+	if overlong(path) {
+		return "the path has an overlong form of a character (%c0%ae is read as a dot by some servers)"
+	}
 	if strings.Contains(path, "%25") && doubleTrick(unescape(path), encodedSlash) {
 		return "the path has a doubly encoded dot or slash"
 	}
@@ -60,10 +63,13 @@ func checkEscape(s string, encodedSlash bool) string {
 
 // doubleTrick tells whether a path that was decoded once would become another path if it were decoded again.
 func doubleTrick(decoded string, encodedSlash bool) bool {
-	if hasDots(decoded, encodedSlash) {
+	if hasDots(decoded, encodedSlash) || overlong(decoded) {
 		return true
 	}
 	for i := 0; i+2 < len(decoded); i++ {
+		if decoded[i] == '%' && decoded[i+1]|0x20 == 'u' { // %u002e, which only old servers read
+			return true
+		}
 		if decoded[i] != '%' || !isHex(decoded[i+1]) || !isHex(decoded[i+2]) {
 			continue
 		}
@@ -73,6 +79,28 @@ func doubleTrick(decoded string, encodedSlash bool) bool {
 		}
 	}
 	return false
+}
+
+// overlong tells whether an escaped path has bytes that decoders of old read as a character which has a shorter form (RFC 3629
+// section 3): a dot, a slash, or anything else that a rule was matched against.
+func overlong(path string) bool {
+	for i := 0; i+5 < len(path); i++ {
+		first, second := escapedByte(path[i:]), escapedByte(path[i+3:])
+		switch {
+		case second < 0x80 || second > 0xbf:
+		case first == 0xc0, first == 0xc1, first == 0xe0 && second < 0xa0, first == 0xf0 && second < 0x90, first >= 0xf8 && second < 0x88:
+			return true
+		}
+	}
+	return false
+}
+
+// escapedByte is the byte whose escape s begins with, or 0.
+func escapedByte(s string) byte {
+	if len(s) < 3 || s[0] != '%' || !isHex(s[1]) || !isHex(s[2]) {
+		return 0
+	}
+	return unhex(s[1])<<4 | unhex(s[2])
 }
 
 // unescape decodes once; every percent sign of s begins a valid escape.

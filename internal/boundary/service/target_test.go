@@ -151,3 +151,20 @@ func digit(c byte) int {
 	}
 	return strings.IndexByte("0123456789abcdef", c)
 }
+
+// TestOverlong: no spelling of a dot or a slash that some decoder knows passes under **.
+func TestOverlong(t *testing.T) {
+	for _, path := range []string{
+		"/a/%c0%ae%c0%ae/b", "/a/%C0%AE./b", "/a/.%c0%ae/b", "/a%c0%afb", "/a%c1%9cb", "/a/%e0%80%ae%e0%80%ae/b", "/a%e0%80%afb", "/a/%f0%80%80%ae/b", "/a/%f8%80%80%80%ae/b",
+		"/a/%25c0%25ae/b", "/a/%u002e%u002e/b", "/a/%25u002e%25u002e/b", "/a/%252e%252e/b", "/a%255cb", "/a/%25%32%65/b", "/a%u2215b",
+	} {
+		if why := service.CheckPath(path, true); why == "" {
+			t.Errorf("%s passes", path)
+		}
+	}
+	for _, path := range []string{"/a/%c3%a9", "/%e2%82%ac", "/%f0%9f%98%80", "/caf%e9", "/%c0", "/100%25", "/%e4%bd%a0%e5%a5%bd", "/a%20b", "/%c0x"} {
+		if why := service.CheckPath(path, false); why != "" {
+			t.Errorf("%s: %s", path, why)
+		}
+	}
+}

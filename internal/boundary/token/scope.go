@@ -90,6 +90,11 @@ func (r *Rules) Allows(service, method string, source netip.Addr) (ok bool, why 
 			return false, fmt.Sprintf("the token's scope has no method %q", method)
 		}
 	}
+	return r.AllowsFrom(source)
+}
+
+// AllowsFrom is the part of Allows that asks for no service.
+func (r *Rules) AllowsFrom(source netip.Addr) (ok bool, why string) {
 	if r.from != nil && !r.covers(source.Unmap()) {
 		return false, "the token may not be used from this address"
 	}

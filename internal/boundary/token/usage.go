@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"sallyport/internal/database"
 )
@@ -38,7 +39,7 @@ func clean(workflow string) string {
 		workflow = workflow[:maxWorkflow]
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) { // control characters, and those that turn or hide what stands beside them on a terminal
 			return -1
 		}
 		return r
