@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config/preset"
+	"sallyport/internal/localfile"
 )
 
 // DefaultName is the file that Load reads when it is given none.
@@ -187,7 +188,7 @@ func readBounded(name string) ([]byte, error) {
 	case info.Size() > maxBytes:
 		return nil, errors.New("larger than 4 MiB: split it over services.d/*.yaml")
 	}
-	return os.ReadFile(name) //nolint:gosec // the operator names the file
+	return localfile.Read(name, maxBytes) // bounded itself: the file may have been changed since
 }
 
 // reason is the system's word for it, without the path that the message has already.

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"sallyport/internal/nesting"
 )
 
 // Bounds of one file. The YAML parser's time grows with the square of the lines, and its stack with the nesting.
@@ -65,6 +67,10 @@ func parseSource(file string, src []byte, rep *report) (root *node, ok bool) {
 			root, ok = nil, false
 		}
 	}()
+	if err := nesting.Check(src); err != nil {
+		rep.failSyntax(file, err)
+		return nil, false
+	}
 	tree, err := parser.ParseBytes(bytes.TrimPrefix(src, []byte("\ufeff")), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		rep.failSyntax(file, err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"syscall"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/n8n/environment"
@@ -131,7 +132,7 @@ func readSecretFile(f file) (secret.Value, error) {
 }
 
 func readBounded(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names it
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names it; a FIFO that nobody writes to must not hold it up
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"sallyport/internal/n8n/environment"
+	"sallyport/internal/nesting"
 )
 
 // The forms of lines.
@@ -28,6 +29,9 @@ type reader struct {
 
 // fromYAML reads a file with its documents; false when it is no YAML, as long as its templates are not filled in.
 func fromYAML(content []byte) ([]setting, bool) {
+	if nesting.Check(content) != nil {
+		return nil, false
+	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
 		return nil, false
