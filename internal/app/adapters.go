@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/awssm"
 	"sallyport/internal/secret/azurekv"
@@ -66,7 +67,7 @@ func certPool(name string) (*x509.CertPool, error) {
 	if name == "" {
 		return nil, nil //nolint:nilnil // nil is the system's pool
 	}
-	pem, err := os.ReadFile(name) //nolint:gosec // the operator's file
+	pem, err := localfile.Read(name, localfile.Small)
 	if err != nil {
 		return nil, fmt.Errorf("reading ca_file: %w", err)
 	}
@@ -90,7 +91,7 @@ func clientCertificate(c *config.CertAuth) (tls.Certificate, error) {
 func fromPlace(file, variable string) func() (secret.Value, error) {
 	return func() (secret.Value, error) {
 		if file != "" {
-			raw, err := os.ReadFile(file) //nolint:gosec // the operator's file
+			raw, err := localfile.Read(file, localfile.Small)
 			if err != nil {
 				return secret.Value{}, err
 			}

@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/boundary/wire"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/monitor"
 )
 
@@ -22,7 +23,12 @@ import (
 func serverTLS(c *config.Config) (*tls.Config, error) {
 	switch {
 	case c.TLS.CertFile != "":
-		pair, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+		certificate, failed := localfile.Read(c.TLS.CertFile, localfile.Small)
+		key, err := localfile.Read(c.TLS.KeyFile, localfile.Small)
+		if err = errors.Join(failed, err); err != nil {
+			return nil, fmt.Errorf("reading tls.cert_file and tls.key_file: %w", err)
+		}
+		pair, err := tls.X509KeyPair(certificate, key)
 		if err != nil {
 			return nil, fmt.Errorf("reading tls.cert_file and tls.key_file: %w", err)
 		}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/n8n/api"
 	"sallyport/internal/rotation"
 	"sallyport/internal/secret"
@@ -167,7 +167,7 @@ func poolOf(caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil //nolint:nilnil // the system's
 	}
-	text, err := os.ReadFile(caFile) //nolint:gosec // the operator's file
+	text, err := localfile.Read(caFile, localfile.Small)
 	if err != nil {
 		return nil, fmt.Errorf("reading ca_file: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"sallyport/internal/database"
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/rotation"
 	"sallyport/internal/secret/builtin"
 	"sallyport/internal/secret/seal"
@@ -108,8 +108,12 @@ func keeperOf(c *config.Config) (seal.Keeper, error) {
 }
 
 func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
+	dir, err := localfile.MakeDir(c.Data)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data directory: %w", err)
+	}
+	if err := dir.Close(); err != nil {
+		return nil, err
 	}
 	where, err := databaseURL(c)
 	if err != nil {
@@ -126,7 +130,7 @@ func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {
 }
 
 func databaseURL(c *config.Config) (string, error) {
-	where, err := c.DatabaseURL(os.ReadFile)
+	where, err := c.DatabaseURL(func(name string) ([]byte, error) { return localfile.Read(name, localfile.Small) })
 	if err != nil || where != "" {
 		return where, err
 	}

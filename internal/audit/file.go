@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"sallyport/internal/localfile"
 )
 
 // file appends to one file and knows how long it ought to be. Whatever it can't write
@@ -27,7 +29,7 @@ type file struct {
 // openFile opens or makes a file. O_APPEND matters: after someone truncates the file the
 // next write must not leave a hole that hides it.
 func openFile(path string) (*file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // the path is the operator's
+	f, err := localfile.OpenOwn(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}

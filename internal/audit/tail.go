@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"sallyport/internal/localfile"
 )
 
 // followEvery is how often Tail looks for new lines.
@@ -33,7 +35,7 @@ type tail struct {
 }
 
 func (t *tail) run(ctx context.Context, n int, follow bool) (err error) {
-	if t.f, err = os.Open(t.path); err != nil {
+	if t.f, err = localfile.Open(t.path); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.f.Close()) }()
@@ -101,7 +103,7 @@ func (t *tail) again() error {
 	if os.SameFile(there, own) {
 		return nil
 	}
-	f, err := os.Open(t.path)
+	f, err := localfile.Open(t.path)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"sallyport/internal/localfile"
 )
 
 // VerifyFile is [Verify] for a log on disk, which may be in use: it judges the log as it
@@ -21,7 +23,7 @@ func VerifyFile(ctx context.Context, path, checkpointPath string, keys Public) (
 	if checkpointPath == "" {
 		checkpointPath = path + ".checkpoints"
 	}
-	f, err := os.Open(path) //nolint:gosec // the path is the operator's
+	f, err := localfile.Open(path)
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying audit log: %w", err)
 	}
@@ -59,7 +61,7 @@ func inUse(f *os.File) bool {
 
 // readWhole reads a checkpoint file; while it is in use, without a line that is being written.
 func readWhole(path string, live bool) ([]byte, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the path is the operator's
+	b, err := localfile.Read(path, localfile.Large)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 
 	"modernc.org/sqlite" // also the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -61,27 +63,45 @@ func sqliteDSN(path string) string {
 // SQLite gives -wal and -shm the mode of the file itself. A file that is there is not opened: to close it again would give
 // back the locks that this process may hold on it through another connection.
 func prepareFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fault.WithHint(err, "make the directory, or set `data` to one that Sallyport may write to")
+	dir, err := localfile.MakeDir(filepath.Dir(path))
+	if err != nil {
+		if fault.HintOf(err) == "" {
+			err = fault.WithHint(err, "make the directory, or set `data` to one that Sallyport may write to")
+		}
+		return err
 	}
-	info, err := os.Stat(path)
-	if os.IsNotExist(err) {
-		return makeFile(path)
+	return errors.Join(prepareIn(dir, filepath.Base(path)), dir.Close())
+}
+
+// prepareIn is prepareFile in an open directory. A link, a second name or another user's file is refused, for the two files
+// beside the database too: what root opens, makes or chmods is this directory's own.
+func prepareIn(dir *localfile.Dir, name string) error {
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := dir.Check(name + suffix); err != nil {
+			if errors.Is(err, localfile.ErrKind) {
+				err = fault.WithExit(fault.WithHint(err, "name a file, in a directory that is writable for the user that Sallyport runs as"), fault.ExitStore)
+			}
+			return err
+		}
 	}
-	if err != nil || info.Mode().Perm()&0o077 == 0 || !info.Mode().IsRegular() {
+	info, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeFile(dir, name)
+	}
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
 		return err
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Chmod(path+suffix, 0o600); err != nil && !os.IsNotExist(err) {
-			return fault.WithHint(err, "the database must be readable for nobody else: chmod 600 "+path)
+		if err := dir.Chmod(name+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fault.WithHint(err, "the database must be readable for nobody else: chmod 600 "+name)
 		}
 	}
 	return nil
 }
 
-func makeFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the operator's
-	if os.IsExist(err) {
+func makeFile(dir *localfile.Dir, name string) error {
+	file, err := dir.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
 		return nil // by another process, just now
 	}
 	if err != nil {
