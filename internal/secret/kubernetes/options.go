@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 )
 
 // callTimeout bounds a call whose context has no earlier end.
@@ -127,7 +128,7 @@ func (o Options) podConfig() (config *rest.Config, namespace string, err error) 
 		return nil, "", fault.WithHint(fmt.Errorf("reading the pod's service account: %w", err), "set automountServiceAccountToken: true for the pod")
 	}
 	namespace = corev1.NamespaceDefault
-	if b, err := os.ReadFile(filepath.Join(dir, corev1.ServiceAccountNamespaceKey)); err == nil { //nolint:gosec // the directory is configured
+	if b, err := localfile.Read(filepath.Join(dir, corev1.ServiceAccountNamespaceKey), localfile.Small); err == nil { //nolint:gosec // the directory is configured
 		namespace = strings.TrimSpace(string(b))
 	}
 	return &rest.Config{
@@ -149,6 +150,7 @@ func (s *Store) connect(config *rest.Config) error {
 		config.BearerToken, config.BearerTokenFile = "", ""
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &fileToken{file: file, next: next} })
 	}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &bounded{next} })
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypes(corev1.SchemeGroupVersion, new(corev1.Secret), new(corev1.SecretList))
 	metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
@@ -184,7 +186,7 @@ type fileToken struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *fileToken) RoundTrip(req *http.Request) (*http.Response, error) {
-	b, err := os.ReadFile(t.file)
+	b, err := localfile.Read(t.file, localfile.Small)
 	if err != nil {
 		return nil, fault.WithHint(fmt.Errorf("reading the token: %w", err), "Kubernetes puts it there for a pod with a service account: see automountServiceAccountToken")
 	}
