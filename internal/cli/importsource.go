@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/cli/envfile"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/n8n/environment"
 	"sallyport/internal/n8n/export"
 	"sallyport/internal/secret"
@@ -63,7 +64,7 @@ func (e *env) importSource(ctx context.Context, s *app.State, o importOptions, s
 func (e *env) readSource(name string, limit int64) ([]byte, error) {
 	in := e.In
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the operator's file
+		f, err := localfile.Open(name)
 		if err != nil {
 			return nil, err
 		}

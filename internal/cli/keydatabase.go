@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/localfile"
 	"sallyport/internal/n8n/database"
 )
 
@@ -37,7 +37,7 @@ func (e *env) openDatabase(ctx context.Context, d n8nDatabase, write bool) (*dat
 	case o.URL != "" && d.file != "":
 		return nil, usage(errors.New("--database and --database-file are two databases"), "keep one")
 	case d.file != "":
-		content, err := os.ReadFile(d.file)
+		content, err := localfile.Read(d.file, localfile.Small)
 		if err != nil {
 			return nil, fmt.Errorf("reading --database-file: %w", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/nodes"
 	"sallyport/internal/secret"
@@ -157,7 +158,7 @@ func (k *keyFleet) agents() (a nodes.Agents, err error) {
 	if k.caFile == "" {
 		return a, nil
 	}
-	pem, err := os.ReadFile(k.caFile)
+	pem, err := localfile.Read(k.caFile, localfile.Small)
 	if err != nil {
 		return a, fmt.Errorf("reading --agent-ca: %w", err)
 	}
@@ -206,7 +207,7 @@ func only(environ map[string]string) func(string) (string, bool) {
 
 // readToken reads a file with a token; nothing of it is quoted.
 func readToken(path string) (secret.Value, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator's file
+	content, err := localfile.Read(path, localfile.Small)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("reading the token: %w", err)
 	}

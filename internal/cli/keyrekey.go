@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/rekey"
 	"sallyport/internal/n8n/database"
@@ -151,7 +152,7 @@ func readKey(path string) (secret.Value, error) {
 	if info.Size() > maxKey {
 		return secret.Value{}, fmt.Errorf("reading a master key: the file has %d bytes, which no key has", info.Size())
 	}
-	content, err := os.ReadFile(path) //nolint:gosec // the operator's file
+	content, err := localfile.Read(path, localfile.Small)
 	if err != nil {
 		return secret.Value{}, unread(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/nodes"
 	"sallyport/internal/n8n/environment"
@@ -187,7 +188,15 @@ func writeAnswer(path string, l masterkey.Local) error {
 	if err := enc.Encode(l); err != nil {
 		return fmt.Errorf("writing the answer: %w", err)
 	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil { //nolint:gosec // fingerprints, for somebody else to fetch
+	f, err := localfile.Create(path, 0o644) // fingerprints, for somebody else to fetch
+	if errors.Is(err, fs.ErrExist) {
+		return fault.WithHint(fmt.Errorf("writing the answer: %q is there already", path), "nothing is overwritten: name a new file, or remove that one")
+	}
+	if err != nil {
+		return fmt.Errorf("writing the answer: %w", err)
+	}
+	_, err = f.Write(b.Bytes())
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("writing the answer: %w", err)
 	}
 	return nil

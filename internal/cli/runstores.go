@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
 
@@ -183,7 +184,7 @@ func readRegular(name string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%q is not a regular file", name)
 	}
-	f, err := os.Open(name) //nolint:gosec // the operator's file
+	f, err := localfile.Open(name)
 	if err != nil {
 		return nil, err
 	}

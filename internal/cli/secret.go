@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
 
@@ -105,7 +106,7 @@ func (e *env) readValue(file, name string, keepNewline bool) (secret.Value, erro
 }
 
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name) //nolint:gosec // the operator's file
+	f, err := localfile.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode/utf16"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/n8n/environment"
 	"sallyport/internal/secret"
 )
@@ -180,7 +181,7 @@ const maxKeyFile = 1 << 20
 // readKeyFile reads a file. Its errors do not name it: somebody may have put the key itself into the variable.
 func readKeyFile(path string) (string, error) {
 	content, err := func() ([]byte, error) {
-		f, err := os.Open(path) //nolint:gosec // the file that n8n reads
+		f, err := localfile.Open(path)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,6 +23,7 @@ import (
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/localfile"
 )
 
 // DefaultSlot is where a token is looked for when the service is unknown.
@@ -179,7 +179,7 @@ func clientTLS(c config.Service) (*tls.Config, []byte, error) {
 	if c.CAFile == "" {
 		return t, nil, nil
 	}
-	pem, err := os.ReadFile(c.CAFile)
+	pem, err := localfile.Read(c.CAFile, localfile.Small)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading ca_file: %w", err)
 	}

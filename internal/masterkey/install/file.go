@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sallyport/internal/localfile"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/secret"
 )
@@ -137,7 +138,7 @@ func (f form) read(ctx context.Context, name, path string) (secret.Value, string
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator's file
+	f, err := localfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
 
@@ -76,7 +76,7 @@ func loopback(host string) bool { return host == "localhost" || net.ParseIP(host
 func (o *NomadOptions) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.or("", "NOMAD_TLS_SERVER_NAME", "")}
 	if file := o.or("", "NOMAD_CACERT", ""); file != "" {
-		pem, err := os.ReadFile(file) //nolint:gosec // the operator's file
+		pem, err := localfile.Read(file, localfile.Small)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/masterkey"
 )
 
@@ -66,7 +67,7 @@ func ReadChallenge(path string) (string, error) {
 
 // readFile reads a small file.
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator's file
+	f, err := localfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
 
@@ -32,7 +33,7 @@ type backup struct {
 
 // openBackup opens a backup with any of the keys.
 func openBackup(path string, keys ...secret.Value) (*backup, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator's file
+	f, err := localfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

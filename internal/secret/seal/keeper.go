@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 )
 
 // Keeper holds a key-encryption key that never leaves it. It has the shape of gocloud.dev/secrets.Keeper, so that the
@@ -49,7 +50,7 @@ func KeyFromFile(path string) (Keeper, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && !isMount(path, mode) {
 		return nil, fault.WithHint(fmt.Errorf("reading seal key %q: others than its owner may read it (mode %04o)", path, mode), "chmod 600 "+path)
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the path is the operator's
+	text, err := localfile.Read(path, localfile.Small)
 	if err != nil {
 		return nil, fault.WithHint(fmt.Errorf("reading seal key: %w", err), "the file must be readable for the user that Sallyport runs as")
 	}

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
 
@@ -147,7 +147,7 @@ func (b *bearer) login(ctx context.Context) (session, error) {
 }
 
 func readFile(name string) (secret.Value, error) {
-	f, err := os.Open(name) //nolint:gosec // named by the operator
+	f, err := localfile.Open(name)
 	if err != nil {
 		return secret.Value{}, err
 	}
