@@ -50,14 +50,15 @@ func read(path string, limit int64, done <-chan struct{}, bound func(*os.File) (
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
+	pipe := err == nil && info.Mode()&fs.ModeNamedPipe != 0
+	if pipe {
 		if err = f.SetReadDeadline(time.Now().Add(pipePatience)); err == nil {
 			defer bound(f)()
 		}
 	}
 	var b []byte
 	if err == nil {
-		b, err = readAll(f, limit, done, info.Mode().IsRegular())
+		b, err = readAll(f, limit, done, !pipe)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("reading %q: %w", path, bare(err))
@@ -75,7 +76,7 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeNamedPipe == 0 {
+	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeNamedPipe == 0 && path != os.DevNull {
 		err = fmt.Errorf("opening %q: %w: it is a %s", path, ErrKind, kind(info.Mode()))
 	}
 	if err != nil {

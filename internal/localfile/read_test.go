@@ -28,9 +28,12 @@ func TestReadEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
+	if b, err := localfile.Read(os.DevNull, 100); err != nil || len(b) > 0 {
+		t.Errorf("%s: got %q %v", os.DevNull, b, err)
+	}
 	for name, want := range map[string]error{
 		path("file"): nil, path("link"): nil, path("large"): localfile.ErrTooLarge, path("fifo"): context.DeadlineExceeded, path("socket"): localfile.ErrKind,
-		path("nothing"): os.ErrNotExist, dir: localfile.ErrKind, "/dev/zero": localfile.ErrKind, "/dev/null": localfile.ErrKind, "/dev/tty": localfile.ErrKind,
+		path("nothing"): os.ErrNotExist, dir: localfile.ErrKind, "/dev/zero": localfile.ErrKind, "/dev/tty": localfile.ErrKind,
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		b, err := localfile.ReadContext(ctx, name, 100)
