@@ -110,6 +110,14 @@ func chain(first Node, steps []Node) (nodes []Node, connections links) {
 	return nodes, connections
 }
 
+// NewModelChain publishes a workflow that asks a language model one question: chain is the root node, model the one beneath it.
+func (n *N8N) NewModelChain(ctx context.Context, name string, chain, model Node) (*Workflow, error) {
+	connections := links{}
+	connections.add("Webhook", 0, chain.Name)
+	connections[model.Name] = map[string][][]target{"ai_languageModel": {{{chain.Name, "ai_languageModel", 0}}}}
+	return n.publish(ctx, name, []Node{trigger(), chain, model}, connections)
+}
+
 // NewLoop publishes a workflow that runs step once for every element of "rows" in the body it is run with, batch at a time.
 func (n *N8N) NewLoop(ctx context.Context, name string, batch int, step Node) (*Workflow, error) {
 	split := Node{

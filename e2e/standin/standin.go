@@ -39,17 +39,20 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/broken", broken)
 	mux.HandleFunc("GET /v1/redirect", redirect)
 	mux.HandleFunc("POST /v1/chat/completions", chat)
+	mux.HandleFunc("POST /v1/messages", messages)
+	mux.HandleFunc("POST /v1beta/models/{call}", generate)
 	mux.HandleFunc("GET /repos/{owner}/{repo}", repository)
 	return s.record(s.authenticate(mux))
 }
 
-// authenticate accepts the key as a bearer token (in GitHub's manner too), in X-Api-Key, or in the query as api_key.
+// authenticate accepts the key as a bearer token (in GitHub's manner too), in X-Api-Key or X-Goog-Api-Key, or in the query as api_key.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, got := range []string{
 			strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
 			strings.TrimPrefix(r.Header.Get("Authorization"), "token "),
 			r.Header.Get("X-Api-Key"),
+			r.Header.Get("X-Goog-Api-Key"),
 			r.URL.Query().Get("api_key"),
 		} {
 			if subtle.ConstantTimeCompare([]byte(got), []byte(s.key)) == 1 {
@@ -187,6 +190,51 @@ func chat(w http.ResponseWriter, r *http.Request) {
 		"choices": []map[string]any{{"index": 0, "finish_reason": "stop", "message": map[string]string{"role": "assistant", "content": "stand-in: hello"}}},
 		"usage":   map[string]int{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 	})
+}
+
+// messages answers as Anthropic's API does, whole or as a stream of events, as it was asked.
+func messages(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Stream bool `json:"stream"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		answer(w, http.StatusBadRequest, map[string]any{"type": "error", "error": map[string]string{"message": err.Error()}})
+		return
+	}
+	usage, text := map[string]int{"input_tokens": 1, "output_tokens": 1}, map[string]string{"type": "text", "text": "stand-in: hello"}
+	message := map[string]any{
+		"id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in", "stop_reason": "end_turn", "content": []any{text}, "usage": usage,
+	}
+	if !asked.Stream {
+		answer(w, http.StatusOK, message)
+		return
+	}
+	message["content"] = []any{}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for _, event := range []map[string]any{
+		{"type": "message_start", "message": message},
+		{"type": "content_block_start", "index": 0, "content_block": map[string]string{"type": "text", "text": ""}},
+		{"type": "content_block_delta", "index": 0, "delta": map[string]string{"type": "text_delta", "text": text["text"]}},
+		{"type": "content_block_stop", "index": 0},
+		{"type": "message_delta", "delta": map[string]string{"stop_reason": "end_turn"}, "usage": usage},
+		{"type": "message_stop"},
+	} {
+		data, _ := json.Marshal(event)
+		fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event["type"], data)
+	}
+}
+
+// generate answers as Gemini's API does, whole or as a stream of events, as the call's name says.
+func generate(w http.ResponseWriter, r *http.Request) {
+	part := map[string]any{"content": map[string]any{"role": "model", "parts": []map[string]string{{"text": "stand-in: hello"}}}, "finishReason": "STOP", "index": 0}
+	whole := map[string]any{"candidates": []any{part}, "usageMetadata": map[string]int{"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}}
+	if !strings.HasSuffix(r.PathValue("call"), ":streamGenerateContent") {
+		answer(w, http.StatusOK, whole)
+		return
+	}
+	data, _ := json.Marshal(whole)
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprintf(w, "data: %s\n\n", data)
 }
 
 // repository answers as GitHub's API does.
