@@ -124,7 +124,7 @@ func setUpForModels(t *testing.T) *scene {
 
 // modelServices is the same API once for each model, and as often again as there is something that can be wrong with it.
 func (s *scene) modelServices() string {
-	services := fmt.Sprintf("services:\n  other: {upstream: %q, credential: {kind: bearer, secret: ref+builtin://api}}\n", s.api.URL())
+	services := fmt.Sprintf("services:\n  other: {upstream: %q, allow_private: [127.0.0.1/32], credential: {kind: bearer, secret: ref+builtin://api}}\n", s.api.URL())
 	for _, m := range models {
 		for variant, more := range map[string]string{"": "", "-unset": "", "-limited": ", limits: {rate: 1/h, burst: 1}", "-ruled": `, allow: ["GET /**"]`} {
 			reference := "ref+builtin://api"

@@ -221,11 +221,12 @@ func (p *Pipeline) admit(v *View) *fault.Fault {
 
 // authenticate finds the token, verifies it, and keeps it for the check that it leaves nowhere.
 func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fault.Fault {
-	slots := defaultSlots
-	if svc != nil {
-		slots = svc.Slots
+	var found finder
+	if svc == nil {
+		found = findAnywhere(v)
+	} else {
+		found = find(v, svc.Slots)
 	}
-	found := find(v, slots)
 	g, f := p.verify(&found)
 	if f != nil {
 		x.event.Token, _ = token.Parse(found.token) // well formed, so the record can say which one was refused

@@ -3,6 +3,7 @@ package boundary
 import (
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strings"
 
 	"sallyport/internal/boundary/credential"
@@ -45,6 +46,37 @@ func find(v *View, slots []credential.Slot) finder {
 		f.in(v, &slots[i])
 	}
 	return f
+}
+
+// findAnywhere is find for a service that is unknown, of which nobody can say where its credential goes: a token counts wherever it
+// stands in the header or the query. A client of some API that has the wrong name of its service is told so, and not something
+// about a proxy.
+func findAnywhere(v *View) finder {
+	f := find(v, defaultSlots)
+	if f.token != "" || f.clash {
+		return f
+	}
+	for name, values := range v.Header.All() {
+		switch {
+		case strings.HasPrefix(name, headerPrefix):
+		case slices.ContainsFunc(values, func(value string) bool { return strings.HasPrefix(undress(value), tokenPrefix) }):
+			f.header(v.Header, name)
+		default:
+			f.foreign = f.foreign || namesCredential(name)
+		}
+	}
+	for part := range strings.SplitSeq(v.RawQuery, "&") {
+		if _, value, _ := strings.Cut(part, "="); strings.HasPrefix(value, tokenPrefix) {
+			f.value(value)
+		}
+	}
+	return f
+}
+
+// namesCredential tells the headers in which APIs want their keys from others: X-Api-Key, X-Goog-Api-Key, X-Auth-Token, …
+func namesCredential(header string) bool {
+	name := strings.ToLower(header)
+	return strings.HasSuffix(name, "key") || strings.HasSuffix(name, "token") || strings.HasSuffix(name, "secret")
 }
 
 // verdict is nil when there is one token to verify.

@@ -95,6 +95,7 @@ func TestRefusedInTheWordsOfTheAPI(t *testing.T) {
 		{"path", `credential: {kind: path, format: "/bot{secret}", secret: ref+builtin://canary}`, "/s/api/bot%s/getMe", "X-Nothing: 1"},
 		{"token=", "credential: {kind: header, header: Authorization, format: \"Token token={secret}\", secret: ref+builtin://canary}", "/s/api/x", "Authorization: Token token=%s"},
 		{"no service", "credential: {kind: bearer, secret: ref+builtin://canary}", "/s/nothing/x", "Authorization: Bearer %s"},
+		{"no service, a header of its own", "credential: {kind: bearer, secret: ref+builtin://canary}", "/s/nothing/x", "X-Goog-Api-Key: %s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u := newUpstream(t, nil)
@@ -106,6 +107,19 @@ func TestRefusedInTheWordsOfTheAPI(t *testing.T) {
 			u.untouched(t)
 		})
 	}
+}
+
+// TestUnknownServiceIsNamed: whoever has a good token learns that the service is unknown, wherever its client puts the key.
+func TestUnknownServiceIsNamed(t *testing.T) {
+	u := newUpstream(t, nil)
+	g := newGate(t, api(u.url), options{})
+	good := tokens.value["good"]
+	for _, line := range []string{"X-Api-Key: " + good, "X-Goog-Api-Key: " + good, "X-Auth-Token: Bearer " + good, "Authorization: " + basic("api", good)} {
+		g.do("GET", "/s/nothing/x", "-", line).wantFaultAs(t, fault.ServiceUnknown, 404)
+	}
+	g.do("GET", "/s/nothing/x?a=b&key="+good, "-").wantFaultAs(t, fault.ServiceUnknown, 404)
+	g.do("GET", "/s/nothing/x", "-", "X-Api-Key: "+good, "X-Auth-Token: "+tokens.value["revoked"]).wantFaultAs(t, fault.TokenInvalid, 401)
+	u.untouched(t)
 }
 
 // TestTokenInQueryOfAnotherKind: a query parameter is a place for the token only where the service's own key is one.
