@@ -2,7 +2,7 @@
 //
 // The first bytes are kept in memory, what is more in a file without a name, and what is more than that is not kept: the body
 // still streams through, once. Nobody waits for the whole body unless Whole is called. The package knows nothing of HTTP
-// beyond io.ReadCloser, and it never closes the caller's body, which is the server's to close.
+// beyond io.ReadCloser, and it closes the caller's body only to end a Read that waits for it when all is over.
 //
 // Invariant: no byte that was read of the caller is lost as long as Rewind returns no error, whoever read it.
 package spool
@@ -63,7 +63,7 @@ type Options struct {
 // earlier sending while a later one begins.
 type Body struct {
 	o      Options
-	caller io.Reader
+	caller io.ReadCloser
 	fill   sync.Mutex // held while the caller is read; taken before mu
 
 	mu      sync.Mutex
@@ -74,7 +74,14 @@ type Body struct {
 	current *reader
 	room    int64 // taken by Room
 	closed  bool
+	pull    *pull        // the caller is being read for a reader; nil: it is not
+	buffer  *[chunk]byte // what a pull reads into; nil before the first, and after Close
+	direct  []byte       // of buffer: what was not kept, and is for the current reader alone
 }
+
+// pull is one Read of the caller, in a goroutine of its own: whoever waits for it can be woken. HTTP/2 waits with the end of an
+// answer for the Read of the request's body that it has closed.
+type pull struct{ done chan struct{} }
 
 // New wraps the caller's body. Nothing is read yet.
 func New(caller io.ReadCloser, o Options) *Body {
@@ -101,7 +108,10 @@ func (b *Body) Rewind() (io.ReadCloser, error) {
 	case b.lost != nil:
 		return nil, fmt.Errorf("reading request body again: %w", b.lost)
 	}
-	b.current = &reader{body: b}
+	if b.current != nil {
+		b.current.leave()
+	}
+	b.current = &reader{body: b, gone: make(chan struct{})}
 	return b.current, nil
 }
 
@@ -198,11 +208,26 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 	return b.store.readAt(p, off)
 }
 
-// Close gives back the memory and the file. It does not wait for a reader that is waiting for the caller.
+// Close gives back the memory and the file. A Read that waits for the caller ends, and the caller's body with it: closing that has to
+// wake whoever reads it.
 func (b *Body) Close() error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.closed = true
+	if b.current != nil {
+		b.current.leave()
+	}
+	under := b.pull
+	b.mu.Unlock()
+	if under != nil {
+		_ = b.caller.Close()
+		<-under.done
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.buffer != nil {
+		chunks.Put(b.buffer)
+		b.buffer, b.direct = nil, nil
+	}
 	b.o.Budget.giveBack(b.room, 0)
 	b.room = 0
 	return b.store.release()
@@ -233,9 +258,10 @@ func (b *Body) took(p []byte, err error, by *reader) {
 func (b *Body) note(n int, err error) {
 	b.read += int64(n)
 	_, known := errors.AsType[*fault.Fault](err)
+	_, broken := errors.AsType[*fault.Panic](err)
 	switch {
 	case err == nil:
-	case known: // the caller's reader has its own limits, and has said so
+	case known, broken: // the caller's reader has its own limits, and has said so; a panic is ours
 		b.end = err
 	case !errors.Is(err, io.EOF):
 		b.end = &CallerError{err}
@@ -255,8 +281,10 @@ func (b *Body) lose(why error) {
 // reader is one sending of the body.
 type reader struct {
 	body   *Body
-	offset int64 // guarded by body.mu
-	closed bool  // guarded by body.mu
+	offset int64         // guarded by body.mu
+	closed bool          // guarded by body.mu
+	left   bool          // gone is closed; guarded by body.mu
+	gone   chan struct{} // closed: nothing is waited for any more
 }
 
 // Read implements io.Reader. What is kept comes first, then what the caller sends.
@@ -268,8 +296,11 @@ func (r *reader) Read(p []byte) (int, error) {
 		if n, done, err := r.kept(p); done {
 			return n, err
 		}
-		if n, done, err := r.fresh(p); done {
-			return n, err
+		if w := r.fresh(); w != nil {
+			select {
+			case <-w.done:
+			case <-r.gone:
+			}
 		}
 	}
 }
@@ -282,6 +313,11 @@ func (r *reader) kept(p []byte) (n int, done bool, err error) {
 	if err := r.ended(); err != nil {
 		return 0, true, err
 	}
+	if len(b.direct) > 0 {
+		n = copy(p, b.direct)
+		b.direct = b.direct[n:]
+		return n, true, nil
+	}
 	if b.lost == nil && r.offset < b.store.size() {
 		n, err = b.store.readAt(p, r.offset)
 		r.offset += int64(n)
@@ -293,30 +329,69 @@ func (r *reader) kept(p []byte) (n int, done bool, err error) {
 	return 0, b.end != nil, b.end
 }
 
-// fresh reads the caller; done is false when another has done so in the meantime.
-func (r *reader) fresh(p []byte) (n int, done bool, err error) {
+// fresh has the caller read, and returns what to wait for; nil when there is something to be read by now.
+func (r *reader) fresh() *pull {
 	b := r.body
-	b.fill.Lock()
-	defer b.fill.Unlock()
-	if !r.atFrontier() {
-		return 0, false, nil
-	}
-	n, err = b.caller.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.took(p[:n], err, r)
-	if err := r.ended(); err != nil {
-		return 0, true, err
+	if !r.atFrontier() {
+		return nil
 	}
-	r.offset += int64(n)
-	return n, true, b.end
+	if b.pull == nil {
+		b.pull = &pull{done: make(chan struct{})}
+		if b.buffer == nil {
+			b.buffer, _ = chunks.Get().(*[chunk]byte)
+		}
+		go b.take(b.pull, r)
+	}
+	return b.pull
 }
 
-func (r *reader) atFrontier() bool {
-	b := r.body
+// take is one pull, for r.
+func (b *Body) take(w *pull, r *reader) {
+	b.fill.Lock()
+	defer b.fill.Unlock()
+	err := b.takeOnce(r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return r.ended() == nil && b.end == nil && (b.lost != nil || r.offset >= b.store.size())
+	if err != nil {
+		b.end = err
+	}
+	b.pull = nil
+	close(w.done)
+}
+
+// takeOnce reads the caller once. Nobody recovers in this goroutine but it: a panic is an error of the body.
+func (b *Body) takeOnce(r *reader) (err error) {
+	defer fault.Recover("keeping a request body", &err)
+	b.mu.Lock()
+	wanted, buffer := r.atFrontier(), b.buffer
+	b.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	n, readErr := b.caller.Read(buffer[:])
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.took(buffer[:n], readErr, r)
+	if b.lost != nil && !b.closed && r == b.current {
+		b.direct = buffer[:n]
+	}
+	return nil
+}
+
+// atFrontier tells whether only the caller has what r reads next; body.mu is held.
+func (r *reader) atFrontier() bool {
+	b := r.body
+	return r.ended() == nil && len(b.direct) == 0 && b.end == nil && (b.lost != nil || r.offset >= b.store.size())
+}
+
+// leave wakes whoever waits in Read; body.mu is held.
+func (r *reader) leave() {
+	if !r.left {
+		r.left = true
+		close(r.gone)
+	}
 }
 
 // ended says why nothing comes from this reader any more; body.mu is held.
@@ -330,11 +405,13 @@ func (r *reader) ended() error {
 	return nil
 }
 
-// Close ends this sending. What was kept stays, and so does the caller's body.
+// Close ends this sending, also a Read that waits. What was kept stays, and so does the caller's body: the next sending has what
+// still comes of it.
 func (r *reader) Close() error {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()
 	r.closed = true
+	r.leave()
 	return nil
 }
 
