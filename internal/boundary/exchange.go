@@ -32,6 +32,7 @@ type exchange struct {
 	acquired   bool          // a place under the service's limits is held
 	probe      bool          // it tries whether the API can be connected to again
 	authorised bool
+	left       bool       // a connection to the API was taken for it: the credential may have left
 	bare       bool       // the answer is to a request without the credential
 	expired    bool       // the answer says that the credential has expired
 	renewed    bool       // there was such an answer, and the credential is a newer one now
@@ -45,13 +46,14 @@ type exchange struct {
 	bytesIn    atomic.Int64  // the transport may still read the body when the answer is through
 	bytesOut   int64
 	scrubbed   int
+	broken     atomic.Pointer[fault.Panic] // in a goroutine of the transport
 }
 
 func (p *Pipeline) begin(v *View) *exchange {
 	x := &exchange{started: p.o.Now()}
 	x.event = p.noted(v, x)
 	p.inFlight.Add(1)
-	p.o.Observer.Started(x.event.Service)
+	p.begun(x)
 	return x
 }
 
@@ -137,10 +139,7 @@ func (p *Pipeline) finish(x *exchange) {
 	if x.status == 0 && x.code == "" { // nothing was answered: a panic is on its way
 		x.code = fault.Internal
 	}
-	x.maskLate()
-	if !x.authorised {
-		p.strip(x)
-	}
+	p.hide(x)
 	x.event.Time = x.started.Add(total)
 	x.event.Gate, x.event.Upstream = max(0, total-x.upstream-x.client), x.upstream
 	x.event.Status, x.event.Code, x.event.Detail = x.status, string(x.code), x.detail
@@ -148,11 +147,7 @@ func (p *Pipeline) finish(x *exchange) {
 	if x.code != "" {
 		x.event.Blame = string(fault.Lookup(x.code).Blame)
 	}
-	if x.authorised {
-		p.o.Audit.Complete(&x.event)
-	} else {
-		p.o.Audit.Refuse(&x.event)
-	}
+	p.record(x)
 	o := Outcome{
 		Code: x.code, Status: x.status, Gate: x.event.Gate, Upstream: x.upstream,
 		BytesIn: x.event.BytesIn, BytesOut: x.bytesOut, Scrubbed: x.scrubbed,
@@ -161,7 +156,7 @@ func (p *Pipeline) finish(x *exchange) {
 	if x.service != nil {
 		o.Service = x.service.Name
 	}
-	p.o.Observer.Finished(&o)
+	p.count(x, &o)
 }
 
 // idSource makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be secret.

@@ -142,6 +142,9 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 	} else if bodyError := s.caller.failure(); bodyError != nil {
 		err = bodyError
 	}
+	if why := x.broken.Load(); why != nil && err != nil {
+		return why
+	}
 	if f := s.watched.failure(); f != nil {
 		if err != nil {
 			return f

@@ -162,5 +162,8 @@ func (s *sending) attach(ctx context.Context, out *http.Request, o *credential.O
 		s.watched = &watchedBody{ReadCloser: out.Body, watch: token.Watch(tokenLend)}
 		out.Body = s.watched
 	}
+	if out.Body != http.NoBody {
+		out.Body = &guardedBody{out.Body, s.x}
+	}
 	return nil
 }

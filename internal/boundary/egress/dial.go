@@ -55,8 +55,16 @@ func (d *dialer) told(dial func(context.Context, string, string) (net.Conn, erro
 	if d.dialled == nil {
 		return dial
 	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
+	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		defer func() {
+			if v := recover(); v != nil { // nobody else would in the transport's goroutine
+				if conn != nil {
+					_ = conn.Close()
+				}
+				conn, err = nil, fault.Panicked("telling of a connection", v)
+			}
+		}()
+		conn, err = dial(ctx, network, address)
 		if !errors.Is(err, context.Canceled) && !errors.Is(ctx.Err(), context.Canceled) {
 			d.dialled(err)
 		}
@@ -108,8 +116,10 @@ func (d *dialer) refuseTLS(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.New("dialling: the service is not over TLS")
 }
 
-// control sees every address before connect(2) does.
-func (d *dialer) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+// control sees every address before connect(2) does. Package net calls it in goroutines of its own where a name has addresses of
+// both families.
+func (d *dialer) control(_ context.Context, _, address string, _ syscall.RawConn) (err error) {
+	defer fault.Recover("checking an address", &err)
 	ip, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return &ProhibitedError{Class: Invalid}
