@@ -111,14 +111,9 @@ func (x *exchange) sentence(f *fault.Fault) string {
 		return "Sallyport has no usable credential for " + strconv.Quote(x.service.Name) + ": " + f.Message
 	case fault.BlameCaller:
 		return "Sallyport refused the request: " + f.Message
-	case fault.BlameSallyport:
-		if x.authorised { // it may have been called
-			return "Sallyport failed, the API did not: " + f.Message
-		}
-		fallthrough
 	default:
-		if x.authorised && f.Code == fault.Internal { // whether the API was called is not known
-			return "Sallyport failed, the API did not: " + f.Message
+		if x.left {
+			return "Sallyport failed, the API may have been called: " + f.Message
 		}
 		return "Sallyport failed, the API was not called: " + f.Message
 	}

@@ -2,6 +2,7 @@ package boundary
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http/httptrace"
 
 	"sallyport/internal/fault"
@@ -26,15 +27,32 @@ func (s *sending) traced(ctx context.Context) context.Context {
 	return &sendContext{httptrace.WithClientTrace(ctx, trace), s.x.cancel}
 }
 
-// connected is called before anything of the request is sent on a connection, in the goroutine that sends. To close the
-// connection is the one way to keep it from being sent.
+// connected is called before anything of the request is sent on a connection, in the goroutine that sends.
 func (s *sending) connected(ctx context.Context, info httptrace.GotConnInfo) {
+	s.x.left = true
 	if s.connections++; s.connections == 1 {
 		return
 	}
-	s.x.event.Detail = "sent once more: the API had closed the connection that was kept"
-	if err := s.p.o.Audit.Authorise(ctx, &s.x.event); err != nil {
-		s.unrecorded = fault.New(fault.AuditUnavailable, "the audit log cannot be written, so the request was not sent once more").Wrap(err)
+	if s.unrecorded = s.recordResend(ctx); s.unrecorded == nil {
+		return
+	}
+	// The context keeps HTTP/2 from sending, whose connection others share, and HTTP/1.1 from looking for the next connection.
+	// What HTTP/1.1 has in its hands is kept only by closing the connection.
+	s.x.cancel(s.unrecorded)
+	if c, ok := info.Conn.(*tls.Conn); !ok || c.ConnectionState().NegotiatedProtocol != "h2" {
 		_ = info.Conn.Close()
 	}
+}
+
+func (s *sending) recordResend(ctx context.Context) (f *fault.Fault) {
+	defer func() {
+		if v := recover(); v != nil {
+			f = fault.From(fault.Panicked("recording a second sending", v))
+		}
+	}()
+	s.x.event.Detail = "sent once more: the API had closed the connection that was kept"
+	if err := s.p.o.Audit.Authorise(ctx, &s.x.event); err != nil {
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so the request was not sent once more").Wrap(err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -44,11 +45,20 @@ func early(t testing.TB, status string) (url string, heads *atomic.Int64) {
 // hear serves raw connections.
 func hear(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
+	return hearOn(t, nil, serve)
+}
+
+// hearOn is hear, over TLS where there is a configuration of it.
+func hearOn(t testing.TB, secure *tls.Config, serve func(net.Conn)) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
 	go func() {
 		for {
 			c, err := l.Accept()
