@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
+.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ bench-stream: build ## stream 2 GiB down and up through the gate, and print its 
 
 bench-soak: build ## send a million requests through the gate, and print its memory along the way
 	@go run ./bench soak
+
+bench-config: build ## time commands, start and reload with 10,000 services and tokens, and print the memory (BENCH_SERVICES)
+	@go run ./bench config
 
 bench-stores: ## time a start with 10,000 references, and measure what 100,000 secrets take in memory
 	@go test -run '^$$' -bench . -benchtime 3x ./internal/secret/resolve

@@ -1,5 +1,5 @@
-// Command bench measures the gate: beside other proxies (compare), with a body of 2 GiB (stream), and over a million
-// requests (soak). `make bench`, `make bench-stream` and `make bench-soak` run it; README.md beside this file says how to read the figures.
+// Command bench measures the gate: beside other proxies (compare), with a body of 2 GiB (stream), over a million
+// requests (soak), and with 10,000 services (config). `make bench`, `bench-stream`, `bench-soak` and `bench-config` run it; README.md beside this file says how to read the figures.
 //
 // Settings come from the environment:
 //
@@ -8,6 +8,7 @@
 //	BENCH_CONNS    connections (1,64,512); soak takes the last one that is at most 64
 //	BENCH_ONLY     proxies to measure (sallyport,ReverseProxy,nginx,Caddy)
 //	BENCH_GATE     the gate's binary (bin/sallyport)
+//	BENCH_SERVICES services, and as many tokens, of config (10000)
 //
 // Everything runs on this machine, over loopback: the stand-in API, the load generator, and one proxy at a time under load.
 // The requests per second are therefore those of the whole chain; what a proxy itself costs is its CPU time per request.
@@ -25,7 +26,7 @@ import (
 	"sallyport/bench/proxy"
 )
 
-const usage = "usage: bench compare | stream | soak"
+const usage = "usage: bench compare | stream | soak | config"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -45,6 +46,8 @@ func run(ctx context.Context, args []string) error {
 		return withLab(ctx, stream)
 	case len(args) == 1 && args[0] == "soak":
 		return withLab(ctx, soak)
+	case len(args) == 1 && args[0] == "config":
+		return configuration(ctx)
 	// The programs below run beside the measurement, in processes of their own.
 	case len(args) == 4 && args[0] == "reverseproxy":
 		return proxy.Reverse(ctx, args[1], args[2], args[3])

@@ -31,7 +31,7 @@ func usage(root int) (Usage, error) {
 		if !descends(parents, pid, root) {
 			continue
 		}
-		one, err := usageOf(pid)
+		one, err := UsageOf(pid)
 		if err != nil {
 			return Usage{}, err
 		}
@@ -71,7 +71,8 @@ func parents() (map[int]int, error) {
 	return parents, nil
 }
 
-func usageOf(pid int) (Usage, error) {
+// UsageOf reads /proc for one process, without its descendants.
+func UsageOf(pid int) (Usage, error) {
 	fields, err := stat(pid)
 	if err != nil {
 		return Usage{}, err
