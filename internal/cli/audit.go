@@ -145,7 +145,7 @@ func (e *env) auditExport() *cobra.Command {
 				return fmt.Errorf("exporting the audit log: %w", err)
 			}
 			defer f.Close() //nolint:errcheck // read only
-			n, err := audit.Export(cmd.Context(), f, from, e.Out)
+			n, err := audit.Export(cmd.Context(), f, from, e.values())
 			if err == nil && isTerminal(e.Err) {
 				e.note("%d records", n)
 			}

@@ -1,7 +1,8 @@
 // Package cli is the command line: one file per command. A command reads its flags, calls what does the work, and prints.
 //
 // Errors end as "sallyport: error: …" and "sallyport: hint: …" on standard error, with the exit codes of package fault.
-// Results go to standard output; with --json as one JSON value. No secret is ever taken from or put into an argument.
+// Results go to standard output; with --json as one JSON value. Both streams are visible ones: what would command a terminal
+// is printed as an escape; only values that were asked for are not. No secret is ever taken from or put into an argument.
 package cli
 
 import (
@@ -50,7 +51,10 @@ func (e *env) waits(cmd *cobra.Command) *cobra.Command {
 
 // Main runs one command and returns the exit code.
 func Main(ctx context.Context, args []string, s Streams) fault.Exit {
-	e := &env{Streams: s}
+	out, errs := &visible{to: s.Out}, &visible{to: s.Err}
+	defer out.end()
+	defer errs.end()
+	e := &env{Streams: Streams{In: s.In, Out: out, Err: errs}}
 	root := e.root() //nolint:contextcheck // cobra hands the context to the commands
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -61,7 +65,7 @@ func Main(ctx context.Context, args []string, s Streams) fault.Exit {
 		return code
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		_, _ = fmt.Fprintln(s.Err, "sallyport: interrupted")
+		_, _ = fmt.Fprintln(errs, "sallyport: interrupted")
 		return fault.ExitInterrupted
 	}
 	e.complain(err)
@@ -190,7 +194,7 @@ func (e *env) print(v any, text func(w io.Writer) error) error {
 // done tells what was done to what.
 func (e *env) done(what, name string) error {
 	return e.print(map[string]string{what: name}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s is %s\n", name, what)
+		_, err := cells(w, "%s is %s\n", name, what)
 		return err
 	})
 }
@@ -202,6 +206,9 @@ func (e *env) note(format string, args ...any) {
 
 // isTerminal tells whether f is a terminal.
 func isTerminal(f any) bool {
+	if w, ok := f.(io.Writer); ok {
+		f = unwrapped(w)
+	}
 	file, ok := f.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -59,7 +59,7 @@ func (e *env) configShow() *cobra.Command {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				_, _ = fmt.Fprintln(t, "KEY\tVALUE\tFROM")
 				for _, o := range origins {
-					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", o.Key, o.Value, o.From)
+					_, _ = cells(t, "%s\t%s\t%s\n", o.Key, o.Value, o.From)
 				}
 				return t.Flush()
 			})

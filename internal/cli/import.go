@@ -213,13 +213,13 @@ func (e *env) tellImport(r importReport) error {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(t, "RESULT\tFROM\tREFERENCE")
 		for _, one := range r.Secrets {
-			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", one.Result, one.From, one.Reference)
+			_, _ = cells(t, "%s\t%s\t%s\n", one.Result, one.From, one.Reference)
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 		for _, l := range r.Left {
-			_, _ = fmt.Fprintln(w, "left alone:", l)
+			_, _ = cells(w, "left alone: %s\n", l)
 		}
 		if r.DryRun {
 			_, err := fmt.Fprintln(w, "nothing was written: this was a dry run")
@@ -229,7 +229,7 @@ func (e *env) tellImport(r importReport) error {
 			_, _ = fmt.Fprintln(w, "in the store and compared; these may now be deleted:")
 		}
 		for _, d := range r.Deletable {
-			_, _ = fmt.Fprintln(w, "  "+d)
+			_, _ = cells(w, "  %s\n", d)
 		}
 		return nil
 	})

@@ -226,10 +226,10 @@ func printReport(w io.Writer, r nodes.Report) error {
 	_, _ = fmt.Fprint(t, "NODE\tROLE\tVERSION\tKEY FROM\tFINGERPRINT\tMATCH\tWHAT TO DO\n")
 	for _, row := range r.Nodes {
 		todo := todoOf(row)
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Name, orDash(string(row.Role)), orDash(row.Version), orDash(row.From),
+		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Name, orDash(string(row.Role)), orDash(row.Version), orDash(row.From),
 			orDash(short(row.Fingerprint)), matchOf(row), todo[0])
 		for _, more := range todo[1:] {
-			_, _ = fmt.Fprintf(t, "\t\t\t\t\t\t%s\n", more)
+			_, _ = cells(t, "\t\t\t\t\t\t%s\n", more)
 		}
 	}
 	if err := t.Flush(); err != nil {

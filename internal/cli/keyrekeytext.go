@@ -46,7 +46,7 @@ func writePlaces(w io.Writer, s survey.Survey) error {
 	_, _ = fmt.Fprint(t, "PLACE\tROWS\tVALUES\tFORMS\tOLD KEY\tNEW KEY\tDATA KEY\tUNREADABLE\n")
 	for _, c := range append(filled(s.Places), s.Totals()) {
 		masters := append(slices.Clone(c.Masters), 0, 0)
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Place, c.Rows, c.Values, forms(c.Forms),
+		_, _ = cells(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Place, c.Rows, c.Values, forms(c.Forms),
 			numberOrDash(masters[0]), numberOrDash(masters[1]), numberOrDash(c.DataKeys), numberOrDash(c.Unreadable))
 	}
 	return t.Flush()
@@ -67,7 +67,7 @@ func writeKeyChanges(w io.Writer, keys []rekey.KeyChange) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprint(t, "\nROW OF DEPLOYMENT_KEY\tTYPE\tALGORITHM\tWOULD BE\n")
 	for _, k := range keys {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.ID, k.Type, orDash(k.Algorithm), keyDone(k))
+		_, _ = cells(t, "%s\t%s\t%s\t%s\n", k.ID, k.Type, orDash(k.Algorithm), keyDone(k))
 	}
 	return t.Flush()
 }

@@ -204,28 +204,28 @@ func writeAnswer(path string, l masterkey.Local) error {
 
 func printLocal(w io.Writer, l masterkey.Local) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(t, "nonce\t%s\n", l.Nonce)
+	_, _ = cells(t, "nonce\t%s\n", l.Nonce)
 	for _, line := range [][2]string{{"host", l.Host}, {"role", string(l.Role)}, {"n8n", l.Version}} {
 		if line[1] != "" {
-			_, _ = fmt.Fprintf(t, "%s\t%s\n", line[0], line[1])
+			_, _ = cells(t, "%s\t%s\n", line[0], line[1])
 		}
 	}
 	if l.Process != 0 {
-		_, _ = fmt.Fprintf(t, "environment\tof process %d\n", l.Process)
+		_, _ = cells(t, "environment\tof process %d\n", l.Process)
 	}
 	if l.Doubt != "" {
-		_, _ = fmt.Fprintf(t, "environment\t%s\n", l.Doubt)
+		_, _ = cells(t, "environment\t%s\n", l.Doubt)
 	}
 	if x := l.Execution; x != nil {
-		_, _ = fmt.Fprintf(t, "workflow\t%s\n", executionOf(x))
+		_, _ = cells(t, "workflow\t%s\n", executionOf(x))
 	}
-	_, _ = fmt.Fprintf(t, "\nFROM\tUSED\tFINGERPRINT\tNOTE\n")
+	_, _ = cells(t, "\nFROM\tUSED\tFINGERPRINT\tNOTE\n")
 	for _, c := range l.Copies {
 		used := "no"
 		if c.Used {
 			used = "yes"
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.From, used, orDash(c.Fingerprint), noteOf(c))
+		_, _ = cells(t, "%s\t%s\t%s\t%s\n", c.From, used, orDash(c.Fingerprint), noteOf(c))
 	}
 	return t.Flush()
 }

@@ -80,7 +80,7 @@ func (f foundPresets) table(w io.Writer) error {
 		if upstream == "" {
 			upstream = "yours: " + l.Example
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Title, upstream, l.Credential, orDash(strings.Join(l.N8N, ", ")))
+		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Title, upstream, l.Credential, orDash(strings.Join(l.N8N, ", ")))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -22,7 +22,7 @@ func newProgress(w io.Writer) *progress {
 	if !isTerminal(w) {
 		return &progress{}
 	}
-	return &progress{w: w}
+	return &progress{w: unwrapped(w)} // its own carriage return is meant; names are escaped in line
 }
 
 // show writes the line anew, with the rate and the time left.
@@ -38,7 +38,7 @@ func (p *progress) show(now rekey.Progress) {
 		return
 	}
 	p.last = now.Elapsed
-	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", p.line(now))
+	_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", escaped(p.line(now), ""))
 }
 
 func (p *progress) line(now rekey.Progress) string {

@@ -54,7 +54,7 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 				return err
 			}
 			o.Argv, o.Environ = args, os.Environ()
-			o.Stdin, o.Stdout, o.Stderr, o.Note = e.In, e.Out, e.Err, e.note
+			o.Stdin, o.Stdout, o.Stderr, o.Note = e.In, e.values(), unwrapped(e.Err), e.note // the program's streams are its own
 			if o.Resolver, err = openRunStores(cmd.Context(), c, o.Poll); err != nil {
 				return err
 			}

@@ -149,7 +149,7 @@ func (e *env) secretGet() *cobra.Command {
 				if err != nil {
 					return t.named(err)
 				}
-				_, err = e.Out.Write(value.Reveal())
+				_, err = e.values().Write(value.Reveal())
 				return err
 			})
 		},
@@ -180,7 +180,7 @@ func (e *env) secretList() *cobra.Command {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 					_, _ = fmt.Fprintln(t, "NAME\tVERSION\tSET")
 					for _, one := range list {
-						_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", one.Path, one.Version.ID, when(one.Version.Created))
+						_, _ = cells(t, "%s\t%s\t%s\n", one.Path, one.Version.ID, when(one.Version.Created))
 					}
 					return t.Flush()
 				})
@@ -231,7 +231,7 @@ func (e *env) secretHistory() *cobra.Command {
 						if v.Current {
 							mark = "current"
 						}
-						_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", v.ID, when(v.Created), mark)
+						_, _ = cells(t, "%s\t%s\t%s\n", v.ID, when(v.Created), mark)
 					}
 					return t.Flush()
 				})

@@ -68,7 +68,7 @@ func (e *env) serviceList() *cobra.Command {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				_, _ = fmt.Fprintln(t, "NAME\tUPSTREAM\tCREDENTIAL\tSECRET\tRULES\tPRESET")
 				for _, l := range lines {
-					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret), rules(l.Rules), orDash(l.Preset))
+					_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret), rules(l.Rules), orDash(l.Preset))
 				}
 				return t.Flush()
 			})

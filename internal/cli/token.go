@@ -193,7 +193,7 @@ func tokenTable(w io.Writer, list []token.Generation) error {
 		if ends.IsZero() || !g.RetireAt.IsZero() && g.RetireAt.Before(ends) {
 			ends = g.RetireAt
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Name, g.Number, g.ID, g.State(time.Now()),
+		_, _ = cells(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Name, g.Number, g.ID, g.State(time.Now()),
 			strings.Join(g.Scope.Services, ","), when(g.Created), when(ends), when(g.LastUsed), orDash(g.LastWorkflow))
 	}
 	return t.Flush()
