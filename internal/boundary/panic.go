@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -21,17 +22,15 @@ func (p *Pipeline) recovered(w http.ResponseWriter, x *exchange, v any) {
 
 // finishBody lets nobody read the request any more, and tells of a panic in whoever did.
 func (p *Pipeline) finishBody(v *View, x *exchange) {
-	if v.Body == nil {
-		return
+	reading := x.broken.Load()
+	if v.Body != nil {
+		v.Body.Finish() // the way in looks at the result
+		reading = cmp.Or(v.Body.Broken(), x.broken.Load())
 	}
-	v.Body.Finish() // the way in looks at the result
-	for _, why := range [...]*fault.Panic{v.Body.Broken(), x.broken.Load()} {
-		if why == nil {
-			continue
-		}
-		p.panicked(x, why)
+	if reading != nil {
+		p.panicked(x, reading)
 		if x.code == "" {
-			x.code, x.detail = fault.Internal, why.Error()
+			x.code, x.detail = fault.Internal, reading.Error()
 		}
 	}
 }

@@ -54,7 +54,7 @@ func lark(upstream string, lines ...string) string {
 }
 
 // derivedGate is a gate whose one credential is derived by m.
-func derivedGate(t testing.TB, m *mint, yaml string, o options) *gate {
+func derivedGate(t testing.TB, m derive.Minter, yaml string, o options) *gate {
 	t.Helper()
 	o.parts = func(s *service.Service) (parts []credential.Part) {
 		vault := &derive.Memory{}

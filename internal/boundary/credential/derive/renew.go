@@ -176,7 +176,9 @@ func (s *Source) overtaken(ctx context.Context) (State, error) {
 	return state, nil
 }
 
+// observe tells of an attempt. A panic of who is told changes nothing of what became of it, and has nobody else to be told to.
 func (s *Source) observe(started time.Time, err error) {
+	defer func() { _ = recover() }()
 	if s.o.Observe == nil {
 		return
 	}
