@@ -55,6 +55,7 @@ type Config struct {
 	places    map[string]place
 	underData map[string]string // key → name below the data directory
 	files     []string
+	listed    map[string]bool // those in files
 	dir       string
 	read      ReadFunc
 }

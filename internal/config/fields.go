@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"sallyport/internal/secret"
@@ -21,8 +22,28 @@ type field struct {
 	typ                            reflect.Type
 }
 
-// fieldsOf reads the tags of a struct: its keys in order, and the reserved ones.
+// declared is what the tags of a struct say.
+type declared struct {
+	keys     []field
+	reserved []string
+}
+
+// declarations are the structs that fieldsOf has read, by reflect.Type: a load asks some ten times for each service.
+var declarations sync.Map
+
+// fieldsOf returns the keys of a struct in order, and the reserved ones. Both are shared: do not change them.
 func fieldsOf(t reflect.Type) (keys []field, reserved []string) {
+	if known, ok := declarations.Load(t); ok {
+		if d, ok := known.(*declared); ok {
+			return d.keys, d.reserved
+		}
+	}
+	keys, reserved = readTags(t)
+	declarations.Store(t, &declared{keys, reserved})
+	return keys, reserved
+}
+
+func readTags(t reflect.Type) (keys []field, reserved []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		names := strings.Fields(f.Tag.Get("yaml"))

@@ -62,13 +62,13 @@ func Parse(name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
 func (c *Config) Files() []string { return slices.Clone(c.files) }
 
 func (c *Config) addFile(name string) {
-	if !slices.Contains(c.files, name) {
-		c.files = append(c.files, name)
+	if !c.listed[name] {
+		c.files, c.listed[name] = append(c.files, name), true
 	}
 }
 
 func newConfig(name string, read ReadFunc) *Config {
-	return &Config{presets: map[string]*preset.Preset{}, places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, read: read}
+	return &Config{presets: map[string]*preset.Preset{}, places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
 }
 
 func (c *Config) finish(rep *report) (*Config, Warnings, error) {
