@@ -23,7 +23,8 @@ import (
 
 const (
 	attempts  = 4
-	maxAnswer = 16 << 20 // bytes of one answer: twenty values of 64 KiB in base64 are two mebibytes
+	maxAnswer = 16 << 20  // bytes of one answer: twenty values of 64 KiB in base64 are two mebibytes
+	maxHead   = 256 << 10 // bytes of the head of one
 )
 
 // client is the SDK's client, for secrets of one region.
@@ -92,6 +93,7 @@ func (s *Store) configure(ctx context.Context) (aws.Config, error) {
 }
 
 func (s *Store) trust(t *http.Transport) {
+	t.MaxResponseHeaderBytes = maxHead
 	if s.options.CAPool != nil {
 		t.TLSClientConfig = &tls.Config{RootCAs: s.options.CAPool, MinVersion: tls.VersionTLS12}
 	}

@@ -33,7 +33,7 @@ func dial(host string) (*client.Client, error) {
 	case u.Scheme != "unix" && u.Scheme != "https" && !isLoopback(u.Hostname()):
 		return nil, fault.WithHint(errors.New("the Docker host would get secrets in the clear"), "use its unix socket, https, or a tunnel that ends on this machine")
 	}
-	return client.NewClientWithOpts(client.WithHost(host), client.WithAPIVersionNegotiation())
+	return bounded(host)
 }
 
 func isLoopback(host string) bool {

@@ -1,0 +1,99 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport/internal/secret"
+)
+
+// most is how many bytes a store may take of an answer without end, its tries again included.
+const most = 400 << 20
+
+// Bounds tests what a store that speaks HTTP does with a server that means it ill: every call ends with secret.ErrUnavailable,
+// within its time and within bounds of memory, and nothing is sent to where a redirect leads. start is httptest.NewTLSServer or
+// httptest.NewServer; open returns one call of a store on the server, whose limit is the time-out to configure.
+func Bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+	t.Helper()
+	elsewhere := func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s came to where a redirect leads, with the headers %v", r.URL.Path, r.Header)
+	}
+	plain, safe := httptest.NewServer(http.HandlerFunc(elsewhere)), httptest.NewTLSServer(http.HandlerFunc(elsewhere))
+	defer plain.Close()
+	defer safe.Close()
+	var sent atomic.Int64
+	for name, c := range map[string]struct {
+		limit  time.Duration
+		handle http.HandlerFunc
+	}{
+		"an answer without end":         {20 * time.Second, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent) }},
+		"a head without end":            {20 * time.Second, func(w http.ResponseWriter, _ *http.Request) { endlessHead(w, &sent) }},
+		"one byte at a time":            {300 * time.Millisecond, drip},
+		"a redirect to plain HTTP":      {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, plain.URL+r.URL.Path, 307) }},
+		"a redirect to another host":    {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, safe.URL+r.URL.Path, 302) }},
+		"a redirect for good elsewhere": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, safe.URL+r.URL.Path, 308) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent.Store(0)
+			server := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodHead { // whose answer has no body: Docker's ping
+					c.handle(w, r)
+				}
+			}))
+			defer server.Close()
+			call := open(t, server, c.limit)
+			began := time.Now()
+			if err := call(t.Context()); !errors.Is(err, secret.ErrUnavailable) {
+				t.Errorf("got %v, want %v", err, secret.ErrUnavailable)
+			}
+			if took := time.Since(began); took > c.limit+10*time.Second {
+				t.Errorf("it took %s with a time-out of %s", took, c.limit)
+			}
+			if n := sent.Load(); n > most {
+				t.Errorf("%d MiB were taken of an answer without end", n>>20)
+			}
+		})
+	}
+}
+
+// endless writes begin and then more until nobody reads, or far past what any store may take.
+func endless(w io.Writer, begin, more string, sent *atomic.Int64) {
+	_, err := io.WriteString(w, begin)
+	for err == nil && sent.Load() <= 2*most {
+		_, err = io.WriteString(w, more)
+		sent.Add(int64(len(more)))
+	}
+}
+
+func endlessHead(w http.ResponseWriter, sent *atomic.Int64) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close() //nolint:errcheck // a test's server
+	endless(conn, "HTTP/1.1 200 OK\r\n", "X-More: "+strings.Repeat("a", 32<<10)+"\r\n", sent)
+}
+
+// drip sends a byte every now and then as long as somebody waits.
+func drip(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // or the server would not see that the client has left
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := io.WriteString(w, " "); err != nil || http.NewResponseController(w).Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
