@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -81,6 +83,9 @@ func (l *Loopback) Await(ctx context.Context, c *Connect) (code string, err erro
 	server := &http.Server{
 		Handler:           callback(l.path, c.State(), came),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
+		// It stands in a command that a person looks at, for one answer: there is no log to write to and nothing that counts, and
+		// what other programs of this machine send here, which net/http would quote, belongs on no terminal.
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l.listener) }() // ends with Shutdown, below
