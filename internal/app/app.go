@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
 	a.state.stores.noted = a.noted
-	a.state.derived.observe = a.minted
+	a.state.derived.observe, a.state.derived.broke = a.minted, a.broke
 	a.state.derived.record = func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) }
 	if o.adapter != nil {
 		a.state.stores.adapter = o.adapter
@@ -155,8 +155,11 @@ func (a *App) Start(ctx context.Context) error {
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
-	for _, loop := range []func(context.Context){a.follower.Run, a.watchConfig, a.flushTokens, a.endExpired, a.follow, a.rotateOnSchedule, a.watchRows, a.state.derived.run} {
-		a.running.Go(func() { loop(background) })
+	for name, loop := range map[string]func(context.Context){
+		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens, "expiry": a.endExpired,
+		"secrets": a.follow, "rotation": a.rotateOnSchedule, "rows": a.watchRows, "derived tokens": a.state.derived.run,
+	} {
+		a.running.Go(func() { a.background(background, name, loop) })
 	}
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())
 	return nil
@@ -184,7 +187,7 @@ func addressOf(l net.Listener) netip.AddrPort {
 
 func (a *App) serve(name string, run func() error) {
 	a.running.Go(func() {
-		if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := guarded(run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			a.failed <- fmt.Errorf("serving %s: %w", name, err)
 		}
 	})

@@ -22,6 +22,7 @@ type derivedTokens struct {
 	vault   derive.Vault
 	owner   derive.Owner
 	observe func(derive.Observation)                     // set before the first use
+	broke   func(task string, why *fault.Panic)          // is told of a panic; set before the first use
 	record  func(ctx context.Context, name string) error // puts a call to a token endpoint on record first; set before the first use
 
 	mu      sync.Mutex
@@ -198,8 +199,10 @@ func (d *derivedTokens) all() []*derive.Source {
 
 // run keeps the tokens fresh until ctx ends.
 func (d *derivedTokens) run(ctx context.Context) {
+	ctx, end := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
+	defer end() // before the waiting, also in a panic
 	running := make(map[*derive.Source]context.CancelFunc)
 	for {
 		wanted := d.all()
@@ -207,7 +210,7 @@ func (d *derivedTokens) run(ctx context.Context) {
 			if running[s] == nil {
 				own, stop := context.WithCancel(ctx)
 				running[s] = stop
-				all.Go(func() { s.Run(own) })
+				all.Go(func() { d.tend(own, s.Run) })
 			}
 		}
 		for s, stop := range running {
@@ -225,6 +228,15 @@ func (d *derivedTokens) run(ctx context.Context) {
 		case <-d.changed:
 		}
 	}
+}
+
+// tend is one of run's goroutines.
+func (d *derivedTokens) tend(ctx context.Context, loop func(context.Context)) {
+	keepRunning(ctx, loop, func(why *fault.Panic) {
+		if d.broke != nil {
+			d.broke("derived token", why)
+		}
+	})
 }
 
 // close ends every attempt, by waiting for it: what it has spent must go on record.

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
+	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
 
@@ -64,3 +65,8 @@ func (a *App) TellAltered(ctx context.Context) { a.tellAltered(ctx) }
 
 // RaiseDescriptors is what a start does about the limit of open files.
 var RaiseDescriptors = raiseDescriptors
+
+// KeepRunning is how background loops run.
+func KeepRunning(ctx context.Context, loop func(context.Context), broke func(*fault.Panic)) {
+	keepRunning(ctx, loop, broke)
+}

@@ -27,12 +27,24 @@ func (a *App) newFollower() *database.Follower {
 			Address: a.listeners.gateway.Addr().String(), Version: a.o.Version,
 		},
 		MaxStale: a.o.Config.Revocation.MaxStale,
-		Act:      a.refresh,
+		Act:      a.refreshSafely,
 		Fresh:    a.state.Tokens.FreshSince,
 		Failed: func(topic string, err error) {
 			a.log.Error("reading changed state; trying again", "topic", topic, "error", err)
 		},
 	}
+}
+
+// refreshSafely is refresh, which the follower calls in several goroutines and again after an error.
+func (a *App) refreshSafely(ctx context.Context, topic string) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			why := fault.Panicked("reading changed state", v)
+			a.broke("changed state", why)
+			err = why
+		}
+	}()
+	return a.refresh(ctx, topic)
 }
 
 // homeOf names a data directory, which one gate at a time has, over all containers of a machine and until that starts again.

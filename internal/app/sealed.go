@@ -116,7 +116,7 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 
 func (s *sealed) serve(run func() error) {
 	s.running.Go(func() {
-		if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := guarded(run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.failed <- err
 		}
 	})
