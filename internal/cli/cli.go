@@ -135,8 +135,10 @@ func usage(err error, hint string) error {
 }
 
 // load reads the configuration, with the flags over it.
-func (e *env) load() (*config.Config, config.Warnings, error) {
-	c, warnings, err := config.Load(e.configPath)
+func (e *env) load() (*config.Config, config.Warnings, error) { return e.loadBy(config.Load) }
+
+func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
+	c, warnings, err := read(e.configPath)
 	if err != nil {
 		return nil, nil, fault.WithHint(err, "the line above names file, line and key; docs/configuration.md lists them all")
 	}
@@ -152,17 +154,20 @@ func (e *env) load() (*config.Config, config.Warnings, error) {
 	return c, warnings, nil
 }
 
-// open opens the state of the configuration.
-func (e *env) open(ctx context.Context) (*app.State, error) {
-	c, _, err := e.load()
-	if err != nil {
-		return nil, err
-	}
-	return app.Open(ctx, c)
-}
+// loading is how a command reads the configuration: config.Load or config.LoadHead.
+type loading func(path string) (*config.Config, config.Warnings, error)
 
 // with runs fn on the opened state.
 func (e *env) with(ctx context.Context, fn func(s *app.State) error) error {
+	return e.withBy(ctx, config.Load, fn)
+}
+
+// withHead is with for what needs neither services nor tokens of the configuration, which are not read.
+func (e *env) withHead(ctx context.Context, fn func(s *app.State) error) error {
+	return e.withBy(ctx, config.LoadHead, fn)
+}
+
+func (e *env) withBy(ctx context.Context, read loading, fn func(s *app.State) error) error {
 	var wait time.Duration
 	if e.wait != "" && e.wait != "0" {
 		var err error
@@ -170,7 +175,11 @@ func (e *env) with(ctx context.Context, fn func(s *app.State) error) error {
 			return usage(fmt.Errorf("reading --wait %q: %w", e.wait, err), "write it as 30s or 2m")
 		}
 	}
-	s, err := e.open(ctx)
+	c, _, err := e.loadBy(read)
+	if err != nil {
+		return err
+	}
+	s, err := app.Open(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func storeFlag(cmd *cobra.Command, name *string) {
 
 // withStore runs fn on an opened store.
 func (e *env) withStore(ctx context.Context, name string, fn func(t *target) error) error {
-	return e.with(ctx, func(s *app.State) error {
+	return e.withHead(ctx, func(s *app.State) error {
 		t, err := openTarget(ctx, s, name)
 		if err != nil {
 			return err

@@ -313,7 +313,7 @@ accepts it until it can read the database again, at most for as long as revocati
 that long accepts no token any more, and is not waited for.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
 				if err := record(cmd.Context(), s, "token.revoke", args[0]); err != nil {
 					return err
 				}

@@ -57,6 +57,7 @@ type Config struct {
 	files     []string
 	listed    map[string]bool // those in files
 	dir       string
+	head      bool // services and tokens are left out
 	read      ReadFunc
 }
 

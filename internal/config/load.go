@@ -31,7 +31,14 @@ func Default() *Config {
 
 // Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is not
 // there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
-func Load(path string) (*Config, Warnings, error) {
+func Load(path string) (*Config, Warnings, error) { return load(path, false) }
+
+// LoadHead is Load without the services and tokens, for commands that act on the gate's state alone: it reads the one file at
+// path, and neither parses services.d nor refuses for what stands there. A token is revoked at once, also by who has 10,000
+// services, and also while one of them is written wrong.
+func LoadHead(path string) (*Config, Warnings, error) { return load(path, true) }
+
+func load(path string, head bool) (*Config, Warnings, error) {
 	optional := path == ""
 	if optional {
 		path = DefaultName
@@ -44,8 +51,11 @@ func Load(path string) (*Config, Warnings, error) {
 		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: "name the file with --config, or make one with `sallyport init`"}}
 	}
 	c, rep := newConfig(path, os.ReadFile), newReport()
+	c.head = head
 	c.decode(path, src, rep)
-	c.loadDropIns(rep)
+	if !head {
+		c.loadDropIns(rep)
+	}
 	return c.finish(rep)
 }
 
@@ -109,6 +119,9 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 		rep.unparsed = true
 		rep.fail(root.at, "the file is not a map of keys", "begin with a key such as services:")
 		return
+	}
+	if c.head {
+		root.pairs = slices.DeleteFunc(root.pairs, func(p pair) bool { return p.key.text == "services" || p.key.text == "tokens" })
 	}
 	d.structure(root, reflect.ValueOf(c).Elem(), nil)
 }
