@@ -121,7 +121,7 @@ func serveUpstream(ctx context.Context, authorityFile string) error {
 	if err != nil {
 		return fmt.Errorf("making certificates: %w", err)
 	}
-	if err := os.WriteFile(authorityFile, authority, 0o600); err != nil { //nolint:gosec // the path is startUpstream's
+	if err := os.WriteFile(authorityFile, authority, 0o600); err != nil {
 		return fmt.Errorf("writing the authority: %w", err)
 	}
 	server, err := upstream.Start(ctx, certificate)

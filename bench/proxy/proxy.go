@@ -100,7 +100,7 @@ func (p *Proxy) Stop() {
 // launch starts cmd with its output in dir and returns when the API's document arrives through it.
 func launch(ctx context.Context, dir string, cmd *exec.Cmd, p *Proxy) (*Proxy, error) {
 	logFile := filepath.Join(dir, "output.log")
-	output, err := os.Create(logFile) //nolint:gosec // a file in the run's own temporary directory
+	output, err := os.Create(logFile)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", p.Name, err)
 	}
@@ -115,7 +115,7 @@ func launch(ctx context.Context, dir string, cmd *exec.Cmd, p *Proxy) (*Proxy, e
 	go func() { p.how = cmd.Wait(); close(p.done) }()
 	if err := p.ready(ctx); err != nil {
 		p.Stop()
-		said, readErr := os.ReadFile(logFile) //nolint:gosec // the file opened above
+		said, readErr := os.ReadFile(logFile)
 		return nil, errors.Join(fmt.Errorf("waiting for %s: %w\n%s", p.Name, err, said), readErr)
 	}
 	return p, nil

@@ -155,9 +155,9 @@ func (a *App) tellAltered(ctx context.Context) {
 		if before != nil {
 			told = (*before)[i].String()
 		}
-		switch {
-		case why == told:
-		case why == "":
+		switch why {
+		case told:
+		case "":
 			a.log.InfoContext(ctx, "the rows of the database are as Sallyport has written them again", "table", report.Table)
 		default:
 			a.log.ErrorContext(ctx, "ROWS OF THE DATABASE ARE LEFT OUT: Sallyport has not written them so", "table", report.Table, "why", why, "hint", hintAltered)

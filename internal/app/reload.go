@@ -168,7 +168,7 @@ func (a *App) discard(n *next) {
 func (a *App) activate(ctx context.Context, n *next) (err error) {
 	defer func() { n.err = err; close(n.done) }()
 	defer context.AfterFunc(ctx, n.stop)()
-	n.stores.load(n.loading, n.table, a.pipeline.Services())
+	n.stores.load(n.loading, n.table, a.pipeline.Services()) //nolint:contextcheck // ended by ctx, above
 	by, err := a.settle(ctx, n)
 	n.stop()
 	if by != nil {

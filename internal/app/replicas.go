@@ -19,7 +19,7 @@ import (
 
 // newFollower registers this gate among the replicas, and keeps it acting by what is in the database.
 func (a *App) newFollower() *database.Follower {
-	host, _ := os.Hostname() //nolint:errcheck // for people; the id tells replicas apart
+	host, _ := os.Hostname() // for people; the id tells replicas apart
 	return &database.Follower{
 		DB: a.state.DB,
 		Self: database.Replica{
@@ -65,15 +65,15 @@ func homeOf(data string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Unconfirmed tells that a change is in the database, and which replicas were not seen to act by it. It exits with 13.
-type Unconfirmed struct {
+// UnconfirmedError tells that a change is in the database, and which replicas were not seen to act by it. It exits with 13.
+type UnconfirmedError struct {
 	Replicas []database.Member
 	All      int // of those that are waited for
 	Waited   time.Duration
 }
 
 // Error names the replicas.
-func (u *Unconfirmed) Error() string {
+func (u *UnconfirmedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the change is made, but %d of %d replicas did not confirm it within %s:", len(u.Replicas), u.All, u.Waited)
 	for i := range u.Replicas {
@@ -84,7 +84,7 @@ func (u *Unconfirmed) Error() string {
 }
 
 // Hint says what to do.
-func (u *Unconfirmed) Hint() string {
+func (u *UnconfirmedError) Hint() string {
 	longest := time.Duration(0)
 	for i := range u.Replicas {
 		longest = max(longest, u.Replicas[i].Accepts)
@@ -101,7 +101,7 @@ func called(m *database.Member) string {
 func printable(s string) string { return strings.Trim(fmt.Sprintf("%+q", s), `"`) }
 
 // Changed has all replicas act by a change that is in the database, beginning with the gate that runs here, and waits for it.
-// Those that did not confirm it in time are named by an Unconfirmed. A replica that is gone is not waited for: after max_stale
+// Those that did not confirm it in time are named by an UnconfirmedError. A replica that is gone is not waited for: after max_stale
 // without the database it accepts no token.
 func (s *State) Changed(ctx context.Context, topic string) error {
 	none, err := s.tell(ctx, topic)
@@ -148,7 +148,7 @@ func (s *State) confirmed(ctx context.Context, topic string, none bool) error {
 			return nil
 		case waited >= s.Wait:
 			s.noteStopped(stopped)
-			return fault.WithExit(&Unconfirmed{Replicas: late, All: all, Waited: s.Wait}, fault.ExitUnconfirmed)
+			return fault.WithExit(&UnconfirmedError{Replicas: late, All: all, Waited: s.Wait}, fault.ExitUnconfirmed)
 		}
 		timer := time.NewTimer(min(pause, s.Wait-waited))
 		select {

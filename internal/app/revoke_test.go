@@ -59,7 +59,7 @@ func TestRevocationIsAwaited(t *testing.T) {
 	began := time.Now()
 	here.state.Wait = 100 * time.Millisecond
 	err := revoke("last")
-	late, ok := errors.AsType[*app.Unconfirmed](err)
+	late, ok := errors.AsType[*app.UnconfirmedError](err)
 	if !ok || fault.ExitOf(err) != fault.ExitUnconfirmed || len(late.Replicas) != 1 || !strings.Contains(err.Error(), "1 of 3 replicas") ||
 		!strings.Contains(fault.HintOf(err), "--wait") {
 		t.Errorf("with a replica cut off: got %v, exit %d", err, fault.ExitOf(err))

@@ -41,7 +41,7 @@ type Rotation struct {
 	Actor   string        // for the audit log
 }
 
-// Rotate rotates a token. Commands and the schedule come here. An Unconfirmed beside a result tells that it is done, but that
+// Rotate rotates a token. Commands and the schedule come here. An UnconfirmedError beside a result tells that it is done, but that
 // not every replica was seen to act by it.
 func (s *State) Rotate(ctx context.Context, r Rotation) (rotation.Result, error) {
 	plan, err := s.plan(ctx, r)
@@ -56,7 +56,7 @@ func (s *State) Rotate(ctx context.Context, r Rotation) (rotation.Result, error)
 	return result, g.unconfirmed
 }
 
-// AbortRotation drops the unfinished rotation of a token. An Unconfirmed tells that it is done all the same.
+// AbortRotation drops the unfinished rotation of a token. An UnconfirmedError tells that it is done all the same.
 func (s *State) AbortRotation(ctx context.Context, name string) error {
 	g := &generations{s: s}
 	if err := s.rotations(g).Abort(ctx, name); err != nil {
@@ -274,7 +274,7 @@ func (g *generations) Begin(ctx context.Context, name string) (secret.Value, str
 		return value, made.ID, err
 	}
 	err = g.s.Changed(ctx, topicTokens)
-	if _, late := errors.AsType[*Unconfirmed](err); !late {
+	if _, late := errors.AsType[*UnconfirmedError](err); !late {
 		return value, made.ID, err
 	}
 	if held, errHeld := g.held(ctx, name); errHeld == nil && !held {
@@ -326,7 +326,7 @@ func (g *generations) tell(ctx context.Context, failed error) error {
 		return nil //nolint:nilerr // nothing changed that could be told
 	}
 	err := g.s.Changed(ctx, topicTokens)
-	if _, late := errors.AsType[*Unconfirmed](err); late {
+	if _, late := errors.AsType[*UnconfirmedError](err); late {
 		g.unconfirmed, err = err, nil
 	}
 	return err
@@ -433,7 +433,7 @@ func (a *App) rotateNow(ctx context.Context, name string, c *config.Token, left 
 	if err == nil {
 		result, err = a.scheduled().Rotate(ctx, Rotation{Name: name, PushN8N: true})
 	}
-	_, late := errors.AsType[*Unconfirmed](err)
+	_, late := errors.AsType[*UnconfirmedError](err)
 	switch {
 	case errors.Is(err, rotation.ErrInProgress):
 		a.log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)

@@ -70,7 +70,7 @@ func (s *Stores) sources(p *setup) []resolve.Source {
 func placeOf(c *config.Store) string {
 	where := *c
 	where.Auth, where.CAFile, where.Refresh, where.MaxStale, where.Timeout, where.Pass = nil, "", 0, 0, 0, nil
-	text, err := json.Marshal(where)
+	text, err := json.Marshal(where) //nolint:gosec // the field named Pass lists environment variables, and is empty here
 	if err != nil {
 		return c.Kind // it is made of words and numbers: they can be written
 	}
@@ -92,7 +92,7 @@ type nextStores struct {
 
 // prepare makes the stores and secrets of p ready.
 func (s *Stores) prepare(p *setup) *nextStores {
-	return &nextStores{Next: s.resolver.Prepare(s.sources(p), references(p.config)), s: s, setup: p} //nolint:contextcheck // what is replaced is closed in its own time
+	return &nextStores{Next: s.resolver.Prepare(s.sources(p), references(p.config)), s: s, setup: p}
 }
 
 // load reads the secrets, and makes the credentials of those services of t that are not active yet. It ends early with ctx.
@@ -113,7 +113,7 @@ func (n *nextStores) use() {
 	n.s.mu.Lock()
 	n.s.active = n.setup
 	n.s.mu.Unlock()
-	n.Use() //nolint:contextcheck // what is replaced is closed in its own time
+	n.Use()
 }
 
 // holds tells whether svc itself is in t, and not another of its name.

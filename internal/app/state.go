@@ -60,7 +60,7 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 		return nil, fault.WithExit(err, fault.ExitStore)
 	}
 	s := &State{Config: c, DB: db, Wait: c.Revocation.Wait, locks: db.NewLocks()}
-	s.stores = newStores(c, s, 0) //nolint:contextcheck // nothing is replaced here
+	s.stores = newStores(c, s, 0)
 	if err := s.unseal(ctx, keeper); err != nil {
 		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
 	}

@@ -37,7 +37,7 @@ const builtinRefresh = 10 * time.Second
 // OpenStores returns the stores of c. It contacts nobody. How long a store is waited for is up to the caller's context: a
 // command for each of many secrets takes its time.
 func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
-	return newStores(c, nil, math.MaxInt64), nil //nolint:contextcheck // nothing is replaced here
+	return newStores(c, nil, math.MaxInt64), nil
 }
 
 // newStores takes how long a store is waited for; 0 is the resolver's own measure.

@@ -192,8 +192,13 @@ func brief(ev *Event) *Event {
 		text *string
 		max  int
 	}{
-		{&short.Service, briefName}, {&short.Method, briefMethod}, {&short.Path, briefPath}, {&short.Detail, briefDetail},
-		{&short.Workflow, briefName}, {&short.Execution, briefName}, {&short.Node, briefName},
+		{&short.Service, briefName},
+		{&short.Method, briefMethod},
+		{&short.Path, briefPath},
+		{&short.Detail, briefDetail},
+		{&short.Workflow, briefName},
+		{&short.Execution, briefName},
+		{&short.Node, briefName},
 	} {
 		*f.text = cut(*f.text, f.max)
 	}

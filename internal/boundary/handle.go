@@ -26,7 +26,7 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 		p.refuse(w, x, ownEnd(r.Context(), f))
 		return
 	}
-	if err := p.carry(w, r, v, x); err != nil {
+	if err := p.carry(w, r, v, x); err != nil { //nolint:contextcheck // the request has it
 		p.conclude(w, x, ownEnd(r.Context(), whose(r, v, err)))
 	}
 }

@@ -133,7 +133,7 @@ func (p *Pipeline) still(x *exchange) *fault.Fault {
 	g, f := p.o.Tokens.Verify(x.presented)
 	if f != nil {
 		if x.inSlot {
-			f.InSlot()
+			f = f.InSlot()
 		}
 		return f
 	}

@@ -248,7 +248,7 @@ func (p *Pipeline) verify(found *finder) (*token.Grant, *fault.Fault) {
 		}
 	}
 	if found.inSlot() {
-		f.InSlot()
+		f = f.InSlot()
 	}
 	return nil, f
 }

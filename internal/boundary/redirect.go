@@ -132,8 +132,7 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 	}
 	transport, err := x.service.Bare(to.Scheme, to.Hostname(), to.Port())
 	if err = notFetched(err); err != nil {
-		var f *fault.Fault
-		if !errors.As(err, &f) { // it is about the host or the port: the rest was checked with the service
+		if _, ok := errors.AsType[*fault.Fault](err); !ok { // it is about the host or the port: the rest was checked with the service
 			err = fault.New(fault.RedirectRefused, "it answered with a redirect to a host or port that cannot be dialled").Wrap(err)
 		}
 		return nil, nil, err

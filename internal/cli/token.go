@@ -80,7 +80,7 @@ func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags
 		return err
 	}
 	err = s.Changed(ctx, topicTokens)
-	if late, ok := errors.AsType[*app.Unconfirmed](err); ok {
+	if late, ok := errors.AsType[*app.UnconfirmedError](err); ok {
 		// It is no error: nothing is less safe, and a script that asks for a token has one.
 		e.note("warning: %s", strings.ReplaceAll(late.Error(), "\n", "; "))
 		err = nil

@@ -99,6 +99,7 @@ func (db *DB) register(ctx context.Context, on *sql.Conn, self *Replica, r repor
 	if r.keep {
 		keep = 1
 	}
+	//nolint:gosec // now is one of two constants
 	_, err = on.ExecContext(ctx, `INSERT INTO replica (id, home, host, address, version, started, seen, accepts_until, acted, behind)
 		VALUES ($1, $2, $3, $4, $5, `+now+`, `+now+`, `+now+` + CAST($6 AS BIGINT), $7, $8)
 		ON CONFLICT (id) DO UPDATE SET address = excluded.address, seen = excluded.seen, acted = excluded.acted, behind = excluded.behind,
@@ -113,6 +114,7 @@ func (db *DB) register(ctx context.Context, on *sql.Conn, self *Replica, r repor
 // bury takes off the list what is dead: an earlier process on the data directory of self, which can have one only, and what has
 // not been heard of for long.
 func (db *DB) bury(ctx context.Context, on *sql.Conn, self *Replica) error {
+	//nolint:gosec // the clock is one of two constants
 	_, err := on.ExecContext(ctx, "DELETE FROM replica WHERE id <> $1 AND (home = $2 AND home <> '' OR accepts_until < "+db.clock()+" - CAST($3 AS BIGINT))",
 		self.ID, self.Home, forgetAfter.Microseconds())
 	if err != nil {

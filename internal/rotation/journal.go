@@ -260,7 +260,7 @@ func (j *Journal) list(ctx context.Context) (list []Entry, report ledger.Report,
 
 // lines reads the rows that can be read, and counts the others.
 func (j *Journal) lines(ctx context.Context, tx *sql.Tx, where string, args ...any) (lines map[string]*line, malformed int, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT "+lineColumns+" FROM rotation "+where, args...)
+	rows, err := tx.QueryContext(ctx, "SELECT "+lineColumns+" FROM rotation "+where, args...) //nolint:gosec // both are constants
 	if err != nil {
 		return nil, 0, err
 	}

@@ -167,7 +167,7 @@ func TestTLSFailures(t *testing.T) {
 		{"too old", good, func(s, _ *tls.Config) { s.MinVersion = tls.VersionTLS10; s.MaxVersion = tls.VersionTLS11 }, "no shared TLS version", "1.2"},
 		{"no shared cipher", good, func(s, _ *tls.Config) {
 			s.MaxVersion = tls.VersionTLS12
-			s.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} //nolint:gosec // what an old server has
+			s.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} // what an old server has
 		}, "handshake failure", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
 		{"another server name", good, func(s, _ *tls.Config) {
 			s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no such name") }

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -224,9 +225,9 @@ func readAnswer(t testing.TB, r *bufio.Reader) *http.Response {
 func TestKeepAliveClient(t *testing.T) {
 	g, requests := own(t)
 	dialled := new(atomic.Int64)
-	client := &http.Client{Transport: &http.Transport{Dial: func(network, addr string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dialled.Add(1)
-		return net.Dial(network, addr)
+		return new(net.Dialer).DialContext(ctx, network, addr)
 	}}}
 	defer client.CloseIdleConnections()
 	n := 0
@@ -324,8 +325,7 @@ func TestPanicElsewhere(t *testing.T) {
 		go func() {
 			defer close(done)
 			defer fault.Recover("dialling", &err)
-			var none []int
-			_ = none[len(g.addr)]
+			_ = strings.Split(g.addr, ",")[len(g.addr)]
 		}()
 		<-done
 		return nil, err

@@ -52,7 +52,7 @@ const (
 // New returns a Gateway that is not serving yet.
 func New(o Options) *Gateway {
 	g := &Gateway{o: o}
-	all, breakOff := context.WithCancelCause(context.Background()) // of all requests
+	all, breakOff := context.WithCancelCause(context.Background()) //nolint:forbidigo // of all requests: it ends with the gateway
 	g.breakOff = breakOff
 	g.server = &http.Server{
 		Handler: g, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout,

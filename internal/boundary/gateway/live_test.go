@@ -90,7 +90,7 @@ func TestLiveExchangesEnd(t *testing.T) {
 	changes := map[string]struct {
 		expires time.Duration
 		code    fault.Code
-		change  func(g *gate, name string, svc string)
+		change  func(g *gate, name, svc string)
 	}{
 		"revoked": {code: fault.TokenRevoked, change: func(g *gate, name, _ string) {
 			if _, err := tokens.registry.Revoke(context.Background(), name); err != nil {
@@ -108,8 +108,10 @@ func TestLiveExchangesEnd(t *testing.T) {
 			}
 		}},
 		"scope narrowed": {code: fault.RequestDenied, change: func(g *gate, name, _ string) {
-			g.pipeline.Route(boundary.Configuration{Services: g.pipeline.Services(),
-				Scopes: token.NewScopes(map[string]token.Scope{name: {Services: []string{"another"}}})})
+			g.pipeline.Route(boundary.Configuration{
+				Services: g.pipeline.Services(),
+				Scopes:   token.NewScopes(map[string]token.Scope{name: {Services: []string{"another"}}}),
+			})
 		}},
 		"service removed": {code: fault.ServiceUnknown, change: func(g *gate, _, _ string) {
 			g.pipeline.Route(boundary.Configuration{Services: service.NewTable(nil)})

@@ -100,7 +100,7 @@ func (x *Index) text(f form) string {
 // fill builds the filter: 16 bits for each key, so that about one text position in 16 is looked up in vain at most.
 func (t *tails) fill() {
 	width := max(10, bits.Len(uint(16*len(t.forms))))
-	t.shift = uint(64 - width) //nolint:gosec // under 64
+	t.shift = uint(64 - width)
 	t.filter = make([]uint64, 1<<width/64)
 	for key := range t.forms {
 		bit := key * 0x9e3779b97f4a7c15 >> t.shift

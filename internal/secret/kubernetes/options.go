@@ -128,7 +128,7 @@ func (o Options) podConfig() (config *rest.Config, namespace string, err error) 
 		return nil, "", fault.WithHint(fmt.Errorf("reading the pod's service account: %w", err), "set automountServiceAccountToken: true for the pod")
 	}
 	namespace = corev1.NamespaceDefault
-	if b, err := localfile.Read(filepath.Join(dir, corev1.ServiceAccountNamespaceKey), localfile.Small); err == nil { //nolint:gosec // the directory is configured
+	if b, err := localfile.Read(filepath.Join(dir, corev1.ServiceAccountNamespaceKey), localfile.Small); err == nil {
 		namespace = strings.TrimSpace(string(b))
 	}
 	return &rest.Config{

@@ -122,9 +122,10 @@ func (l *Link) accept() {
 func (l *Link) join(client net.Conn) *pair {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	server, err := net.Conn(nil), error(net.ErrClosed)
+	var server net.Conn
+	err := net.ErrClosed
 	if !l.refuse {
-		server, err = new(net.Dialer).DialContext(context.Background(), l.network, l.target)
+		server, err = new(net.Dialer).DialContext(context.Background(), l.network, l.target) //nolint:forbidigo // Close ends it
 	}
 	if err != nil {
 		_ = client.Close()
