@@ -119,17 +119,17 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.tellAltered(ctx)
 	a.metrics.Watch(a)
-	return a, a.buildGateway()
+	return a, a.buildGateway(ctx)
 }
 
-func (a *App) buildGateway() error {
+func (a *App) buildGateway(ctx context.Context) error {
 	tlsConfig, err := serverTLS(a.o.Config)
 	if err != nil {
 		return err
 	}
 	a.gateway = gateway.New(gateway.Options{
 		Pipeline: a.pipeline, MaxHead: int(a.o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: a.log,
-		ServerError: a.metrics.ServerError,
+		ServerError: a.metrics.ServerError, Connections: connectionLimit(ctx, a.o.Config, a.log, a.metrics),
 	})
 	return nil
 }
@@ -142,7 +142,6 @@ func (a *App) checkpointed(c audit.Checkpoint) {
 
 // Start listens and serves. Wait tells when something broke; Stop ends it.
 func (a *App) Start(ctx context.Context) error {
-	raiseDescriptors(ctx, a.o.Config, a.log)
 	if err := a.listen(ctx); err != nil {
 		return errors.Join(err, a.close(context.WithoutCancel(ctx)))
 	}

@@ -13,8 +13,11 @@ import (
 // besides is how many descriptors a gate needs beside those of its requests: database, log, listeners, stores.
 const besides = 100
 
-// neededDescriptors are two for each request, one to the caller and one to the API.
-func neededDescriptors(c *config.Config) uint64 { return 2*uint64(c.Limits.InFlight) + besides } //nolint:gosec // from 1 to 1000000
+// neededDescriptors are two for each request, one to the caller and one to the API, and those of the other connections that
+// limits.connections asks for.
+func neededDescriptors(c *config.Config) uint64 {
+	return uint64(c.Limits.InFlight) + uint64(max(c.Limits.InFlight, c.Limits.Connections)) + besides //nolint:gosec // from 1 to 2000000
+}
 
 // raiseDescriptors raises the limit of open files to what the configuration needs, as far as the machine lets it, and warns where
 // that is not far enough: requests would fail with system_refused long before they are answered with overloaded. It returns the

@@ -71,6 +71,12 @@ func loopback(address string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
+// connectionLimit makes room for the connections that the configuration asks for, and bounds them by what there is.
+func connectionLimit(ctx context.Context, c *config.Config, log *slog.Logger, m *monitor.Metrics) wire.Limit {
+	total, perSource := c.Limits.ConnectionLimits(raiseDescriptors(ctx, c, log))
+	return wire.Limit{Total: total, PerSource: perSource, Closed: m.ConnectionClosed}
+}
+
 // serveHTTP serves a handler of our own (not the gateway) until close closes its listener.
 func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 	server := &http.Server{

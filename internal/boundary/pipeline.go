@@ -232,6 +232,9 @@ func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fau
 		x.event.Token, _ = token.Parse(found.token) // well formed, so the record can say which one was refused
 		return f
 	}
+	if v.Connection != nil {
+		v.Connection.Prove()
+	}
 	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
 	x.grant, x.presented, x.inSlot, v.Path = g, found.token, found.inSlot(), found.rest
 	p.o.Tokens.Touch(g, x.event.Workflow, x.started)

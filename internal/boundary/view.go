@@ -11,16 +11,23 @@ import (
 // View is all of a request that the decision (steps 1 to 4) may look at. The ways in fill it from whatever engine parsed the
 // request; nothing in it has been decoded, joined or cleaned.
 type View struct {
-	Method   string
-	Service  string // the service's name as the way in found it
-	Path     string // escaped path below the service, beginning with a slash
-	RawQuery string
-	Header   Header
-	Source   netip.Addr // the address the connection comes from
-	Refusal  string     // set by the way in: why the request was malformed before it had a reading at all
-	Broken   error      // set by the way in: a panic (*fault.Panic) kept it from having one
-	Body     Body       // set by the way in for a request with a body; else nil
-	Mount    string     // what stands before Path in the caller's URL: Location headers are rewritten to it
+	Method     string
+	Service    string // the service's name as the way in found it
+	Path       string // escaped path below the service, beginning with a slash
+	RawQuery   string
+	Header     Header
+	Source     netip.Addr // the address the connection comes from
+	Refusal    string     // set by the way in: why the request was malformed before it had a reading at all
+	Broken     error      // set by the way in: a panic (*fault.Panic) kept it from having one
+	Body       Body       // set by the way in for a request with a body; else nil
+	Connection Connection // set by the way in: what the request came on; nil when nobody counts
+	Mount      string     // what stands before Path in the caller's URL: Location headers are rewritten to it
+}
+
+// Connection is what a request came on.
+type Connection interface {
+	// Prove is called once a valid token was presented on it: it no longer counts as a stranger's.
+	Prove()
 }
 
 // Body is what the way in knows of a request's body, beside its bytes. All of it may be called while the body is read.

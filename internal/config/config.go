@@ -106,6 +106,8 @@ type GateLimits struct {
 	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
 	PerToken    int  `yaml:"in_flight_per_token" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time with one proxy token, whatever its generation; more are answered with rate_limited. Default: three quarters of in_flight."`
 	PerService  int  `yaml:"in_flight_per_service" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time to one service that has no limits.concurrency of its own; more are answered with rate_limited. Default: half of in_flight."`
+	Connections int  `yaml:"connections" eg:"4096" min:"16" max:"2000000" doc:"Connections to the gateway at one time. At the limit the oldest that no valid token was presented on is closed, of the source that has the most of them, then the one idle longest. Default: twice in_flight, or what the limit of open files leaves beside in_flight and 100 if that is less."`
+	PerSource   int  `yaml:"connections_per_source" eg:"512" min:"1" max:"2000000" doc:"Connections to the gateway at one time from one IPv4 address or IPv6 /64 that no valid token was presented on yet; the oldest is closed for a new one. Default: half of connections."`
 	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or an answer's header."`
 }
 
@@ -120,6 +122,20 @@ func (l GateLimits) TokenShare() int { return cmp.Or(l.PerToken, max(1, l.InFlig
 
 // ServiceShare is how many requests one service without a limit of its own may have in flight.
 func (l GateLimits) ServiceShare() int { return cmp.Or(l.PerService, max(1, l.InFlight/2)) }
+
+// ConnectionLimits are the limits of connections to the gateway, in all and of one source's unproven ones, when the process may open
+// files files; 0 is unknown.
+func (l GateLimits) ConnectionLimits(files uint64) (total, perSource int) {
+	total = l.Connections
+	if total == 0 {
+		total = 2 * l.InFlight
+		if files > 0 && files < 1<<31 {
+			total = min(total, int(files)-l.InFlight-100)
+		}
+		total = max(total, 16)
+	}
+	return total, cmp.Or(l.PerSource, max(1, total/2))
+}
 
 // Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are complete.
 type Service struct {

@@ -38,6 +38,7 @@ type Metrics struct {
 	rotation *prometheus.CounterVec
 	panics   prometheus.Counter
 	server   *prometheus.CounterVec
+	closed   *prometheus.CounterVec
 	cache    sync.Map // cell → *counters: looking labels up by name costs more than counting
 }
 
@@ -131,6 +132,9 @@ func New(version string) *Metrics {
 		server: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_http_server_errors_total", Help: "What net/http's server had to complain of, by listener and kind: panic, tls, accept, write or other. The log has a line for it once a minute.",
 		}, []string{"listener", "kind"}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_connections_closed_total", Help: "Connections to the gateway that a limit closed: of one source without a valid token (source), of all (total), or new ones while every other was in a request (refused).",
+		}, []string{"limit"}),
 		rotation: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_rotation_failed_total", Help: "Rotations of a proxy token by its schedule that failed.",
 		}, []string{"token"}),
@@ -140,7 +144,7 @@ func New(version string) *Metrics {
 		Name: "sallyport_build_info", Help: "Always 1; the version is a label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, m.rotation, m.panics, m.server, info,
+	m.registry.MustRegister(m.requests, m.gate, m.upstream, m.bytes, m.scrubbed, m.inFlight, m.minted, m.unminted, m.minting, m.resent, m.unsent, m.rotation, m.panics, m.server, m.closed, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -181,6 +185,9 @@ func (m *Metrics) Finished(o *boundary.Outcome) {
 
 // Panicked implements boundary.Observer.
 func (m *Metrics) Panicked() { m.panics.Inc() }
+
+// ConnectionClosed counts a connection that a limit closed.
+func (m *Metrics) ConnectionClosed(limit string) { m.closed.WithLabelValues(limit).Inc() }
 
 // ServerError counts what net/http's server logs.
 func (m *Metrics) ServerError(listener, kind string) { m.server.WithLabelValues(listener, kind).Inc() }

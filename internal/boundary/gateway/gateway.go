@@ -33,6 +33,8 @@ type Options struct {
 	TLS      *tls.Config
 	Log      *slog.Logger
 
+	Connections wire.Limit // its Log is the one above
+
 	ServerError func(listener, kind string) // counts what net/http's server complains of; nil: nobody does
 }
 
@@ -57,6 +59,7 @@ func New(o Options) *Gateway {
 	g.server = &http.Server{
 		Handler: g, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: o.MaxHead + 8<<10, // package wire has refused larger ones before
+		ConnState:      wire.ConnState,
 		ErrorLog:       wire.ErrorLog(o.Log, "gateway", o.ServerError),
 		BaseContext:    func(net.Listener) context.Context { return all },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -75,7 +78,9 @@ func (g *Gateway) Serve(l net.Listener) error {
 		c.NextProtos = []string{"http/1.1"}
 		l = tls.NewListener(l, c)
 	}
-	if err := g.server.Serve(wire.Listen(l, g.o.MaxHead)); err != nil && err != http.ErrServerClosed {
+	limit := g.o.Connections
+	limit.Log = g.o.Log
+	if err := g.server.Serve(wire.Listen(l, g.o.MaxHead, limit)); err != nil && err != http.ErrServerClosed {
 		return fmt.Errorf("serving the gateway: %w", err)
 	}
 	return nil
@@ -102,6 +107,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		panic("a request that did not come through package wire")
 	}
+	v.Connection = c
 	w, body := wire.Take(w, r, c)
 	if body != nil {
 		v.Body = body

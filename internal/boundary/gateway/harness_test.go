@@ -34,6 +34,7 @@ import (
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/spool"
 	"sallyport/internal/boundary/token"
+	"sallyport/internal/boundary/wire"
 	"sallyport/internal/config"
 	"sallyport/internal/database"
 	"sallyport/internal/fault"
@@ -160,6 +161,7 @@ type options struct {
 	audit                boundary.Audit // instead of a real log
 	secret               string         // instead of the canary
 	maxHead              int
+	connections          wire.Limit
 	kept                 *spool.Budget
 	mayPanic             bool
 	parts                func(*service.Service) []credential.Part // instead of one static secret for each credential
@@ -178,7 +180,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 	}
 	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
-	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
+	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -64,6 +64,9 @@ type Conn struct {
 	over      atomic.Bool   // nothing more is read: see end
 	closing   atomic.Bool
 	broken    atomic.Pointer[fault.Panic]
+	place     entry
+	idle      atomic.Int64 // since when it is in no request, in Unix nanoseconds; 0 while it is in one
+	isProven  atomic.Bool
 }
 
 // NewConn wraps c; heads over maxHead bytes are refused.

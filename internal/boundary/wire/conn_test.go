@@ -222,7 +222,7 @@ func pipe(t *testing.T) (caller net.Conn, c *wire.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := wire.Listen(l, 4096).Accept()
+	accepted, err := wire.Listen(l, 4096, wire.Limit{}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

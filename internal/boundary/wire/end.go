@@ -55,6 +55,7 @@ const (
 // caller is still sending: to close on unread bytes makes the caller's kernel throw the answer away (RFC 9112 section 9.6).
 // A second Close ends that at once.
 func (c *Conn) Close() error {
+	defer c.leave()
 	if c.closing.CompareAndSwap(false, true) && c.unfinished() {
 		c.linger()
 	}

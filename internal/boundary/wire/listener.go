@@ -1,19 +1,32 @@
 package wire
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
-// Listen wraps every accepted connection of l. Wrap outside TLS: the Conn must see plain HTTP.
-func Listen(l net.Listener, maxHead int) net.Listener { return listener{l, maxHead} }
+// Listen wraps every accepted connection of l, as many at one time as limit allows. Wrap outside TLS: the Conn must see plain HTTP.
+func Listen(l net.Listener, maxHead int, limit Limit) net.Listener {
+	return listener{l, maxHead, newRegister(limit)}
+}
 
 type listener struct {
 	net.Listener
-	maxHead int
+	maxHead  int
+	register *register
 }
 
 func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := NewConn(nc, l.maxHead)
+		c.idle.Store(time.Now().UnixNano())
+		if l.register.add(c) {
+			return c, nil
+		}
+		c.abandon()
 	}
-	return NewConn(c, l.maxHead), nil
 }
