@@ -52,6 +52,7 @@ type Connected struct {
 type consenting struct {
 	name    string // of the derived token
 	connect *derive.Connect
+	path    string           // where a gate is called back; see callbackFor
 	service *service.Service // its own, for the way to the token endpoint
 }
 
@@ -117,11 +118,12 @@ func (s *State) consentFor(ctx context.Context, c *config.Config, name, redirect
 	for key, t := range which.credential.AuthorizeParams {
 		params[key] = in.plain(t)
 	}
+	issuer := in.plain(which.credential.Issuer)
 	if in.err != nil {
 		return nil, in.err
 	}
 	connect, err := derive.NewConnect(derive.ConnectOptions{
-		AuthorizeURL: which.credential.AuthorizeURL, RedirectURL: redirect, Params: params, For: refresher,
+		AuthorizeURL: which.credential.AuthorizeURL, Issuer: issuer, RedirectURL: redirect, Params: params, For: refresher,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connecting %q: %w", name, err)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +15,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// callbackPath is where the admin listener takes the browser back from a page of consent.
+// callbackPath is where the admin listener takes the browser back from a page of consent. callbackPath/SERVICE takes it back for that
+// service alone: redirect URLs that differ keep two providers from being mixed up where they send no issuer (RFC 9700 section 4.4.2.2).
 const callbackPath = "/oauth/callback"
 
 // Limits of what waits for consent at a gate.
@@ -121,6 +124,9 @@ func (a *App) beginConnect(w http.ResponseWriter, r *http.Request) {
 	}
 	c, err := a.state.consentFor(r.Context(), a.config.Load(), ask.Name, ask.RedirectURL)
 	if err == nil {
+		c.path, err = callbackFor(c.name, ask.RedirectURL)
+	}
+	if err == nil {
 		err = a.consents.add(c)
 	}
 	if err != nil {
@@ -128,6 +134,23 @@ func (a *App) beginConnect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, begun{c.connect.URL(), c.connect.State(), ask.RedirectURL})
+}
+
+// callbackFor returns the path at which the gate is called back: that of the redirect URL, which a proxy in front of the gate may
+// lengthen at its beginning, or the plain one where the proxy has a path of its own. It refuses that of another service.
+func callbackFor(name, redirect string) (string, error) {
+	u, err := url.Parse(redirect)
+	if err != nil {
+		return "", errors.New("the redirect URL cannot be read")
+	}
+	i := strings.LastIndex(u.Path, callbackPath)
+	if i < 0 || !strings.HasPrefix(u.Path[i+len(callbackPath):], "/") {
+		return callbackPath, nil
+	}
+	if own := callbackPath + "/" + name; u.Path[i:] == own {
+		return own, nil
+	}
+	return "", fault.WithHint(fmt.Errorf("the redirect URL is not one of %q", name), "it ends in "+callbackPath+"/"+name+", or in "+callbackPath)
 }
 
 // endConnect tells the command what came of it, or that nothing has yet.
@@ -163,15 +186,20 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer") // the address has the code in it
 	code, state, err := derive.ReadCallback(r.URL.Query())
-	one := a.consents.use(state)
+	one := a.consents.use(state, r.URL.Path)
 	if one == nil {
 		http.Error(w, "Sallyport does not wait for this consent: it was used, is older than 10 minutes, or was begun elsewhere.", http.StatusNotFound)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishPatience) // a code is good once: it is used though the browser leaves
 	defer cancel()
+	if wrong := one.connect.CheckIssuer(r.URL.Query()); wrong != nil {
+		err = wrong // whatever else it says, it is not this provider's answer
+	}
 	if err == nil {
 		one.got, err = a.state.finish(ctx, &one.consenting, code, state)
+	} else {
+		one.service.Close()
 	}
 	if err == nil {
 		err = a.refresh(ctx, derivedTopic(one.name))
@@ -213,12 +241,13 @@ func (c *consents) find(state string) *waitingConsent {
 	return c.waiting[state]
 }
 
-// use returns the consent that a callback is for, once.
-func (c *consents) use(state string) *waitingConsent {
+// use returns the consent that a callback is for, once. At the callback of another service than the consent was begun for, there is
+// none, and the consent goes on waiting.
+func (c *consents) use(state, path string) *waitingConsent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	one := c.waiting[state]
-	if one == nil || one.used || time.Now().After(one.until) {
+	if one == nil || one.path != path || one.used || time.Now().After(one.until) {
 		return nil
 	}
 	one.used = true

@@ -35,6 +35,7 @@ func (k *checker) derived(s *Service, cred *Credential, key string) {
 		k.clientAuth(s, cred, key)
 	case KindRefreshToken:
 		k.clientAuth(s, cred, key)
+		k.providerIssuer(s, cred, key)
 		if cred.RefreshToken.IsZero() && cred.AuthorizeURL == "" {
 			k.missing(k.ownerOf(key), "has a credential of kind "+cred.Kind+" with neither refresh_token nor authorize_url", "write authorize_url: https://… and run `sallyport service connect`, or refresh_token: ref+…")
 		}
@@ -47,6 +48,19 @@ func (k *checker) derived(s *Service, cred *Credential, key string) {
 	case KindExchange:
 		k.exchange(s, cred, key)
 	}
+}
+
+// providerIssuer wants an issuer as providers have them (RFC 8414 section 2): nothing that iss could never be equal to.
+func (k *checker) providerIssuer(s *Service, cred *Credential, key string) {
+	issuer, plain := cred.Issuer.Plain()
+	if !plain || issuer == "" {
+		return
+	}
+	if strings.HasPrefix(issuer, "/") || strings.ContainsAny(issuer, "?#") {
+		k.fail(key+".issuer", "is not an issuer, which is a URL without query and fragment", "write it as the provider's metadata has it, such as https://auth.example.com")
+		return
+	}
+	k.endpoint(s, key+".issuer", issuer)
 }
 
 // endpoint wants a URL that a secret may be sent to.

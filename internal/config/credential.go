@@ -63,7 +63,7 @@ type Credential struct {
 	RefreshToken    secret.Ref      `yaml:"refresh_token" eg:"ref+builtin://crm#refresh_token" doc:"Kind oauth2_refresh_token: the first one. Absent: service connect brings it. Later ones are kept in the database, sealed."`
 	ReuseGrace      time.Duration   `yaml:"reuse_grace" eg:"30s" max:"24h" doc:"Kind oauth2_refresh_token: how long the provider takes a refresh token once more after its use, so that a lost answer can be made up for, once. Absent: a second use counts as theft, and there is none."`
 	ServiceAccount  secret.Ref      `yaml:"service_account" eg:"ref+builtin://google-service-account" doc:"Kind jwt_bearer: Google's JSON file of a service account, as it comes; instead of issuer and key."`
-	Issuer          Text            `yaml:"issuer" eg:"3MVG9…" doc:"Kind jwt_bearer: who signs (iss)."`
+	Issuer          Text            `yaml:"issuer" eg:"3MVG9…" doc:"Kind jwt_bearer: who signs (iss). Kind oauth2_refresh_token: the provider's issuer (RFC 9207), such as https://auth.example.com, where it sends iss with the answer of the page of consent; an answer without it, or with another, is refused. Absent: an iss that comes must be on the host of authorize_url."`
 	Subject         Text            `yaml:"subject" eg:"n8n@example.com" doc:"Kind jwt_bearer: for whom (sub)."`
 	Audience        Text            `yaml:"audience" eg:"https://login.example.com" doc:"Kind jwt_bearer and auth private_key_jwt: to whom (aud). Default: token_url."`
 	Claims          map[string]Text `yaml:"claims" keys:"text" eg:"{tenant: acme}" doc:"Kind jwt_bearer: further claims, as strings."`

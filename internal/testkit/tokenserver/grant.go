@@ -168,7 +168,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.Deny {
-		back.RawQuery = url.Values{"error": {"access_denied"}, "state": {q.Get("state")}}.Encode()
+		back.RawQuery = s.announced(url.Values{"error": {"access_denied"}, "state": {q.Get("state")}}).Encode()
 		w.Header().Set("Location", back.String())
 		w.WriteHeader(http.StatusFound)
 		return
@@ -178,7 +178,15 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	name := "code-" + strconv.Itoa(s.serial)
 	s.codes[name] = &code{q.Get("client_id"), q.Get("redirect_uri"), q.Get("code_challenge")}
 	s.mu.Unlock()
-	back.RawQuery = url.Values{"code": {name}, "state": {q.Get("state")}}.Encode()
+	back.RawQuery = s.announced(url.Values{"code": {name}, "state": {q.Get("state")}}).Encode()
 	w.Header().Set("Location", back.String())
 	w.WriteHeader(http.StatusFound)
+}
+
+// announced adds the issuer (RFC 9207 section 2).
+func (s *Server) announced(answer url.Values) url.Values {
+	if len(s.Iss) > 0 {
+		answer["iss"] = s.Iss
+	}
+	return answer
 }

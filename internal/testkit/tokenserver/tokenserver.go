@@ -41,6 +41,7 @@ type Server struct {
 	Skew      time.Duration               // this server's clock minus the tests'
 	Delay     time.Duration               // of Slow
 	Deny      bool                        // nobody consents
+	Iss       []string                    // what the consent page sends as iss
 
 	hangUp   func()
 	mu       sync.Mutex

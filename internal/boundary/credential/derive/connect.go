@@ -22,6 +22,7 @@ import (
 // ConnectOptions are what a Connect needs.
 type ConnectOptions struct {
 	AuthorizeURL string
+	Issuer       string            // the provider's, where it sends it with its answers (RFC 9207); "": see CheckIssuer
 	RedirectURL  string            // as registered at the provider; Loopback has one for this machine
 	Params       map[string]string // more parameters of the consent page, such as access_type=offline
 	For          *RefreshToken     // whose refresh token is to be had
