@@ -104,11 +104,11 @@ func (a *App) lead(ctx context.Context) error {
 }
 
 // read reads and builds the next configuration, which may refuse from then on.
-func (a *App) read(context.Context) (*next, config.Warnings, error) {
+func (a *App) read(ctx context.Context) (*next, config.Warnings, error) {
 	a.reloads.reading.Lock()
 	defer a.reloads.reading.Unlock()
 	a.reloads.begin()
-	c, warnings, err := a.o.Reread()
+	c, warnings, err := a.reread(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

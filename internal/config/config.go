@@ -51,14 +51,15 @@ type Config struct {
 	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
 	_            struct{}            `yaml:"forward rotations" later:"true"`
 
-	presets   map[string]*preset.Preset // those that services name
-	places    map[string]place
-	underData map[string]string // key → name below the data directory
-	files     []string
-	listed    map[string]bool // those in files
-	dir       string
-	head      bool // services and tokens are left out
-	read      ReadFunc
+	presets    map[string]*preset.Preset // those that services name
+	places     map[string]place
+	underData  map[string]string // key → name below the data directory
+	files      []string
+	listed     map[string]bool // those in files
+	dir        string
+	head       bool // services and tokens are left out
+	noServices bool // services: {} stands in the main file
+	read       ReadFunc
 }
 
 // Listen holds host:port addresses.

@@ -71,6 +71,9 @@ func Parse(name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
 // certificates.
 func (c *Config) Files() []string { return slices.Clone(c.files) }
 
+// SaysNoServices tells whether the main file has `services: {}`, and not merely no services.
+func (c *Config) SaysNoServices() bool { return c.noServices }
+
 func (c *Config) addFile(name string) {
 	if !c.listed[name] {
 		c.files, c.listed[name] = append(c.files, name), true
@@ -114,6 +117,9 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 		}
 		return
 	}
+	c.noServices = slices.ContainsFunc(root.pairs, func(p pair) bool {
+		return p.key.text == "services" && p.value.kind == mapNode && len(p.value.pairs) == 0
+	})
 	d := &decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}
 	if root.kind != mapNode {
 		rep.unparsed = true

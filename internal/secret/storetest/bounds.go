@@ -44,7 +44,7 @@ func Bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 			sent.Store(0)
 			server := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Api-Version", "1.41") // Docker's client asks an older engine for no secrets
-				if r.Method != http.MethodHead { // whose answer has no body: Docker's ping
+				if r.Method != http.MethodHead {      // whose answer has no body: Docker's ping
 					c.handle(w, r)
 				}
 			}))
