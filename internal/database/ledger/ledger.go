@@ -176,9 +176,13 @@ type State struct {
 	Why  error // why Own is not Page
 }
 
-// Read reads the page in from, which is the database or a transaction that has not written a page, and remembers it. An error
-// means that from could not be read.
+// Read reads the page in from, which is the database or a transaction that has neither read nor written anything yet, and
+// remembers it. An error means that from could not be read.
 func (b *Book) Read(ctx context.Context, from querier) (State, error) {
+	// A page that another goroutine keeps while this one reads is newer than what from shows: that is no sign of an old database.
+	b.mu.Lock()
+	newest := b.newest
+	b.mu.Unlock()
 	own, why, err := b.own(ctx, from)
 	if err != nil {
 		return State{}, fmt.Errorf("reading the list of %s: %w", b.topic, database.Explain(err))
@@ -188,8 +192,9 @@ func (b *Book) Read(ctx context.Context, from querier) (State, error) {
 	if own != nil {
 		b.keep(own)
 	}
-	newest := b.newest
 	switch {
+	case own != nil && (newest == nil || own.Seq > newest.Seq):
+		return State{Page: own, Own: own, Why: why}, nil
 	case newest == nil && errors.Is(why, errGone):
 		return State{Page: &Page{}}, nil // the table has never been written
 	case newest == nil:
