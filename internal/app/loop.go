@@ -42,11 +42,21 @@ func keepRunning(ctx context.Context, loop func(context.Context), broke func(*fa
 			return
 		}
 		broke(why)
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, pause) {
 			return
-		case <-time.After(pause):
 		}
+	}
+}
+
+// wait is a sleep that ends early with ctx, and then returns false.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 

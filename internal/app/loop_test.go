@@ -48,7 +48,7 @@ func TestLoopEnds(t *testing.T) {
 	ended, stop := context.WithCancel(t.Context())
 	stop()
 	for name, c := range map[string]struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a case of the table
 		loop func(context.Context)
 		told int
 	}{

@@ -95,8 +95,10 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.gateway = gateway.New(gateway.Options{Pipeline: s.pipeline, MaxHead: int(o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: o.Log, ServerError: metrics.ServerError,
-		Connections: connectionLimit(ctx, o.Config, o.Log, metrics)})
+	s.gateway = gateway.New(gateway.Options{
+		Pipeline: s.pipeline, MaxHead: int(o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: o.Log, ServerError: metrics.ServerError,
+		Connections: connectionLimit(ctx, o.Config, o.Log, metrics),
+	})
 	front, err := listenTCP(ctx, "gateway", o.Config.Listen.Gateway, o.Config, o.Log)
 	if err != nil {
 		return nil, err

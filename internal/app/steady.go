@@ -35,7 +35,7 @@ func lookAt(names []string) (l look) {
 	h := sha256.New()
 	add := func(name string) {
 		b, err := localfile.Read(name, readMost)
-		fmt.Fprintf(h, "%q %d %v\n", name, len(b), err)
+		h.Write(fmt.Appendf(nil, "%q %d %v\n", name, len(b), err))
 		h.Write(b)
 		if err == nil && filepath.Ext(name) == ".yaml" && len(bytes.TrimSpace(b)) == 0 {
 			l.blank = append(l.blank, name)
@@ -75,10 +75,8 @@ func (a *App) reread(ctx context.Context) (*config.Config, config.Warnings, erro
 		if c != nil && missesFile(active, c) {
 			pause = goneFor
 		}
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, pause) {
 			return nil, nil, fmt.Errorf("reading the configuration: %w", context.Cause(ctx))
-		case <-time.After(pause):
 		}
 		after := lookAt(now)
 		if after.sum != before.sum || !slices.Equal(names, now) {

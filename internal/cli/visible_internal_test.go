@@ -48,7 +48,7 @@ func TestWhatCommandsATerminalIsShown(t *testing.T) {
 
 // TestVisibleOverRandomInput: whatever comes, in pieces cut anywhere, nothing hostile gets through, and what JSON says stays.
 func TestVisibleOverRandomInput(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
+	r := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
 		text := make([]rune, r.IntN(40))
 		for i := range text {
@@ -105,8 +105,18 @@ func TestProgressEscapesThePlace(t *testing.T) {
 func TestCommandsPrintVisibly(t *testing.T) {
 	const name = "no\x1b]0;x\x07such\u202e\u200b\u009b"
 	for _, args := range [][]string{
-		{name}, {"serve", name}, {"token", name}, {"secret", "get", name}, {"secret", "import", name}, {"key", "verify", "--" + name}, {"token", "issue", name, "--json"},
-		{"key", "rekey", name}, {"audit", "tail", "--since", name}, {"--config", name, "config", "show"}, {"service", "call", name}, {"key", "fingerprint", name},
+		{name},
+		{"serve", name},
+		{"token", name},
+		{"secret", "get", name},
+		{"secret", "import", name},
+		{"key", "verify", "--" + name},
+		{"token", "issue", name, "--json"},
+		{"key", "rekey", name},
+		{"audit", "tail", "--since", name},
+		{"--config", name, "config", "show"},
+		{"service", "call", name},
+		{"key", "fingerprint", name},
 	} {
 		var out, errs bytes.Buffer
 		Main(t.Context(), append(args, "--data", t.TempDir()), Streams{In: strings.NewReader(""), Out: &out, Err: &errs})

@@ -265,7 +265,8 @@ func TestEarlyAnswerEndsTheConnection(t *testing.T) {
 				poison := keepAlive("GET", "/s/api/smuggled") + "\r\n"
 				poison = strings.ReplaceAll(poison, tokens.value["good"], tokens.value["other"]) // the presented one would not pass
 				_, _ = io.WriteString(c, keepAlive("POST", "/s/api/x", map[string]string{
-					"chunked": "Transfer-Encoding: chunked", "length": "Content-Length: 2000000"}[framing]))
+					"chunked": "Transfer-Encoding: chunked", "length": "Content-Length: 2000000",
+				}[framing]))
 				if framing == "chunked" {
 					_, _ = fmt.Fprintf(c, "%x\r\n", 100*len(poison))
 				}

@@ -211,6 +211,7 @@ func ConnState(nc net.Conn, s http.ConnState) {
 		c.idle.Store(0)
 	case http.StateIdle:
 		c.idle.Store(time.Now().UnixNano())
+	case http.StateNew, http.StateClosed:
 	}
 }
 

@@ -33,12 +33,18 @@ func Bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 		limit  time.Duration
 		handle http.HandlerFunc
 	}{
-		"an answer without end":         {20 * time.Second, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent) }},
-		"a head without end":            {20 * time.Second, func(w http.ResponseWriter, _ *http.Request) { endlessHead(w, &sent) }},
-		"one byte at a time":            {300 * time.Millisecond, drip},
-		"a redirect to plain HTTP":      {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, plain.URL+r.URL.Path, 307) }},
-		"a redirect to another host":    {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, safe.URL+r.URL.Path, 302) }},
-		"a redirect for good elsewhere": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, safe.URL+r.URL.Path, 308) }},
+		"an answer without end": {20 * time.Second, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent) }},
+		"a head without end":    {20 * time.Second, func(w http.ResponseWriter, _ *http.Request) { endlessHead(w, &sent) }},
+		"one byte at a time":    {300 * time.Millisecond, drip},
+		"a redirect to plain HTTP": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, plain.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		}}, //nolint:gosec // of a test
+		"a redirect to another host": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, safe.URL+r.URL.Path, http.StatusFound)
+		}}, //nolint:gosec // of a test
+		"a redirect for good elsewhere": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, safe.URL+r.URL.Path, http.StatusPermanentRedirect)
+		}}, //nolint:gosec // of a test
 	} {
 		t.Run(name, func(t *testing.T) {
 			sent.Store(0)
