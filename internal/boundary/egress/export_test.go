@@ -8,7 +8,7 @@ import (
 
 // NewIdleBody wraps body as RoundTrip does.
 func NewIdleBody(body io.ReadCloser, idle time.Duration, cancel context.CancelCauseFunc) io.ReadCloser {
-	return &idleBody{ReadCloser: body, idle: idle, cancel: cancel}
+	return &idleBody{ReadCloser: body, idle: idle, cancel: cancel, release: cancel}
 }
 
 // DialError is what a dial that failed with err is told as.
