@@ -58,7 +58,7 @@ func (a *App) databasePart() monitor.Part {
 }
 
 // storePart is about the builtin store, which stands and falls with this Sallyport's own database and seal key. A token that
-// cannot be had is its service's trouble alone, and a secret that is in memory is no trouble yet.
+// cannot be minted concerns its service alone, and a secret that is in memory is still served.
 func (a *App) storePart() monitor.Part {
 	builtin := a.state.stores.builtins()
 	p := monitor.Part{Name: "store", Ready: true}
