@@ -35,8 +35,23 @@ type Preset struct {
 	Notes         string            `yaml:"notes"`
 	Verified      string            `yaml:"verified"` // the page that says what goes beyond n8n's definition, such as expiry
 	Deviates      string            `yaml:"deviates"` // why the credential goes elsewhere than n8n puts it
+	Checked       Checked           `yaml:"checked"`
 	Expect        Expect            `yaml:"expect"`
 }
+
+// Checked is when a person held the whole preset, its test call and its hosts included, against what someone else says. Against
+// is the vendor's own page, or CheckedN8N, which is weaker: n8n's definitions outlive APIs. The zero value means that nobody
+// has, beyond the comparison with n8n's facts that the tests make.
+type Checked struct {
+	Date    string `yaml:"date"` // as 2006-01-02
+	Against string `yaml:"against"`
+}
+
+// CheckedN8N as Checked.Against is n8n's own code for the type, its test call and its nodes.
+const CheckedN8N = "n8n"
+
+// AgainstVendor tells presets that were held against a page of the vendor.
+func (c Checked) AgainstVendor() bool { return c.Date != "" && c.Against != CheckedN8N }
 
 // The kinds of credential that are more than a place.
 const (

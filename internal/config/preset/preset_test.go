@@ -24,6 +24,7 @@ func TestPresets(t *testing.T) {
 	for _, p := range all {
 		t.Run(p.Name, func(t *testing.T) {
 			checkIdentity(t, p)
+			checkChecked(t, p)
 			checkUpstream(t, p)
 			checkPlaceholders(t, p)
 			for _, c := range p.Placements() {
@@ -61,6 +62,26 @@ func checkIdentity(t *testing.T, p preset.Preset) {
 	}
 	if len(p.Headers) > 1 {
 		t.Error("the generated page writes one fixed header per preset")
+	}
+}
+
+// checkChecked holds that what a preset was held against is a page or n8n's code, and when is a day that has been.
+func checkChecked(t *testing.T, p preset.Preset) {
+	if p.Checked == (preset.Checked{}) {
+		return
+	}
+	day, err := time.Parse(time.DateOnly, p.Checked.Date)
+	if err != nil || day.After(time.Now()) || day.Year() < 2026 {
+		t.Errorf("checked on %q: want a day that has been, as 2006-01-02", p.Checked.Date)
+	}
+	if p.Checked.Against == preset.CheckedN8N {
+		if len(p.N8N) == 0 {
+			t.Error("n8n has no type of this preset to hold it against")
+		}
+		return
+	}
+	if u, err := url.Parse(p.Checked.Against); err != nil || u.Scheme != "https" || u.Host == "" {
+		t.Errorf("checked against %q: want the https URL of the vendor's page, or n8n", p.Checked.Against)
 	}
 }
 

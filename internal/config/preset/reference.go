@@ -31,8 +31,11 @@ const presetsHead = `
 The name of an API leads to its own page on authentication, or to n8n's page on its credential type; the presets of the latter do
 what n8n's definition says, and where that leaves it to the nodes (class none) what n8n's nodes do. {upstream} stands for the service's upstream, and other names in braces for inputs.
 
-| preset | API | upstream | credential | test | n8n credential |
-| --- | --- | --- | --- | --- | --- |
+The last column says when someone last held the preset against the vendor's own page. "n8n's code" is weaker: only n8n's definition
+and nodes were read. "nobody" means that nobody has checked the preset against the vendor: try it before you rely on it.
+
+| preset | API | upstream | credential | test | n8n credential | checked against |
+| --- | --- | --- | --- | --- | --- | --- |
 `
 
 const typesHead = `
@@ -55,7 +58,8 @@ func Reference() ([]byte, error) {
 	b.WriteString(presetsHead)
 	pages := c.pages()
 	for _, p := range all {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(), p.testCell(), codes(p.N8N))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n",
+			p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(), p.testCell(), codes(p.N8N), p.Checked.cell())
 	}
 	b.WriteString("\n## Notes\n\n")
 	for _, p := range all {
@@ -98,6 +102,22 @@ func (c Catalogue) counts(b *bytes.Buffer, all []Preset) {
 		fmt.Fprintf(b, " %s (%d)", reason, reasons[reason])
 	}
 	b.WriteString(".\n")
+	countChecks(b, all)
+}
+
+// countChecks says how many presets somebody has held against something.
+func countChecks(b *bytes.Buffer, all []Preset) {
+	var vendor, code int
+	for _, p := range all {
+		switch {
+		case p.Checked.AgainstVendor():
+			vendor++
+		case p.Checked.Date != "":
+			code++
+		}
+	}
+	fmt.Fprintf(b, "\n%d presets were held against a page of the vendor, and %d against n8n's code alone. Nobody has checked the other %d against\nthe vendor.\n",
+		vendor, code, len(all)-vendor-code)
 }
 
 // declared counts the types whose definition is data, whether or not a login call comes first.
@@ -217,6 +237,16 @@ func (p Preset) testCell() string {
 		method = "GET"
 	}
 	return "`" + method + " " + p.Test.Path + "`"
+}
+
+func (c Checked) cell() string {
+	switch {
+	case c.Date == "":
+		return "nobody"
+	case c.Against == CheckedN8N:
+		return c.Date + ": n8n's code"
+	}
+	return c.Date + ": [vendor](" + c.Against + ")"
 }
 
 func (p Preset) note() string {
