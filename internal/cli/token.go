@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,9 +195,22 @@ func tokenTable(w io.Writer, list []token.Generation) error {
 			ends = g.RetireAt
 		}
 		_, _ = cells(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Name, g.Number, g.ID, g.State(time.Now()),
-			strings.Join(g.Scope.Services, ","), when(g.Created), when(ends), when(g.LastUsed), orDash(g.LastWorkflow))
+			strings.Join(g.Scope.Services, ","), when(g.Created), when(ends), when(g.LastUsed), orDash(users(&g)))
 	}
 	return t.Flush()
+}
+
+// users are the workflows that a generation is shown with: of one that is being replaced every one that used it, the latest
+// first, because each of them has to use the new one before the old one ends.
+func users(g *token.Generation) string {
+	if g.State(time.Now()) != token.Retiring {
+		return g.LastWorkflow
+	}
+	var names []string
+	for _, u := range g.Uses {
+		names = append(names, cmp.Or(u.Workflow, "(unnamed)"))
+	}
+	return cmp.Or(strings.Join(names, ", "), g.LastWorkflow)
 }
 
 func orDash(s string) string {

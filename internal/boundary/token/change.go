@@ -166,8 +166,14 @@ func (r *Registry) List(ctx context.Context) ([]Generation, error) {
 	for i := range m.rows {
 		g := &m.rows[i].Generation
 		g.Scope = r.scopes.over(g.Name, r.narrowed(g))
-		r.usages[g.ID].addTo(g)
 		list = append(list, *g)
+	}
+	if err := r.db.Snapshot(ctx, func(tx *sql.Tx) error { return readUses(ctx, tx, list) }); err != nil {
+		return nil, fmt.Errorf("reading who used proxy tokens: %w", database.Explain(err))
+	}
+	for i := range list {
+		r.usages[list[i].ID].addTo(&list[i])
+		slices.SortStableFunc(list[i].Uses, func(a, b Use) int { return b.At.Compare(a.At) })
 	}
 	slices.SortFunc(list, func(a, b Generation) int {
 		if a.Name != b.Name {

@@ -1,9 +1,6 @@
 package token
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // The states of a generation.
 const (
@@ -27,6 +24,7 @@ type Generation struct {
 	Revoked      time.Time `json:"revoked,omitzero"`
 	LastUsed     time.Time `json:"last_used,omitzero"`
 	LastWorkflow string    `json:"last_workflow,omitempty"` // as the caller named it
+	Uses         []Use     `json:"workflows,omitempty"`     // by whom it was used, the latest first: of List alone
 }
 
 // State is one of the constants above.
@@ -71,11 +69,4 @@ type Grant struct {
 	hash    [hashSize]byte
 	stored  *Rules // of the scope that it was issued with
 	used    *usage
-}
-
-// usage is when a generation was last used. It outlives reloads of the registry, so that no use is forgotten.
-type usage struct {
-	at       atomic.Int64 // microseconds
-	workflow atomic.Pointer[string]
-	flushed  atomic.Int64
 }

@@ -3,6 +3,7 @@ package token_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -316,6 +317,7 @@ func TestListAndUse(t *testing.T) {
 		r.Touch(grant, "earlier", used.Add(-time.Second))
 		want := g1
 		want.RetireAt, want.LastUsed, want.LastWorkflow = c.Now().Add(time.Minute), used, "orders"
+		want.Uses = []token.Use{{Workflow: "orders", At: used}, {Workflow: "earlier", At: used.Add(-time.Second)}}
 		for _, step := range []string{"before it is flushed", "when it is flushed", "after a restart"} {
 			got := list(t, r)
 			if names := got[0].Name + got[1].Name + got[2].Name; names != "abb" || got[1].Number != 2 {
@@ -330,6 +332,50 @@ func TestListAndUse(t *testing.T) {
 			if step == "when it is flushed" {
 				r = newRegistry(t, openDB(t, url), c)
 			}
+		}
+	})
+}
+
+// TestUsesAreBounded: a caller that names another workflow with each request takes no more memory and rows than stated, and
+// what two replicas saw comes together.
+func TestUsesAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		c := newClock()
+		r, other := newRegistry(t, openDB(t, url), c), newRegistry(t, openDB(t, url), c)
+		value, _ := issue(t, r, "n8n", all, time.Time{})
+		if err := other.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for n, replica := range []*token.Registry{r, other} {
+			grant, f := replica.Verify(value)
+			if f != nil {
+				t.Fatal(f)
+			}
+			replica.Touch(grant, "both", c.Now().Add(time.Duration(n)*time.Hour))
+			for i := range 2000 {
+				replica.Touch(grant, fmt.Sprint("workflow ", i), c.Now())
+			}
+		}
+		for _, replica := range []*token.Registry{r, other, r} {
+			if err := replica.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := list(t, r)[0].Uses
+		if want := (token.Use{Workflow: "both", At: c.Now().Add(time.Hour)}); len(got) != 1000 || got[0] != want {
+			t.Errorf("%d workflows, the latest %+v; want 1000 and %+v", len(got), got[0], want)
+		}
+		c.advance(91 * 24 * time.Hour)
+		grant, _ := r.Verify(value)
+		r.Touch(grant, "later", c.Now())
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := list(t, newRegistry(t, openDB(t, url), c))[0].Uses; len(got) != 1 || got[0].Workflow != "later" {
+			t.Errorf("after 91 days: %+v, want the one since", got)
 		}
 	})
 }
