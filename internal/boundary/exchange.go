@@ -28,6 +28,8 @@ type exchange struct {
 	service    *service.Service
 	material   *credential.Material
 	body       Body          // nil: the request has none
+	unseen     atomic.Bool   // the body is on its way, and nobody looks at it for another method: every one is permitted
+	unguarded  bool          // nobody has looked at it so
 	share      *atomic.Int64 // a place of the token's share is held
 	acquired   bool          // a place under the service's limits is held
 	probe      bool          // it tries whether the API can be connected to again

@@ -145,6 +145,9 @@ func (p *Pipeline) still(x *exchange) *fault.Fault {
 	if _, f = Authorise(c.Scopes.Of(g), svc, x.view); f == nil && c.next != nil {
 		_, f = c.next.refuses("", g, x.view)
 	}
+	if f == nil && x.unseen.Load() {
+		f = unseenBody(c, g, x.view)
+	}
 	return f
 }
 

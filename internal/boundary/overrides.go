@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/boundary/override"
 	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
 
@@ -55,13 +56,46 @@ func Meaningless(method string) bool {
 	return false
 }
 
-// bodyGuard looks for a field that names another method in the body of a POST, where not every method is permitted. It is nil
-// where there is nothing to look for.
-func bodyGuard(x *exchange, v *View) *override.Body {
-	if !strings.EqualFold(v.Method, http.MethodPost) || permits(x.scope, x.service, v, anyMethod) {
+// bodyGuard looks for a field that names another method in the body of a POST, where not every method is permitted, by the
+// configuration that decided or by the one that will be. It is nil where there is nothing to look for. Where every method is
+// permitted now and that ends while the body is still on its way, the exchange ends: what has passed was not looked at.
+func (p *Pipeline) bodyGuard(x *exchange, v *View) *override.Body {
+	if !strings.EqualFold(v.Method, http.MethodPost) {
 		return nil
 	}
-	return override.NewBody(v.Header.Values("Content-Type"), v.Header.Values("Content-Encoding"))
+	for {
+		c := p.config.Load()
+		if !permits(x.scope, x.service, v, anyMethod) || !c.permitsAny(x.grant, v) {
+			x.unseen.Store(false)
+			x.unguarded = false
+			return override.NewBody(v.Header.Values("Content-Type"), v.Header.Values("Content-Encoding"))
+		}
+		x.unguarded = true
+		x.unseen.Store(true)
+		if p.config.Load() == c { // what changes from now on finds the mark
+			return nil
+		}
+	}
+}
+
+// permitsAny tells whether every method is permitted, by this configuration and the one that will be.
+func (c *configuration) permitsAny(g *token.Grant, v *View) bool {
+	return c.Configuration.permitsAny(g, v) && (c.next == nil || c.next.permitsAny(g, v))
+}
+
+func (c *Configuration) permitsAny(g *token.Grant, v *View) bool {
+	svc, known := c.Services.Lookup(v.Service)
+	return known && permits(c.Scopes.Of(g), svc, v, anyMethod)
+}
+
+// unseenBody is the fault of a body that passes without being looked at, as every method was permitted when it began, where that
+// is over. A body that no server reads for fields may go on.
+func unseenBody(c *configuration, g *token.Grant, v *View) *fault.Fault {
+	if c.permitsAny(g, v) || override.NewBody(v.Header.Values("Content-Type"), v.Header.Values("Content-Encoding")) == nil {
+		return nil
+	}
+	return fault.New(fault.RequestDenied, "not every method is permitted on this path any more, and the body was not looked at for another one").
+		WithHint("the configuration was changed while the body was on its way: send the request again")
 }
 
 // errOverride is final: of such a field the value is not looked at, since a body is passed on as it comes.

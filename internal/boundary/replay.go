@@ -28,6 +28,11 @@ func (s *sending) again(ctx context.Context, first *http.Response) (*http.Respon
 		return first, nil
 	}
 	next, why := s.next(ctx)
+	if why == "" && x.unguarded {
+		if f := unseenBody(s.p.config.Load(), x.grant, s.v); f != nil {
+			why = f.Message
+		}
+	}
 	if why == "" {
 		why = s.recordAgain(ctx, next)
 	}

@@ -66,6 +66,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
+		b.x.unseen.Store(false)     // nothing more can come
 		_ = b.deadline(time.Time{}) // what comes next on the connection has times of its own
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, b.fail(fault.New(fault.RequestTimeout, "nothing came of the request body for "+b.idle.String()).Wrap(err))

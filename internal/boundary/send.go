@@ -52,7 +52,7 @@ func (s *sending) open() (f *fault.Fault) {
 	s.body, s.caller, f = requestBody(s.w, s.r, s.x)
 	svc := s.x.service
 	if f == nil && s.caller != nil {
-		f = s.caller.guarded(bodyGuard(s.x, s.v))
+		f = s.caller.guarded(s.p.bodyGuard(s.x, s.v))
 	}
 	if f != nil || s.caller == nil || !svc.Replays && !s.x.material.NeedsBody() {
 		return f
