@@ -49,7 +49,7 @@ type App struct {
 	gateway  *gateway.Gateway
 	follower *database.Follower // of what other processes change; from Start on
 
-	files    map[string]string // stamps of what the first configuration was read from
+	files    atomic.Pointer[map[string]string] // stamps of the configuration's files, as they were read last
 	config   atomic.Pointer[config.Config]
 	reload   sync.Mutex // held while what is active is replaced
 	next     *next      // guarded by reload: the configuration that is being loaded, or nil
@@ -80,7 +80,7 @@ type listeners struct {
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{o: o, log: o.Log, failed: make(chan error, 3), metrics: monitor.New(o.Version)}
 	a.config.Store(o.Config)
-	a.files = stamps(filesInForce(o.Config))
+	a.noteRead(o.Config, nil)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
@@ -110,7 +110,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err != nil {
 		return a, err
 	}
-	if err := a.activate(ctx, n); err != nil {
+	if _, err := a.activate(ctx, n); err != nil {
 		return a, err
 	}
 	a.narrow(ctx)

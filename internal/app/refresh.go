@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,25 +100,34 @@ func (a *App) refreshStore(ctx context.Context, store string) error {
 // certificate that is replaced before it ends.
 func filesInForce(c *config.Config) []string { return append(c.Files(), storeFiles(c)...) }
 
-// watchConfig reloads when a file of the configuration changes.
+// watchConfig reloads when a file of the configuration changes. It does not wait until what it has read is loaded: the next
+// change takes the place of that.
 func (a *App) watchConfig(ctx context.Context) {
 	if a.o.ConfigPath == "" {
 		return
 	}
-	seen := a.files
 	every(ctx, watchInterval, func() {
-		now := stamps(filesInForce(a.config.Load()))
-		if maps.Equal(now, seen) {
-			return
-		}
-		_ = a.Reload(ctx) // logged, and in the metrics
-		seen = stamps(filesInForce(a.config.Load()))
-		for file, stamp := range now { // what changes while it is read counts as not read yet
-			if _, ok := seen[file]; ok {
-				seen[file] = stamp
-			}
+		if read := *a.files.Load(); !maps.Equal(read, stamps(slices.Collect(maps.Keys(read)))) && !a.reloads.reads() {
+			a.RequestReload(ctx)
 		}
 	})
+}
+
+// noteRead notes how the files are that are just being read for c, which is nil when it has errors. What changes later is another
+// change to the watcher; that a file was replaced which could not be read is one too.
+func (a *App) noteRead(active, c *config.Config) {
+	files := filesInForce(active)
+	if c != nil {
+		files = filesInForce(c)
+	}
+	for _, name := range files { // also those that a configuration with errors has, and the active one has not
+		if filepath.Ext(name) != ".yaml" {
+			inside, _ := filepath.Glob(filepath.Join(name, "[^.]*.yaml"))
+			files = union(files, inside)
+		}
+	}
+	m := stamps(files)
+	a.files.Store(&m)
 }
 
 // stamps tells by file what is different when a file is.
@@ -125,7 +136,7 @@ func stamps(files []string) map[string]string {
 	for _, f := range files {
 		m[f] = "gone"
 		if info, err := os.Stat(f); err == nil {
-			m[f] = strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10)
+			m[f] = strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10) + " " + identity(info)
 		}
 	}
 	return m

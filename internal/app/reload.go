@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
+	"sallyport/internal/fault"
 )
 
 // The rule of a reload: at every instant a request is decided by one whole configuration. Scopes, services and credentials
@@ -26,15 +27,16 @@ type next struct {
 	loading context.Context    //nolint:containedctx // what stop ends
 	done    chan struct{}
 	err     error // once done is closed
-	by      *next // what took its place before it was active; guarded by App.reload
+	by      *next // what took its place before it was active; guarded by App.reload until done is closed
 }
 
 // reloads is who has asked for a reload.
 type reloads struct {
 	reading sync.Mutex // held by the one that reads files
 
-	mu      sync.Mutex
-	waiting *reloading // asked for, and has not begun to read; who asks now is content with it
+	mu       sync.Mutex
+	waiting  *reloading // asked for, and has not begun to read; who asks now is content with it
+	underWay bool       // one is reading
 }
 
 // reloading is one reload, which any number of callers may wait for.
@@ -58,6 +60,20 @@ func (r *reloads) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = nil
+	r.underWay = true
+}
+
+func (r *reloads) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.underWay = false
+}
+
+// reads tells whether one reads the files just now, and sees what changes meanwhile by itself.
+func (r *reloads) reads() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.underWay
 }
 
 // Reload reads the configuration again, and makes it active once all of it is built and loaded. With an error, or when ctx
@@ -73,13 +89,36 @@ func (a *App) Reload(ctx context.Context) error {
 			return fmt.Errorf("waiting for a reload: %w", context.Cause(ctx))
 		}
 	}
-	run.err = a.lead(ctx)
-	close(run.done)
+	a.run(ctx, run)
 	return run.err
+}
+
+// RequestReload is Reload for who does not wait for it, and asks again when there is more to read: a configuration that is slow
+// to load does not keep a newer one from taking its place. It is logged how it ends. ctx ends it early. Call it between Start
+// and Stop.
+func (a *App) RequestReload(ctx context.Context) {
+	if run, lead := a.reloads.join(); lead {
+		a.running.Go(func() { a.run(ctx, run) })
+	}
+}
+
+// run leads a reload. It ends also when that panics, for those who wait for it and for those who ask next.
+func (a *App) run(ctx context.Context, run *reloading) {
+	defer close(run.done)
+	run.err = func() (err error) {
+		defer fault.Recover("reloading", &err)
+		return a.lead(ctx)
+	}()
+	if why, ok := errors.AsType[*fault.Panic](run.err); ok {
+		a.broke("reload", why)
+	}
 }
 
 func (a *App) lead(ctx context.Context) error {
 	n, warnings, err := a.read(ctx)
+	if err != nil && a.brokenOff(ctx, err) {
+		return err
+	}
 	if err != nil {
 		why := err.Error()
 		a.invalid.Store(&why)
@@ -90,8 +129,13 @@ func (a *App) lead(ctx context.Context) error {
 		a.log.WarnContext(ctx, "configuration", "warning", w.Error())
 	}
 	before := a.config.Load()
-	if err := a.activate(ctx, n); err != nil {
-		a.log.WarnContext(ctx, "keeping the old configuration: the reload was broken off", "error", err)
+	by, err := a.activate(ctx, n)
+	switch {
+	case by != nil: // whose own reload tells what comes of it
+		a.log.InfoContext(ctx, "a newer configuration took the place of one that was being loaded")
+		return a.outcome(ctx, by)
+	case err != nil:
+		a.brokenOff(ctx, err)
 		return err
 	}
 	a.narrow(ctx)
@@ -103,11 +147,22 @@ func (a *App) lead(ctx context.Context) error {
 	return nil
 }
 
+// brokenOff tells, and logs, that a reload ended because the gate stops, or whoever asked for it does not want it any more. That
+// says nothing about the configuration, and nobody has to do anything about it.
+func (a *App) brokenOff(ctx context.Context, err error) bool {
+	if !errors.Is(err, errStopping) && ctx.Err() == nil {
+		return false
+	}
+	a.log.InfoContext(ctx, "a reload was broken off; the configuration stays as it is", "why", err)
+	return true
+}
+
 // read reads and builds the next configuration, which may refuse from then on.
 func (a *App) read(ctx context.Context) (*next, config.Warnings, error) {
 	a.reloads.reading.Lock()
 	defer a.reloads.reading.Unlock()
 	a.reloads.begin()
+	defer a.reloads.end()
 	c, warnings, err := a.reread(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -129,18 +184,21 @@ func (a *App) announce(c *config.Config) (*next, error) {
 		for _, one := range table.All() {
 			one.Shun(&a.listeners.own)
 		}
-		if n := a.announced(c, p, active, table); n != nil {
-			return n, nil
+		if n, err := a.announced(c, p, active, table); n != nil || err != nil {
+			return n, err
 		}
 	}
 }
 
 // announced returns nil when another configuration has become active since, and c has to be built beside that.
-func (a *App) announced(c *config.Config, p *setup, active, table *service.Table) *next {
+func (a *App) announced(c *config.Config, p *setup, active, table *service.Table) (*next, error) {
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	if a.pipeline.Services() != active {
-		return nil
+	switch {
+	case a.closed:
+		return nil, errStopping
+	case a.pipeline.Services() != active:
+		return nil, nil //nolint:nilnil // as it says above
 	}
 	n := &next{config: c, table: table, routing: boundary.Configuration{Services: table, Scopes: scopes(c)}, done: make(chan struct{})}
 	n.loading, n.stop = context.WithCancel(context.Background()) //nolint:forbidigo // activate ends it with its own
@@ -151,7 +209,7 @@ func (a *App) announced(c *config.Config, p *setup, active, table *service.Table
 	n.stores = a.state.stores.prepare(p)
 	a.next = n
 	a.pipeline.Restrict(&n.routing)
-	return n
+	return n, nil
 }
 
 // discard takes back what was made ready for a configuration that will not be active; what it refuses stays refused until the
@@ -164,18 +222,30 @@ func (a *App) discard(n *next) {
 	a.state.stores.drop(a.pipeline.Services())
 }
 
-// activate loads what n names and puts it in the place of the active configuration. An error says that ctx ended first.
-func (a *App) activate(ctx context.Context, n *next) (err error) {
-	defer func() { n.err = err; close(n.done) }()
+// activate loads what n names and puts it in the place of the active configuration, unless another took the place of n, which is
+// returned. An error says that ctx ended first.
+func (a *App) activate(ctx context.Context, n *next) (by *next, err error) {
+	defer func() { n.by, n.err = by, err; close(n.done) }()
 	defer context.AfterFunc(ctx, n.stop)()
 	n.stores.load(n.loading, n.table, a.pipeline.Services()) //nolint:contextcheck // ended by ctx, above
-	by, err := a.settle(ctx, n)
+	by, err = a.settle(ctx, n)
 	n.stop()
-	if by != nil {
-		<-by.done
-		return by.err
+	return by, err
+}
+
+// outcome waits until n, or what took its place, is active or broken off.
+func (a *App) outcome(ctx context.Context, n *next) error {
+	for ; n != nil; n = n.by {
+		select {
+		case <-n.done:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a newer configuration: %w", context.Cause(ctx))
+		}
+		if n.err != nil {
+			return n.err
+		}
 	}
-	return err
+	return nil
 }
 
 // settle makes n active, unless ctx has ended or another has taken its place, which is returned.

@@ -32,7 +32,10 @@ type look struct {
 
 // lookAt reads names, and the YAML files of those that are folders. What cannot be read counts by its error.
 func lookAt(names []string) (l look) {
-	h := sha256.New()
+	h, named := sha256.New(), make(map[string]bool, len(names))
+	for _, name := range names {
+		named[name] = true
+	}
 	add := func(name string) {
 		b, err := localfile.Read(name, readMost)
 		h.Write(fmt.Appendf(nil, "%q %d %v\n", name, len(b), err))
@@ -49,7 +52,7 @@ func lookAt(names []string) (l look) {
 		case info.IsDir():
 			inside, _ := filepath.Glob(filepath.Join(name, "[^.]*.yaml"))
 			for _, one := range inside {
-				if !slices.Contains(names, one) {
+				if !named[one] {
 					add(one)
 				}
 			}
@@ -72,6 +75,7 @@ func (a *App) reread(ctx context.Context) (*config.Config, config.Warnings, erro
 		if c != nil {
 			now = union(now, c.Files())
 		}
+		a.noteRead(active, c)
 		if c != nil && missesFile(active, c) {
 			pause = goneFor
 		}
@@ -90,10 +94,15 @@ func (a *App) reread(ctx context.Context) (*config.Config, config.Warnings, erro
 	}
 }
 
+// union appends to a what of b is not in it.
 func union(a, b []string) []string {
+	known := make(map[string]bool, len(a))
+	for _, one := range a {
+		known[one] = true
+	}
 	for _, one := range b {
-		if !slices.Contains(a, one) {
-			a = append(a, one)
+		if !known[one] {
+			known[one], a = true, append(a, one)
 		}
 	}
 	return a
@@ -101,10 +110,9 @@ func union(a, b []string) []string {
 
 // missesFile tells whether a YAML file of the active configuration is not read by c.
 func missesFile(active, c *config.Config) bool {
-	files := c.Files()
-	return slices.ContainsFunc(active.Files(), func(name string) bool {
-		return filepath.Ext(name) == ".yaml" && !slices.Contains(files, name)
-	})
+	own := active.Files()
+	missing := union(c.Files(), own)[len(c.Files()):]
+	return slices.ContainsFunc(missing, func(name string) bool { return filepath.Ext(name) == ".yaml" })
 }
 
 // refuseLoss refuses an empty file, and a configuration without services that does not say so while the active one has some.

@@ -93,7 +93,7 @@ func onHangup(ctx context.Context, a *app.App) (stop func()) {
 		for {
 			select {
 			case <-hangup:
-				_ = a.Reload(ctx) // logged, and in the metrics
+				a.RequestReload(ctx) // how it ends is logged, and in the metrics
 			case <-quit:
 				return
 			}
