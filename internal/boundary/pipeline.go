@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -236,6 +237,9 @@ func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fau
 		v.Connection.Prove()
 	}
 	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
+	if found.rest != v.Path { // the token stood in it
+		v.Bare = found.rest == "/" && !strings.HasSuffix(v.Path, "/")
+	}
 	x.grant, x.presented, x.inSlot, v.Path = g, found.token, found.inSlot(), found.rest
 	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
 	return nil
@@ -267,7 +271,7 @@ func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fa
 	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
 		return "token scope", fault.New(fault.RequestDenied, why).WithHint("the scope of the token decides: `sallyport token list` shows it")
 	}
-	if why := service.CheckPath(v.Path, svc.EncodedSlash); why != "" {
+	if why := service.CheckPath(v.Path, svc.Paths); why != "" {
 		return "path form", fault.New(fault.RequestMalformed, why)
 	}
 	if why := service.CheckQuery(v.RawQuery); why != "" {

@@ -52,14 +52,14 @@ func inside(u *url.URL, svc *service.Service, m *credential.Material) bool {
 		path, below = m.TrimPath(path)
 	}
 	// A client that resolves an encoded dot segment behind the mount would come out at another service of the gate.
-	return below && (path == "" || path[0] == '/' && service.CheckPath(path, svc.EncodedSlash) == "")
+	return below && (path == "" || path[0] == '/' && service.CheckPath(path, svc.Paths) == "")
 }
 
 // mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that some
 // APIs copy from the query of the request.
 func mounted(u *url.URL, x *exchange, mount string) string {
 	path, _ := x.material.TrimPath(strings.TrimPrefix(u.EscapedPath(), x.service.BasePath))
-	if path == "" {
+	if path == "" && x.service.BasePath == "" && u.EscapedPath() == "" {
 		path = "/"
 	}
 	s := mount + path

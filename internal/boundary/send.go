@@ -6,9 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/scrub"
+	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/spool"
 	"sallyport/internal/fault"
 )
@@ -108,6 +110,9 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 		Method: r.Method, Scheme: svc.Scheme, Host: svc.Host, Base: svc.BasePath, Path: v.Path,
 		Header: outgoingHeader(r.Header, svc), RawQuery: withoutSlots(v.RawQuery, svc), Now: s.p.o.Now(),
 	}
+	if v.Bare {
+		o.Path = ""
+	}
 	token := s.p.watches.of(s.x.presented)
 	if f := tokenStays(&o, token); f != nil {
 		return nil, f
@@ -125,13 +130,24 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 	}
 	out := &http.Request{
 		Method: r.Method, Host: svc.Host, Header: o.Header,
-		URL:   &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: o.Target(), RawQuery: o.RawQuery},
+		URL:   upstreamURL(svc, &o),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if err := s.attach(ctx, out, &o, token); err != nil {
 		return nil, err
 	}
 	return out.WithContext(ctx), nil
+}
+
+// upstreamURL is a URL of which net/http writes the target as it is. An Opaque that begins with // it would write in absolute form.
+func upstreamURL(svc *service.Service, o *credential.Outgoing) *url.URL {
+	target := o.Target()
+	u := &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: target, RawQuery: o.RawQuery}
+	if strings.HasPrefix(target, "//") {
+		u.Opaque, u.RawPath = "", target
+		u.Path, _ = url.PathUnescape(target) // service.CheckPath has seen to it that every escape is whole
+	}
+	return u
 }
 
 // attach puts the body on the request. What of it is not known to be without the token is watched as it goes.

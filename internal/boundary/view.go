@@ -14,6 +14,7 @@ type View struct {
 	Method     string
 	Service    string // the service's name as the way in found it
 	Path       string // escaped path below the service, beginning with a slash
+	Bare       bool   // the caller's URL has no slash there: Path is "/", and the base path alone is meant
 	RawQuery   string
 	Header     Header
 	Source     netip.Addr // the address the connection comes from

@@ -161,6 +161,7 @@ type Service struct {
 	FetchPrivate []netip.Prefix    `yaml:"fetch_private" eg:"[10.1.2.4/32]" doc:"Addresses that are not public and may be dialled to fetch such a redirect; allow_private is not about them. The gate's own listeners are never dialled."`
 	Cookies      string            `yaml:"cookies" default:"strip" enum:"strip pass" doc:"Whether cookies pass between caller and API."`
 	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
+	DoubleSlash  bool              `yaml:"double_slash" default:"false" doc:"Let // through in the path, for APIs that take a whole URL in it, such as r.jina.ai/https://example.com. An allow rule has to match the path as it is, and with the slashes merged."`
 	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`
 	Test         *Test             `yaml:"test" doc:"The call that service test makes."`
 	_            struct{}          `yaml:"retry methods" later:"true"`

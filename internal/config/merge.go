@@ -190,6 +190,9 @@ func (m *merger) merge(s *Service, p *preset.Preset) {
 	if p.EncodedSlash && m.open("encoded_slash") {
 		s.EncodedSlash = true
 	}
+	if p.DoubleSlash && m.open("double_slash") {
+		s.DoubleSlash = true
+	}
 	if p.Test.Path != "" && s.Test == nil {
 		s.Test = &Test{}
 		m.text("test.path", &s.Test.Path, p.Test.Path)

@@ -24,7 +24,7 @@ type Outgoing struct {
 	Scheme   string // http or https
 	Host     string // as sent
 	Base     string // the service's base path, escaped
-	Path     string // escaped, below Base
+	Path     string // escaped, below Base; "" for Base itself
 	RawQuery string
 	Header   http.Header
 	Body     sign.Body // nil: none. A credential that goes into the body puts another one here.
@@ -33,8 +33,8 @@ type Outgoing struct {
 
 // Target is the escaped path as it goes on the wire.
 func (o *Outgoing) Target() string {
-	if o.Path == "/" && o.Base != "" {
-		return o.Base
+	if o.Path == "" && o.Base == "" {
+		return "/"
 	}
 	return o.Base + o.Path
 }
@@ -103,8 +103,6 @@ func (p *placement) put(ctx context.Context, o *Outgoing) *fault.Fault {
 		o.RawQuery += "&" + p.param
 	case p.cookie != "":
 		o.Header["Cookie"] = withCookie(o.Header["Cookie"], p.cookie, p.value)
-	case p.prefix != "" && o.Path == "/":
-		o.Path = p.prefix
 	case p.prefix != "":
 		o.Path = p.prefix + o.Path
 	case p.field != nil:

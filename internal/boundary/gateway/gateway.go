@@ -145,8 +145,8 @@ func (g *Gateway) split(v *boundary.View, r *http.Request, c *wire.Conn) {
 	if !ok {
 		return
 	}
-	name, path, _ := strings.Cut(rest, "/")
-	v.Service, v.Path, v.Mount = name, "/"+path, prefix+name
+	name, path, slash := strings.Cut(rest, "/")
+	v.Service, v.Path, v.Bare, v.Mount = name, "/"+path, !slash, prefix+name
 }
 
 func source(r *http.Request) netip.Addr {

@@ -131,7 +131,7 @@ func TestTokenInTheNewPlaces(t *testing.T) {
 // service's.
 func TestPathSecretInLocation(t *testing.T) {
 	for location, want := range map[string]string{
-		"/base/bot" + plainKey + "/next?a=1": "/s/api/next?a=1", "/base/bot" + strings.ReplaceAll(plainKey, ":", "%3A") + "/next": "/s/api/next", "/base/bot" + plainKey: "/s/api/", "next": "/s/api/dir/next",
+		"/base/bot" + plainKey + "/next?a=1": "/s/api/next?a=1", "/base/bot" + strings.ReplaceAll(plainKey, ":", "%3A") + "/next": "/s/api/next", "/base/bot" + plainKey: "/s/api", "next": "/s/api/dir/next",
 		"../": "/s/api/", "../../other": "", "/base/next": "", "/base/bot" + plainKey + "x/next": "", "/base/bot" + plainKey[1:] + "/next": "", "/base/bot" + plainKey + "/../../x": "",
 	} {
 		u := newUpstream(t, redirectTo(location, 302))

@@ -19,7 +19,7 @@ func redirectTo(location string, status int) func(net.Conn, *received) {
 // TestRedirectInside: a Location inside the service comes back as a path below the mount.
 func TestRedirectInside(t *testing.T) {
 	for location, want := range map[string]string{
-		"/base/next": "/s/api/next", "/base/next?a=%2f&b#frag": "/s/api/next?a=%2f&b#frag", "/base": "/s/api/", "/base/": "/s/api/", "next": "/s/api/dir/next", "../next": "/s/api/next", "?page=2": "/s/api/dir/x?page=2",
+		"/base/next": "/s/api/next", "/base/next?a=%2f&b#frag": "/s/api/next?a=%2f&b#frag", "/base": "/s/api", "/base/": "/s/api/", "next": "/s/api/dir/next", "../next": "/s/api/next", "?page=2": "/s/api/dir/x?page=2",
 		"UPSTREAM/base/next": "/s/api/next", "UPSTREAM/base/a%20b": "/s/api/a%20b", "/base/next?access=" + canary: "/s/api/next?access=" + strings.Repeat("*", len(canary)),
 	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {

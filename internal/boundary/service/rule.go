@@ -14,22 +14,43 @@ type Rule struct {
 	text     string
 	methods  []string // empty: all
 	segments []string
+	merged   []string // segments without the empty ones
 }
 
 // NewRule prepares a rule.
 func NewRule(r config.Rule) Rule {
-	return Rule{text: r.String(), methods: r.Methods, segments: strings.Split(strings.TrimPrefix(r.Path, "/"), "/")}
+	segments := strings.Split(strings.TrimPrefix(r.Path, "/"), "/")
+	return Rule{text: r.String(), methods: r.Methods, segments: segments, merged: withoutEmpty(segments)}
+}
+
+// withoutEmpty leaves the empty segments out, save the last: a slash at the end stays one.
+func withoutEmpty(segments []string) []string {
+	var kept []string
+	for i, s := range segments {
+		if s != "" || i == len(segments)-1 {
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 // String is the rule as audit records name it.
 func (r Rule) String() string { return r.text }
 
-// Match tells whether the rule allows method on path, an escaped path that begins with a slash.
+// Match tells whether the rule allows method on path, an escaped path that begins with a slash. Where a path has empty segments
+// the rule has to allow it as it is, and as a server reads it that takes // for /.
 func (r Rule) Match(method, path string) bool {
 	if len(r.methods) > 0 && !slices.Contains(r.methods, method) {
 		return false
 	}
-	return matchSegments(r.segments, strings.TrimPrefix(path, "/"), false)
+	path = strings.TrimPrefix(path, "/")
+	if !matchSegments(r.segments, path, false) {
+		return false
+	}
+	if !strings.HasPrefix(path, "/") && !strings.Contains(path, "//") {
+		return true
+	}
+	return matchSegments(r.merged, strings.Join(withoutEmpty(strings.Split(path, "/")), "/"), false)
 }
 
 // matchSegments walks both; done means that path has no segment left.

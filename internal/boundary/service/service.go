@@ -53,7 +53,7 @@ type Service struct {
 	Transport      http.RoundTripper
 	FetchRedirects bool
 	PassCookies    bool
-	EncodedSlash   bool
+	Paths          PathForm
 	Headers        map[string]string // canonical names
 
 	Config      config.Service // what it was built from
@@ -82,7 +82,7 @@ func New(name string, c config.Service) (*Service, error) {
 		BasePath:   strings.TrimSuffix(c.Upstream.EscapedPath(), "/"),
 		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
 		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
-		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", EncodedSlash: c.EncodedSlash,
+		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", Paths: PathForm{EncodedSlash: c.EncodedSlash, DoubleSlash: c.DoubleSlash},
 		Headers: canonical(c.Headers), Config: c, ca: ca,
 		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]), own: new(atomic.Pointer[egress.Own]),
 	}

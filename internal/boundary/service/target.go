@@ -2,9 +2,16 @@ package service
 
 import "strings"
 
+// PathForm says what a service's paths may have that others' may not.
+type PathForm struct {
+	EncodedSlash bool // %2F
+	DoubleSlash  bool // empty segments
+}
+
 // CheckPath judges an escaped path before anything is resolved, matched or dialled. It returns what is wrong with it, or "".
 // What it refuses is what some server behind some proxy reads as another path than the one the rules were matched against.
-func CheckPath(path string, encodedSlash bool) string {
+func CheckPath(path string, form PathForm) string {
+	encodedSlash := form.EncodedSlash
 	if path == "" || path[0] != '/' {
 		return "the path does not begin with a slash"
 	}
@@ -12,8 +19,8 @@ func CheckPath(path string, encodedSlash bool) string {
 		switch c := path[i]; {
 		case c <= ' ' || c >= 0x7f || strings.IndexByte("\\\"<>^`{|}", c) >= 0:
 			return "the path has a character that must be percent-encoded"
-		case c == '/' && i+1 < len(path) && path[i+1] == '/':
-			return "the path has an empty segment (//)"
+		case c == '/' && i+1 < len(path) && path[i+1] == '/' && !form.DoubleSlash:
+			return "the path has an empty segment (set `double_slash: true` if the API needs //)"
 		case c == '%':
 			if why := checkEscape(path[i:], encodedSlash); why != "" {
 				return why

@@ -38,8 +38,24 @@ func TestCheckPath(t *testing.T) {
 		{"/%25%32%65%25%32%65/x", false, false},
 		{"/%%32%65/x", false, false},
 	} {
-		if why := service.CheckPath(c.path, c.encodedSlash); (why == "") != c.good {
+		if why := service.CheckPath(c.path, service.PathForm{EncodedSlash: c.encodedSlash}); (why == "") != c.good {
 			t.Errorf("CheckPath(%q, %v): got %q", c.path, c.encodedSlash, why)
+		}
+	}
+}
+
+// TestDoubleSlash: the opt-in lets empty segments through and nothing else.
+func TestDoubleSlash(t *testing.T) {
+	for path, good := range map[string]bool{
+		"/https://example.com/a//b?": true, "//": true, "//key": true, "/a//": true, "/a///b": true, "/https://example.com": true,
+		"/a//../b": false, "//../b": false, "/a//%2e%2e/b": false, "/a/%2f/b": false, "/a//%2F": false, `/a/\b`: false, "/a//%5c": false, "//%252e%252e/x": false, "": false,
+	} {
+		path = strings.TrimSuffix(path, "?")
+		if why := service.CheckPath(path, service.PathForm{DoubleSlash: true}); (why == "") != good {
+			t.Errorf("CheckPath(%q): got %q", path, why)
+		}
+		if strings.Contains(path, "//") && service.CheckPath(path, service.PathForm{EncodedSlash: true}) == "" {
+			t.Errorf("CheckPath(%q) without the opt-in: got \"\"", path)
 		}
 	}
 }
@@ -77,6 +93,14 @@ func TestRule(t *testing.T) {
 		{"GET /a*a", "GET", "/a", false},
 		{"GET /admin", "GET", "/%61dmin", true}, // read as the API would read it
 		{"GET /v1", "GET", "/v1/", false},
+		{"GET /https://**", "GET", "/https://example.com/a", true},
+		{"GET /https://**", "GET", "/https:/example.com/a", false},
+		{"GET /**", "GET", "/https://example.com/a", true},
+		{"GET /*/users", "GET", "//users", false}, // a server that merges slashes would read /users
+		{"GET /*/*", "GET", "/a//", false},
+		{"GET /public/**", "GET", "//public/x", false},
+		{"GET /public/**", "GET", "/public//x", true},
+		{"GET /public/*/info", "GET", "/public//info", false},
 	} {
 		rule, err := config.ParseRule(c.rule)
 		if err != nil {
@@ -100,7 +124,7 @@ func FuzzTarget(f *testing.F) {
 	}
 	rule := service.NewRule(allowed)
 	f.Fuzz(func(t *testing.T, path string) {
-		if service.CheckPath(path, false) != "" {
+		if service.CheckPath(path, service.PathForm{}) != "" {
 			return
 		}
 		for depth, p := 0, path; depth < 3; depth++ {
@@ -158,12 +182,12 @@ func TestOverlong(t *testing.T) {
 		"/a/%c0%ae%c0%ae/b", "/a/%C0%AE./b", "/a/.%c0%ae/b", "/a%c0%afb", "/a%c1%9cb", "/a/%e0%80%ae%e0%80%ae/b", "/a%e0%80%afb", "/a/%f0%80%80%ae/b", "/a/%f8%80%80%80%ae/b",
 		"/a/%25c0%25ae/b", "/a/%u002e%u002e/b", "/a/%25u002e%25u002e/b", "/a/%252e%252e/b", "/a%255cb", "/a/%25%32%65/b", "/a%u2215b",
 	} {
-		if why := service.CheckPath(path, true); why == "" {
+		if why := service.CheckPath(path, service.PathForm{EncodedSlash: true}); why == "" {
 			t.Errorf("%s passes", path)
 		}
 	}
 	for _, path := range []string{"/a/%c3%a9", "/%e2%82%ac", "/%f0%9f%98%80", "/caf%e9", "/%c0", "/100%25", "/%e4%bd%a0%e5%a5%bd", "/a%20b", "/%c0x"} {
-		if why := service.CheckPath(path, false); why != "" {
+		if why := service.CheckPath(path, service.PathForm{}); why != "" {
 			t.Errorf("%s: %s", path, why)
 		}
 	}

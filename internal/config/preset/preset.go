@@ -31,6 +31,7 @@ type Preset struct {
 	Headers       map[string]string `yaml:"headers"`       // set unless the caller sends them
 	HeadersNeeds  map[string]string `yaml:"headers_needs"` // headers that hold no secret, which the user has to give, and what each is
 	EncodedSlash  bool              `yaml:"encoded_slash"`
+	DoubleSlash   bool              `yaml:"double_slash"`
 	Test          Test              `yaml:"test"`
 	Notes         string            `yaml:"notes"`
 	Verified      string            `yaml:"verified"` // the page that says what goes beyond n8n's definition, such as expiry
