@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,7 +78,9 @@ func newPresetKey(t *testing.T) *presetKey {
 func secretName(i int) string { return "secret" + strconv.Itoa(i) }
 
 // inURL tells inputs that become part of a URL or a host, which no reference can be.
-func inURL(name string) bool { return name == "tenant" || name == "database" }
+func inURL(name string) bool {
+	return slices.Contains([]string{"tenant", "database", "workspace", "webhook", "webhook_id"}, name)
+}
 
 // ref makes a value up, and returns a reference to it.
 func (p *play) ref(name string) string {

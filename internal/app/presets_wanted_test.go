@@ -100,7 +100,7 @@ func (p *play) wanted(t *testing.T, serial int) wire {
 		case "query":
 			query += "&" + url.QueryEscape(goes.Param) + "=" + url.QueryEscape(value)
 		case "path":
-			prefix = value
+			prefix = p.filled(value)
 		case "body":
 			w.Body = with(w.Body, c.Pointer, value)
 		default: // a signature, which comparable verifies and takes out

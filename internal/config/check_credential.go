@@ -29,7 +29,7 @@ func credentialKeys(kind string) (allowed, required []string) {
 	case KindCookie:
 		return []string{"secret", "cookie", "format"}, []string{"secret", "cookie"}
 	case KindPath:
-		return []string{"secret", "format"}, []string{"secret", "format"}
+		return []string{"secret", "format", "inputs"}, []string{"secret", "format"}
 	case KindBody:
 		return []string{"secret", "pointer", "as", "format"}, []string{"secret", "pointer"}
 	case KindClientCredentials:

@@ -96,7 +96,7 @@ type Credential struct {
 	SignatureMethod string            `yaml:"signature_method" enum:"HMAC-SHA1 HMAC-SHA256 PLAINTEXT" doc:"Kind oauth1: the method. Default: HMAC-SHA1."`
 	Realm           string            `yaml:"realm" eg:"Photos" doc:"Kind oauth1: the realm, where the API asks for one."`
 
-	Inputs map[string]Text `yaml:"inputs" keys:"text" eg:"{tenant: contoso.onmicrosoft.com}" doc:"What a preset asks for (docs/presets.md): {NAME} stands for it in URLs, parameters, claims, headers and login calls. {upstream} stands for the service's upstream."`
+	Inputs map[string]Text `yaml:"inputs" keys:"text" eg:"{tenant: contoso.onmicrosoft.com}" doc:"What a preset asks for (docs/presets.md): {NAME} stands for it in URLs, parameters, claims, headers, login calls and the format of kind path. {upstream} stands for the service's upstream."`
 }
 
 // LoginRequest is a login call. At most one of JSON and Form is its body.

@@ -39,6 +39,9 @@ func (f *filler) fill() {
 	if own.Request != nil {
 		f.url(f.key+".request.url", &own.Request.URL)
 	}
+	if own.Kind == KindPath {
+		f.pathFormat(f.key+".format", &own.Format)
+	}
 	own.Scopes = slices.Clone(own.Scopes)
 	for i := range own.Scopes {
 		f.plain(f.key+".scopes", &own.Scopes[i])
@@ -128,6 +131,16 @@ func (f *filler) plain(key string, to *string) {
 		return
 	}
 	*to = text
+}
+
+// pathFormat fills what stands around the secret: the parts of a webhook's address that are none.
+func (f *filler) pathFormat(key string, to *string) {
+	const secret = "{secret}"
+	parts := strings.Split(*to, secret)
+	for i := range parts {
+		f.plain(key, &parts[i])
+	}
+	*to = strings.Join(parts, secret)
 }
 
 // url is plain, and makes a path one on the upstream's host.

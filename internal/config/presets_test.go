@@ -99,7 +99,7 @@ func given(p preset.Preset) []string {
 		lines = append(lines, "inputs:")
 		for _, name := range slices.Sorted(maps.Keys(p.Needs)) {
 			value := "ref+builtin://x#" + name
-			if name == "tenant" || name == "database" {
+			if name == "tenant" || name == "database" || p.Credential.Kind == "path" {
 				value = "contoso"
 			}
 			lines = append(lines, "  "+name+": "+value)
@@ -131,7 +131,13 @@ func complete(t *testing.T, c *config.Credential, p preset.Credential) {
 			t.Errorf("URL %q", text)
 		}
 	}
-	if p.Format != "" && c.Format != p.Format || p.Header != "" && c.Header != p.Header || p.Param != c.Param || p.UserPass != c.UserPass || p.Pointer != c.Pointer {
+	format := braces.ReplaceAllStringFunc(p.Format, func(at string) string {
+		if at == "{secret}" {
+			return at
+		}
+		return "contoso"
+	})
+	if format != "" && c.Format != format || p.Header != "" && c.Header != p.Header || p.Param != c.Param || p.UserPass != c.UserPass || p.Pointer != c.Pointer {
 		t.Errorf("%+v is not where %+v says", c, p)
 	}
 	if c.Refs() == nil {
@@ -142,5 +148,35 @@ func complete(t *testing.T, c *config.Credential, p preset.Credential) {
 	}
 	if c.Place != nil && c.Place.Format == "" {
 		t.Error("the place has no format")
+	}
+}
+
+// TestPathInputs: what is no secret of a webhook's address is given as inputs, and none of them can be a reference.
+func TestPathInputs(t *testing.T) {
+	const head = "services:\n  hook:\n    preset: slack-webhook\n    credential: {secret: ref+builtin://x, inputs: "
+	tests := []struct {
+		inputs, format, problem string
+	}{
+		{inputs: "{workspace: T1, webhook: B2}", format: "/services/T1/B2/{secret}"},
+		{inputs: "{workspace: T1}", problem: "webhook"},
+		{inputs: "{workspace: T1, webhook: ref+builtin://y}", problem: "no secret goes there"},
+		{inputs: "{workspace: T1, webhook: B2, secret: x}", problem: "stands for nothing"},
+		{inputs: `{workspace: "", webhook: B2}`, problem: "format"},
+	}
+	for _, test := range tests {
+		c, _, err := config.Parse("sallyport.yaml", []byte(head+test.inputs+"}\n"), nil)
+		if test.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), test.problem) {
+				t.Errorf("%s: got %v, want an error with %q", test.inputs, err, test.problem)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.inputs, err)
+			continue
+		}
+		if got := c.Services["hook"].Credential.Format; got != test.format {
+			t.Errorf("%s: got format %q, want %q", test.inputs, got, test.format)
+		}
 	}
 }
