@@ -73,14 +73,13 @@ type connKey struct{}
 
 // Serve serves until Shutdown or Close; l is plain TCP.
 func (g *Gateway) Serve(l net.Listener) error {
+	o := wire.Options{MaxHead: g.o.MaxHead, HeadTimeout: headTimeout, Limit: g.o.Connections, ErrorLog: g.server.ErrorLog}
+	o.Limit.Log = g.o.Log
 	if g.o.TLS != nil {
-		c := g.o.TLS.Clone()
-		c.NextProtos = []string{"http/1.1"}
-		l = tls.NewListener(l, c)
+		o.TLS = g.o.TLS.Clone()
+		o.TLS.NextProtos = []string{"http/1.1"}
 	}
-	limit := g.o.Connections
-	limit.Log = g.o.Log
-	if err := g.server.Serve(wire.Listen(l, g.o.MaxHead, limit)); err != nil && err != http.ErrServerClosed {
+	if err := g.server.Serve(wire.Listen(l, o)); err != nil && err != http.ErrServerClosed {
 		return fmt.Errorf("serving the gateway: %w", err)
 	}
 	return nil

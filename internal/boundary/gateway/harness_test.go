@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -149,6 +150,7 @@ type gate struct {
 	outcomes chan boundary.Outcome
 	panics   atomic.Int64
 	mayPanic bool
+	complain bool   // net/http may
 	errors   output // net/http's complaints, by kind
 	stopOnce sync.Once
 	served   chan struct{}
@@ -162,6 +164,7 @@ type options struct {
 	secret               string         // instead of the canary
 	maxHead              int
 	connections          wire.Limit
+	tls                  *tls.Config
 	kept                 *spool.Budget
 	mayPanic             bool
 	parts                func(*service.Service) []credential.Part // instead of one static secret for each credential
@@ -180,7 +183,7 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 	}
 	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
-	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
+	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, TLS: o.tls, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -366,7 +369,7 @@ func (g *gate) refusedOnly(n int, code fault.Code) {
 // scan searches everything that left the gate, but for what went to the API.
 func (g *gate) scan() {
 	g.Helper()
-	if complaints := g.errors.String(); complaints != "" && !g.mayPanic {
+	if complaints := g.errors.String(); complaints != "" && !g.mayPanic && !g.complain {
 		g.Errorf("net/http complains: %s\n%s", complaints, g.logs.String())
 	}
 	rec := httptest.NewRecorder()

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,5 +64,54 @@ func TestTemporaryFolder(t *testing.T) {
 				t.Errorf("it is not in the log: %s", logged)
 			}
 		})
+	}
+}
+
+// TestNoDescriptorToAccept: while the process has no descriptor left, new connections wait. That is Sallyport's trouble: it is
+// logged and counted, those that are open go on, and when there are descriptors again so do the others.
+func TestNoDescriptorToAccept(t *testing.T) {
+	u := hear(t, func(c net.Conn) { answerAll(c) })
+	g := newGate(t, api(u), options{})
+	g.complain = true
+	good := keep(t, g)
+	good.ask(t)
+
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	low := before
+	low.Cur = 128
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	var fill []*os.File
+	free := func() {
+		for _, f := range fill {
+			_ = f.Close()
+		}
+		fill = nil
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before)
+	}
+	defer free()
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		fill = append(fill, f)
+	}
+	if len(fill) == 0 {
+		t.Fatal("no descriptor was free")
+	}
+	_ = fill[len(fill)-1].Close() // for the caller's end
+	fill = fill[:len(fill)-1]
+	late := keep(t, g)
+	g.complained(t, "accept", 2)
+	good.ask(t)
+	free()
+	late.ask(t)
+	if text := g.logs.String(); !strings.Contains(text, "Sallyport cannot accept connections") || !strings.Contains(text, "too many open files") {
+		t.Errorf("not in the log: %s", text)
 	}
 }

@@ -52,11 +52,13 @@ type Conn struct {
 	net.Conn
 	maxHead   int
 	state     state
-	buf       []byte // what in and ready point into
-	in        []byte // read from the socket, not yet judged
-	scanned   int    // how far in was searched for the end of the head
-	ready     []byte // judged, not yet read
-	left      int64  // bytes left of the body or chunk
+	buf       *[]byte // what in and ready point into; nil while nothing of a request has come
+	one       [1]byte // for the first byte, over TLS
+	wait      waiter  // for the first byte, otherwise
+	in        []byte  // read from the socket, not yet judged
+	scanned   int     // how far in was searched for the end of the head
+	ready     []byte  // judged, not yet read
+	left      int64   // bytes left of the body or chunk
 	violation atomic.Pointer[string]
 	inBody    atomic.Bool // the violation is in a body, whose head was let through
 	rawMode   atomic.Bool
@@ -67,6 +69,7 @@ type Conn struct {
 	place     entry
 	idle      atomic.Int64 // since when it is in no request, in Unix nanoseconds; 0 while it is in one
 	isProven  atomic.Bool
+	clear     atomic.Pointer[net.Conn] // what is under TLS, when the caller does not speak it
 }
 
 // NewConn wraps c; heads over maxHead bytes are refused.
@@ -130,8 +133,14 @@ func (c *Conn) fail(why *fault.Panic, p []byte) (int, error) {
 		c.over.Store(true)
 		return 0, why
 	}
-	c.state, c.in, c.ready = refused, nil, []byte(standIn)
+	c.standInAfter(why)
 	return c.take(p), nil
+}
+
+// standInAfter is fail in a head.
+func (c *Conn) standInAfter(why *fault.Panic) {
+	c.broken.Store(why)
+	c.state, c.in, c.ready = refused, nil, []byte(standIn)
 }
 
 func (c *Conn) read(p []byte) (int, error) {
@@ -312,28 +321,4 @@ func (c *Conn) refuse(why string) bool {
 		c.ready = []byte(standIn)
 	}
 	return true
-}
-
-// smallBuf is what most heads fit into, in bytes.
-const smallBuf = 4096
-
-// fill reads more from the socket into in.
-func (c *Conn) fill() error {
-	if len(c.in) == 0 && len(c.buf) > smallBuf {
-		c.buf = nil // a large head is through: a connection that waits for the next one holds no more than others
-	}
-	if need := len(c.in) + 1024; len(c.buf) < need {
-		grown := make([]byte, max(smallBuf, min(2*need, c.maxHead+2048))) // a head that stops short of its end holds no more than a whole one
-		copy(grown, c.in)
-		c.buf = grown
-	} else {
-		copy(c.buf, c.in) // ready is empty whenever fill runs, so the front of buf is free
-	}
-	c.in = c.buf[:len(c.in)]
-	n, err := c.Conn.Read(c.buf[len(c.in):])
-	c.in = c.buf[:len(c.in)+n]
-	if n > 0 {
-		return nil
-	}
-	return err
 }

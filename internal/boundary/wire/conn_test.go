@@ -222,14 +222,11 @@ func pipe(t *testing.T) (caller net.Conn, c *wire.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := wire.Listen(l, 4096, wire.Limit{}).Accept()
+	accepted, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, ok := accepted.(*wire.Conn)
-	if !ok {
-		t.Fatalf("got a %T", accepted)
-	}
+	c = wire.NewConn(accepted, 4096)
 	t.Cleanup(func() { _ = caller.Close(); _ = c.Close() })
 	return caller, c
 }

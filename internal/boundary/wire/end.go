@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"net"
 	"time"
 )
 
@@ -35,10 +36,23 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 func longAgo() time.Time { return time.Unix(1, 0) }
 
+// speaking is the connection as the caller speaks on it: without TLS, if it began without.
+func (c *Conn) speaking() net.Conn {
+	if clear := c.clear.Load(); clear != nil {
+		return *clear
+	}
+	return c.Conn
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (int, error) {
+	return c.speaking().Write(p) //nolint:wrapcheck // net/http wants the connection's own errors
+}
+
 // CloseWrite ends the sending direction, where the connection can. net/http calls it before it closes on a caller who is
 // still sending.
 func (c *Conn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+	if w, ok := c.speaking().(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
@@ -79,7 +93,7 @@ func (c *Conn) linger() {
 		if !now.Before(until) || c.Conn.SetReadDeadline(earlier(now.Add(lingerIdle), until)) != nil {
 			return
 		}
-		n, err := c.Conn.Read(*bp)
+		n, err := c.speaking().Read(*bp)
 		if left -= n; err != nil {
 			return
 		}

@@ -14,14 +14,14 @@ import (
 const warnEvery = time.Minute
 
 // ErrorLog is for http.Server.ErrorLog, where net/http writes what it tells nobody else: panics that it recovered, connections
-// it could not accept. count gets every one of them with its kind: panic, tls, accept, write or other. A warning is logged for
-// the first, and then at most one a minute, which says how many there were. A panic's value, and what net/http may quote of
+// it could not accept. count gets every one of them with its kind: panic, tls, accept, refused, write or other. A warning is logged for
+// the first of each kind, and then at most one a minute, which says how many there were. A panic's value, and what net/http may quote of
 // a request, stay out of it.
 func ErrorLog(to *slog.Logger, listener string, count func(listener, kind string)) *log.Logger {
 	if count == nil {
 		count = func(string, string) {}
 	}
-	return log.New(&complaints{to: to, listener: listener, count: count}, "", 0)
+	return log.New(&complaints{to: to, listener: listener, count: count, kinds: make(map[string]*silence)}, "", 0)
 }
 
 type complaints struct {
@@ -29,24 +29,47 @@ type complaints struct {
 	listener string
 	count    func(listener, kind string)
 
-	mu     sync.Mutex
-	last   time.Time // of the warning
-	silent int       // since then
+	mu    sync.Mutex
+	kinds map[string]*silence // each by itself: a flood of failed handshakes must not hide that connections cannot be accepted
+}
+
+// silence is what was not warned of.
+type silence struct {
+	last time.Time // of the warning
+	n    int       // since then
 }
 
 // Write implements io.Writer: one call is one message.
 func (c *complaints) Write(p []byte) (int, error) {
 	kind, text := judge(string(bytes.TrimSpace(p)))
 	c.count(c.listener, kind)
+	n := c.due(kind, time.Now())
+	switch {
+	case n == 0:
+	case kind == "accept":
+		c.to.Error("Sallyport cannot accept connections, and tries again", "listener", c.listener, "error", text, "since_the_last_warning", n,
+			"hint", "without free descriptors: raise the limit of open files (ulimit -n, LimitNOFILE), or lower `limits.connections`")
+	default:
+		c.to.Warn("the HTTP server complains", "listener", c.listener, "kind", kind, "what", text, "since_the_last_warning", n)
+	}
+	return len(p), nil
+}
+
+// due returns how many messages of a kind the warning that is due now stands for, or 0.
+func (c *complaints) due(kind string, now time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	if c.silent++; !c.last.IsZero() && now.Sub(c.last) < warnEvery {
-		return len(p), nil
+	s := c.kinds[kind]
+	if s == nil {
+		s = new(silence)
+		c.kinds[kind] = s
 	}
-	c.to.Warn("the HTTP server complains", "listener", c.listener, "kind", kind, "what", text, "since_the_last_warning", c.silent)
-	c.last, c.silent = now, 0
-	return len(p), nil
+	if s.n++; !s.last.IsZero() && now.Sub(s.last) < warnEvery {
+		return 0
+	}
+	n := s.n
+	s.last, s.n = now, 0
+	return n
 }
 
 // prefixes tell net/http's messages apart. Those whose text is safe to show quote nothing but addresses and the system.
@@ -58,12 +81,18 @@ var prefixes = []struct {
 }{
 	{"http: panic serving ", "panic", false},
 	{"http: Accept error: ", "accept", true},
-	{"http: TLS handshake error from ", "tls", true},
+	{tlsComplaint, "tls", true},
+	{refusedComplaint, "refused", true},
 	{"http: superfluous response.WriteHeader call from ", "write", true},
 	{"http: response.Write", "write", true},
 	{"http: response.WriteHeader", "write", true},
 	{"http: WriteHeader called with ", "write", true},
 }
+
+const (
+	tlsComplaint     = "http: TLS handshake error from " // net/http's words, and those of this package, which makes the handshakes
+	refusedComplaint = "refusing a request from "
+)
 
 // maxComplaint is how much of a message is shown, in bytes.
 const maxComplaint = 300

@@ -27,7 +27,7 @@ type headFields struct {
 // lies before from was searched already.
 func earlyTrouble(head []byte, from int) string {
 	if !isToken(head[:1]) {
-		return "the request line is malformed" // also a TLS handshake
+		return notHTTP(head)
 	}
 	for at := from; ; at++ {
 		i := bytes.IndexByte(head[at:], '\n')
@@ -44,6 +44,21 @@ func earlyTrouble(head []byte, from int) string {
 			return why
 		}
 	}
+}
+
+// notHTTP says what a head is that does not begin with a method, or "" while more of it has to come.
+func notHTTP(head []byte) string {
+	const hello = "it is a TLS handshake, and this address speaks plain HTTP; the URL has to begin with http://, or the gate needs its setting `tls`"
+	switch {
+	case head[0] == 0x16: // a record of type handshake (RFC 8446 section 5.1)
+		return hello
+	case head[0]&0x80 == 0: // no two-byte length
+	case len(head) < 3:
+		return ""
+	case head[2] == 1: // a ClientHello in the form of SSL 2.0, as very old clients begin (RFC 5246 appendix E.2)
+		return hello
+	}
+	return "the request line is malformed"
 }
 
 // checkHead judges a whole head, from the request line to the empty line. The second result says what is wrong with it;

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/tls"
 	"log/slog"
@@ -21,6 +22,7 @@ type Limit struct {
 	Total     int // connections at one time; 0: no limit
 	PerSource int // unproven ones at one time of one source; 0: no limit
 	Log       *slog.Logger
+	Hint      string           // of the warning, what to do; "": the settings of the gateway
 	Closed    func(why string) // counts what was closed: source, total or refused; nil: nobody does
 }
 
@@ -89,7 +91,7 @@ func (r *register) add(c *Conn) bool {
 	}
 	if warn > 0 && r.Log != nil {
 		r.Log.Warn("connections are closed: there are as many as allowed", "limit", why, "source", source.Addr(), "since_the_last_warning", warn,
-			"hint", "`limits.connections` and `limits.connections_per_source` set how many")
+			"hint", cmp.Or(r.Hint, "`limits.connections` and `limits.connections_per_source` set how many"))
 	}
 	return taken
 }
