@@ -77,31 +77,46 @@ func connectionLimit(ctx context.Context, c *config.Config, log *slog.Logger, m 
 	return wire.Limit{Total: total, PerSource: perSource, Closed: m.ConnectionClosed}
 }
 
-// serveHTTP serves a handler of our own (not the gateway) until close closes its listener.
-func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
-		ErrorLog: wire.ErrorLog(a.log, name, a.metrics.ServerError),
+// adminConnections are allowed on the admin listener at one time: those of scrapers, probes and a few browsers. For a new one the
+// oldest idle one goes, of the source that has the most.
+const adminConnections = 256
+
+// newServer is a server of a handler of our own (not the gateway).
+func newServer(name string, h http.Handler, log *slog.Logger, m *monitor.Metrics) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: adminHead, ReadTimeout: time.Minute, IdleTimeout: time.Minute, ErrorLog: wire.ErrorLog(log, name, m.ServerError),
 	}
-	a.serve(name, func() error {
-		if name == "admin" {
-			tlsConfig, err := serverTLS(a.o.Config)
-			if err != nil {
-				return err
-			}
-			l = withTLS(l, tlsConfig)
-		}
-		err := server.Serve(l)
-		return errors.Join(err, server.Close())
+}
+
+// adminHead is how long a caller of the admin listener may take to send a request's head, a TLS handshake included.
+const adminHead = 10 * time.Second
+
+// serveAdmin serves on the admin listener: the same reading of requests as the gateway's, and a bound of its own.
+func serveAdmin(server *http.Server, l net.Listener, c *tls.Config, log *slog.Logger, m *monitor.Metrics) error {
+	return wire.Serve(server, l, wire.Options{
+		TLS: c, HeadTimeout: adminHead,
+		Limit: wire.Limit{
+			Total: adminConnections, Log: log, Hint: "somebody opens many connections to the admin listener",
+			Closed: func(why string) { m.ConnectionClosed("admin_" + why) },
+		},
 	})
 }
 
-// withTLS puts TLS on a listener, unless there is none to put.
-func withTLS(l net.Listener, c *tls.Config) net.Listener {
-	if c == nil {
-		return l
-	}
-	return tls.NewListener(l, c)
+// serveHTTP serves a handler of our own until close closes its listener.
+func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
+	server := newServer(name, h, a.log, a.metrics)
+	a.serve(name, func() (err error) {
+		if name == "admin" {
+			var tlsConfig *tls.Config
+			if tlsConfig, err = serverTLS(a.o.Config); err != nil {
+				return err
+			}
+			err = serveAdmin(server, l, tlsConfig, a.log, a.metrics)
+		} else {
+			err = server.Serve(l)
+		}
+		return errors.Join(err, server.Close())
+	})
 }
 
 // adminHandler is the admin listener: it tells, and changes nothing but what a command has begun and a person consents to.

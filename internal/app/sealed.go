@@ -11,7 +11,6 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/gateway"
-	"sallyport/internal/boundary/wire"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
@@ -111,9 +110,9 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 	mux.Handle("GET /metrics", metrics.Handler())
 	mux.Handle("GET /healthz", monitor.Alive())
 	mux.Handle("GET /readyz", monitor.Readiness(s.parts))
-	s.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, ErrorLog: wire.ErrorLog(o.Log, "admin", metrics.ServerError)}
+	s.admin = newServer("admin", mux, o.Log, metrics)
 	s.serve(func() error { return s.gateway.Serve(front) })
-	s.serve(func() error { return s.admin.Serve(withTLS(back, tlsConfig)) })
+	s.serve(func() error { return serveAdmin(s.admin, back, tlsConfig, o.Log, metrics) })
 	return s, nil
 }
 

@@ -130,7 +130,7 @@ func New(version string) *Metrics {
 			Name: "sallyport_panics_total", Help: "Panics that ended a request, or an attempt to mint a token: mistakes in Sallyport. The log has each of them.",
 		}),
 		server: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sallyport_http_server_errors_total", Help: "What net/http's server had to complain of, by listener and kind: panic, tls, accept, write or other. The log has a line for it once a minute.",
+			Name: "sallyport_http_server_errors_total", Help: "What went wrong before there was a request, by listener and kind: panic, tls, accept, refused, write or other. The log has a line for it once a minute.",
 		}, []string{"listener", "kind"}),
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_connections_closed_total", Help: "Connections to the gateway that a limit closed: of one source without a valid token (source), of all (total), or new ones while every other was in a request (refused).",
