@@ -108,7 +108,7 @@ func (m *mint) minter() (minter derive.Minter, err error) {
 func (m *mint) refresher() (*derive.RefreshToken, error) {
 	o := derive.RefreshTokenOptions{
 		Endpoint: m.endpoint(m.c.TokenURL), Client: m.client(), Scopes: m.c.Scopes,
-		Refresh: m.value(m.c.RefreshToken), ReuseGrace: m.c.ReuseGrace,
+		Refresh: m.value(m.c.RefreshToken), ReuseGrace: m.c.ReuseGrace, Reusable: !m.c.Rotates,
 	}
 	return built(&m.reading, func() (*derive.RefreshToken, error) { return derive.NewRefreshToken(o) })
 }

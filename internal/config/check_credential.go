@@ -35,7 +35,7 @@ func credentialKeys(kind string) (allowed, required []string) {
 	case KindClientCredentials:
 		return endpoint, []string{"token_url", "client_id"}
 	case KindRefreshToken:
-		return append([]string{"refresh_token", "reuse_grace", "authorize_url", "authorize_params", "issuer"}, endpoint...), []string{"token_url", "client_id"}
+		return append([]string{"refresh_token", "reuse_grace", "rotates", "authorize_url", "authorize_params", "issuer"}, endpoint...), []string{"token_url", "client_id"}
 	case KindJWTBearer:
 		return append([]string{"service_account", "issuer", "subject", "claims"}, endpoint...), nil
 	case KindGitHubApp:

@@ -92,7 +92,12 @@ func (c *Config) implied(s *Service, cred *Credential, key string) {
 	case KindBody:
 		orText(c, key+".format", &cred.Format, "{secret}")
 		orText(c, key+".as", &cred.As, "json")
-	case KindClientCredentials, KindRefreshToken, KindJWTBearer:
+	case KindRefreshToken:
+		c.impliedAuth(s, cred, key)
+		if !c.has(key + ".rotates") {
+			cred.Rotates, c.places[key+".rotates"] = !preset.Reusable(cred.TokenURL), place{from: fromDefault}
+		}
+	case KindClientCredentials, KindJWTBearer:
 		c.impliedAuth(s, cred, key)
 	case KindGitHubApp:
 		orText(c, key+".api_url", &cred.APIURL, "https://api.github.com")
@@ -323,6 +328,9 @@ func (m *merger) grant(at string, to *Credential, p *preset.Credential) {
 	m.text(at+"auth", &to.Auth, p.Auth)
 	m.texts(at+"params", &to.Params, p.Params)
 	m.text(at+"api_url", &to.APIURL, p.APIURL)
+	if p.Kind == KindRefreshToken && m.open(at+"rotates") {
+		to.Rotates = p.Rotating()
+	}
 	if p.Audience != "" && m.open(at+"audience") {
 		to.Audience = PlainText(p.Audience)
 	}

@@ -83,8 +83,9 @@ type Credential struct {
 	AuthorizeParams map[string]string `yaml:"authorize_params"`
 	TokenURL        string            `yaml:"token_url"`
 	Scopes          []string          `yaml:"scopes"`
-	Auth            string            `yaml:"auth"`   // how the client shows who it is at the token endpoint: basic or post
-	Params          map[string]string `yaml:"params"` // further ones for the token endpoint
+	Auth            string            `yaml:"auth"`    // how the client shows who it is at the token endpoint: basic or post
+	Params          map[string]string `yaml:"params"`  // further ones for the token endpoint
+	Rotates         *bool             `yaml:"rotates"` // false: the use of a refresh token does not end it; nil: as the token endpoint is known for
 	APIURL          string            `yaml:"api_url"`
 	Audience        string            `yaml:"audience"`
 	Request         *Request          `yaml:"request"`

@@ -1,21 +1,15 @@
 package derive
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"math"
-	"mime"
 	"net/http"
-	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/secret"
 )
 
@@ -61,8 +55,8 @@ func (a *answer) grant(field string, fallback time.Duration) (*grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if code := a.code(m); code != "" && m[field] == nil { // some providers refuse with status 200
-		return nil, &EndpointError{Host: a.host, Status: a.status, Code: code, fate: refused}
+	if isBlank(m[field]) && a.refuses(m) { // some providers refuse with status 200
+		return nil, a.refused(m)
 	}
 	g := &grant{}
 	if g.token, err = readToken(m[field]); err != nil {
@@ -106,12 +100,9 @@ func (a *answer) members() (map[string]json.RawMessage, error) {
 }
 
 func (a *answer) readable() error {
-	coding := a.header.Get("Content-Encoding")
 	switch {
 	case len(a.body) > MaxAnswer:
 		return a.broken("answered with more than 1 MiB")
-	case coding != "" && !strings.EqualFold(coding, "identity"):
-		return a.broken("answered in a content coding that was not asked for")
 	case a.status >= 300 && a.status <= 399:
 		return &EndpointError{Host: a.host, Status: a.status, Reason: "answered with a redirect, which is not followed", fate: refused}
 	}
@@ -130,7 +121,10 @@ func (a *answer) refusal() error {
 		e.fate = unclear // a gateway may have lost the answer of a call that was carried out
 	}
 	if m, err := a.object(); err == nil {
-		e.Code = a.code(m)
+		e.Code, e.dead = a.code(m), a.saysDead(m)
+	} else if text := string(a.text()); len(text) <= 64 { // one word, and no object around it
+		e.Code = a.word(text)
+		e.dead = deadWord(e.Code)
 	}
 	if e.Code == "" {
 		e.Reason = "refused"
@@ -143,67 +137,6 @@ func (a *answer) refusal() error {
 	}
 	return e
 }
-
-// object reads the body as one object, from JSON, or from a form as some old providers answer. Names are exact, and none
-// stands twice: what two readers would read differently is not read.
-func (a *answer) object() (map[string]json.RawMessage, error) {
-	kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
-	body := bytes.TrimSpace(bytes.TrimPrefix(a.body, []byte("\xef\xbb\xbf")))
-	switch {
-	case err == nil && kind == "application/x-www-form-urlencoded":
-		return formObject(body)
-	case len(body) == 0:
-		return nil, errors.New("nothing")
-	case body[0] == '<' || err == nil && strings.Contains(kind, "html"):
-		return nil, errors.New("HTML")
-	}
-	return jsonObject(body)
-}
-
-var errNoObject = errors.New("something that is not one JSON object")
-
-func jsonObject(body []byte) (map[string]json.RawMessage, error) {
-	if !json.Valid(body) || body[0] != '{' {
-		return nil, errNoObject
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if _, err := d.Token(); err != nil {
-		return nil, errNoObject
-	}
-	m := make(map[string]json.RawMessage)
-	for d.More() {
-		key, err := d.Token()
-		name, ok := key.(string)
-		var raw json.RawMessage
-		if err != nil || !ok || d.Decode(&raw) != nil {
-			return nil, errNoObject
-		}
-		if _, twice := m[name]; twice {
-			return nil, errors.New("a JSON object in which a name stands twice")
-		}
-		m[name] = raw
-	}
-	return m, nil
-}
-
-func formObject(body []byte) (map[string]json.RawMessage, error) {
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, errors.New("a form that cannot be read")
-	}
-	m := make(map[string]json.RawMessage, len(form))
-	for name, values := range form {
-		if len(values) > 1 {
-			return nil, errors.New("a form in which a name stands twice")
-		}
-		if m[name], err = json.Marshal(values[0]); err != nil {
-			return nil, errors.New("a form that cannot be read")
-		}
-	}
-	return m, nil
-}
-
-func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 
 // readToken wants a JSON string that can stand in a header.
 func readToken(raw json.RawMessage) (secret.Value, error) {
@@ -257,66 +190,6 @@ func lifetime(seconds float64, fallback time.Duration) time.Duration {
 		return min(fallback, MaxLifetime)
 	}
 	return DefaultLifetime
-}
-
-var codeForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-
-// code is the provider's word for what is wrong, if it has the form of a code and is no part of what was sent. Some nest it.
-func (a *answer) code(m map[string]json.RawMessage) string {
-	raw := m["error"]
-	if inner, err := jsonObjectOf(raw); err == nil {
-		for _, name := range []string{"status", "code", "type"} {
-			if code := a.asCode(inner[name]); code != "" {
-				return code
-			}
-		}
-		return ""
-	}
-	return a.asCode(raw)
-}
-
-func jsonObjectOf(raw json.RawMessage) (map[string]json.RawMessage, error) {
-	if len(raw) == 0 {
-		return nil, errNoObject
-	}
-	return jsonObject(raw)
-}
-
-// asCode takes a string or a number in the form of a code.
-func (a *answer) asCode(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		text = string(raw)
-	}
-	if !codeForm.MatchString(text) || text == "null" || text == "true" || text == "false" {
-		return ""
-	}
-	for _, sent := range a.sent() {
-		if len(sent) > 0 && (len(text) >= minToken && strings.Contains(string(sent), text) || strings.Contains(text, string(sent))) {
-			return ""
-		}
-	}
-	if _, found := scrub.Compile(a.sent()...).String(text); found > 0 {
-		return "" // in another dress
-	}
-	return text
-}
-
-// sent is what the call carried, and of user and password (RFC 7617) each by itself.
-func (a *answer) sent() [][]byte {
-	var all [][]byte
-	for _, s := range a.secrets {
-		all = append(all, s.Reveal())
-		pair, basic := strings.CutPrefix(string(s.Reveal()), "Basic ")
-		if !basic {
-			continue
-		}
-		if plain, err := base64.StdEncoding.DecodeString(pair); err == nil {
-			user, password, _ := strings.Cut(string(plain), ":")
-			all = append(all, plain, []byte(user), []byte(password))
-		}
-	}
-	return all
 }
 
 // retryAfter reads RFC 9110 section 10.2.3; 0 if it says nothing.

@@ -70,7 +70,7 @@ func (c *client) ask(ctx context.Context, field string, build func(now time.Time
 
 // timely tells whether a refusal may be about the time at which something was signed.
 func (c *client) timely(e *EndpointError) bool {
-	if e.Code == "invalid_grant" {
+	if e.dead {
 		return c.assertion // a refresh token or a code does not get better by another try
 	}
 	return c.assertion || c.auth != nil && c.auth.Method == AuthPrivateKeyJWT

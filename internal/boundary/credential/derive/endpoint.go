@@ -77,6 +77,7 @@ type EndpointError struct {
 	Reason     string        // in words, one of a fixed set
 	RetryAfter time.Duration // as the provider said; 0 if it did not
 	fate       fate
+	dead       bool  // the provider has called the refresh token dead: saysDead
 	cause      error // of this process: a context's end, or the fault of the machine beneath it
 }
 
@@ -174,7 +175,7 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 		failed.Status = res.StatusCode
 		return nil, failed
 	}
-	a := &answer{host: c.host, status: res.StatusCode, header: res.Header, body: body, started: started, secrets: secrets}
+	a := &answer{host: c.host, status: res.StatusCode, header: res.Header, body: plainly(res.Header, body), started: started, secrets: secrets}
 	c.learn(a)
 	return a, nil
 }

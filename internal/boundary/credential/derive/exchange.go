@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,26 +166,22 @@ func (m *Exchange) Mint(ctx context.Context, _ State) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if err := a.readable(); err != nil {
-		return State{}, err
-	}
 	doc := a.document()
-	if a.status < 200 || a.status > 299 {
-		return State{}, m.named(a.refusal(), a, doc)
-	}
 	token, err := m.find(a, doc)
-	if err != nil {
+	sentOn := a.status >= 300 && a.status <= 399 && m.o.Token != FromBody
+	unread := a.readable()
+	switch {
+	case sentOn && err == nil:
+		// Logins for browsers send their visitor on, and give the cookie with it. Nobody goes there, but the token is here.
+		return State{Token: token, Expiry: m.expiry(a, doc)}, nil
+	case unread != nil:
+		return State{}, unread
+	case a.status < 200 || a.status > 299:
+		return State{}, m.named(a.refusal(), a, doc)
+	case err != nil:
 		return State{}, m.named(a.broken("answered with "+err.Error()), a, doc)
 	}
 	return State{Token: token, Expiry: m.expiry(a, doc)}, nil
-}
-
-// document is the body if it is JSON; a null document otherwise.
-func (a *answer) document() json.RawMessage {
-	if !json.Valid(a.body) {
-		return json.RawMessage("null")
-	}
-	return a.body
 }
 
 // named adds the provider's error code, where the answer has one.
@@ -204,23 +201,50 @@ func (m *Exchange) find(a *answer, doc json.RawMessage) (secret.Value, error) {
 		return checkToken(a.header.Get(name))
 	case isCookie:
 		return checkToken(a.cookie(cookie))
-	case m.o.Token == FromBody && bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<")):
+	case m.o.Token == FromBody && bytes.HasPrefix(a.text(), []byte("<")):
 		return secret.Value{}, errors.New("HTML")
-	case m.o.Token == FromBody && string(doc) == "null":
-		return checkToken(strings.TrimSpace(string(a.body)))
+	case m.o.Token == FromBody && !json.Valid(a.text()):
+		return checkToken(string(a.text()))
 	case string(doc) == "null":
 		return secret.Value{}, errors.New("something that is not JSON")
 	}
 	return readToken(m.token.in(doc))
 }
 
+// cookie is the value of a cookie that the answer sets, as a browser would keep it (RFC 6265 section 5.2): of several with the
+// name the last, and none where that takes it away again. Quotes are part of a value.
 func (a *answer) cookie(name string) string {
-	for _, c := range (&http.Response{Header: a.header}).Cookies() {
-		if c.Name == name {
-			return c.Value
+	value := ""
+	for _, line := range a.header["Set-Cookie"] {
+		pair, attributes, _ := strings.Cut(line, ";")
+		key, v, found := strings.Cut(pair, "=")
+		if !found || strings.TrimSpace(key) != name {
+			continue
+		}
+		if value = strings.TrimSpace(v); a.endsCookie(attributes) {
+			value = ""
 		}
 	}
-	return ""
+	return value
+}
+
+// endsCookie tells whether attributes of a cookie say that it has ended. Max-Age counts before Expires.
+func (a *answer) endsCookie(attributes string) bool {
+	age, expires := "", ""
+	for attribute := range strings.SplitSeq(attributes, ";") {
+		key, v, _ := strings.Cut(strings.TrimSpace(attribute), "=")
+		switch strings.ToLower(strings.TrimSpace(key)) {
+		case "max-age":
+			age = strings.TrimSpace(v)
+		case "expires":
+			expires = strings.TrimSpace(v)
+		}
+	}
+	if n, err := strconv.Atoi(age); err == nil {
+		return n <= 0
+	}
+	at, err := http.ParseTime(strings.ReplaceAll(expires, "-", " ")) // Netscape's form has dashes
+	return err == nil && at.Before(a.started.Add(a.skew))
 }
 
 func (m *Exchange) expiry(a *answer, doc json.RawMessage) time.Time {

@@ -59,7 +59,7 @@ func faultOf(name string, err error) *fault.Fault {
 	case errors.As(err, &gone) && gone.never:
 		return fault.New(fault.CredentialMissing, "the service is not connected: "+gone.reason).WithHint(connect).Wrap(err)
 	case errors.As(err, &gone):
-		return fault.New(fault.CredentialRejected, gone.reason).WithHint(connect + " to give consent anew").Wrap(err)
+		return fault.New(fault.CredentialRejected, gone.reason).WithHint(connect + " to give consent again").Wrap(err)
 	case errors.As(err, &refusal):
 		f = fault.New(fault.CredentialMintFailed, refusal.Error()).WithDetails(refusal.Code).Wrap(err)
 		if hint := hintFor(refusal); hint != "" {

@@ -1,6 +1,7 @@
 package derive_test
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -351,7 +352,25 @@ func TestAnswers(t *testing.T) {
 		{"long", answering{200, nil, `{"access_token":"` + strings.Repeat("a", 20000) + `"}`}, "more than 16 KiB"},
 		{"not ASCII", answering{200, nil, `{"access_token":"tökenen"}`}, "cannot stand in a header"},
 		{"NUL", answering{200, nil, `{"access_token":"token\u0000"}`}, "cannot stand in a header"},
-		{"coded", answering{200, http.Header{"Content-Encoding": {"gzip"}}, `{"access_token":"tok-en"}`}, "content coding"},
+		{"called gzip", answering{200, http.Header{"Content-Encoding": {"gzip"}}, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"gzip, unasked", answering{200, http.Header{"Content-Encoding": {"gzip"}}, gzipped(`{"access_token":"tok-en"}`)}, "tok-en"},
+		{"gzip bomb", answering{200, http.Header{"Content-Encoding": {"gzip"}}, gzipped(strings.Repeat(" ", 2<<20))}, "more than 1 MiB"},
+		{"a charset as coding", answering{200, http.Header{"Content-Encoding": {"utf-8"}}, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"JSON called HTML", answering{200, http.Header{"Content-Type": {"text/html; charset=UTF-8"}}, "\n{\"access_token\":\"tok-en\"}"}, "tok-en"},
+		{"JSON called XHTML", answering{200, http.Header{"Content-Type": {"application/xhtml+xml"}}, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"JSON called a form", answering{200, form, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"JSON called bytes", answering{200, http.Header{"Content-Type": {"application/octet-stream"}}, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"JSON, label broken", answering{200, http.Header{"Content-Type": {"application/json; charset"}}, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"JSON, label empty", answering{200, http.Header{"Content-Type": {""}}, `{"access_token":"tok-en"}`}, "tok-en"},
+		{"form called text", answering{200, http.Header{"Content-Type": {"text/plain"}}, "access_token=tok-en&expires_in=5183999"}, "tok-en"},
+		{"form called HTML", answering{200, http.Header{"Content-Type": {"text/html"}}, "access_token=tok-en&expires=3600\n"}, "tok-en"},
+		{"form called JSON", answering{200, http.Header{"Content-Type": {"application/json"}}, "access_token=tok-en"}, "tok-en"},
+		{"form with a byte order mark", answering{200, form, "\xef\xbb\xbfaccess_token=tok-en"}, "tok-en"},
+		{"error in a form", answering{200, form, "error=bad_verification_code&error_description=x"}, "refused: bad_verification_code (status 200)"},
+		{"HTML called JSON", answering{200, http.Header{"Content-Type": {"application/json"}}, "<html>access_token=tok-en"}, "answered with HTML"},
+		{"text", answering{200, http.Header{"Content-Type": {"text/plain"}}, "access_token = tok-en is what you want"}, "not one JSON object"},
+		{"a word", answering{400, http.Header{"Content-Type": {"text/plain"}}, "invalid_grant\n"}, "refused: invalid_grant (status 400)"},
+		{"a word that is the secret", answering{400, nil, "s3cret.canary"}, "refused (status 400)"},
 		{"bad refresh token", answering{200, nil, `{"access_token":"tok-en","refresh_token":{}}`}, "as refresh token, a token that is not a string"},
 		{"error with 200", answering{200, nil, `{"ok":false,"error":"invalid_auth"}`}, "refused: invalid_auth (status 200)"},
 		{"error nested", answering{403, nil, `{"error":{"code":403,"status":"PERMISSION_DENIED","message":"x"}}`}, "refused: PERMISSION_DENIED (status 403)"},
@@ -378,6 +397,14 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func gzipped(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return b.String()
 }
 
 func TestOptionsRefused(t *testing.T) {
@@ -441,6 +468,20 @@ func TestExchange(t *testing.T) {
 		{"body HTML", derive.ExchangeOptions{Token: "body"}, answering{200, nil, "<p>"}, "HTML", 0},
 		{"header", derive.ExchangeOptions{Token: "header:x-subject-token"}, answering{201, http.Header{"X-Subject-Token": {"tok-en"}}, ``}, "tok-en", derive.DefaultLifetime},
 		{"cookie", derive.ExchangeOptions{Token: "cookie:sid"}, answering{204, http.Header{"Set-Cookie": {"a=b", "sid=tok-en; HttpOnly"}}, ``}, "tok-en", derive.DefaultLifetime},
+		{"cookie of a redirect", derive.ExchangeOptions{Token: "cookie:sid"}, answering{302, http.Header{"Location": {"/home"}, "Set-Cookie": {"sid=tok-en; Path=/"}}, `<a href="/home">`}, "tok-en", derive.DefaultLifetime},
+		{"cookie of status 303", derive.ExchangeOptions{Token: "cookie:sid"}, answering{303, http.Header{"Location": {"https://elsewhere.test"}, "Set-Cookie": {"sid=tok-en"}}, ``}, "tok-en", derive.DefaultLifetime},
+		{"header of a redirect", derive.ExchangeOptions{Token: "header:X-Auth"}, answering{307, http.Header{"Location": {"/"}, "X-Auth": {"tok-en"}}, ``}, "tok-en", derive.DefaultLifetime},
+		{"redirect without it", derive.ExchangeOptions{Token: "cookie:sid"}, answering{302, http.Header{"Location": {"/login?failed"}}, ``}, "a redirect, which is not followed", 0},
+		{"redirect that takes it away", derive.ExchangeOptions{Token: "cookie:sid"}, answering{302, http.Header{"Set-Cookie": {"sid=deleted; Max-Age=0"}}, ``}, "a redirect, which is not followed", 0},
+		{"body of a redirect", derive.ExchangeOptions{Token: "body"}, answering{302, nil, `Found. Redirecting to /login`}, "a redirect, which is not followed", 0},
+		{"cookie twice", derive.ExchangeOptions{Token: "cookie:sid"}, answering{200, http.Header{"Set-Cookie": {"sid=before", "sid=tok-en"}}, ``}, "tok-en", derive.DefaultLifetime},
+		{"cookie ended, then set", derive.ExchangeOptions{Token: "cookie:sid"}, answering{200, http.Header{"Set-Cookie": {"sid=x; expires=Thu, 01-Jan-1970 00:00:00 GMT", "sid=tok-en"}}, ``}, "tok-en", derive.DefaultLifetime},
+		{"cookie set, then ended", derive.ExchangeOptions{Token: "cookie:sid"}, answering{200, http.Header{"Set-Cookie": {"sid=before", "sid=; expires=Thu, 01 Jan 1970 00:00:00 GMT"}}, ``}, "an empty token", 0},
+		{"cookie in quotes", derive.ExchangeOptions{Token: "cookie:sid"}, answering{200, http.Header{"Set-Cookie": {`sid="tok-en"; Path=/`}}, ``}, `"tok-en"`, derive.DefaultLifetime},
+		{"cookie with equals signs", derive.ExchangeOptions{Token: "cookie:sid"}, answering{200, http.Header{"Set-Cookie": {`sid=dG9r==; Path=/`}}, ``}, `dG9r==`, derive.DefaultLifetime},
+		{"byte order mark", derive.ExchangeOptions{Token: "/t"}, answering{200, http.Header{"Content-Type": {"text/html"}}, "\xef\xbb\xbf{\"t\":\"tok-en\"}"}, "tok-en", derive.DefaultLifetime},
+		{"body with a byte order mark", derive.ExchangeOptions{Token: "body"}, answering{200, nil, "\xef\xbb\xbftok-en"}, "tok-en", derive.DefaultLifetime},
+		{"form", derive.ExchangeOptions{Token: "/Auth", Lifetime: "/life"}, answering{200, http.Header{"Content-Type": {"text/plain"}}, "Auth=tok-en&life=60"}, "tok-en", time.Minute},
 		{"no cookie", derive.ExchangeOptions{Token: "cookie:sid"}, answering{204, nil, ``}, "an empty token", 0},
 		{"RFC 3339", derive.ExchangeOptions{Token: "/t", ExpiresAt: "/e"}, answering{200, nil, `{"t":"tok-en","e":"` + later.Format(time.RFC3339) + `"}`}, "tok-en", 90 * time.Minute},
 		{"milliseconds", derive.ExchangeOptions{Token: "/t", ExpiresAt: "/e"}, answering{200, nil, `{"t":"tok-en","e":` + jsonNumber(later.UnixMilli()) + `}`}, "tok-en", 90 * time.Minute},

@@ -19,13 +19,18 @@ type RefreshTokenOptions struct {
 	// ReuseGrace is how long the provider takes a refresh token once more after it was spent. Within it one attempt is made to
 	// recover from a lost answer. 0: the provider takes a second use for theft, so there is none.
 	ReuseGrace time.Duration
+
+	// Reusable says that the provider takes a refresh token again, however often: it does not rotate them, or it leaves the old
+	// ones valid. Then nothing is ever marked as being spent, and a lost answer loses nothing.
+	Reusable bool
 }
 
 // RefreshToken is the grant of RFC 6749 section 6, with rotation of the refresh token (RFC 9700 section 4.14.2).
 //
 // A refresh token is marked as being spent, on record, before it leaves. If its answer is lost, or the process dies, the mark
 // stays, and the token is not spent again but within ReuseGrace, once. The exception is a provider that has refreshed this grant
-// before and has never yet answered with a new refresh token: there, the old one stays good and nothing is marked.
+// before and has never yet answered with a new refresh token, or of which it is known that refresh tokens are Reusable: there,
+// the old one stays good and nothing is marked.
 type RefreshToken struct {
 	client        *client
 	o             RefreshTokenOptions
@@ -72,6 +77,8 @@ func (m *RefreshToken) Spend(prev State, now time.Time) (State, error) {
 		return State{}, &reconnectError{reason: "the provider has refused the refresh token: " + s.Rejected}
 	case s.Refresh.IsZero():
 		return State{}, &reconnectError{reason: "there is no refresh token", never: true}
+	case m.o.Reusable:
+		s.Spending, s.Recovering = time.Time{}, false // a mark from before this was known
 	case s.Spending.IsZero() && s.Steady:
 	case s.Spending.IsZero():
 		s.Spending = now.Round(0)
@@ -106,10 +113,13 @@ func (m *RefreshToken) failed(prev State, err error) (State, error) {
 	var failed *EndpointError
 	known := errors.As(err, &failed)
 	switch {
-	case known && failed.fate == refused && failed.Code == "invalid_grant":
+	case known && failed.dead:
 		dead := prev
 		dead.Refresh, dead.Rejected, dead.Spending, dead.Recovering = secret.Value{}, failed.Code, time.Time{}, false
-		return dead, &reconnectError{reason: "the provider has refused the refresh token: " + failed.Code, cause: err}
+		if dead.Rejected == "" {
+			dead.Rejected = "it says so in words, without an error code"
+		}
+		return dead, &reconnectError{reason: "the provider has refused the refresh token: " + dead.Rejected, cause: err}
 	case !known, failed.fate != unclear: // nothing was spent: !known is an error of this process, before it called
 		whole := prev
 		if whole.Recovering {

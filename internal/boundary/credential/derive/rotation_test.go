@@ -172,6 +172,54 @@ func TestSteady(t *testing.T) {
 	})
 }
 
+// TestReusable: at a provider of which it is known that a refresh token may be used again, nothing that goes wrong, from the very
+// first refresh on, needs a person; whether it answers with new refresh tokens or not.
+func TestReusable(t *testing.T) {
+	reusable := func(s *tokenserver.Server) derive.RefreshTokenOptions {
+		o := refreshOptions(s, endpoint(s), "")
+		o.Reusable = true
+		return o
+	}
+	for _, steady := range []bool{true, false} {
+		for _, m := range []tokenserver.Misbehaviour{
+			tokenserver.Error500, tokenserver.Error502, tokenserver.Error503, tokenserver.Hang, tokenserver.Reset, tokenserver.Garbage, tokenserver.LostAnswer,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, kind{"reusable", func(_ testing.TB, s *tokenserver.Server, _ derive.Endpoint) (derive.Minter, error) {
+					s.Steady, s.Grace = steady, 100*24*time.Hour // a server that leaves the old ones valid
+					return derive.NewRefreshToken(reusable(s))
+				}})
+				for range 2 {
+					b.server.Misbehave(m, m)
+					for range 2 {
+						_, err := b.Token(t.Context())
+						wantFault(t, err, fault.CredentialMintFailed, "")
+						time.Sleep(time.Minute)
+					}
+					b.token(t)
+					time.Sleep(time.Hour)
+				}
+			})
+		}
+	}
+	synctest.Test(t, func(t *testing.T) { // what was locked before this was known is open again
+		s := tokenserver.New()
+		s.Steady = true
+		o, v := reusable(s), &derive.Memory{}
+		o.Reusable = false
+		source := func() *derive.Source {
+			return derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v, Owner: v})
+		}
+		s.Misbehave(tokenserver.Error502)
+		_, err := source().Token(t.Context())
+		wantFault(t, err, fault.CredentialRejected, reconnect)
+		o.Reusable = true
+		if _, err := source().Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestRefused: the provider calls the refresh token bad; it is not shown again until there is a new one.
 func TestRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
