@@ -236,6 +236,8 @@ function baseOf(c, test, own, usual) {
   if (base) out.base = base;
   if (suggested && suggested !== base) out.usual = suggested;
   if (test) out.test = `${test.method ?? 'GET'} ${a.url}`.trim();
+  const query = Object.fromEntries(sorted(test?.qs).map(([k, v]) => [k, text(evaluate(v, own))]));
+  if (Object.keys(query).length) out.test_query = query;
   return out;
 }
 

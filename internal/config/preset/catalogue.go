@@ -33,6 +33,8 @@ type Type struct {
 	Base     string      `json:"base"`  // where the API is
 	Usual    string      `json:"usual"` // what n8n suggests for Base where that is the user's
 	Test     string      `json:"test"`  // method and path, or URL
+	// TestQuery is the query that the test call has beside its URL.
+	TestQuery map[string]string `json:"test_query"`
 }
 
 // TypePlace is one header, query parameter, body field or pair of Basic authentication.
