@@ -124,6 +124,7 @@ func (s *State) consentFor(ctx context.Context, c *config.Config, name, redirect
 	}
 	connect, err := derive.NewConnect(derive.ConnectOptions{
 		AuthorizeURL: which.credential.AuthorizeURL, Issuer: issuer, RedirectURL: redirect, Params: params, For: refresher,
+		WithoutPKCE: which.credential.PKCE == "off",
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connecting %q: %w", name, err)

@@ -110,6 +110,9 @@ func (m *mint) refresher() (*derive.RefreshToken, error) {
 		Endpoint: m.endpoint(m.c.TokenURL), Client: m.client(), Scopes: m.c.Scopes,
 		Refresh: m.value(m.c.RefreshToken), ReuseGrace: m.c.ReuseGrace, Reusable: !m.c.Rotates,
 	}
+	if m.c.RefreshURL != "" {
+		o.RefreshAt = m.endpoint(m.c.RefreshURL)
+	}
 	return built(&m.reading, func() (*derive.RefreshToken, error) { return derive.NewRefreshToken(o) })
 }
 
@@ -184,6 +187,9 @@ func (m *mint) basic(b *config.LoginBasic) secret.Value {
 
 func (m *mint) endpoint(target string) derive.Endpoint {
 	e := derive.Endpoint{URL: target, Headers: m.texts(m.c.TokenHeaders), Params: m.texts(m.c.Params)}
+	if m.c.Kind != config.KindExchange {
+		e.Token = m.c.Token
+	}
 	if d, err := config.ParseDuration(m.c.Lifetime); err == nil {
 		e.Lifetime = d
 	}

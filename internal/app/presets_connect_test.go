@@ -88,14 +88,19 @@ func (p *play) wantPage(t *testing.T, page *url.URL, redirect string) {
 	if want := p.there(t, c.AuthorizeURL); page.Scheme != "https" || target != want {
 		t.Errorf("the page is %s, want https:/%s", page.Redacted(), want)
 	}
-	want := url.Values{"client_id": {p.secrets["client_id"]}, "redirect_uri": {redirect}, "response_type": {"code"}, "code_challenge_method": {"S256"}}
+	want := url.Values{"client_id": {p.secrets["client_id"]}, "redirect_uri": {redirect}, "response_type": {"code"}}
+	made := []string{"state"}
+	if c.PKCE != "off" {
+		want.Set("code_challenge_method", "S256")
+		made = append(made, "code_challenge")
+	}
 	if len(c.Scopes) > 0 {
 		want.Set("scope", p.filled(strings.Join(c.Scopes, " ")))
 	}
 	for name, value := range c.AuthorizeParams {
 		want.Set(name, p.filled(value))
 	}
-	for _, name := range []string{"state", "code_challenge"} {
+	for _, name := range made {
 		if len(got.Get(name)) < 20 {
 			t.Errorf("the page has %s %q", name, got.Get(name))
 		}
@@ -136,11 +141,14 @@ func (p *play) wantCode(t *testing.T, challenge, redirect string) {
 	if uri := p.there(t, p.Credential.TokenURL); err != nil || got.Method != http.MethodPost || got.URI != uri {
 		t.Errorf("the token request is %s %s, %v; want POST %s", got.Method, got.URI, err, uri)
 	}
-	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
-	if base64.RawURLEncoding.EncodeToString(sum[:]) != challenge {
-		t.Error("the verifier is not the challenge's")
+	p.wantAgent(t, got)
+	if p.Credential.PKCE != "off" { // otherwise the form is compared with one that has none
+		sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+		if base64.RawURLEncoding.EncodeToString(sum[:]) != challenge {
+			t.Error("the verifier is not the challenge's")
+		}
+		form.Del("code_verifier")
 	}
-	form.Del("code_verifier")
 	want := url.Values{"grant_type": {"authorization_code"}, "code": {"a code+/="}, "redirect_uri": {redirect}}
 	for name, value := range p.Credential.Params {
 		want.Set(name, p.filled(value))

@@ -41,7 +41,7 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 		p.wantClaims(t, assertion, map[string]any{"iss": "123"})
 		return
 	}
-	if want := p.there(t, c.TokenURL); got.Method != http.MethodPost || got.URI != want {
+	if want := p.there(t, cmp.Or(c.RefreshURL, c.TokenURL)); got.Method != http.MethodPost || got.URI != want {
 		t.Errorf("the token request is %s %s, want POST %s", got.Method, got.URI, want)
 	}
 	form, err := url.ParseQuery(got.Body)

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -181,7 +182,7 @@ func (p *play) serve(w http.ResponseWriter, got arrival) {
 	w.Header().Set("Content-Type", "application/json")
 	if got.Header.Get("X-Own") == "" { // a caller's; the gate's own calls have none
 		p.logins = append(p.logins, got)
-		p.login(w, len(p.logins))
+		p.login(w, got, len(p.logins))
 		return
 	}
 	p.arrivals = append(p.arrivals, got)
@@ -194,7 +195,7 @@ func (p *play) serve(w http.ResponseWriter, got arrival) {
 }
 
 // login answers as the provider does.
-func (p *play) login(w http.ResponseWriter, serial int) {
+func (p *play) login(w http.ResponseWriter, got arrival, serial int) {
 	c, inAnHour := p.Credential, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	answer := map[string]any{}
 	switch c.Kind {
@@ -217,9 +218,18 @@ func (p *play) login(w http.ResponseWriter, serial int) {
 			set(answer, c.ExpiresAt, inAnHour)
 		}
 	default:
-		answer = map[string]any{"access_token": p.token(serial), "token_type": "bearer", "expires_in": 3600}
+		at := cmp.Or(c.Token, "/access_token")
+		if strings.Contains(got.Body, "grant_type=refresh_token") {
+			at = "/access_token" // Slack has it inside a member after a consent alone
+		} else if c.Token != "" {
+			answer["access_token"], answer["refresh_token"], answer["expires_in"] = "of-somebody-else", "of-somebody-else", 1
+		}
+		beside := strings.TrimSuffix(at, "access_token")
+		set(answer, at, p.token(serial))
+		set(answer, beside+"token_type", "bearer")
+		set(answer, beside+"expires_in", 3600)
 		if c.Kind == config.KindRefreshToken {
-			answer["refresh_token"] = p.refreshToken(serial + 1)
+			set(answer, beside+"refresh_token", p.refreshToken(serial+1))
 		}
 	}
 	_ = json.NewEncoder(w).Encode(answer)

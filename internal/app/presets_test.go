@@ -143,7 +143,7 @@ func (w *presetWorld) move(t *testing.T, name string, s *config.Service) {
 		all = append(all, &s.Credentials[i])
 	}
 	for _, c := range all {
-		targets := []*string{&c.TokenURL, &c.APIURL}
+		targets := []*string{&c.TokenURL, &c.RefreshURL, &c.APIURL}
 		if c.Request != nil {
 			targets = append(targets, &c.Request.URL)
 		}

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -75,7 +76,8 @@ func (p *play) wanted(t *testing.T, serial int) wire {
 	t.Helper()
 	w := wire{Method: http.MethodPost, Header: map[string]string{"X-Own": "own", "User-Agent": "n8n", "Content-Type": p.contentType()}, Body: parsed(t, p.contentType(), p.body())}
 	for name, value := range p.Headers {
-		if name = http.CanonicalHeaderKey(name); w.Header[name] == "" {
+		if overrides := slices.Contains(p.Overrides, name); w.Header[http.CanonicalHeaderKey(name)] == "" || overrides {
+			name = http.CanonicalHeaderKey(name)
 			w.Header[name] = value
 		}
 	}
@@ -190,7 +192,17 @@ func (p *play) wantLogins(t *testing.T, want int) {
 	p.mu.Lock()
 	last := p.logins[want-1]
 	p.mu.Unlock()
+	p.wantAgent(t, last)
 	p.wantLogin(t, last, want)
+}
+
+// wantAgent wants a call of the gate's own to name Sallyport, or what the preset's API wants to hear, and no library.
+func (p *play) wantAgent(t *testing.T, login arrival) {
+	t.Helper()
+	want := cmp.Or(p.Headers["User-Agent"], "Sallyport")
+	if got := login.Header.Values("User-Agent"); !slices.Equal(got, []string{want}) {
+		t.Errorf("the login call is from %q, want %q", got, want)
+	}
 }
 
 var braced = regexp.MustCompile(`\{.*\}`) // from the first to the last: what is fixed stands before and after

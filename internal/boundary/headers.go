@@ -79,7 +79,7 @@ func outgoingHeader(in http.Header, svc *service.Service) http.Header {
 		}
 	}
 	for name, value := range svc.Headers {
-		if _, set := out[name]; !set {
+		if _, set := out[name]; !set || svc.Override[name] {
 			out[name] = []string{value}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // credentialKeys is what each kind of credential takes beside kind, and what it must have.
 func credentialKeys(kind string) (allowed, required []string) {
 	token := []string{"place", "expired_when", "inputs"}
-	endpoint := append([]string{"token_url", "client_id", "client_secret", "auth", "key", "key_id", "alg", "audience", "scopes", "params", "token_headers", "lifetime"}, token...)
+	endpoint := append([]string{"token_url", "client_id", "client_secret", "auth", "key", "key_id", "alg", "audience", "scopes", "params", "token_headers", "lifetime", "token"}, token...)
 	switch kind {
 	case KindBearer:
 		return []string{"secret", "format"}, []string{"secret"}
@@ -35,7 +35,7 @@ func credentialKeys(kind string) (allowed, required []string) {
 	case KindClientCredentials:
 		return endpoint, []string{"token_url", "client_id"}
 	case KindRefreshToken:
-		return append([]string{"refresh_token", "reuse_grace", "rotates", "authorize_url", "authorize_params", "issuer"}, endpoint...), []string{"token_url", "client_id"}
+		return append([]string{"refresh_token", "reuse_grace", "rotates", "authorize_url", "authorize_params", "issuer", "refresh_url", "pkce"}, endpoint...), []string{"token_url", "client_id"}
 	case KindJWTBearer:
 		return append([]string{"service_account", "issuer", "subject", "claims"}, endpoint...), nil
 	case KindGitHubApp:

@@ -25,6 +25,8 @@ func (k *checker) derived(s *Service, cred *Credential, key string) {
 	}
 	k.endpoint(s, key+".token_url", cred.TokenURL)
 	k.endpoint(s, key+".authorize_url", cred.AuthorizeURL)
+	k.endpoint(s, key+".refresh_url", cred.RefreshURL)
+	k.tokenPointer(cred, key)
 	k.endpoint(s, key+".api_url", cred.APIURL)
 	k.headersOf(key+".token_headers", cred.TokenHeaders)
 	k.scopes(cred, key)
@@ -36,6 +38,7 @@ func (k *checker) derived(s *Service, cred *Credential, key string) {
 	case KindRefreshToken:
 		k.clientAuth(s, cred, key)
 		k.providerIssuer(s, cred, key)
+		k.pkce(cred, key)
 		if cred.RefreshToken.IsZero() && cred.AuthorizeURL == "" {
 			k.missing(k.ownerOf(key), "has a credential of kind "+cred.Kind+" with neither refresh_token nor authorize_url", "write authorize_url: https://… and run `sallyport service connect`, or refresh_token: ref+…")
 		}
@@ -61,6 +64,25 @@ func (k *checker) providerIssuer(s *Service, cred *Credential, key string) {
 		return
 	}
 	k.endpoint(s, key+".issuer", issuer)
+}
+
+// tokenPointer wants a place within the JSON of a token answer (RFC 6749 section 5.1).
+func (k *checker) tokenPointer(cred *Credential, key string) {
+	if cred.Token == "" || cred.Kind == KindExchange || cred.Kind == KindGitHubApp {
+		return
+	}
+	if problem := pointerProblem(cred.Token); problem != "" {
+		k.fail(key+".token", problem, "write it as /access_token, or /authed_user/access_token for one inside a member")
+	} else if strings.HasSuffix(cred.Token, "/") {
+		k.fail(key+".token", "ends in a slash, and so names no member", "write it as /access_token")
+	}
+}
+
+// pkce wants something else to protect the code where PKCE does not (RFC 9700 section 2.1.1).
+func (k *checker) pkce(cred *Credential, key string) {
+	if cred.PKCE == "off" && cred.Auth == "none" {
+		k.fail(key+".pkce", "is off for a client that shows nothing of who it is: whoever sees the code could use it", "leave it out, or write client_secret: ref+builtin://NAME#client_secret")
+	}
 }
 
 // endpoint wants a URL that a secret may be sent to.

@@ -30,6 +30,7 @@ func (k *checker) service(name string) {
 		k.warn(key+".fetch_private", "has no effect: redirects are not fetched", "set redirects: fetch, or take it out")
 	}
 	k.fixedHeaders(s, key)
+	k.overriding(s, key)
 	k.test(s, key+".test")
 }
 
@@ -158,6 +159,16 @@ func (k *checker) fixedHeaders(s *Service, owner string) {
 		asked := slices.ContainsFunc(sortedKeys(p.HeadersNeeds), func(need string) bool { return strings.EqualFold(need, name) })
 		if carriesCredential(name) && !asked || slices.Contains(slotsOf(s), "header "+strings.ToLower(name)) {
 			k.fail(key, "is where a credential goes", "use credential, with the secret by reference")
+		}
+	}
+}
+
+// overriding wants every name in override_headers to be one of headers.
+func (k *checker) overriding(s *Service, owner string) {
+	for i, name := range s.Override {
+		key := fmt.Sprintf("%s.override_headers.%d", owner, i)
+		if !slices.ContainsFunc(sortedKeys(s.Headers), func(own string) bool { return strings.EqualFold(own, name) }) {
+			k.fail(key, "is none of headers, so there is nothing to set", "write headers: {"+name+": …} beside it, or leave it out")
 		}
 	}
 }

@@ -50,6 +50,8 @@ type Credential struct {
 	// How a token is had.
 	TokenURL        string          `yaml:"token_url" eg:"https://auth.example.com/oauth/token" doc:"Kinds oauth2_client_credentials, oauth2_refresh_token and jwt_bearer: the token endpoint. A path, such as /oauth/token, is one on the upstream's host."`
 	AuthorizeURL    string          `yaml:"authorize_url" eg:"https://auth.example.com/oauth/authorize" doc:"Kind oauth2_refresh_token: the page of consent that service connect opens."`
+	RefreshURL      string          `yaml:"refresh_url" eg:"https://auth.example.com/oauth/refresh" doc:"Kind oauth2_refresh_token: where refresh tokens are sent, if that is not token_url, which then takes the codes of service connect alone."`
+	PKCE            string          `yaml:"pkce" enum:"on off" doc:"Kind oauth2_refresh_token: whether service connect sends a code_challenge and a code_verifier (RFC 7636). off is for providers that refuse them, such as LinkedIn; then the client needs a secret or a key. Default: on."`
 	ClientID        Text            `yaml:"client_id" eg:"sallyport" doc:"Kinds oauth2_client_credentials, oauth2_refresh_token and jwt_bearer: the client."`
 	ClientSecret    secret.Ref      `yaml:"client_secret" eg:"ref+builtin://crm#client_secret" doc:"Its secret, for auth basic and post."`
 	Auth            string          `yaml:"auth" enum:"basic post private_key_jwt mtls none" doc:"How the client shows who it is: basic (header), post (form), private_key_jwt (an assertion that it signs with key), mtls (the service's tls), none (a public client). Default: basic with a client_secret, private_key_jwt with a key, mtls with the service's tls, else none."`
@@ -72,7 +74,7 @@ type Credential struct {
 	InstallationID  Text            `yaml:"installation_id" eg:"12345678" doc:"Kind github_app: the installation's ID."`
 	APIURL          string          `yaml:"api_url" eg:"https://github.example.com/api/v3" doc:"Kind github_app: the API. Default: https://api.github.com."`
 	Request         *LoginRequest   `yaml:"request" doc:"Kind exchange: the login call."`
-	Token           string          `yaml:"token" eg:"/tenant_access_token" doc:"Kind exchange: where the answer has the token: a JSON pointer, header:NAME, cookie:NAME, or body."`
+	Token           string          `yaml:"token" eg:"/tenant_access_token" doc:"Where the answer has the token. Kind exchange: a JSON pointer, header:NAME, cookie:NAME, or body. Kinds oauth2_client_credentials, oauth2_refresh_token and jwt_bearer: a JSON pointer; refresh_token, expires_in and scope are read from beside it. Default for these: /access_token."`
 	Lifetime        string          `yaml:"lifetime" eg:"/expire" doc:"How long a token lives: a duration, and for kind exchange also a JSON pointer to a number of seconds in the answer. For the other kinds it counts where the answer says nothing."`
 	ExpiresAt       string          `yaml:"expires_at" eg:"/expires" doc:"Kind exchange: a JSON pointer to the point in time at which the token ends."`
 	Place           *Place          `yaml:"place" doc:"Where the token goes. Default: Authorization: Bearer TOKEN."`

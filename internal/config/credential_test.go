@@ -3,6 +3,7 @@ package config_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,6 +56,38 @@ func TestCredentialIsComplete(t *testing.T) {
 	}
 	if r := all["cookie"].Replay; r.Memory != 1<<20 || r.Total != 64<<20 {
 		t.Errorf("replay %+v", r)
+	}
+}
+
+// TestCredentialOfAUser: what a token endpoint wants beyond the standard is there, and the service's User-Agent goes to it as well.
+func TestCredentialOfAUser(t *testing.T) {
+	user := kinds(t)["user"]
+	want := config.Credential{
+		Kind: config.KindRefreshToken, TokenURL: "https://a.example.com/token", RefreshURL: "https://a.example.com/refresh",
+		AuthorizeURL: "https://a.example.com/authorize", PKCE: "off", Token: "/authed_user/access_token",
+		ClientID: config.PlainText("c"), ClientSecret: builtin("a", ""), Auth: "basic", Rotates: true,
+		TokenHeaders: map[string]config.Text{"X-T": config.PlainText("1"), "User-Agent": config.PlainText("linux:example:v1")},
+	}
+	if diff := cmp.Diff(want, user.Credential); diff != "" {
+		t.Errorf("user (-want +got):\n%s", diff)
+	}
+	all := parse(t, `services:
+  own: {preset: reddit, headers: {User-Agent: mine}, credential: {client_id: c, client_secret: ref+builtin://a}}
+  preset: {preset: reddit, credential: {client_id: c, client_secret: ref+builtin://a, token_headers: {user-agent: theirs}}}
+  login: {upstream: "https://a.example.com", headers: {User-Agent: mine}, credential: {kind: exchange, request: {url: /login}, token: /token}}
+  elsewhere: {preset: figma-oauth2, credential: {client_id: c, client_secret: ref+builtin://a, token_url: "https://b.example.com/token"}}
+`).Services
+	if got := all["own"].Credential.TokenHeaders["User-Agent"].String(); got != "mine" || !slices.Equal(all["own"].Override, []string{"User-Agent"}) {
+		t.Errorf("the token endpoint gets %q, and the API overriding %q", got, all["own"].Override)
+	}
+	if got := all["preset"].Credential.TokenHeaders; len(got) != 1 || got["user-agent"].String() != "theirs" {
+		t.Errorf("the token endpoint gets %v", got)
+	}
+	if got := all["login"].Credential.Request.Headers["User-Agent"].String(); got != "mine" {
+		t.Errorf("the login call gets %q", got)
+	}
+	if got := all["elsewhere"].Credential.RefreshURL; got != "" {
+		t.Errorf("refresh tokens of a provider of one's own go to %s", got)
 	}
 }
 

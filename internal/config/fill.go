@@ -35,6 +35,7 @@ func (f *filler) fill() {
 	own.Inputs = f.inputs
 	f.url(f.key+".token_url", &own.TokenURL)
 	f.url(f.key+".authorize_url", &own.AuthorizeURL)
+	f.url(f.key+".refresh_url", &own.RefreshURL)
 	f.url(f.key+".api_url", &own.APIURL)
 	if own.Request != nil {
 		f.url(f.key+".request.url", &own.Request.URL)

@@ -111,11 +111,37 @@ func (c *Config) implied(s *Service, cred *Credential, key string) {
 	if cred.Request != nil {
 		orText(c, key+".request.method", &cred.Request.Method, "POST")
 	}
+	c.impliedAgent(s, cred, key)
 	if p := cred.Place; p != nil {
 		orText(c, key+".place.kind", &p.Kind, KindBearer)
 		orText(c, key+".place.format", &p.Format, map[string]string{KindBearer: "Bearer {secret}"}[p.Kind])
 		orText(c, key+".place.format", &p.Format, "{secret}")
 	}
+}
+
+// impliedAgent gives calls to token endpoints the User-Agent that the service's requests have.
+func (c *Config) impliedAgent(s *Service, cred *Credential, key string) {
+	agent, to, at := "", &cred.TokenHeaders, key+".token_headers"
+	for name, value := range s.Headers {
+		if strings.EqualFold(name, "User-Agent") {
+			agent = value
+		}
+	}
+	switch {
+	case agent == "" || !cred.Derived() || cred.Kind == KindExchange && cred.Request == nil:
+		return
+	case cred.Kind == KindExchange:
+		to, at = &cred.Request.Headers, key+".request.headers"
+	}
+	for name := range *to {
+		if strings.EqualFold(name, "User-Agent") {
+			return
+		}
+	}
+	if *to == nil {
+		*to = map[string]Text{}
+	}
+	(*to)["User-Agent"], c.places[at+".User-Agent"] = PlainText(agent), place{from: fromDefault}
 }
 
 // impliedAuth says how a client shows who it is. A JWT bearer grant without a client needs nothing of the kind.
@@ -223,6 +249,7 @@ func (m *merger) headers(s *Service, p *preset.Preset) {
 		s.Headers[name] = value
 		m.cfg.places[m.key+".headers."+name] = place{from: m.from}
 	}
+	m.list("override_headers", &s.Override, p.Overrides)
 }
 
 // credentials merges one credential, or several entry by entry.
@@ -320,8 +347,14 @@ func (m *merger) credential(at string, to *Credential, p *preset.Credential) {
 // grant merges how a token is had. A login call, a place and a rule of expiry are taken whole, or not at all.
 func (m *merger) grant(at string, to *Credential, p *preset.Credential) {
 	if to.ServiceAccount.IsZero() { // it has its own
+		own := to.TokenURL != ""
 		m.text(at+"token_url", &to.TokenURL, p.TokenURL)
+		if !own { // whoever has another provider refreshes there too
+			m.text(at+"refresh_url", &to.RefreshURL, p.RefreshURL)
+		}
 	}
+	m.text(at+"pkce", &to.PKCE, p.PKCE)
+	m.texts(at+"token_headers", &to.TokenHeaders, p.TokenHeaders)
 	m.text(at+"authorize_url", &to.AuthorizeURL, p.AuthorizeURL)
 	m.texts(at+"authorize_params", &to.AuthorizeParams, p.AuthorizeParams)
 	m.list(at+"scopes", &to.Scopes, p.Scopes)

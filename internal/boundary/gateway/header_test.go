@@ -47,6 +47,23 @@ func TestRequestHeader(t *testing.T) {
 	}
 }
 
+// TestOverridingHeader: what override_headers names replaces the caller's, however often and in whatever case it is sent; what else
+// stands in headers gives way to the caller's.
+func TestOverridingHeader(t *testing.T) {
+	extra := []string{`headers: {user-agent: "linux:example:v1 (by /u/someone)", Accept: application/vnd.example+json, X-Default: ours}`, "override_headers: [User-Agent, accept]"}
+	for _, sent := range [][]string{{}, {"User-Agent: n8n", "accept: */*"}, {"USER-AGENT: n8n", "User-Agent: axios", "Accept: a/b", "Accept: c/d"}, {"User-Agent:", "Connection: User-Agent"}} {
+		u := newUpstream(t, nil)
+		g := newGate(t, api(u.url, extra...), options{})
+		g.do("GET", "/s/api/x", append([]string{"X-Default: mine"}, sent...)...).wantStatus(t, 200)
+		r := u.only(t)
+		for name, want := range map[string]string{"User-Agent": "linux:example:v1 (by /u/someone)", "Accept": "application/vnd.example+json", "X-Default": "mine"} {
+			if got := r.Header.Values(name); !slices.Equal(got, []string{want}) {
+				t.Errorf("%q: %s is %q, want %q", sent, name, got, want)
+			}
+		}
+	}
+}
+
 // TestCredentialIsNotStripped: a caller can't take the credential off its own request by naming it hop-by-hop.
 func TestCredentialIsNotStripped(t *testing.T) {
 	for _, c := range []struct{ credential, header, want string }{

@@ -55,6 +55,7 @@ type Service struct {
 	PassCookies    bool
 	Paths          PathForm
 	Headers        map[string]string // canonical names
+	Override       map[string]bool   // those of Headers that replace the caller's
 
 	Config      config.Service // what it was built from
 	egress      egress.Options
@@ -83,7 +84,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
 		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
 		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", Paths: PathForm{EncodedSlash: c.EncodedSlash, DoubleSlash: c.DoubleSlash},
-		Headers: canonical(c.Headers), Config: c, ca: ca,
+		Headers: canonical(c.Headers), Override: overriding(c.Override), Config: c, ca: ca,
 		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]), own: new(atomic.Pointer[egress.Own]),
 	}
 	s.place(c.Placements())
@@ -200,6 +201,14 @@ func canonical(headers map[string]string) map[string]string {
 	out := make(map[string]string, len(headers))
 	for name, value := range headers {
 		out[http.CanonicalHeaderKey(name)] = value
+	}
+	return out
+}
+
+func overriding(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, name := range names {
+		out[http.CanonicalHeaderKey(name)] = true
 	}
 	return out
 }

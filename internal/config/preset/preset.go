@@ -27,9 +27,10 @@ type Preset struct {
 	UsernameNeeds string            `yaml:"username_needs"` // what the user has to give as credential.username
 	Needs         map[string]string `yaml:"needs"`          // what the user has to give besides: "{name}" stands for it in URLs, parameters and login calls
 	Credential    Credential        `yaml:"credential"`
-	Credentials   []Credential      `yaml:"credentials"`   // several in one request; then Credential is empty
-	Headers       map[string]string `yaml:"headers"`       // set unless the caller sends them
-	HeadersNeeds  map[string]string `yaml:"headers_needs"` // headers that hold no secret, which the user has to give, and what each is
+	Credentials   []Credential      `yaml:"credentials"`      // several in one request; then Credential is empty
+	Headers       map[string]string `yaml:"headers"`          // set unless the caller sends them
+	Overrides     []string          `yaml:"override_headers"` // those of Headers and HeadersNeeds that replace what the caller sends
+	HeadersNeeds  map[string]string `yaml:"headers_needs"`    // headers that hold no secret, which the user has to give, and what each is
 	EncodedSlash  bool              `yaml:"encoded_slash"`
 	DoubleSlash   bool              `yaml:"double_slash"`
 	Test          Test              `yaml:"test"`
@@ -82,6 +83,9 @@ type Credential struct {
 	AuthorizeURL    string            `yaml:"authorize_url"`
 	AuthorizeParams map[string]string `yaml:"authorize_params"`
 	TokenURL        string            `yaml:"token_url"`
+	RefreshURL      string            `yaml:"refresh_url"` // where refresh tokens go; "" is TokenURL
+	PKCE            string            `yaml:"pkce"`        // "off" where the provider refuses it
+	TokenHeaders    map[string]string `yaml:"token_headers"`
 	Scopes          []string          `yaml:"scopes"`
 	Auth            string            `yaml:"auth"`    // how the client shows who it is at the token endpoint: basic or post
 	Params          map[string]string `yaml:"params"`  // further ones for the token endpoint
@@ -89,7 +93,7 @@ type Credential struct {
 	APIURL          string            `yaml:"api_url"`
 	Audience        string            `yaml:"audience"`
 	Request         *Request          `yaml:"request"`
-	Token           string            `yaml:"token"`      // exchange: the JSON pointer of the token in the answer, or header: and the name of a header
+	Token           string            `yaml:"token"`      // the JSON pointer of the token in the answer; exchange: or header: and the name of a header
 	Lifetime        string            `yaml:"lifetime"`   // exchange: the JSON pointer of a number of seconds, or a duration
 	ExpiresAt       string            `yaml:"expires_at"` // exchange: the JSON pointer of a point in time
 	Place           *Place            `yaml:"place"`      // nil is bearer

@@ -60,6 +60,11 @@ func checkIdentity(t *testing.T, p preset.Preset) {
 			t.Errorf("header %q is the credential's, or the user's to give", name)
 		}
 	}
+	for _, name := range p.Overrides {
+		if p.Headers[name] == "" && p.HeadersNeeds[name] == "" {
+			t.Errorf("%s overrides, and is none of the headers", name)
+		}
+	}
 	if len(p.Headers) > 1 {
 		t.Error("the generated page writes one fixed header per preset")
 	}
@@ -175,6 +180,12 @@ func checkCredential(t *testing.T, p preset.Preset, c preset.Credential) {
 	if !want[c.Kind] {
 		t.Errorf("kind %q lacks something, or is none: %+v", c.Kind, c)
 	}
+	if c.PKCE != "" && (c.PKCE != "off" || c.Kind != preset.KindRefreshToken) || c.RefreshURL != "" && c.Kind != preset.KindRefreshToken {
+		t.Errorf("pkce %q, refresh_url %q: what for?", c.PKCE, c.RefreshURL)
+	}
+	if c.Token != "" && c.Kind != preset.KindExchange && (!strings.HasPrefix(c.Token, "/") || !c.Derived()) {
+		t.Errorf("token %q: want a JSON pointer", c.Token)
+	}
 	if (len(p.Credentials) > 0) != (c.Is != "") {
 		t.Error("of several credentials each says what it is, and a single one does not")
 	}
@@ -183,7 +194,7 @@ func checkCredential(t *testing.T, p preset.Preset, c preset.Credential) {
 			t.Errorf("format %q: want {secret} once", text)
 		}
 	}
-	urls := []string{c.AuthorizeURL, c.TokenURL, c.APIURL}
+	urls := []string{c.AuthorizeURL, c.TokenURL, c.RefreshURL, c.APIURL}
 	if c.Request != nil {
 		urls = append(urls, c.Request.URL)
 	}

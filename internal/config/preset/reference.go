@@ -268,8 +268,13 @@ func (p Preset) note() string {
 		parts = append(parts, "Give `headers: {"+name+": …}`, "+p.HeadersNeeds[name]+".")
 	}
 	for name, value := range p.Headers { // no preset has more than one
-		parts = append(parts, "`"+name+": "+value+"` is set unless the caller sends that header.")
+		rule := "is set unless the caller sends that header"
+		if slices.Contains(p.Overrides, name) {
+			rule = "replaces what the caller sends"
+		}
+		parts = append(parts, "`"+name+": "+value+"` "+rule+".")
 	}
+	parts = append(parts, p.Credential.grantNotes()...)
 	if expiry := p.Credential.expiry(); expiry != "" {
 		parts = append(parts, expiry)
 	}
@@ -291,6 +296,20 @@ func (p Preset) keyOf(need string) string {
 		return "credential." + need
 	}
 	return "credential.inputs." + need
+}
+
+// grantNotes says what is out of the ordinary in how a token is had.
+func (c Credential) grantNotes() (parts []string) {
+	if c.RefreshURL != "" {
+		parts = append(parts, "Refresh tokens go to `"+c.RefreshURL+"`.")
+	}
+	if c.PKCE == "off" {
+		parts = append(parts, "The provider refuses PKCE, so `pkce` is off.")
+	}
+	if c.Token != "" && c.Kind != KindExchange {
+		parts = append(parts, "The token is at `"+c.Token+"` of the token endpoint's answer.")
+	}
+	return parts
 }
 
 // expiry says how a token's end shows, where that is more than a status of 401.

@@ -3,6 +3,7 @@ package derive
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -49,17 +50,21 @@ type grant struct {
 	scopes         []string  // nil: as asked for
 }
 
-// grant reads a token answer; field is the member that holds the token.
-func (a *answer) grant(field string, fallback time.Duration) (*grant, error) {
-	m, err := a.members()
+// grant reads a token answer. What belongs to the token, such as its refresh token, is read from beside it.
+func (a *answer) grant(at place, fallback time.Duration) (*grant, error) {
+	top, err := a.members()
 	if err != nil {
 		return nil, err
 	}
-	if isBlank(m[field]) && a.refuses(m) { // some providers refuse with status 200
-		return nil, a.refused(m)
+	m, raw := at.find(top)
+	if isBlank(raw) && a.refuses(top) { // some providers refuse with status 200
+		return nil, a.refused(top)
 	}
 	g := &grant{}
-	if g.token, err = readToken(m[field]); err != nil {
+	if g.token, err = readToken(raw); err != nil {
+		if at.nested() && raw == nil {
+			err = fmt.Errorf("no token at %s in it", at.pointer)
+		}
 		return nil, a.broken("answered with " + err.Error())
 	}
 	if raw, there := m["refresh_token"]; there && !isNull(raw) && string(raw) != `""` {

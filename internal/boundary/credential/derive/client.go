@@ -17,6 +17,7 @@ type client struct {
 	*caller
 	auth      *ClientAuth // nil: the grant itself says who asks
 	assertion bool        // the grant is an assertion, which says when it was made
+	token     place       // where the answer has the token
 }
 
 func newClient(e Endpoint, auth *ClientAuth) (*client, error) {
@@ -24,8 +25,12 @@ func newClient(e Endpoint, auth *ClientAuth) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	token, err := newPlace(e.Token)
+	if err != nil {
+		return nil, err
+	}
 	if auth == nil {
-		return &client{caller: c}, nil
+		return &client{caller: c, token: token}, nil
 	}
 	own := *auth
 	if err := own.check(); err != nil {
@@ -36,7 +41,7 @@ func newClient(e Endpoint, auth *ClientAuth) (*client, error) {
 			return nil, fmt.Errorf("the parameter %q is the grant's own", name)
 		}
 	}
-	return &client{caller: c, auth: &own}, nil
+	return &client{caller: c, auth: &own, token: token}, nil
 }
 
 func (c *client) fingerprint(kind string) *fingerprint {
@@ -44,6 +49,9 @@ func (c *client) fingerprint(kind string) *fingerprint {
 	f.text(c.URL)
 	f.values(c.Params)
 	f.values(c.Headers)
+	if c.Token != "" { // absent, so that tokens made before there was this key stay good
+		f.text("token", c.Token)
+	}
 	if c.auth != nil {
 		c.auth.fingerprint(f)
 	}
@@ -58,13 +66,13 @@ type request struct {
 
 // ask makes the request for the time the provider has, and reads the grant. A refusal of something signed is tried once more
 // if the provider has just told another time than the one that was signed.
-func (c *client) ask(ctx context.Context, field string, build func(now time.Time) (request, error)) (*grant, error) {
+func (c *client) ask(ctx context.Context, build func(now time.Time) (request, error)) (*grant, error) {
 	return retimed(c.caller, c.timely, func() (*grant, error) {
 		a, err := c.post(ctx, build)
 		if err != nil {
 			return nil, err
 		}
-		return a.grant(field, c.Lifetime)
+		return a.grant(c.token, c.Lifetime)
 	})
 }
 

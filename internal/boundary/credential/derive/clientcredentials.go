@@ -36,7 +36,7 @@ func (m *ClientCredentials) Inputs() string { return m.inputs }
 
 // Mint asks for a token.
 func (m *ClientCredentials) Mint(ctx context.Context, _ State) (State, error) {
-	g, err := m.client.ask(ctx, "access_token", func(time.Time) (request, error) {
+	g, err := m.client.ask(ctx, func(time.Time) (request, error) {
 		return request{form: scoped(url.Values{"grant_type": {"client_credentials"}}, m.o.Scopes)}, nil
 	})
 	if err != nil {

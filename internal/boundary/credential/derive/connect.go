@@ -25,11 +25,12 @@ type ConnectOptions struct {
 	Issuer       string            // the provider's, where it sends it with its answers (RFC 9207); "": see CheckIssuer
 	RedirectURL  string            // as registered at the provider; Loopback has one for this machine
 	Params       map[string]string // more parameters of the consent page, such as access_type=offline
+	WithoutPKCE  bool              // for a provider that refuses a code_verifier: what protects the code is then the client's secret alone
 	For          *RefreshToken     // whose refresh token is to be had
 }
 
 // Connect is one run of the authorization-code flow (RFC 6749 section 4.1) with PKCE (RFC 7636, S256): a person opens URL, gives
-// consent, and what comes back to the redirect URL goes to Exchange, once.
+// consent, and what comes back to the redirect URL goes to Exchange, once. Only WithoutPKCE does without PKCE.
 type Connect struct {
 	o               ConnectOptions
 	state, verifier string
@@ -41,6 +42,9 @@ type Connect struct {
 func NewConnect(o ConnectOptions) (*Connect, error) {
 	if o.For == nil {
 		return nil, errors.New("only a service with a refresh token can be connected")
+	}
+	if auth := o.For.client.auth; o.WithoutPKCE && (auth == nil || auth.Method == AuthNone) {
+		return nil, errors.New("a client without a secret needs PKCE")
 	}
 	for what, text := range map[string]string{"authorize_url": o.AuthorizeURL, "redirect URL": o.RedirectURL} {
 		u, err := url.Parse(text)
@@ -63,7 +67,10 @@ func (c *Connect) URL() string {
 		ClientID: m.o.Client.ID, Scopes: m.o.Scopes, RedirectURL: c.o.RedirectURL,
 		Endpoint: oauth2.Endpoint{AuthURL: c.o.AuthorizeURL},
 	}
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(c.verifier)}
+	var options []oauth2.AuthCodeOption
+	if !c.o.WithoutPKCE {
+		options = append(options, oauth2.S256ChallengeOption(c.verifier))
+	}
 	for name, value := range c.o.Params {
 		options = append(options, oauth2.SetAuthURLParam(name, value))
 	}
@@ -85,9 +92,10 @@ func (c *Connect) Exchange(ctx context.Context, code, state string) (State, erro
 		return State{}, errors.New("this attempt to connect has been used")
 	}
 	m := c.o.For
-	g, err := m.client.ask(ctx, "access_token", func(time.Time) (request, error) {
-		form := url.Values{
-			"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {c.verifier}, "redirect_uri": {c.o.RedirectURL},
+	g, err := m.client.ask(ctx, func(time.Time) (request, error) {
+		form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.o.RedirectURL}}
+		if !c.o.WithoutPKCE {
+			form.Set("code_verifier", c.verifier)
 		}
 		return request{form: form, secrets: []secret.Value{secret.NewValue([]byte(code)), secret.NewValue([]byte(c.verifier))}}, nil
 	})

@@ -30,6 +30,13 @@ const (
 	MaxSkew = 5 * time.Minute
 )
 
+// DefaultToken is where RFC 6749 section 5.1 has the token.
+const DefaultToken = "/access_token"
+
+// UserAgent is what calls to token endpoints say that they are from, unless Headers say otherwise. Some providers refuse those
+// that name a library alone.
+const UserAgent = "Sallyport"
+
 // Endpoint is where tokens are asked for. It does not change once a Minter has it.
 type Endpoint struct {
 	URL       string            // https, or http
@@ -37,6 +44,7 @@ type Endpoint struct {
 	Headers   map[string]secret.Value
 	Params    map[string]secret.Value // more parameters of the form; they may not replace those of the grant
 	Timeout   time.Duration           // 0: DefaultTimeout
+	Token     string                  // of a grant: JSON pointer to the token in the answer; "": DefaultToken. What belongs to it stands beside it
 	Lifetime  time.Duration           // of a token whose answer names none; 0: DefaultLifetime
 }
 
@@ -154,6 +162,7 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	}
 	req.Header = r.header
 	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", UserAgent)
 	secrets := slices.Clone(r.secrets)
 	for name, value := range c.Headers {
 		secrets = append(secrets, value)

@@ -25,7 +25,6 @@ type JWTBearerOptions struct {
 	Key      *Signer
 	Scopes   []string       // sent as parameter and as claim: providers read one or the other
 	Claims   map[string]any // more claims; they may not replace those of the grant
-	Field    string         // the member of the answer that holds the token; "": access_token
 }
 
 // JWTBearer is the grant of RFC 7523 section 2.1: a signed assertion says for whom.
@@ -50,7 +49,7 @@ func NewJWTBearer(o JWTBearerOptions) (*JWTBearer, error) {
 		return nil, errors.New("the claims cannot be written as JSON")
 	}
 	f := c.fingerprint("jwt_bearer")
-	f.text(o.Issuer, o.Subject, o.Audience, o.Field, o.Key.Fingerprint(), string(claims))
+	f.text(o.Issuer, o.Subject, o.Audience, "access_token", o.Key.Fingerprint(), string(claims))
 	f.list(o.Scopes)
 	return &JWTBearer{client: c, o: o, inputs: f.String()}, nil
 }
@@ -70,9 +69,6 @@ func (o *JWTBearerOptions) check() error {
 	if o.Audience == "" {
 		o.Audience = o.Endpoint.URL
 	}
-	if o.Field == "" {
-		o.Field = "access_token"
-	}
 	return nil
 }
 
@@ -81,7 +77,7 @@ func (m *JWTBearer) Inputs() string { return m.inputs }
 
 // Mint signs an assertion and asks for a token.
 func (m *JWTBearer) Mint(ctx context.Context, _ State) (State, error) {
-	g, err := m.client.ask(ctx, m.o.Field, func(now time.Time) (request, error) {
+	g, err := m.client.ask(ctx, func(now time.Time) (request, error) {
 		assertion, err := m.o.Key.Sign(m.claims(now))
 		if err != nil {
 			return request{}, err

@@ -16,6 +16,9 @@ type RefreshTokenOptions struct {
 	Scopes   []string
 	Refresh  secret.Value // the first refresh token; zero if a Connect brings it
 
+	// RefreshAt is where refreshes are asked for, where that is not the Endpoint, which takes the code. URL "": the Endpoint.
+	RefreshAt Endpoint
+
 	// ReuseGrace is how long the provider takes a refresh token once more after it was spent. Within it one attempt is made to
 	// recover from a lost answer. 0: the provider takes a second use for theft, so there is none.
 	ReuseGrace time.Duration
@@ -32,7 +35,8 @@ type RefreshTokenOptions struct {
 // before and has never yet answered with a new refresh token, or of which it is known that refresh tokens are Reusable: there,
 // the old one stays good and nothing is marked.
 type RefreshToken struct {
-	client        *client
+	client        *client // takes the code
+	refresher     *client // takes the refresh token
 	o             RefreshTokenOptions
 	inputs, grant string
 }
@@ -43,6 +47,15 @@ func NewRefreshToken(o RefreshTokenOptions) (*RefreshToken, error) {
 	if err != nil {
 		return nil, err
 	}
+	refresher := *c
+	if o.RefreshAt.URL != "" {
+		other, err := newClient(o.RefreshAt, &o.Client)
+		if err != nil {
+			return nil, err
+		}
+		refresher = *other
+	}
+	refresher.token = c.token.forRefresh()
 	// A refresh token outlives a change of the client's secret, so the grant is known by less than the token is.
 	g := newFingerprint("refresh_token grant")
 	g.text(c.URL, o.Client.ID)
@@ -50,7 +63,10 @@ func NewRefreshToken(o RefreshTokenOptions) (*RefreshToken, error) {
 	f := c.fingerprint("refresh_token")
 	f.list(o.Scopes)
 	f.text(g.String())
-	return &RefreshToken{client: c, o: o, inputs: f.String(), grant: g.String()}, nil
+	if o.RefreshAt.URL != "" {
+		f.text("refresh", o.RefreshAt.URL)
+	}
+	return &RefreshToken{client: c, refresher: &refresher, o: o, inputs: f.String(), grant: g.String()}, nil
 }
 
 // Inputs is the fingerprint of endpoint, client, scopes and the first refresh token.
@@ -92,7 +108,7 @@ func (m *RefreshToken) Spend(prev State, now time.Time) (State, error) {
 
 // Mint spends the refresh token that Spend has marked.
 func (m *RefreshToken) Mint(ctx context.Context, prev State) (State, error) {
-	g, err := m.client.ask(ctx, "access_token", func(time.Time) (request, error) {
+	g, err := m.refresher.ask(ctx, func(time.Time) (request, error) {
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {string(prev.Refresh.Reveal())}}
 		// No scope: it means those that were granted (RFC 6749 section 6), and there are providers that refuse any.
 		return request{form: form, secrets: []secret.Value{prev.Refresh}}, nil
