@@ -29,6 +29,7 @@ globalThis.Date = class extends RealDate {
 
 const packages = ['n8n-nodes-base', '@n8n/n8n-nodes-langchain'];
 const require = createRequire(path.join(root, 'node_modules/n8n/package.json'));
+const additional = require(path.join(root, 'node_modules/n8n-nodes-base/dist/nodes/HttpRequest/GenericFunctions.js')).getOAuth2AdditionalParameters;
 const classes = new Map(packages.flatMap(load).map((c) => [c.name, c]));
 
 function readJSON(name) { return JSON.parse(fs.readFileSync(path.join(root, name), 'utf8')); }
@@ -55,7 +56,7 @@ async function describe(c) {
   if (login) fact.login = login;
   const places = await placesOf(c, own, usual);
   if (places.length) fact.places = places;
-  if (fact.class === 'oauth2') fact.oauth2 = grantOf(own, usual);
+  if (fact.class === 'oauth2') fact.oauth2 = { ...grantOf(own, usual), ...besideOf(c) };
   Object.assign(fact, baseOf(c, test, own, usual));
   return fact;
 }
@@ -217,6 +218,18 @@ function grantOf(own, usual) {
   const params = text(own.authQueryParameters);
   if (params !== '{authQueryParameters}' && params) g.params = params;
   return g;
+}
+
+// besideOf is what n8n keeps not in a type's definition but with its HTTP Request node: a header of its own for the token, other
+// statuses than 401 that say that it has expired, and where in the answer the token is. (keepBearer
+// is about the scheme's name alone, and the others are about n8n's own token call.)
+function besideOf(c) {
+  const own = additional(c.name);
+  const beside = {};
+  if (own?.keyToIncludeInAccessTokenHeader) beside.header = own.keyToIncludeInAccessTokenHeader;
+  if (own?.tokenExpiredStatusCode) beside.expired = [own.tokenExpiredStatusCode].flat();
+  if (own?.property) beside.answer = `/${own.property.replaceAll('.', '/')}`;
+  return beside;
 }
 
 // baseOf is where the API is: as its users fill it in, and as n8n suggests it.

@@ -16,6 +16,12 @@ import (
 // place. An address is a host with or without the beginning of a path.
 var gone = []struct{ at, since, instead string }{
 	{"notify-api.line.me", "2025-03-31", "api.line.me, the Messaging API"},
+	{"api.getgo.com/oauth", "2025-09-30", "authentication.logmeininc.com/oauth"},
+	{"api.transferwise.com", "2025-11-24", "api.wise.com"},
+	{"api.sandbox.transferwise.tech", "2025-11-24", "api.wise-sandbox.com"},
+	{"graph.facebook.com/v17.0", "2025-09-12", "no version, or one that lives"},
+	{"www.facebook.com/v17.0", "2025-09-12", "a version that lives"},
+	{"graph.microsoft.com/v1.0/security/alerts", "2026-08-31", "graph.microsoft.com/v1.0/security/alerts_v2"},
 	{"notify-bot.line.me", "2025-03-31", "api.line.me, the Messaging API"},
 	{"app.orbit.love", "2024-07-11", "nothing"},
 	{"graph.facebook.com/v13.0", "2024-05-28", "no version, or one that lives"},
@@ -54,7 +60,7 @@ func addresses(p preset.Preset) (list []string) {
 		urls = append(urls, base+p.Test.Path)
 	}
 	for _, c := range p.Placements() {
-		urls = append(urls, c.AuthorizeURL, c.TokenURL, c.APIURL)
+		urls = append(urls, c.AuthorizeURL, c.TokenURL, c.RefreshURL, c.APIURL)
 		if c.Request != nil {
 			urls = append(urls, c.Request.URL)
 		}

@@ -64,6 +64,11 @@ type TypeGrant struct {
 	Scope          string `json:"scope"`
 	Auth           string `json:"auth"` // basic or post
 	Params         string `json:"params"`
+
+	// What n8n keeps with its HTTP Request node and not with the type.
+	Header  string `json:"header"`  // where the token goes; "": bearer
+	Expired []int  `json:"expired"` // the statuses, instead of 401, that say that the token has expired
+	Answer  string `json:"answer"`  // where the answer has the token, as a JSON pointer; "": /access_token
 }
 
 // Classes are what Type.Class can be, with what each means, in the order of the reference.

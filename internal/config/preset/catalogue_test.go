@@ -197,6 +197,17 @@ func grant(p preset.Preset, n preset.Type) (differ []string) {
 	if c.Auth != g.Auth {
 		differ = append(differ, "n8n shows who it is by "+g.Auth)
 	}
+	if g.Header != "" && c.Goes().Header != g.Header {
+		differ = append(differ, "n8n puts the token into "+g.Header)
+	}
+	if g.Answer != "" && c.Token != g.Answer {
+		differ = append(differ, "n8n finds the token at "+g.Answer)
+	}
+	for _, status := range g.Expired {
+		if c.ExpiredWhen == nil || !slices.Contains(c.ExpiredWhen.Status, status) {
+			differ = append(differ, fmt.Sprintf("n8n takes status %d for an expired token", status))
+		}
+	}
 	if scopes := strings.Fields(g.Scope); len(scopes) > 0 && !strings.Contains(g.Scope, "{") && !slices.Equal(scopes, c.Scopes) {
 		differ = append(differ, "n8n asks for "+g.Scope)
 	}

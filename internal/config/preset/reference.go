@@ -304,7 +304,7 @@ func (c Credential) grantNotes() (parts []string) {
 		parts = append(parts, "Refresh tokens go to `"+c.RefreshURL+"`.")
 	}
 	if c.PKCE == "off" {
-		parts = append(parts, "The provider refuses PKCE, so `pkce` is off.")
+		parts = append(parts, "`pkce` is off.")
 	}
 	if c.Token != "" && c.Kind != KindExchange {
 		parts = append(parts, "The token is at `"+c.Token+"` of the token endpoint's answer.")
