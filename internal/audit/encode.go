@@ -175,6 +175,9 @@ func appendEscapedByte(dst []byte, c byte) []byte {
 	}
 }
 
+// timeWidth is how long the text of a time is, in bytes.
+const timeWidth = len("2006-01-02T15:04:05.000000Z")
+
 // appendTime writes 2006-01-02T15:04:05.000000Z, always as wide, so that lines align and sort.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()

@@ -9,19 +9,24 @@ import (
 	"os"
 	"time"
 
+	"sallyport/internal/fault"
 	"sallyport/internal/localfile"
 )
 
 // followEvery is how often Tail looks for new lines.
 const followEvery = 200 * time.Millisecond
 
-// Tail calls fn with the last n lines of a log, and with follow also with every line
+// Tail calls fn with the last n lines of a log that which takes, and with follow also with every such line
 // written from then on, until ctx ends (which is no error). Lines come without their
 // newline, and only once they are whole; they are valid during the call. A log that was replaced is
 // followed from its beginning.
-func Tail(ctx context.Context, path string, n int, follow bool, fn func(line []byte) error) error {
-	t := &tail{path: path, fn: fn}
-	if err := t.run(ctx, n, follow); err != nil && !errors.Is(err, context.Canceled) {
+func Tail(ctx context.Context, path string, n int, follow bool, which Filter, fn func(line []byte) error) error {
+	t := &tail{path: path, which: which, fn: fn}
+	err := t.run(ctx, n, follow)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fault.WithHint(fmt.Errorf("reading the end of audit log %q: there is none yet", path), "it begins with the first command that changes something, or with `sallyport serve`")
+	case err != nil && !errors.Is(err, context.Canceled):
 		return fmt.Errorf("reading the end of audit log %q: %w", path, err)
 	}
 	return nil
@@ -29,6 +34,7 @@ func Tail(ctx context.Context, path string, n int, follow bool, fn func(line []b
 
 type tail struct {
 	path   string
+	which  Filter
 	fn     func([]byte) error
 	f      *os.File
 	offset int64 // of the first byte not passed on
@@ -39,7 +45,7 @@ func (t *tail) run(ctx context.Context, n int, follow bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.f.Close()) }()
-	if t.offset, err = lastLines(t.f, n); err != nil {
+	if t.offset, err = lastLines(t.f, n, &t.which); err != nil {
 		return err
 	}
 	if err := t.pass(ctx); err != nil || !follow {
@@ -76,9 +82,10 @@ func (t *tail) pass(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		end := len(line) - 1
-		if err := t.fn(line[:end:end]); err != nil {
-			return err
+		if end := len(line) - 1; t.which.Match(line) {
+			if err := t.fn(line[:end:end]); err != nil {
+				return err
+			}
 		}
 		t.offset += int64(len(line))
 	}
@@ -112,35 +119,47 @@ func (t *tail) again() error {
 	return old.Close()
 }
 
-// lastLines finds where the last n whole lines begin.
-func lastLines(f *os.File, n int) (int64, error) {
+// lastLines finds where the last n whole lines begin that which takes. It reads from the end, in constant memory.
+func lastLines(f *os.File, n int, which *Filter) (int64, error) {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return 0, err
 	}
-	buf := make([]byte, maxLine)
-	found := -1 // the newline that ends the last line begins none
-	for end > 0 {
-		begin := max(0, end-int64(len(buf)))
-		chunk := buf[:end-begin]
-		if _, err := f.ReadAt(chunk, begin); err != nil {
+	buf := make([]byte, 2*maxLine)
+	begin, whole := end, false // begin: of the line that was looked at last; whole: its newline was seen
+	for begin > 0 {
+		from := max(0, begin-int64(len(buf)))
+		chunk := buf[:begin-from]
+		if _, err := f.ReadAt(chunk, from); err != nil {
 			return 0, err
 		}
-		for i := bytes.LastIndexByte(chunk, '\n'); i >= 0; i = bytes.LastIndexByte(chunk[:i], '\n') {
-			if found++; found == n {
-				return begin + int64(i) + 1, nil
+		// Every line that lies in chunk as a whole, the last one first.
+		progress := begin
+		for len(chunk) > 0 {
+			at := bytes.LastIndexByte(chunk[:len(chunk)-1], '\n') + 1
+			if at == 0 && from > 0 && begin < progress {
+				break // it may begin before the chunk
 			}
+			line := chunk[at:]
+			whole = whole || line[len(line)-1] == '\n'
+			switch {
+			case whole && n <= 0:
+				return from + int64(len(chunk)), nil
+			case whole && which.Match(line):
+				if n--; n == 0 {
+					return from + int64(at), nil
+				}
+			}
+			whole, chunk, begin = true, chunk[:at], from+int64(at)
 		}
-		end = begin
 	}
 	return 0, nil
 }
 
-// Export copies the records with a time of since or later, line by line as they stand, and
+// Export copies the records that which takes, line by line as they stand, and
 // returns how many. The lines keep their MACs, but a part of a chain can't be verified
 // without what comes before it.
-func Export(ctx context.Context, r io.Reader, since time.Time, w io.Writer) (int, error) {
-	from := appendTime(nil, since)
+func Export(ctx context.Context, r io.Reader, which Filter, w io.Writer) (int, error) {
 	in := newLines(r)
 	n := 0
 	for line := 1; ; line++ {
@@ -154,11 +173,10 @@ func Export(ctx context.Context, r io.Reader, since time.Time, w io.Writer) (int
 		if err != nil {
 			return n, fmt.Errorf("exporting audit records: line %d: %w", line, err)
 		}
-		h, ok := parseHead(b)
-		if !ok || len(h.time) != len(from) {
+		if h, ok := parseHead(b); !ok || len(h.time) != timeWidth {
 			return n, fmt.Errorf("exporting audit records: line %d is not a record", line)
 		}
-		if bytes.Compare(h.time, from) < 0 { // fixed width and UTC: they sort as text
+		if !which.Match(b) {
 			continue
 		}
 		if _, err := w.Write(b); err != nil {

@@ -28,12 +28,62 @@ func TestTailShowsTheLastLines(t *testing.T) {
 		}
 		for _, n := range []int{0, 1, 2, 500, 1000, 2000} {
 			var got []string
-			if err := audit.Tail(t.Context(), path, n, false, collect(&got)); err != nil {
+			if err := audit.Tail(t.Context(), path, n, false, audit.Filter{}, collect(&got)); err != nil {
 				t.Fatal(err)
 			}
 			if want := all[len(all)-min(n, len(all)):]; strings.Join(got, "") != strings.Join(want, "") {
 				t.Errorf("the last %d: got %d lines", n, len(got))
 			}
+		}
+	}
+}
+
+// TestFilter: what a filter takes, for tail and export alike, from the end of a log that is much longer than what is looked for.
+func TestFilter(t *testing.T) {
+	o := testOptions(t)
+	l := open(t, o)
+	begin := time.Now()
+	for i := range 600 {
+		ev := audit.Event{Service: "openai", Token: "id1", Label: "n8n", Workflow: fmt.Sprint("w", i%3), Path: strings.Repeat("/x", 200)}
+		if i == 7 {
+			ev.Service, ev.Label, ev.Token = "crm", "ci", "id2"
+		}
+		if err := l.Authorise(t.Context(), &ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Refuse(&audit.Event{Service: "openai", Label: "n8n", Code: "rule_denied"})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		which audit.Filter
+		want  int
+	}{
+		{"service", audit.Filter{Service: "crm"}, 1},
+		{"token by name", audit.Filter{Token: "ci"}, 1},
+		{"token by id", audit.Filter{Token: "id2"}, 1},
+		{"workflow", audit.Filter{Workflow: "w1"}, 200},
+		{"refused", audit.Filter{Refused: true}, 1},
+		{"two of them", audit.Filter{Service: "crm", Workflow: "w0"}, 0},
+		{"quiet", audit.Filter{Quiet: true}, 601},
+		{"later", audit.Filter{Since: begin.Add(24 * time.Hour)}, 0},
+		{"since", audit.Filter{Since: begin.Add(-time.Hour), Quiet: true}, 601},
+	} {
+		var lines []string
+		if err := audit.Tail(t.Context(), o.Path, 10000, false, tt.which, collect(&lines)); err != nil || len(lines) != tt.want {
+			t.Errorf("%s: tail takes %d (%v), want %d", tt.name, len(lines), err, tt.want)
+		}
+		n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), tt.which, io.Discard)
+		if err != nil || n != tt.want {
+			t.Errorf("%s: export takes %d (%v), want %d", tt.name, n, err, tt.want)
+		}
+		var last []string
+		if err := audit.Tail(t.Context(), o.Path, 1, false, tt.which, collect(&last)); err != nil || len(last) != min(1, tt.want) {
+			t.Errorf("%s: the last one: %d (%v)", tt.name, len(last), err)
+		} else if len(last) == 1 && last[0] != lines[len(lines)-1] {
+			t.Errorf("%s: the last one is another than the last of all", tt.name)
 		}
 	}
 }
@@ -53,7 +103,7 @@ func TestTailFollows(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
 		ended := make(chan error)
-		go func() { ended <- audit.Tail(ctx, path, 1, true, collect(&got)) }()
+		go func() { ended <- audit.Tail(ctx, path, 1, true, audit.Filter{}, collect(&got)) }()
 		step := func(want string) {
 			t.Helper()
 			time.Sleep(time.Second)
@@ -93,7 +143,7 @@ func collect(lines *[]string) func([]byte) error {
 
 func TestTailPassesOnTheErrorOfItsCaller(t *testing.T) {
 	o := written(t)
-	err := audit.Tail(t.Context(), o.Path, 3, true, func([]byte) error { return io.ErrClosedPipe })
+	err := audit.Tail(t.Context(), o.Path, 3, true, audit.Filter{}, func([]byte) error { return io.ErrClosedPipe })
 	if err == nil || !strings.Contains(err.Error(), "closed pipe") {
 		t.Errorf("got %v", err)
 	}
@@ -121,12 +171,12 @@ func TestExportBeginsAtAnInstant(t *testing.T) {
 		{begin.Add(24 * time.Hour), 0},
 	} {
 		var out bytes.Buffer
-		n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), tt.since, &out)
+		n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), audit.Filter{Since: tt.since}, &out)
 		if err != nil || n != tt.want || bytes.Count(out.Bytes(), []byte("\n")) != tt.want {
 			t.Errorf("since %s: got %d, %v, want %d", tt.since, n, err, tt.want)
 		}
 	}
-	if _, err := audit.Export(t.Context(), strings.NewReader("{}\n"), begin, io.Discard); err == nil {
+	if _, err := audit.Export(t.Context(), strings.NewReader("{}\n"), audit.Filter{Since: begin}, io.Discard); err == nil {
 		t.Error("a line that is no record was passed over")
 	}
 }

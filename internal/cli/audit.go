@@ -24,17 +24,26 @@ func (e *env) audit() *cobra.Command {
 
 func (e *env) auditTail() *cobra.Command {
 	var n int
-	var follow bool
+	var follow, all bool
+	var f recordFlags
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Show the last records, one line each; --json shows them as written",
-		Args:  cobra.NoArgs,
+		Long: `Shows the last records that the flags choose, one line each; with --json as they are written. What the log says of itself (that
+a process began or ended to write, that a checkpoint was made) is left out unless --all is given.`,
+		Example: "  sallyport audit tail --refused --since 1h\n  sallyport audit tail -f --service openai --workflow orders",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := e.load()
+			which, err := f.filter()
 			if err != nil {
 				return err
 			}
-			err = audit.Tail(cmd.Context(), c.Audit.File, n, follow, e.showRecord)
+			which.Quiet = !all
+			c, _, err := e.loadBy(config.LoadHead)
+			if err != nil {
+				return err
+			}
+			err = audit.Tail(cmd.Context(), c.Audit.File, n, follow, which, e.showRecord)
 			if follow && errors.Is(err, context.Canceled) {
 				return nil
 			}
@@ -43,7 +52,31 @@ func (e *env) auditTail() *cobra.Command {
 	}
 	cmd.Flags().IntVarP(&n, "lines", "n", 20, "how many records")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records are written")
+	cmd.Flags().BoolVar(&all, "all", false, "also what the log says of itself")
+	f.flags(cmd)
 	return cmd
+}
+
+// recordFlags choose records.
+type recordFlags struct {
+	audit.Filter
+
+	since string
+}
+
+func (f *recordFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Service, "service", "", "records of this service alone")
+	cmd.Flags().StringVar(&f.Token, "token", "", "records of this token alone, by name or id")
+	cmd.Flags().StringVar(&f.Workflow, "workflow", "", "records of this workflow alone, as the caller names it")
+	cmd.Flags().StringVar(&f.since, "since", "", "from a time (2026-01-31T00:00:00Z) or an age (24h, 7d)")
+	cmd.Flags().BoolVar(&f.Refused, "refused", false, "requests that got no credential alone")
+}
+
+func (f *recordFlags) filter() (audit.Filter, error) {
+	from, err := parseSince(f.since)
+	which := f.Filter
+	which.Since = from
+	return which, err
 }
 
 func (e *env) showRecord(line []byte) error {
@@ -66,7 +99,7 @@ func (e *env) auditVerify() *cobra.Command {
 		Short: "Check the hash chain and the signed checkpoints; exit code 3 when something is wrong",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
 				file := s.Config.Audit.File
 				if checkpoints == "" {
 					checkpoints = s.Config.Audit.CheckpointFile
@@ -103,11 +136,11 @@ func tellReport(w io.Writer, file string, r audit.Report) error {
 	if !r.OK {
 		state = "DAMAGED"
 	}
-	_, _ = fmt.Fprintf(w, "%s: %s, %d records, %d checkpoints\n", file, state, r.Records, r.Checkpoints)
+	_, _ = fmt.Fprintf(w, "%s: %s, %s, %s\n", file, state, counted(r.Records, "record"), counted(r.Checkpoints, "checkpoint"))
 	_, _ = fmt.Fprintf(w, "  anchored    %s  covered by a signed checkpoint\n", seqs(r.Anchored))
 	_, err := fmt.Fprintf(w, "  unanchored  %s  chained, but since the last checkpoint\n", seqs(r.Unanchored))
 	if r.Torn > 0 {
-		_, err = fmt.Fprintf(w, "  torn        %d bytes of an unfinished last record, which was never acknowledged\n", r.Torn)
+		_, err = fmt.Fprintf(w, "  torn        %s of an unfinished last record, which was never acknowledged\n", counted(int(r.Torn), "byte"))
 	}
 	if r.CutTail {
 		_, err = fmt.Fprintln(w, "  cut tail    the log ends before its last checkpoint")
@@ -126,33 +159,33 @@ func seqs(r audit.Range) string {
 }
 
 func (e *env) auditExport() *cobra.Command {
-	var since string
+	var f recordFlags
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write records as JSON lines, for a SIEM",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := e.load()
+			which, err := f.filter()
 			if err != nil {
 				return err
 			}
-			from, err := parseSince(since)
+			c, _, err := e.loadBy(config.LoadHead)
 			if err != nil {
 				return err
 			}
-			f, err := os.Open(c.Audit.File)
+			file, err := os.Open(c.Audit.File)
 			if err != nil {
 				return fmt.Errorf("exporting the audit log: %w", err)
 			}
-			defer f.Close() //nolint:errcheck // read only
-			n, err := audit.Export(cmd.Context(), f, from, e.values())
+			defer file.Close() //nolint:errcheck // read only
+			n, err := audit.Export(cmd.Context(), file, which, e.values())
 			if err == nil && isTerminal(e.Err) {
-				e.note("%d records", n)
+				e.note("%s", counted(n, "record"))
 			}
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "from a time (2026-01-31T00:00:00Z) or an age (24h, 7d); default: everything")
+	f.flags(cmd)
 	return cmd
 }
 
