@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -66,6 +67,7 @@ type App struct {
 	}
 
 	listeners listeners
+	started   atomic.Bool        // it serves, or has served
 	stop      context.CancelFunc // ends the background loops
 	running   sync.WaitGroup
 	failed    chan error
@@ -137,7 +139,16 @@ func (a *App) buildGateway(ctx context.Context) error {
 // checkpointed writes each whole checkpoint, signature included, to the process's log, which may be kept outside the host: a
 // copy of it there is what shows that log and checkpoints were not cut back together.
 func (a *App) checkpointed(c audit.Checkpoint) {
-	a.log.Info("audit checkpoint", "checkpoint", c)
+	text, err := json.Marshal(c)
+	if err != nil {
+		a.log.Error("writing an audit checkpoint to the log", "error", err)
+		return
+	}
+	level := slog.LevelInfo
+	if !a.started.Load() {
+		level = slog.LevelDebug // it signs nothing yet but that the log was opened
+	}
+	a.log.Log(context.Background(), level, "audit checkpoint", "checkpoint", json.RawMessage(text))
 }
 
 // Start listens and serves. Wait tells when something broke; Stop ends it.
@@ -160,7 +171,8 @@ func (a *App) Start(ctx context.Context) error {
 	} {
 		a.running.Go(func() { a.background(background, name, loop) })
 	}
-	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL())
+	a.started.Store(true)
+	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL(), "services", len(a.o.Config.Services), "version", a.o.Version)
 	return nil
 }
 
