@@ -257,6 +257,9 @@ func (k *checker) exchange(s *Service, cred *Credential, key string) {
 	if r.Method != "" && !isMethod(r.Method) {
 		k.fail(key+".method", "is not a method", "write it in capitals, such as POST")
 	}
+	if r.Method != "" {
+		k.methodsOf(key+".method", r.Method)
+	}
 	if r.JSON != nil && len(r.Form) > 0 {
 		k.fail(key+".form", "stands beside json", "a login call has one body")
 	}

@@ -178,11 +178,12 @@ func carriesCredential(name string) bool {
 	return slices.ContainsFunc([]string{"authorization", "api-key", "apikey", "token", "secret", "password"}, func(part string) bool { return strings.Contains(lower, part) })
 }
 
-// allow warns of rules that stand twice.
+// allow warns of rules that stand twice, or that nothing can match.
 func (k *checker) allow(s *Service, owner string) {
 	key := owner + ".allow"
 	seen := map[string]bool{}
 	for i, rule := range s.Allow {
+		k.methodsOf(fmt.Sprintf("%s.%d", key, i), rule.Methods...)
 		if text := rule.String(); seen[text] {
 			k.warn(fmt.Sprintf("%s.%d", key, i), "stands there already", "")
 		} else {
@@ -212,6 +213,7 @@ func (k *checker) test(s *Service, key string) {
 	if !isMethod(s.Test.Method) {
 		k.fail(key+".method", "is not a method", "write it in capitals, such as GET")
 	}
+	k.methodsOf(key+".method", s.Test.Method)
 	if s.Test.Path == "" {
 		k.missing(key, "has no path", "write a path below the upstream's, such as path: /v1/models")
 		return

@@ -17,6 +17,7 @@ func (k *checker) token(name string) {
 		at := fmt.Sprintf("%s.methods.%d", key, i)
 		switch {
 		case isMethod(m):
+			k.methodsOf(at, m)
 		case isMethod(strings.ToUpper(m)):
 			k.fail(at, "is not a method", "did you mean \""+strings.ToUpper(m)+"\"?")
 		default:

@@ -6,6 +6,9 @@ import (
 	"unicode"
 )
 
+// Nearest is the one of the words that somebody who wrote got is likely to have meant, or "".
+func Nearest(got string, words []string) string { return didYouMean(got, words) }
+
 // didYouMean returns the nearest of the allowed words, or "".
 func didYouMean(got string, allowed []string) string {
 	best, bestDistance := "", 1+max(1, len(got)/3)

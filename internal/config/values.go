@@ -214,18 +214,6 @@ func (r Rule) String() string {
 	return strings.Join(r.Methods, ",") + " " + r.Path
 }
 
-func isMethod(s string) bool {
-	if s == "" || len(s) > 32 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < 'A' || c > 'Z') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
 // parsePrefix reads a network without host bits, or one address as a network of its own.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
