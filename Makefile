@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
+.PHONY: help demo build man test e2e check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -10,8 +10,14 @@ help: ## list the targets
 demo: build ## build Sallyport and run the main job against a stand-in API, then serve until Ctrl-C
 	@./bin/sallyport demo
 
-build: ## build ./bin/sallyport, one static binary
-	@CGO_ENABLED=0 go build -trimpath -o bin/sallyport ./cmd/sallyport
+# The version and the commit are the toolchain's own stamp, wherever git can tell them.
+STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true || echo -buildvcs=false)
+
+build: ## build ./bin/sallyport, one static binary that knows its version and commit
+	@CGO_ENABLED=0 go build -trimpath $(STAMP) -ldflags '-s -w' -o bin/sallyport ./cmd/sallyport
+
+man: build ## write the manual pages into ./bin/man, one for each command
+	@rm -rf bin/man && bin/sallyport reference man bin/man
 
 test: ## run all tests, install what they need, end with a plain count
 	@tools/test

@@ -42,7 +42,7 @@ func KubernetesSecrets(o KubernetesOptions) (secrets install.KubernetesSecrets, 
 	}
 	s, err := kubernetes.New(kubernetes.Options{Kubeconfig: o.Kubeconfig, Context: o.Context, Namespace: o.Namespace})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fault.WithHint(err, "name the cluster: --kubeconfig FILE (or KUBECONFIG, or ~/.kube/config), and --context NAME for another than its current one")
 	}
 	return s, s.Close, nil
 }

@@ -9,7 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"sallyport/internal/audit"
@@ -53,7 +56,7 @@ type State struct {
 func Open(ctx context.Context, c *config.Config) (*State, error) {
 	keeper, err := keeperOf(c)
 	if err != nil {
-		return nil, fault.WithExit(err, fault.ExitStore)
+		return nil, fault.WithExit(keyAway(c, err), fault.ExitStore)
 	}
 	db, err := openDatabase(ctx, c)
 	if err != nil {
@@ -105,6 +108,40 @@ func keeperOf(c *config.Config) (seal.Keeper, error) {
 		return seal.KeyFromEnv(c.Seal.KeyEnv)
 	}
 	return seal.KeyFromFile(c.Seal.KeyFile)
+}
+
+// hintKeyAway is for a database whose seal key is not there.
+const hintKeyAway = "put the key back where `seal.key_file` says, from the copy that was kept apart from the data; another key opens nothing in this database"
+
+// keyAway says of a missing seal key what helps: a new one does where there is no database yet.
+func keyAway(c *config.Config, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && hasDatabase(c) {
+		return fault.WithHint(err, hintKeyAway)
+	}
+	return err
+}
+
+// hasDatabase tells whether there is a SQLite database already. (Whether a PostgreSQL server has one can't be seen from here.)
+func hasDatabase(c *config.Config) bool {
+	where, err := databaseURL(c)
+	path, isFile := strings.CutPrefix(where, "sqlite://")
+	if err != nil || !isFile {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > 0
+}
+
+// MayInit refuses to make a seal key beside a database that was sealed under another.
+func MayInit(c *config.Config) error {
+	if c.Seal.KeyEnv != "" || !hasDatabase(c) {
+		return nil
+	}
+	if _, err := os.Stat(c.Seal.KeyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fault.WithHint(fmt.Errorf("making seal key %q: there is a database already, which was sealed under a key that is not there", c.Seal.KeyFile),
+		hintKeyAway+". To begin again without what it holds, move the data directory away first")
 }
 
 func openDatabase(ctx context.Context, c *config.Config) (*database.DB, error) {

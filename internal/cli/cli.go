@@ -11,12 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,6 +54,7 @@ func Main(ctx context.Context, args []string, s Streams) fault.Exit {
 	e := &env{Streams: Streams{In: s.In, Out: out, Err: errs}}
 	root := e.root() //nolint:contextcheck // cobra hands the context to the commands
 	root.SetArgs(args)
+	e.json = asksForJSON(args) // also for what is wrong with the flags themselves
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return fault.ExitOK
@@ -65,21 +63,10 @@ func Main(ctx context.Context, args []string, s Streams) fault.Exit {
 		return code
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		_, _ = fmt.Fprintln(errs, "sallyport: interrupted")
-		return fault.ExitInterrupted
+		err = fault.WithExit(errInterrupted, fault.ExitInterrupted)
 	}
 	e.complain(err)
 	return fault.ExitOf(err)
-}
-
-// complain prints an error and what to do about it.
-func (e *env) complain(err error) {
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		_, _ = fmt.Fprintf(e.Err, "sallyport: error: %s\n", line)
-	}
-	if hint := fault.HintOf(err); hint != "" {
-		_, _ = fmt.Fprintf(e.Err, "sallyport: hint: %s\n", hint)
-	}
 }
 
 // root is the tree of commands.
@@ -88,13 +75,8 @@ func (e *env) root() *cobra.Command {
 		Use:           "sallyport",
 		Short:         "The execution boundary for n8n: one proxy token in n8n, every credential behind Sallyport",
 		SilenceErrors: true, SilenceUsage: true, Version: Version(),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(fmt.Errorf("there is no command %q", args[0]), "`sallyport help` lists the commands")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noCommand,
+		RunE: help,
 	}
 	root.SetIn(e.In)
 	root.SetOut(e.Out)
@@ -103,35 +85,13 @@ func (e *env) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&e.configPath, "config", "", "configuration file (default ./sallyport.yaml)")
 	f.StringVar(&e.data, "data", "", "data directory (default: as configured, ./sallyport-data)")
-	f.BoolVar(&e.json, "json", false, "print results as JSON")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(err, "`"+cmd.CommandPath()+" --help` shows the flags")
-	})
-	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.reference())
+	f.BoolVar(&e.json, "json", e.json, "print results as JSON on standard output, and errors as JSON on standard error")
+	f.Lookup("json").DefValue = "false"
+	root.SetFlagErrorFunc(wrongFlag)
+	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.version(), e.reference())
 	usageErrors(root)
+	e.completions(root)
 	return root
-}
-
-// usageErrors makes wrong numbers of arguments exit with 2, in every command.
-func usageErrors(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil && fault.HintOf(err) != "" {
-				return err
-			} else if err != nil {
-				return usage(err, "usage: "+c.UseLine())
-			}
-			return nil
-		}
-	}
-	for _, sub := range cmd.Commands() {
-		usageErrors(sub)
-	}
-}
-
-// usage is an error in how a command was called.
-func usage(err error, hint string) error {
-	return fault.WithExit(fault.WithHint(err, hint), fault.ExitUsage)
 }
 
 // load reads the configuration, with the flags over it.
@@ -208,9 +168,12 @@ func (e *env) done(what, name string) error {
 	})
 }
 
-// note tells a person something beside the result.
-func (e *env) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(e.Err, "sallyport: "+format+"\n", args...)
+// counted is a number of things: "1 record", "2 records".
+func counted(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", one, "s")
 }
 
 // isTerminal tells whether f is a terminal.
@@ -222,19 +185,6 @@ func isTerminal(f any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// logger is the process's own log, as configured.
-func (e *env) logger(c config.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(e.Err, o))
-	}
-	return slog.New(slog.NewTextHandler(e.Err, o))
-}
-
 // record puts what this person is about to do on record.
 func record(ctx context.Context, s *app.State, action, subject string) error {
 	name := "unknown"
@@ -242,21 +192,4 @@ func record(ctx context.Context, s *app.State, action, subject string) error {
 		name = u.Username
 	}
 	return s.Record(ctx, &audit.Event{Actor: name, Action: action, Subject: subject})
-}
-
-// Version is the module's version, or the commit it was built from.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "devel-" + s.Value[:12]
-		}
-	}
-	return "devel"
 }

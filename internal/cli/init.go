@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/app"
 	"sallyport/internal/boundary/ca"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -34,7 +35,7 @@ func (e *env) init() *cobra.Command {
 		Use:   "init",
 		Short: "Make the data directory, the seal key, the CA and a first sallyport.yaml",
 		Long: `Makes what a first start needs: the data directory, the key that seals every secret at rest (mode 0600), a CA for TLS on
-the gate's own listeners, and a commented sallyport.yaml. Nothing that exists is overwritten: a seal key that is there is an
+the gate's own listeners, a commented sallyport.yaml and the folder services.d beside it. Nothing that exists is overwritten: a seal key that is there is an
 error, a sallyport.yaml that is there stays as it is.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -56,8 +57,17 @@ func (e *env) makeAll() (*made, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !kept {
+		// What the first configuration speaks of; a file in it is read beside sallyport.yaml.
+		if err := os.MkdirAll(filepath.Join(filepath.Dir(path), "services.d"), 0o755); err != nil { //nolint:gosec // holds no secret, and is meant to be read
+			return nil, fmt.Errorf("making the folder for services: %w", err)
+		}
+	}
 	c, _, err := e.load()
 	if err != nil {
+		return nil, err
+	}
+	if err := app.MayInit(c); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
@@ -67,7 +77,7 @@ func (e *env) makeAll() (*made, error) {
 	if c.Seal.KeyEnv != "" {
 		m.SealKey = "$" + c.Seal.KeyEnv
 	} else if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
-		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to start anew")
+		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to begin again")
 	}
 	if err := ca.Create(c.Data); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err

@@ -19,7 +19,7 @@ func (e *env) checkSnippet(file string) error {
 	if err := e.print(findings, func(w io.Writer) error { return tellFindings(w, file, findings) }); err != nil || len(findings) == 0 {
 		return err
 	}
-	return fault.WithExit(fmt.Errorf("%q has %d mistakes with n8n's master key", file, len(findings)), fault.ExitFindings)
+	return fault.WithExit(fmt.Errorf("%q has %s with n8n's master key", file, counted(len(findings), "mistake")), fault.ExitFindings)
 }
 
 func tellFindings(w io.Writer, file string, findings []snippet.Finding) error {

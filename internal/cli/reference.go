@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
 
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
@@ -16,12 +19,18 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use:       "reference errors|configuration|cli|presets",
-		Short:     "Print a generated page of the documentation",
+		Use:       "reference errors|configuration|cli|presets|man [DIR]",
+		Short:     "Print a generated page of the documentation, or write the manual pages into a directory",
 		Hidden:    true,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"errors", "configuration", "cli", "presets"},
+		Args:      cobra.RangeArgs(1, 2),
+		ValidArgs: []string{"errors", "configuration", "cli", "presets", "man"},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "man" && len(args) == 2 {
+				return manual(cmd.Root(), args[1])
+			}
+			if len(args) != 1 {
+				return usage(errors.New("there is one page, or man and a directory"), "usage: "+cmd.UseLine())
+			}
 			page, err := e.page(cmd.Root(), args[0])
 			if err != nil {
 				return err
@@ -43,7 +52,20 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 	case "cli":
 		return cliPage(root), nil
 	}
-	return nil, errors.New("no such page")
+	return nil, usage(fmt.Errorf("there is no page %q", name), "it is errors, configuration, cli or presets")
+}
+
+// manual writes a manual page (section 1) for each command into a directory.
+func manual(root *cobra.Command, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // manual pages are for everybody
+		return fmt.Errorf("writing the manual pages: %w", err)
+	}
+	root.DisableAutoGenTag = true
+	head := doc.GenManHeader{Section: "1", Source: "Sallyport " + Version(), Manual: "Sallyport", Date: &time.Time{}}
+	if built, err := time.Parse(time.RFC3339, stamped().Time); err == nil {
+		head.Date = &built
+	}
+	return doc.GenManTree(root, &head, dir)
 }
 
 const errorsHead = "# Errors\n\n" +
@@ -67,7 +89,7 @@ func errorsPage() []byte {
 	for _, r := range fault.Table() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n**What to do:** %s.\n", r.Code, r.Meaning, strings.TrimSuffix(r.Hint, "."))
 		if r.RetryAfter > 0 {
-			fmt.Fprintf(&b, "\nWaiting helps: `Retry-After` is %d seconds unless more is known.\n", int(r.RetryAfter.Seconds()))
+			fmt.Fprintf(&b, "\nWaiting helps: `Retry-After` is %s unless more is known.\n", counted(int(r.RetryAfter.Seconds()), "second"))
 		}
 	}
 	b.WriteString("\n## Exit codes of commands\n\n| code | meaning |\n| --- | --- |\n")

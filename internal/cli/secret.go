@@ -38,7 +38,7 @@ func (e *env) secretSet() *cobra.Command {
 hidden prompt on a terminal; never from an argument, where every process could read it. One line break at the end, which
 editors and echo add, is removed unless --keep-newline is given.`,
 		Example: "  sallyport secret set openai < key.txt\n  op read op://prod/openai/key | sallyport secret set openai",
-		Args:    cobra.ExactArgs(1),
+		Args:    noValue,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			value, err := e.readValue(file, args[0], keep)
 			if err != nil {
@@ -51,6 +51,15 @@ editors and echo add, is removed unless --keep-newline is given.`,
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
 	cmd.Flags().BoolVar(&keep, "keep-newline", false, "keep a line break at the end")
 	return e.waits(cmd)
+}
+
+// noValue refuses a value among the arguments. It quotes none of them: one is a secret.
+func noValue(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 || len(args) == 1 && strings.Contains(args[0], "=") {
+		return usage(errors.New("a value does not go among the arguments: other processes can read it there, and it is in your shell's history now"),
+			"take it out of the history, or better, make a new key; then give it to standard input: `sallyport secret set NAME < key.txt`, or to the hidden prompt")
+	}
+	return cobra.ExactArgs(1)(cmd, args)
 }
 
 func (e *env) put(ctx context.Context, t *target, name string, value secret.Value) error {

@@ -60,7 +60,7 @@ again. When sallyport.yaml has an entry for NAME under tokens, the scope stands 
 }
 
 func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags) error {
-	scope, life, err := f.scope(s.Config, name)
+	scope, life, err := f.scope(e, s.Config, name)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (e *env) show(value string, g token.Generation) error {
 }
 
 // scope is what the configuration says of name, or else the flags.
-func (f scopeFlags) scope(c *config.Config, name string) (token.Scope, time.Duration, error) {
+func (f scopeFlags) scope(e *env, c *config.Config, name string) (token.Scope, time.Duration, error) {
 	if t, ok := c.Tokens[name]; ok {
 		if len(f.services)+len(f.methods)+len(f.from) > 0 || f.expires != "" {
 			return token.Scope{}, 0, usage(fmt.Errorf("the scope of token %q stands in the configuration", name), "edit tokens."+name+" there, or leave the flags out")
@@ -113,7 +113,11 @@ func (f scopeFlags) scope(c *config.Config, name string) (token.Scope, time.Dura
 	}
 	scope := token.Scope{Services: f.services}
 	for _, m := range f.methods {
-		scope.Methods = append(scope.Methods, strings.ToUpper(m))
+		m = strings.ToUpper(m)
+		if doubt, hint := config.MethodDoubt(m); doubt != "" {
+			e.note("warning: --methods %s; %s", doubt, hint)
+		}
+		scope.Methods = append(scope.Methods, m)
 	}
 	for _, text := range f.from {
 		p, err := netip.ParsePrefix(text)
@@ -242,7 +246,7 @@ func (e *env) setScope(ctx context.Context, s *app.State, name string, f scopeFl
 	if _, ok := s.Config.Tokens[name]; ok {
 		return usage(fmt.Errorf("the scope of token %q stands in the configuration", name), "edit tokens."+name+" there")
 	}
-	scope, _, err := f.scope(s.Config, name)
+	scope, _, err := f.scope(e, s.Config, name)
 	if err != nil {
 		return err
 	}
@@ -340,7 +344,7 @@ that long accepts no token any more, and is not waited for.`,
 					unheard = fault.WithHint(unheard, "the token is revoked in the database; stop the gate if it does not take notice")
 				}
 				return errors.Join(e.print(map[string]int{"revoked": n}, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "%d generations revoked\n", n)
+					_, err := fmt.Fprintf(w, "%s revoked\n", counted(n, "generation"))
 					return err
 				}), unheard)
 			})

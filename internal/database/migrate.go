@@ -3,12 +3,14 @@ package database
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
 	"sallyport/internal/fault"
 
 	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
 )
 
 //go:embed migrations/*.sql
@@ -57,5 +59,9 @@ func (db *DB) migrate(ctx context.Context) error {
 			"run the Sallyport that migrated it or a newer one, or restore the backup from before the upgrade")
 	}
 	_, err = provider.Up(ctx)
+	// What goose says beside the database's own error ("transaction has already been committed or rolled back") only follows from it.
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		return lite
+	}
 	return err
 }

@@ -26,7 +26,11 @@ func NewAnsible(ctx context.Context, name, out, passwordFile string) (Place, err
 	}
 	password, err := vaultPassword(ctx, passwordFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the vault's password: %w", err)
+		err = fmt.Errorf("reading the vault's password: %w", err)
+		if fault.HintOf(err) == "" {
+			err = fault.WithHint(err, "--vault-password-file names the file that ansible-vault is given, or the program that prints the password")
+		}
+		return nil, err
 	}
 	a := ansible{password: password}
 	return newFile(form{

@@ -61,6 +61,9 @@ func (f *files) Notes(n int) []string { return f.notes(f.path(n)) }
 // Held implements Place.
 func (f *files) Held(context.Context) ([]int, error) {
 	entries, err := os.ReadDir(f.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // Create makes it
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +79,9 @@ func (f *files) Held(context.Context) ([]int, error) {
 
 // Create implements Place.
 func (f *files) Create(ctx context.Context, held []int, key secret.Value) (int, error) {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return 0, err
+	}
 	return f.create(held, func(n int) error {
 		err := f.write(ctx, versioned(f.family, n), f.path(n), key)
 		if errors.Is(err, fs.ErrExist) {
