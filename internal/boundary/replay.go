@@ -11,46 +11,67 @@ import (
 	"sallyport/internal/fault"
 )
 
+// maxStale is how often a request is sent at the most because the server wants another nonce (stale, RFC 7616 section 3.3): one
+// that counts the answers to a nonce refuses those that have overtaken each other.
+const maxStale = 4
+
 // again looks at the first answer, and sends the request once more if that says that the credential has expired, or challenges
-// it. The answer to that is the caller's, whatever it says. Where the request cannot be sent again, or no newer credential is to
-// be had, the first answer is.
+// it. The answer to that is the caller's, whatever it says, but where it says that only the nonce was stale. Where the request
+// cannot be sent again, or no newer credential is to be had, the first answer is.
 func (s *sending) again(ctx context.Context, first *http.Response) (*http.Response, error) {
-	x := s.x
-	x.expired = s.saysExpired(first)
-	challenged := first.StatusCode == http.StatusUnauthorized && x.material.Challenge(first.Header)
-	if !x.expired && !challenged {
-		x.material.Next(first.Header)
-		return first, nil
+	x, res := s.x, first
+	for sent := 1; ; sent++ {
+		x.expired = s.saysExpired(res)
+		answering, stale := s.challenged(x.material, res)
+		asked := answering != nil && (sent == 1 || stale && sent < maxStale)
+		if !asked && (sent > 1 || !x.expired) {
+			if !x.expired && res.StatusCode != http.StatusUnauthorized {
+				x.material.Next(res.Header)
+			}
+			return res, nil
+		}
+		next, ok := s.prepare(ctx, res)
+		if !ok {
+			return res, nil
+		}
+		x.material, x.renewed, x.replayed = next, x.renewed || x.expired, true
+		x.discard(res)
+		var err error
+		if res, err = s.once(ctx); err != nil {
+			x.expired = false
+			return nil, err
+		}
 	}
+}
+
+// challenged returns m so that it answers what res asks; nil where that asks nothing.
+func (*sending) challenged(m *credential.Material, res *http.Response) (answering *credential.Material, stale bool) {
+	if res.StatusCode != http.StatusUnauthorized {
+		return nil, false
+	}
+	return m.Challenge(res.Header)
+}
+
+// prepare gets ready what the request is sent with once more, and puts that on record. Where it cannot be sent, it is noted why.
+func (s *sending) prepare(ctx context.Context, res *http.Response) (next *credential.Material, ok bool) {
+	x := s.x
 	if s.kept != nil && !s.kept.Kept() {
 		x.notResent = true
 		s.announce(ctx)
-		return first, nil
+		return nil, false
 	}
 	next, why := s.next(ctx)
-	if why == "" && x.unguarded {
-		if f := unseenBody(s.p.config.Load(), x.grant, s.v); f != nil {
-			why = f.Message
-		}
-	}
 	if why == "" {
+		if answering, _ := s.challenged(next, res); answering != nil {
+			next = answering
+		}
 		why = s.recordAgain(ctx, next)
 	}
 	if why != "" {
 		x.notResent, x.detail = true, why
-		return first, nil
+		return nil, false
 	}
-	x.material, x.renewed, x.replayed = next, x.expired, true
-	x.discard(first)
-	second, err := s.once(ctx)
-	if err != nil {
-		x.expired = false
-		return nil, err
-	}
-	if x.expired = s.saysExpired(second); !x.expired {
-		next.Next(second.Header)
-	}
-	return second, nil
+	return next, true
 }
 
 // next is what the request is sent with once more, or why there is nothing.

@@ -40,9 +40,10 @@ func kinds(tb testing.TB) map[string]credential.Part {
 	hmac, err1 := sign.NewHMAC(sign.HMACOptions{Secret: value, Header: "X-Signature", Message: "{timestamp}.{body}", Headers: map[string]string{"X-Time": "{timestamp}"}})
 	v4, err2 := sign.NewSigV4(sign.SigV4Options{AccessKey: "AKIDEXAMPLE", SecretKey: value, Region: "eu-west-1", Service: "sqs"})
 	oauth1, err3 := sign.NewOAuth1(sign.OAuth1Options{ConsumerKey: "key", ConsumerSecret: value, Token: value, TokenSecret: value})
-	digest, err4 := sign.NewDigest(sign.DigestOptions{Username: "me", Secret: value})
+	unasked, err4 := sign.NewDigest(sign.DigestOptions{Username: "me", Secret: value})
+	var digest sign.Signer
 	if err4 == nil {
-		digest.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256`}})
+		digest, _ = unasked.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256`}})
 	}
 	return map[string]credential.Part{
 		"bearer": {Spec: credential.Spec{Kind: "bearer"}, Value: value}, "header": {Spec: credential.Spec{Kind: "header", Header: "X-Key"}, Value: value},

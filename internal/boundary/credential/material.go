@@ -45,6 +45,8 @@ type Material struct {
 	Versions []string   // "openai@3": names and versions, for the audit log
 	Forms    *scrub.Set // every form of it that must not come back, and of the tokens that were in force before it
 
+	signers []sign.Signer // those of the recipe for one request, which answer its own challenge; nil: the recipe's
+
 	recipe *Recipe
 	places []placement
 	tokens []derive.Token // one for each of recipe.derived
@@ -115,7 +117,7 @@ func (m *Material) sign(ctx context.Context, o *Outgoing) *fault.Fault {
 	r := sign.Request{
 		Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Target(), RawQuery: o.RawQuery, Header: o.Header, Body: o.Body, Now: o.Now,
 	}
-	for _, s := range m.recipe.signers {
+	for _, s := range m.signing() {
 		if err := s.Sign(ctx, &r); err != nil {
 			return faultOf(ctx, "signing the request", err)
 		}
@@ -146,23 +148,43 @@ func (m *Material) Renewable() bool { return len(m.tokens) > 0 }
 
 // challenged is a signer that answers what a server asks it: Digest.
 type challenged interface {
-	Challenge(h http.Header) bool
+	Challenge(h http.Header) (answer sign.Signer, stale bool)
 	Next(h http.Header)
 }
 
-// Challenge learns from the header of a 401, and tells whether the same request, signed anew, is worth sending once more.
-func (m *Material) Challenge(h http.Header) (again bool) {
-	for _, s := range m.recipe.signers {
-		if c, ok := s.(challenged); ok && c.Challenge(h) {
-			again = true
+// Challenge reads the header of a 401 and returns what the same request is worth sending once more with: m, that answers this
+// very challenge. nil where nothing was asked. stale tells that the server refused nothing but the nonce.
+func (m *Material) Challenge(h http.Header) (answering *Material, stale bool) {
+	for i, s := range m.signing() {
+		c, ok := s.(challenged)
+		if !ok {
+			continue
 		}
+		answer, old := c.Challenge(h)
+		if answer == nil {
+			continue
+		}
+		if answering == nil {
+			own := *m
+			own.signers = slices.Clone(m.signing())
+			answering = &own
+		}
+		answering.signers[i], stale = answer, stale || old
 	}
-	return again
+	return answering, stale
+}
+
+// signing are the signers of the request.
+func (m *Material) signing() []sign.Signer {
+	if m.signers != nil {
+		return m.signers
+	}
+	return m.recipe.signers
 }
 
 // Next learns from the header of any other answer.
 func (m *Material) Next(h http.Header) {
-	for _, s := range m.recipe.signers {
+	for _, s := range m.signing() {
 		if c, ok := s.(challenged); ok {
 			c.Next(h)
 		}

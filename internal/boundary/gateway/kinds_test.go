@@ -264,9 +264,9 @@ func strictDigest(t *testing.T, password string) *upstream {
 			t.Error(err)
 		}
 		challenge := fmt.Sprintf(`Digest realm="r", nonce="n%d", qop="auth-int", algorithm=SHA-256`, nonce)
-		check.Challenge(http.Header{"Www-Authenticate": {challenge}})
+		own, _ := check.Challenge(http.Header{"Www-Authenticate": {challenge}})
 		want := &sign.Request{Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: http.Header{}, Body: credential.Bytes(r.body)}
-		if err := check.Sign(t.Context(), want); err != nil {
+		if err := own.Sign(t.Context(), want); err != nil {
 			t.Error(err)
 		}
 		if between(got, `response="`) == between(want.Header.Get("Authorization"), `response="`) && !used[got] {

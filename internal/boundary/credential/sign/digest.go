@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,11 +33,36 @@ type DigestOptions struct {
 // request from then on. Until there is one, requests go out without; so the first request is made twice. It answers MD5,
 // SHA-256 and SHA-512-256, each with -sess, with qop auth, auth-int (which needs the whole body; only where auth is not
 // offered) and, as RFC 2069 had it, without.
+//
+// A request that was challenged answers the challenge of its own 401 (Challenge), and other requests get that challenge only when
+// it has been answered once (Next): a server may take each nonce from one request, or from one connection, alone.
 type Digest struct {
 	o DigestOptions
 
 	mu      sync.Mutex
-	current *digestChallenge
+	current *digestChallenge   // what requests answer that were not challenged yet
+	recent  []*digestChallenge // the last that came, the newest last: one that comes again has its count continued
+}
+
+// maxRecent is how many challenges are remembered for their counts.
+const maxRecent = 64
+
+// digestAnswer is a Digest for one request, which answers the challenge of its own 401.
+type digestAnswer struct {
+	*Digest
+
+	own *digestChallenge
+}
+
+// Sign implements Signer.
+func (d *digestAnswer) Sign(ctx context.Context, r *Request) error { return d.sign(ctx, r, d.own) }
+
+// Next makes the challenge that has been answered with success that of further requests, and then learns as Digest.Next does.
+func (d *digestAnswer) Next(h http.Header) {
+	d.mu.Lock()
+	d.current = d.own
+	d.mu.Unlock()
+	d.Digest.Next(h)
 }
 
 // digestChallenge is a challenge that can be answered. Only count changes, under Digest.mu.
@@ -78,27 +104,33 @@ func (d *Digest) Secrets() [][]byte {
 	return all
 }
 
-// Challenge learns from the header of a 401 and tells whether there is now a challenge to answer: whether it is worth sending
-// the request once more. Of several challenges the best is taken: SHA-256, then SHA-512-256 (of which servers have two
-// readings), then MD5. A server that goes on with its nonce gets its count continued.
-func (d *Digest) Challenge(h http.Header) bool {
+// Challenge reads the header of a 401 and returns what signs the same request so that it answers this very challenge; nil where
+// there is none that can be answered. stale tells whether the server only wants another nonce than the one that was used. Of
+// several challenges the best is taken: SHA-256, then SHA-512-256 (of which servers have two readings), then MD5. A challenge
+// that has come before gets its count continued.
+func (d *Digest) Challenge(h http.Header) (_ Signer, stale bool) {
 	var best *digestChallenge
 	for _, c := range challenges(h) {
 		if read := readDigest(c); read != nil && (best == nil || read.rank > best.rank) {
-			best = read
+			best, stale = read, strings.EqualFold(c.params["stale"], "true")
 		}
 	}
 	if best == nil {
-		return false
+		return nil, false
 	}
 	best.cnonce = d.o.Nonce()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if old := d.current; old != nil && old.sameAs(best) {
-		return true
+	for _, old := range d.recent {
+		if old.sameAs(best) {
+			return &digestAnswer{d, old}, stale
+		}
 	}
-	d.current = best
-	return true
+	if len(d.recent) == maxRecent {
+		d.recent = slices.Delete(d.recent, 0, 1)
+	}
+	d.recent = append(d.recent, best)
+	return &digestAnswer{d, best}, stale
 }
 
 // sameAs tells whether c is the challenge that is being answered already.
@@ -169,8 +201,11 @@ func sendable(s string) bool {
 }
 
 // Sign implements Signer: it answers the last challenge. Before there is one it sends nothing.
-func (d *Digest) Sign(ctx context.Context, r *Request) error {
-	c, count := d.take()
+func (d *Digest) Sign(ctx context.Context, r *Request) error { return d.sign(ctx, r, nil) }
+
+// sign answers own, or the last challenge where that is nil.
+func (d *Digest) sign(ctx context.Context, r *Request, own *digestChallenge) error {
+	c, count := d.take(own)
 	if c == nil {
 		return nil
 	}
@@ -196,19 +231,25 @@ func (d *Digest) Sign(ctx context.Context, r *Request) error {
 	return nil
 }
 
-// take returns the challenge and the number of this answer to it.
-func (d *Digest) take() (*digestChallenge, uint64) {
+// take returns the challenge to answer, own or else the last, and the number of this answer to it.
+func (d *Digest) take(own *digestChallenge) (*digestChallenge, uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.current == nil {
+	c := own
+	if c == nil {
+		c = d.current
+	}
+	switch {
+	case c == nil:
+		return nil, 0
+	case c.count == 0xffffffff: // eight digits: the server has to give a new nonce
+		if d.current == c {
+			d.current = nil
+		}
 		return nil, 0
 	}
-	if d.current.count == 0xffffffff { // eight digits: the server has to give a new nonce
-		d.current = nil
-		return nil, 0
-	}
-	d.current.count++
-	return d.current, d.current.count
+	c.count++
+	return c, c.count
 }
 
 // a1 is H(A1) (section 3.4.2).

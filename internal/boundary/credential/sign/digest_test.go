@@ -43,14 +43,33 @@ func mufasa(t testing.TB) *sign.Digest {
 // answered signs a GET of the path after the challenges, and returns the parameters of Authorization.
 func answered(t *testing.T, d *sign.Digest, path string, lines ...string) map[string]string {
 	t.Helper()
-	if len(lines) > 0 && !d.Challenge(http.Header{"Www-Authenticate": lines}) {
-		t.Fatalf("%v: not learnt", lines)
-	}
+	s := challenged(t, d, lines...)
 	r := &sign.Request{Method: "GET", Path: path, Header: http.Header{}}
-	if err := d.Sign(t.Context(), r); err != nil {
+	if err := s.Sign(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
+	s.Next(nil) // it was taken
 	return parsed(t, r.Header.Get("Authorization"))
+}
+
+// answerer is a Digest, or what it makes of a challenge.
+type answerer interface {
+	sign.Signer
+	Next(h http.Header)
+}
+
+// challenged is d after the challenges, as it answers them.
+func challenged(t *testing.T, d *sign.Digest, lines ...string) answerer {
+	t.Helper()
+	if len(lines) == 0 {
+		return d
+	}
+	s, _ := d.Challenge(http.Header{"Www-Authenticate": lines})
+	own, ok := s.(answerer)
+	if !ok {
+		t.Fatalf("%v: not learnt", lines)
+	}
+	return own
 }
 
 // parsed reads an Authorization header whose values have no comma.
@@ -126,8 +145,7 @@ func TestDigestVariants(t *testing.T) {
 		}
 	})
 	t.Run("auth-int", func(t *testing.T) {
-		d := newDigest(t, "u", "p", "c")
-		d.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth-int"`}})
+		d := challenged(t, newDigest(t, "u", "p", "c"), `Digest realm="r", nonce="n", qop="auth-int"`)
 		for _, body := range []sign.Body{nil, whole("the body")} {
 			text := ""
 			if body != nil {
@@ -185,11 +203,11 @@ func TestDigestChoosesTheBest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := mufasa(t)
-			if got := d.Challenge(http.Header{"Www-Authenticate": c.lines}); got != (c.algorithm != "") {
+			if got, _ := d.Challenge(http.Header{"Www-Authenticate": c.lines}); (got != nil) != (c.algorithm != "") {
 				t.Fatalf("got %v", got)
 			}
 			if c.algorithm != "" {
-				if got := answered(t, d, "/")["algorithm"]; got != c.algorithm {
+				if got := answered(t, d, "/", c.lines...)["algorithm"]; got != c.algorithm {
 					t.Errorf("got %s", got)
 				}
 				return
@@ -227,70 +245,112 @@ func TestDigestCounts(t *testing.T) {
 	}
 }
 
-// TestDigestWithAServer answers a server that gives a nonce for a few requests only and wants every count once.
-func TestDigestWithAServer(t *testing.T) {
-	var mu sync.Mutex
-	nonces, used, seen := 0, map[string]int{}, map[string]bool{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		if a := r.Header.Get("Authorization"); a != "" {
-			p := parsed(t, a)
-			want := md5hex(md5hex("u:r:p") + ":" + strings.Trim(p["nonce"], `"`) + ":" + p["nc"] + ":" + strings.Trim(p["cnonce"], `"`) + ":auth:" + md5hex(r.Method+":"+r.RequestURI))
-			if p["response"] != `"`+want+`"` || seen[p["nonce"]+p["nc"]] {
-				t.Errorf("wrong, or used twice: %v", p)
-			}
-			seen[p["nonce"]+p["nc"]] = true
-			if used[p["nonce"]]++; used[p["nonce"]] <= 10 {
-				return
-			}
-		}
-		nonces++
-		w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Digest realm="r", nonce="n%d", qop="auth", stale=true`, nonces))
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	defer server.Close()
-	d := newDigest(t, "u", "p", "c")
-	var wg sync.WaitGroup
-	var ok atomic.Int32
-	for i := range 8 {
-		wg.Go(func() {
-			for j := range 20 {
-				target := fmt.Sprintf("/%d?j=%d", i, j)
-				for range 20 { // others may have had the nonce in between
-					if send(t, server, d, target) == http.StatusOK {
-						ok.Add(1)
-						break
-					}
+// TestDigestInParallel: at a server that takes a nonce from few requests, or from one, each request that is challenged is right
+// with its second sending, whatever others do; and no count is used twice.
+func TestDigestInParallel(t *testing.T) {
+	for _, uses := range []int{1, 10, 1 << 30} {
+		var mu sync.Mutex
+		nonces, used, seen := 0, map[string]int{}, map[string]bool{}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			if a := r.Header.Get("Authorization"); a != "" {
+				p := parsed(t, a)
+				want := md5hex(md5hex("u:r:p") + ":" + strings.Trim(p["nonce"], `"`) + ":" + p["nc"] + ":" + strings.Trim(p["cnonce"], `"`) + ":auth:" + md5hex(r.Method+":"+r.RequestURI))
+				if p["response"] != `"`+want+`"` || seen[p["nonce"]+p["nc"]] {
+					t.Errorf("wrong, or used twice: %v", p)
+				}
+				seen[p["nonce"]+p["nc"]] = true
+				if used[p["nonce"]]++; used[p["nonce"]] <= uses {
+					return
 				}
 			}
-		})
-	}
-	wg.Wait()
-	if got := ok.Load(); got != 8*20 {
-		t.Errorf("%d requests went through", got)
+			nonces++
+			w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Digest realm="r", nonce="n%d", qop="auth", stale=true`, nonces))
+			w.WriteHeader(http.StatusUnauthorized)
+		}))
+		d := newDigest(t, "u", "p", "c")
+		var wg sync.WaitGroup
+		var ok atomic.Int32
+		for i := range 8 {
+			wg.Go(func() {
+				for j := range 20 {
+					if exchange(t, server, d, fmt.Sprintf("/%d?j=%d", i, j)) == http.StatusOK {
+						ok.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		server.Close()
+		if got := ok.Load(); got != 8*20 {
+			t.Errorf("%d uses of a nonce: %d requests went through", uses, got)
+		}
+		if n := sign.Challenges(d); n > 64 {
+			t.Errorf("%d challenges are remembered", n)
+		}
 	}
 }
 
-func send(t *testing.T, server *httptest.Server, d *sign.Digest, target string) int {
+// exchange is a request as the gate sends it: once more when it is challenged.
+func exchange(t *testing.T, server *httptest.Server, d *sign.Digest, target string) int {
+	resp := send(t, server, d, target)
+	if resp.StatusCode != http.StatusUnauthorized {
+		d.Next(resp.Header)
+		return resp.StatusCode
+	}
+	own := challenged(t, d, resp.Header["Www-Authenticate"]...)
+	resp = send(t, server, own, target)
+	if resp.StatusCode == http.StatusOK {
+		own.Next(resp.Header)
+	}
+	return resp.StatusCode
+}
+
+func send(t *testing.T, server *httptest.Server, s sign.Signer, target string) *http.Response {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+target, nil)
 	if err != nil {
 		t.Error(err)
-		return 0
+		return &http.Response{}
 	}
-	if err := d.Sign(t.Context(), &sign.Request{Method: "GET", Path: req.URL.Path, RawQuery: req.URL.RawQuery, Header: req.Header}); err != nil {
+	if err := s.Sign(t.Context(), &sign.Request{Method: "GET", Path: req.URL.Path, RawQuery: req.URL.RawQuery, Header: req.Header}); err != nil {
 		t.Error(err)
 	}
 	resp, err := server.Client().Do(req)
 	if err != nil {
 		t.Error(err)
-		return 0
+		return &http.Response{}
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode == http.StatusUnauthorized && !d.Challenge(resp.Header) {
-		t.Error("not learnt")
+	return resp
+}
+
+// TestDigestAnswersItsOwn: two requests that were challenged at once answer each its own nonce, and a third none before one of
+// them was taken.
+func TestDigestAnswersItsOwn(t *testing.T) {
+	d := mufasa(t)
+	nonceOf := func(s sign.Signer) string {
+		r := &sign.Request{Method: "GET", Path: "/", Header: http.Header{}}
+		if err := s.Sign(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		return parsed(t, r.Header.Get("Authorization"))["nonce"]
 	}
-	return resp.StatusCode
+	first, second := challenged(t, d, `Digest realm="r", nonce="a", qop="auth"`), challenged(t, d, `Digest realm="r", nonce="b", qop="auth"`)
+	bare := &sign.Request{Method: "GET", Path: "/", Header: http.Header{}}
+	if err := d.Sign(t.Context(), bare); err != nil || len(bare.Header) > 0 {
+		t.Errorf("a challenge that was not answered yet is another request's: %v, %v", bare.Header, err)
+	}
+	if got := []string{nonceOf(first), nonceOf(second), nonceOf(first)}; !cmp.Equal(got, []string{`"a"`, `"b"`, `"a"`}) {
+		t.Errorf("got %v", got)
+	}
+	first.Next(nil)
+	if got := nonceOf(d); got != `"a"` {
+		t.Errorf("after one was taken: %s", got)
+	}
+	if _, stale := d.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="c", qop="auth", stale=True`}}); !stale {
+		t.Error("stale is not told")
+	}
 }
 
 func TestDigestRefuses(t *testing.T) {
@@ -317,10 +377,14 @@ func FuzzDigestChallenge(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		d := newDigest(t, "u", "p", "c")
-		learnt := d.Challenge(http.Header{"Www-Authenticate": {line}})
-		d.Next(http.Header{"Authentication-Info": {line}})
+		s, _ := d.Challenge(http.Header{"Www-Authenticate": {line}})
+		own, learnt := s.(answerer)
+		if !learnt {
+			own = d
+		}
+		own.Next(http.Header{"Authentication-Info": {line}})
 		r := &sign.Request{Method: "GET", Path: "/", Header: http.Header{}}
-		if err := d.Sign(t.Context(), r); err != nil {
+		if err := own.Sign(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 		got := r.Header.Get("Authorization")
@@ -337,6 +401,6 @@ func FuzzDigestChallenge(f *testing.F) {
 
 func BenchmarkDigest(b *testing.B) {
 	d := mufasa(b)
-	d.Challenge(http.Header{"Www-Authenticate": {rfcSHA256}})
-	bench(b, d, nil)
+	s, _ := d.Challenge(http.Header{"Www-Authenticate": {rfcSHA256}})
+	bench(b, s, nil)
 }

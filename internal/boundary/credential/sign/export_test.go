@@ -12,3 +12,6 @@ func BaseString(r *Request, form string, protocol ...[2]string) string {
 
 // Exhaust makes the next answer the one after the last that can be counted.
 func Exhaust(d *Digest) { d.current.count = 0xffffffff }
+
+// Challenges is how many challenges d remembers.
+func Challenges(d *Digest) int { return len(d.recent) }

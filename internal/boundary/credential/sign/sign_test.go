@@ -32,8 +32,7 @@ func signers(t *testing.T) map[string]sign.Signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := newDigest(t, "u", canary, "c")
-	digest.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256`}})
+	digest, _ := newDigest(t, "u", canary, "c").Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256`}})
 	return map[string]sign.Signer{
 		"aws_sigv4": aws, "oauth1": oauth, "digest": digest,
 		"hmac": newHMAC(t, sign.HMACOptions{Secret: value(canary), Message: "{timestamp}{nonce}{body}", Header: "S", Format: "{nonce} {signature}"}),
