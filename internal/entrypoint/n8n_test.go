@@ -80,12 +80,33 @@ func TestMasterKey(t *testing.T) {
 	}
 }
 
-// TestWhoIsN8N: the checks are for n8n alone, which is told by its name, or by a flag.
+// TestWhoIsN8N: the name of the variable is enough, whatever is started, and however it gets n8n going.
 func TestWhoIsN8N(t *testing.T) {
-	s := scene{environ: []string{"N8N_ENCRYPTION_KEY=/run/secrets/n8n_enc_key"}, argv: []string{"role:dump"}}
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("/run/secrets/n8n_enc_key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	for _, name := range []string{"npx", "entrypoint.sh", "pm2-runtime"} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := map[string]answer{"ref+corp://path": text("/run/secrets/n8n_enc_key"), "ref+corp://key": text(goodKey)}
+	for _, argv := range [][]string{
+		{"/bin/sh", "-c", "n8n start"}, {"/bin/sh", "-c", "sleep 5; exec n8n"}, {filepath.Join(bin, "npx"), "n8n"}, {"/usr/bin/timeout", "1h", "n8n", "worker"}, {"/usr/bin/env", "-i", "n8n"},
+		{filepath.Join(bin, "entrypoint.sh")}, {filepath.Join(bin, "pm2-runtime"), "n8n"}, {"role:dump"},
+	} {
+		for _, environ := range []string{
+			"N8N_ENCRYPTION_KEY=/run/secrets/n8n_enc_key", "N8N_ENCRYPTION_KEY=ref+corp://path", "N8N_ENCRYPTION_KEY_FILE=" + file,
+			"N8N_ENCRYPTION_KEY=changeme", "N8N_ENCRYPTION_KEY=",
+		} {
+			start(t, scene{answers: answers, environ: []string{environ}, argv: argv}).ends(1)
+		}
+	}
+	start(t, scene{answers: answers, environ: []string{"N8N_ENCRYPTION_KEY=ref+corp://key"}, argv: []string{"role:dump"}}).ends(0)
+	s := scene{environ: []string{"N8N_ENCRYPTION_KEYS=/run/secrets/n8n_enc_key"}, argv: []string{"role:dump"}} // another variable
 	start(t, s).ends(0)
-	s.Options.N8N = true
-	start(t, s).ends(1)
 }
 
 // TestFilesLeftToN8N: with --files none the key is looked at where n8n will read it.

@@ -55,11 +55,20 @@ func (r *runner) read() (*plan, error) {
 		}
 	}
 	failures = append(failures, r.arguments()...)
-	if role, ok := environment.Command(r.Argv, lookup(r.Environ)); ok || r.N8N {
+	if role, ok := environment.Command(r.Argv, lookup(r.Environ)); ok || r.N8N || namesKey(r.Environ) {
 		p.guard = &guard{role: role}
 	}
 	r.withhold(p)
 	return p, failures.orNil()
+}
+
+// namesKey tells whether the environment has n8n's master key. Its name is enough: n8n may be started by a shell, npx, timeout,
+// or a script that no list has.
+func namesKey(environ []string) bool {
+	return slices.ContainsFunc(environ, func(entry string) bool {
+		name, _, ok := strings.Cut(entry, "=")
+		return ok && (name == environment.KeyName || name == environment.KeyFileName)
+	})
 }
 
 // variable finds out what is to be done about one variable.

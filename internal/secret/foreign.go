@@ -2,6 +2,7 @@ package secret
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -16,7 +17,8 @@ const (
 // that it is one; then err tells that it is a malformed one. A reference is the whole value: one with text around it, be it a
 // blank, is not. Beside ref+<store>://… it reads what is unambiguous of the notations that people have already:
 //
-//	op://vault/item[/section]/field                     1Password: store "op", path vault/item/field
+//	op://vault/item[/section]/field                     1Password: store "op", path vault/item/field; names may have blanks, as
+//	                                                    1Password has them, and %XX is a byte, as in our notation
 //	arn:aws:secretsmanager:region:account:secret:name   AWS Secrets Manager: store "awssm", the path is the ARN; #field, and
 //	                                                    Amazon ECS's :json-key:stage:version behind it, are understood
 //	file:///absolute/path[#field]                       store "file", the path as it stands
@@ -49,7 +51,7 @@ func isOurs(s string) bool {
 func foreign(s string, r Ref) (Ref, error) {
 	parsed, err := ParseRef(r.String())
 	if err != nil || parsed != r || hasControl(s) {
-		return Ref{}, fmt.Errorf("reading reference %q: it has characters that a reference cannot have; write it as ref+%s://…, with ids instead of names if need be", s, r.Store)
+		return Ref{}, fmt.Errorf("reading reference %q: it has characters that a reference cannot have; write it as ref+%s://…, where such a character of a name is %%XX, or use ids instead of names", s, r.Store)
 	}
 	return r, nil
 }
@@ -65,7 +67,16 @@ func parseOnePassword(s string) (Ref, error) {
 	if len(parts) < 3 || len(parts) > 4 || strings.ContainsAny(path, "?#") {
 		return Ref{}, fmt.Errorf("reading reference %q: want op://vault/item/field or op://vault/item/section/field", s)
 	}
-	return foreign(s, Ref{Store: storeOnePassword, Path: path})
+	for _, part := range parts { // a blank at the end is a slip, and none that 1Password keeps
+		if strings.TrimSpace(part) != part {
+			return Ref{}, fmt.Errorf("reading reference %q: a name in it begins or ends with a blank", s)
+		}
+	}
+	plain, err := url.PathUnescape(path)
+	if err != nil || strings.Count(plain, "/") != len(parts)-1 {
+		return Ref{}, fmt.Errorf("reading reference %q: it has a %% that is not %%XX; a percent sign of a name is written as %%25, and one with a slash by its id", s)
+	}
+	return foreign(s, Ref{Store: storeOnePassword, Path: plain})
 }
 
 // arnParts is how many parts, separated by colons, the ARN of a secret has; ECS adds three.

@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // Ref names a secret: ref+<store>://<path>[?version=N][#<field>], the convention of vals. Field is a key (or a JSON pointer
 // when it begins with a slash) inside a JSON object. Version "" is the current one.
+//
+// Path and Field are the names as the store has them. In a reference a byte of the path may be written as %XX, and what is a part
+// of the notation has to be: a percent sign, '?', '#', and a character of noPlain. That is the one spelling for any path, and the
+// same for all stores; a name without such characters stands as it is.
 type Ref struct {
 	Store   string
 	Path    string
@@ -42,8 +47,8 @@ func ParseRef(s string) (Ref, error) {
 		}
 		r.Version = version
 	}
-	r.Path = path
-	if err := checkPath(path); err != nil {
+	var err error
+	if r.Path, err = readPath(path); err != nil {
 		return Ref{}, fmt.Errorf("reading reference %q: %w", s, err)
 	}
 	if strings.HasSuffix(s, "#") || hasControl(r.Field) {
@@ -65,9 +70,26 @@ func refVersion(query string) (string, error) {
 	return values.Get("version"), nil
 }
 
+// noPlain are the characters that a path has only in their %XX form: blanks, so that a reference is one word, and what URLs do
+// not have either (RFC 3986 section 2).
+const noPlain = " \"'<>\\^`{|}"
+
+// readPath reads a path as it stands in a reference.
+func readPath(text string) (string, error) {
+	if strings.ContainsAny(text, noPlain) {
+		return "", fmt.Errorf("the path has a blank or another character that is written as %%XX in a reference: a blank as %%20")
+	}
+	path, err := url.PathUnescape(text)
+	if err != nil {
+		return "", fmt.Errorf("the path has a %% that is not followed by two hexadecimal digits: a percent sign of a name is written as %%25")
+	}
+	return path, checkPath(path)
+}
+
+// checkPath looks at a path as the store gets it.
 func checkPath(path string) error {
-	if path == "" || hasControl(path) || strings.ContainsAny(path, " \"'<>\\^`{|}") {
-		return fmt.Errorf("the path is empty or has characters that no reference needs")
+	if path == "" || hasControl(path) || !utf8.ValidString(path) {
+		return fmt.Errorf("the path is empty or has control characters")
 	}
 	for seg := range strings.SplitSeq(path, "/") {
 		if seg == ".." || seg == "." {
@@ -75,6 +97,22 @@ func checkPath(path string) error {
 		}
 	}
 	return nil
+}
+
+// writePath writes a path so that readPath reads it.
+func writePath(path string) string {
+	if !strings.ContainsAny(path, noPlain+"%?#") {
+		return path
+	}
+	var b strings.Builder
+	for i := range len(path) {
+		if c := path[i]; strings.IndexByte(noPlain+"%?#", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func isName(s string) bool {
@@ -98,7 +136,7 @@ func (r Ref) String() string {
 	if r == (Ref{}) {
 		return ""
 	}
-	s := "ref+" + r.Store + "://" + r.Path
+	s := "ref+" + r.Store + "://" + writePath(r.Path)
 	if r.Version != "" {
 		s += "?version=" + url.QueryEscape(r.Version)
 	}

@@ -15,6 +15,10 @@ func TestParseRef(t *testing.T) {
 		{"ref+builtin://openai", secret.Ref{Store: "builtin", Path: "openai"}},
 		{"ref+builtin://a/b.c_d-e#key", secret.Ref{Store: "builtin", Path: "a/b.c_d-e", Field: "key"}},
 		{"ref+corp-2://secret/n8n?version=3#/a/b~1c", secret.Ref{Store: "corp-2", Path: "secret/n8n", Version: "3", Field: "/a/b~1c"}},
+		{"ref+op://Sample%20Vault/My%20Item/add%20more/token", secret.Ref{Store: "op", Path: "Sample Vault/My Item/add more/token"}},
+		{"ref+corp://100%25/a%3Fb%23c#100% of it", secret.Ref{Store: "corp", Path: "100%/a?b#c", Field: "100% of it"}},
+		{"ref+corp://%22quoted%22/%7Bbraced%7D/b%5Cc/d%7Ce", secret.Ref{Store: "corp", Path: `"quoted"/{braced}/b\c/d|e`}},
+		{"ref+corp://Büro/n8n+a@b:c,d;e=f&g~h!i$j(k)*[l]", secret.Ref{Store: "corp", Path: "Büro/n8n+a@b:c,d;e=f&g~h!i$j(k)*[l]"}},
 		{"ref+builtin://a?version=x%23y#f#g", secret.Ref{Store: "builtin", Path: "a", Version: "x#y", Field: "f#g"}},
 	} {
 		got, err := secret.ParseRef(c.in)
@@ -29,7 +33,16 @@ func TestParseRef(t *testing.T) {
 			t.Errorf("%q: text %q came back as %+v", c.in, text, back)
 		}
 	}
+	// Other spellings of the same names, which are read as well.
+	for in, want := range map[string]string{
+		"ref+op://a%2fb": "ref+op://a/b", "ref+op://%61%2db": "ref+op://a-b", "ref+op://B%C3%BCro": "ref+op://Büro", "ref+op://a+b": "ref+op://a+b", "ref+op://a%2Bb": "ref+op://a+b",
+	} {
+		if got, err := secret.ParseRef(in); err != nil || got.String() != want {
+			t.Errorf("%q: got %q, %v", in, got, err)
+		}
+	}
 	for _, in := range []string{
+		"ref+builtin://%2e%2e/a", "ref+builtin://a/%2E/b", "ref+builtin://a%2f..", "ref+builtin://a%00b", "ref+builtin://a%0ab", "ref+builtin://a%", "ref+builtin://a%2", "ref+builtin://a%zz", "ref+builtin://a%ff", "ref+builtin://100%/a",
 		"ref+", "ref+builtin", "ref+builtin:/a", "ref+://a", "ref+Builtin://a", "ref+built in://a", "ref+builtin://", "ref+builtin://#f", "ref+builtin://a#", "ref+builtin://../a", "ref+builtin://a/./b",
 		"ref+builtin://a b", "ref+builtin://a\nb", "ref+builtin://a\x00", "ref+builtin://a?version=", "ref+builtin://a?version=1&version=2", "ref+builtin://a?v=1", "ref+builtin://a?version=%zz",
 		"ref+builtin://a#b\x7f", "ref+builtin://\xff", "ref+builtin://a\\b", "ref+builtin://" + strings.Repeat("a", 3000), "ref+" + strings.Repeat("a", 65) + "://b",
