@@ -15,15 +15,20 @@ func (e *env) checkSnippet(file string) error {
 	if err != nil {
 		return fmt.Errorf("reading the snippet: %w", err)
 	}
-	findings := orEmpty(snippet.Check(file, content))
-	if err := e.print(findings, func(w io.Writer) error { return tellFindings(w, file, findings) }); err != nil || len(findings) == 0 {
+	findings, checked := snippet.Check(file, content)
+	findings = orEmpty(findings)
+	if err := e.print(findings, func(w io.Writer) error { return tellFindings(w, file, findings, checked) }); err != nil || len(findings) == 0 {
 		return err
 	}
 	return fault.WithExit(fmt.Errorf("%q has %s with n8n's master key", file, counted(len(findings), "mistake")), fault.ExitFindings)
 }
 
-func tellFindings(w io.Writer, file string, findings []snippet.Finding) error {
-	if len(findings) == 0 {
+func tellFindings(w io.Writer, file string, findings []snippet.Finding, checked int) error {
+	switch {
+	case checked == 0:
+		_, err := fmt.Fprintf(w, "%s: nothing to check: it neither starts n8n in a form that is known, nor sets its master key\n", file)
+		return err
+	case len(findings) == 0:
 		_, err := fmt.Fprintf(w, "%s: no mistake with n8n's master key\n", file)
 		return err
 	}

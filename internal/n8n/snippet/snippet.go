@@ -21,7 +21,7 @@ import (
 type Finding struct {
 	Line     int    `json:"line"` // from 1
 	Variable string `json:"variable"`
-	Mistake  string `json:"mistake"` // path, example, clear, both, template, empty, not_a_path
+	Mistake  string `json:"mistake"` // path, example, clear, both, template, empty, not_a_path, keyless, unmounted
 	Problem  string `json:"problem"` // what it is, and what n8n does with it
 	Fix      string `json:"fix"`     // the lines to write instead; "" when there are none
 	First    string `json:"first"`   // what to think of before; ""
@@ -57,29 +57,39 @@ type setting struct {
 	open  bool   // the value comes from elsewhere: a reference, or the environment of who starts it
 	form  string // how such a line is written, with NAME and VALUE in it; "" where there is no right line
 	scope int    // settings of one process have the same
+
+	called string // what the file calls it, where that is not the variable
 }
 
-// Check returns the mistakes in a file, by line. The name tells what the file is for, if the content does not.
-func Check(name string, content []byte) []Finding {
+// Check returns the mistakes in a file, by line. The name tells what the file is for, if the content does not. checked is how
+// many places it has looked at: processes of n8n, and settings of the key; with 0 it has found nothing of its kind to check.
+func Check(name string, content []byte) (list []Finding, checked int) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	k := kindOf(name, content)
-	settings, ok := []setting(nil), false
+	var settings []setting
+	var nodes []node
+	r, ok := (*reader)(nil), false
 	if k == compose || k == kubernetes {
-		settings, ok = fromYAML(content)
+		r, ok = fromYAML(content)
 	}
-	if !ok {
+	if ok {
+		settings, nodes = r.list, r.processes
+	} else {
 		settings = fromLines(k, content)
 	}
 	trusting := bytes.Contains(content, []byte("sallyport"))
-	var list []Finding
 	for _, s := range settings {
 		if f, bad := judge(k, s, trusting); bad {
+			if s.called != "" {
+				f.Variable, f.Fix = s.called, s.form
+			}
 			list = append(list, f)
 		}
 	}
 	list = append(list, both(settings)...)
+	list = append(list, judgeNodes(nodes)...)
 	slices.SortStableFunc(list, func(a, b Finding) int { return a.Line - b.Line })
-	return slices.Compact(list)
+	return slices.Compact(list), len(settings) + len(nodes)
 }
 
 var (

@@ -28,7 +28,8 @@ func TestCheck(t *testing.T) {
 		}
 		var got []string
 		for _, f := range a.Files {
-			for _, found := range snippet.Check(f.Name, f.Data) {
+			list, _ := snippet.Check(f.Name, f.Data)
+			for _, found := range list {
 				got = append(got, fmt.Sprintf("%s:%d %s", f.Name, found.Line, found.Mistake))
 				silent(t, found)
 			}
@@ -63,9 +64,25 @@ func TestFix(t *testing.T) {
 		"job \"n8n\" {\n  task \"n8n\" {\n    env { N8N_ENCRYPTION_KEY = \"" + path + "\" }": `N8N_ENCRYPTION_KEY_FILE = "` + path + `"`,
 		"N8N_ENCRYPTION_KEY=./K3y/x.Y":                                                       "N8N_ENCRYPTION_KEY_FILE=<the name that stands there>",
 	} {
-		found := snippet.Check("", []byte(content))
+		found, _ := snippet.Check("", []byte(content))
 		if len(found) != 1 || found[0].Fix != want {
 			t.Errorf("%s\ngot %+v, want %q", content, found, want)
+		}
+	}
+}
+
+// TestNothingToCheck: what was not read is not called right.
+func TestNothingToCheck(t *testing.T) {
+	for content, want := range map[string]int{
+		"":                                       0,
+		"# n8n\n":                                0,
+		"resource \"x\" \"n8n\" {\n}\n":          0,
+		"services:\n  db: {image: postgres}\n":   0,
+		"services:\n  n8n: {image: n8nio/n8n}\n": 1,
+		"N8N_ENCRYPTION_KEY_FILE=/run/secrets/k\n": 1,
+	} {
+		if list, got := snippet.Check("", []byte(content)); got != want || len(list) > 0 {
+			t.Errorf("%q: checked %d, want %d; %+v", content, got, want, list)
 		}
 	}
 }
@@ -88,7 +105,8 @@ func FuzzCheck(f *testing.F) {
 	f.Add("x.yml", []byte("a: &a [*a]\n"))
 	f.Fuzz(func(t *testing.T, name string, content []byte) {
 		lines := strings.Count(string(content), "\n") + strings.Count(string(content), "\r") + 1
-		for _, found := range snippet.Check(name, content) {
+		list, _ := snippet.Check(name, content)
+		for _, found := range list {
 			if found.Line < 1 || found.Line > lines {
 				t.Errorf("line %d of %d", found.Line, lines)
 			}

@@ -25,10 +25,13 @@ type reader struct {
 	mapped  string // the form of lines in mappings
 	encoded bool   // values are in base64: a Secret's data
 	sealed  bool   // the document holds what only a controller can read
+	values  bool   // the document may be the values of a chart
+
+	processes []node
 }
 
 // fromYAML reads a file with its documents; false when it is no YAML, as long as its templates are not filled in.
-func fromYAML(content []byte) ([]setting, bool) {
+func fromYAML(content []byte) (*reader, bool) {
 	if nesting.Check(content) != nil {
 		return nil, false
 	}
@@ -48,9 +51,11 @@ func fromYAML(content []byte) ([]setting, bool) {
 		if kind == "Secret" {
 			r.mapped = ""
 		}
+		r.values = kind == "" && r.members(doc.Body)["services"] == nil || kind == "HelmRelease" || kind == "HelmChart" || kind == "Application"
 		r.read(doc.Body, kind == "Secret")
+		r.processes = append(r.processes, r.nodes(doc.Body)...)
 	}
-	return r.list, true
+	return r, true
 }
 
 // Visit implements ast.Visitor: it collects what aliases stand for.
@@ -100,7 +105,23 @@ func (r *reader) readPairs(pairs []*ast.MappingValueNode, scope int, seen map[st
 			r.add(key, pair.Value, line(pair), r.mapped, scope)
 		case "<<":
 			r.merge(pair.Value, scope, seen)
+		case "encryptionKey", "encryption_key", "n8nEncryptionKey", "N8N_ENCRYPTIONKEY":
+			r.addValue(key, pair)
 		}
+	}
+}
+
+// inValues is what a chart's values call the master key: community-charts encryptionKey; 8gears main.secret.n8n.encryption_key (which
+// becomes the variable of that name); others have one of these too. What to write instead is how that chart takes a Secret.
+var inValues = map[string]string{
+	"encryptionKey":  "existingEncryptionKeySecret: n8n-encryption-key-v1",
+	"encryption_key": "extraEnv: {N8N_ENCRYPTION_KEY: {valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: N8N_ENCRYPTION_KEY}}}}",
+}
+
+// addValue takes in a key among the values of a chart. An empty one has the chart make a key, or take one from elsewhere.
+func (r *reader) addValue(key string, pair *ast.MappingValueNode) {
+	if text := r.text(pair.Value); r.values && text != "" {
+		r.list = append(r.list, setting{line: line(pair), name: environment.KeyName, called: key, value: text, form: inValues[key], scope: -1})
 	}
 }
 
@@ -152,6 +173,9 @@ func (r *reader) readSequence(n *ast.SequenceNode) {
 func (r *reader) add(name string, value ast.Node, at int, form string, scope int) {
 	s := setting{line: at, name: name, form: form, scope: scope}
 	text, ok := textOf(bare(r.resolved(value)))
+	if inner := r.members(value)["value"]; !ok && inner != nil { // charts have maps of variables: NAME: {value: …}
+		text, ok = textOf(bare(r.resolved(inner)))
+	}
 	if ok && r.encoded {
 		decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		ok, text = err == nil, string(decoded)
