@@ -135,7 +135,7 @@ type Stats struct {
 	Bytes      int64      // size of the file
 	Pending    int        // records waiting for the next commit
 	Suppressed int        // refusals counted but not written since the last refused record
-	Summarised int        // refusals of requests without a valid token that were counted in place of a record each, by this process
+	Summarised int        // refusals that were counted in a summary in place of a record each, by this process
 	Lost       int        // completed and refused records dropped because the log could not be written for too long
 	Checkpoint Checkpoint // the newest
 }

@@ -106,8 +106,11 @@ func (l *Log) checkpoint(kind Kind, records int) {
 	if n := l.refusal.take(); n > 0 {
 		l.pending.add(KindRefused, &Event{Suppressed: n}, l.o.Now(), entry{keep: true})
 	}
-	if told := l.strangers.summary(); told != nil {
-		l.pending.add(KindRefused, told, l.o.Now(), entry{keep: true})
+	if n, source, detail := l.strangers.summary(); n > 0 {
+		l.pending.add(KindRefused, &Event{Suppressed: n, Source: source, Detail: detail}, l.o.Now(), entry{keep: true})
+	}
+	if n, label, detail := l.holders.summary(); n > 0 {
+		l.pending.add(KindRefused, &Event{Suppressed: n, Label: label, Detail: detail}, l.o.Now(), entry{keep: true})
 	}
 	if l.anchor == nil && l.at.seq+len(l.pending.entries)-l.marked.seq < records {
 		l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Log is an open audit log. All methods are safe for concurrent use.
@@ -22,7 +23,8 @@ type Log struct {
 	anchor    error // of the last checkpoint
 	gone      error // the file is no longer where Path says
 	refusal   refusals
-	strangers strangers
+	strangers quota
+	holders   quota // of valid tokens
 	lost      int
 	armed     bool // the flusher has been told about pending records
 	stats     Stats
@@ -63,9 +65,10 @@ func (l *Log) Admin(ctx context.Context, ev *Event) error {
 func (l *Log) Complete(ev *Event) { l.leave(KindCompleted, ev) }
 
 // Refuse is like Complete for a request that got no credential. Of tokens that are valid (those with a Label) at most 100 per
-// second are written; the others are counted, and the next refused record says how many they were. A request without a valid
-// token leaves a short record as long as its source, and all such requests together, stay within a budget of bytes; the others are
-// counted, and a record says once a minute how many there were.
+// second are written; the others are counted, and the next refused record says how many they were. Beyond that each token, each source
+// of requests without one, and all of either have a budget of bytes. A request without a valid token leaves a short record, and so
+// does a token that has used up half of its budget; what is beyond the budget is counted, and a record says once a minute how many
+// there were.
 func (l *Log) Refuse(ev *Event) { l.leave(KindRefused, ev) }
 
 // Close writes what is pending, a closed record and a last checkpoint, and gives the file
@@ -103,7 +106,7 @@ func (l *Log) Stats() Stats {
 	s := l.stats
 	s.Pending = len(l.pending.entries)
 	s.Suppressed = l.refusal.suppressed
-	s.Summarised = l.strangers.total
+	s.Summarised = l.strangers.total + l.holders.total
 	s.Lost = l.lost
 	return s
 }
@@ -135,36 +138,54 @@ func (l *Log) leave(kind Kind, ev *Event) {
 	now := l.o.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stranger := kind == KindRefused && ev.Label == ""
-	suppressed := 0
 	switch {
 	case l.closed:
 		l.lost++
 		return
-	case stranger && !l.strangers.admit(now, ev):
-		return
-	case kind == KindRefused && !stranger && !l.refusal.admit(now):
-		return
+	case kind == KindRefused:
+		l.leaveRefused(ev, now)
 	case len(l.pending.buf) > maxPending:
 		l.lost++
 		return
-	case stranger:
-		ev = brief(ev)
-	case kind == KindRefused:
-		suppressed = l.refusal.take()
-	}
-	if suppressed > 0 {
-		told := *ev
-		told.Suppressed += suppressed
-		ev = &told
-	}
-	before := len(l.pending.buf)
-	l.pending.add(kind, ev, now, entry{keep: true})
-	if stranger {
-		l.strangers.charge(ev.Source, len(l.pending.buf)-before)
+	default:
+		l.pending.add(kind, ev, now, entry{keep: true})
 	}
 	if !l.armed {
 		l.armed = true
 		l.wake <- struct{}{} // capacity 1, and armed says that it is empty
 	}
+}
+
+// frame is about what a line has beside its body, in bytes: its number and its MAC.
+const frame = trailer + 16
+
+// leaveRefused adds a refused record, or counts it.
+func (l *Log) leaveRefused(ev *Event, now time.Time) {
+	quota, name := &l.holders, ev.Label
+	if name == "" {
+		quota, name = &l.strangers, sourceOf(ev.Source)
+	} else if !l.refusal.admit(now) {
+		return
+	}
+	write, short := quota.admit(now, name, ev.Code)
+	switch {
+	case !write:
+		return
+	case len(l.pending.buf) > maxPending:
+		l.lost++
+		return
+	}
+	if short || ev.Label == "" {
+		ev = brief(ev)
+	}
+	if ev.Label != "" {
+		if n := l.refusal.take(); n > 0 {
+			told := *ev
+			told.Suppressed += n
+			ev = &told
+		}
+	}
+	before := len(l.pending.buf)
+	l.pending.add(KindRefused, ev, now, entry{keep: true})
+	quota.charge(name, len(l.pending.buf)-before+frame)
 }

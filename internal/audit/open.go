@@ -77,6 +77,7 @@ func open(ctx context.Context, o Options, notes ...string) (_ *Log, err error) {
 		return nil, fmt.Errorf("opening its checkpoints: %w", err)
 	}
 	l := &Log{
+		strangers: quota{allowance: ofStrangers}, holders: quota{allowance: ofHolders},
 		o: o, file: log, anchors: anchors, chain: newChain(o.Keys.Chain),
 		pending: &batch{}, spare: &batch{},
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), due: make(chan struct{}, 1), quit: make(chan struct{}),

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// refusals bounds how many refused records of valid tokens are written: a workflow that runs wild must not fill the disk.
+// refusals bounds how many refused records of valid tokens are written in a second.
 type refusals struct {
 	second     int64
 	written    int
@@ -37,15 +37,31 @@ func (r *refusals) take() int {
 	return n
 }
 
-// What requests without a valid token may write, in bytes. All of them together come to 350 MB a day at the most, whatever is sent
-// and from wherever; one source to a quarter of the first burst, and 44 MB a day.
-const (
-	strangersBurst  = 512 << 10
-	strangersSecond = 4 << 10
-	sourceBurst     = 128 << 10
-	sourceSecond    = 512
-	maxSources      = 4096 // that are told apart; what comes beyond shares one budget
+// allowance is what refused requests of one kind may write, in bytes: of the same name at once and in a second, and all together.
+type allowance struct {
+	burst, second       float64
+	ownBurst, ownSecond float64
+	told                string // for the summary: how many, of how many names, how many of the one that had most, by code
+}
+
+// Requests without a valid token come to 350 MB a day at the most, whatever is sent and from wherever; one source to a quarter of the
+// first burst, and 44 MB a day. Those with a valid token come to 1.4 GB a day, one token to 350 MB: a workflow that runs wild, or a
+// token that got into wrong hands, must not fill the disk either.
+//
+//nolint:gochecknoglobals // constants
+var (
+	ofStrangers = allowance{
+		burst: 512 << 10, second: 4 << 10, ownBurst: 128 << 10, ownSecond: 512,
+		told: "%d more requests without a valid token were refused, from %d sources; %d of them from the one named here; by code: %s",
+	}
+	ofHolders = allowance{
+		burst: 1 << 20, second: 16 << 10, ownBurst: 256 << 10, ownSecond: 4 << 10,
+		told: "%d more requests with a valid token were refused, of %d tokens; %d of them with the one named here; by code: %s",
+	}
 )
+
+// maxNames are told apart; what comes beyond shares one budget.
+const maxNames = 4096
 
 // budget is a token bucket of bytes. It may go below zero by one record.
 type budget struct {
@@ -63,94 +79,96 @@ func (b *budget) refill(now time.Time, burst, second float64) float64 {
 	return b.room
 }
 
-// strangers bounds what requests without a valid token write. What gets no record of its own is counted, and summary tells of it.
-type strangers struct {
-	all     budget
-	sources map[string]*source
-	total   int // left out since the start
-	left    int // left out since the last summary
-	codes   map[string]int
+// quota bounds what refused requests write, by name: the source of those without a valid token, the token of the others. What gets
+// no record of its own is counted, and summary tells of it.
+type quota struct {
+	allowance
+
+	all   budget
+	names map[string]*holder
+	total int // left out since the start
+	left  int // left out since the last summary
+	codes map[string]int
 }
 
-type source struct {
+type holder struct {
 	budget
 	left int // left out since the last summary
 }
 
-// admit decides whether a refusal is written.
-func (s *strangers) admit(now time.Time, ev *Event) bool {
-	from := s.of(now, sourceOf(ev.Source))
-	if from.refill(now, sourceBurst, sourceSecond) > 0 && s.all.refill(now, strangersBurst, strangersSecond) > 0 {
-		return true
+// admit decides whether a refusal is written, and whether it has to be short: what has used up half of its own first bytes comes
+// again and again, and its first records say all there is.
+func (q *quota) admit(now time.Time, name, code string) (write, short bool) {
+	h := q.of(now, name)
+	room := h.refill(now, q.ownBurst, q.ownSecond)
+	if room > 0 && q.all.refill(now, q.burst, q.second) > 0 {
+		return true, room < q.ownBurst/2
 	}
-	from.left++
-	s.left++
-	s.total++
-	if s.codes == nil {
-		s.codes = make(map[string]int)
+	h.left++
+	q.left++
+	q.total++
+	if q.codes == nil {
+		q.codes = make(map[string]int)
 	}
-	s.codes[ev.Code]++ // a closed set
-	return false
+	q.codes[code]++ // a closed set
+	return false, false
 }
 
 // charge takes what a record has cost.
-func (s *strangers) charge(from string, bytes int) {
-	s.all.room -= float64(bytes)
-	src := s.sources[sourceOf(from)]
-	if src == nil {
-		src = s.sources[""]
+func (q *quota) charge(name string, bytes int) {
+	q.all.room -= float64(bytes)
+	h := q.names[name]
+	if h == nil {
+		h = q.names[""]
 	}
-	if src != nil {
-		src.room -= float64(bytes)
+	if h != nil {
+		h.room -= float64(bytes)
 	}
 }
 
-// of finds the budget of a source. Those that have not been heard of for long make room for others.
-func (s *strangers) of(now time.Time, name string) *source {
-	if src := s.sources[name]; src != nil {
-		return src
+// of finds the budget of a name. Those that have not been heard of for long make room for others.
+func (q *quota) of(now time.Time, name string) *holder {
+	if h := q.names[name]; h != nil {
+		return h
 	}
-	if s.sources == nil {
-		s.sources = make(map[string]*source)
+	if q.names == nil {
+		q.names = make(map[string]*holder)
 	}
-	if len(s.sources) >= maxSources {
-		for old, src := range s.sources {
-			if src.left == 0 && now.Sub(src.at).Seconds()*sourceSecond > sourceBurst {
-				delete(s.sources, old)
+	if len(q.names) >= maxNames {
+		for old, h := range q.names {
+			if h.left == 0 && now.Sub(h.at).Seconds()*q.ownSecond > q.ownBurst {
+				delete(q.names, old)
 			}
 		}
 	}
-	if len(s.sources) >= maxSources {
-		if name = ""; s.sources[name] != nil {
-			return s.sources[name]
+	if len(q.names) >= maxNames {
+		if name = ""; q.names[name] != nil {
+			return q.names[name]
 		}
 	}
-	src := new(source)
-	s.sources[name] = src
-	return src
+	h := new(holder)
+	q.names[name] = h
+	return h
 }
 
-// summary is the record of what was left out since the last one; nil if nothing was.
-func (s *strangers) summary() *Event {
-	if s.left == 0 {
-		return nil
+// summary tells what was left out since the last one, and whose that was for the most part; "" if nothing was.
+func (q *quota) summary() (n int, most, detail string) {
+	if q.left == 0 {
+		return 0, "", ""
 	}
-	var most string
-	var sources, n int
-	for name, src := range s.sources {
-		if src.left == 0 {
+	var names, many int
+	for name, h := range q.names {
+		if h.left == 0 {
 			continue
 		}
-		if sources++; src.left > n || src.left == n && name < most {
-			most, n = name, src.left
+		if names++; h.left > many || h.left == many && name < most {
+			most, many = name, h.left
 		}
-		src.left = 0
+		h.left = 0
 	}
-	ev := &Event{Suppressed: s.left, Source: most, Detail: fmt.Sprintf(
-		"%d more requests without a valid token were refused, from %d sources; %d of them from the one named here; by code: %s",
-		s.left, sources, n, counted(s.codes))}
-	s.left, s.codes = 0, nil
-	return ev
+	n, detail = q.left, fmt.Sprintf(q.told, q.left, names, many, counted(q.codes))
+	q.left, q.codes = 0, nil
+	return n, most, detail
 }
 
 // counted lists the codes, the most frequent first.
@@ -177,7 +195,7 @@ func sourceOf(address string) string {
 	return p.String()
 }
 
-// The bounds of what a request without a valid token leaves in its record, in bytes.
+// The bounds of what a short record takes from outside, in bytes.
 const (
 	briefName   = 64
 	briefMethod = 16
@@ -185,7 +203,7 @@ const (
 	briefDetail = 200
 )
 
-// brief is the record of a request without a valid token: enough to find out who it is that has lost its token.
+// brief is the short record: enough to find out who it is that has lost its token, or goes on and on.
 func brief(ev *Event) *Event {
 	short := *ev
 	for _, f := range []struct {

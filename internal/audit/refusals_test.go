@@ -87,3 +87,66 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestTokensCannotFillTheDisk: neither can a flood with a valid token. The first records of a token are whole, another token's too,
+// and nothing vanishes uncounted.
+func TestTokensCannotFillTheDisk(t *testing.T) {
+	const seconds, each = 60, 200
+	for name, c := range map[string]struct {
+		label func(n int) string
+		most  int64 // bytes of the log
+	}{
+		"one token":    {func(int) string { return "wild" }, 256<<10 + seconds*(4<<10)},
+		"twenty":       {func(n int) string { return fmt.Sprint("wild-", n%20) }, 1<<20 + seconds*(16<<10)},
+		"very many":    {func(n int) string { return fmt.Sprint("wild-", n) }, 1<<20 + seconds*(16<<10)},
+		"now and then": {func(n int) string { return fmt.Sprint("wild-", n/each/30) }, 10*(256<<10) + seconds*(4<<10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := audit.Options{Path: filepath.Join(t.TempDir(), "audit.log"), Keys: testKeys()}
+				l := open(t, o)
+				for n := range seconds * each {
+					ev := stranger("flood", "192.0.2.1")
+					ev.Token, ev.Label, ev.Code = "abc", c.label(n), "request_denied"
+					l.Refuse(ev)
+					if n%each == each-1 {
+						time.Sleep(time.Second)
+					}
+				}
+				l.Refuse(sample("another"))
+				time.Sleep(2 * time.Minute)
+				stats := l.Stats()
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				info, err := os.Stat(o.Path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if most := c.most + 32<<10; info.Size() > most {
+					t.Errorf("%d requests wrote %d bytes, want at most %d", seconds*each, info.Size(), most)
+				}
+				written, told, whole, another := 0, 0, 0, false
+				for _, r := range records(t, o.Path) {
+					told += r.Event.Suppressed
+					switch {
+					case r.Event.ID == "another":
+						another = r.Event.Service == sample("").Service
+					case r.Event.ID == "flood":
+						if written++; len(r.Event.Path) > 1000 {
+							whole++
+						}
+					case r.Event.Suppressed > 0 && r.Event.Detail != "" && (r.Event.Label == "" && name != "very many" || !strings.Contains(r.Event.Detail, "request_denied ")):
+						t.Errorf("the summary says %q of %q", r.Event.Detail, r.Event.Label)
+					}
+				}
+				if written+told != seconds*each || stats.Summarised == 0 {
+					t.Errorf("%d records and %d told of %d requests", written, told, seconds*each)
+				}
+				if whole < 5 || !another && name != "very many" {
+					t.Errorf("%d whole records; that of another token is there: %v", whole, another)
+				}
+			})
+		})
+	}
+}

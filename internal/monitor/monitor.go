@@ -81,7 +81,7 @@ var (
 	CircuitOpen     = desc("circuit_open", "1 since the last attempts to connect to a service's API failed and until one succeeds, so that it is called no more than now and then; else 0.", "service")
 	AuditHealthy    = desc("audit_healthy", "1 when the audit log can be written, else 0.")
 	AuditRecords    = desc("audit_records", "Records in the audit log.")
-	AuditSummarised = desc("audit_summarised_refusals_total", "Refused requests without a valid token that were counted in a summary in place of a record each: they came faster than such requests may write.")
+	AuditSummarised = desc("audit_summarised_refusals_total", "Refused requests that were counted in a summary in place of a record each: they came faster than such requests may write.")
 	AuditPending    = desc("audit_unanchored_records", "Records since the last signed checkpoint.")
 	DerivedExpiry   = desc("derived_token_expiry_seconds", "Seconds until the token in force of a service expires; absent when there is none. It is refreshed before.", "service")
 	DerivedHealthy  = desc("derived_token_healthy", "1 when the last attempt to have a token of a service went well, or none was needed yet, else 0.", "service")
