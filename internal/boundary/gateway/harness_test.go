@@ -165,6 +165,7 @@ type options struct {
 	maxHead              int
 	connections          wire.Limit
 	tls                  *tls.Config
+	tokens               func(real boundary.Tokens) boundary.Tokens
 	kept                 *spool.Budget
 	mayPanic             bool
 	parts                func(*service.Service) []credential.Part // instead of one static secret for each credential
@@ -181,7 +182,11 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 		g.log = openAudit(t, g.auditAt)
 		use = g.log
 	}
-	g.pipeline = boundary.New(boundary.Options{Tokens: tokens.registry, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
+	var verify boundary.Tokens = tokens.registry
+	if o.tokens != nil {
+		verify = o.tokens(verify)
+	}
+	g.pipeline = boundary.New(boundary.Options{Tokens: verify, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
 	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, TLS: o.tls, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

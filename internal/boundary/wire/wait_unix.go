@@ -49,7 +49,7 @@ func (w *waiter) read(c net.Conn) (b *[]byte, n int, err error) {
 func (w *waiter) once(fd uintptr) bool {
 	b := smallBuffer()
 	for {
-		w.n, w.err = syscall.Read(int(fd), *b) //nolint:gosec // a descriptor
+		w.n, w.err = syscall.Read(int(fd), *b)
 		if !errors.Is(w.err, syscall.EINTR) {
 			break
 		}
