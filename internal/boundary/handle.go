@@ -162,12 +162,13 @@ func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exch
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return p.upgrade(w, r, resp, x)
 	}
-	if leaves, location := redirect(resp, x.service, x.material); location != nil {
-		if !leaves {
-			resp.Header.Set("Location", mounted(location, x, v.Mount))
-			return p.respond(w, r, resp, x)
-		}
+	leaves, location := redirect(resp, x.service, x.material)
+	if location != nil && leaves {
 		return p.external(w, r, resp, location, x)
+	}
+	mapReferences(r, resp, x, v.Mount)
+	if location != nil {
+		resp.Header["Location"] = []string{mounted(location, x, v.Mount)}
 	}
 	return p.respond(w, r, resp, x)
 }

@@ -23,18 +23,22 @@ func redirect(resp *http.Response, svc *service.Service, m *credential.Material)
 	if value == "" || resp.StatusCode < 300 || resp.StatusCode > 399 {
 		return false, nil
 	}
-	base := &url.URL{Scheme: svc.Scheme, Host: svc.Host, Path: "/"}
-	if resp.Request != nil {
-		path, _, _ := strings.Cut(resp.Request.URL.RequestURI(), "?")
-		if b, err := url.Parse(svc.Scheme + "://" + svc.Host + path); err == nil {
-			base = b
-		}
-	}
-	location, err := base.Parse(value)
+	location, err := baseOf(resp, svc).Parse(value)
 	if err != nil || len(resp.Header["Location"]) > 1 {
 		return true, &url.URL{Host: "an unreadable address"}
 	}
 	return !inside(location, svc, m), location
+}
+
+// baseOf is what references in an answer of svc are relative to.
+func baseOf(resp *http.Response, svc *service.Service) *url.URL {
+	if resp.Request != nil {
+		path, _, _ := strings.Cut(resp.Request.URL.RequestURI(), "?")
+		if b, err := url.Parse(svc.Scheme + "://" + svc.Host + path); err == nil {
+			return b
+		}
+	}
+	return &url.URL{Scheme: svc.Scheme, Host: svc.Host, Path: "/"}
 }
 
 // inside tells whether u is the service's own: same scheme, host, port and below the base path, and below what a credential puts

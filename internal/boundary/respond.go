@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -39,7 +40,7 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	}
 	h["Proxy-Status"] = []string{receivedStatus(resp.StatusCode)}
 	h[headerRequestID] = []string{x.event.ID}
-	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms}
+	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms, coded: body != resp.Body || resp.Uncompressed}
 	if bodiless(r.Method, resp.StatusCode) {
 		s.head()
 		return nil
@@ -52,7 +53,15 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	if 0 <= length && length <= chunk {
 		return s.whole((*bp)[:length])
 	}
-	s.flush = length < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	events := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	s.flush = length < 0 || events
+	small := s.coded && 0 <= resp.ContentLength && resp.ContentLength <= chunk
+	if small || s.coded && !events {
+		whole, err := s.ahead(small)
+		if whole || err != nil {
+			return err
+		}
+	}
 	if err := s.stream(*bp); err != nil {
 		return err
 	}
@@ -63,7 +72,7 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 // decoded returns the body without its content coding. Length is -1 when only the end of the body tells.
 func decoded(method string, resp *http.Response) (body io.ReadCloser, length int64, err error) {
 	coding := strings.Join(resp.Header["Content-Encoding"], ",")
-	if coding == "" || strings.EqualFold(coding, "identity") || bodiless(method, resp.StatusCode) {
+	if coding == "" || bodiless(method, resp.StatusCode) || scrub.Plain(coding) {
 		return resp.Body, resp.ContentLength, nil
 	}
 	if resp.StatusCode == http.StatusPartialContent {
@@ -117,6 +126,58 @@ type sender struct {
 	body   io.Reader
 	forms  *scrub.Set
 	flush  bool
+	coded  bool // body is decoded from what the API sent
+}
+
+// ahead reads the beginning of a coded body before the status is sent: should the body not be what its Content-Encoding says, as an
+// error page may not be, the caller gets an error that says so instead of a broken connection. whole tells that this was all of it,
+// and that it was sent. all waits for more than what there is first.
+func (s *sender) ahead(all bool) (whole bool, err error) {
+	bp, ok := chunks.Get().(*[]byte)
+	if !ok {
+		return false, fault.New(fault.Internal, "the buffer pool is broken")
+	}
+	buf, n := *bp, 0
+	before := s.p.o.Now()
+	for err == nil && n < len(buf) && (all || n == 0) {
+		var m int
+		m, err = s.body.Read(buf[n:])
+		n += m
+	}
+	s.x.upstream += s.p.o.Now().Sub(before)
+	switch {
+	case err == nil:
+		s.body = &begun{buf: bp, left: buf[:n], rest: s.body}
+		return false, nil
+	case !errors.Is(err, io.EOF):
+		chunks.Put(bp)
+		return false, s.bodyFault(err)
+	}
+	defer chunks.Put(bp)
+	s.x.scrubbed += s.forms.Bytes(buf[:n])
+	s.w.Header()["Content-Length"] = []string{strconv.Itoa(n)}
+	s.head()
+	return true, s.write(buf[:n])
+}
+
+// begun is a body of which the beginning has been read.
+type begun struct {
+	buf  *[]byte // of the pool; nil once it is through
+	left []byte
+	rest io.Reader
+}
+
+// Read implements io.Reader.
+func (b *begun) Read(p []byte) (n int, err error) {
+	if b.buf == nil {
+		return b.rest.Read(p)
+	}
+	n = copy(p, b.left)
+	if b.left = b.left[n:]; len(b.left) == 0 {
+		chunks.Put(b.buf)
+		b.buf = nil
+	}
+	return n, nil
 }
 
 // head sends status and header. From here on the answer cannot become another one.
@@ -142,7 +203,7 @@ func (s *sender) whole(buf []byte) error {
 	_, err := io.ReadFull(s.body, buf)
 	s.x.upstream += s.p.o.Now().Sub(before)
 	if err != nil {
-		return bodyFault(err)
+		return s.bodyFault(err)
 	}
 	s.x.scrubbed += s.forms.Bytes(buf)
 	s.head()
@@ -174,7 +235,7 @@ func (s *sender) stream(buf []byte) error {
 			return s.write(st.Flush(nil))
 		}
 		if err != nil {
-			return bodyFault(err)
+			return s.bodyFault(err)
 		}
 	}
 }
@@ -215,9 +276,9 @@ func (s *sender) trailers(trailer http.Header) {
 }
 
 // bodyFault tells an answer that ended short from one that could not be decoded.
-func bodyFault(err error) error {
+func (s *sender) bodyFault(err error) error {
 	if errors.Is(err, scrub.ErrCoding) {
-		return fault.New(fault.UpstreamMalformed, "the content coding of its answer is broken").Wrap(err)
+		return fault.New(fault.UpstreamMalformed, "the body of its answer, which has status "+strconv.Itoa(s.status)+", is not in the content coding that it names").Wrap(err)
 	}
 	return egress.ClassifyBody(err)
 }

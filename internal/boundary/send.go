@@ -128,6 +128,9 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 	if f := s.x.material.Inject(ctx, &o); f != nil {
 		return nil, f
 	}
+	if isUpgrade(r) {
+		spellWebSocket(o.Header)
+	}
 	out := &http.Request{
 		Method: r.Method, Host: svc.Host, Header: o.Header,
 		URL:   upstreamURL(svc, &o),

@@ -39,6 +39,7 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms)
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
 	delete(h, "Sec-Websocket-Extensions") // none was asked for: a compressed stream could not be scrubbed
+	spellWebSocket(h)
 	h["Proxy-Status"], h[headerRequestID] = []string{receivedStatus(resp.StatusCode)}, []string{x.event.ID}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -57,6 +58,18 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 		return clientError{err}
 	}
 	return p.join(conn, rw.Reader, api, x)
+}
+
+// spellWebSocket writes the names of a handshake's fields as RFC 6455 does. A few peers compare the letters, and net/http writes
+// Sec-Websocket-*.
+func spellWebSocket(h http.Header) {
+	const canonical, spelled = "Sec-Websocket-", "Sec-WebSocket-"
+	for name, values := range h {
+		if what, ok := strings.CutPrefix(name, canonical); ok {
+			delete(h, name)
+			h[spelled+what] = values
+		}
+	}
 }
 
 func switchProtocols(w *bufio.Writer, h http.Header) error {

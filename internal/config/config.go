@@ -145,6 +145,7 @@ type Service struct {
 	Upstream     *url.URL          `yaml:"upstream" eg:"https://api.example.com/v1" doc:"Scheme, host, port and base path of the API. http or https; no user, query or fragment."`
 	CAFile       string            `yaml:"ca_file" path:"file" eg:"./ca.pem" doc:"PEM certificates to trust for this upstream instead of the system's."`
 	ServerName   string            `yaml:"server_name" eg:"api.internal" doc:"The name to send in TLS (SNI) and to verify, where it differs from the upstream's host."`
+	RSAExchange  bool              `yaml:"rsa_key_exchange" default:"false" doc:"Offer TLS 1.2 with RSA key exchange too, for an appliance that has nothing else. It has no forward secrecy: whoever gets the server's key later can read what was recorded, the credential in it too."`
 	Credential   Credential        `yaml:"credential" doc:"What is injected, and where."`
 	Credentials  []Credential      `yaml:"credentials" doc:"Several credentials in one request, instead of credential; one with a preset that has several fills in the same entry. At most one of them signs."`
 	TLS          *ClientTLS        `yaml:"tls" doc:"A client certificate, for an API that knows its callers by one."`

@@ -96,7 +96,7 @@ func noVersion() *fault.Fault {
 
 func noCipher() *fault.Fault {
 	return tlsFault("the API refused the TLS handshake: most often because there is no cipher suite that both sides have, sometimes because it wants a client certificate",
-		"TLS alert: handshake failure", "let the API's server take one of "+ciphers()+"; or set `tls` of the service if it wants a client certificate")
+		"TLS alert: handshake failure", "set `rsa_key_exchange: true` of the service if the server has RSA key exchange alone, as old appliances have; set `tls` of the service if it wants a client certificate; or let it take one of "+ciphers())
 }
 
 // ciphers lists what the gate offers: with forward secrecy, and no cipher that is broken.

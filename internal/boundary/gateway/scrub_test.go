@@ -163,11 +163,18 @@ func TestCodingsThatCannotBeChecked(t *testing.T) {
 	gz := encode(t, "gzip", "before "+canary)
 	for name, raw := range map[string]string{
 		"unknown":           withLength("????", "Content-Encoding: exi"),
-		"double":            withLength(encode(t, "gzip", gz), "Content-Encoding: gzip, gzip"),
-		"two headers":       withLength(encode(t, "gzip", gz), "Content-Encoding: gzip", "Content-Encoding: gzip"),
-		"identity and gzip": withLength(gz, "Content-Encoding: identity", "Content-Encoding: gzip"),
-		"empty and gzip":    withLength(gz, "Content-Encoding:", "Content-Encoding: gzip"),
-		"identity, gzip":    withLength(gz, "Content-Encoding: identity, gzip"),
+		"one of two":        withLength(gz, "Content-Encoding: gzip, exi"),
+		"three":             withLength(gz, "Content-Encoding: gzip", "Content-Encoding: gzip, gzip"),
+		"with a parameter":  withLength(gz, "Content-Encoding: gzip;q=1"),
+		"no gzip":           withLength("this is no gzip", "Content-Encoding: gzip"),
+		"no gzip, chunked":  byByte("this is no gzip", 3, "Content-Encoding: gzip"),
+		"no gzip, to close": "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nthis is no gzip",
+		"no deflate":        withLength("{\"error\":\"slow down\"}", "Content-Encoding: deflate"),
+		"no gzip, short":    withLength("no", "Content-Encoding: gzip"),
+		"no br":             withLength("{\"a\":\""+strings.Repeat("b", 500)+"\"}", "Content-Encoding: br"),
+		"no zstd":           withLength("<html>429</html>", "Content-Encoding: zstd"),
+		"garbage behind it": withLength(gz+"garbage that is longer", "Content-Encoding: gzip"),
+		"half of two":       withLength(gz, "Content-Encoding: gzip, gzip"),
 		"a part of it":      strings.Replace(withLength(gz, "Content-Encoding: gzip", "Content-Range: bytes 0-9/100"), "200 OK", "206 Partial", 1),
 		"transfer coding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(gz), gz),
 	} {
@@ -177,8 +184,18 @@ func TestCodingsThatCannotBeChecked(t *testing.T) {
 			g.do("GET", "/s/api/x", "Accept-Encoding: gzip").wantFault(t, fault.UpstreamMalformed)
 		})
 	}
-	t.Run("not what it says", func(t *testing.T) {
-		u := newUpstream(t, reply(withLength("this is no gzip", "Content-Encoding: gzip")))
+	t.Run("cut", func(t *testing.T) {
+		u := newUpstream(t, reply(withLength(gz[:len(gz)-3], "Content-Encoding: gzip")))
+		newGate(t, api(u.url), options{}).do("GET", "/s/api/x").wantFault(t, fault.UpstreamTruncated)
+	})
+	t.Run("the API's status is told", func(t *testing.T) {
+		u := newUpstream(t, reply(strings.Replace(withLength("slow down", "Content-Encoding: gzip"), "200 OK", "429 Too Many", 1)))
+		if p := newGate(t, api(u.url), options{}).do("GET", "/s/api/x").problem(t); !strings.Contains(p.Message, "429") {
+			t.Errorf("got %q", p.Message)
+		}
+	})
+	t.Run("breaks late", func(t *testing.T) {
+		u := newUpstream(t, reply(withLength(encode(t, "gzip", strings.Repeat(randomHex(), 40_000))+strings.Repeat("garbage", 20), "Content-Encoding: gzip")))
 		g := newGate(t, api(u.url), options{})
 		c := g.dial()
 		_, _ = io.WriteString(c, request("GET", "/s/api/x"))
@@ -193,6 +210,36 @@ func TestCodingsThatCannotBeChecked(t *testing.T) {
 			t.Errorf("got code %q", list[1].Code)
 		}
 	})
+}
+
+// TestNamesOfNoCoding: what is in Content-Encoding and names no coding has no part in the body, which is searched as it is.
+func TestNamesOfNoCoding(t *testing.T) {
+	for _, name := range []string{
+		"UTF-8", "utf8", "ISO-8859-1", "windows-1252", "none", "null", "binary", "8bit", "aws-chunked", "identity", "", ",", " , ,", "identity, identity", "application/json", "base64", "*", "chunked", "de-DE",
+		"aws-chunked,", "none, utf-8",
+	} {
+		for _, status := range []string{"200 OK", "206 Partial"} {
+			body := `{"ok":true,"echo":"` + canary + `"}`
+			u := newUpstream(t, reply(strings.Replace(withLength(body, "Content-Encoding: "+name), "200 OK", status, 1)))
+			a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x")
+			if want := strings.ReplaceAll(body, canary, strings.Repeat("*", len(canary))); a.StatusCode > 206 || string(a.body) != want {
+				t.Errorf("%q: got %s, want %q", name, a.raw, want)
+			}
+		}
+	}
+	gz := encode(t, "gzip", "before "+canary)
+	for name, raw := range map[string]string{
+		"double": withLength(encode(t, "gzip", gz), "Content-Encoding: gzip, gzip"), "two headers": withLength(encode(t, "br", gz), "Content-Encoding: gzip", "Content-Encoding: br"),
+		"identity and gzip": withLength(gz, "Content-Encoding: identity", "Content-Encoding: gzip"), "empty and gzip": withLength(gz, "Content-Encoding:", "Content-Encoding: gzip"),
+		"identity, gzip": withLength(gz, "Content-Encoding: identity, gzip"), "gzip, aws-chunked": withLength(gz, "Content-Encoding: gzip,aws-chunked"), "utf-8, gzip": withLength(gz, "Content-Encoding: utf-8, X-GZIP"),
+		"chunked": byByte(gz, 5, "Content-Encoding: gzip,"),
+	} {
+		u := newUpstream(t, reply(raw))
+		a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x")
+		if want := "before " + strings.Repeat("*", len(canary)); a.StatusCode != 200 || string(a.body) != want || a.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%s: got %s", name, a.raw)
+		}
+	}
 }
 
 // TestAcceptEncoding: the API is asked for nothing that could not be looked into.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // ErrUnknownCoding means that a body is in a content coding that can't be looked
-// into, or in several at once.
+// into, or in too many at once.
 var ErrUnknownCoding = errors.New("unknown content coding")
 
 // ErrCoding means that a body is not what its Content-Encoding says.
@@ -30,8 +31,8 @@ const inputSize = 8 << 10
 
 // Decoder returns the decoded form of r, which is in the content coding that a
 // Content-Encoding header names (RFC 9110 section 8.4): gzip, x-gzip, deflate (in
-// its zlib wrapping, or bare as some servers send it), br, zstd, identity or "".
-// Anything else, and a list of codings, is ErrUnknownCoding.
+// its zlib wrapping, or bare as some servers send it), br, zstd, or two of them. What
+// names no coding (see Plain) counts for nothing; any other coding is ErrUnknownCoding.
 //
 // Nothing is read before the first Read, and each Read returns what can be decoded
 // so far without waiting for more. Memory is bounded by the coding's window (32
@@ -41,15 +42,19 @@ const inputSize = 8 << 10
 // is malformed or goes on behind its end with ErrCoding, and an error of r comes
 // back as it is. Close frees the decoder; r stays the caller's to close.
 func Decoder(contentEncoding string, r io.Reader) (io.ReadCloser, error) {
-	name := strings.ToLower(strings.Trim(contentEncoding, " \t"))
-	if name == "" || name == "identity" {
-		return io.NopCloser(r), nil
+	names, err := codings(contentEncoding)
+	if err != nil {
+		return nil, err
 	}
-	c := codingOf(name)
-	if c == nil {
-		return nil, fmt.Errorf("%w %.40q", ErrUnknownCoding, contentEncoding)
+	body := io.NopCloser(r)
+	for i, name := range slices.Backward(names) {
+		d := &decoder{name: name, coding: codingOf(name), src: source{r: body}}
+		if i < len(names)-1 {
+			d.under = body
+		}
+		body = d
 	}
-	return &decoder{name: name, coding: c, src: source{r: r}}, nil
+	return body, nil
 }
 
 // engine is what the libraries have in common. Reset may read the header.
@@ -145,8 +150,9 @@ type decoder struct {
 	name    string
 	coding  *coding
 	src     source
-	machine *machine // nil before the first Read and after Close
-	started bool     // the header has been read
+	machine *machine  // nil before the first Read and after Close
+	under   io.Closer // the decoder that it reads from; nil: there is none
+	started bool      // the header has been read
 	err     error
 }
 
@@ -179,11 +185,27 @@ func (d *decoder) start() error {
 	if _, err := m.in.Peek(1); err != nil {
 		return err // io.EOF: an empty body
 	}
+	if !begins(d.name, m.in) { // the engine would call a short one cut off
+		return fmt.Errorf("decoding %s: %w: it does not begin like one", d.name, ErrCoding)
+	}
 	if err := m.engine.Reset(m.in); err != nil {
 		return d.explain(err)
 	}
 	d.started = true
 	return nil
+}
+
+// begins tells whether a body that is not empty has the first bytes that every one in its coding has, as far as there are so many.
+func begins(name string, in *bufio.Reader) bool {
+	switch name {
+	case "gzip", "x-gzip":
+		head, _ := in.Peek(2)
+		return strings.HasPrefix("\x1f\x8b", string(head))
+	case "zstd": // a frame, or one to be skipped (RFC 8878 section 3.1)
+		head, _ := in.Peek(4)
+		return strings.HasPrefix("\x28\xb5\x2f\xfd", string(head)) || head[0]&0xf0 == 0x50 && strings.HasPrefix("\x2a\x4d\x18", string(head[1:]))
+	}
+	return true
 }
 
 // explain tells whose error ended the body: the source's, the coding's, or the end.
@@ -213,6 +235,9 @@ func (d *decoder) Close() error {
 		d.coding.idle.Put(d.machine)
 	}
 	d.machine, d.err = nil, errClosed
+	if d.under != nil {
+		return d.under.Close()
+	}
 	return nil
 }
 

@@ -272,7 +272,7 @@ func TestDecoderNames(t *testing.T) {
 			t.Errorf("%q: %q, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"compress", "gzip, br", "gzip,gzip", "aws-chunked", "dcb", "gzip;q=1"} {
+	for _, name := range []string{"compress", "gzip, compress", "gzip,gzip,gzip", "dcb", "gzip;q=1", "utf-8, xz", "x-gzip2 gzip"} {
 		_, err := scrub.Decoder(name, strings.NewReader(""))
 		if !errors.Is(err, scrub.ErrUnknownCoding) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v, want ErrUnknownCoding with the name", name, err)

@@ -143,6 +143,9 @@ func (s *Service) elsewhere(scheme, host, port string) egress.Options {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if s.egress.TLS != nil {
 			o.TLS.RootCAs = s.egress.TLS.RootCAs
+			if host == s.egress.Host { // a token endpoint of the same appliance
+				o.TLS.CipherSuites = s.egress.TLS.CipherSuites
+			}
 		}
 	}
 	return o
@@ -177,6 +180,9 @@ func clientTLS(c config.Service) (*tls.Config, []byte, error) {
 		return nil, nil, nil
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.RSAExchange {
+		t.CipherSuites = withRSAExchange()
+	}
 	if c.CAFile == "" {
 		return t, nil, nil
 	}
@@ -189,6 +195,16 @@ func clientTLS(c config.Service) (*tls.Config, []byte, error) {
 		return nil, nil, fmt.Errorf("reading ca_file %q: no PEM certificate in it", c.CAFile)
 	}
 	return t, pem, nil
+}
+
+// withRSAExchange lists the cipher suites of TLS 1.2 that crypto/tls offers by itself, and behind them those with RSA key exchange.
+func withRSAExchange() (suites []uint16) {
+	for _, s := range tls.CipherSuites() {
+		if slices.Contains(s.SupportedVersions, tls.VersionTLS12) {
+			suites = append(suites, s.ID)
+		}
+	}
+	return append(suites, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
 }
 
 // Fresh tells whether the files that the service was built from are what they were.

@@ -1,0 +1,109 @@
+package boundary
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// references lists the headers in which an API names a URL that a workflow calls next: what was created, a job's status, where the next
+// part of an upload goes (RFC 9110 sections 8.7 and 10.2.2; Microsoft's guidelines for long-running operations; Google's resumable
+// uploads). Of a redirect, Location is pass's business.
+//
+//nolint:gochecknoglobals // a constant table
+var references = []string{"Location", "Content-Location", "Operation-Location", "Azure-Asyncoperation", "X-Goog-Upload-Url", "X-Goog-Upload-Control-Url"}
+
+// mapReferences makes the URLs in resp's header that are the service's own lead through the gate, as those of a redirect do: past it
+// there is no credential. A URL that is absolute stays so, since a workflow takes it as the URL of its next request. All others stay as
+// they are.
+func mapReferences(r *http.Request, resp *http.Response, x *exchange, mount string) {
+	m := mapper{x: x, mount: mount}
+	for _, name := range references {
+		if values := resp.Header[name]; len(values) == 1 && values[0] != "" {
+			m.prepare(r, resp)
+			resp.Header[name] = []string{m.mapped(values[0])}
+		}
+	}
+	if lines := resp.Header["Link"]; lines != nil {
+		m.prepare(r, resp)
+		resp.Header["Link"] = m.links(lines)
+	}
+}
+
+// mapper maps references of one answer.
+type mapper struct {
+	x      *exchange
+	mount  string
+	base   *url.URL // what the answer's references are relative to
+	origin string   // of the gate, as the caller knows it; "": it is not known
+}
+
+func (m *mapper) prepare(r *http.Request, resp *http.Response) {
+	if m.base == nil {
+		m.base, m.origin = baseOf(resp, m.x.service), origin(r)
+	}
+}
+
+// mapped is one reference.
+func (m *mapper) mapped(reference string) string {
+	if strings.HasPrefix(reference, "#") {
+		return reference
+	}
+	u, err := m.base.Parse(reference)
+	if err != nil || !inside(u, m.x.service, m.x.material) {
+		return reference
+	}
+	at := mounted(u, m.x, m.mount)
+	if ref, err := url.Parse(reference); err == nil && ref.Host != "" {
+		at = m.origin + at
+	}
+	return at
+}
+
+// links maps the target of every link-value (RFC 8288 section 3): what stands in angle brackets outside of quoted strings.
+func (m *mapper) links(lines []string) []string {
+	out := make([]string, 0, len(lines))
+	for _, line := range lines {
+		var b strings.Builder
+		for rest := line; rest != ""; {
+			start := targetStart(rest)
+			end := strings.IndexByte(rest[start:], '>')
+			if start == len(rest) || end < 0 {
+				b.WriteString(rest)
+				break
+			}
+			b.WriteString(rest[:start])
+			b.WriteString(m.mapped(rest[start : start+end]))
+			rest = rest[start+end:]
+		}
+		out = append(out, b.String())
+	}
+	return out
+}
+
+// targetStart is where the next link target of s begins: behind its <. It is len(s) if there is none.
+func targetStart(s string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '<' && !quoted:
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+// origin is the gate's scheme and host as this caller wrote them. It only ever goes back to the same caller.
+func origin(r *http.Request) string {
+	switch {
+	case r.Host == "":
+		return ""
+	case r.TLS != nil, strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"): // TLS ends before the gate
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
