@@ -8,23 +8,27 @@ import (
 	"sallyport/internal/fault"
 )
 
-// net/http's transport sends a request without a body once more by itself when a connection that it had kept turns out to be
-// dead, if it is idempotent (RFC 9110 section 9.2.2). The caller is glad of that; but the credential leaves twice, and the API may
-// have seen both. So each further connection that a request is given is a use of its own, on record before anything is sent.
+// net/http's transport sends a request once more by itself when a connection that it had kept turns out to be dead: one that is
+// idempotent (RFC 9110 section 9.2.2) or says so (Idempotency-Key), and on HTTP/2 any that the API has said not to have processed (GOAWAY,
+// REFUSED_STREAM: RFC 9113 sections 6.8 and 8.7). What package egress knows the API to have seen nothing of is sent once more here, whatever
+// its method. The caller is glad of that; but the credential may leave twice. So each further connection that a request is given is a use
+// of its own, on record before anything is sent. Of a request with a body all that depends on the body being kept.
 
 // sendContext is the context of one sending. Package egress ends it like that of the exchange.
 type sendContext struct {
 	context.Context //nolint:containedctx // it is one
 	cancel          context.CancelCauseFunc
+	s               *sending
 }
 
 // CancelCause ends the context of the exchange.
 func (c *sendContext) CancelCause(cause error) { c.cancel(cause) }
 
+// Connected implements egress.Connected.
+func (c *sendContext) Connected(info httptrace.GotConnInfo) { c.s.connected(c.Context, info) }
+
 func (s *sending) traced(ctx context.Context) context.Context {
-	s.connections, s.unrecorded = 0, nil
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { s.connected(ctx, info) }}
-	return &sendContext{httptrace.WithClientTrace(ctx, trace), s.x.cancel}
+	return &sendContext{ctx, s.x.cancel, s}
 }
 
 // connected is called before anything of the request is sent on a connection, in the goroutine that sends.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/spool"
@@ -26,7 +27,8 @@ type sending struct {
 
 	body   io.ReadCloser
 	caller *countedBody // below body; nil: there is none
-	kept   *keptBody    // between the two; nil: the body is read once, as it comes
+	kept   *keptBody    // between the two; nil: only the beginning is kept, in small
+	small  *smallBody   // between the two; nil: there is kept
 
 	watched *watchedBody // what goes to the API; nil: nothing does, or it is known to be without the token
 
@@ -56,10 +58,19 @@ func (s *sending) open() (f *fault.Fault) {
 	if f == nil && s.caller != nil {
 		f = s.caller.guarded(s.p.bodyGuard(s.x, s.v))
 	}
-	if f != nil || s.caller == nil || !svc.Replays && !s.x.material.NeedsBody() {
-		return f
-	}
 	limits := svc.Config.Replay
+	switch {
+	case f != nil || s.caller == nil:
+		return f
+	case svc.Replays, s.x.material.NeedsBody():
+	case svc.Config.HTTP2: // which may say of any request that it was not processed
+		limits.Total = limits.Memory
+	case s.r.ContentLength <= maxSmall:
+		s.small = &smallBody{caller: s.caller, buf: make([]byte, 0, max(0, s.r.ContentLength))}
+		return nil
+	default:
+		return nil
+	}
 	s.kept = &keptBody{size: -1, Body: spool.New(s.caller, spool.Options{
 		Memory: int64(limits.Memory), Total: int64(limits.Total), Length: s.r.ContentLength, Budget: s.p.o.Kept,
 	})}
@@ -81,8 +92,32 @@ func (s *sending) send(ctx context.Context) (*http.Response, error) {
 	return s.again(ctx, resp)
 }
 
-// once sends the request with the Material that is in the exchange.
+// once sends the request with the Material that is in the exchange; on another connection, if the API has seen nothing of it on the first.
 func (s *sending) once(ctx context.Context) (*http.Response, error) {
+	s.connections, s.unrecorded = 0, nil
+	resp, err := s.over(ctx)
+	for tries := 1; tries < maxConnections && err != nil && s.unrecorded == nil && egress.Unprocessed(err) && s.rewindable(); tries++ {
+		resp, err = s.over(ctx)
+	}
+	return resp, err
+}
+
+// maxConnections is on how many connections one sending is tried: a pool may hold several that ended together.
+const maxConnections = 3
+
+// rewindable tells whether the body, if there is one, can be sent from its start again.
+func (s *sending) rewindable() bool {
+	switch {
+	case s.caller == nil:
+		return true
+	case s.kept != nil:
+		return s.kept.Kept()
+	}
+	return s.small != nil && s.small.kept()
+}
+
+// over is one sending over one connection, or as many as net/http tries.
+func (s *sending) over(ctx context.Context) (*http.Response, error) {
 	out, err := s.outgoing(s.traced(ctx))
 	if err != nil {
 		return nil, err
@@ -174,15 +209,44 @@ func (s *sending) attach(ctx context.Context, out *http.Request, o *credential.O
 			return err
 		}
 	}
-	switch {
-	case s.caller == nil, out.ContentLength == 0:
+	if s.caller == nil || out.ContentLength == 0 {
 		out.Body = http.NoBody
-	case s.kept == nil || s.kept.size < 0:
-		s.watched = &watchedBody{ReadCloser: out.Body, watch: token.Watch(tokenLend)}
-		out.Body = s.watched
+		return nil
 	}
-	if out.Body != http.NoBody {
-		out.Body = &guardedBody{out.Body, s.x}
+	if s.small != nil {
+		out.Body = s.small.start()
+	}
+	watch := s.kept == nil || s.kept.size < 0
+	out.Body = s.guarded(out.Body, token, watch)
+	if s.kept == nil && s.small == nil {
+		return nil
+	}
+	out.GetBody = func() (io.ReadCloser, error) {
+		body, err := s.rewind()
+		if err != nil {
+			return nil, err
+		}
+		return s.guarded(body, token, watch), nil
 	}
 	return nil
+}
+
+// rewind returns the body from its start, for net/http to send once more.
+func (s *sending) rewind() (io.ReadCloser, error) {
+	if s.kept != nil {
+		return s.kept.Rewind()
+	}
+	if !s.small.kept() {
+		return nil, spool.ErrTooLarge
+	}
+	return s.small.start(), nil
+}
+
+// guarded is what net/http reads of the body.
+func (s *sending) guarded(body io.ReadCloser, token *scrub.Set, watch bool) io.ReadCloser {
+	if watch {
+		s.watched = &watchedBody{ReadCloser: body, watch: token.Watch(tokenLend)}
+		body = s.watched
+	}
+	return &guardedBody{body, s.x}
 }

@@ -158,6 +158,7 @@ type Service struct {
 	Limits       Limits            `yaml:"limits" doc:"Limits of this service, counted at each replica by itself. Absent: none."`
 	Circuit      Circuit           `yaml:"circuit" doc:"When an API that cannot be connected to is not called for a moment. Answers of the API, whatever their status, have no part in it."`
 	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long answers stream as long as they move."`
+	Connections  Connections       `yaml:"connections" doc:"How long connections to the API are used again. A shorter time that the API names itself (Keep-Alive: timeout=5) holds in any case."`
 	AllowPrivate []netip.Prefix    `yaml:"allow_private" eg:"[10.1.2.3/32]" doc:"Addresses that are not public and may be dialled all the same. Everything else that is not public is refused."`
 	Redirects    string            `yaml:"redirects" default:"refuse" enum:"refuse fetch" doc:"Redirects that leave the service: refuse them, or fetch the target without a credential and stream it."`
 	FetchPrivate []netip.Prefix    `yaml:"fetch_private" eg:"[10.1.2.4/32]" doc:"Addresses that are not public and may be dialled to fetch such a redirect; allow_private is not about them. The gate's own listeners are never dialled."`
@@ -191,6 +192,12 @@ type Timeouts struct {
 	ResponseHeader time.Duration `yaml:"response_header" default:"5m" min:"1ms" max:"24h" doc:"From the end of the request to the answer's header."`
 	Idle           time.Duration `yaml:"idle" default:"5m" min:"1ms" max:"24h" doc:"The longest pause within an answer's body."`
 	RequestIdle    time.Duration `yaml:"request_idle" default:"1m" min:"1ms" max:"24h" doc:"The longest pause within a request's body, while the gate waits for the caller; then the request ends with request_timeout."`
+}
+
+// Connections that are kept to an API.
+type Connections struct {
+	Idle time.Duration `yaml:"idle" default:"90s" min:"1s" max:"1h" doc:"How long a connection that no request uses is kept. Shorter than the API keeps it, or a request may meet one that the API is just closing."`
+	Age  time.Duration `yaml:"age" default:"1m" min:"1s" max:"24h" doc:"How old a connection may be and still be given to a request. When the API's name gets another address, new requests go there within this time."`
 }
 
 // Test is a harmless call that shows whether the credential works.

@@ -77,6 +77,15 @@ func markBody(ctx context.Context, req *http.Request) *http.Request {
 	}
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = callerBody{req.Body}
+		if again := req.GetBody; again != nil {
+			req.GetBody = func() (io.ReadCloser, error) {
+				body, err := again()
+				if err != nil {
+					return nil, err
+				}
+				return callerBody{body}, nil
+			}
+		}
 	}
 	return req
 }

@@ -27,10 +27,11 @@ type dialer struct {
 	tls       *tls.Config
 	handshake time.Duration
 	dialled   func(error)
+	age       time.Duration
 }
 
 func newDialer(o Options, target string) *dialer {
-	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, own: o.Own, handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled}
+	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, own: o.Own, handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled, age: o.Age}
 	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
 	if o.TLS == nil {
 		return d
@@ -75,7 +76,15 @@ func (d *dialer) told(dial func(context.Context, string, string) (net.Conn, erro
 // dial opens the connection, with address checked in control.
 //
 // The transport dials in goroutines of its own, so a panic is turned into an error here.
-func (d *dialer) dial(ctx context.Context, network, address string) (_ net.Conn, err error) {
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.connect(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return keep(conn, d.age), nil
+}
+
+func (d *dialer) connect(ctx context.Context, network, address string) (_ net.Conn, err error) {
 	defer fault.Recover("dialling", &err)
 	if !strings.EqualFold(address, d.target) {
 		return nil, &otherDestinationError{got: address, only: d.target}
@@ -94,7 +103,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (_ net.Conn,
 // told from all others.
 func (d *dialer) dialTLS(ctx context.Context, network, address string) (_ net.Conn, err error) {
 	defer fault.Recover("dialling over TLS", &err)
-	conn, err := d.dial(ctx, network, address)
+	conn, err := d.connect(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +117,10 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (_ net.Co
 		_ = conn.Close() // the handshake's error is the one to tell
 		return nil, &phaseError{phase: phaseTLS, named: d.named, err: err}
 	}
-	return secure, nil
+	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+		return secure, nil // net/http knows the protocol by the type
+	}
+	return keep(secure, d.age), nil
 }
 
 // refuseTLS stands in dialTLS's place for a service over plain HTTP.

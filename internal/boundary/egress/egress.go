@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,9 @@ type Options struct {
 	// pings of the event streams in use.
 	BodyIdle time.Duration
 	Idle     time.Duration // an unused connection is kept for; default 90 s
+	// Age is the greatest age of a connection that is given to a request; default 1 min. It is what bounds how long an address
+	// that the host's name had is still used.
+	Age time.Duration
 
 	// TLS is nil for plain HTTP. It is cloned; versions below 1.2 are switched off.
 	TLS *tls.Config
@@ -79,12 +83,14 @@ type Options struct {
 // Transport sends requests to one service's upstream over pooled connections.
 // It is safe for concurrent use.
 type Transport struct {
-	base     *http.Transport
-	upgrades *Transport // for WebSocket handshakes, which HTTP/2 has not in that form; nil: base speaks HTTP/1.1 alone
-	scheme   string
-	target   string // host:port
-	bare     string // the same as a URL writes it without the default port
-	bodyIdle time.Duration
+	generation atomic.Pointer[generation]
+	renew      func() *http.Transport // makes the next generation; nil: there is one for ever
+	age        time.Duration
+	upgrades   *Transport // for WebSocket handshakes, which HTTP/2 has not in that form; nil: only HTTP/1.1 is spoken
+	scheme     string
+	target     string // host:port
+	bare       string // the same as a URL writes it without the default port
+	bodyIdle   time.Duration
 }
 
 // New checks o and builds the Transport. It resolves and dials nothing.
@@ -93,11 +99,31 @@ func New(o Options) (*Transport, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &Transport{scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bare: bare(o, "80"), bodyIdle: o.BodyIdle}
+	t := &Transport{scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bare: bare(o, "80"), bodyIdle: o.BodyIdle, age: o.Age}
 	d := newDialer(o, t.target)
+	if o.TLS != nil {
+		t.scheme, t.bare = "https", bare(o, "443")
+		if o.HTTP2 {
+			plain := o
+			plain.HTTP2 = false
+			var err error
+			if t.upgrades, err = New(plain); err != nil {
+				return nil, err
+			}
+			if o.Age > 0 {
+				t.renew = func() *http.Transport { return newBase(o, d) }
+			}
+		}
+	}
+	t.generation.Store(&generation{base: newBase(o, d), born: time.Now()})
+	return t, nil
+}
+
+// newBase is one generation of connections.
+func newBase(o Options, d *dialer) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	t.base = &http.Transport{
+	base := &http.Transport{
 		Proxy:                  nil,
 		DialContext:            d.told(d.dial),
 		DialTLSContext:         d.refuseTLS,
@@ -112,22 +138,12 @@ func New(o Options) (*Transport, error) {
 		Protocols:              &protocols,
 	}
 	if o.TLS != nil {
-		t.scheme = "https"
-		t.base.DialTLSContext = d.told(d.dialTLS)
+		base.DialTLSContext = d.told(d.dialTLS)
 		protocols.SetHTTP2(o.HTTP2)
-		if o.HTTP2 {
-			plain := o
-			plain.HTTP2 = false
-			var err error
-			if t.upgrades, err = New(plain); err != nil {
-				return nil, err
-			}
-		}
-		t.base.ForceAttemptHTTP2 = o.HTTP2
-		t.bare = bare(o, "443")
-		t.base.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
+		base.ForceAttemptHTTP2 = o.HTTP2
+		base.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
 	}
-	return t, nil
+	return base
 }
 
 // canceller is a context that a silent upstream may end itself; another one has a child made for that.
@@ -144,18 +160,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
+	ctx := req.Context()
 	if t.bodyIdle <= 0 {
-		return t.base.RoundTrip(markBody(req.Context(), req))
+		return t.exchange(ctx, req)
 	}
 	body := &idleBody{idle: t.bodyIdle, release: func(error) {}}
-	ctx := req.Context()
 	if c, ok := ctx.(canceller); ok {
 		body.cancel = c.CancelCause
 	} else {
 		ctx, body.cancel = context.WithCancelCause(ctx)
 		body.release = body.cancel
 	}
-	resp, err := t.base.RoundTrip(markBody(ctx, req))
+	resp, err := t.exchange(ctx, req)
 	if err != nil || resp.Body == http.NoBody {
 		body.release(nil)
 		return resp, err
@@ -168,9 +184,28 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// exchange is RoundTrip over the connections that are kept.
+func (t *Transport) exchange(ctx context.Context, req *http.Request) (*http.Response, error) {
+	var u use
+	resp, err := t.current().RoundTrip(markBody(u.trace(ctx), req))
+	switch {
+	case err != nil && ctx.Err() == nil && u.untouched() && !asType[*callerError](err):
+		return nil, &unprocessedError{err}
+	case err != nil:
+		return nil, err
+	case u.conn != nil && resp.Header["Keep-Alive"] != nil:
+		u.conn.hinted(resp.Header["Keep-Alive"])
+	}
+	return resp, nil
+}
+
 // CloseIdle closes the connections that no request uses.
 func (t *Transport) CloseIdle() {
-	t.base.CloseIdleConnections()
+	g := t.generation.Load()
+	g.base.CloseIdleConnections()
+	if g.before != nil {
+		g.before.CloseIdleConnections()
+	}
 	if t.upgrades != nil {
 		t.upgrades.CloseIdle()
 	}
@@ -209,6 +244,7 @@ func (o Options) withDefaults() Options {
 	o.ResponseHeader = cmp.Or(o.ResponseHeader, 5*time.Minute)
 	o.BodyIdle = cmp.Or(o.BodyIdle, 5*time.Minute)
 	o.Idle = cmp.Or(o.Idle, 90*time.Second)
+	o.Age = cmp.Or(o.Age, time.Minute)
 	o.MaxIdle = cmp.Or(o.MaxIdle, 256)
 	return o
 }

@@ -97,6 +97,7 @@ func New(name string, c config.Service) (*Service, error) {
 	s.egress = egress.Options{
 		Host: host, Port: port, Named: named(c), AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
 		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
+		Idle: c.Connections.Idle, Age: c.Connections.Age,
 		MaxIdle: maxIdle, Proxy: c.Proxy, ProxyUser: s.proxySecret.Load,
 		Own:     s.own.Load,
 		Dialled: func(err error) { s.Circuit.Dialled(time.Now(), err) },

@@ -1,0 +1,252 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// kept is a connection of HTTP/1.1, above TLS. While no request uses it, it ends itself in time: when it is older than age, so that new
+// connections go to where the API's name points now, and before the API does, where that says how long it waits (Keep-Alive: timeout=5).
+// A request that met a connection as the API closed it could not be sent again unless it is known that the API has not seen it.
+type kept struct {
+	net.Conn
+	until time.Time // its greatest age; zero: none
+
+	mu    sync.Mutex
+	uses  int // how many requests it was given to
+	state connState
+	since time.Time     // unused since
+	hint  time.Duration // how long the API keeps it, less a margin; negative: it does not say
+	timer *time.Timer
+
+	written atomic.Int64 // bytes of the request that uses it
+	over    atomic.Bool  // it ended before a byte of that request was written
+}
+
+type connState int
+
+const (
+	busy connState = iota
+	idle
+	dead
+)
+
+// ageSpread is the part of the greatest age by which ages differ, so that connections that began together do not end together.
+const ageSpread = 10
+
+func keep(conn net.Conn, age time.Duration) *kept {
+	k := &kept{Conn: conn, hint: -1}
+	if age > 0 {
+		k.until = time.Now().Add(age - rand.N(age/ageSpread+1))
+	}
+	return k
+}
+
+// Read implements net.Conn.
+func (k *kept) Read(p []byte) (int, error) {
+	n, err := k.Conn.Read(p)
+	if err != nil {
+		k.mu.Lock()
+		if k.state == idle || k.written.Load() == 0 {
+			k.over.Store(true)
+		}
+		k.mu.Unlock()
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (k *kept) Write(p []byte) (int, error) {
+	n, err := k.Conn.Write(p)
+	k.written.Add(int64(n))
+	return n, err
+}
+
+// take gives the connection to a request, and returns which one that is.
+func (k *kept) take() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.uses++; k.state == idle {
+		k.state = busy
+	}
+	if k.uses > 1 {
+		k.written.Store(0)
+	}
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	return k.uses
+}
+
+// leave takes the connection back from the request that use was for. The next one may have it already.
+func (k *kept) leave(use int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.uses == use && k.state == busy {
+		k.state, k.since = idle, time.Now()
+		k.arm()
+	}
+}
+
+// hinted notes what an answer's Keep-Alive header says (RFC 2068 section 19.7.1.1).
+func (k *kept) hinted(header []string) {
+	hint, ok := keepAlive(header)
+	if !ok {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hint = hint
+	if k.state == idle { // an answer without a body gives its connection back before anybody sees it
+		k.arm()
+	}
+}
+
+// arm sets the timer for the end of an idle connection; k.mu is held.
+func (k *kept) arm() {
+	end, limited := k.until, !k.until.IsZero()
+	if by := k.since.Add(k.hint); k.hint >= 0 && (!limited || by.Before(end)) {
+		end, limited = by, true
+	}
+	if !limited {
+		return
+	}
+	left := max(0, time.Until(end))
+	if k.timer == nil {
+		k.timer = time.AfterFunc(left, k.expire)
+	} else {
+		k.timer.Reset(left)
+	}
+}
+
+// expire ends the connection if nobody uses it.
+func (k *kept) expire() {
+	k.mu.Lock()
+	end := k.until
+	if by := k.since.Add(k.hint); k.hint >= 0 && (end.IsZero() || by.Before(end)) {
+		end = by
+	}
+	ends := k.state == idle && !time.Now().Before(end)
+	if ends {
+		k.state = dead
+	}
+	k.mu.Unlock()
+	if ends {
+		_ = k.Close()
+	}
+}
+
+// Close implements net.Conn.
+func (k *kept) Close() error {
+	k.mu.Lock()
+	k.state = dead
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.mu.Unlock()
+	return k.Conn.Close()
+}
+
+// keepAlive reads how long a server keeps an unused connection, less a margin for the way there: a second, or half of what is less than
+// two.
+func keepAlive(header []string) (time.Duration, bool) {
+	for _, line := range header {
+		for item := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(item, "=")
+			if !strings.EqualFold(strings.Trim(name, " \t"), "timeout") {
+				continue
+			}
+			seconds, err := strconv.ParseUint(strings.Trim(value, " \t\""), 10, 31)
+			if err != nil {
+				return 0, false
+			}
+			d := time.Duration(seconds) * time.Second
+			return d - min(time.Second, d/2), true
+		}
+	}
+	return 0, false
+}
+
+// Connected is the context of a request that wants to know of each connection that it is given, before anything is sent on it.
+type Connected interface {
+	Connected(info httptrace.GotConnInfo)
+}
+
+// use is one request's way over its connections.
+type use struct {
+	tell Connected // nil: nobody wants to know
+	conn *kept     // the last one; nil: none, or one of HTTP/2
+	n    int
+}
+
+func (u *use) trace(ctx context.Context) context.Context {
+	u.tell, _ = ctx.(Connected)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: u.got, PutIdleConn: u.put})
+}
+
+func (u *use) got(info httptrace.GotConnInfo) {
+	if u.conn, _ = info.Conn.(*kept); u.conn != nil {
+		u.n = u.conn.take()
+	}
+	if u.tell != nil {
+		u.tell.Connected(info)
+	}
+}
+
+func (u *use) put(err error) {
+	if err == nil && u.conn != nil {
+		u.conn.leave(u.n)
+	}
+}
+
+// untouched tells whether the API cannot have seen anything of a request that failed: it was given a connection that had been used
+// before, and that ended before a byte of the request was written.
+func (u *use) untouched() bool {
+	return u.conn != nil && u.n > 1 && (u.conn.written.Load() == 0 || u.conn.over.Load())
+}
+
+// unprocessedError marks the failure of a request of which the API has seen nothing.
+type unprocessedError struct{ error }
+
+func (e *unprocessedError) Unwrap() error { return e.error }
+
+// Unprocessed tells whether an error of [Transport.RoundTrip] says that the API has seen nothing of the request, whatever its method,
+// because the connection that was kept for it had ended. It may be sent again, on another one.
+func Unprocessed(err error) bool {
+	_, ok := errors.AsType[*unprocessedError](err)
+	return ok
+}
+
+// generation is what http.Transport keeps of connections. One of HTTP/2 takes new requests for ever and cannot be told to stop: there a
+// new generation begins instead, and the one before ends with its last request.
+type generation struct {
+	base   *http.Transport
+	born   time.Time
+	before *http.Transport // nil: there was none
+}
+
+// current is what the next request goes through.
+func (t *Transport) current() *http.Transport {
+	g := t.generation.Load()
+	if t.renew == nil || time.Since(g.born) < t.age {
+		return g.base
+	}
+	next := &generation{base: t.renew(), born: time.Now(), before: g.base}
+	if !t.generation.CompareAndSwap(g, next) {
+		return t.generation.Load().base
+	}
+	if g.before != nil {
+		g.before.CloseIdleConnections()
+	}
+	g.base.CloseIdleConnections() // what is in use ends with its last request, after Options.Idle
+	return next.base
+}
