@@ -181,6 +181,27 @@ func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) 
 	return scrubbed
 }
 
+// tidy takes the blanks before the colon off the names of an answer's fields, as RFC 9112 section 5.1 demands of a proxy; net/http keeps
+// them in the name. Where the field says how long the answer is there is no telling any more: net/http has read it without.
+func tidy(resp *http.Response) *fault.Fault {
+	for name, values := range resp.Header {
+		plain := strings.TrimRight(name, " ")
+		if plain == name || plain == "" {
+			continue
+		}
+		delete(resp.Header, name)
+		plain = http.CanonicalHeaderKey(plain)
+		switch plain {
+		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade":
+			_ = resp.Body.Close()
+			return fault.New(fault.UpstreamMalformed, "its answer has a blank before the colon of "+plain+", so that nobody can tell where it ends").
+				WithDetails("malformed response header")
+		}
+		resp.Header[plain] = append(resp.Header[plain], values...)
+	}
+	return nil
+}
+
 // forged tells whether a name with underscores reads like one of Sallyport's own.
 func forged(name string) bool {
 	name = http.CanonicalHeaderKey(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"))

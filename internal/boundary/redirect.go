@@ -160,6 +160,10 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 		transport.CloseIdle()
 		return nil, nil, notFetched(err)
 	}
+	if f := tidy(resp); f != nil {
+		transport.CloseIdle()
+		return nil, nil, f
+	}
 	return resp, transport.CloseIdle, nil
 }
 

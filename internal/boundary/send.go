@@ -134,6 +134,9 @@ func (s *sending) over(ctx context.Context) (*http.Response, error) {
 	s.x.upstream += s.p.o.Now().Sub(before)
 	if err == nil {
 		s.x.service.Circuit.Connected()
+		if f := tidy(resp); f != nil {
+			return nil, f
+		}
 	}
 	return resp, err
 }

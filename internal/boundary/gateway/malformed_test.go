@@ -102,7 +102,7 @@ func TestMalformed(t *testing.T) {
 		"twin of the slot":     first + host + token + "X_Api_Key: mine\r\n",
 		"trailers announced":   post + "Transfer-Encoding: chunked\r\nTrailer: Content-Length\r\n",
 		"broken escape":        "GET /s/api/%zz HTTP/1.1\r\n" + host + token,
-		"broken escape, query": "GET /s/api/x?a=%zz HTTP/1.1\r\n" + host + token,
+		"broken escape, query": "GET /s/api/x?a=%u002e HTTP/1.1\r\n" + host + token,
 		"0.9":                  "GET /s/api/x\r\n",
 		"2.0":                  "PRI * HTTP/2.0\r\n",
 		"large head":           first + host + token + "X: " + strings.Repeat("a", 20<<10) + "\r\n",

@@ -44,6 +44,34 @@ func TestRootsBehindAPathSecret(t *testing.T) {
 	}
 }
 
+// TestPercentInQuery: a % that begins no escape arrives as it was sent, beside a credential in the query too.
+func TestPercentInQuery(t *testing.T) {
+	for _, query := range []string{"q=100%", "%", "q=%&a=%25", "q=5%zz", "like=%25%", "a=%2"} {
+		u := newUpstream(t, nil)
+		g := newGate(t, api(u.url, "credential: {kind: query, param: key, secret: ref+builtin://canary}"), options{})
+		g.do("GET", "/s/api/x?"+query+"&key=mine").wantStatus(t, 200)
+		if got := u.only(t).RequestURI; !strings.HasPrefix(got, "/x?"+query+"&key=") || strings.Contains(got, "mine") {
+			t.Errorf("%s: the API got another query", query)
+		}
+	}
+}
+
+// TestBlankBeforeColon: the blank goes, and the field counts as what it is. One that says where the answer ends cannot be believed.
+func TestBlankBeforeColon(t *testing.T) {
+	u := newUpstream(t, reply(withLength("x", "X-Odd : 1", "Set-Cookie : a=b", "Proxy-Status : forged", "X-Echo  : "+canary)))
+	a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x")
+	a.wantStatus(t, 200)
+	if a.Header.Get("X-Odd") != "1" || a.Header.Get("Set-Cookie") != "" || a.Header.Get("X-Echo") != strings.Repeat("*", len(canary)) {
+		t.Errorf("got %s", a.raw)
+	}
+	u = newUpstream(t, reply("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation : https://elsewhere.example/\r\n\r\n"))
+	newGate(t, api(u.url), options{}).do("GET", "/s/api/x").wantFault(t, fault.RedirectRefused)
+	for _, field := range []string{"Content-Length : 1", "Transfer-Encoding : chunked", "content-length\t: 1"} {
+		u = newUpstream(t, reply("HTTP/1.1 200 OK\r\n"+field+"\r\n\r\nx"))
+		newGate(t, api(u.url), options{}).do("GET", "/s/api/x").wantFault(t, fault.UpstreamMalformed)
+	}
+}
+
 // TestDoubleSlashes: a service may let them through, and what arrives is what was sent, never another authority.
 func TestDoubleSlashes(t *testing.T) {
 	for _, path := range []string{"/https://example.com/a?b=//c", "//evil.example/x", "//", "///", "/bucket//key", "/a//", "/a///b", "//%2e.x/[1]"} {

@@ -64,7 +64,7 @@ func TestAccepted(t *testing.T) {
 		"two":           "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\nHost: x\r\n\r\n",
 		"after chunked": "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n",
 		"obs-text":      "GET / HTTP/1.1\r\nHost: [::1]:80\r\nX: caf\xe9\t!\r\nEmpty:\r\n\r\n",
-		"escapes":       "GET /%2F%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"escapes":       "GET /%2F%zz?q=100%&%= HTTP/1.1\r\nHost: x\r\n\r\n",
 		"expect":        "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {

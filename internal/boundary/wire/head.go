@@ -121,12 +121,16 @@ func checkRequestLine(line []byte) (http10 bool, why string) {
 	return http10, checkTarget(target)
 }
 
+// checkTarget leaves a % alone in the query to the service's own check: many clients write q=100%.
 func checkTarget(target []byte) string {
+	query := false
 	for i, b := range target {
 		switch {
+		case b == '?':
+			query = true
 		case b <= ' ' || b >= 0x7f || b == '#' || b == '\\':
 			return "the target has a character that must be percent-encoded"
-		case b == '%' && (len(target) < i+3 || !isHex(target[i+1]) || !isHex(target[i+2])):
+		case b == '%' && !query && (len(target) < i+3 || !isHex(target[i+1]) || !isHex(target[i+2])):
 			return "the target has a broken percent-encoding"
 		}
 	}
