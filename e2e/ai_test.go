@@ -1,13 +1,11 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"sallyport/e2e/gate"
 	"sallyport/e2e/lab"
 )
 
@@ -90,36 +88,22 @@ func (m *model) service(variant string) string { return strings.ToLower(m.name) 
 // setUpForModels has a token that is good, one that was revoked, and one for another service, in this order.
 func setUpForModels(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{key: lab.NewCanary("sk")}
-	must(t, "starting the API", s.startAPI(t))
-	binary, err := gate.Build(t.Context(), "..", t.TempDir())
-	must(t, "building", err)
-	s.gate, err = gate.New(t.Context(), binary, t.TempDir())
-	must(t, "setting the gate up", err)
-	must(t, "starting n8n", s.startN8N(t))
-	must(t, "configuring", os.WriteFile(filepath.Join(s.gate.Folder, "api-ca.pem"), s.api.CA(), 0o600))
-	must(t, "configuring", s.gate.Configure(s.modelServices()))
-	_, err = s.gate.Run(t.Context(), string(s.key), "secret", "set", "api")
-	must(t, "setting the secret", err)
+	return raise(t, (*scene).modelServices, (*scene).issueForModels)
+}
+
+func (s *scene) issueForModels(ctx context.Context) error {
 	var names []string
 	for _, m := range models {
 		names = append(names, m.service(""), m.service("-unset"), m.service("-limited"), m.service("-ruled"))
 	}
-	for _, issue := range [][2]string{{"good", strings.Join(names, ",")}, {"revoked", strings.Join(names, ",")}, {"elsewhere", "other"}} {
-		out, err := s.gate.Run(t.Context(), "", "token", "issue", issue[0], "--services", issue[1])
-		must(t, "issuing a token", err)
-		s.tokens = append(s.tokens, strings.TrimSpace(out))
-	}
-	_, err = s.gate.Run(t.Context(), "", "token", "revoke", "revoked")
-	must(t, "revoking a token", err)
-	t.Cleanup(func() {
-		s.gate.Stop()
-		if t.Failed() {
-			keep(t, "sallyport.log", s.gate.Log())
+	all := strings.Join(names, ",")
+	for _, issue := range [][2]string{{"good", all}, {"revoked", all}, {"elsewhere", "other"}} {
+		if err := s.issue(ctx, issue[0], "--services", issue[1]); err != nil {
+			return err
 		}
-	})
-	must(t, "starting the gate", s.gate.Serve(t.Context()))
-	return s
+	}
+	_, err := s.gate.Run(ctx, "", "token", "revoke", "revoked")
+	return err
 }
 
 // modelServices is the same API once for each model, and as often again as there is something that can be wrong with it.

@@ -32,6 +32,13 @@ type scene struct {
 // setUp brings the scene up to the point where an operator has everything but the token in n8n.
 func setUp(t *testing.T) *scene {
 	t.Helper()
+	return raise(t, func(s *scene) string { return s.configuration(s.credential.ID) }, (*scene).prepareN8N)
+}
+
+// raise starts the API, n8n and, by the configuration, the gate. The configuration is asked for when the API and n8n are there;
+// prepare is called with the configuration and the API's key in place, before the gate serves.
+func raise(t *testing.T, configuration func(*scene) string, prepare func(*scene, context.Context) error) *scene {
+	t.Helper()
 	s := &scene{key: lab.NewCanary("sk")}
 	must(t, "starting the API", s.startAPI(t))
 	binary, err := gate.Build(t.Context(), "..", t.TempDir())
@@ -39,7 +46,18 @@ func setUp(t *testing.T) *scene {
 	s.gate, err = gate.New(t.Context(), binary, t.TempDir())
 	must(t, "setting the gate up", err)
 	must(t, "starting n8n", s.startN8N(t))
-	must(t, "starting the gate", s.startGate(t))
+	must(t, "configuring", os.WriteFile(filepath.Join(s.gate.Folder, "api-ca.pem"), s.api.CA(), 0o600))
+	must(t, "configuring", s.gate.Configure(configuration(s)))
+	_, err = s.gate.Run(t.Context(), string(s.key), "secret", "set", "api")
+	must(t, "setting the API's key", err)
+	must(t, "preparing", prepare(s, t.Context()))
+	t.Cleanup(func() {
+		s.gate.Stop()
+		if t.Failed() {
+			keep(t, "sallyport.log", s.gate.Log())
+		}
+	})
+	must(t, "starting the gate", s.gate.Serve(t.Context()))
 	return s
 }
 
@@ -83,35 +101,22 @@ func (s *scene) startN8N(t *testing.T) error {
 	return err
 }
 
-// startGate configures the gate as docs/n8n-setup.md says, with the least that Sallyport needs of n8n: a key of one scope.
-func (s *scene) startGate(t *testing.T) (err error) {
-	if err := os.WriteFile(filepath.Join(s.gate.Folder, "api-ca.pem"), s.api.CA(), 0o600); err != nil {
+// prepareN8N does what docs/n8n-setup.md says, with the least that Sallyport needs of n8n: a key of one scope.
+func (s *scene) prepareN8N(ctx context.Context) (err error) {
+	if s.apiKey, err = s.n8n.NewAPIKey(ctx, "sallyport", "credential:update"); err != nil {
 		return err
 	}
-	if err := s.gate.Configure(s.configuration(s.credential.ID)); err != nil {
+	if _, err = s.gate.Run(ctx, s.apiKey, "secret", "set", "n8n-api-key"); err != nil {
 		return err
 	}
-	s.apiKey, err = s.n8n.NewAPIKey(t.Context(), "sallyport", "credential:update")
-	if err != nil {
-		return err
-	}
-	for name, value := range map[string]string{"api": string(s.key), "n8n-api-key": s.apiKey} {
-		if _, err := s.gate.Run(t.Context(), value, "secret", "set", name); err != nil {
-			return err
-		}
-	}
-	out, err := s.gate.Run(t.Context(), "", "token", "issue", "n8n")
-	if err != nil {
-		return err
-	}
+	return s.issue(ctx, "n8n")
+}
+
+// issue adds a token to those of the scene: issue(ctx, NAME, FLAG…).
+func (s *scene) issue(ctx context.Context, args ...string) error {
+	out, err := s.gate.Run(ctx, "", append([]string{"token", "issue"}, args...)...)
 	s.tokens = append(s.tokens, strings.TrimSpace(out))
-	t.Cleanup(func() {
-		s.gate.Stop()
-		if t.Failed() {
-			keep(t, "sallyport.log", s.gate.Log())
-		}
-	})
-	return s.gate.Serve(t.Context())
+	return err
 }
 
 // services are the names of the same API under each kind of credential, and one whose secret nobody has set.

@@ -31,6 +31,8 @@ type n8n struct {
 	value  string
 	status int            // what a PATCH is answered with
 	atSet  func(v string) // called while n8n takes the value
+
+	instead http.HandlerFunc // answers on the way in the gate's place; nil: the gate does
 }
 
 func newN8N(t *testing.T) *n8n {
@@ -50,6 +52,10 @@ func (n *n8n) leadsTo(t *testing.T, gate string) {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	n.way = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n.note(r.URL.Path)
+		if n.instead != nil {
+			n.instead(w, r)
+			return
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(n.way.Close)

@@ -17,9 +17,8 @@ import (
 )
 
 func (e *env) audit() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Read, verify and export the audit log", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.auditTail(), e.auditVerify(), e.auditExport())
-	return cmd
+	return group("audit", "Read, verify and export the audit log",
+		e.auditTail(), e.auditVerify(), e.auditExport())
 }
 
 func (e *env) auditTail() *cobra.Command {

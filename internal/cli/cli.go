@@ -94,6 +94,16 @@ func (e *env) root() *cobra.Command {
 	return root
 }
 
+// group is a command that does nothing but hold others.
+func group(use, short string, of ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(of...)
+	return cmd
+}
+
 // load reads the configuration, with the flags over it.
 func (e *env) load() (*config.Config, config.Warnings, error) { return e.loadBy(config.Load) }
 

@@ -12,12 +12,9 @@ import (
 )
 
 func (e *env) config() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check and show the configuration", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.configCheck(), e.configShow(), e.configSchema())
-	return cmd
+	return group("config", "Check and show the configuration",
+		e.configCheck(), e.configShow(), e.configSchema())
 }
-
-func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func (e *env) configCheck() *cobra.Command {
 	return &cobra.Command{

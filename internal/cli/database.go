@@ -12,9 +12,8 @@ import (
 )
 
 func (e *env) database() *cobra.Command {
-	cmd := &cobra.Command{Use: "database", Short: "Look for rows that Sallyport has not written, and accept a restored database", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.databaseCheck(), e.databaseAccept())
-	return cmd
+	return group("database", "Look for rows that Sallyport has not written, and accept a restored database",
+		e.databaseCheck(), e.databaseAccept())
 }
 
 func (e *env) databaseCheck() *cobra.Command {

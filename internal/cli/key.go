@@ -16,10 +16,8 @@ import (
 )
 
 func (e *env) key() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Make and verify n8n's master key (N8N_ENCRYPTION_KEY)", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.keyGenerate(), e.keyVerify(), e.keyAgent(), e.keyRekey())
-	cmd.AddCommand(e.keyInstall())
-	return cmd
+	return group("key", "Make and verify n8n's master key (N8N_ENCRYPTION_KEY)",
+		e.keyGenerate(), e.keyVerify(), e.keyAgent(), e.keyRekey(), e.keyInstall())
 }
 
 func (e *env) keyGenerate() *cobra.Command {

@@ -13,9 +13,8 @@ import (
 )
 
 func (e *env) rotation() *cobra.Command {
-	cmd := &cobra.Command{Use: "rotation", Short: "Look at rotations that did not come to their end", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.rotationList(), e.rotationAbort())
-	return cmd
+	return group("rotation", "Look at rotations that did not come to their end",
+		e.rotationList(), e.rotationAbort())
 }
 
 func (e *env) rotationList() *cobra.Command {

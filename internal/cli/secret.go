@@ -23,9 +23,8 @@ import (
 const maxValue = 1 << 20
 
 func (e *env) secret() *cobra.Command {
-	cmd := &cobra.Command{Use: "secret", Short: "Keep secrets in the builtin store, or in another (--store)", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.secretSet(), e.secretGet(), e.secretList(), e.secretHistory(), e.secretRollback(), e.secretDelete(), e.secretImport())
-	return cmd
+	return group("secret", "Keep secrets in the builtin store, or in another (--store)",
+		e.secretSet(), e.secretGet(), e.secretList(), e.secretHistory(), e.secretRollback(), e.secretDelete(), e.secretImport())
 }
 
 func (e *env) secretSet() *cobra.Command {

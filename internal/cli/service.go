@@ -24,9 +24,8 @@ import (
 )
 
 func (e *env) service() *cobra.Command {
-	cmd := &cobra.Command{Use: "service", Short: "List, test and explain services", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(e.serviceList(), e.serviceTest(), e.serviceExplain(), e.serviceConnect(), e.serviceDisconnect(), e.servicePresets())
-	return cmd
+	return group("service", "List, test and explain services",
+		e.serviceList(), e.serviceTest(), e.serviceExplain(), e.serviceConnect(), e.serviceDisconnect(), e.servicePresets())
 }
 
 // serviceLine is one line of service list.

@@ -119,3 +119,11 @@ func unwrapped(w io.Writer) io.Writer {
 
 // values is where values go that a person or a program asked for: they are not changed.
 func (e *env) values() io.Writer { return unwrapped(e.Out) }
+
+// orDash is s, or what stands in a cell of a table for nothing.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

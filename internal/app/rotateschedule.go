@@ -1,0 +1,142 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/rotation"
+)
+
+// scheduleInterval is how often the schedule is looked at; the shortest `every` is a minute.
+const scheduleInterval = 15 * time.Second
+
+// rotateOnSchedule rotates what is due. After a failure it waits longer each time: every attempt is a generation and a record.
+func (a *App) rotateOnSchedule(ctx context.Context) {
+	waits := make(map[string]*backoff)
+	every(ctx, scheduleInterval, func() { a.rotateDue(ctx, waits) })
+}
+
+func (a *App) rotateDue(ctx context.Context, waits map[string]*backoff) {
+	list, err := a.state.Tokens.List(ctx)
+	if err != nil {
+		a.log.ErrorContext(ctx, "looking for tokens to rotate", "error", err)
+		return
+	}
+	for name, c := range a.config.Load().Tokens {
+		if c.Rotate == nil || c.Rotate.Every <= 0 || !due(list, name, c.Rotate.Every) {
+			continue
+		}
+		if waits[name] == nil {
+			waits[name] = new(backoff)
+		}
+		left := leftOf(list, name)
+		waits[name].longest = longestWait(left)
+		waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c, left) })
+	}
+}
+
+// leftOf is how long the last generation of name is accepted still; 0 and less: it has ended, and the greatest: no end is set.
+func leftOf(list []token.Generation, name string) time.Duration {
+	g := token.Last(list, name)
+	if g == nil || g.Expires.IsZero() {
+		return math.MaxInt64
+	}
+	return time.Until(g.Expires)
+}
+
+// longestWait is the longest pause between two attempts: short enough for several before a token runs out, and when it has, a
+// minute, for nothing works until then.
+func longestWait(left time.Duration) time.Duration {
+	return min(max(left/8, time.Minute), time.Hour)
+}
+
+// backoff spaces attempts that fail: 30 s, then twice as long each time, up to the longest.
+type backoff struct {
+	next    time.Time
+	wait    time.Duration
+	longest time.Duration // 0: an hour
+}
+
+func (b *backoff) try(now time.Time, do func() error) {
+	if now.Before(b.next) && (b.longest == 0 || b.next.Sub(now) <= b.longest) {
+		return
+	}
+	if do() == nil {
+		*b = backoff{}
+		return
+	}
+	b.wait = min(max(2*b.wait, 2*scheduleInterval), cmp.Or(b.longest, time.Hour))
+	b.next = now.Add(b.wait)
+}
+
+// due tells whether the last generation of name is as old as it may get, or has run out. One that a person revoked is not
+// replaced by the clock, nor is a token that was never issued.
+func due(list []token.Generation, name string, age time.Duration) bool {
+	g := token.Last(list, name)
+	if g == nil {
+		return false
+	}
+	switch g.State(time.Now()) {
+	case token.Revoked:
+		return false
+	case token.Expired:
+		return true
+	}
+	return time.Since(g.Created) >= age
+}
+
+func (a *App) rotateNow(ctx context.Context, name string, c *config.Token, left time.Duration) error {
+	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
+		a.metrics.RotationFailed(name)
+		a.log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "time_left", timeLeft(left),
+			"hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
+		return errNotRotated
+	}
+	err := a.audit.Admin(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
+	var result rotation.Result
+	if err == nil {
+		result, err = a.scheduled().Rotate(ctx, Rotation{Name: name, PushN8N: true})
+	}
+	_, late := errors.AsType[*UnconfirmedError](err)
+	switch {
+	case errors.Is(err, rotation.ErrInProgress):
+		a.log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)
+	case late && result.ID != "":
+		a.log.WarnContext(ctx, "token rotated, but not every replica confirmed it", "token", name, "generation", result.ID, "why", err)
+		return nil
+	case err != nil:
+		a.metrics.RotationFailed(name)
+		a.log.ErrorContext(ctx, "ROTATION FAILED; nothing was taken out of force", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
+	default:
+		a.log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
+	}
+	return err
+}
+
+// timeLeft says for people how long a token is accepted still.
+func timeLeft(left time.Duration) string {
+	switch {
+	case left == math.MaxInt64:
+		return "no end is set"
+	case left <= 0:
+		return "none: it HAS EXPIRED, n8n's calls are refused"
+	}
+	return left.Round(time.Second).String()
+}
+
+// errNotRotated is logged where it occurs.
+var errNotRotated = errors.New("not rotated")
+
+// scheduled is the state under the configuration in force, which may be newer than the one the gate started with.
+func (a *App) scheduled() *State {
+	s := *a.state
+	s.Config = a.config.Load()
+	return &s
+}
