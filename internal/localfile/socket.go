@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"sallyport/internal/fault"
 )
@@ -70,7 +71,7 @@ func (d *Dir) listenUnix(ctx context.Context, name string, turned func(error)) (
 	if err := os.Chmod(address, 0o600); err != nil { // until here, and everywhere else, the peer's uid guards it
 		return nil, errors.Join(err, l.Close(), done())
 	}
-	return &listener{Listener: l, turned: turned, done: done}, nil
+	return &listener{Listener: l, turned: turned, done: sync.OnceValue(done)}, nil
 }
 
 // listener lets in who may decide for this process.
@@ -96,7 +97,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends it, and takes the socket out of the directory.
+// Close ends it, and takes the socket out of the directory. Whoever comes second is told net.ErrClosed and nothing else, also while
+// the first is at it.
 func (l *listener) Close() error { return errors.Join(l.Listener.Close(), l.done()) }
 
 // DialUnix connects to a socket of that name in the directory, of a process of this user or of root. Nobody listening is

@@ -181,3 +181,31 @@ func TestSocketOfAnother(t *testing.T) {
 		t.Errorf("the other user: %q %v", said, err)
 	}
 }
+
+// TestSocketIsClosedOnce: a server and the one that stops it close the same listener, at the same time.
+func TestSocketIsClosedOnce(t *testing.T) {
+	for name, deep := range map[string]string{"short": "d", "long": strings.Repeat("deep/", 40)} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := localfile.MakeDir(filepath.Join(t.TempDir(), deep))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			for range 50 {
+				l, err := dir.ListenUnix(t.Context(), "s", func(error) {})
+				if err != nil {
+					t.Fatal(err)
+				}
+				closed := make(chan error, 4)
+				for range cap(closed) {
+					go func() { closed <- l.Close() }()
+				}
+				for range cap(closed) {
+					if err := <-closed; err != nil && (!errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed)) {
+						t.Fatalf("got %v", err)
+					}
+				}
+			}
+		})
+	}
+}
