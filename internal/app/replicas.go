@@ -94,7 +94,7 @@ func (u *UnconfirmedError) Hint() string {
 
 // called is how a replica is called to people.
 func called(m *database.Member) string {
-	return fmt.Sprintf("%s on %s at %s (last seen %s ago)", m.ID, printable(m.Host), printable(m.Address), m.Seen.Round(time.Second))
+	return fmt.Sprintf("%s on %s at %s (last seen %s ago)", printable(m.ID), printable(m.Host), printable(m.Address), m.Seen.Round(time.Second))
 }
 
 // printable escapes what a terminal would act on: whoever can write the database chooses these names.

@@ -54,7 +54,10 @@ func (db *DB) clock() string {
 
 // Members lists the registered replicas by host and id.
 func (db *DB) Members(ctx context.Context) ([]Member, error) {
-	rows, err := db.QueryContext(ctx, `SELECT id, home, host, address, version, now - seen, accepts_until - now, acted, behind
+	// The rows are not authenticated, and one that somebody has made up must not keep the others from being read: so numbers are cast
+	// to what they ought to be, texts are cut, and nothing is calculated where it could overflow.
+	rows, err := db.QueryContext(ctx, `SELECT substr(id, 1, 64), substr(home, 1, 64), substr(host, 1, 255), substr(address, 1, 255), substr(version, 1, 64),
+		now, CAST(seen AS BIGINT), CAST(accepts_until AS BIGINT), CAST(acted AS BIGINT), substr(behind, 1, 65536)
 		FROM replica, (SELECT `+db.clock()+` AS now) AS clock ORDER BY host, id`)
 	if err != nil {
 		return nil, db.failed(ctx, "reading the replicas", err)
@@ -63,22 +66,29 @@ func (db *DB) Members(ctx context.Context) ([]Member, error) {
 	var list []Member
 	for rows.Next() {
 		var m Member
-		var seen, accepts int64
+		var now, seen, accepts int64
 		var behind []byte
-		if err := rows.Scan(&m.ID, &m.Home, &m.Host, &m.Address, &m.Version, &seen, &accepts, &m.Acted, &behind); err != nil {
+		if err := rows.Scan(&m.ID, &m.Home, &m.Host, &m.Address, &m.Version, &now, &seen, &accepts, &m.Acted, &behind); err != nil {
 			return nil, db.failed(ctx, "reading the replicas", err)
 		}
 		if json.Unmarshal(behind, &m.Behind) != nil {
 			m.Behind = []string{everything, Urgent} // no gate wrote this: it proves nothing
 		}
-		m.Seen = max(0, time.Duration(seen)*time.Microsecond)
-		m.Accepts = time.Duration(accepts)*time.Microsecond + slack
+		m.Seen = max(0, between(seen, now))
+		m.Accepts = between(now, accepts) + slack
 		list = append(list, m)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, db.failed(ctx, "reading the replicas", err)
 	}
 	return list, nil
+}
+
+// between is the time from one moment to another, both in microseconds, but no more than a year.
+func between(from, to int64) time.Duration {
+	const year = 365 * 24 * time.Hour
+	from, to = max(from, 0), max(to, 0) // so that the difference is in range
+	return time.Duration(min(max(to-from, -year.Microseconds()), year.Microseconds())) * time.Microsecond
 }
 
 // report is what a replica writes of itself.
