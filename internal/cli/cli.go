@@ -96,13 +96,12 @@ func (e *env) root() *cobra.Command {
 
 // group is a command that does nothing but hold others.
 func group(use, short string, of ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: help}
 	cmd.AddCommand(of...)
 	return cmd
 }
+
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // load reads the configuration, with the flags over it.
 func (e *env) load() (*config.Config, config.Warnings, error) { return e.loadBy(config.Load) }

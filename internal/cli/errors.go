@@ -45,7 +45,7 @@ func (e *env) complain(err error) {
 		_, _ = fmt.Fprintf(e.Err, "sallyport: error: %s\n", line)
 	}
 	if hint := hintOf(err); hint != "" {
-		_, _ = fmt.Fprintf(e.Err, "sallyport: hint: %s\n", hint)
+		_, _ = cells(e.Err, "sallyport: hint: %s\n", hint) // one line, also if a name in it has others chosen
 	}
 }
 

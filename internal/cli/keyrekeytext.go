@@ -18,16 +18,16 @@ import (
 
 // writeRekeyPlan prints what a change would do.
 func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
-	_, _ = fmt.Fprintf(w, "database: %s\nn8n:      %s (newest migration %s)\n\n", r.Database, r.Edition.Line, orDash(r.Edition.Migration))
+	_, _ = cells(w, "database: %s\nn8n:      %s (newest migration %s)\n\n", r.Database, r.Edition.Line, orDash(r.Edition.Migration))
 	err := errors.Join(writePlaces(w, r.Survey), writeKeyChanges(w, r.Keys))
 	writeUnreadable(w, r.Survey)
 	for _, s := range r.Survey.Strays {
-		_, _ = fmt.Fprintf(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s\n", s.Count, s.Name(), s.Row)
+		_, _ = cells(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s\n", s.Count, s.Name(), s.Row)
 	}
 	if r.Survey.Foreign > 0 {
-		_, _ = fmt.Fprintf(w, "\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n", r.Survey.Foreign)
+		_, _ = cells(w, "\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n", r.Survey.Foreign)
 	}
-	_, _ = fmt.Fprintf(w, "\na change would write %d values anew, and leave %d that are right as they are; it takes about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
+	_, _ = cells(w, "\na change would write %d values anew, and leave %d that are right as they are; it takes about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
 	writeConsequences(w, r, rekeyedAfter{PinFile: f.pinFile}, f)
 	if len(r.Warnings) == 0 {
 		_, _ = fmt.Fprint(w, "\nnothing is in its way; nothing was changed\n")
@@ -35,7 +35,7 @@ func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
 	}
 	_, _ = fmt.Fprint(w, "\nin its way:\n")
 	for _, warning := range r.Warnings {
-		_, _ = fmt.Fprintf(w, "  - %s\n", warning)
+		_, _ = cells(w, "  - %s\n", warning)
 	}
 	return err
 }
@@ -108,10 +108,10 @@ func forms(counts map[cipher.Form]int) string {
 
 func writeUnreadable(w io.Writer, s survey.Survey) {
 	for _, u := range s.Unreadable {
-		_, _ = fmt.Fprintf(w, "\nunreadable: %s, row %s: %s", u.Place, u.Row, u.Why)
+		_, _ = cells(w, "\nunreadable: %s, row %s: %s", u.Place, u.Row, u.Why)
 	}
 	if more := s.Totals().Unreadable - len(s.Unreadable); more > 0 {
-		_, _ = fmt.Fprintf(w, "\nand %d more", more)
+		_, _ = cells(w, "\nand %d more", more)
 	}
 	if len(s.Unreadable) > 0 {
 		_, _ = fmt.Fprintln(w)
@@ -121,14 +121,14 @@ func writeUnreadable(w io.Writer, s survey.Survey) {
 // writeRekeyed tells what was done, and what is to be done next.
 func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) error {
 	rate := float64(r.Changed) / max(r.Took.Seconds(), 0.001)
-	_, _ = fmt.Fprintf(w, "%s is under the new master key\n%d values written anew (%.0f a second), %d were right as they are, %d stay unreadable; all read back with the new key and compared\nbackup: %s\n",
+	_, _ = cells(w, "%s is under the new master key\n%d values written anew (%.0f a second), %d were right as they are, %d stay unreadable; all read back with the new key and compared\nbackup: %s\n",
 		r.Database, r.Changed, rate, r.Already, r.Kept, r.Backup)
 	writeSettings(w, a)
 	if a.Store != "" {
-		_, _ = fmt.Fprintf(w, "the new key is the current version of %s\n", a.Store)
+		_, _ = cells(w, "the new key is the current version of %s\n", a.Store)
 	}
 	writeConsequences(w, r, a, f)
-	_, err := fmt.Fprintf(w, "\nnext:\n  1. give every node the new key (`sallyport key install`, or the store it comes from), main, webhook and workers\n"+
+	_, err := cells(w, "\nnext:\n  1. give every node the new key (`sallyport key install`, or the store it comes from), main, webhook and workers\n"+
 		"  2. remove .n8n/config from their volumes, or put the new key in (--settings)\n  3. start main first, then the others\n"+
 		"  4. sallyport key verify --database … --key-file %s --node …\n  5. keep the backup until you are sure, then delete it\n", f.newFile)
 	return err
@@ -136,23 +136,23 @@ func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) err
 
 func writeSettings(w io.Writer, a rekeyedAfter) {
 	for _, path := range slices.Sorted(maps.Keys(a.Settings)) {
-		_, _ = fmt.Fprintf(w, "settings %s: %s\n", path, settingsDone[a.Settings[path]])
+		_, _ = cells(w, "settings %s: %s\n", path, settingsDone[a.Settings[path]])
 	}
 }
 
 // writeUndone tells what an --undo did, and what is to be done next.
 func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) error {
-	_, _ = fmt.Fprintf(w, "the old master key is in force again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n",
+	_, _ = cells(w, "the old master key is in force again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n",
 		done.Database, done.Restored, done.Since, done.Changed, done.Gone)
 	if done.Kept > 0 {
-		_, _ = fmt.Fprintf(w, "%d values stay unreadable\n", done.Kept)
+		_, _ = cells(w, "%d values stay unreadable\n", done.Kept)
 	}
 	writeSettings(w, a)
 	switch {
 	case a.KeyFile != "":
-		_, _ = fmt.Fprintf(w, "the old key: %s\n", a.KeyFile)
+		_, _ = cells(w, "the old key: %s\n", a.KeyFile)
 	case f.oldFile == "":
-		_, _ = fmt.Fprintf(w, "the old key is in the backup: keep that, or run this again with --old-key-out FILE\n")
+		_, _ = cells(w, "the old key is in the backup: keep that, or run this again with --old-key-out FILE\n")
 	}
 	_, err := fmt.Fprint(w, "\nnext:\n  1. give every node the old key\n  2. remove .n8n/config from their volumes, or put the old key in (--settings)\n  3. start main first, then the others\n")
 	return err
@@ -176,12 +176,12 @@ func writeConsequences(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags
 			_, _ = fmt.Fprint(w, "(this n8n derives them from the master key; --pin-file would have written the variables that keep them)\n")
 		}
 	case a.PinFile != "":
-		_, _ = fmt.Fprintf(w, "start n8n with the variables in %s, and sessions, API keys and links stay valid\n", a.PinFile)
+		_, _ = cells(w, "start n8n with the variables in %s, and sessions, API keys and links stay valid\n", a.PinFile)
 	default:
 		_, _ = fmt.Fprint(w, "sessions, API keys and links stay valid\n")
 	}
 	for _, exposed := range r.Exposed {
-		_, _ = fmt.Fprintf(w, "look at: %d %s (%s)\n", exposed.Count, exposed.What, exposed.Table)
+		_, _ = cells(w, "look at: %d %s (%s)\n", exposed.Count, exposed.What, exposed.Table)
 	}
 	if f.options.Leaked {
 		_, _ = fmt.Fprint(w, "credentials that the old key protected may be known to others: rotate them at their APIs too\n")

@@ -83,6 +83,9 @@ func TestScripts(t *testing.T) {
 			"sed":    sed,
 			"fill":   fill,
 			"chomp":  chomp,
+			"sql":    sqlStatements,
+			"until":  until,
+			"shows":  shows,
 
 			"recorded": record(t),
 		},

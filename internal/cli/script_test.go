@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bufio"
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -219,4 +221,44 @@ func fill(ts *testscript.TestScript, neg bool, args []string) {
 // chomp takes the last line break off a file; a txtar file has one always.
 func chomp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.TrimSuffix(ts.ReadFile(args[0]), "\n")), 0o600))
+}
+
+// sqlStatements does SQL statements on an SQLite file, as somebody who writes there would: sql FILE STATEMENT… In a statement \e
+// stands for escape, \n for a line break, and \u202e for the character that turns text around.
+func sqlStatements(ts *testscript.TestScript, neg bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	written := strings.NewReplacer(`\e`, "\x1b", `\n`, "\n", `\u202e`, "\u202e")
+	for _, statement := range args[1:] {
+		_, err := db.Exec(written.Replace(statement))
+		ts.Check(err)
+	}
+}
+
+// until runs a program again and again, for a minute at most, until it prints a text: until TEXT PROGRAM ARG…
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	for end := time.Now().Add(time.Minute); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("within a minute %s did not print %q; %v", strings.Join(args[1:], " "), args[0], err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// shows runs a program, whatever its exit code: it has to print something, and nothing that commands a terminal, turns text around or
+// looks like a row of its own: shows PROGRAM ARG…
+func shows(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec(args[0], args[1:]...)
+	text := ts.ReadFile("stdout") + "\n" + ts.ReadFile("stderr")
+	if strings.TrimSpace(text) == "" {
+		ts.Fatalf("it prints nothing: %v", err)
+	}
+	if strings.ContainsAny(text, "\x1b\u009b\u202e\u200b") || strings.Contains(text, "\nFORGED") {
+		ts.Fatalf("it prints what commands a terminal: %q", text)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -79,7 +78,7 @@ func (e *env) call(ctx context.Context, caller *app.Caller, t config.Test) error
 	result := judge(resp, t)
 	result.Millis = time.Since(before).Milliseconds()
 	err = e.print(result, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s %s: status %d in %d ms: %s\n", t.Method, t.Path, result.Status, result.Millis, result.Message)
+		_, err := cells(w, "%s %s: status %d in %d ms: %s\n", t.Method, t.Path, result.Status, result.Millis, result.Message)
 		return err
 	})
 	if err != nil || result.OK {

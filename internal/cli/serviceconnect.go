@@ -62,7 +62,7 @@ func (e *env) connect(ctx context.Context, s *app.State, name string, o app.Conn
 		return err
 	}
 	return e.print(got, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s is connected\n  scopes         %s\n  token expires  %s; it is refreshed before\n",
+		_, err := cells(w, "%s is connected\n  scopes         %s\n  token expires  %s; it is refreshed before\n",
 			got.Service, orDash(strings.Join(got.Scopes, " ")), got.Expires.Local().Format(time.DateTime))
 		return err
 	})

@@ -90,7 +90,8 @@ func isHostile(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// cells is fmt.Fprintf for a row of a table: a newline or tab inside of a text of args would make rows and columns.
+// cells is fmt.Fprintf for a row of a table, and for a sentence in which others chose a name: a newline or tab inside of a text of
+// args would make rows and columns, or lines that Sallyport has not said.
 func cells(w io.Writer, format string, args ...any) (int, error) {
 	for i, arg := range args {
 		switch a := arg.(type) {
