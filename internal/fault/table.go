@@ -93,6 +93,7 @@ func Table() []Row { return append([]Row(nil), table[:]...) }
 
 const (
 	hintToken    = "check the Header Auth credential in n8n, or issue a token with `sallyport token issue`"
+	hintExpired  = "make the next generation with `sallyport token rotate NAME`; `--push n8n` puts it into n8n"
 	hintUpstream = "the API's side or the way to it; `sallyport service test NAME` makes one call"
 )
 
@@ -103,7 +104,7 @@ var table = [...]Row{
 		"send the token in X-Sallyport-Token, Proxy-Authorization, or where the API's own key would go",
 	},
 	{TokenInvalid, BlameCaller, 407, "http_request_denied", 0, ExitError, "The proxy token is unknown, malformed, or contradicts another one in the same request.", hintToken},
-	{TokenExpired, BlameCaller, 407, "http_request_denied", 0, ExitError, "The proxy token, or this generation of it, is past its time.", hintToken},
+	{TokenExpired, BlameCaller, 407, "http_request_denied", 0, ExitError, "The proxy token, or this generation of it, is past its time.", hintExpired},
 	{TokenRevoked, BlameCaller, 407, "http_request_denied", 0, ExitError, "The proxy token was revoked.", hintToken},
 	{
 		ServiceUnknown, BlameCaller, 404, "destination_not_found", 0, ExitError, "No service of this name is configured.",
