@@ -243,11 +243,41 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mu.Lock()
 	u.auth = append(u.auth, r.Header.Get("Authorization"))
 	u.mu.Unlock()
-	if r.URL.Path == "/held" {
+	switch r.URL.Path {
+	case "/held":
 		u.arrived <- struct{}{}
 		<-u.release
+	case "/socket":
+		u.socket(w)
+		return
+	case "/events":
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return
+	case "/download":
+		w.Header().Set("Content-Length", "1000000000")
+		chunk := make([]byte, 1<<20)
+		for range 1000 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+		return
 	}
 	fmt.Fprintln(w, "the API's answer")
+}
+
+// socket switches protocols, and holds the connection until the other side ends it.
+func (u *upstream) socket(w http.ResponseWriter) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	_, _ = io.Copy(io.Discard, c)
 }
 
 // last is the Authorization header of the last request.

@@ -12,7 +12,6 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/boundary/token"
-	"sallyport/internal/database"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/seal"
@@ -23,47 +22,6 @@ import (
 // two is a configuration with a second service.
 func two(url string) string {
 	return listen + "services:\n" + fmt.Sprintf(service, "crm", url, "") + fmt.Sprintf(service, "mail", url, "")
-}
-
-// writer is somebody who can write the database, and has no seal key.
-type writer struct {
-	t  *testing.T
-	db *database.DB
-}
-
-func (b *bed) writer() writer {
-	b.t.Helper()
-	db, err := database.Open(b.t.Context(), filepath.Join(b.load().Data, "sallyport.db"))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { _ = db.Close() })
-	return writer{b.t, db}
-}
-
-func (w writer) do(statements ...string) {
-	w.t.Helper()
-	for _, s := range statements {
-		if _, err := w.db.ExecContext(w.t.Context(), s); err != nil {
-			w.t.Fatalf("%s: %v", s, err)
-		}
-	}
-}
-
-// keep copies tables aside, and putBack brings back what they were, all of it.
-func (w writer) keep(tables ...string) {
-	w.t.Helper()
-	for _, table := range tables {
-		w.do("CREATE TABLE kept_" + table + " AS SELECT * FROM " + table)
-	}
-}
-
-func (w writer) putBack(tables ...string) {
-	w.t.Helper()
-	w.do("PRAGMA foreign_keys = OFF")
-	for _, table := range tables {
-		w.do("DELETE FROM "+table, "INSERT INTO "+table+" SELECT * FROM kept_"+table)
-	}
 }
 
 func (b *bed) issueFor(name string, services ...string) string {
@@ -94,14 +52,19 @@ func (b *bed) asks(a *app.App, value, service string) int {
 	return got.status
 }
 
-// TestWriterOfTheDatabase: who can write the database, but has no seal key, revives no token, widens no scope, and stops nothing
-// but what he destroys, in a running gate and in one that starts.
-func TestWriterOfTheDatabase(t *testing.T) {
-	all := []string{"proxy_token", "ledger", "keyset", "secret", "secret_version"}
-	for name, c := range map[string]struct {
-		do   func(w writer)
-		part string // what /readyz names
-	}{
+// vouchedTables are those that an attacker who puts everything back puts back.
+func vouchedTables() []string {
+	return []string{"proxy_token", "ledger", "keyset", "secret", "secret_version"}
+}
+
+// attack is what somebody does who can write the database.
+type attack struct {
+	do   func(w writer)
+	part string // what /readyz names
+}
+
+func attacks() map[string]attack {
+	return map[string]attack{
 		"revoked is cleared": {func(w writer) { w.do("UPDATE proxy_token SET revoked = 0") }, "tokens"},
 		"scope is widened":   {func(w writer) { w.do(`UPDATE proxy_token SET scope = '{"services":["*"]}' WHERE name = 'narrow'`) }, "tokens"},
 		"scope of another": {func(w writer) {
@@ -115,96 +78,113 @@ func TestWriterOfTheDatabase(t *testing.T) {
 		}, "tokens"},
 		"the table put back":      {func(w writer) { w.putBack("proxy_token") }, "tokens"},
 		"table and list put back": {func(w writer) { w.putBack("proxy_token", "ledger") }, "tokens"},
-		"everything put back":     {func(w writer) { w.putBack(all...) }, "tokens"},
+		"everything put back":     {func(w writer) { w.putBack(vouchedTables()...) }, "tokens"},
 		"list deleted":            {func(w writer) { w.do("DELETE FROM ledger", "UPDATE proxy_token SET revoked = 0") }, "tokens"},
 		"list of another table": {func(w writer) {
 			w.do("UPDATE ledger SET page = (SELECT page FROM ledger WHERE topic = 'secrets'), mac = (SELECT mac FROM ledger WHERE topic = 'secrets') WHERE topic = 'tokens'", "UPDATE proxy_token SET revoked = 0")
 		}, "tokens"},
 		"list destroyed": {func(w writer) {
-			w.do("UPDATE ledger SET page = x'00', mac = x'00'", "UPDATE proxy_token SET revoked = 0")
+			w.do("UPDATE ledger SET page = "+w.zeros(1)+", mac = "+w.zeros(1), "UPDATE proxy_token SET revoked = 0")
 		}, "tokens"},
 		"rows added": {func(w writer) {
 			w.do("INSERT INTO proxy_token SELECT 'zzzzzzzzzz', 'n8n', 77, hash, scope, pending, created, expires, retire_at, 0, last_used, last_workflow FROM proxy_token WHERE name = 'revoked'")
 		}, "tokens"},
 		"a row without a form": {func(w writer) {
-			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'other', 'x', x'00', '{', 'y', 'z')")
+			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'other', " + w.odd() + ")")
 		}, "tokens"},
 		"an endless scope": {func(w writer) {
-			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'n8n', 9, zeroblob(32), zeroblob(20000000), 0, 0)")
+			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'n8n', 9, " + w.zeros(32) + ", " + w.long(20000000) + ", 0, 0)")
 		}, "tokens"},
 		"rows deleted":               {func(w writer) { w.do("DELETE FROM proxy_token WHERE name = 'narrow'") }, "tokens"},
 		"an old version of a secret": {func(w writer) { w.do("UPDATE secret SET latest = 1") }, "secrets"},
 		"a deleted secret":           {func(w writer) { w.putBack("secret", "secret_version") }, "secrets"},
 		"old secrets and their list": {func(w writer) { w.putBack("secret", "secret_version", "ledger") }, "secrets"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBed(t, two)
-			w := b.writer()
-			revoked, narrow := b.issueFor("revoked", "*"), b.issueFor("narrow", "mail")
-			b.put("gone", "sk-live-canary-gone")
-			if _, err := b.state.AuditKeys(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			w.keep(all...)
-			b.revoke("revoked")
-			b.put("crm", "sk-live-canary-2")
-			if err := b.state.Builtin.Delete(t.Context(), "gone"); err != nil {
-				t.Fatal(err)
-			}
-			gate := b.serve()
-			c.do(w)
-			check := func(a *app.App, when string) {
-				t.Helper()
-				if got := b.asks(a, revoked, "crm"); got != 407 {
-					t.Errorf("%s: the revoked token is answered with %d", when, got)
-				}
-				if got := b.asks(a, narrow, "crm"); got != 403 && got != 407 {
-					t.Errorf("%s: the narrow token is answered with %d", when, got)
-				}
-				if got := b.asks(a, b.token, "crm"); got == 200 && b.api.last() != "Bearer sk-live-canary-2" {
-					t.Errorf("%s: the API received %q", when, b.api.last())
-				}
-				if _, _, err := b.state.Builtin.Get(t.Context(), "gone", "1"); err == nil {
-					t.Errorf("%s: the deleted secret is back", when)
-				}
-			}
-			b.changed("tokens")
-			b.changed("secrets")
-			check(gate, "running")
-			if got := b.asks(gate, b.token, "crm"); got != 200 {
-				t.Errorf("running: a good token is answered with %d", got)
-			}
-			if got := b.asks(gate, narrow, "mail"); got != 200 {
-				t.Errorf("running: the narrow token is answered with %d within its scope", got)
-			}
-			gate.TellAltered(t.Context())
-			ready := b.get(gate.AdminURL() + "/readyz")
-			if ready.status != 200 && c.part == "tokens" && !strings.Contains(name, "everything") || !strings.Contains(ready.body, "rows of "+c.part) {
-				t.Errorf("/readyz says %d %s", ready.status, ready.body)
-			}
-			if !strings.Contains(b.log.String(), "ROWS OF THE DATABASE ARE LEFT OUT") {
-				t.Error("the log says nothing")
-			}
-			if err := gate.Stop(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			again := b.serve()
-			check(again, "started again")
-			if err := again.Stop(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+	}
+}
 
-			// A replica that has never seen this database; what was put back whole deceives it, as the threat model says.
-			whole := strings.Contains(name, "list put back") || strings.Contains(name, "everything") || strings.Contains(name, "and their list")
-			if err := os.RemoveAll(filepath.Join(b.load().Data, "ledger")); err != nil {
-				t.Fatal(err)
-			}
-			if !whole {
-				b.state = b.open()
-				check(b.serve(), "with a memory of nothing")
-			}
+// TestWriterOfTheDatabase: who can write the database, but has no seal key, revives no token, widens no scope, and stops nothing
+// but what he destroys, in a running gate and in one that starts.
+func TestWriterOfTheDatabase(t *testing.T) {
+	for name, c := range attacks() {
+		t.Run("sqlite/"+name, func(t *testing.T) {
+			t.Parallel()
+			writeTheDatabase(t, "", name, c)
 		})
+	}
+	t.Run("postgres", func(t *testing.T) { // one after the other: each has several pools of connections
+		t.Parallel()
+		for name, c := range attacks() {
+			t.Run(name, func(t *testing.T) {
+				writeTheDatabase(t, fmt.Sprintf("database: %q\n", postgres.URL(t)), name, c)
+			})
+		}
+	})
+}
+
+func writeTheDatabase(t *testing.T, head, name string, c attack) {
+	b := newBed(t, func(url string) string { return head + two(url) })
+	w := b.writer()
+	revoked, narrow := b.issueFor("revoked", "*"), b.issueFor("narrow", "mail")
+	b.put("gone", "sk-live-canary-gone")
+	if _, err := b.state.AuditKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.keep(vouchedTables()...)
+	b.revoke("revoked")
+	b.put("crm", "sk-live-canary-2")
+	if err := b.state.Builtin.Delete(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	gate := b.serve()
+	c.do(w)
+	check := func(a *app.App, when string) {
+		t.Helper()
+		if got := b.asks(a, revoked, "crm"); got != 407 {
+			t.Errorf("%s: the revoked token is answered with %d", when, got)
+		}
+		if got := b.asks(a, narrow, "crm"); got != 403 && got != 407 {
+			t.Errorf("%s: the narrow token is answered with %d", when, got)
+		}
+		if got := b.asks(a, b.token, "crm"); got == 200 && b.api.last() != "Bearer sk-live-canary-2" {
+			t.Errorf("%s: the API received %q", when, b.api.last())
+		}
+		if _, _, err := b.state.Builtin.Get(t.Context(), "gone", "1"); err == nil {
+			t.Errorf("%s: the deleted secret is back", when)
+		}
+	}
+	b.changed("tokens")
+	b.changed("secrets")
+	check(gate, "running")
+	if got := b.asks(gate, b.token, "crm"); got != 200 {
+		t.Errorf("running: a good token is answered with %d", got)
+	}
+	if got := b.asks(gate, narrow, "mail"); got != 200 {
+		t.Errorf("running: the narrow token is answered with %d within its scope", got)
+	}
+	gate.TellAltered(t.Context())
+	ready := b.get(gate.AdminURL() + "/readyz")
+	if ready.status != 200 && c.part == "tokens" && !strings.Contains(name, "everything") || !strings.Contains(ready.body, "rows of "+c.part) {
+		t.Errorf("/readyz says %d %s", ready.status, ready.body)
+	}
+	if !strings.Contains(b.log.String(), "ROWS OF THE DATABASE ARE LEFT OUT") {
+		t.Error("the log says nothing")
+	}
+	if err := gate.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := b.serve()
+	check(again, "started again")
+	if err := again.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	// A replica that has never seen this database; what was put back whole deceives it, as the threat model says.
+	if err := os.RemoveAll(filepath.Join(b.load().Data, "ledger")); err != nil {
+		t.Fatal(err)
+	}
+	if !putBackWhole(name) {
+		b.state = b.open()
+		check(b.serve(), "with a memory of nothing")
 	}
 }
 

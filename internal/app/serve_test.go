@@ -1,24 +1,19 @@
 package app_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"sallyport/internal/app"
-	"sallyport/internal/audit"
 	"sallyport/internal/boundary/ca"
 	"sallyport/internal/fault"
 )
@@ -234,52 +229,4 @@ func issued(t *testing.T, authority, name string) (pool *x509.CertPool, certFile
 		t.Fatal(err)
 	}
 	return signer.Pool(), certFile, keyFile
-}
-
-// TestStopTakesNoLongerThanDrain, whatever holds it up: a request that does not end, a caller that has sent half a head, and one
-// that takes no answer. What is broken off is Sallyport's doing, in the answer and on record.
-func TestStopTakesNoLongerThanDrain(t *testing.T) {
-	const drain = 2 * time.Second
-	b := newBed(t, func(url string) string { return "drain: 2s\n" + one("")(url) })
-	a := b.serve()
-	half, err := net.Dial("tcp", strings.TrimPrefix(a.GatewayURL(), "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer half.Close()
-	if _, err := io.WriteString(half, "GET /s/crm/ HTTP/1.1\r\nHost: x\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	held := make(chan answer, 1)
-	gate := a.GatewayURL()
-	go func() {
-		got, err := b.try(gate+"/s/crm/held", b.token)
-		if err != nil {
-			t.Error(err)
-		}
-		held <- got
-	}()
-	<-b.api.arrived
-	before := time.Now()
-	if err := a.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(before); took > drain+drain/10 {
-		t.Errorf("it took %s", took)
-	}
-	close(b.api.release)
-	(<-held).is(t, 503, string(fault.Draining))
-	data, err := os.ReadFile(b.load().Audit.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var last audit.Record
-	for line := range bytes.Lines(data) {
-		if r, err := audit.Parse(line); err == nil && r.Event.Kind == audit.KindCompleted {
-			last = r
-		}
-	}
-	if last.Event.Code != string(fault.Draining) || last.Event.Blame != string(fault.BlameSallyport) {
-		t.Errorf("the record is %+v", last.Event)
-	}
 }
