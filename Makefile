@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build man test e2e check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
+.PHONY: help demo build man test servers e2e check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -19,8 +19,11 @@ build: ## build ./bin/sallyport, one static binary that knows its version and co
 man: build ## write the manual pages into ./bin/man, one for each command
 	@rm -rf bin/man && bin/sallyport reference man bin/man
 
-test: ## run all tests, install what they need, end with a plain count
+test: ## run all tests, end with a plain count; leaves out those whose server is not here, and says which
 	@tools/test
+
+servers: ## get the servers that make test leaves out otherwise: Vault, Kubernetes, n8n, Ansible (some 25 minutes, once)
+	@tools/servers
 
 e2e: build ## run the end-to-end tests against a real n8n (installs it; the first time takes minutes)
 	@tools/e2e

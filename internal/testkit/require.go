@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// RequireTool skips the test where a program that it needs was not found, and fails it in CI (CI=true), where nothing may
-// be skipped in silence. The hint says how to get the program: a command, such as "make test installs it (as root)".
+// RequireTool leaves the test out where a program that it needs was not found, and fails it in CI (CI=true), where nothing is left
+// out. The hint says how to get the program: a command, such as "`make servers` gets it (about 5 minutes)". tools/testcount
+// knows the skip by its first words, counts by the rest, and says so in the last lines of `make test`.
 func RequireTool(t testing.TB, name string, found bool, hint string) {
 	t.Helper()
 	switch {
@@ -16,6 +17,6 @@ func RequireTool(t testing.TB, name string, found bool, hint string) {
 	case os.Getenv("CI") == "true":
 		t.Fatalf("%s is required in CI and was not found: %s", name, hint)
 	default:
-		t.Skipf("%s was not found: %s", name, hint)
+		t.Skipf("left out: %s is not here: %s", name, hint)
 	}
 }

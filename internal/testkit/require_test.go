@@ -28,7 +28,7 @@ func TestRequireTool(t *testing.T) {
 	}{
 		{ci: "", found: true, want: ""},
 		{ci: "true", found: true, want: ""},
-		{ci: "", found: false, want: "skip: initdb was not found: make test installs it"},
+		{ci: "", found: false, want: "skip: left out: initdb is not here: make test installs it"},
 		{ci: "true", found: false, want: "fatal: initdb is required in CI and was not found: make test installs it"},
 	} {
 		t.Run(fmt.Sprintf("CI=%s found=%t", c.ci, c.found), func(t *testing.T) {

@@ -8,8 +8,11 @@
 //
 // -C is the directory of the module under test; it stands first, as with the go command.
 //
+// Tests that testkit.RequireTool has left out are told in lines of their own before it: how many, what is not here, and the
+// command that gets it.
+//
 // It is not a test runner: what go test decides stands. It only refuses three things that go test lets pass: a run of no
-// test at all, a skip whose reason says "required in CI" while CI=true, and a test that began and never ended.
+// test at all, any skip while CI=true, and a test that began and never ended.
 package main
 
 import (

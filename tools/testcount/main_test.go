@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sallyport/internal/testkit"
 )
 
 // TestRunCountsARealGoTest runs go test over a small module in which everything goes wrong that can.
@@ -107,21 +110,19 @@ func TestCount(t *testing.T) {
 			events: `{"Action":"run","Package":"p","Test":"T"} {"Action":"fail","Package":"p"}`,
 			want:   "0 passed, 1 failed, 0 skipped",
 		},
-		"a required skip passes on a laptop": {
-			events: `{"Action":"output","Package":"p","Test":"T","Output":"x_test.go:1: required in CI: postgres"}
-				{"Action":"skip","Package":"p","Test":"T"} {"Action":"pass","Package":"p"}`,
-			want: "0 passed, 0 failed, 1 skipped",
-		},
-		"a required skip fails in CI": {
-			ci: true,
-			events: `{"Action":"output","Package":"p","Test":"T","Output":"x_test.go:1: required in CI: postgres"}
-				{"Action":"skip","Package":"p","Test":"T"} {"Action":"pass","Package":"p"}`,
-			want: "0 passed, 1 failed, 0 skipped",
-		},
-		"any other skip passes in CI": {
-			ci:     true,
+		"a skip passes on a laptop": {
 			events: `{"Action":"skip","Package":"p","Test":"T"} {"Action":"pass","Package":"p"}`,
 			want:   "0 passed, 0 failed, 1 skipped",
+		},
+		"a skip fails in CI": {
+			ci:     true,
+			events: `{"Action":"skip","Package":"p","Test":"T"} {"Action":"pass","Package":"p"}`,
+			want:   "0 passed, 1 failed, 0 skipped",
+		},
+		"a skipped subtest fails in CI, and its parent does not count again": {
+			ci:     true,
+			events: `{"Action":"skip","Package":"p","Test":"T/a"} {"Action":"skip","Package":"p","Test":"T"} {"Action":"pass","Package":"p"}`,
+			want:   "0 passed, 1 failed, 0 skipped",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,6 +136,53 @@ func TestCount(t *testing.T) {
 		})
 	}
 }
+
+// TestLeftOut: what a person sees at the end where servers are not here.
+func TestLeftOut(t *testing.T) {
+	skip := func(name, reason string) string {
+		return `{"Action":"output","Package":"p","Test":"` + name + `","Output":"    x_test.go:1: ` + reason + `\n"}
+			{"Action":"skip","Package":"p","Test":"` + name + `"}`
+	}
+	const vault = "left out: Vault is not here: `make servers` gets it (about 5 minutes)"
+	events := skip("TestA", vault) + skip("TestB", "no moon tonight") + skip("TestC/x", vault) +
+		skip("TestD", "left out: initdb is not here: apt-get install postgresql") +
+		`{"Action":"pass","Package":"p","Test":"TestE"} {"Action":"pass","Package":"p","Elapsed":1.5}`
+	count := newCount(false)
+	var out bytes.Buffer
+	p := newPrinter(&out)
+	if _, err := readEvents(strings.NewReader(events), func(e event) { p.show(count.add(e)) }); err != nil {
+		t.Fatal(err)
+	}
+	p.close(count)
+	want := "ok     p                                                 5 tests     1.5 s  (4 skipped)\n\n" +
+		"SKIPPED p TestB\n        x_test.go:1: no moon tonight\n" +
+		"2 tests were left out because Vault is not here: `make servers` gets it (about 5 minutes)\n" +
+		"1 test was left out because initdb is not here: apt-get install postgresql\n" +
+		"1 passed, 0 failed, 4 skipped\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestLeftOutIsWhatTestkitSays runs a test that needs a program which nobody has.
+func TestLeftOutIsWhatTestkitSays(t *testing.T) {
+	t.Setenv("CI", "")
+	var said string
+	testkit.RequireTool(skipper{TB: t, said: &said}, "the moon", false, "wait until tonight")
+	missing, others := sortSkips([]finding{{where: "p TestA", output: "    x_test.go:1: " + said + "\n"}})
+	want := []leftOut{{cause: "the moon is not here", hint: "wait until tonight", tests: 1}}
+	if diff := cmp.Diff(want, missing, cmp.AllowUnexported(leftOut{})); diff != "" || others != nil {
+		t.Errorf("%q: %s%v", said, diff, others)
+	}
+}
+
+// skipper keeps the reason of a skip, and skips nothing.
+type skipper struct {
+	testing.TB
+	said *string
+}
+
+func (s skipper) Skipf(format string, args ...any) { *s.said = fmt.Sprintf(format, args...) }
 
 func TestReadEventsRefusesWhatIsNoEvent(t *testing.T) {
 	if _, err := readEvents(strings.NewReader("panic: oh no"), func(event) {}); err == nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// printer shows a run to a person: one line per package, every failure in full as soon as its package ends, and the
-// skips with their reasons at the end. On a terminal a line that overwrites itself tells how far it is.
+// printer shows a run to a person: one line per package, every failure in full as soon as its package ends, and at the end
+// the skips with their reasons; those whose server or program is not here are counted by what is missing. On a terminal a line that overwrites itself tells how far it is.
 type printer struct {
 	out      io.Writer
 	terminal bool
@@ -44,7 +44,7 @@ func (p *printer) show(r *result) {
 		if len(r.failures) > 0 {
 			word = "FAILED"
 		}
-		fmt.Fprintf(p.out, "%s %-46s %4d tests %7.1f s\n", word, r.pkg, ran, r.seconds)
+		fmt.Fprintf(p.out, "%s %-46s %4d tests %7.1f s%s\n", word, r.pkg, ran, r.seconds, skippedOf(r))
 	}
 	if p.terminal {
 		fmt.Fprintf(p.out, "%d packages done …", p.packages)
@@ -62,7 +62,8 @@ func (p *printer) clear() {
 func (p *printer) close(c *count) {
 	p.clear()
 	fmt.Fprintln(p.out)
-	for _, s := range c.skipped {
+	missing, others := sortSkips(c.skipped)
+	for _, s := range others {
 		fmt.Fprintf(p.out, "SKIPPED %s\n%s\n", s.where, indent(s.output))
 	}
 	if len(c.failing) > 0 {
@@ -74,7 +75,18 @@ func (p *printer) close(c *count) {
 	if c.total() == 0 {
 		fmt.Fprintln(p.out, "no test ran")
 	}
+	for _, l := range missing {
+		fmt.Fprintln(p.out, l)
+	}
 	fmt.Fprintln(p.out, c)
+}
+
+// skippedOf says how many of a package's tests were skipped, if any.
+func skippedOf(r *result) string {
+	if len(r.skips) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("  (%d skipped)", len(r.skips))
 }
 
 // reasonOutsideTests is the output of a failure of the run itself, which no package's end has shown.

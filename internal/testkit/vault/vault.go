@@ -89,7 +89,7 @@ func (s *Shared) Server(t testing.TB) *Server {
 func require(t testing.TB) string {
 	t.Helper()
 	bin := find()
-	testkit.RequireTool(t, "Vault", bin != "", "tools/vault/install builds it once, in some minutes")
+	testkit.RequireTool(t, "Vault", bin != "", "`make servers` gets it (about 5 minutes)")
 	return bin
 }
 
