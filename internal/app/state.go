@@ -83,13 +83,16 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 	s.derived = newDerivedTokens(s.vault(), s.owner())
 	s.derived.record = func(ctx context.Context, name string) error { return s.Record(ctx, mintEvent("command", name)) }
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
-	s.Tokens.SetScopes(scopes(s.Config))
+	s.Plan(s.Config)
 	s.journal = rotation.NewLedger(sealer)
 	if err := s.vouch(ctx); err != nil {
 		return err
 	}
 	return s.Tokens.Load(ctx)
 }
+
+// Plan has Tokens list each token with the scope that c gives it.
+func (s *State) Plan(c *config.Config) { s.Tokens.SetScopes(scopes(c)) }
 
 // Close waits for tokens that are just being had, and lets go of the stores and the database.
 func (s *State) Close() error {

@@ -55,7 +55,10 @@ func TestStopWhileLoading(t *testing.T) {
 	for name, reload := range map[string]func(context.Context, *app.App, *stuck){
 		"while a store is read": func(ctx context.Context, a *app.App, s *stuck) { a.RequestReload(ctx); <-s.arrived },
 		"while files are read":  func(ctx context.Context, a *app.App, _ *stuck) { a.RequestReload(ctx) },
-		"told by a command":     func(_ context.Context, a *app.App, s *stuck) { go func() { _ = a.Reload(context.Background()) }(); <-s.arrived },
+		"told by a command": func(_ context.Context, a *app.App, s *stuck) {
+			go func() { _ = a.Reload(context.Background()) }()
+			<-s.arrived
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			corp := newStuck(map[string]string{"n8n/far": "far-canary"})

@@ -123,7 +123,7 @@ func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
 	return c, warnings, nil
 }
 
-// loading is how a command reads the configuration: config.Load or config.LoadHead.
+// loading is how a command reads the configuration: all of it, or what it needs.
 type loading func(path string) (*config.Config, config.Warnings, error)
 
 // with runs fn on the opened state.
@@ -134,6 +134,11 @@ func (e *env) with(ctx context.Context, fn func(s *app.State) error) error {
 // withHead is with for what needs neither services nor tokens of the configuration, which are not read.
 func (e *env) withHead(ctx context.Context, fn func(s *app.State) error) error {
 	return e.withBy(ctx, config.LoadHead, fn)
+}
+
+// withNamed is with for what needs a few tokens and services of the configuration; the others are not read.
+func (e *env) withNamed(ctx context.Context, named config.Named, fn func(s *app.State) error) error {
+	return e.withBy(ctx, func(path string) (*config.Config, config.Warnings, error) { return config.LoadNamed(path, named) }, fn)
 }
 
 func (e *env) withBy(ctx context.Context, read loading, fn func(s *app.State) error) error {

@@ -24,7 +24,7 @@ func (e *env) databaseCheck() *cobra.Command {
 Exits with 3 when a row was altered, made, put back or taken away, or when the database is older than one that was seen before.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error { return e.checkDatabase(cmd.Context(), s) })
+			return e.withHead(cmd.Context(), func(s *app.State) error { return e.checkDatabase(cmd.Context(), s) })
 		},
 	}
 }
@@ -69,7 +69,7 @@ which the restored database's own list vouches, and gives up what is gone. A tok
 no version number of a secret is given out twice. Rows that were altered by hand are never accepted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
 				if err := e.checkDatabase(cmd.Context(), s); err != nil && fault.ExitOf(err) != fault.ExitFindings {
 					return err
 				} else if err == nil {

@@ -24,7 +24,7 @@ func (e *env) rotationList() *cobra.Command {
 		Short:   "List unfinished rotations: the next step, and what went wrong",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
 				list, err := s.Rotations().Journal.List(cmd.Context())
 				if err != nil {
 					return err
@@ -54,7 +54,7 @@ func (e *env) rotationAbort() *cobra.Command {
 					return err
 				}
 			}
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
 				if err := record(cmd.Context(), s, "rotation.abort", args[0]); err != nil {
 					return err
 				}

@@ -24,7 +24,8 @@ again. When sallyport.yaml has an entry for NAME under tokens, the scope stands 
 		Example: "  sallyport token issue n8n --services openai,lark --expires 90d",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error { return e.issue(cmd.Context(), s, args[0], f) })
+			named := config.Named{Tokens: args, Services: f.services}
+			return e.withNamed(cmd.Context(), named, func(s *app.State) error { return e.issue(cmd.Context(), s, args[0], f) })
 		},
 	}
 	f.flags(cmd)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"cmp"
 	"fmt"
 	"io"
@@ -22,23 +23,42 @@ func (e *env) tokenList() *cobra.Command {
 		Short: "List tokens by generation: state, scope, and when and by which workflow each was last used",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
 				if err := s.Changed(cmd.Context(), "usage"); err != nil {
 					return err
 				}
-				list, err := s.Tokens.List(cmd.Context())
+				c, list, err := e.generations(cmd.Context(), s)
 				if err != nil {
 					return err
 				}
 				if !all {
-					list = inForce(s.Config, list)
+					list = inForce(c, list)
 				}
-				return e.print(generations(list), func(w io.Writer) error { return tokenTable(w, list) })
+				return e.print(withStates(list), func(w io.Writer) error { return tokenTable(w, list) })
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also generations that have ended and were replaced")
 	return cmd
+}
+
+// generations are all there are, each with the scope that the configuration gives it: what that says of them is read, and no more.
+func (e *env) generations(ctx context.Context, s *app.State) (*config.Config, []token.Generation, error) {
+	list, err := s.Tokens.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var named config.Named
+	for i := range list {
+		named.Tokens = append(named.Tokens, list[i].Name)
+	}
+	c, _, err := e.loadBy(func(path string) (*config.Config, config.Warnings, error) { return config.LoadNamed(path, named) })
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Plan(c)
+	list, err = s.Tokens.List(ctx)
+	return c, list, err
 }
 
 // inForce are the generations that are accepted, and the last of a token that has run out.
@@ -61,7 +81,7 @@ type generation struct {
 	State string `json:"state"`
 }
 
-func generations(list []token.Generation) []generation {
+func withStates(list []token.Generation) []generation {
 	out := make([]generation, 0, len(list))
 	for _, g := range list {
 		out = append(out, generation{g, g.State(time.Now())})

@@ -36,7 +36,8 @@ sallyport.yaml also one that was never issued.`,
 				}
 				r.Overlap = d
 			}
-			return e.with(cmd.Context(), func(s *app.State) error { return e.rotate(cmd.Context(), s, r) })
+			named := config.Named{Tokens: args}
+			return e.withNamed(cmd.Context(), named, func(s *app.State) error { return e.rotate(cmd.Context(), s, r) })
 		},
 	}
 	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old generation stays valid (default: as configured, or 1h)")

@@ -75,7 +75,8 @@ gone, until this command widens it.`,
 		Example: "  sallyport token scope n8n --services openai,lark --from 10.0.0.0/8",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error { return e.setScope(cmd.Context(), s, args[0], f) })
+			named := config.Named{Tokens: args}
+			return e.withNamed(cmd.Context(), named, func(s *app.State) error { return e.setScope(cmd.Context(), s, args[0], f) })
 		},
 	}
 	f.flags(cmd)

@@ -57,8 +57,8 @@ type Config struct {
 	files      []string
 	listed     map[string]bool // those in files
 	dir        string
-	head       bool // services and tokens are left out
-	noServices bool // services: {} stands in the main file
+	named      *Named // all other services and tokens are left out; nil: all are there
+	noServices bool   // services: {} stands in the main file
 	read       ReadFunc
 }
 

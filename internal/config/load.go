@@ -31,14 +31,18 @@ func Default() *Config {
 
 // Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is not
 // there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
-func Load(path string) (*Config, Warnings, error) { return load(path, false) }
+func Load(path string) (*Config, Warnings, error) { return load(path, nil) }
 
 // LoadHead is Load without the services and tokens, for commands that act on the gate's state alone: it reads the one file at
 // path, and neither parses services.d nor refuses for what stands there. A token is revoked at once, also by who has 10,000
 // services, and also while one of them is written wrong.
-func LoadHead(path string) (*Config, Warnings, error) { return load(path, true) }
+func LoadHead(path string) (*Config, Warnings, error) { return load(path, &Named{}) }
 
-func load(path string, head bool) (*Config, Warnings, error) {
+// LoadNamed is Load without the services and tokens that are not named, for a command about a few of them: a file of services.d that
+// can hold none of them is not parsed. The services of a named token come with it. What is named is as strictly checked as by Load.
+func LoadNamed(path string, named Named) (*Config, Warnings, error) { return load(path, &named) }
+
+func load(path string, named *Named) (*Config, Warnings, error) {
 	optional := path == ""
 	if optional {
 		path = DefaultName
@@ -50,13 +54,24 @@ func load(path string, head bool) (*Config, Warnings, error) {
 	if err != nil {
 		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: "name the file with --config, or make one with `sallyport init`"}}
 	}
-	c, rep := newConfig(path, os.ReadFile), newReport()
-	c.head = head
-	c.decode(path, src, rep)
-	if !head {
-		c.loadDropIns(rep)
+	for {
+		c, rep := newConfig(path, os.ReadFile), newReport()
+		c.named = named
+		c.decode(path, src, rep)
+		if named == nil || !named.none() {
+			c.loadDropIns(rep)
+		}
+		if named != nil && named.grow(c) {
+			continue
+		}
+		c, warns, err := c.finish(rep)
+		if err != nil && named != nil && !named.none() { // Load sees what was meant by a word that is misspelt
+			if _, _, whole := load(path, nil); whole != nil {
+				err = whole
+			}
+		}
+		return c, warns, err
 	}
-	return c.finish(rep)
 }
 
 // Parse reads one file's source under a name, as Load would. It touches no file itself: with read nil, what the source
@@ -126,10 +141,7 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 		rep.fail(root.at, "the file is not a map of keys", "begin with a key such as services:")
 		return
 	}
-	if c.head {
-		root.pairs = slices.DeleteFunc(root.pairs, func(p pair) bool { return p.key.text == "services" || p.key.text == "tokens" })
-	}
-	d.structure(root, reflect.ValueOf(c).Elem(), nil)
+	d.structure(c.named.of(root), reflect.ValueOf(c).Elem(), nil)
 }
 
 // loadDropIns reads services.d/*.yaml in the order of their names.
@@ -164,6 +176,9 @@ func (c *Config) dropIn(name string, rep *report) {
 		rep.fail(place{file: name}, "reading the file: "+reason(err), "")
 		return
 	}
+	if !c.named.mayBeIn(src) {
+		return
+	}
 	root, ok := parseSource(name, src, rep)
 	if !ok || root == nil {
 		rep.unparsed = rep.unparsed || !ok
@@ -182,7 +197,7 @@ func (c *Config) dropIn(name string, rep *report) {
 		}
 		kept.pairs = append(kept.pairs, p)
 	}
-	(&decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}).structure(&kept, reflect.ValueOf(c).Elem(), nil)
+	(&decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}).structure(c.named.of(&kept), reflect.ValueOf(c).Elem(), nil)
 }
 
 func dropInHint(key string) string {
