@@ -92,9 +92,12 @@ func (g *largeGate) measure(ctx context.Context) error {
 		aim         time.Duration
 		args        []string
 	}{
-		{"config check", "", 0, []string{"config", "check"}},
+		{"config check", "", commandAim, []string{"config", "check"}},
 		{"secret set", "bench-secret-value", commandAim, []string{"secret", "set", "shared"}},
 		{"token issue", "", commandAim, []string{"token", "issue", "t1"}},
+		{"token list", "", commandAim, []string{"token", "list"}},
+		{"token rotate", "", commandAim, []string{"token", "rotate", "t1"}},
+		{"audit verify", "", commandAim, []string{"audit", "verify"}},
 	}
 	if _, err := g.call(ctx, "", "init", "--data", filepath.Join(g.dir, "data")); err != nil {
 		return err
@@ -152,12 +155,12 @@ func (g *largeGate) memory(what string, pid int) error {
 
 func (g *largeGate) timed(ctx context.Context, what, stdin string, aim time.Duration, args ...string) error {
 	began := time.Now()
-	peak, err := g.call(ctx, stdin, append(args, "--config", g.main())...)
+	used, err := g.call(ctx, stdin, append(args, "--config", g.main())...)
 	if err != nil {
 		return err
 	}
 	verdict(what, time.Since(began), aim)
-	report("  %-24s %7.1f MiB\n", "  its peak", float64(peak)/(1<<20))
+	report("  %-24s %7.2f s of CPU, peak %.1f MiB\n", "", used.cpu.Seconds(), float64(used.peak)/(1<<20))
 	return nil
 }
 
@@ -170,19 +173,26 @@ func verdict(what string, took, aim time.Duration) {
 	report("%s\n", line)
 }
 
-// call runs a command to its end and returns its peak memory in bytes.
-func (g *largeGate) call(ctx context.Context, stdin string, args ...string) (peak int64, err error) {
+// spent is what a command took beside wall time.
+type spent struct {
+	cpu  time.Duration
+	peak int64 // bytes
+}
+
+// call runs a command to its end.
+func (g *largeGate) call(ctx context.Context, stdin string, args ...string) (s spent, err error) {
 	cmd := exec.CommandContext(ctx, g.binary, args...)
 	cmd.Dir, cmd.Stdin = g.dir, strings.NewReader(stdin)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("running sallyport %s: %w\n%s", strings.Join(args, " "), err, said.String())
+		return s, fmt.Errorf("running sallyport %s: %w\n%s", strings.Join(args, " "), err, said.String())
 	}
+	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		peak = used.Maxrss << 10 // kilobytes on Linux
+		s.peak = used.Maxrss << 10 // kilobytes on Linux
 	}
-	return peak, nil
+	return s, nil
 }
 
 // servingGate is a gate's process and the lines of its log.

@@ -372,7 +372,7 @@ func TestProxySecretStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, n := m.Forms.String("gate:proxy-password-canary proxy-password-canary"); n != 2 {
+	if got, n := m.Forms().String("gate:proxy-password-canary proxy-password-canary"); n != 2 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -65,7 +65,7 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	}
 	out := encode(body)
 	if x.material != nil {
-		x.material.Forms.Bytes(out) // a sentence may name a host that the API chose
+		x.material.Forms().Bytes(out) // a sentence may name a host that the API chose
 	} else if x.service != nil {
 		if known := x.service.Credential.Known(); known != nil {
 			known.Bytes(out) // or what a token endpoint called its refusal

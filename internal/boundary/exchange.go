@@ -99,7 +99,7 @@ func (x *exchange) mask(forms *scrub.Set) {
 func (x *exchange) maskLate() {
 	switch {
 	case x.material != nil:
-		x.detail, _ = x.material.Forms.String(x.detail)
+		x.detail, _ = x.material.Forms().String(x.detail)
 	case x.service != nil:
 		if known := x.service.Credential.Known(); known != nil {
 			x.mask(known)

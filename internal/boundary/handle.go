@@ -79,7 +79,7 @@ func (p *Pipeline) complain(x *exchange, f *fault.Fault) {
 		why = cause.Error()
 	}
 	if x.material != nil {
-		why, _ = x.material.Forms.String(why)
+		why, _ = x.material.Forms().String(why)
 	}
 	p.o.Log.Error("a request failed in Sallyport", "request_id", x.event.ID, "code", f.Code, "details", f.Details, "error", hideTokens(why))
 }

@@ -172,7 +172,7 @@ func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Faul
 		return f
 	}
 	x.event.Secrets = x.material.Versions
-	x.mask(x.material.Forms)
+	x.mask(x.material.Forms())
 	if err := p.o.Audit.Authorise(ctx, &x.event); err != nil { // step 4
 		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so the credential stays here").Wrap(err)
 	}

@@ -131,7 +131,7 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 	if x.service.Scheme == "https" && to.Scheme == "http" {
 		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect from https to http")
 	}
-	if _, n := x.material.Forms.String(to.String()); n > 0 {
+	if _, n := x.material.Forms().String(to.String()); n > 0 {
 		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect that carries the credential")
 	}
 	transport, err := x.service.Bare(to.Scheme, to.Hostname(), to.Port())

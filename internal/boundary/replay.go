@@ -101,7 +101,7 @@ func (s *sending) announce(ctx context.Context) {
 func (s *sending) recordAgain(ctx context.Context, m *credential.Material) (why string) {
 	x := s.x
 	before := x.event.Secrets
-	x.mask(m.Forms)
+	x.mask(m.Forms())
 	x.event.Secrets, x.event.Detail = m.Versions, "sent once more: the API asked for another answer to its challenge"
 	if x.expired {
 		x.event.Detail = "sent once more: the API said that the credential had expired"

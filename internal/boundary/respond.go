@@ -23,7 +23,7 @@ var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
 // respond is step 7: the API's answer goes to the caller, scrubbed as it streams.
 func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
 	h := w.Header()
-	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms)
+	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms())
 	body, length, err := decoded(r.Method, resp)
 	if err != nil {
 		return fault.New(fault.UpstreamMalformed, "its answer is in a content coding that cannot be checked for secrets").Wrap(err)
@@ -40,7 +40,7 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	}
 	h["Proxy-Status"] = []string{receivedStatus(resp.StatusCode)}
 	h[headerRequestID] = []string{x.event.ID}
-	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms, coded: body != resp.Body || resp.Uncompressed}
+	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms(), coded: body != resp.Body || resp.Uncompressed}
 	if bodiless(r.Method, resp.StatusCode) {
 		s.head()
 		return nil

@@ -36,7 +36,7 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 		return fault.New(fault.UpstreamMalformed, "it switched protocols in a way that cannot be carried on")
 	}
 	h := make(http.Header)
-	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms)
+	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms())
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
 	delete(h, "Sec-Websocket-Extensions") // none was asked for: a compressed stream could not be scrubbed
 	spellWebSocket(h)
@@ -114,7 +114,7 @@ func panicIn(err error) error {
 // relay scrubs what the API sends, message by message, however those are cut into frames. A tail that may be the beginning of a
 // secret is held until more comes, save for the first bytes of one, which a silent peer would otherwise wait for.
 func (p *Pipeline) relay(conn net.Conn, api io.Reader, x *exchange) {
-	frames := x.material.Forms.Frames()
+	frames := x.material.Forms().Frames()
 	defer func() { x.scrubbed += frames.Count() }()
 	bp, ok := chunks.Get().(*[]byte)
 	if !ok {

@@ -12,8 +12,7 @@ import (
 
 // check holds the whole configuration against itself. It assumes nothing of the decoder but the types.
 func (c *Config) check(rep *report) {
-	k := &checker{cfg: c, rep: rep}
-	k.indexKeys()
+	k := &checker{cfg: c, rep: rep, set: map[string]bool{}, written: map[string]bool{}}
 	k.listen()
 	k.seal()
 	k.tls()

@@ -66,12 +66,14 @@ func (k *checker) credentials(s *Service, owner string) {
 	}
 }
 
-// indexKeys notes every key that is set, and every key around one: set by whatever means, or written by a person.
-func (k *checker) indexKeys() {
-	k.set, k.written = map[string]bool{}, map[string]bool{}
-	for key, p := range k.cfg.places {
+// indexKeys notes every key of a service that is set, and every key around one: set by whatever means, or written by a person.
+func (k *checker) indexKeys(owner string) {
+	clear(k.set)
+	clear(k.written)
+	for rest, p := range k.cfg.places.of(owner) {
+		key := owner + "." + rest
 		own := p.from == "" || p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset)
-		for i := len(key); i > 0; i = strings.LastIndexByte(key[:i], '.') {
+		for i := len(key); i > len(owner); i = strings.LastIndexByte(key[:i], '.') {
 			if k.set[key[:i]] && (!own || k.written[key[:i]]) {
 				break
 			}

@@ -10,6 +10,7 @@ import (
 
 func (k *checker) service(name string) {
 	s, key := k.cfg.Services[name], "services."+name
+	k.indexKeys(key)
 	k.upstream(s, key)
 	if s.Upstream != nil {
 		k.loops(s, key)

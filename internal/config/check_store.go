@@ -74,7 +74,7 @@ func (k *checker) storeKeys(name, kind string) {
 	allowed, required := storeKeys(kind)
 	fields, _ := fieldsOf(reflect.TypeFor[Store]())
 	for _, f := range names(fields) {
-		written := k.cfg.has(key+"."+f) && k.cfg.places[key+"."+f].from == ""
+		written := k.cfg.has(key+"."+f) && k.cfg.placeOf(key+"."+f).from == ""
 		if written && f != "kind" && !slices.Contains(allowed, f) {
 			k.fail(key+"."+f, "does not go with kind "+kind, storeKeyHint(f, kind, allowed))
 		}

@@ -15,12 +15,17 @@ const (
 	fromPreset  = "preset "
 )
 
-func (c *Config) has(key string) bool { _, ok := c.places[key]; return ok }
+func (c *Config) has(key string) bool { _, ok := c.places.get(key); return ok }
+
+func (c *Config) placeOf(key string) place {
+	at, _ := c.places.get(key)
+	return at
+}
 
 // at returns where key stands, or the nearest key around it that stands anywhere in a file, or the flag that set it.
 func (c *Config) at(key string) place {
 	for key != "" {
-		switch p, ok := c.places[key]; {
+		switch p, ok := c.places.get(key); {
 		case ok && p.from == "":
 			return p
 		case ok && p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset):
@@ -76,33 +81,42 @@ func (c *Config) applyDefault(f *field, v reflect.Value, path keyPath) {
 	if c.has(key) {
 		return
 	}
-	c.places[key] = place{from: fromDefault}
+	if len(path) < 3 || path[0] != "services" && path[0] != "tokens" {
+		c.places.set(key, place{from: fromDefault})
+	}
+	values := f.defaults()
 	if v.Kind() == reflect.Slice {
-		for text := range strings.SplitSeq(f.def, ",") {
-			elem := reflect.New(v.Type().Elem()).Elem()
-			mustSet(elem, f, text)
-			v.Set(reflect.Append(v, elem))
-		}
+		v.Set(reflect.Append(v, values...))
 		return
 	}
-	mustSet(v, f, f.def)
+	v.Set(values[0])
 	if f.path != "" {
 		v.SetString(c.placeFile(key, c.dir, f.def))
 	}
 }
 
-func mustSet(v reflect.Value, f *field, text string) {
-	l, _ := leafOf(v.Type())
-	if err := setLeaf(v, f, l, text); err != nil {
-		panic(fmt.Sprintf("the declaration's default %q of %s: %v", text, f.name, err)) // Default's test meets it
+// parseDefaults returns the values of the declaration's default: one, or the entries of a list.
+func (f *field) parseDefaults() []reflect.Value {
+	texts, t := []string{f.def}, f.typ
+	if t.Kind() == reflect.Slice {
+		texts, t = strings.Split(f.def, ","), t.Elem()
 	}
+	out := make([]reflect.Value, len(texts))
+	l, _ := leafOf(t)
+	for i, text := range texts {
+		out[i] = reflect.New(t).Elem()
+		if err := setLeaf(out[i], f, l, text); err != nil {
+			panic(fmt.Sprintf("the declaration's default %q of %s: %v", text, f.name, err)) // Default's test meets it
+		}
+	}
+	return out
 }
 
 // settle places the files below the data directory, once that is known, and lets key_env replace the default key_file.
 func (c *Config) settle() {
-	if c.Seal.KeyEnv != "" && c.places["seal.key_file"].from == fromDefault {
+	if c.Seal.KeyEnv != "" && c.placeOf("seal.key_file").from == fromDefault {
 		c.Seal.KeyFile = ""
-		delete(c.places, "seal.key_file")
+		c.places.drop("seal.key_file")
 		delete(c.underData, "seal.key_file")
 	}
 	for key, rest := range c.underData {

@@ -52,7 +52,7 @@ type Config struct {
 	_            struct{}            `yaml:"forward rotations" later:"true"`
 
 	presets    map[string]*preset.Preset // those that services name
-	places     map[string]place
+	places     places
 	underData  map[string]string // key → name below the data directory
 	files      []string
 	listed     map[string]bool // those in files

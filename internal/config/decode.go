@@ -226,7 +226,7 @@ func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
 			d.fail(child, p.key.at, show(p.key.text)+" cannot be a name in "+path.String(), "names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
 			continue
 		}
-		if first, dup := d.cfg.places[child.String()]; dup && v.MapIndex(key).IsValid() {
+		if first, dup := d.cfg.places.get(child.String()); dup && v.MapIndex(key).IsValid() {
 			d.fail(child, p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first), "a name belongs to one file")
 			continue
 		}
@@ -428,7 +428,7 @@ func (d *decoder) fail(path keyPath, at place, message, hint string) {
 }
 
 // note remembers where a key stands; a value replaces its key's place.
-func (d *decoder) note(path keyPath, at place) { d.cfg.places[path.String()] = at }
+func (d *decoder) note(path keyPath, at place) { d.cfg.places.set(path.String(), at) }
 
 // placeFile makes a file name absolute to the folder it was written in. Names under <data>/ follow the data directory.
 func (c *Config) placeFile(key, dir, name string) string {

@@ -20,6 +20,7 @@ type field struct {
 	min, max                       string
 	index                          int
 	typ                            reflect.Type
+	defaults                       func() []reflect.Value // of def; parsed once, and shared
 }
 
 // declared is what the tags of a struct say.
@@ -60,6 +61,8 @@ func readTags(t reflect.Type) (keys []field, reserved []string) {
 			url: f.Tag.Get("url"), lines: f.Tag.Get("lines"),
 			enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: i, typ: f.Type,
 		})
+		last := keys[len(keys)-1]
+		keys[len(keys)-1].defaults = sync.OnceValue(last.parseDefaults)
 	}
 	return keys, reserved
 }

@@ -96,7 +96,7 @@ func (c *Config) addFile(name string) {
 }
 
 func newConfig(name string, read ReadFunc) *Config {
-	return &Config{presets: map[string]*preset.Preset{}, places: map[string]place{}, underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
+	return &Config{presets: map[string]*preset.Preset{}, places: newPlaces(), underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
 }
 
 func (c *Config) finish(rep *report) (*Config, Warnings, error) {

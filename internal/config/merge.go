@@ -25,7 +25,7 @@ func (c *Config) applyPresets(rep *report) {
 		}
 		if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
 			s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
-			c.places[key+".limits.burst"] = place{from: fromDefault}
+			c.places.set(key+".limits.burst", place{from: fromDefault})
 		}
 		eachCredential(s, key, func(cred *Credential, at string) {
 			c.implied(s, cred, at)
@@ -74,8 +74,8 @@ func (c *Config) shortSecret(rep *report, s *Service, key string) {
 		return
 	}
 	s.Credential.Secret, s.Secret = s.Secret, secret.Ref{}
-	c.places[long] = c.places[key+".secret"]
-	delete(c.places, key+".secret")
+	c.places.set(long, c.placeOf(key+".secret"))
+	c.places.drop(key + ".secret")
 }
 
 // implied fills in the kind and what the kind says of its other keys.
@@ -95,7 +95,8 @@ func (c *Config) implied(s *Service, cred *Credential, key string) {
 	case KindRefreshToken:
 		c.impliedAuth(s, cred, key)
 		if !c.has(key + ".rotates") {
-			cred.Rotates, c.places[key+".rotates"] = !preset.Reusable(cred.TokenURL), place{from: fromDefault}
+			cred.Rotates = !preset.Reusable(cred.TokenURL)
+			c.places.set(key+".rotates", place{from: fromDefault})
 		}
 	case KindClientCredentials, KindJWTBearer:
 		c.impliedAuth(s, cred, key)
@@ -141,7 +142,8 @@ func (c *Config) impliedAgent(s *Service, cred *Credential, key string) {
 	if *to == nil {
 		*to = map[string]Text{}
 	}
-	(*to)["User-Agent"], c.places[at+".User-Agent"] = PlainText(agent), place{from: fromDefault}
+	(*to)["User-Agent"] = PlainText(agent)
+	c.places.set(at+".User-Agent", place{from: fromDefault})
 }
 
 // impliedAuth says how a client shows who it is. A JWT bearer grant without a client needs nothing of the kind.
@@ -163,7 +165,8 @@ func (c *Config) impliedAuth(s *Service, cred *Credential, key string) {
 // orText sets a key that nobody has set, if there is something to set it to.
 func orText(c *Config, key string, to *string, value string) {
 	if *to == "" && value != "" {
-		*to, c.places[key] = value, place{from: fromDefault}
+		*to = value
+		c.places.set(key, place{from: fromDefault})
 	}
 }
 
@@ -179,7 +182,7 @@ func (m *merger) open(key string) bool {
 	if m.cfg.has(m.key + "." + key) {
 		return false
 	}
-	m.cfg.places[m.key+"."+key] = place{from: m.from}
+	m.cfg.places.set(m.key+"."+key, place{from: m.from})
 	return true
 }
 
@@ -247,7 +250,7 @@ func (m *merger) headers(s *Service, p *preset.Preset) {
 			s.Headers = map[string]string{}
 		}
 		s.Headers[name] = value
-		m.cfg.places[m.key+".headers."+name] = place{from: m.from}
+		m.cfg.places.set(m.key+".headers."+name, place{from: m.from})
 	}
 	m.list("override_headers", &s.Override, p.Overrides)
 }
@@ -292,14 +295,14 @@ func (m *merger) oneForAll(s *Service, p *preset.Preset) bool {
 	if s.Credential.Secret.IsZero() {
 		return false
 	}
-	from := m.cfg.places[m.key+".credential.secret"]
+	from := m.cfg.placeOf(m.key + ".credential.secret")
 	for i := range p.Credentials {
 		s.Credentials = append(s.Credentials, Credential{Secret: s.Credential.Secret})
-		m.cfg.places[m.key+".credentials."+strconv.Itoa(i)+".secret"] = from
+		m.cfg.places.set(m.key+".credentials."+strconv.Itoa(i)+".secret", from)
 		m.credential("credentials."+strconv.Itoa(i)+".", &s.Credentials[i], &p.Credentials[i])
 	}
 	s.Credential = Credential{}
-	delete(m.cfg.places, m.key+".credential.secret")
+	m.cfg.places.drop(m.key + ".credential.secret")
 	return true
 }
 

@@ -17,35 +17,35 @@ type Origin struct {
 
 // Origins lists every value that is set, in the order of the declaration and of names.
 func Origins(c *Config) []Origin {
-	return c.origins(nil, reflect.ValueOf(c).Elem(), nil)
+	return c.origins(nil, reflect.ValueOf(c).Elem(), nil, nil)
 }
 
-func (c *Config) origins(out []Origin, v reflect.Value, path keyPath) []Origin {
+func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) []Origin {
 	if isLeaf(v.Type()) {
-		return c.origin(out, path, formatLeaf(v))
+		return c.origin(out, f, path, formatLeaf(v))
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration uses no others
 	case reflect.Struct:
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
-			out = c.origins(out, v.Field(fields[i].index), path.child(fields[i].name))
+			out = c.origins(out, v.Field(fields[i].index), &fields[i], path.child(fields[i].name))
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {
-			out = c.origins(out, v.Elem(), path)
+			out = c.origins(out, v.Elem(), f, path)
 		}
 	case reflect.Map:
 		for _, key := range mapKeys(v) {
-			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), path.child(key))
+			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), nil, path.child(key))
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
-			out = c.origin(out, path, showTree(v.Interface()))
+			out = c.origin(out, f, path, showTree(v.Interface()))
 		}
 	case reflect.Slice:
 		if elem := v.Type().Elem(); elem.Kind() == reflect.Struct && !isLeaf(elem) {
 			for i := range v.Len() {
-				out = c.origins(out, v.Index(i), path.child(strconv.Itoa(i)))
+				out = c.origins(out, v.Index(i), nil, path.child(strconv.Itoa(i)))
 			}
 			return out
 		}
@@ -53,7 +53,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, path keyPath) []Origin {
 		for i := range items {
 			items[i] = formatLeaf(v.Index(i))
 		}
-		out = c.origin(out, path, "["+strings.Join(items, ", ")+"]")
+		out = c.origin(out, f, path, "["+strings.Join(items, ", ")+"]")
 	}
 	return out
 }
@@ -86,9 +86,13 @@ func showTree(node any) string {
 
 const notShown = "[not shown]"
 
-func (c *Config) origin(out []Origin, path keyPath, value string) []Origin {
-	p, ok := c.places[path.String()]
-	if !ok {
+func (c *Config) origin(out []Origin, f *field, path keyPath, value string) []Origin {
+	p, ok := c.places.get(path.String())
+	switch owner, _ := split(path.String()); {
+	case ok:
+	case owner != "" && f != nil && f.def != "": // which places leaves out
+		p.from = fromDefault
+	default:
 		return out
 	}
 	if freeText(path) && mayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
@@ -128,7 +132,7 @@ func (c *Config) Override(key, value, from string) error {
 	if f.path != "" {
 		v.SetString(c.placeFile(key, "", value))
 	}
-	c.places[key] = place{from: from}
+	c.places.set(key, place{from: from})
 	c.settle()
 	rep := newReport()
 	c.check(rep)

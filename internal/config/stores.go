@@ -126,7 +126,7 @@ func (c *Config) storeDefaults() {
 		switch s.Kind {
 		case StoreEnv:
 			s.MaxStale = 0
-			delete(c.places, key+".max_stale")
+			c.places.drop(key + ".max_stale")
 		case StoreBuiltin, "":
 		case StoreExec:
 			orDefault(c, key+".refresh", &s.Refresh, defaultExecRefresh)
@@ -149,6 +149,7 @@ func (c *Config) storeDefaults() {
 
 func orDefault[T comparable](c *Config, key string, to *T, value T) {
 	if !c.has(key) {
-		*to, c.places[key] = value, place{from: fromDefault}
+		*to = value
+		c.places.set(key, place{from: fromDefault})
 	}
 }

@@ -75,12 +75,12 @@ func TestFormsCoverWhatIsSent(t *testing.T) {
 		for _, values := range o.Header {
 			sent += values[0]
 		}
-		masked, n := m.Forms.String(sent + " " + canary)
+		masked, n := m.Forms().String(sent + " " + canary)
 		if n == 0 || strings.Contains(masked, canary) || strings.Contains(masked, base64.StdEncoding.EncodeToString([]byte("api:"+canary))) || strings.Contains(masked, "canary") {
 			t.Errorf("%+v: %q comes back as %q", spec, sent, masked)
 		}
 		if spec.HideUser {
-			if masked, _ := m.Forms.String("hello secret-user"); strings.Contains(masked, "secret-user") {
+			if masked, _ := m.Forms().String("hello secret-user"); strings.Contains(masked, "secret-user") {
 				t.Errorf("the user name comes back: %q", masked)
 			}
 		}

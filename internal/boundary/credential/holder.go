@@ -89,9 +89,9 @@ func (h *Holder) Known() *scrub.Set {
 		return nil
 	}
 	if m := c.recipe.last.Load(); m != nil {
-		return m.Forms
+		return m.Forms()
 	}
-	return c.recipe.hidden
+	return c.recipe.hidden.forms()
 }
 
 // Trouble returns the fault of the last failed refresh, also while the last known good is in force; nil when all is well.
@@ -133,7 +133,7 @@ func (h *Holder) Secrets() [][]byte {
 		return nil
 	}
 	if m := c.recipe.last.Load(); m != nil {
-		return m.secrets
+		return m.hidden.secrets
 	}
 	return c.recipe.secrets
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
@@ -42,8 +43,7 @@ func (o *Outgoing) Target() string {
 // Material is a credential ready for requests: a Recipe with the tokens of one moment. It is immutable and safe for concurrent
 // use.
 type Material struct {
-	Versions []string   // "openai@3": names and versions, for the audit log
-	Forms    *scrub.Set // every form of it that must not come back, and of the tokens that were in force before it
+	Versions []string // "openai@3": names and versions, for the audit log
 
 	signers []sign.Signer // those of the recipe for one request, which answer its own challenge; nil: the recipe's
 
@@ -51,7 +51,7 @@ type Material struct {
 	places []placement
 	tokens []derive.Token // one for each of recipe.derived
 
-	secrets [][]byte // what Forms is of
+	hidden *hidden // what must not come back: it, and the tokens that were in force before it
 }
 
 // carries tells whether m has a token that other has too.
@@ -61,17 +61,34 @@ func (m *Material) carries(other *Material) bool {
 	})
 }
 
+// Forms is every form of what must not come back.
+func (m *Material) Forms() *scrub.Set { return m.hidden.forms() }
+
+// hidden is secrets, and the matcher of their forms from its first use on. A matcher takes some 25 KiB, and of 10,000 services few
+// are called at one time.
+type hidden struct {
+	secrets [][]byte
+	once    sync.Once
+	set     *scrub.Set
+}
+
+func hide(secrets [][]byte) *hidden { return &hidden{secrets: secrets} }
+
+func (h *hidden) forms() *scrub.Set {
+	h.once.Do(func() { h.set = scrub.Compile(h.secrets...) })
+	return h.set
+}
+
 // covering is m, among whose Forms are those of used as well: a request that was sent with used is sent again with m.
 func (m *Material) covering(used *Material) *Material {
 	covered := func(secret []byte) bool {
-		return len(secret) == 0 || slices.ContainsFunc(m.secrets, func(own []byte) bool { return bytes.Equal(own, secret) })
+		return len(secret) == 0 || slices.ContainsFunc(m.hidden.secrets, func(own []byte) bool { return bytes.Equal(own, secret) })
 	}
-	if !slices.ContainsFunc(used.secrets, func(secret []byte) bool { return !covered(secret) }) {
+	if !slices.ContainsFunc(used.hidden.secrets, func(secret []byte) bool { return !covered(secret) }) {
 		return m
 	}
 	both := *m
-	both.secrets = slices.Concat(m.secrets, used.secrets)
-	both.Forms = scrub.Compile(both.secrets...)
+	both.hidden = hide(slices.Concat(m.hidden.secrets, used.hidden.secrets))
 	return &both
 }
 

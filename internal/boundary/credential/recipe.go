@@ -11,7 +11,6 @@ import (
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/credential/sign"
-	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -53,7 +52,7 @@ type Recipe struct {
 	signers  []sign.Signer
 
 	needsBody bool
-	hidden    *scrub.Set // forms of secrets
+	hidden    *hidden // forms of secrets
 	last      atomic.Pointer[Material]
 	building  sync.Mutex
 	waiting   atomic.Int64
@@ -81,9 +80,9 @@ func NewRecipe(parts []Part) (*Recipe, error) {
 		}
 		taken[slot] = true
 	}
-	r.hidden = scrub.Compile(r.secrets...)
+	r.hidden = hide(r.secrets)
 	if len(r.derived) == 0 {
-		m := &Material{Versions: r.versions, Forms: r.hidden, recipe: r, secrets: r.secrets, places: r.places(nil)}
+		m := &Material{Versions: r.versions, hidden: r.hidden, recipe: r, places: r.places(nil)}
 		r.last.Store(m)
 	}
 	return r, nil
@@ -234,7 +233,7 @@ func (r *Recipe) build(tokens []derive.Token) (*Material, *fault.Fault) {
 			secrets = append(secrets, before.tokens[i].Secret.Reveal(), before.tokens[i].Beside.Reveal())
 		}
 	}
-	m.places, m.secrets, m.Forms = r.places(placed), secrets, scrub.Compile(secrets...)
+	m.places, m.hidden = r.places(placed), hide(secrets)
 	r.last.Store(m)
 	return m, nil
 }

@@ -73,7 +73,7 @@ func TestDerivedMaterial(t *testing.T) {
 		t.Error("what a token is made with is not known before there is one")
 	}
 	first, f := h.Current(t.Context())
-	if f != nil || bearerOf(t, first) != "Bearer first-token" || strings.Join(first.Versions, " ") != "client@3 token@20231114T221320Z" || h.Known() != first.Forms {
+	if f != nil || bearerOf(t, first) != "Bearer first-token" || strings.Join(first.Versions, " ") != "client@3 token@20231114T221320Z" || h.Known() != first.Forms() {
 		t.Fatalf("got %q, %v", first.Versions, f)
 	}
 	if again, _ := h.Current(t.Context()); again != first {
@@ -84,7 +84,7 @@ func TestDerivedMaterial(t *testing.T) {
 	if f != nil || bearerOf(t, second) != "Bearer second-token" || bearerOf(t, first) != "Bearer first-token" {
 		t.Fatalf("got %v", f)
 	}
-	if got, n := second.Forms.String("first-token second-token client-secret third-token"); n != 3 || got != "*********** ************ ************* third-token" {
+	if got, n := second.Forms().String("first-token second-token client-secret third-token"); n != 3 || got != "*********** ************ ************* third-token" {
 		t.Errorf("got %q", got)
 	}
 	if now, _ := h.Current(t.Context()); now != second {
@@ -119,7 +119,7 @@ func TestRenewAfterAChange(t *testing.T) {
 	if f != nil || other.token.Serial != 1 {
 		t.Fatalf("got %v, token %d", f, other.token.Serial)
 	}
-	if _, n := m.Forms.String("first-token other-token"); n != 2 {
+	if _, n := m.Forms().String("first-token other-token"); n != 2 {
 		t.Error("the token that was used may come back")
 	}
 	same := &changing{next: "first-token"}
@@ -163,7 +163,7 @@ func TestOldTokensStay(t *testing.T) {
 	if f != nil {
 		t.Fatal(f)
 	}
-	if got, n := m.Forms.String("first-token refresh-one fourth-token refresh-of-fourth-token fifth-token"); n != 5 {
+	if got, n := m.Forms().String("first-token refresh-one fourth-token refresh-of-fourth-token fifth-token"); n != 5 {
 		t.Errorf("got %q", got)
 	}
 	if again, _ := h.Current(t.Context()); bearerOf(t, again) != "Bearer fifth-token" {
