@@ -12,6 +12,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
 )
 
 func (e *env) tokenIssue() *cobra.Command {
