@@ -18,7 +18,8 @@ import (
 )
 
 // TestLingerOverTLS: a caller that is still sending when its answer comes gets the whole answer, over TLS too, and then the end of
-// the connection: what it goes on sending is read meanwhile, and makes no kernel throw the answer away.
+// the connection: what it goes on sending is read meanwhile, and makes no kernel throw the answer away. The second half of each
+// body is sent when the answer has begun, so that no body is at its end before.
 func TestLingerOverTLS(t *testing.T) {
 	earlyURL, _ := early(t, "413 Content Too Large")
 	const length = 6 << 20
@@ -41,12 +42,19 @@ func TestLingerOverTLS(t *testing.T) {
 			}
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-			sent := make(chan struct{})
+			sent, answered := make(chan struct{}), make(chan struct{})
 			go func() {
 				defer close(sent)
-				_, _ = io.WriteString(conn, c.head+body)
+				_, _ = io.WriteString(conn, c.head+body[:length/2])
+				<-answered
+				_, _ = io.WriteString(conn, body[length/2:])
 			}()
 			r := bufio.NewReader(conn)
+			_, err = r.Peek(1)
+			close(answered)
+			if err != nil {
+				t.Fatalf("no answer: %v", err)
+			}
 			if a := readAnswer(t, r); a.StatusCode != c.want || !a.Close {
 				t.Errorf("got %s, close %v; want %d and the end announced", a.Status, a.Close, c.want)
 			}
