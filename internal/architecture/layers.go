@@ -22,7 +22,7 @@ const (
 // imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
 var floors = [][]string{
 	{"fault"},
-	{"localfile", "nesting"},
+	{"guard", "localfile", "nesting"},
 	{"secret", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey", "leak"},
 	{"admin", "console", "doctor", "monitor"},
@@ -40,8 +40,8 @@ var sideways = map[string]string{
 // ports gives each family of adapters what its members may import of the module: the port, and what is listed beside it.
 // Packages under a port that are no adapters are in portParts.
 var ports = map[string][]string{
-	"secret": {"secret", "secret/seal", "localfile", "fault"},
-	"fleet":  {"fleet", "secret", "localfile", "fault"},
+	"secret": {"secret", "secret/seal", "guard", "localfile", "fault"},
+	"fleet":  {"fleet", "secret", "guard", "localfile", "fault"},
 }
 
 // portParts are the packages beside the adapters that belong to the port itself.

@@ -32,8 +32,12 @@ func Recover(where string, err *error) {
 	}
 }
 
-// Panicked is the Panic for a value that recover() has returned; call it in the deferred function.
+// Panicked is the Panic for a value that recover() has returned; call it in the deferred function. A Panic that was passed on from
+// another goroutine stays what it is.
 func Panicked(where string, v any) *Panic {
+	if p, ok := v.(*Panic); ok {
+		return p
+	}
 	p := &Panic{Where: where, What: fmt.Sprintf("a value of type %T", v), Stack: stack()}
 	if e, ok := v.(runtime.Error); ok {
 		p.What = e.Error()
