@@ -19,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"sallyport/internal/fault"
 )
 
 // ErrClosed is returned by calls on a log after [Log.Close].
@@ -106,7 +108,13 @@ type Options struct {
 	// It runs on the log's own goroutine: it must not call the log, and not block for long.
 	OnCheckpoint func(Checkpoint)
 
+	// Broke is told of a panic while writing. The record that it befell is not acknowledged, and Health has the panic until a
+	// write succeeds.
+	Broke func(*fault.Panic)
+
 	Now func() time.Time // default time.Now
+
+	wrote func() // in tests: called when the kernel has the records, before anybody is told
 }
 
 func (o Options) withDefaults() Options {
@@ -121,6 +129,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnCheckpoint == nil {
 		o.OnCheckpoint = func(Checkpoint) {}
+	}
+	if o.Broke == nil {
+		o.Broke = func(*fault.Panic) {}
+	}
+	if o.wrote == nil {
+		o.wrote = func() {}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

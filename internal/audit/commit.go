@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"sallyport/internal/guard"
 )
 
 // errAbandoned ends a caller's wait, not the write.
@@ -36,9 +38,16 @@ type wait struct {
 }
 
 func (b *batch) add(kind Kind, ev *Event, now time.Time, e entry) {
+	before, added := len(b.buf), false
+	defer func() {
+		if !added { // a panic: what there is of the record must not become the beginning of the next
+			b.buf = b.buf[:before]
+		}
+	}()
 	b.buf = appendBody(b.buf, kind, ev, now)
 	e.end = len(b.buf)
 	b.entries = append(b.entries, e)
+	added = true
 }
 
 func (b *batch) reset() {
@@ -114,7 +123,7 @@ func (l *Log) lead() error {
 	gone := l.gone
 	l.mu.Unlock()
 
-	next, err := l.write(b, gone)
+	next, err := l.writeSafely(b, gone)
 
 	l.mu.Lock()
 	l.settle(b, next, err)
@@ -132,6 +141,17 @@ func (l *Log) lead() error {
 		close(w.done)
 	}
 	return err
+}
+
+// writeSafely is write; a panic fails the batch. A leader that did not settle would have everybody wait for ever.
+func (l *Log) writeSafely(b *batch, gone error) (next position, err error) {
+	why := guard.Call("writing the audit log", func() { next, err = l.write(b, gone) })
+	if why == nil {
+		return next, err
+	}
+	l.file.uncertain(l.at.offset) // nothing says how much of it is in the file: it is cut off before the next
+	l.o.Broke(why)
+	return l.at, why
 }
 
 // write seals a batch and hands it to the kernel. It returns the position behind it.
@@ -157,6 +177,7 @@ func (l *Log) write(b *batch, gone error) (position, error) {
 	if err := l.file.append(l.out); err != nil {
 		return l.at, err
 	}
+	l.o.wrote()
 	if l.o.Sync <= 0 {
 		if err := l.file.sync(); err != nil {
 			l.file.uncertain(l.at.offset)
@@ -164,6 +185,12 @@ func (l *Log) write(b *batch, gone error) (position, error) {
 		}
 	}
 	return l.next, nil
+}
+
+func (l *Log) tellLost() {
+	told := &Event{Detail: fmt.Sprintf("%d completed or refused records were dropped while the log could not be written", l.lost)}
+	l.pending.add(KindRecovered, told, l.o.Now(), entry{keep: true})
+	l.lost = 0
 }
 
 // settle notes how a commit ended. It is called with mu held.
@@ -184,9 +211,7 @@ func (l *Log) settle(b *batch, next position, err error) {
 	l.stats.Seq, l.stats.Bytes = next.seq, next.offset
 	l.stats.Records += n
 	if l.lost > 0 && !l.closed {
-		told := &Event{Detail: fmt.Sprintf("%d completed or refused records were dropped while the log could not be written", l.lost)}
-		l.pending.add(KindRecovered, told, l.o.Now(), entry{keep: true})
-		l.lost = 0
+		_ = guard.Call("telling of lost records", l.tellLost) // or with the next commit
 	}
 	if next.seq-l.marked.seq >= l.o.CheckpointEvery {
 		select {

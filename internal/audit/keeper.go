@@ -1,8 +1,12 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 const (
@@ -78,7 +82,7 @@ func (l *Log) syncSince(seq int) int {
 	if now == seq {
 		return seq
 	}
-	err := l.file.sync()
+	err := guard.Try("syncing the audit log", l.file.sync)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.synced = err
@@ -102,7 +106,38 @@ func (l *Log) look() {
 func (l *Log) checkpoint(kind Kind, records int) {
 	l.notary.Lock()
 	defer l.notary.Unlock()
+	var due bool
+	err := guard.Try("anchoring the audit log", func() (err error) {
+		due, err = l.anchorAfter(kind, records)
+		return err
+	})
+	if why, ok := errors.AsType[*fault.Panic](err); ok {
+		l.o.Broke(why)
+	} else if !due {
+		return
+	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.anchor = err
+}
+
+// anchorAfter is what checkpoint does. It tells whether it was due.
+func (l *Log) anchorAfter(kind Kind, records int) (due bool, err error) {
+	l.mu.Lock()
+	l.enter(l.summarise)
+	if l.anchor == nil && l.at.seq+len(l.pending.entries)-l.marked.seq < records {
+		l.mu.Unlock()
+		return false, nil
+	}
+	l.enter(func() { l.declare(kind, &Event{}, true) })
+	if err := l.commit(nil); err != nil {
+		return true, err
+	}
+	return true, l.sign()
+}
+
+// summarise adds records of what was left out. It is called with mu held.
+func (l *Log) summarise() {
 	if n := l.refusal.take(); n > 0 {
 		l.pending.add(KindRefused, &Event{Suppressed: n}, l.o.Now(), entry{keep: true})
 	}
@@ -112,18 +147,6 @@ func (l *Log) checkpoint(kind Kind, records int) {
 	if n, label, detail := l.holders.summary(); n > 0 {
 		l.pending.add(KindRefused, &Event{Suppressed: n, Label: label, Detail: detail}, l.o.Now(), entry{keep: true})
 	}
-	if l.anchor == nil && l.at.seq+len(l.pending.entries)-l.marked.seq < records {
-		l.mu.Unlock()
-		return
-	}
-	l.declare(kind, &Event{}, true)
-	err := l.commit(nil)
-	if err == nil {
-		err = l.sign()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.anchor = err
 }
 
 // declare adds a record that says which log this is and how many checkpoints it has. It is
@@ -156,17 +179,31 @@ func (l *Log) sign() error {
 	if err != nil {
 		return err
 	}
-	before := l.anchors.size
-	if err := l.anchors.append(line); err != nil {
-		return fmt.Errorf("writing checkpoint %d: %w", c.Number, err)
-	}
-	if err := l.anchors.sync(); err != nil {
-		l.anchors.uncertain(before)
-		return fmt.Errorf("syncing checkpoint %d: %w", c.Number, err)
+	if err := l.writeCheckpoint(c.Number, line); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	l.stats.Checkpoint = c
 	l.mu.Unlock()
 	l.o.OnCheckpoint(c)
+	return nil
+}
+
+// writeCheckpoint adds a line to the checkpoints. Whatever keeps it from being there whole and on the disk, a panic too, has it cut
+// off before the next.
+func (l *Log) writeCheckpoint(number int, line []byte) error {
+	before, written := l.anchors.size, false
+	defer func() {
+		if !written {
+			l.anchors.uncertain(before)
+		}
+	}()
+	if err := l.anchors.append(line); err != nil {
+		return fmt.Errorf("writing checkpoint %d: %w", number, err)
+	}
+	if err := l.anchors.sync(); err != nil {
+		return fmt.Errorf("syncing checkpoint %d: %w", number, err)
+	}
+	written = true
 	return nil
 }

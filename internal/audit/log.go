@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"sallyport/internal/guard"
 )
 
 // Log is an open audit log. All methods are safe for concurrent use.
@@ -44,7 +46,7 @@ type Log struct {
 	wake chan struct{} // records without a waiting caller came in
 	due  chan struct{} // enough records for a checkpoint
 	quit chan struct{}
-	done sync.WaitGroup
+	done guard.Group
 }
 
 // Authorise puts on record that a credential is about to be used. It returns once the
@@ -122,7 +124,7 @@ func (l *Log) put(ctx context.Context, kind Kind, ev *Event) error {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	l.pending.add(kind, ev, now, entry{})
+	l.enter(func() { l.pending.add(kind, ev, now, entry{}) })
 	err := l.commit(ctx.Done())
 	if errors.Is(err, errAbandoned) {
 		err = context.Cause(ctx)
@@ -131,6 +133,18 @@ func (l *Log) put(ctx context.Context, kind Kind, ev *Event) error {
 		return fmt.Errorf("writing audit record: %w", err)
 	}
 	return nil
+}
+
+// enter runs add, with mu held. After a panic mu is free: nobody else is kept from writing.
+func (l *Log) enter(add func()) {
+	added := false
+	defer func() {
+		if !added {
+			l.mu.Unlock()
+		}
+	}()
+	add()
+	added = true
 }
 
 // leave adds a record that nobody waits for.

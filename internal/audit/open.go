@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"sallyport/internal/guard"
 )
 
 // Open makes a log or continues one, and holds it until Close.
@@ -85,8 +87,8 @@ func open(ctx context.Context, o Options, notes ...string) (_ *Log, err error) {
 	if err := l.begin(ctx, notes); err != nil {
 		return nil, errors.Join(err, anchors.close())
 	}
-	l.done.Go(l.flush)
-	l.done.Go(l.keep)
+	l.done.Go("flushing", func() { guard.Until(l.quit, "flushing the audit log", l.flush, l.o.Broke) })
+	l.done.Go("keeping", func() { guard.Until(l.quit, "keeping the audit log", l.keep, l.o.Broke) })
 	return l, nil
 }
 
