@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -13,12 +14,15 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
 const (
 	batchSize  = 20 // BatchGetSecretValue takes no more
 	batchCalls = 4  // at once
+
+	reading = "reading secrets from awssm"
 )
 
 // GetBatch implements secret.Batcher: current versions by twenties of a region, others one by one. Where BatchGetSecretValue is denied or
@@ -41,13 +45,17 @@ func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result
 	group.SetLimit(batchCalls)
 	for region, keys := range many {
 		for chunk := range slices.Chunk(keys, batchSize) {
-			group.Go(func() error { b.readMany(ctx, region, chunk); return nil })
+			group.Go(guard.Func(reading, func() error { b.readMany(ctx, region, chunk); return nil }))
 		}
 	}
 	for _, key := range single {
-		group.Go(func() error { b.readOne(ctx, key); return nil })
+		group.Go(guard.Func(reading, func() error { b.readOne(ctx, key); return nil }))
 	}
-	_ = group.Wait()
+	if broken := group.Wait(); broken != nil { // a panic: nothing says how far it had come
+		for i, key := range keys {
+			b.results[i] = secret.Result{Err: b.store.failed(ctx, "reading", key.Path, fmt.Errorf("%w: %w", secret.ErrUnavailable, broken))}
+		}
+	}
 	return b.results
 }
 

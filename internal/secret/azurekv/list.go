@@ -10,6 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"golang.org/x/sync/errgroup"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -40,10 +41,10 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 	group, together := errgroup.WithContext(ctx)
 	group.SetLimit(listCalls)
 	for i, name := range names {
-		group.Go(func() (err error) {
+		group.Go(guard.Func("listing secrets", func() (err error) {
 			found[i], err = s.entry(together, name)
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -55,10 +56,10 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 	group, together := errgroup.WithContext(ctx)
 	group.SetLimit(listCalls)
 	for i, id := range ids {
-		group.Go(func() (err error) {
+		group.Go(guard.Func("listing secrets", func() (err error) {
 			found[i], err = s.entry(together, resource{parent: s.parent, id: id})
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

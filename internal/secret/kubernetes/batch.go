@@ -5,10 +5,12 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -152,18 +154,14 @@ func (o *outage) note(err error) {
 
 // inParallel calls do for 0 to n-1, several at once, and returns when all are done.
 func inParallel(n int, do func(i int)) {
-	next := make(chan int)
-	var wg sync.WaitGroup
+	var next atomic.Int64
+	var all guard.Group
 	for range min(n, readers) {
-		wg.Go(func() {
-			for i := range next {
+		all.Go("reading secrets", func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				do(i)
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	all.Wait()
 }

@@ -10,6 +10,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 const (
@@ -23,6 +26,8 @@ const (
 	watchFor = 5 * time.Minute
 
 	firstPause, longestPause = 100 * time.Millisecond, 15 * time.Second
+
+	watching = "watching secrets in kubernetes"
 )
 
 // Watch implements secret.Watcher. Only metadata is watched: values do not come this way. Each secret is told of once when its
@@ -79,18 +84,18 @@ func (w *watcher) run(ctx context.Context, changed func(path string)) error {
 	for o := range w.paths {
 		names[o.namespace] = append(names[o.namespace], o)
 	}
-	var wg sync.WaitGroup
+	var all guard.Group
 	for namespace, objects := range names {
-		wg.Go(func() { stop(w.namespace(ctx, namespace, objects)) })
+		all.Go(watching, func() { stop(guard.Try(watching, func() error { return w.namespace(ctx, namespace, objects) })) })
 	}
 	if len(names) == 0 {
 		<-ctx.Done()
 	}
 	ended := make(chan struct{})
-	go func() { // ends with the watches
+	guard.Go(watching, func() { // ends with the watches
 		defer close(ended)
-		wg.Wait()
-	}()
+		all.Wait()
+	}, func(*fault.Panic) {}) // each watch has told of its own
 	for {
 		select {
 		case o := <-w.news:
@@ -113,11 +118,11 @@ func (w *watcher) namespace(ctx context.Context, namespace string, objects []obj
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var wg sync.WaitGroup
+	var all guard.Group
 	for _, o := range objects {
-		wg.Go(func() { stop(w.keep(ctx, o)) })
+		all.Go(watching, func() { stop(guard.Try(watching, func() error { return w.keep(ctx, o) })) })
 	}
-	wg.Wait()
+	all.Wait()
 	return context.Cause(ctx)
 }
 

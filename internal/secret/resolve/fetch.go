@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -41,9 +42,9 @@ func fetch(ctx context.Context, store secret.Store, keys []secret.Key) []secret.
 func each(ctx context.Context, store secret.Store, keys []secret.Key) []secret.Result {
 	results := make([]secret.Result, len(keys))
 	var next, unanswered atomic.Int64
-	var wg sync.WaitGroup
+	var all guard.Group
 	for range min(readers, len(keys)) {
-		wg.Go(func() {
+		all.Go("reading secrets", func() {
 			var why error
 			for {
 				i := int(next.Add(1)) - 1
@@ -64,14 +65,22 @@ func each(ctx context.Context, store secret.Store, keys []secret.Key) []secret.R
 			}
 		})
 	}
-	wg.Wait()
+	all.Wait()
 	return results
+}
+
+// broken is the result of a reading that ended in a panic.
+func broken(key secret.Key, why *fault.Panic) secret.Result {
+	return secret.Result{Err: fmt.Errorf("reading secret %q: %w: %w", key.Path, secret.ErrUnavailable, why)}
 }
 
 func one(ctx context.Context, store secret.Store, key secret.Key) (res secret.Result) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	res.Value, res.Version, res.Err = store.Get(ctx, key.Path, key.Version)
+	why := guard.Call("reading a secret", func() { res.Value, res.Version, res.Err = store.Get(ctx, key.Path, key.Version) })
+	if why != nil {
+		return broken(key, why)
+	}
 	if errors.Is(res.Err, context.DeadlineExceeded) && !errors.Is(res.Err, secret.ErrUnavailable) {
 		res.Err = fmt.Errorf("%w: %w", secret.ErrUnavailable, res.Err)
 	}

@@ -2,12 +2,13 @@ package resolve
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -53,8 +54,8 @@ func (s *source) keepOnly(keys []secret.Key) {
 // Run at a time.
 func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	var all guard.Group
+	defer all.Wait()
 	defer cancel()
 	running := make(map[*source]bool)
 	for {
@@ -62,7 +63,7 @@ func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 		for _, s := range r.all() {
 			if !running[s] {
 				running[s] = true
-				wg.Go(func() { s.run(ctx) })
+				all.Go(s.doing("keeping"), func() { guard.Loop(ctx, s.doing("keeping"), s.run, r.o.Broke) })
 			}
 		}
 		select {
@@ -70,10 +71,25 @@ func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 			return
 		case <-r.altered:
 		case <-r.news.arrived:
-			changed(r.news.take())
+			r.tell(changed)
 		}
 	}
 }
+
+// tell calls changed with the news. They stay news when it ends in a panic, so that the next Run tells of them.
+func (r *Resolver) tell(changed func([]Change)) {
+	list, told := r.news.take(), false
+	defer func() {
+		if !told {
+			r.news.add(list)
+		}
+	}()
+	changed(list)
+	told = true
+}
+
+// doing names what goes on about a source, for people.
+func (s *source) doing(what string) string { return fmt.Sprintf("%s store %q", what, s.spec.Name) }
 
 // run is all that goes on about a source until ctx ends or another takes its place.
 func (s *source) run(whole context.Context) {
@@ -84,16 +100,16 @@ func (s *source) run(whole context.Context) {
 		}
 	}()
 	ctx, cancel := context.WithCancel(whole)
-	var wg sync.WaitGroup
-	wg.Go(func() { s.poll(ctx) })
-	wg.Go(func() { s.watch(ctx) })
-	wg.Go(func() { s.work(ctx) })
+	var all guard.Group
+	for what, loop := range map[string]func(context.Context){"polling": s.poll, "watching": s.watch, "working for": s.work} {
+		all.Go(s.doing(what), func() { guard.Loop(ctx, s.doing(what), loop, s.r.o.Broke) })
+	}
 	select {
 	case <-ctx.Done():
 	case <-s.retired:
 	}
 	cancel()
-	wg.Wait()
+	all.Wait()
 }
 
 // poll reads what is due, when it is.
@@ -239,8 +255,9 @@ func (s *source) untilExpiry() (left time.Duration, any bool) {
 
 // expire tells of what has run out.
 func (s *source) expire() {
-	s.mu.Lock()
-	changes := s.noteAll(nil)
-	s.mu.Unlock()
-	s.r.news.add(changes)
+	s.r.news.add(func() []Change {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.noteAll(nil)
+	}())
 }

@@ -3,6 +3,9 @@ package resolve
 import (
 	"context"
 	"sync"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // lifetime owns the readings that outlast the call that began them.
@@ -11,7 +14,8 @@ type lifetime struct {
 	ended   bool
 	next    int
 	cancels map[int]context.CancelFunc
-	running sync.WaitGroup
+	running guard.Group
+	broke   func(*fault.Panic)
 }
 
 // run starts fn with ctx's values, but not its end: the lifetime's end is fn's. After the end nothing is started.
@@ -28,9 +32,11 @@ func (l *lifetime) run(ctx context.Context, fn func(context.Context)) (started b
 	id := l.next
 	l.next++
 	l.cancels[id] = cancel
-	l.running.Go(func() {
+	l.running.Go("reading secrets", func() {
 		defer l.forget(id)
-		fn(ctx)
+		if why := guard.Call("reading secrets", func() { fn(ctx) }); why != nil {
+			l.broke(why)
+		}
 	})
 	return true
 }

@@ -70,7 +70,15 @@ func (n *Next) Held(ref secret.Ref) (res secret.Result, trouble error) {
 // Use puts n in the place of what is active, which is closed when nobody uses it any more.
 func (n *Next) Use() {
 	r := n.r
+	n.replace()
+	poke(r.altered)
+	r.Keep(n.refs)
+}
+
+func (n *Next) replace() {
+	r := n.r
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	old := r.sources
 	r.sources, r.kept = n.sources, n.refs
 	for name, before := range old {
@@ -83,9 +91,6 @@ func (n *Next) Use() {
 		}
 		r.retire(before)
 	}
-	r.mu.Unlock()
-	poke(r.altered)
-	r.Keep(n.refs)
 }
 
 // Drop leaves everything as it was before Prepare.

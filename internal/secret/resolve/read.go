@@ -96,14 +96,7 @@ const (
 func (r *Resolver) fetch(ctx context.Context, parts map[*source][]secret.Key, judge func(*source, secret.Key) need) error {
 	var waiting []<-chan struct{}
 	for s, keys := range parts {
-		most := nothing
-		s.mu.Lock()
-		keys = slices.DeleteFunc(keys, func(key secret.Key) bool {
-			n := judge(s, key)
-			most = max(most, n)
-			return n == nothing
-		})
-		s.mu.Unlock()
+		keys, most := s.needed(keys, judge)
 		if most == nothing {
 			continue
 		}
@@ -112,6 +105,18 @@ func (r *Resolver) fetch(ctx context.Context, parts map[*source][]secret.Key, ju
 		}
 	}
 	return r.wait(ctx, waiting)
+}
+
+// needed keeps what judge says is needed of keys, and how much it is at the most.
+func (s *source) needed(keys []secret.Key, judge func(*source, secret.Key) need) (list []secret.Key, most need) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list = slices.DeleteFunc(keys, func(key secret.Key) bool {
+		n := judge(s, key)
+		most = max(most, n)
+		return n == nothing
+	})
+	return list, most
 }
 
 // split sorts references by store, each key once.

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
 
@@ -64,6 +65,10 @@ type Options struct {
 
 	// Noted is called, if set, when a store stops answering (with the error) and when it answers again (with nil).
 	Noted func(store string, err error)
+
+	// Broke is told of a panic in a store, or in the resolver itself. A store's counts as an answer that did not come: what is in
+	// memory stays in force.
+	Broke func(*fault.Panic)
 }
 
 // Change is what became different about a secret in memory.
@@ -95,7 +100,10 @@ func New(o Options) *Resolver {
 	if o.Noted == nil {
 		o.Noted = func(string, error) {}
 	}
-	return &Resolver{o: o, altered: make(chan struct{}, 1), news: newNews(), sources: make(set)}
+	if o.Broke == nil {
+		o.Broke = func(*fault.Panic) {}
+	}
+	return &Resolver{life: lifetime{broke: o.Broke}, o: o, altered: make(chan struct{}, 1), news: newNews(), sources: make(set)}
 }
 
 // Configure replaces the sources. One whose Identity is the same goes on as it is. One that is set up differently in the same

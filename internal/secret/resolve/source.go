@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -132,7 +134,25 @@ func (s *source) witness(asked []secret.Key, results []secret.Result) (key secre
 // portion is how many secrets are read before they can be used: whoever waits need not wait for all.
 const portion = 512
 
-func (s *source) ask(ctx context.Context, keys []secret.Key) []secret.Result {
+// ask has one result for each key, whatever the store does.
+func (s *source) ask(ctx context.Context, keys []secret.Key) (list []secret.Result) {
+	if why := guard.Call(s.doing("reading"), func() { list = s.askStore(ctx, keys) }); why != nil {
+		list = make([]secret.Result, len(keys))
+		for i, key := range keys {
+			list[i] = broken(key, why)
+		}
+	}
+	var last *fault.Panic
+	for i := range list {
+		if why, ok := errors.AsType[*fault.Panic](list[i].Err); ok && why != last {
+			s.r.o.Broke(why)
+			last = why
+		}
+	}
+	return list
+}
+
+func (s *source) askStore(ctx context.Context, keys []secret.Key) []secret.Result {
 	store, err := s.opened(ctx)
 	if err != nil {
 		list := make([]secret.Result, len(keys))
@@ -164,8 +184,19 @@ func (s *source) opened(ctx context.Context) (secret.Store, error) {
 
 // record writes results down and tells of what is different.
 func (s *source) record(keys []secret.Key, results []secret.Result) {
+	changes, down, turned := s.enter(keys, results)
+	s.r.news.add(changes)
+	if turned {
+		s.r.o.Noted(s.spec.Name, down)
+	}
+}
+
+// enter puts results into memory. turned tells whether the store has stopped answering, which down is the reason of, or answers
+// again.
+func (s *source) enter(keys []secret.Key, results []secret.Result) (changes []Change, down error, turned bool) {
 	now := time.Now()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	before := s.down
 	if s.down = verdict(results); s.down == nil {
 		s.answered = now
@@ -173,21 +204,15 @@ func (s *source) record(keys []secret.Key, results []secret.Result) {
 			s.vouched = now
 		}
 	}
-	var changes []Change
 	for i, key := range keys {
 		e := s.entry(key)
 		different := e.take(results[i], now)
 		changes = s.note(changes, key, different)
 	}
-	down, turned := s.down, (before == nil) != (s.down == nil)
-	if turned {
+	if turned = (before == nil) != (s.down == nil); turned {
 		changes = s.noteAll(changes)
 	}
-	s.mu.Unlock()
-	s.r.news.add(changes)
-	if turned {
-		s.r.o.Noted(s.spec.Name, down)
-	}
+	return changes, s.down, turned
 }
 
 func (s *source) entry(key secret.Key) *entry {

@@ -2,10 +2,13 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -65,11 +68,8 @@ func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = w.Watch(ctx, paths, s.hints.add) // an error says that this store cannot be watched: it is polled
-	}()
+	ended := make(chan error, 1)
+	guard.Go(s.doing("watching"), func() { ended <- w.Watch(ctx, paths, s.hints.add) }, func(why *fault.Panic) { ended <- why })
 	s.setWatched(true)
 	defer s.setWatched(false)
 	select {
@@ -77,7 +77,10 @@ func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 		cancel()
 		<-ended
 		return true
-	case <-ended: // with ctx, or because it cannot
+	case err := <-ended: // with ctx, or because this store cannot be watched: then it is polled
+		if why, ok := errors.AsType[*fault.Panic](err); ok {
+			panic(why) // the loop that this is in tells of it, and watches again
+		}
 		return false
 	}
 }

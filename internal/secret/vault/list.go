@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -218,18 +220,14 @@ func (s *Store) History(ctx context.Context, path string) ([]secret.Version, err
 
 // inParallel calls do for 0 to n-1, several at once, and returns when all are done.
 func inParallel(n int, do func(i int)) {
-	next := make(chan int)
-	var wg sync.WaitGroup
+	var next atomic.Int64
+	var all guard.Group
 	for range min(n, workers) {
-		wg.Go(func() {
-			for i := range next {
+		all.Go("reading secrets", func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				do(i)
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	all.Wait()
 }
