@@ -51,12 +51,19 @@ type exchange struct {
 	broken     atomic.Pointer[fault.Panic] // in a goroutine of the transport
 }
 
+// begin is what Handle does before it can recover: it calls nothing that may panic. What is on record of a request that ends in
+// a panic right after is when it came, and from where.
 func (p *Pipeline) begin(v *View) *exchange {
 	x := &exchange{started: p.o.Now()}
-	x.event = p.noted(v, x)
+	x.event = audit.Event{Time: x.started, ID: p.ids.next(), Source: v.Source.String()}
 	p.inFlight.Add(1)
-	p.begun(x)
 	return x
+}
+
+// note puts down what was asked for.
+func (p *Pipeline) note(v *View, x *exchange) {
+	defer p.begun(x) // also in a panic: it will be counted as finished
+	p.noted(v, x)
 }
 
 // recordedPath keeps the names of query parameters and hides their values.
@@ -127,15 +134,7 @@ func first(h Header, name string) string {
 
 // finish writes the last record and counts, however the request ended.
 func (p *Pipeline) finish(x *exchange) {
-	if x.acquired {
-		x.service.Limits.Release()
-	}
-	if x.probe {
-		x.service.Circuit.Probed()
-	}
-	if x.share != nil {
-		x.share.Add(-1)
-	}
+	p.release(x)
 	p.inFlight.Add(-1)
 	total := p.o.Now().Sub(x.started)
 	if x.status == 0 && x.code == "" { // nothing was answered: a panic is on its way

@@ -21,6 +21,7 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 			p.recovered(w, x, e)
 		}
 	}()
+	p.note(v, x)
 	x.body, x.epoch = v.Body, p.live.epoch.Load()
 	if f := p.decide(r.Context(), v, x); f != nil {
 		p.refuse(w, x, ownEnd(r.Context(), f))

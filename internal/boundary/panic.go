@@ -78,6 +78,20 @@ func (p *Pipeline) begun(x *exchange) {
 	p.o.Observer.Started(x.event.Service)
 }
 
+// release gives back what the request held.
+func (p *Pipeline) release(x *exchange) {
+	if x.share != nil {
+		x.share.Add(-1)
+	}
+	defer p.survive(x, "giving back what a request held")
+	if x.probe {
+		defer x.service.Circuit.Probed()
+	}
+	if x.acquired {
+		x.service.Limits.Release()
+	}
+}
+
 // hide is maskLate. What could not be masked is not recorded.
 func (p *Pipeline) hide(x *exchange) {
 	defer p.survive(x, "masking a record")

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport/internal/audit"
 	"sallyport/internal/boundary/held"
 	"sallyport/internal/boundary/service"
 )
@@ -16,19 +15,18 @@ const maxMethod = 20
 
 // noted is what is recorded of a request before anything is decided: without proxy tokens, without any secret that the gate holds
 // for whatever service, and without what cannot be a name.
-func (p *Pipeline) noted(v *View, x *exchange) audit.Event {
+func (p *Pipeline) noted(v *View, x *exchange) {
 	clean := func(s string) string { return p.cut(hideTokens(s), x.started, false) }
-	e := audit.Event{
-		Time: x.started, ID: p.ids.next(), Source: v.Source.String(), Path: clean(recordedPath(v)), Service: v.Service, Method: v.Method,
-		Workflow: clean(first(v.Header, headerWorkflow)), Execution: clean(first(v.Header, headerExecution)), Node: clean(first(v.Header, headerNode)),
-	}
+	e := x.event
+	e.Path, e.Service, e.Method = clean(recordedPath(v)), v.Service, v.Method
+	e.Workflow, e.Execution, e.Node = clean(first(v.Header, headerWorkflow)), clean(first(v.Header, headerExecution)), clean(first(v.Header, headerNode))
 	if _, known := p.Services().Lookup(v.Service); !known {
 		e.Service = p.name(v.Service)
 	}
 	if !plainMethod(v.Method) || clean(v.Method) != v.Method {
 		e.Method = "…"
 	}
-	return e
+	x.event = e
 }
 
 // name is what a service is called that there is none of: "…" where that can be no name, or looks like a key.

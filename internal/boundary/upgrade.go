@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // CloseUpgraded breaks off every WebSocket that is still open, and those that open from now on. Call it when draining has taken
@@ -88,9 +88,9 @@ func switchProtocols(w *bufio.Writer, h http.Header) error {
 // join copies both ways until either side ends, and then ends the other. It returns when neither is copied any more, also when
 // one of the two ends in a panic.
 func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteCloser, x *exchange) error {
-	var wg sync.WaitGroup
+	var wg guard.Group
 	var broken error
-	wg.Go(func() {
+	wg.Go("relaying to the API", func() {
 		defer func() { _ = api.Close() }()
 		defer fault.Recover("relaying to the API", &broken)
 		broken = p.forward(api, fromCaller, x)

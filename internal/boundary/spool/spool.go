@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // The limits of a body whose Options name none.
@@ -342,7 +343,8 @@ func (r *reader) fresh() *pull {
 		if b.buffer == nil {
 			b.buffer, _ = chunks.Get().(*[chunk]byte)
 		}
-		go b.take(b.pull, r)
+		w := b.pull
+		guard.Go("keeping a request body", func() { b.take(w, r) }, func(*fault.Panic) {}) // takeOnce has an error for those who wait
 	}
 	return b.pull
 }

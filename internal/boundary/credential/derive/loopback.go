@@ -14,6 +14,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // Loopback waits on this machine for the browser to come back from the consent page (RFC 8252 section 7.3).
@@ -119,7 +122,8 @@ func (l *Loopback) Await(ctx context.Context, c *Connect) (code string, err erro
 	}
 	ended := make(chan error, len(l.listeners))
 	for _, one := range l.listeners {
-		go func() { ended <- server.Serve(one) }() // ends with Shutdown, below
+		guard.Go("serving the browser's return", func() { ended <- server.Serve(one) }, // ends with Shutdown, below
+			func(why *fault.Panic) { ended <- why })
 	}
 	var got returned
 	select {

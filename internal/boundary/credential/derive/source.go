@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -214,11 +215,11 @@ func (s *Source) begin(ctx context.Context, early bool) *flight {
 	f := &flight{done: make(chan struct{})}
 	s.flight = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Patience)
-	go func() { // Close waits for it
+	guard.Go("minting a token", func() { // Close waits for it
 		defer cancel()
 		state, err := s.renewSafely(ctx, early)
 		s.land(f, state, err)
-	}()
+	}, func(why *fault.Panic) { s.crash(f, why) })
 	return f
 }
 
@@ -253,6 +254,21 @@ func (s *Source) land(f *flight, state State, err error) {
 	}
 	s.flight, s.unsaved = nil, s.pending != nil
 	close(f.done)
+	s.wake()
+}
+
+// crash is land for an attempt that ended in a panic outside of renew: those who wait get an error, and the next attempt waits as
+// after any failure, so that requests do not ask the provider one after the other.
+func (s *Source) crash(f *flight, why *fault.Panic) {
+	s.observe(time.Now(), why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure = &failure{fault: fault.From(why), delay: firstDelay, until: time.Now().Add(firstDelay)}
+	f.err = s.failure.fault
+	if s.flight == f {
+		s.flight, s.unsaved = nil, s.pending != nil
+		close(f.done)
+	}
 	s.wake()
 }
 
