@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/database"
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/monitor"
 	"sallyport/internal/secret"
 )
@@ -69,7 +70,7 @@ type App struct {
 	listeners listeners
 	started   atomic.Bool        // it serves, or has served
 	stop      context.CancelFunc // ends the background loops
-	running   sync.WaitGroup
+	running   guard.Group
 	failed    chan error
 }
 
@@ -92,13 +93,13 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return a, err
 	}
 	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
-	a.state.stores.noted = a.noted
+	a.state.stores.noted, a.state.stores.broke = a.noted, func(why *fault.Panic) { a.broke("secrets", why) }
 	a.state.derived.observe, a.state.derived.broke = a.minted, a.broke
 	a.state.derived.record = func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) }
 	if o.adapter != nil {
 		a.state.stores.adapter = o.adapter
 	}
-	if a.audit, err = a.state.openAudit(ctx, audit.Options{OnCheckpoint: a.checkpointed, AcceptDamage: o.AcceptAuditDamage}); err != nil {
+	if a.audit, err = a.state.openAudit(ctx, audit.Options{OnCheckpoint: a.checkpointed, Broke: func(why *fault.Panic) { a.broke("audit", why) }, AcceptDamage: o.AcceptAuditDamage}); err != nil {
 		if errors.Is(err, audit.ErrLocked) {
 			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)
 		}
@@ -120,7 +121,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		a.log.InfoContext(ctx, "the rows of this database were put on record; from now on only what Sallyport writes counts")
 	}
 	a.tellAltered(ctx)
-	a.metrics.Watch(a)
+	a.metrics.Watch(a, func(why *fault.Panic) { a.broke("metrics", why) })
 	return a, a.buildGateway(ctx)
 }
 
@@ -169,7 +170,7 @@ func (a *App) Start(ctx context.Context) error {
 		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens, "expiry": a.endExpired,
 		"secrets": a.follow, "rotation": a.rotateOnSchedule, "rows": a.watchRows, "derived tokens": a.state.derived.run,
 	} {
-		a.running.Go(func() { a.background(background, name, loop) })
+		a.running.Go(name, func() { a.background(background, name, loop) })
 	}
 	a.started.Store(true)
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL(), "services", len(a.o.Config.Services), "version", a.o.Version)
@@ -197,8 +198,8 @@ func addressOf(l net.Listener) netip.AddrPort {
 }
 
 func (a *App) serve(name string, run func() error) {
-	a.running.Go(func() {
-		if err := guarded(run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+	a.running.Go("serving "+name, func() {
+		if err := guard.Try("serving", run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			a.failed <- fmt.Errorf("serving %s: %w", name, err)
 		}
 	})
@@ -278,7 +279,7 @@ func (a *App) close(ctx context.Context) error {
 	if a.stop != nil {
 		a.stop()
 	}
-	if !within(ctx, 2, func() { a.abandon(); a.running.Wait() }) {
+	if !a.within(ctx, 2, func() { a.abandon(); a.running.Wait() }) {
 		a.log.WarnContext(ctx, "stopping without waiting for what still works in the background")
 	}
 	if a.pipeline != nil {
@@ -291,7 +292,7 @@ func (a *App) close(ctx context.Context) error {
 	}
 	if a.state != nil {
 		var err error
-		if within(ctx, 1, func() { err = a.state.Close() }) {
+		if a.within(ctx, 1, func() { err = a.state.Close() }) {
 			errs = append(errs, err)
 		}
 	}
@@ -300,17 +301,17 @@ func (a *App) close(ctx context.Context) error {
 
 // within calls wait, and reports false when it took longer than a share (one part of so many) of what is left until ctx ends.
 // What it waits for goes on then.
-func within(ctx context.Context, parts time.Duration, wait func()) bool {
+func (a *App) within(ctx context.Context, parts time.Duration, wait func()) bool {
 	end, bounded := ctx.Deadline()
 	if !bounded {
 		wait()
 		return true
 	}
 	done := make(chan struct{})
-	go func() {
+	guard.Go("stopping", func() {
 		defer close(done)
 		wait()
-	}()
+	}, func(why *fault.Panic) { a.broke("stop", why) })
 	timer := time.NewTimer(max(time.Until(end)/parts, 50*time.Millisecond))
 	defer timer.Stop()
 	select {

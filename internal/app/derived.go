@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/monitor"
 )
 
@@ -28,7 +29,7 @@ type derivedTokens struct {
 	mu      sync.Mutex
 	list    map[derivedKey]*derivedToken
 	retired []*derivedToken // replaced, and perhaps still in the hands of requests
-	closing sync.WaitGroup  // attempts of Sources that are no longer in use
+	closing guard.Group     // attempts of Sources that are no longer in use
 	changed chan struct{}   // tells run that the list is another
 	table   *service.Table  // of active services; nil: all are
 }
@@ -96,7 +97,21 @@ func (d *derivedTokens) retire() {
 }
 
 // end lets an attempt under way come to its end, which may take as long as the provider does.
-func (d *derivedTokens) end(t *derivedToken) { d.closing.Go(t.source.Close) }
+func (d *derivedTokens) end(t *derivedToken) {
+	const ending = "ending a derived token"
+	d.closing.Go(ending, func() {
+		if why := guard.Call(ending, t.source.Close); why != nil {
+			d.panicked(why)
+		}
+	})
+}
+
+// panicked tells of a panic in the background.
+func (d *derivedTokens) panicked(why *fault.Panic) {
+	if d.broke != nil {
+		d.broke("derived token", why)
+	}
+}
 
 // keep ends the Sources of services that are gone.
 func (d *derivedTokens) keep(gone func(*service.Service) bool) {
@@ -200,7 +215,7 @@ func (d *derivedTokens) all() []*derive.Source {
 // run keeps the tokens fresh until ctx ends.
 func (d *derivedTokens) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
-	var all sync.WaitGroup
+	var all guard.Group
 	defer all.Wait()
 	defer end() // before the waiting, also in a panic
 	running := make(map[*derive.Source]context.CancelFunc)
@@ -210,7 +225,7 @@ func (d *derivedTokens) run(ctx context.Context) {
 			if running[s] == nil {
 				own, stop := context.WithCancel(ctx)
 				running[s] = stop
-				all.Go(func() { d.tend(own, s.Run) })
+				all.Go("tending a derived token", func() { d.tend(own, s.Run) })
 			}
 		}
 		for s, stop := range running {
@@ -232,11 +247,7 @@ func (d *derivedTokens) run(ctx context.Context) {
 
 // tend is one of run's goroutines.
 func (d *derivedTokens) tend(ctx context.Context, loop func(context.Context)) {
-	keepRunning(ctx, loop, func(why *fault.Panic) {
-		if d.broke != nil {
-			d.broke("derived token", why)
-		}
-	})
+	guard.Loop(ctx, "keeping a derived token fresh", loop, d.panicked)
 }
 
 // close ends every attempt, by waiting for it: what it has spent must go on record.

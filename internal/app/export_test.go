@@ -3,12 +3,12 @@ package app
 import (
 	"context"
 	"database/sql"
+	"net/http"
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
-	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
 
@@ -66,7 +66,5 @@ func (a *App) TellAltered(ctx context.Context) { a.tellAltered(ctx) }
 // RaiseDescriptors is what a start does about the limit of open files.
 var RaiseDescriptors = raiseDescriptors
 
-// KeepRunning is how background loops run.
-func KeepRunning(ctx context.Context, loop func(context.Context), broke func(*fault.Panic)) {
-	keepRunning(ctx, loop, broke)
-}
+// Guarded is how the handlers of the gate's own listeners are served.
+func (a *App) Guarded(h http.Handler) http.Handler { return a.guarded("admin", h) }

@@ -104,7 +104,7 @@ func serveAdmin(server *http.Server, l net.Listener, c *tls.Config, log *slog.Lo
 
 // serveHTTP serves a handler of our own until close closes its listener.
 func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
-	server := newServer(name, h, a.log, a.metrics)
+	server := newServer(name, a.guarded(name, h), a.log, a.metrics)
 	a.serve(name, func() (err error) {
 		if name == "admin" {
 			var tlsConfig *tls.Config

@@ -2,22 +2,17 @@ package app
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
-// How long a background loop that ended in a panic waits until it begins again: the first time, and at most.
-const (
-	firstRestart = time.Second
-	lastRestart  = time.Minute
-)
-
-// background runs a loop until it returns. One that ends in a panic is counted and logged, and begins again: without it the
-// gate would go on with what it knows, as if nothing had been revoked, rotated or changed. To end the process instead would break off
-// every workflow because of one malformed row, and at the next start again.
+// background runs a loop until it returns. One that ends in a panic is counted and logged, and begins again.
 func (a *App) background(ctx context.Context, name string, loop func(context.Context)) {
-	keepRunning(ctx, loop, func(why *fault.Panic) { a.broke(name, why) })
+	guard.Loop(ctx, "running a background task", loop, func(why *fault.Panic) { a.broke(name, why) })
 }
 
 // broke counts and logs a panic outside of any request.
@@ -26,27 +21,59 @@ func (a *App) broke(name string, why *fault.Panic) {
 		return
 	}
 	a.metrics.Panicked()
-	a.log.Error("a background task ended in a panic: this is a mistake in Sallyport", "task", name, "what", why.What, "stack", why.Stack)
+	a.log.Error("a background task ended in a panic: this is a mistake in Sallyport", "task", name, "while", why.Where, "what", why.What, "stack", why.Stack)
 }
 
-// guarded is run, of which a panic is an error: a listener that nobody accepts from any more ends the process with a clear one.
-func guarded(run func() error) (err error) {
-	defer fault.Recover("serving", &err)
-	return run()
-}
-
-func keepRunning(ctx context.Context, loop func(context.Context), broke func(*fault.Panic)) {
-	for pause := firstRestart; ; pause = min(2*pause, lastRestart) {
-		why := attempt(ctx, loop)
-		if why == nil {
-			return
-		}
-		broke(why)
-		if !wait(ctx, pause) {
-			return
-		}
+// noticed is broke for an error that may come from a panic.
+func (a *App) noticed(name string, err error) {
+	if why, ok := errors.AsType[*fault.Panic](err); ok {
+		a.broke(name, why)
 	}
 }
+
+// guarded is h, of which a panic is a 500 with what is safe to tell, counted and logged once; net/http would log the value.
+func (a *App) guarded(name string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := &answer{ResponseWriter: w}
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(http.ErrAbortHandler)
+			}
+			why := fault.Panicked("answering on the "+name+" listener", v)
+			a.broke(name+" listener", why)
+			if answer.begun {
+				panic(http.ErrAbortHandler) // half an answer must not look whole
+			}
+			http.Error(w, why.Error(), http.StatusInternalServerError)
+		}()
+		h.ServeHTTP(answer, r)
+	})
+}
+
+// answer knows whether anything of it was sent.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(p []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // wait is a sleep that ends early with ctx, and then returns false.
 func wait(ctx context.Context, d time.Duration) bool {
@@ -58,17 +85,4 @@ func wait(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
-}
-
-// attempt runs loop with a context of its own, so that what it began ends with it.
-func attempt(ctx context.Context, loop func(context.Context)) (why *fault.Panic) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	defer func() {
-		if v := recover(); v != nil {
-			why = fault.Panicked("running a background task", v)
-		}
-	}()
-	loop(ctx)
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // The rule of a reload: at every instant a request is decided by one whole configuration. Scopes, services and credentials
@@ -98,18 +99,17 @@ func (a *App) Reload(ctx context.Context) error {
 // and Stop.
 func (a *App) RequestReload(ctx context.Context) {
 	if run, lead := a.reloads.join(); lead {
-		a.running.Go(func() { a.run(ctx, run) })
+		a.running.Go("reloading", func() { a.run(ctx, run) })
 	}
 }
 
 // run leads a reload. It ends also when that panics, for those who wait for it and for those who ask next.
 func (a *App) run(ctx context.Context, run *reloading) {
 	defer close(run.done)
-	run.err = func() (err error) {
-		defer fault.Recover("reloading", &err)
-		return a.lead(ctx)
-	}()
-	if why, ok := errors.AsType[*fault.Panic](run.err); ok {
+	run.err = guard.Try("reloading", func() error { return a.lead(ctx) })
+	if why, ok := errors.AsType[*fault.Panic](run.err); ok { // the next reload clears up
+		text := why.Error()
+		a.invalid.Store(&text)
 		a.broke("reload", why)
 	}
 }
@@ -226,6 +226,14 @@ func (a *App) discard(n *next) {
 // returned. An error says that ctx ended first.
 func (a *App) activate(ctx context.Context, n *next) (by *next, err error) {
 	defer func() { n.by, n.err = by, err; close(n.done) }()
+	err = guard.Try("loading a configuration", func() (err error) {
+		by, err = a.load(ctx, n)
+		return err
+	})
+	return by, err
+}
+
+func (a *App) load(ctx context.Context, n *next) (by *next, err error) {
 	defer context.AfterFunc(ctx, n.stop)()
 	n.stores.load(n.loading, n.table, a.pipeline.Services()) //nolint:contextcheck // ended by ctx, above
 	by, err = a.settle(ctx, n)

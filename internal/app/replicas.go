@@ -15,6 +15,7 @@ import (
 
 	"sallyport/internal/database"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // newFollower registers this gate among the replicas, and keeps it acting by what is in the database.
@@ -29,6 +30,7 @@ func (a *App) newFollower() *database.Follower {
 		MaxStale: a.o.Config.Revocation.MaxStale,
 		Act:      a.refreshSafely,
 		Fresh:    a.state.Tokens.FreshSince,
+		Broke:    func(why *fault.Panic) { a.broke("database", why) },
 		Failed: func(topic string, err error) {
 			a.log.Error("reading changed state; trying again", "topic", topic, "error", err)
 		},
@@ -36,15 +38,10 @@ func (a *App) newFollower() *database.Follower {
 }
 
 // refreshSafely is refresh, which the follower calls in several goroutines and again after an error.
-func (a *App) refreshSafely(ctx context.Context, topic string) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			why := fault.Panicked("reading changed state", v)
-			a.broke("changed state", why)
-			err = why
-		}
-	}()
-	return a.refresh(ctx, topic)
+func (a *App) refreshSafely(ctx context.Context, topic string) error {
+	err := guard.Try("reading changed state", func() error { return a.refresh(ctx, topic) })
+	a.noticed("changed state", err)
+	return err
 }
 
 // homeOf names a data directory, which one gate at a time has, over all containers of a machine and until that starts again.

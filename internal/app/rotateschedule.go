@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/rotation"
 )
 
@@ -38,7 +39,11 @@ func (a *App) rotateDue(ctx context.Context, waits map[string]*backoff) {
 		}
 		left := leftOf(list, name)
 		waits[name].longest = longestWait(left)
-		waits[name].try(time.Now(), func() error { return a.rotateNow(ctx, name, c, left) })
+		waits[name].try(time.Now(), func() error { // a panic is this token's failure, and keeps no other from its rotation
+			err := guard.Try("rotating a token", func() error { return a.rotateNow(ctx, name, c, left) })
+			a.noticed("rotation", err)
+			return err
+		})
 	}
 }
 

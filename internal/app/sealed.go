@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/gateway"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/monitor"
 )
 
@@ -66,7 +67,7 @@ type sealed struct {
 	pipeline *boundary.Pipeline
 	gateway  *gateway.Gateway
 	admin    *http.Server
-	running  sync.WaitGroup
+	running  guard.Group
 	failed   chan error
 
 	mu  sync.Mutex
@@ -117,8 +118,8 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 }
 
 func (s *sealed) serve(run func() error) {
-	s.running.Go(func() {
-		if err := guarded(run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+	s.running.Go("serving", func() {
+		if err := guard.Try("serving", run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.failed <- err
 		}
 	})

@@ -21,7 +21,8 @@ import (
 // touched for a builtin reference alone. Safe for concurrent use. Close it.
 type Stores struct {
 	resolver *resolve.Resolver
-	noted    func(store string, err error) // set before the first use
+	noted    func(store string, err error) // set before the first use; so is broke
+	broke    func(*fault.Panic)
 	adapter  func(*config.Store) (secret.Store, error)
 
 	mu       sync.Mutex
@@ -46,6 +47,10 @@ func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
 	s.resolver = resolve.New(resolve.Options{Patience: patience, Noted: func(store string, err error) {
 		if s.noted != nil {
 			s.noted(store, err)
+		}
+	}, Broke: func(why *fault.Panic) {
+		if s.broke != nil {
+			s.broke(why)
 		}
 	}})
 	s.active = s.plan(c)

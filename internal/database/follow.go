@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // Urgent is the topic that a Follower acts by before all others, and whose staleness is bounded: which tokens are accepted.
@@ -42,6 +44,8 @@ type Follower struct {
 	Act func(ctx context.Context, topic string) error
 	// Fresh is told, after each good look, from when on the urgent topic can have changed unseen.
 	Fresh func(at time.Time)
+	// Broke is told of a panic while acting; it is tried again after a pause. nil: nobody.
+	Broke func(*fault.Panic)
 	// Failed is told why a topic could not be acted on; it is tried again.
 	Failed func(topic string, err error)
 
@@ -74,13 +78,25 @@ func (f *Follower) Start(ctx context.Context) error {
 
 // Run follows until ctx ends. Then the replica is off the list, if the database could be told.
 func (f *Follower) Run(ctx context.Context) {
-	var working sync.WaitGroup
-	working.Go(func() { f.due.run(ctx, f.act, f.Hurry) })
+	ctx, stop := context.WithCancel(ctx)
+	var working guard.Group
+	working.Go("acting on changes", func() {
+		guard.Loop(ctx, "acting on changes", func(ctx context.Context) { f.due.run(ctx, f.act, f.Hurry) }, f.broke)
+	})
+	defer working.Wait() // also after a panic: the next Run must not find this one's work
+	defer stop()
 	f.DB.watch(ctx, &f.bell, f.look)
+	stop()
 	working.Wait()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
 	_ = f.DB.unregister(leaving, f.Self.ID) // or it is forgotten later
+}
+
+func (f *Follower) broke(why *fault.Panic) {
+	if f.Broke != nil {
+		f.Broke(why)
+	}
 }
 
 // Hurry has the next look taken now.

@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // okOutcome is the outcome label of a request that went through.
@@ -127,7 +128,7 @@ func New(version string) *Metrics {
 			Name: "sallyport_not_resent_requests_total", Help: "Requests of which the API said that the credential has expired, and that could not be sent once more: the body was too large to be kept, or there was no newer token.",
 		}, []string{"service"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "sallyport_panics_total", Help: "Panics that ended a request, or an attempt to mint a token: mistakes in Sallyport. The log has each of them.",
+			Name: "sallyport_panics_total", Help: "Panics that ended a request, an attempt to mint a token or a run of a background task: mistakes in Sallyport. The log has each of them.",
 		}),
 		server: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_http_server_errors_total", Help: "What went wrong before there was a request, by listener and kind: panic, tls, accept, refused, write or other. The log has a line for it once a minute.",
@@ -155,8 +156,10 @@ func histogram(name, help string, lowest float64) *prometheus.HistogramVec {
 	}, []string{"service"})
 }
 
-// Watch adds the gauges of s.
-func (m *Metrics) Watch(s State) { m.registry.MustRegister(stateCollector{s}) }
+// Watch adds the gauges of s. broke is told of a panic in it; what was collected before is shown.
+func (m *Metrics) Watch(s State, broke func(*fault.Panic)) {
+	m.registry.MustRegister(stateCollector{s, broke})
+}
 
 // Handler serves /metrics.
 func (m *Metrics) Handler() http.Handler {
@@ -249,13 +252,22 @@ func (m *Metrics) countersOf(k cell) *counters {
 }
 
 // stateCollector asks State at each scrape.
-type stateCollector struct{ State }
+type stateCollector struct {
+	State
+	broke func(*fault.Panic)
+}
 
 // Describe implements prometheus.Collector; the empty description makes the collector unchecked.
 func (stateCollector) Describe(chan<- *prometheus.Desc) {}
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector, which the registry calls in a goroutine of its own.
 func (c stateCollector) Collect(out chan<- prometheus.Metric) {
+	if why := guard.Call("collecting metrics", func() { c.collect(out) }); why != nil {
+		c.broke(why)
+	}
+}
+
+func (c stateCollector) collect(out chan<- prometheus.Metric) {
 	c.State.Collect(func(g Gauge) {
 		kind := prometheus.GaugeValue
 		if g.Total {

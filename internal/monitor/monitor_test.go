@@ -63,7 +63,7 @@ func finish(m *monitor.Metrics, o *boundary.Outcome) {
 // TestLint is Prometheus's own opinion of names, units and help texts.
 func TestLint(t *testing.T) {
 	m := monitor.New("v1.2.3")
-	m.Watch(state{series: 2})
+	m.Watch(state{series: 2}, func(why *fault.Panic) { t.Error(why) })
 	for _, row := range fault.Table() {
 		finish(m, &boundary.Outcome{Service: "crm", Code: row.Code, Gate: time.Millisecond, Upstream: time.Second, BytesIn: 1, BytesOut: 1, Scrubbed: 1, Replayed: true, Renewed: true, NotResent: true})
 	}
@@ -236,5 +236,27 @@ func TestAlive(t *testing.T) {
 	monitor.Alive().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 	if w.Code != http.StatusOK || w.Body.String() != "alive\n" {
 		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+}
+
+// bug is a State that panics in the middle.
+type bug struct{ state }
+
+func (b bug) Collect(emit func(monitor.Gauge)) {
+	b.state.Collect(emit)
+	panic("hunter2")
+}
+
+// TestPanicWhileCollecting: the registry collects in goroutines of its own. A panic there is told of, and what there is is shown.
+func TestPanicWhileCollecting(t *testing.T) {
+	m := monitor.New("v1.2.3")
+	var told []*fault.Panic
+	m.Watch(bug{state{series: 2}}, func(why *fault.Panic) { told = append(told, why) })
+	text := scrape(t, m)
+	if len(told) != 1 || told[0].Where != "collecting metrics" {
+		t.Errorf("told of %v", told)
+	}
+	if !strings.Contains(text, "sallyport_audit_healthy 1") || strings.Contains(text, "hunter2") {
+		t.Errorf("got %s", text)
 	}
 }
