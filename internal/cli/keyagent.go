@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/agent"
 	"sallyport/internal/n8n/environment"
@@ -100,13 +101,13 @@ const farewell = 5 * time.Second
 // serveUntil serves until ctx ends.
 func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
 	served := make(chan error, 1)
-	go func() { // ends with the server, which is waited for below
+	guard.Go("serving", func() { // ends with the server, which is waited for below
 		if server.TLSConfig != nil {
 			served <- server.ServeTLS(listener, "", "")
 			return
 		}
 		served <- server.Serve(listener)
-	}()
+	}, func(why *fault.Panic) { served <- why })
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving: %w", err)

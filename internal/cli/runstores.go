@@ -10,12 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
@@ -98,10 +98,10 @@ func (r *runStores) Watch(ctx context.Context, refs []secret.Ref, changed func()
 			watched = append(watched, ref)
 		}
 	}
-	var both sync.WaitGroup
+	var both guard.Group
 	defer both.Wait()
 	if len(watched) < len(refs) {
-		both.Go(func() { r.poke(ctx, changed) })
+		both.Go("asking files again", func() { r.poke(ctx, changed) })
 	}
 	if len(watched) == 0 {
 		return nil

@@ -13,6 +13,8 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 func (e *env) serve() *cobra.Command {
@@ -104,7 +106,7 @@ func onHangup(ctx context.Context, a *app.App) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
+	guard.Go("reloading at SIGHUP", func() {
 		defer close(done)
 		for {
 			select {
@@ -114,7 +116,7 @@ func onHangup(ctx context.Context, a *app.App) (stop func()) {
 				return
 			}
 		}
-	}()
+	}, func(*fault.Panic) {}) // Reload has told of its own
 	return func() {
 		signal.Stop(hangup)
 		close(quit)

@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // standin is the demo's API: it answers to one key only, and echoes it, as careless APIs do.
@@ -30,10 +33,10 @@ func newStandin(ctx context.Context, key string) (*standin, error) {
 	}
 	s := &standin{url: "http://" + l.Addr().String(), key: key, done: make(chan struct{})}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
+	guard.Go("serving the stand-in API", func() {
 		defer close(s.done)
 		_ = s.server.Serve(l) // ends with close
-	}()
+	}, func(*fault.Panic) {}) // its callers see that it is gone
 	return s, nil
 }
 

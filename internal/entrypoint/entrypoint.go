@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -146,10 +147,10 @@ func (r *runner) prepare(ctx context.Context, ends <-chan os.Signal) (*launch, e
 		err    error
 	}
 	done := make(chan outcome, 1)
-	go func() {
+	guard.Go("resolving the environment", func() {
 		l, err := r.fetch(ctx, r.Note)
 		done <- outcome{l, err}
-	}()
+	}, func(why *fault.Panic) { done <- outcome{err: why} })
 	select {
 	case sig := <-ends:
 		return nil, ended(sig)
@@ -177,10 +178,10 @@ const partingTime = time.Second
 // abandon releases the stores, so that no command of theirs is left behind. One that hangs is not waited for.
 func (r *runner) abandon() {
 	done := make(chan struct{})
-	go func() {
+	guard.Go("releasing the stores", func() {
 		defer close(done)
 		_ = r.release() // what has failed is told already
-	}()
+	}, r.broke)
 	limit := time.NewTimer(partingTime)
 	defer limit.Stop()
 	select {

@@ -10,11 +10,11 @@ import (
 	"sallyport/internal/secret"
 )
 
-// guard keeps n8n from starting with a master key that is a mistake.
-type guard struct{ role environment.Role }
+// keyCheck keeps n8n from starting with a master key that is a mistake.
+type keyCheck struct{ role environment.Role }
 
 // check looks at the environment that n8n would get.
-func (g *guard) check(lookup func(string) (string, bool), note func(string, ...any)) VariableErrors {
+func (g *keyCheck) check(lookup func(string) (string, bool), note func(string, ...any)) VariableErrors {
 	key, isSet, err := masterKey(lookup)
 	if err != nil {
 		return VariableErrors{{Name: environment.KeyFileName, Err: err}}
@@ -54,7 +54,7 @@ func masterKey(lookup func(string) (string, bool)) (key secret.Value, isSet bool
 }
 
 // keyless tells what n8n does without a key. A worker says so itself, and ends.
-func (g *guard) keyless(fresh bool, note func(string, ...any)) {
+func (g *keyCheck) keyless(fresh bool, note func(string, ...any)) {
 	if fresh && g.role == environment.Webhook {
 		note("warning: %s is not set: this webhook process will make a key of its own, with which it can read no credential", environment.KeyName)
 	}

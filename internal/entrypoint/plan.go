@@ -23,7 +23,7 @@ type plan struct {
 	wants   []want
 	files   []file
 	strict  bool
-	guard   *guard // nil: the program is not n8n
+	guard   *keyCheck // nil: the program is not n8n
 }
 
 // want is a variable whose value is a reference.
@@ -56,7 +56,7 @@ func (r *runner) read() (*plan, error) {
 	}
 	failures = append(failures, r.arguments()...)
 	if role, ok := environment.Command(r.Argv, lookup(r.Environ)); ok || r.N8N || namesKey(r.Environ) {
-		p.guard = &guard{role: role}
+		p.guard = &keyCheck{role: role}
 	}
 	r.withhold(p)
 	return p, failures.orNil()

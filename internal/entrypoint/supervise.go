@@ -8,10 +8,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -37,15 +38,17 @@ func (r *runner) supervise(ctx context.Context, first *launch, ends <-chan os.Si
 	signal.Notify(signals)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(ctx)
-	var background sync.WaitGroup
+	var background guard.Group
 	defer background.Wait()
 	defer cancel()
 
 	reap := newReaper(r.Reap)
-	background.Go(func() { reap.run(ctx) })
+	background.Go("reaping", func() { guard.Loop(ctx, "reaping", reap.run, r.broke) })
 	fresh := make(chan *launch)
 	if r.Watch {
-		background.Go(func() { r.watch(ctx, first, fresh) })
+		background.Go("watching", func() {
+			guard.Loop(ctx, "watching for changes", func(ctx context.Context) { r.watch(ctx, first, fresh) }, r.broke)
+		})
 	}
 	s := &supervisor{runner: r, current: first, grace: time.NewTimer(0), terminal: terminalOf(r.Stdin)}
 	defer s.terminal.takeBack()
@@ -128,7 +131,7 @@ func (s *supervisor) start(reap *reaper) (*child, error) {
 	var masks []io.Closer
 	if s.Mask != nil {
 		wrap := s.Mask(slices.Concat(s.current.held, s.earlier))
-		out, err := wrap(s.Stdout), wrap(s.Stderr)
+		out, err := guardedWriter{wrap(s.Stdout)}, guardedWriter{wrap(s.Stderr)}
 		cmd.Stdout, cmd.Stderr, masks = out, err, []io.Closer{out, err}
 	}
 	if err := reap.starting(cmd.Start, func() int { return cmd.Process.Pid }); err != nil {
@@ -138,14 +141,32 @@ func (s *supervisor) start(reap *reaper) (*child, error) {
 		return nil, unfit(s.program, err)
 	}
 	c := &child{cmd: cmd, done: make(chan end, 1)}
-	go func() {
+	guard.Go("waiting for the program", func() {
 		err := cmd.Wait()
 		for _, m := range masks {
 			_ = m.Close() // writes what it has held back
 		}
 		c.done <- end{cmd.ProcessState, err}
-	}()
+	}, func(why *fault.Panic) { c.done <- end{cmd.ProcessState, why} })
 	return c, nil
+}
+
+// guardedWriter is what os/exec writes to in a goroutine of its own. A panic ends that output, which cannot be masked any more, and
+// not the program.
+type guardedWriter struct{ io.WriteCloser }
+
+// Write implements io.Writer.
+func (w guardedWriter) Write(p []byte) (n int, err error) {
+	defer fault.Recover("masking output", &err)
+	return w.WriteCloser.Write(p)
+}
+
+// Close implements io.Closer.
+func (w guardedWriter) Close() error { return guard.Try("masking output", w.WriteCloser.Close) }
+
+// broke tells of a panic in the background.
+func (r *runner) broke(why *fault.Panic) {
+	r.Note("warning: %s; this is a mistake in Sallyport\n%s", why, why.Stack)
 }
 
 // command is the program in a process group of its own, so that all of it can be killed, and a terminal's signals reach it once.

@@ -6,8 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"sallyport/internal/guard"
 )
 
 // The time from one failed attempt to the next: doubled, with a random part, up to the longest.
@@ -26,10 +27,14 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 		default:
 		}
 	}
-	var listeners sync.WaitGroup
+	var listeners guard.Group
 	defer listeners.Wait()
-	listeners.Go(func() { r.listen(ctx, changed) })
-	listeners.Go(func() { r.pollFiles(ctx, changed) })
+	listeners.Go("listening", func() {
+		guard.Loop(ctx, "listening to the stores", func(ctx context.Context) { r.listen(ctx, changed) }, r.broke)
+	})
+	listeners.Go("polling", func() {
+		guard.Loop(ctx, "looking at files", func(ctx context.Context) { r.pollFiles(ctx, changed) }, r.broke)
+	})
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():

@@ -79,7 +79,7 @@ var prefixes = []struct {
 	prefix, kind string
 	shown        bool
 }{
-	{"http: panic serving ", "panic", false},
+	{panicComplaint, "panic", false},
 	{"http: Accept error: ", "accept", true},
 	{tlsComplaint, "tls", true},
 	{refusedComplaint, "refused", true},
@@ -90,6 +90,7 @@ var prefixes = []struct {
 }
 
 const (
+	panicComplaint   = "http: panic serving "            // net/http's words, and those of this package for what it does before net/http
 	tlsComplaint     = "http: TLS handshake error from " // net/http's words, and those of this package, which makes the handshakes
 	refusedComplaint = "refusing a request from "
 )

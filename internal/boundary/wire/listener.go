@@ -6,10 +6,12 @@ import (
 	"io"
 	"log"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 )
 
 // Options are how a listener reads its connections.
@@ -40,7 +42,7 @@ type listener struct {
 	ready    chan accepted
 	closed   chan struct{}
 	begin    sync.Once
-	running  sync.WaitGroup
+	running  guard.Group
 
 	mu      sync.Mutex
 	waiting map[*Conn]struct{} // for their first head; nil once the listener is closed
@@ -53,7 +55,7 @@ type accepted struct {
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
-	l.begin.Do(func() { l.running.Go(l.accept) })
+	l.begin.Do(l.start)
 	select {
 	case a := <-l.ready:
 		return a.conn, a.err
@@ -79,6 +81,29 @@ func (l *listener) Close() error {
 	return err
 }
 
+// start has connections accepted. A panic there is an error of Accept, which ends the server.
+func (l *listener) start() {
+	const accepting = "accepting connections"
+	l.running.Go(accepting, func() {
+		if why := guard.Call(accepting, l.accept); why != nil {
+			l.pass(accepted{err: why})
+		}
+	})
+}
+
+// attend begins what is done about a connection. A panic there ends that connection, and is told of like one of net/http.
+func (l *listener) attend(c *Conn, do func(*Conn)) {
+	const reading = "reading the first request of a connection"
+	l.running.Go(reading, func() {
+		why := guard.Call(reading, func() { do(c) })
+		if why == nil {
+			return
+		}
+		l.o.ErrorLog.Printf(panicComplaint+"%s: %v\n\t%s", c.RemoteAddr(), why, strings.ReplaceAll(why.Stack, " ", "\n\t"))
+		l.drop(c)
+	})
+}
+
 // accept takes in what comes. An error, such as of a process without descriptors, goes to whoever calls Accept, who decides when
 // to go on.
 func (l *listener) accept() {
@@ -100,7 +125,7 @@ func (l *listener) accept() {
 			continue
 		}
 		if l.keep(c) {
-			l.running.Go(func() { l.greet(c) })
+			l.attend(c, l.greet)
 		} else {
 			c.discard()
 		}
@@ -148,7 +173,7 @@ func (l *listener) greet(c *Conn) {
 		l.drop(c)
 		return
 	}
-	l.running.Go(func() { l.head(c) })
+	l.attend(c, l.head)
 }
 
 // head waits for the first head.

@@ -13,10 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"sync"
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/n8n/environment"
 )
@@ -52,17 +52,20 @@ type Answer struct {
 
 // AskAll asks the nodes, at most parallel of them at once, and returns their answers in the same order.
 func AskAll(ctx context.Context, all []Node, q Question, parallel int) []Answer {
+	const asking = "asking a node"
 	answers := make([]Answer, len(all))
 	free := make(chan struct{}, max(parallel, 1))
-	var wg sync.WaitGroup
+	var asked guard.Group
 	for i, node := range all {
 		free <- struct{}{}
-		wg.Go(func() {
+		asked.Go(asking, func() {
 			defer func() { <-free }()
-			answers[i] = ask(ctx, node, q)
+			if why := guard.Call(asking, func() { answers[i] = ask(ctx, node, q) }); why != nil {
+				answers[i] = Answer{Node: node, Err: why}
+			}
 		})
 	}
-	wg.Wait()
+	asked.Wait()
 	return answers
 }
 

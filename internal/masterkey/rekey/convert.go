@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/masterkey/survey"
 	"sallyport/internal/n8n/database"
 )
@@ -112,11 +113,13 @@ type pipeline struct {
 type batch struct {
 	rows  []converted
 	spent time.Duration
+	err   error // a panic
 }
 
 func (l *pipeline) next(rows []database.Row) error {
 	ahead := make(chan batch, 1)
-	go func() { ahead <- l.r.convertBatch(l.place, rows) }() // last receives from it, always
+	guard.Go("converting rows", func() { ahead <- l.r.convertBatch(l.place, rows) }, // last receives from it, always
+		func(why *fault.Panic) { ahead <- batch{err: why} })
 	err := l.take()
 	l.pending = ahead
 	return err
@@ -129,6 +132,9 @@ func (l *pipeline) take() error {
 	}
 	b := <-l.pending
 	l.pending = nil
+	if b.err != nil {
+		return b.err
+	}
 	l.r.report.Crypto += b.spent
 	return l.r.writeBatch(l.ctx, l.place, b.rows)
 }
@@ -146,7 +152,7 @@ func (r *run) convertBatch(p database.Place, rows []database.Row) batch {
 	began := time.Now()
 	list := make([]converted, len(rows))
 	survey.Spread(len(rows), func(i int) { list[i] = r.convert(p, rows[i]) })
-	return batch{list, time.Since(began)}
+	return batch{rows: list, spent: time.Since(began)}
 }
 
 // convert opens the values of a row, encrypts them as they are to be, and opens the result again.

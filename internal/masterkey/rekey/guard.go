@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/n8n/database"
 )
 
-// guard refuses while n8n is at work: what it writes meanwhile would be under the old key, and what it holds in memory too.
-func guard(ctx context.Context, db *database.DB, o Options) error {
+// refuseAtWork refuses while n8n is at work: what it writes meanwhile would be under the old key, and what it holds in memory too.
+func refuseAtWork(ctx context.Context, db *database.DB, o Options) error {
 	if o.Active {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package rekey
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
 	"sallyport/internal/masterkey/survey"
 	"sallyport/internal/n8n/cipher"
 	"sallyport/internal/n8n/database"
@@ -113,32 +116,37 @@ func (r *run) readBack(ctx context.Context, ring *survey.Keyring) (digest, error
 	}
 	ahead := make(chan opened, 1)
 	ahead <- opened{}
-	take := func() {
+	take := func() error {
 		last := <-ahead
 		r.report.Crypto += last.spent
 		sum.add(last.sum)
+		return last.err
 	}
 	for _, p := range places {
 		err := r.rows(ctx, p, func(rows []database.Row) error {
-			take()
-			go func() { ahead <- r.open(ring, p, rows) }() // whoever calls take receives it
+			broken := take()
+			if broken != nil {
+				ahead <- opened{} // for the last take
+				return broken
+			}
+			guard.Go("opening rows", func() { ahead <- r.open(ring, p, rows) }, // whoever calls take receives it
+				func(why *fault.Panic) { ahead <- opened{err: why} })
 			done += int64(len(rows))
 			r.tell("proving", p.String(), done, r.total)
 			return ctx.Err()
 		})
 		if err != nil {
-			take()
-			return sum, fmt.Errorf("reading %s back: %w", p, err)
+			return sum, fmt.Errorf("reading %s back: %w", p, cmp.Or(take(), err))
 		}
 	}
-	take()
-	return sum, nil
+	return sum, take()
 }
 
 // opened is the digest of a batch of rows.
 type opened struct {
 	sum   digest
 	spent time.Duration
+	err   error // a panic
 }
 
 func (r *run) open(ring *survey.Keyring, p database.Place, rows []database.Row) (o opened) {

@@ -78,7 +78,7 @@ type Report struct {
 func Run(ctx context.Context, db *database.DB, o Options) (Report, error) {
 	o = o.complete()
 	began := o.Now()
-	if err := errors.Join(vacant(o.Backup), guard(ctx, db, o)); err != nil {
+	if err := errors.Join(vacant(o.Backup), refuseAtWork(ctx, db, o)); err != nil {
 		return Report{}, err
 	}
 	tx, err := db.Begin(ctx, true)

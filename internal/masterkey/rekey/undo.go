@@ -40,7 +40,7 @@ func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 		return Undone{}, fmt.Errorf("reading the backup %q: %w", o.Backup, err)
 	}
 	defer b.close()
-	if err := guard(ctx, db, o); err != nil {
+	if err := refuseAtWork(ctx, db, o); err != nil {
 		return Undone{}, err
 	}
 	tx, err := db.Begin(ctx, true)

@@ -2,8 +2,8 @@ package survey
 
 import (
 	"runtime"
-	"sync"
 
+	"sallyport/internal/guard"
 	"sallyport/internal/n8n/cipher"
 	"sallyport/internal/n8n/database"
 )
@@ -64,14 +64,14 @@ func (k *Keyring) OpenRowAs(p database.Place, row database.Row, right func(plain
 
 // Spread calls fn with 0 to n-1, on all processors, and returns when all is done.
 func Spread(n int, fn func(i int)) {
-	var wg sync.WaitGroup
+	var all guard.Group
 	workers := min(runtime.GOMAXPROCS(0), n)
 	for w := range workers {
-		wg.Go(func() {
+		all.Go("opening values", func() {
 			for i := w; i < n; i += workers {
 				fn(i)
 			}
 		})
 	}
-	wg.Wait()
+	all.Wait()
 }
