@@ -104,8 +104,8 @@ func (d *demonstration) prepare(ctx context.Context) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the demo's data directory: %w", err)
+	if err := makeData(c.Data); err != nil {
+		return nil, err
 	}
 	if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
 		return nil, err

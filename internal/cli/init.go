@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/boundary/ca"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret/seal"
 )
 
@@ -70,8 +71,8 @@ func (e *env) makeAll() (*made, error) {
 	if err := app.MayInit(c); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
+	if err := makeData(c.Data); err != nil {
+		return nil, err
 	}
 	m := &made{Config: path, ConfigKept: kept, Data: c.Data, SealKey: c.Seal.KeyFile, CA: filepath.Join(c.Data, ca.CertFile)}
 	if c.Seal.KeyEnv != "" {
@@ -85,9 +86,18 @@ func (e *env) makeAll() (*made, error) {
 	return m, nil
 }
 
+// makeData makes the data directory, unless it is another user's: root does not leave keys where that user decides what they are.
+func makeData(path string) error {
+	dir, err := localfile.MakeDir(path)
+	if err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	return dir.Close()
+}
+
 // writeFirst writes a first configuration; a file that is there stays.
 func writeFirst(path string) (kept bool, err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // holds no secret, and is meant to be read
+	f, err := localfile.Create(path, 0o644) // holds no secret, and is meant to be read
 	if errors.Is(err, fs.ErrExist) {
 		return true, nil
 	}

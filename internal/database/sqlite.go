@@ -36,7 +36,11 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	pool.SetMaxOpenConns(sqliteConns)
 	pool.SetMaxIdleConns(sqliteConns)
 	db := &DB{DB: pool, Dialect: SQLite, Where: path, writer: make(chan struct{}, 1)}
-	if err := db.checkSQLite(ctx); err != nil {
+	err = db.checkSQLite(ctx)
+	if err == nil {
+		err = prepareFile(path) // see there
+	}
+	if err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("opening database %q: %w", path, err)
 	}
@@ -62,6 +66,11 @@ func sqliteDSN(path string) string {
 // prepareFile makes the file with mode 0600 before SQLite would make it with the umask's, and tightens an older one.
 // SQLite gives -wal and -shm the mode of the file itself. A file that is there is not opened: to close it again would give
 // back the locks that this process may hold on it through another connection.
+//
+// SQLite opens by path, and its driver takes no descriptor: between this and that a link could be put in the place of the file by
+// who may write to the directory. Its owner and mode are judged first, so that this is nobody but this user and root; in a directory
+// of root's that others may write to (a volume of Kubernetes) it is whoever shares the volume. There it is looked at again
+// once the database is open, before anything is written that was not there.
 func prepareFile(path string) error {
 	dir, err := localfile.MakeDir(filepath.Dir(path))
 	if err != nil {

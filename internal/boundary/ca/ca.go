@@ -14,12 +14,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"sallyport/internal/localfile"
 )
 
 // The files in the data directory.
@@ -60,14 +62,18 @@ func Create(dir string) error {
 	if err != nil {
 		return fmt.Errorf("making a CA: %w", err)
 	}
-	if err := writeNew(filepath.Join(dir, KeyFile), "PRIVATE KEY", der, 0o600); err != nil {
-		return err
+	d, err := localfile.MakeDir(dir)
+	if err != nil {
+		return fmt.Errorf("making a CA: %w", err)
 	}
-	return writeNew(filepath.Join(dir, CertFile), "CERTIFICATE", cert, 0o644)
+	if err = writeNew(d, KeyFile, "PRIVATE KEY", der, 0o600); err == nil {
+		err = writeNew(d, CertFile, "CERTIFICATE", cert, 0o644)
+	}
+	return errors.Join(err, d.Close())
 }
 
-func writeNew(path, kind string, der []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // the operator's data directory
+func writeNew(dir *localfile.Dir, name, kind string, der []byte, mode os.FileMode) error {
+	f, err := dir.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return fmt.Errorf("making a CA: %w", err)
 	}
@@ -84,17 +90,40 @@ func template(name string, life time.Duration) *x509.Certificate {
 	}
 }
 
-// Load reads the CA of dir.
+// Load reads the CA of dir. Neither file may be a link or another user's: who decides which key is read decides whom clients trust.
 func Load(dir string) (*CA, error) {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile))
+	cert, key, err := readBoth(dir)
 	if err != nil {
 		return nil, fmt.Errorf("reading Sallyport's CA: %w", err)
 	}
-	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading Sallyport's CA: %w", err)
+	}
+	signer, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA {
 		return nil, fmt.Errorf("reading Sallyport's CA in %q: this is not a CA that init made", dir)
 	}
-	return &CA{cert: pair.Leaf, key: key}, nil
+	return &CA{cert: pair.Leaf, key: signer}, nil
+}
+
+func readBoth(dir string) (cert, key []byte, err error) {
+	d, err := localfile.OpenDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, errCert := readOne(d, CertFile)
+	key, errKey := readOne(d, KeyFile)
+	return cert, key, errors.Join(errCert, errKey, d.Close())
+}
+
+func readOne(dir *localfile.Dir, name string) ([]byte, error) {
+	f, err := dir.Open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, localfile.Small))
+	return text, errors.Join(err, f.Close())
 }
 
 // Pool trusts this CA alone.

@@ -8,9 +8,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sallyport/internal/boundary/ca"
+	"sallyport/internal/localfile"
 )
 
 func create(t *testing.T) (*ca.CA, string) {
@@ -116,5 +118,45 @@ func TestServerConfig(t *testing.T) {
 		if _, err := handshake(t, config, client); err == nil {
 			t.Errorf("%s: the handshake went through", name)
 		}
+	}
+}
+
+// TestLinksAreNotFollowed: neither made nor read through a link, nor in another user's folder.
+func TestLinksAreNotFollowed(t *testing.T) {
+	for _, file := range []string{ca.KeyFile, ca.CertFile} {
+		dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "shadow")
+		link := filepath.Join(dir, file)
+		if err := os.Symlink(elsewhere, link); err != nil {
+			t.Fatal(err)
+		}
+		if err := ca.Create(dir); !errors.Is(err, os.ErrExist) {
+			t.Errorf("%s is a link: making gave %v", file, err)
+		}
+		if _, err := os.Stat(elsewhere); err == nil {
+			t.Errorf("%s was written through a link", file)
+		}
+		whole := t.TempDir()
+		if err := ca.Create(whole); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Rename(filepath.Join(whole, file), elsewhere), os.Symlink(elsewhere, filepath.Join(whole, file))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ca.Load(whole); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			t.Errorf("%s is a link: reading gave %v", file, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return // only root can make another user's folder to try
+	}
+	dir := t.TempDir()
+	if err := errors.Join(ca.Create(dir), os.Chown(dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ca.Load(dir); !errors.Is(err, localfile.ErrForeign) {
+		t.Errorf("another user's folder: reading gave %v", err)
+	}
+	if err := ca.Create(dir); !errors.Is(err, localfile.ErrForeign) {
+		t.Errorf("another user's folder: making gave %v", err)
 	}
 }

@@ -8,13 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"sallyport/internal/localfile"
 )
 
 // Beside has the newest page kept in dir, which is made, and looks at what is there. A file that cannot be read is an error: what
 // it says may be all that keeps a revoked token revoked. It is called before the first Read.
 func (b *Book) Beside(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	judged, err := localfile.MakeDir(dir) // not behind a link of another user: what is read there decides which rows count
+	if err != nil {
 		return fmt.Errorf("making the directory beside the database: %w", err)
+	}
+	if err := judged.Close(); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
