@@ -26,7 +26,11 @@ type transport struct {
 }
 
 func newTransport(host string, pool *x509.CertPool) *transport {
-	return &transport{host: host, client: &http.Client{
+	return &transport{host: host, client: newClient(pool)}
+}
+
+func newClient(pool *x509.CertPool) *http.Client {
+	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -39,7 +43,28 @@ func newTransport(host string, pool *x509.CertPool) *transport {
 			TLSClientConfig:        &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
+}
+
+// identity carries what the SDK asks identity providers, wherever the environment says that they are, within the same bounds: the
+// SDK's own client follows redirects with a client's secret, and reads an answer whole however long it is.
+type identity struct{ client *http.Client }
+
+// Do implements policy.Transporter.
+func (i identity) Do(r *http.Request) (*http.Response, error) {
+	resp, err := i.client.Do(r) //nolint:gosec // the SDK's own request
+	if err != nil {
+		return nil, err
+	}
+	bound(resp)
+	return resp, nil
+}
+
+func bound(resp *http.Response) {
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
 }
 
 // errElsewhere is a link of the answer that leads to another host; it does not get the token.
@@ -74,10 +99,7 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	if resp.StatusCode == http.StatusUnauthorized && !isHarmless(resp.Header.Get("WWW-Authenticate")) {
 		resp.Header.Del("WWW-Authenticate")
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	bound(resp)
 	return resp, nil
 }
 
@@ -99,17 +121,18 @@ func (t *tokenError) Unwrap() error { return t.error }
 // chain is the default chain, or the part of it that a client id has a meaning for.
 func chain(tenant, client string) (azcore.TokenCredential, error) {
 	private := isPrivate(os.Getenv("AZURE_AUTHORITY_HOST"))
+	options := policy.ClientOptions{Transport: identity{newClient(nil)}}
 	if client == "" {
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{TenantID: tenant, DisableInstanceDiscovery: private})
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: options, TenantID: tenant, DisableInstanceDiscovery: private})
 	}
 	var sources []azcore.TokenCredential
-	if env, err := azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{DisableInstanceDiscovery: private}); err == nil {
+	if env, err := azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: private}); err == nil {
 		sources = append(sources, env)
 	}
-	if workload, err := azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientID: client, TenantID: tenant, DisableInstanceDiscovery: private}); err == nil {
+	if workload, err := azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: options, ClientID: client, TenantID: tenant, DisableInstanceDiscovery: private}); err == nil {
 		sources = append(sources, workload)
 	}
-	managed, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID(client)})
+	managed, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: options, ID: azidentity.ClientID(client)})
 	if err != nil {
 		return nil, err
 	}

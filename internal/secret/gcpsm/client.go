@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +27,7 @@ import (
 const (
 	attempts  = 4
 	maxAnswer = 16 << 20 // bytes
+	maxToken  = 1 << 20  // bytes of an identity provider's answer
 )
 
 // dial makes the connection, which connects when it is first used.
@@ -158,12 +161,38 @@ func (t *tokens) find() (*auth.Credentials, error) {
 		t.found = auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: auth.NewCachedTokenProvider(t.given, nil)})
 		return t.found, nil
 	}
-	found, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: secretmanager.DefaultAuthScopes()})
+	found, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: secretmanager.DefaultAuthScopes(), Client: identity()})
 	if err != nil {
 		return nil, err
 	}
 	t.found = found
 	return found, nil
+}
+
+// identity is the client that tokens are asked for with. The SDK's own follows redirects with what it signed, and reads an answer
+// whole however long it is.
+func identity() *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // nobody replaces it
+	transport.MaxResponseHeaderBytes = 256 << 10
+	return &http.Client{
+		Transport:     bounded{transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(resp.Body, maxToken), resp.Body}
+	return resp, nil
 }
 
 // forget drops the credentials whose token was refused, and tells whether there is reason to try others: files are replaced

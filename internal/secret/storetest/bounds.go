@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,25 @@ const most = 400 << 20
 // within its time and within bounds of memory, and nothing is sent to where a redirect leads. start is httptest.NewTLSServer or
 // httptest.NewServer; open returns one call of a store on the server, whose limit is the time-out to configure.
 func Bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+	t.Helper()
+	bounds(t, start, open, secret.ErrUnavailable)
+}
+
+// IdentityBounds is Bounds for the server that a store has its tokens from: a call may end with secret.ErrDenied as well, since there
+// is no token.
+func IdentityBounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+	t.Helper()
+	bounds(t, start, open, secret.ErrUnavailable, secret.ErrDenied)
+}
+
+// ClientBounds is Bounds for a client that is no store: any error ends a call.
+func ClientBounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+	t.Helper()
+	bounds(t, start, open)
+}
+
+// bounds is Bounds with what a call may end with; any error where nothing is said.
+func bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error, ends ...error) {
 	t.Helper()
 	elsewhere := func(w http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s came to where a redirect leads, with the headers %v", r.URL.Path, r.Header)
@@ -55,8 +75,8 @@ func Bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 			defer server.Close()
 			call := open(t, server, c.limit)
 			began := time.Now()
-			if err := call(t.Context()); !errors.Is(err, secret.ErrUnavailable) {
-				t.Errorf("got %v, want %v", err, secret.ErrUnavailable)
+			if err := call(t.Context()); err == nil || len(ends) > 0 && !slices.ContainsFunc(ends, func(end error) bool { return errors.Is(err, end) }) {
+				t.Errorf("got %v, want %v", err, ends)
 			}
 			if took := time.Since(began); took > c.limit+10*time.Second {
 				t.Errorf("it took %s with a time-out of %s", took, c.limit)
