@@ -30,6 +30,12 @@ func (r *reader) merged(n ast.Node, seen map[string]bool) map[string]ast.Node {
 	default:
 		return nil
 	}
+	if len(seen) > 0 {
+		r.steps += len(pairs)
+	}
+	if r.steps > maxMerged {
+		return nil
+	}
 	own, from := make(map[string]ast.Node, len(pairs)), make(map[string]ast.Node)
 	for _, pair := range pairs {
 		key := keyOf(pair)

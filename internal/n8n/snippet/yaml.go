@@ -17,11 +17,15 @@ const (
 	listed = "- name: NAME\n  value: VALUE" // as Kubernetes lists them
 )
 
+// maxMerged is how many pairs are looked at by way of merges: a chain of n of them has n²/2.
+const maxMerged = 100_000
+
 // reader walks a file of YAML or JSON.
 type reader struct {
 	anchors map[string]ast.Node
 	list    []setting
 	scopes  int
+	steps   int    // pairs that were looked at by way of merges
 	mapped  string // the form of lines in mappings
 	encoded bool   // values are in base64: a Secret's data
 	sealed  bool   // the document holds what only a controller can read
@@ -55,7 +59,7 @@ func fromYAML(content []byte) (*reader, bool) {
 		r.read(doc.Body, kind == "Secret")
 		r.processes = append(r.processes, r.nodes(doc.Body)...)
 	}
-	return r, true
+	return r, r.steps <= maxMerged
 }
 
 // Visit implements ast.Visitor: it collects what aliases stand for.
@@ -100,6 +104,12 @@ func (r *reader) readMapping(pairs []*ast.MappingValueNode, secretDocument bool)
 // themselves.
 func (r *reader) readPairs(pairs []*ast.MappingValueNode, scope int, seen map[string]bool) {
 	for _, pair := range pairs {
+		if len(seen) > 0 {
+			r.steps++
+		}
+		if r.steps > maxMerged {
+			return
+		}
 		switch key := keyOf(pair); key {
 		case environment.KeyName, environment.KeyFileName:
 			r.add(key, pair.Value, line(pair), r.mapped, scope)
@@ -126,6 +136,9 @@ func (r *reader) addValue(key string, pair *ast.MappingValueNode) {
 }
 
 func (r *reader) merge(n ast.Node, scope int, seen map[string]bool) {
+	if r.steps++; r.steps > maxMerged {
+		return
+	}
 	switch n := n.(type) {
 	case *ast.SequenceNode:
 		for _, one := range n.Values {
