@@ -145,11 +145,11 @@ func (a *App) checkpointed(c audit.Checkpoint) {
 		a.log.Error("writing an audit checkpoint to the log", "error", err)
 		return
 	}
-	level := slog.LevelInfo
+	write := a.log.Info
 	if !a.started.Load() {
-		level = slog.LevelDebug // it signs nothing yet but that the log was opened
+		write = a.log.Debug // it signs nothing yet but that the log was opened
 	}
-	a.log.Log(context.Background(), level, "audit checkpoint", "checkpoint", json.RawMessage(text))
+	write("audit checkpoint", "checkpoint", json.RawMessage(text))
 }
 
 // Start listens and serves. Wait tells when something broke; Stop ends it.

@@ -139,7 +139,7 @@ func tellReport(w io.Writer, file string, r audit.Report) error {
 	_, _ = fmt.Fprintf(w, "  anchored    %s  covered by a signed checkpoint\n", seqs(r.Anchored))
 	_, err := fmt.Fprintf(w, "  unanchored  %s  chained, but since the last checkpoint\n", seqs(r.Unanchored))
 	if r.Torn > 0 {
-		_, err = fmt.Fprintf(w, "  torn        %s of an unfinished last record, which was never acknowledged\n", counted(int(r.Torn), "byte"))
+		_, err = fmt.Fprintf(w, "  torn        %s of an unfinished last record, which was never acknowledged\n", counted(r.Torn, "byte"))
 	}
 	if r.CutTail {
 		_, err = fmt.Fprintln(w, "  cut tail    the log ends before its last checkpoint")

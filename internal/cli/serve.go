@@ -86,7 +86,7 @@ func tuneGC() {
 
 // growth is the percentage for a heap of that many live bytes.
 func growth(live uint64) int {
-	return int(min(gcPercent, max(leastPercent, headroom*100/max(live, 1)))) //nolint:gosec // within these bounds
+	return int(min(gcPercent, max(leastPercent, headroom*100/max(live, 1))))
 }
 
 // watched is the file to re-read, or "" when there is none.

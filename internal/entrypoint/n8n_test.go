@@ -94,8 +94,14 @@ func TestWhoIsN8N(t *testing.T) {
 	}
 	answers := map[string]answer{"ref+corp://path": text("/run/secrets/n8n_enc_key"), "ref+corp://key": text(goodKey)}
 	for _, argv := range [][]string{
-		{"/bin/sh", "-c", "n8n start"}, {"/bin/sh", "-c", "sleep 5; exec n8n"}, {filepath.Join(bin, "npx"), "n8n"}, {"/usr/bin/timeout", "1h", "n8n", "worker"}, {"/usr/bin/env", "-i", "n8n"},
-		{filepath.Join(bin, "entrypoint.sh")}, {filepath.Join(bin, "pm2-runtime"), "n8n"}, {"role:dump"},
+		{"/bin/sh", "-c", "n8n start"},
+		{"/bin/sh", "-c", "sleep 5; exec n8n"},
+		{filepath.Join(bin, "npx"), "n8n"},
+		{"/usr/bin/timeout", "1h", "n8n", "worker"},
+		{"/usr/bin/env", "-i", "n8n"},
+		{filepath.Join(bin, "entrypoint.sh")},
+		{filepath.Join(bin, "pm2-runtime"), "n8n"},
+		{"role:dump"},
 	} {
 		for _, environ := range []string{
 			"N8N_ENCRYPTION_KEY=/run/secrets/n8n_enc_key", "N8N_ENCRYPTION_KEY=ref+corp://path", "N8N_ENCRYPTION_KEY_FILE=" + file,

@@ -11,9 +11,18 @@ import (
 // other.
 func TestRoots(t *testing.T) {
 	for _, c := range []struct{ base, sent, want string }{
-		{"", "/s/api", "/"}, {"", "/s/api/", "/"}, {"", "/s/api?a=1", "/?a=1"}, {"/", "/s/api", "/"}, {"/", "/s/api/", "/"},
-		{"/api/v2", "/s/api", "/api/v2"}, {"/api/v2", "/s/api/", "/api/v2/"}, {"/api/v2/", "/s/api", "/api/v2"}, {"/api/v2/", "/s/api/", "/api/v2/"},
-		{"/api/v2", "/s/api?a=1", "/api/v2?a=1"}, {"/api/v2", "/s/api/?a=1", "/api/v2/?a=1"}, {"/api/v2", "/s/api/x/", "/api/v2/x/"},
+		{"", "/s/api", "/"},
+		{"", "/s/api/", "/"},
+		{"", "/s/api?a=1", "/?a=1"},
+		{"/", "/s/api", "/"},
+		{"/", "/s/api/", "/"},
+		{"/api/v2", "/s/api", "/api/v2"},
+		{"/api/v2", "/s/api/", "/api/v2/"},
+		{"/api/v2/", "/s/api", "/api/v2"},
+		{"/api/v2/", "/s/api/", "/api/v2/"},
+		{"/api/v2", "/s/api?a=1", "/api/v2?a=1"},
+		{"/api/v2", "/s/api/?a=1", "/api/v2/?a=1"},
+		{"/api/v2", "/s/api/x/", "/api/v2/x/"},
 	} {
 		u := newUpstream(t, nil)
 		g := newGate(t, api(u.url+c.base), options{})

@@ -178,6 +178,7 @@ func keyless(n *node) string {
 		return "is not given to " + quoted(n.name) + ", a worker: it does not start, or cannot read the credentials"
 	case environment.Webhook:
 		return "is not given to " + quoted(n.name) + ", a webhook process: it makes a key of its own, with which it can read no credential"
+	case environment.Main:
 	}
 	return "is not given to " + quoted(n.name) + ", beside workers: it makes a key of its own, which they do not have"
 }
