@@ -221,8 +221,8 @@ function grantOf(own, usual) {
 }
 
 // besideOf is what n8n keeps not in a type's definition but with its HTTP Request node: a header of its own for the token, other
-// statuses than 401 that say that it has expired, and where in the answer the token is. (keepBearer
-// is about the scheme's name alone, and the others are about n8n's own token call.)
+// statuses than 401 that say that it has expired, and where in the answer the token is. (keepBearer, which
+// ClickUp alone has, takes the scheme's name away: preset clickup-oauth2 says so. The others are about n8n's own token call.)
 function besideOf(c) {
   const own = additional(c.name);
   const beside = {};

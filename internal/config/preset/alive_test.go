@@ -25,6 +25,8 @@ var gone = []struct{ at, since, instead string }{
 	{"notify-bot.line.me", "2025-03-31", "api.line.me, the Messaging API"},
 	{"app.orbit.love", "2024-07-11", "nothing"},
 	{"graph.facebook.com/v13.0", "2024-05-28", "no version, or one that lives"},
+	{"graph.facebook.com/v18.0", "2026-01-26", "no version, or one that lives"},
+	{"graph.facebook.com/v20.0", "2026-09-24", "no version, or one that lives"},
 	{"graph.facebook.com/v19.0", "2026-05-21", "no version, or one that lives"},
 	{"api.github.com/authorizations", "2020-11-13", "OAuth apps or personal tokens"},
 	{"www.googleapis.com/plus", "2019-03-07", "nothing"},
