@@ -44,7 +44,7 @@ SIGHUP, or a change of the files, reloads the configuration; one with errors is 
 // run serves until ctx ends.
 func (e *env) run(ctx context.Context, o app.Options, startSealed bool) error {
 	log := e.logger(o.Config.Log)
-	o.ConfigPath, o.Reread, o.Log, o.Version = e.watched(), e.load, log, Version()
+	o.ConfigPath, o.Reread, o.Log, o.Version, o.Settled = e.watched(), e.load, log, Version(), tuneGC
 	open := app.New
 	if startSealed {
 		open = app.NewWhenOpen
