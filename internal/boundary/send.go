@@ -169,6 +169,7 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 	if isUpgrade(r) {
 		spellWebSocket(o.Header)
 	}
+	spell(o.Header, r.Header, v.Names, svc)
 	out := &http.Request{
 		Method: r.Method, Host: svc.Host, Header: o.Header,
 		URL:   upstreamURL(svc, &o),

@@ -17,6 +17,7 @@ type View struct {
 	Bare       bool   // the caller's URL has no slash there: Path is "/", and the base path alone is meant
 	RawQuery   string
 	Header     Header
+	Names      string     // of Header as the caller wrote them, each with a colon behind it, where that is not the canonical form
 	Source     netip.Addr // the address the connection comes from
 	Refusal    string     // set by the way in: why the request was malformed before it had a reading at all
 	Broken     error      // set by the way in: a panic (*fault.Panic) kept it from having one

@@ -41,7 +41,7 @@ func (noughts) Read(b []byte) (int, error) {
 //go:noinline
 func wayIn(g *gate) gateway.Pipeline { return g.pipeline }
 
-func benchPipeline(b *testing.B, g *gate, method, body string) {
+func benchPipeline(b *testing.B, g *gate, method, body string, names ...string) {
 	b.Helper()
 	g.service("api").Transport = passing{}
 	pipeline := wayIn(g)
@@ -62,7 +62,7 @@ func benchPipeline(b *testing.B, g *gate, method, body string) {
 	for b.Loop() {
 		clear(w.header)
 		content.Reset(body)
-		v := &boundary.View{Method: r.Method, Service: "api", Path: "/v1/things", RawQuery: "a=1", Header: boundary.NetHTTP(r.Header), Mount: "/s/api"}
+		v := &boundary.View{Method: r.Method, Service: "api", Path: "/v1/things", RawQuery: "a=1", Header: boundary.NetHTTP(r.Header), Mount: "/s/api", Names: strings.Join(names, "")}
 		pipeline.Handle(w, r, v)
 		<-g.outcomes
 	}
@@ -71,6 +71,9 @@ func benchPipeline(b *testing.B, g *gate, method, body string) {
 // BenchmarkPipeline is a request without its sockets: with a static credential, a derived one, and one that signs the body.
 func BenchmarkPipeline(b *testing.B) {
 	b.Run("bearer", func(b *testing.B) { benchPipeline(b, newGate(b, api("https://127.0.0.1"), options{}), "GET", "") })
+	b.Run("bearer, names in small letters", func(b *testing.B) {
+		benchPipeline(b, newGate(b, api("https://127.0.0.1"), options{}), "GET", "", "host:connection:accept:user-agent:")
+	})
 	b.Run("derived", func(b *testing.B) {
 		benchPipeline(b, derivedGate(b, &mint{}, lark("https://127.0.0.1"), options{}), "GET", "")
 	})

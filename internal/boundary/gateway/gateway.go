@@ -106,7 +106,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		panic("a request that did not come through package wire")
 	}
-	v.Connection = c
+	v.Connection, v.Names = c, c.Names()
 	w, body := wire.Take(w, r, c)
 	if body != nil {
 		v.Body = body

@@ -56,6 +56,7 @@ type Service struct {
 	Paths          PathForm
 	Headers        map[string]string // canonical names
 	Override       map[string]bool   // those of Headers that replace the caller's
+	Spelled        []Spelling        // the names that the configuration writes in another way
 
 	Config      config.Service // what it was built from
 	egress      egress.Options
@@ -84,7 +85,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
 		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
 		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", Paths: PathForm{EncodedSlash: c.EncodedSlash, DoubleSlash: c.DoubleSlash},
-		Headers: canonical(c.Headers), Override: overriding(c.Override), Config: c, ca: ca,
+		Headers: canonical(c.Headers), Override: overriding(c.Override), Spelled: spelled(&c), Config: c, ca: ca,
 		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]), own: new(atomic.Pointer[egress.Own]),
 	}
 	s.place(c.Placements())

@@ -62,6 +62,8 @@ type Conn struct {
 	violation atomic.Pointer[string]
 	inBody    atomic.Bool // the violation is in a body, whose head was let through
 	rawMode   atomic.Bool
+	names     [2]string     // see Names; of the last head that was let through and the one before
+	taken     uint64        // requests whose names were asked for
 	progress  atomic.Uint64 // 2 × heads let through, +1 while the body of the last of them is not at its end
 	over      atomic.Bool   // nothing more is read: see end
 	closing   atomic.Bool
@@ -98,6 +100,16 @@ func (c *Conn) BodyViolation() string {
 
 // Broken is the panic that ended the reading of the last request, or nil.
 func (c *Conn) Broken() *fault.Panic { return c.broken.Load() }
+
+// Names returns the header names of a request, each with a colon behind it, that the caller did not write in canonical form: net/http
+// keeps only that. The handler of every request calls it once, at its start. One head at most is read ahead of a request by then.
+func (c *Conn) Names() string {
+	c.taken++
+	at := c.taken & 1
+	names := c.names[at]
+	c.names[at] = ""
+	return names
+}
 
 // Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read, and
 // while nobody reads. It reports false, and ends nothing, when the caller did not wait for the upgrade to be answered: what it
@@ -270,6 +282,7 @@ func (c *Conn) judgeHead() bool {
 		c.state, c.left = inBody, f.length
 		now++
 	}
+	c.names[now>>1&1] = f.names
 	c.progress.Store(now)
 	c.release(end)
 	return true

@@ -14,6 +14,7 @@ const (
 type framing struct {
 	chunked bool
 	length  int64
+	names   string // see Conn.Names
 }
 
 // headFields counts the fields that must stand alone.
@@ -21,6 +22,7 @@ type headFields struct {
 	host, contentLength, transferEncoding int
 	framing
 	http10 bool
+	names  []byte
 }
 
 // earlyTrouble finds what can be refused before the head is complete, so that nobody waits for an end that won't come. What
@@ -68,7 +70,8 @@ func checkHead(head []byte) (framing, string) {
 	if why != "" {
 		return framing{}, why
 	}
-	var f headFields
+	var room [128]byte
+	f := headFields{names: room[:0]}
 	if f.http10, why = checkRequestLine(line); why != "" {
 		return framing{}, why
 	}
@@ -77,6 +80,7 @@ func checkHead(head []byte) (framing, string) {
 			return framing{}, why
 		}
 		if len(line) == 0 {
+			f.framing.names = string(f.names)
 			return f.framing, f.verdict()
 		}
 		if n == maxHeaders {
@@ -154,6 +158,9 @@ func (f *headFields) add(line []byte) string {
 			return "a header value has a control character"
 		}
 	}
+	if !isCanonical(name) {
+		f.names = append(append(f.names, name...), ':')
+	}
 	value = bytes.Trim(value, " \t")
 	switch {
 	case is(name, "host"):
@@ -228,6 +235,18 @@ func is(b []byte, lower string) bool {
 		if c != lower[i] {
 			return false
 		}
+	}
+	return true
+}
+
+// isCanonical tells whether a name is written as http.CanonicalHeaderKey writes it.
+func isCanonical(name []byte) bool {
+	begins := true
+	for _, c := range name {
+		if begins && 'a' <= c && c <= 'z' || !begins && 'A' <= c && c <= 'Z' {
+			return false
+		}
+		begins = c == '-'
 	}
 	return true
 }

@@ -166,10 +166,14 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	secrets := slices.Clone(r.secrets)
 	for name, value := range c.Headers {
 		secrets = append(secrets, value)
-		req.Header.Set(name, string(value.Reveal()))
-		if http.CanonicalHeaderKey(name) == "Host" {
+		canonical := http.CanonicalHeaderKey(name)
+		req.Header[canonical] = []string{string(value.Reveal())}
+		if canonical == "Host" {
 			req.Host = string(value.Reveal())
 		}
+	}
+	for name := range c.Headers {
+		egress.Spell(req.Header, http.CanonicalHeaderKey(name), name)
 	}
 	started := time.Now()
 	res, err := c.Transport.RoundTrip(req)

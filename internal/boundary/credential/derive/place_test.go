@@ -160,8 +160,16 @@ func TestUserAgentOfTokenCalls(t *testing.T) {
 		if _, err := mint(t, must(derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: e, Client: byPost}))); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.asked[0].Header.Get("User-Agent"); got != want {
-			t.Errorf("got %q, want %q", got, want)
+		var sent strings.Builder
+		if err := r.asked[0].Write(&sent); err != nil {
+			t.Fatal(err)
+		}
+		name := "User-Agent"
+		if configured != "" {
+			name = "user-agent" // as it was configured
+		}
+		if got := strings.Count(strings.ToLower(sent.String()), "user-agent:"); got != 1 || !strings.Contains(sent.String(), "\r\n"+name+": "+want+"\r\n") {
+			t.Errorf("got %q, want %s: %s", sent.String(), name, want)
 		}
 	}
 }

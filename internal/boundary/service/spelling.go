@@ -1,0 +1,34 @@
+package service
+
+import (
+	"net/http"
+
+	"sallyport/internal/config"
+)
+
+// Spelling is the name of a header that the configuration does not write in canonical form.
+type Spelling struct{ Canonical, Written string }
+
+// spelled lists the headers that the service and its credentials set, where their names are not canonical.
+func spelled(c *config.Service) (list []Spelling) {
+	add := func(written string) {
+		if canonical := http.CanonicalHeaderKey(written); canonical != written {
+			list = append(list, Spelling{canonical, written})
+		}
+	}
+	placements := c.Placements()
+	for i := range placements {
+		p := &placements[i]
+		add(p.Header)
+		if p.Place != nil {
+			add(p.Place.Header)
+		}
+		for name := range p.SignedHeaders {
+			add(name)
+		}
+	}
+	for name := range c.Headers {
+		add(name)
+	}
+	return list
+}
