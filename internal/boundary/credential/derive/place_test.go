@@ -161,14 +161,14 @@ func TestUserAgentOfTokenCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		var sent strings.Builder
-		if err := r.asked[0].Write(&sent); err != nil {
+		if err := r.asked[0].Header.Write(&sent); err != nil {
 			t.Fatal(err)
 		}
 		name := "User-Agent"
 		if configured != "" {
 			name = "user-agent" // as it was configured
 		}
-		if got := strings.Count(strings.ToLower(sent.String()), "user-agent:"); got != 1 || !strings.Contains(sent.String(), "\r\n"+name+": "+want+"\r\n") {
+		if got := strings.Count(strings.ToLower(sent.String()), "user-agent:"); got != 1 || !strings.Contains(sent.String(), name+": "+want+"\r\n") {
 			t.Errorf("got %q, want %s: %s", sent.String(), name, want)
 		}
 	}
