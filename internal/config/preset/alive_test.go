@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -148,5 +149,28 @@ func TestTestCallsHaveTheirQuery(t *testing.T) {
 	}
 	if held < 5 {
 		t.Errorf("only %d parameters were compared", held)
+	}
+}
+
+// regional is a further place of an API in a note: another region, cloud or owner of it.
+var regional = regexp.MustCompile(`upstream (https://[A-Za-z0-9.-]+)`)
+
+// TestRegionsOfBothKinds: a preset with OAuth names the regions that the one with a key of the same API names.
+func TestRegionsOfBothKinds(t *testing.T) {
+	pairs := 0
+	for _, p := range preset.All() {
+		key, ok := preset.Lookup(strings.TrimSuffix(p.Name, "-oauth2"))
+		if !ok || key.Name == p.Name || key.Upstream == "" || key.Upstream != p.Upstream {
+			continue
+		}
+		pairs++
+		for _, m := range regional.FindAllStringSubmatch(key.Notes, -1) {
+			if where := strings.TrimRight(m[1], "."); !strings.Contains(p.Notes, where) {
+				t.Errorf("%s names %s, and %s does not", key.Name, where, p.Name)
+			}
+		}
+	}
+	if pairs < 10 {
+		t.Errorf("only %d pairs were compared", pairs)
 	}
 }
