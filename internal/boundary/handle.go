@@ -167,7 +167,7 @@ func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exch
 	if location != nil && leaves {
 		return p.external(w, r, resp, location, x)
 	}
-	mapReferences(r, resp, x, v.Mount)
+	mapReferences(r, resp, x, v)
 	if location != nil {
 		resp.Header["Location"] = []string{mounted(location, x, v.Mount)}
 	}

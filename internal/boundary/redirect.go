@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -81,7 +82,7 @@ func mounted(u *url.URL, x *exchange, mount string) string {
 func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL, x *exchange) error {
 	method, why := bareMethod(r, resp.StatusCode)
 	if !x.service.FetchRedirects {
-		why = "it answered with a redirect to " + to.Hostname() + ", outside the service"
+		why = "it answered with a redirect to " + cmp.Or(to.Hostname(), "an address without a host") + ", outside the service"
 	}
 	for hop := 0; why == ""; hop++ {
 		_ = resp.Body.Close()

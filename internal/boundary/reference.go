@@ -15,13 +15,16 @@ var references = []string{"Location", "Content-Location", "Operation-Location", 
 
 // mapReferences makes the URLs in resp's header that are the service's own lead through the gate, as those of a redirect do: past it
 // there is no credential. A URL that is absolute stays so, since a workflow takes it as the URL of its next request. All others stay as
-// they are.
-func mapReferences(r *http.Request, resp *http.Response, x *exchange, mount string) {
-	m := mapper{x: x, mount: mount}
+// they are, but for those that would name another service of the gate (see astray).
+func mapReferences(r *http.Request, resp *http.Response, x *exchange, v *View) {
+	m := mapper{x: x, mount: v.Mount, path: v.Path}
 	for _, name := range references {
-		if values := resp.Header[name]; len(values) == 1 && values[0] != "" {
-			m.prepare(r, resp)
-			resp.Header[name] = []string{m.mapped(values[0])}
+		values := resp.Header[name]
+		for i, value := range values {
+			if value != "" {
+				m.prepare(r, resp)
+				values[i] = m.mapped(value)
+			}
 		}
 	}
 	if lines := resp.Header["Link"]; lines != nil {
@@ -34,6 +37,7 @@ func mapReferences(r *http.Request, resp *http.Response, x *exchange, mount stri
 type mapper struct {
 	x      *exchange
 	mount  string
+	path   string   // of the request, below mount
 	base   *url.URL // what the answer's references are relative to
 	origin string   // of the gate, as the caller knows it; "": it is not known
 }
@@ -51,13 +55,46 @@ func (m *mapper) mapped(reference string) string {
 	}
 	u, err := m.base.Parse(reference)
 	if err != nil || !inside(u, m.x.service, m.x.material) {
-		return reference
+		return m.astray(reference)
 	}
 	at := mounted(u, m.x, m.mount)
 	if ref, err := url.Parse(reference); err == nil && ref.Host != "" {
 		at = m.origin + at
 	}
 	return at
+}
+
+// astray is a reference outside the service. A client resolves a relative one at the gate, where it may come out at another service: an
+// API would have a workflow call that, with the workflow's token. Such a one is written as what it means at the API.
+func (m *mapper) astray(reference string) string {
+	plain := asClientsRead(reference)
+	u, err := url.Parse(plain)
+	if err != nil || u.Host != "" || u.Opaque != "" {
+		return reference
+	}
+	at := (&url.URL{Path: m.mount + m.path}).ResolveReference(u)
+	if mounts := m.mount[:strings.LastIndexByte(m.mount, '/')+1]; mounts == "" || !strings.HasPrefix(at.Path, mounts) {
+		return reference
+	}
+	return m.base.ResolveReference(u).String()
+}
+
+// asClientsRead spells a reference in the one way that means the same to every client. Those that follow the URL Standard of WHATWG, such
+// as Node.js, take tabs out and blanks off its ends, a backslash for a slash, %2e for a dot, and http: without slashes for nothing.
+func asClientsRead(reference string) string {
+	s := strings.TrimFunc(reference, func(r rune) bool { return r <= ' ' })
+	s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
+	path, rest := s, ""
+	if i := strings.IndexAny(s, "?#"); i >= 0 {
+		path, rest = s[:i], s[i:]
+	}
+	path = strings.NewReplacer(`\`, "/", "%2e", ".", "%2E", ".").Replace(path)
+	for _, scheme := range []string{"http:", "https:"} {
+		if len(path) >= len(scheme) && strings.EqualFold(path[:len(scheme)], scheme) && !strings.HasPrefix(path[len(scheme):], "//") {
+			path = path[len(scheme):]
+		}
+	}
+	return path + rest
 }
 
 // links maps the target of every link-value (RFC 8288 section 3): what stands in angle brackets outside of quoted strings.

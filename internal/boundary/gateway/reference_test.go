@@ -43,6 +43,33 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// TestReferencesToOtherServices: what an API says of itself never leads a client to another service of the gate, however the client
+// reads it. It stays what it is at the API.
+func TestReferencesToOtherServices(t *testing.T) {
+	for sent, want := range map[string]string{
+		"/s/other/x": "UPSTREAM/s/other/x", "/s/api2/x?a=1#f": "UPSTREAM/s/api2/x?a=1#f", "/s/api/x": "UPSTREAM/s/api/x", "/s/": "UPSTREAM/s/",
+		"../../other/x": "UPSTREAM/other/x", "../../../s/other/x": "UPSTREAM/s/other/x", "../../../../../s/other/x": "UPSTREAM/s/other/x",
+		"%2e%2e/.%2E/other/x": "UPSTREAM/other/x", `\s\other\x`: "UPSTREAM/s/other/x", `..\..\other`: "UPSTREAM/other", "/\ts/ot\ther": "UPSTREAM/s/other",
+		"http:/s/other/x": "UPSTREAM/s/other/x", "HTTP:../../other": "UPSTREAM/other", `http:\s\other`: "UPSTREAM/s/other", "/x/../s/other": "UPSTREAM/s/other",
+		"../../../x": "../../../x", "/other?to=/s/x": "/other?to=/s/x", "//elsewhere.example/s/x": "//elsewhere.example/s/x", `\\elsewhere.example\s`: `\\elsewhere.example\s`,
+		"urn:s:other": "urn:s:other", "https://elsewhere.example/s/other": "https://elsewhere.example/s/other",
+	} {
+		u := newUpstream(t, nil)
+		want := strings.ReplaceAll(want, "UPSTREAM", u.url)
+		u.reply = reply(strings.Replace(withLength("x", "Location: "+sent, "Location: "+sent, "Content-Location: "+sent, "Link: <"+sent+">; rel=next"), "200 OK", "201 Created", 1))
+		a := newGate(t, api(u.url+"/base"), options{}).do("GET", "/s/api/dir/x")
+		if got := a.Header["Location"]; len(got) != 2 || got[0] != want || got[1] != want {
+			t.Errorf("Location: got %q for %q, want %q twice", got, sent, want)
+		}
+		if got := a.Header.Get("Content-Location"); got != want {
+			t.Errorf("Content-Location: got %q for %q, want %q", got, sent, want)
+		}
+		if got := a.Header.Get("Link"); got != "<"+want+">; rel=next" {
+			t.Errorf("Link: got %q for %q, want %q", got, sent, want)
+		}
+	}
+}
+
 // TestLinks: every target of every Link header, and nothing but the targets.
 func TestLinks(t *testing.T) {
 	for sent, want := range map[string]string{
