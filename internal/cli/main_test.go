@@ -21,6 +21,7 @@ func TestMain(m *testing.M) {
 		"sallyport": func() { os.Exit(sallyport()) },
 		"call":      func() { os.Exit(call(os.Args[1:])) },
 		"consents":  func() { os.Exit(consents(os.Args[1:])) },
+		"followed":  func() { os.Exit(followed(os.Args[1:])) },
 	})
 }
 

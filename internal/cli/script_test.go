@@ -160,7 +160,13 @@ func standIn(ts *testscript.TestScript, neg bool, keys []string) {
 // n8n.mode says how it answers: ok, refuse or break.
 func n8n(ts *testscript.TestScript, neg bool, args []string) {
 	modeFile, valueFile := ts.MkAbs("n8n.mode"), ts.MkAbs("n8n.value")
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(n8nStandIn(modeFile, valueFile))
+	ts.Defer(server.Close)
+	ts.Setenv("N8N", server.URL)
+}
+
+func n8nStandIn(modeFile, valueFile string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		var patch struct {
 			Data struct{ Value string }
 		}
@@ -177,9 +183,7 @@ func n8n(ts *testscript.TestScript, neg bool, args []string) {
 			_ = os.WriteFile(valueFile, []byte(patch.Data.Value), 0o600)
 			fmt.Fprint(w, `{"id":"0123456789abcdef","name":"Sallyport","type":"httpHeaderAuth"}`)
 		}
-	}))
-	ts.Defer(server.Close)
-	ts.Setenv("N8N", server.URL)
+	}
 }
 
 // mode wants a file's permission bits: mode 0600 FILE…
