@@ -2,8 +2,11 @@
 // append-only file, chained by HMAC-SHA256 and anchored by Ed25519-signed checkpoints.
 //
 // It is the gate's memory, not its diagnostics: no bodies, no header values, no query
-// values, no tokens, no secrets. It does not decide anything, does not rotate files and
-// does not ship them.
+// values, no tokens, no secrets. It does not decide anything, and does not ship files.
+//
+// A log is one run of bytes, from its first record to its newest. [Log.Rotate] only divides it
+// into files: put together in order they are what one file would have been, and the chain, the
+// record numbers and the offsets of checkpoints go on over them.
 //
 // Invariant: a call to [Log.Authorise] or [Log.Admin] that returned nil stands in the
 // file, whole, in its place of the chain; whatever was changed, removed, reordered or cut
@@ -104,6 +107,20 @@ type Options struct {
 	// files are set aside under a new name, and a "recovered" record says so.
 	AcceptDamage bool
 
+	RotateSize  int64         // end a file once it has this many bytes; 0: not because of its size
+	RotateEvery time.Duration // and once its first record is this old; 0: not because of its age
+
+	// KeepAge and KeepSize bound what is kept: files that were ended, whole, and the oldest first, are removed when their
+	// last record is older, or when all files together have more bytes. 0: no bound. A file that does not verify is kept.
+	KeepAge  time.Duration
+	KeepSize int64
+
+	// OnRotate and OnRemove tell of each rotation and retention, done or failed. As OnCheckpoint.
+	OnRotate func(Rotation, error)
+	OnRemove func(Range, error)
+
+	step func(string) // tests end the process in it
+
 	// OnCheckpoint sees each checkpoint once it is on disk, for a sink outside the host.
 	// It runs on the log's own goroutine: it must not call the log, and not block for long.
 	OnCheckpoint func(Checkpoint)
@@ -136,6 +153,15 @@ func (o Options) withDefaults() Options {
 	if o.wrote == nil {
 		o.wrote = func() {}
 	}
+	if o.OnRotate == nil {
+		o.OnRotate = func(Rotation, error) {}
+	}
+	if o.OnRemove == nil {
+		o.OnRemove = func(Range, error) {}
+	}
+	if o.step == nil {
+		o.step = func(string) {}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -152,4 +178,6 @@ type Stats struct {
 	Summarised int        // refusals that were counted in a summary in place of a record each, by this process
 	Lost       int        // completed and refused records dropped because the log could not be written for too long
 	Checkpoint Checkpoint // the newest
+	Rotation   error      // why the last rotation failed; the log goes on in the same file
+	Retention  error      // why old files could not be removed, or must not be
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Checkpoint is a signed statement: after record Seq the log had Offset bytes and its
+// Checkpoint is a signed statement: after record Seq the log had Offset bytes, in all its files, and its
 // chain stood at MAC. It holds no secret, and proves the more the further from the host it
 // is kept.
 type Checkpoint struct {

@@ -130,11 +130,7 @@ func (l *Log) lead() error {
 	w := b.wait
 	b.reset()
 	l.spare = b
-	if l.pending.claimed {
-		l.turn <- struct{}{} // capacity 1, one claimant
-	} else {
-		l.writing = false
-	}
+	l.pass()
 	l.mu.Unlock()
 	if w != nil {
 		w.err = err
@@ -149,9 +145,35 @@ func (l *Log) writeSafely(b *batch, gone error) (next position, err error) {
 	if why == nil {
 		return next, err
 	}
-	l.file.uncertain(l.at.offset) // nothing says how much of it is in the file: it is cut off before the next
+	l.file.uncertain(l.at.offset - l.file.base) // nothing says how much of it is in the file: it is cut off before the next
 	l.o.Broke(why)
 	return l.at, why
+}
+
+// pass lets the next one write: a rotation first, which only one at a time waits for. It is called with mu held.
+func (l *Log) pass() {
+	switch {
+	case l.holding:
+		l.holding = false
+		l.held <- struct{}{} // capacity 1
+	case l.pending.claimed:
+		l.turn <- struct{}{} // capacity 1, one claimant
+	default:
+		l.writing = false
+	}
+}
+
+// hold returns once nobody writes; nobody else does until pass. The caller has the notary, so it is the only one.
+func (l *Log) hold() {
+	l.mu.Lock()
+	if !l.writing {
+		l.writing = true
+		l.mu.Unlock()
+		return
+	}
+	l.holding = true
+	l.mu.Unlock()
+	<-l.held // comes whatever happens: a leader always settles
 }
 
 // write seals a batch and hands it to the kernel. It returns the position behind it.
@@ -180,7 +202,7 @@ func (l *Log) write(b *batch, gone error) (position, error) {
 	l.o.wrote()
 	if l.o.Sync <= 0 {
 		if err := l.file.sync(); err != nil {
-			l.file.uncertain(l.at.offset)
+			l.file.uncertain(l.at.offset - l.file.base)
 			return l.at, fmt.Errorf("syncing: %w", err)
 		}
 	}
@@ -208,7 +230,7 @@ func (l *Log) settle(b *batch, next position, err error) {
 		l.marked = b.marked
 	}
 	n := len(b.entries)
-	l.stats.Seq, l.stats.Bytes = next.seq, next.offset
+	l.stats.Seq, l.stats.Bytes = next.seq, next.offset-l.file.base
 	l.stats.Records += n
 	if l.lost > 0 && !l.closed {
 		_ = guard.Call("telling of lost records", l.tellLost) // or with the next commit

@@ -18,6 +18,8 @@ const (
 	KindRecovered  Kind = "recovered"  // what Open or a failing disk cost
 	KindCheckpoint Kind = "checkpoint" // the record that the next checkpoint signs
 	KindClosed     Kind = "closed"     // the process ended in good order
+	KindContinued  Kind = "continued"  // the first record of a file that follows another; says where in the log it is
+	KindRemoved    Kind = "removed"    // old files are about to be removed, as the configuration says
 )
 
 // Bounds of what a record takes from outside, in bytes; what is longer ends in "…".

@@ -20,6 +20,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("AUDIT_TEST_CHILD") {
 	case "write":
 		childWrites(os.Getenv("AUDIT_TEST_LOG"))
+	case "rotate":
+		childRotates(os.Getenv("AUDIT_TEST_LOG"), os.Getenv("AUDIT_TEST_STEP"))
 	case "limited":
 		childFillsUp(os.Getenv("AUDIT_TEST_LOG"))
 	default:

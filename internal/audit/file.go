@@ -23,6 +23,8 @@ type file struct {
 	fd   int
 	size int64 // everything before it was acknowledged; nothing after it was
 	torn bool  // bytes after size may be in the file
+	base int64 // how many bytes of the log lie in files before this one
+	from int   // the first record in it, or that will be
 	stat syscall.Stat_t
 }
 
@@ -33,7 +35,11 @@ func openFile(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &file{path: path, f: f, fd: int(f.Fd())}
+	return newFile(path, f)
+}
+
+func newFile(path string, f *os.File) (*file, error) {
+	a := &file{path: path, f: f, fd: int(f.Fd()), from: 1}
 	if err := syscall.Fstat(a.fd, &a.stat); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -140,6 +146,18 @@ func (a *file) attached() error {
 		return fmt.Errorf("%q was replaced while in use", a.path)
 	}
 	return nil
+}
+
+// firstLine is the first line with its newline, or nil when none is whole.
+func (a *file) firstLine() ([]byte, error) {
+	line, err := newLines(io.NewSectionReader(a.f, 0, a.size)).next()
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, errTorn):
+		return nil, nil
+	case errors.Is(err, errLong):
+		return line, nil // no record: whoever checks it will say so
+	}
+	return line, err
 }
 
 func (a *file) sync() error  { return a.f.Sync() }

@@ -68,6 +68,10 @@ func (l *Log) keep() {
 			synced = l.syncSince(synced)
 		case <-look.C:
 			l.look()
+			l.rotateWhenDue()
+		case a := <-l.asks:
+			r, err := l.rotate(a.moved)
+			a.done <- rotated{r, err}
 		case <-l.due:
 			l.checkpoint(KindCheckpoint, l.o.CheckpointEvery)
 		case <-anchor.C:
@@ -129,7 +133,7 @@ func (l *Log) anchorAfter(kind Kind, records int) (due bool, err error) {
 		l.mu.Unlock()
 		return false, nil
 	}
-	l.enter(func() { l.declare(kind, &Event{}, true) })
+	l.enter(func() { l.declare(l.pending, kind, &Event{}, true) })
 	if err := l.commit(nil); err != nil {
 		return true, err
 	}
@@ -149,15 +153,15 @@ func (l *Log) summarise() {
 	}
 }
 
-// declare adds a record that says which log this is and how many checkpoints it has. It is
+// declare adds a record that says which log this is and how many checkpoints it has, and what more says. It is
 // called with mu held.
-func (l *Log) declare(kind Kind, ev *Event, mark bool) {
-	b := l.pending
+func (l *Log) declare(b *batch, kind Kind, ev *Event, mark bool, more ...byte) {
 	b.add(kind, ev, l.o.Now(), entry{mark: mark})
-	if kind == KindOpened {
+	if kind == KindOpened || kind == KindContinued {
 		b.buf = appendText(b.buf, `,"log":"`, l.id, maxText)
 	}
 	b.buf = fmt.Appendf(b.buf, `,"checkpoints":%d`, l.stats.Checkpoint.Number)
+	b.buf = append(b.buf, more...)
 	b.entries[len(b.entries)-1].end = len(b.buf)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/guard"
+	"sallyport/internal/localfile"
 )
 
 // Log is an open audit log. All methods are safe for concurrent use.
@@ -19,6 +20,9 @@ type Log struct {
 	pending   *batch     // what the next commit takes
 	spare     *batch     // the one before, to be used again
 	writing   bool       // a leader is at work: file, chain, next and out are its own
+	holding   bool       // a rotation waits for its turn
+	filed     error      // of the last rotation
+	retained  error      // of the last retention
 	closed    bool
 	fault     error // of the last commit
 	synced    error // of the last background fsync
@@ -34,15 +38,26 @@ type Log struct {
 	at     position // behind the newest record; only the leader moves it, under mu
 	marked position // right after the last record that a checkpoint is to sign
 
-	file  *file // the leader's own
+	file  *file // the leader's own; only a rotation changes it, with the turn, the notary and mu
 	chain *chain
 	next  position
 	out   []byte
+
+	dir      *localfile.Dir // of the log
+	guard    *file          // a lock that stays where it is while files change their names
+	unbegun  bool           // the file's first record has to be a continued one
+	previous string         // the name of the file before
+	begun    time.Time      // when the file's first record was written; the keeper's own, and retryAt
+	retryAt  time.Time      // when a rotation that failed is tried again
+	removed  int            // the last record that retention is known to have removed; its own
 
 	notary  sync.Mutex // one checkpoint at a time
 	anchors *file      // the checkpoint file
 
 	turn chan struct{} // the leader to the first follower of the next batch
+	held chan struct{} // the leader to a rotation
+	asks chan ask      // for a rotation
+	full chan struct{} // a file was ended: is there one to be removed?
 	wake chan struct{} // records without a waiting caller came in
 	due  chan struct{} // enough records for a checkpoint
 	quit chan struct{}
@@ -86,7 +101,7 @@ func (l *Log) Close() error {
 	close(l.quit)
 	l.done.Wait()
 	l.checkpoint(KindClosed, 0)
-	return errors.Join(l.Health(), l.anchors.close(), l.file.close())
+	return errors.Join(l.Health(), l.anchors.close(), l.file.close(), l.guard.close(), l.dir.Close())
 }
 
 // Health is the last failure to write, sync or anchor; nil again once that succeeded.
@@ -110,6 +125,7 @@ func (l *Log) Stats() Stats {
 	s.Suppressed = l.refusal.suppressed
 	s.Summarised = l.strangers.total + l.holders.total
 	s.Lost = l.lost
+	s.Rotation, s.Retention = l.filed, l.retained
 	return s
 }
 

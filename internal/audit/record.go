@@ -17,6 +17,11 @@ type Record struct {
 
 	Log         string // id of the log: opened records only
 	Checkpoints int    // how many checkpoints the log had before this record; -1 where the record doesn't say
+
+	Offset  int64  // continued: how many bytes of the log lie in the files before this one
+	After   string // continued: the MAC of the record before; removed: of the last one that is removed
+	File    string // continued: the name of the file before
+	Removed Range  // removed: all that is gone then, from the log's first record on
 }
 
 // wire is a line as JSON has it.
@@ -53,6 +58,10 @@ type wire struct {
 	Suppressed  int       `json:"suppressed"`
 	Log         string    `json:"log"`
 	Checkpoints *int      `json:"checkpoints"`
+	Offset      int64     `json:"offset"`
+	After       string    `json:"after"`
+	File        string    `json:"file"`
+	Removed     int       `json:"removed"`
 	MAC         string    `json:"mac"`
 }
 
@@ -73,6 +82,10 @@ func Parse(line []byte) (Record, error) {
 		Gate: time.Duration(w.GateUS) * time.Microsecond, Upstream: time.Duration(w.UpstreamUS) * time.Microsecond,
 		Scrubbed: w.Scrubbed, Suppressed: w.Suppressed,
 	}}
+	rec.Offset, rec.After, rec.File = w.Offset, w.After, w.File
+	if w.Removed > 0 {
+		rec.Removed = Range{From: 1, To: w.Removed}
+	}
 	if w.Checkpoints != nil {
 		rec.Checkpoints = *w.Checkpoints
 	}

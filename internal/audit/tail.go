@@ -18,8 +18,8 @@ const followEvery = 200 * time.Millisecond
 
 // Tail calls fn with the last n lines of a log that which takes, and with follow also with every such line
 // written from then on, until ctx ends (which is no error). Lines come without their
-// newline, and only once they are whole; they are valid during the call. A log that was replaced is
-// followed from its beginning.
+// newline, and only once they are whole; they are valid during the call. The files of a log are one log: the last lines may lie in
+// several, and each that is begun is followed. A log that was replaced by another is followed from its beginning.
 func Tail(ctx context.Context, path string, n int, follow bool, which Filter, fn func(line []byte) error) error {
 	t := &tail{path: path, which: which, fn: fn}
 	err := t.run(ctx, n, follow)
@@ -38,18 +38,16 @@ type tail struct {
 	fn     func([]byte) error
 	f      *os.File
 	offset int64 // of the first byte not passed on
+	seq    int   // of the last record that was read
 }
 
 func (t *tail) run(ctx context.Context, n int, follow bool) (err error) {
-	if t.f, err = localfile.Open(t.path); err != nil {
+	if err := t.last(ctx, n); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.f.Close()) }()
-	if t.offset, err = lastLines(t.f, n, &t.which); err != nil {
-		return err
-	}
-	if err := t.pass(ctx); err != nil || !follow {
-		return err
+	if !follow {
+		return nil
 	}
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
@@ -62,10 +60,36 @@ func (t *tail) run(ctx context.Context, n int, follow bool) (err error) {
 		if err := t.pass(ctx); err != nil {
 			return err
 		}
-		if err := t.again(); err != nil {
+		if err := t.again(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// last hands on the last n lines, and leaves the file that is being written open.
+func (t *tail) last(ctx context.Context, n int) error {
+	p, err := openParts(t.path)
+	if err != nil {
+		return err
+	}
+	begin, i := make([]int64, len(p.list)), len(p.list)-1
+	t.seq = p.list[i].from // at the least
+	for ; ; i-- {
+		if begin[i], n, err = lastLines(p.list[i].f, n, &t.which); err != nil || n <= 0 || i == 0 {
+			break
+		}
+	}
+	for ; err == nil && i < len(p.list); i++ {
+		t.f, t.offset = p.list[i].f, begin[i]
+		err = t.pass(ctx)
+	}
+	if err != nil {
+		p.close()
+		return err
+	}
+	p.list = p.list[:len(p.list)-1]
+	p.close()
+	return nil
 }
 
 // pass hands on every whole line from offset on.
@@ -88,11 +112,14 @@ func (t *tail) pass(ctx context.Context) error {
 			}
 		}
 		t.offset += int64(len(line))
+		if h, ok := parseHead(line); ok {
+			t.seq = h.seq
+		}
 	}
 }
 
-// again starts over with a file that was replaced or cut.
-func (t *tail) again() error {
+// again goes on with the file that follows, or starts over with one that was replaced or cut.
+func (t *tail) again(ctx context.Context) error {
 	there, err := os.Stat(t.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // it may come back
@@ -114,24 +141,59 @@ func (t *tail) again() error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(t.pass(ctx), t.between(ctx, f)); err != nil { // the rest of the file, which is ended now
+		return errors.Join(err, f.Close())
+	}
 	old := t.f
 	t.f, t.offset = f, 0
 	return old.Close()
 }
 
-// lastLines finds where the last n whole lines begin that which takes. It reads from the end, in constant memory.
-func lastLines(f *os.File, n int, which *Filter) (int64, error) {
-	end, err := f.Seek(0, io.SeekEnd)
+// between hands on the files that were begun and ended since the last look, up to the one that is f by now.
+func (t *tail) between(ctx context.Context, f *os.File) error {
+	before, err := endedBeside(t.path)
+	if err != nil || t.seq == 0 {
+		return err
+	}
+	own, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return err
+	}
+	for _, e := range before {
+		if e.from <= t.seq {
+			continue
+		}
+		one, err := localfile.Open(beside(t.path, e.name))
+		if err != nil {
+			return err
+		}
+		if there, err := one.Stat(); err != nil || os.SameFile(there, own) {
+			return errors.Join(err, one.Close()) // it was ended since: the next look tells
+		}
+		kept := t.f
+		t.f, t.offset = one, 0
+		err = errors.Join(t.pass(ctx), one.Close())
+		t.f = kept
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastLines finds where the last n whole lines begin that which takes, and how many of them are not in f. It reads from the end, in constant memory.
+func lastLines(f *os.File, n int, which *Filter) (begin int64, missing int, err error) {
+	begin, err = f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, n, err
 	}
 	buf := make([]byte, 2*maxLine)
-	begin, whole := end, false // begin: of the line that was looked at last; whole: its newline was seen
+	whole := false // begin: of the line that was looked at last; whole: its newline was seen
 	for begin > 0 {
 		from := max(0, begin-int64(len(buf)))
 		chunk := buf[:begin-from]
 		if _, err := f.ReadAt(chunk, from); err != nil {
-			return 0, err
+			return 0, n, err
 		}
 		// Every line that lies in chunk as a whole, the last one first.
 		progress := begin
@@ -144,16 +206,41 @@ func lastLines(f *os.File, n int, which *Filter) (int64, error) {
 			whole = whole || line[len(line)-1] == '\n'
 			switch {
 			case whole && n <= 0:
-				return from + int64(len(chunk)), nil
+				return from + int64(len(chunk)), 0, nil
 			case whole && which.Match(line):
 				if n--; n == 0 {
-					return from + int64(at), nil
+					return from + int64(at), 0, nil
 				}
 			}
 			whole, chunk, begin = true, chunk[:at], from+int64(at)
 		}
 	}
-	return 0, nil
+	return 0, n, nil
+}
+
+// OpenAll opens all files of the log at path, as they are at this moment, to be read as the one run of bytes that they are.
+func OpenAll(path string) (io.ReadCloser, error) {
+	p, err := openParts(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []io.Reader
+	for _, one := range p.list {
+		all = append(all, io.NewSectionReader(one.f, 0, one.size))
+	}
+	return &joined{io.MultiReader(all...), p}, nil
+}
+
+type joined struct {
+	io.Reader
+
+	parts *parts
+}
+
+// Close implements io.Closer.
+func (j *joined) Close() error {
+	j.parts.close()
+	return nil
 }
 
 // Export copies the records that which takes, line by line as they stand, and

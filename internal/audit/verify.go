@@ -15,22 +15,37 @@ const (
 
 // Problem is the first thing found wrong.
 type Problem struct {
-	In     string `json:"in"`     // InLog or InCheckpoints
-	Line   int    `json:"line"`   // from 1
-	Seq    int    `json:"seq"`    // the record that belongs there (log), or that the checkpoint names
-	Offset int64  `json:"offset"` // of the line's first byte
+	In     string `json:"in"`             // InLog or InCheckpoints
+	File   string `json:"file,omitempty"` // where the log has several
+	Line   int    `json:"line"`           // from 1
+	Seq    int    `json:"seq"`            // the record that belongs there (log), or that the checkpoint names
+	Offset int64  `json:"offset"`         // of the line's first byte
 	Reason string `json:"reason"`
 }
 
 // String is one line for a person.
 func (p Problem) String() string {
-	return fmt.Sprintf("%s line %d (record %d, byte %d): %s", p.In, p.Line, p.Seq, p.Offset, p.Reason)
+	where := p.In
+	if p.File != "" {
+		where = p.File
+	}
+	if p.Line == 0 {
+		return fmt.Sprintf("%s (record %d): %s", where, p.Seq, p.Reason)
+	}
+	return fmt.Sprintf("%s line %d (record %d, byte %d): %s", where, p.Line, p.Seq, p.Offset, p.Reason)
 }
 
 // Range is a run of records by seq, both ends included; the zero Range is empty.
 type Range struct {
 	From int `json:"from"`
 	To   int `json:"to"`
+}
+
+// File is one of the files of a log.
+type File struct {
+	Name    string `json:"name"`
+	Records Range  `json:"records"`
+	Bytes   int64  `json:"bytes"`
 }
 
 // VerifyOptions say against what a log is checked.
@@ -50,8 +65,11 @@ type Report struct {
 	Checkpoints int      `json:"checkpoints"`
 	Opens       int      `json:"opens"`
 	Recovered   int      `json:"recovered"`
-	Torn        int      `json:"torn"`     // bytes of an unfinished last line: a crash, or a write in progress
-	CutTail     bool     `json:"cut_tail"` // the log ends before its last checkpoint
+	Torn        int      `json:"torn"`              // bytes of an unfinished last line: a crash, or a write in progress
+	CutTail     bool     `json:"cut_tail"`          // the log ends before its last checkpoint
+	Files       []File   `json:"files,omitempty"`   // that were read, in order, where a log has several
+	Removed     *Range   `json:"removed,omitempty"` // what retention says that it removed
+	Missing     *Range   `json:"missing,omitempty"` // records that no file has, and that no record says were removed
 	FirstBad    *Problem `json:"first_bad,omitempty"`
 }
 
@@ -84,6 +102,11 @@ type verifier struct {
 	chain       *chain
 	at          position
 	line        int
+	base        int64  // of the file that is read, in the log
+	file        string // its name, where there are several
+	first       int    // the first record that is read
+	part        bool   // what is read need not reach the last checkpoint
+	removed     []Record
 	anchors     bool // hold records against the checkpoints
 	live        bool // a torn end is a write in progress
 	checkpoints []Checkpoint
@@ -94,8 +117,14 @@ type verifier struct {
 
 func newVerifier(r io.Reader, key []byte) *verifier {
 	v := &verifier{lines: newLines(r), chain: newChain(key)}
-	v.at = v.chain.start()
+	v.at, v.first = v.chain.start(), 1
 	return v
+}
+
+// from has the walk begin behind what a checkpoint signed.
+func (v *verifier) from(c Checkpoint) {
+	v.at, _ = c.position()
+	v.matched, v.report.Log, v.first = c.Number, c.Log, c.Seq+1
 }
 
 // run verifies a whole log.
@@ -151,7 +180,7 @@ func (v *verifier) step() error {
 		v.bad(diagnose(line, v.at.seq+1))
 		return nil
 	}
-	if reason := v.meet(h, line); reason != "" {
+	if reason := v.meet(h, line, before); reason != "" {
 		v.at = before
 		v.bad(reason)
 		return nil
@@ -161,13 +190,13 @@ func (v *verifier) step() error {
 }
 
 // meet holds a chained record against what it says about its log and against the checkpoints.
-func (v *verifier) meet(h head, line []byte) string {
+func (v *verifier) meet(h head, line []byte, before position) string {
 	switch Kind(h.kind) {
 	case KindOpened:
 		v.report.Opens++
 	case KindRecovered:
 		v.report.Recovered++
-	case KindCheckpoint, KindClosed:
+	case KindCheckpoint, KindClosed, KindContinued, KindRemoved:
 	case KindAuthorised, KindCompleted, KindRefused, KindAdmin:
 		if v.report.Log == "" {
 			return "the log does not begin with an opened record"
@@ -179,7 +208,7 @@ func (v *verifier) meet(h head, line []byte) string {
 	default:
 		return fmt.Sprintf("unknown kind of record %q", h.kind)
 	}
-	if reason := v.declared(line); reason != "" {
+	if reason := v.declared(line, before); reason != "" {
 		return reason
 	}
 	return v.anchor()
@@ -187,10 +216,16 @@ func (v *verifier) meet(h head, line []byte) string {
 
 // declared checks what the log's own records say of it: its id, and how many checkpoints
 // there were. The second is how a checkpoint that someone removed is missed.
-func (v *verifier) declared(line []byte) string {
+func (v *verifier) declared(line []byte, before position) string {
 	rec, err := Parse(line)
 	if err != nil {
 		return err.Error()
+	}
+	switch {
+	case rec.Event.Kind == KindContinued && (rec.Offset != before.offset || rec.After != macEncoding.EncodeToString(before.mac[:]) || rec.Log != v.report.Log):
+		return "the file does not continue what comes before it"
+	case rec.Event.Kind == KindRemoved:
+		v.removed = append(v.removed, rec)
 	}
 	if rec.Event.Kind == KindOpened {
 		if v.report.Log == "" {
@@ -224,22 +259,22 @@ func (v *verifier) anchor() string {
 		return fmt.Sprintf("does not match checkpoint %d of %s: the log was rewritten", next.Number, next.Time.Format("2006-01-02 15:04:05Z"))
 	}
 	v.matched++
-	v.report.Anchored = Range{From: 1, To: v.at.seq}
+	v.report.Anchored = Range{From: v.first, To: v.at.seq}
 	return ""
 }
 
 func (v *verifier) bad(reason string) {
-	v.report.FirstBad = &Problem{In: InLog, Line: v.line, Seq: v.at.seq + 1, Offset: v.at.offset, Reason: reason}
+	v.report.FirstBad = &Problem{In: InLog, File: v.file, Line: v.line, Seq: v.at.seq + 1, Offset: v.at.offset - v.base, Reason: reason}
 }
 
 func (v *verifier) conclude() {
 	r := &v.report
 	r.Bytes = v.at.offset
 	r.Checkpoints = v.matched
-	if v.at.seq > r.Anchored.To {
-		r.Unanchored = Range{From: r.Anchored.To + 1, To: v.at.seq}
+	if v.at.seq > max(r.Anchored.To, v.first-1) {
+		r.Unanchored = Range{From: max(r.Anchored.To+1, v.first), To: v.at.seq}
 	}
-	if len(v.checkpoints) > v.matched && (r.FirstBad == nil || r.Torn > 0) {
+	if len(v.checkpoints) > v.matched && !v.part && (r.FirstBad == nil || r.Torn > 0) {
 		last := v.checkpoints[len(v.checkpoints)-1]
 		r.CutTail = true
 		if r.Torn == 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -172,7 +171,7 @@ func (e *env) auditExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, err := os.Open(c.Audit.File)
+			file, err := audit.OpenAll(c.Audit.File)
 			if err != nil {
 				return fmt.Errorf("exporting the audit log: %w", err)
 			}

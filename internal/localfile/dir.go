@@ -155,6 +155,33 @@ func (d *Dir) Lstat(name string) (fs.FileInfo, error) { return d.root.Lstat(name
 // Remove takes a name out of the directory.
 func (d *Dir) Remove(name string) error { return d.root.Remove(name) }
 
+// Rename gives a file of ours another name in the directory; a link is not followed. What has that name already is replaced.
+func (d *Dir) Rename(from, to string) error {
+	if err := d.Check(from); err != nil {
+		return err
+	}
+	return d.root.Rename(from, to)
+}
+
+// Names are the names in the directory, in no order.
+func (d *Dir) Names() ([]string, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("listing %q: %w", d.path, bare(err))
+	}
+	names, err := f.Readdirnames(-1)
+	return names, errors.Join(err, f.Close())
+}
+
+// Sync makes new and changed names in the directory survive a power cut.
+func (d *Dir) Sync() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return fmt.Errorf("syncing %q: %w", d.path, bare(err))
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 // Chmod changes the mode of what the directory has under that name; a link is not followed.
 func (d *Dir) Chmod(name string, mode fs.FileMode) error { return d.root.Chmod(name, mode) }
 
