@@ -81,7 +81,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	return keep(conn, d.age), nil
+	return keep(conn, conn, d.age), nil
 }
 
 func (d *dialer) connect(ctx context.Context, network, address string) (_ net.Conn, err error) {
@@ -96,7 +96,7 @@ func (d *dialer) connect(ctx context.Context, network, address string) (_ net.Co
 	if err != nil {
 		return nil, &phaseError{phase: phaseDial, named: d.named, err: err}
 	}
-	return conn, nil
+	return newSocket(conn), nil
 }
 
 // dialTLS is dial with the handshake, which is done here so that its errors can be
@@ -120,7 +120,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (_ net.Co
 	if secure.ConnectionState().NegotiatedProtocol == "h2" {
 		return secure, nil // net/http knows the protocol by the type
 	}
-	return keep(secure, d.age), nil
+	return keep(secure, conn, d.age), nil
 }
 
 // refuseTLS stands in dialTLS's place for a service over plain HTTP.

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 )
 
@@ -18,3 +19,9 @@ func DialError(err error) error { return DialErrorTo("", err) }
 func DialErrorTo(named string, err error) error {
 	return &phaseError{phase: phaseDial, named: named, err: err}
 }
+
+// NewSocket makes a connection of TCP one whose fate can be asked for.
+func NewSocket(c net.Conn) *socket { s, _ := newSocket(c).(*socket); return s } //nolint:revive // for tests
+
+func (s *socket) Begin()                           { s.begin() }
+func (s *socket) Refused(limit time.Duration) bool { return s.refused(limit) }

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 // A request that met a connection as the API closed it could not be sent again unless it is known that the API has not seen it.
 type kept struct {
 	net.Conn
+	socket *socket // beneath; nil: there is none that could tell anything
 	until time.Time // its greatest age; zero: none
 
 	mu    sync.Mutex
@@ -30,6 +32,7 @@ type kept struct {
 
 	written atomic.Int64 // bytes of the request that uses it
 	over    atomic.Bool  // it ended before a byte of that request was written
+	refused atomic.Bool  // the API's kernel took nothing of that request
 }
 
 type connState int
@@ -43,8 +46,16 @@ const (
 // ageSpread is the part of the greatest age by which ages differ, so that connections that began together do not end together.
 const ageSpread = 10
 
-func keep(conn net.Conn, age time.Duration) *kept {
+// How long the fate of a request is waited for on a connection that has ended. The API's kernel needs a round trip to say it.
+const (
+	fateAfterEOF   = 500 * time.Millisecond
+	fateAfterWrite = 20 * time.Millisecond // it has, and only the reading of it is under way
+)
+
+// keep makes conn, which came from beneath, one that is kept.
+func keep(conn, beneath net.Conn, age time.Duration) *kept {
 	k := &kept{Conn: conn, hint: -1}
+	k.socket, _ = beneath.(*socket)
 	if age > 0 {
 		k.until = time.Now().Add(age - rand.N(age/ageSpread+1))
 	}
@@ -56,19 +67,40 @@ func (k *kept) Read(p []byte) (int, error) {
 	n, err := k.Conn.Read(p)
 	if err != nil {
 		k.mu.Lock()
-		if k.state == idle || k.written.Load() == 0 {
+		over, again := k.state == idle || k.written.Load() == 0, k.uses > 1
+		if over {
 			k.over.Store(true)
 		}
 		k.mu.Unlock()
+		if !over && again && errors.Is(err, io.EOF) {
+			k.ask(fateAfterEOF)
+		}
 	}
 	return n, err
+}
+
+// ask finds out whether the API's kernel took anything of the request that met the end of the connection.
+func (k *kept) ask(limit time.Duration) {
+	if k.socket != nil && k.socket.refused(limit) {
+		k.refused.Store(true)
+	}
 }
 
 // Write implements net.Conn.
 func (k *kept) Write(p []byte) (int, error) {
 	n, err := k.Conn.Write(p)
 	k.written.Add(int64(n))
+	if err != nil && k.again() {
+		k.ask(fateAfterWrite)
+	}
 	return n, err
+}
+
+// again tells whether the request that uses the connection is not its first.
+func (k *kept) again() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.uses > 1
 }
 
 // take gives the connection to a request, and returns which one that is.
@@ -80,6 +112,9 @@ func (k *kept) take() int {
 	}
 	if k.uses > 1 {
 		k.written.Store(0)
+		if k.socket != nil {
+			k.socket.begin()
+		}
 	}
 	if k.timer != nil {
 		k.timer.Stop()
@@ -209,9 +244,9 @@ func (u *use) put(err error) {
 }
 
 // untouched tells whether the API cannot have seen anything of a request that failed: it was given a connection that had been used
-// before, and that ended before a byte of the request was written.
+// before, and that ended before a byte of the request was written, or before the API's kernel took one.
 func (u *use) untouched() bool {
-	return u.conn != nil && u.n > 1 && (u.conn.written.Load() == 0 || u.conn.over.Load())
+	return u.conn != nil && u.n > 1 && (u.conn.written.Load() == 0 || u.conn.over.Load() || u.conn.refused.Load())
 }
 
 // unprocessedError marks the failure of a request of which the API has seen nothing.
