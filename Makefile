@@ -19,7 +19,7 @@ build: ## build ./bin/sallyport, one static binary that knows its version and co
 man: build ## write the manual pages into ./bin/man, one for each command
 	@rm -rf bin/man && bin/sallyport reference man bin/man
 
-test: ## run all tests, end with a plain count; leaves out those whose server is not here, and says which
+test: ## run all tests, end with a plain count and with what was left out for want of a server (RACE=1 adds the race detector)
 	@tools/test
 
 servers: ## get the servers that make test leaves out otherwise: Vault, Kubernetes, n8n, Ansible (some 25 minutes, once)
