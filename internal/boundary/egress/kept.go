@@ -20,8 +20,8 @@ import (
 // A request that met a connection as the API closed it could not be sent again unless it is known that the API has not seen it.
 type kept struct {
 	net.Conn
-	socket *socket // beneath; nil: there is none that could tell anything
-	until time.Time // its greatest age; zero: none
+	socket *socket   // beneath; nil: there is none that could tell anything
+	until  time.Time // its greatest age; zero: none
 
 	mu    sync.Mutex
 	uses  int // how many requests it was given to
