@@ -2,6 +2,7 @@ package boundary
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/boundary/credential"
@@ -183,7 +184,20 @@ func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) 
 
 // tidy takes the blanks before the colon off the names of an answer's fields, as RFC 9112 section 5.1 demands of a proxy; net/http keeps
 // them in the name. Where the field says how long the answer is there is no telling any more: net/http has read it without.
+//
+// What net/http lets through is no answer: a status that is none (RFC 9110 section 15; 099, and over HTTP/2 any number), and over HTTP/2 a
+// Content-Length that stands twice or is no number, which the caller would get as it is.
 func tidy(resp *http.Response) *fault.Fault {
+	if resp.StatusCode < 100 || resp.StatusCode > 999 {
+		_ = resp.Body.Close()
+		return fault.New(fault.UpstreamMalformed, "its answer has status "+strconv.Itoa(resp.StatusCode)+", which is none").
+			WithDetails("malformed status")
+	}
+	if length := resp.Header["Content-Length"]; length != nil && (len(length) > 1 || !isNumber(length[0])) {
+		_ = resp.Body.Close()
+		return fault.New(fault.UpstreamMalformed, "its answer has a Content-Length that is not one plain number").
+			WithDetails("malformed response header")
+	}
 	for name, values := range resp.Header {
 		plain := strings.TrimRight(name, " ")
 		if plain == name || plain == "" {
@@ -200,6 +214,11 @@ func tidy(resp *http.Response) *fault.Fault {
 		resp.Header[plain] = append(resp.Header[plain], values...)
 	}
 	return nil
+}
+
+// isNumber is 1*DIGIT (RFC 9110 section 8.6).
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // forged tells whether a name with underscores reads like one of Sallyport's own.

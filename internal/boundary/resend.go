@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http/httptrace"
+	"strconv"
 
 	"sallyport/internal/fault"
 )
@@ -13,6 +14,13 @@ import (
 // REFUSED_STREAM: RFC 9113 sections 6.8 and 8.7). What package egress knows the API to have seen nothing of is sent once more here, whatever
 // its method. The caller is glad of that; but the credential may leave twice. So each further connection that a request is given is a use
 // of its own, on record before anything is sent. Of a request with a body all that depends on the body being kept.
+
+// Package net/http knows no end of that with an API that takes connections over HTTP/2 and ends each one without a look at the request: a
+// thousand uses a second. So there is one for all of them.
+
+// maxSendings is on how many connections one sending is tried at the most, whoever tries: net/http begins seven for an API that refuses
+// streams because it has too many.
+const maxSendings = 8
 
 // sendContext is the context of one sending. Package egress ends it like that of the exchange.
 type sendContext struct {
@@ -34,15 +42,21 @@ func (s *sending) traced(ctx context.Context) context.Context {
 // connected is called before anything of the request is sent on a connection, in the goroutine that sends.
 func (s *sending) connected(ctx context.Context, info httptrace.GotConnInfo) {
 	s.x.left = true
-	if s.connections++; s.connections == 1 {
+	switch s.connections++; {
+	case s.connections == 1:
 		return
+	case s.connections > maxSendings:
+		s.withheld = fault.New(fault.UpstreamReset, "it closed "+strconv.Itoa(maxSendings)+" connections in a row without a look at the request").
+			WithDetails("connection closed before it answered")
+	default:
+		s.withheld = s.recordResend(ctx)
 	}
-	if s.unrecorded = s.recordResend(ctx); s.unrecorded == nil {
+	if s.withheld == nil {
 		return
 	}
 	// The context keeps HTTP/2 from sending, whose connection others share, and HTTP/1.1 from looking for the next connection.
 	// What HTTP/1.1 has in its hands is kept only by closing the connection.
-	s.x.cancel(s.unrecorded)
+	s.x.cancel(s.withheld)
 	if c, ok := info.Conn.(*tls.Conn); !ok || c.ConnectionState().NegotiatedProtocol != "h2" {
 		_ = info.Conn.Close()
 	}

@@ -33,7 +33,7 @@ type sending struct {
 	watched *watchedBody // what goes to the API; nil: nothing does, or it is known to be without the token
 
 	connections int          // that one sending was given so far
-	unrecorded  *fault.Fault // why it was not to go out on the last of them
+	withheld    *fault.Fault // why it was not to go out on the last of them
 }
 
 // keptBody is a body that can be read again, and that a credential may need all of.
@@ -94,9 +94,9 @@ func (s *sending) send(ctx context.Context) (*http.Response, error) {
 
 // once sends the request with the Material that is in the exchange; on another connection, if the API has seen nothing of it on the first.
 func (s *sending) once(ctx context.Context) (*http.Response, error) {
-	s.connections, s.unrecorded = 0, nil
+	s.connections, s.withheld = 0, nil
 	resp, err := s.over(ctx)
-	for tries := 1; tries < maxConnections && err != nil && s.unrecorded == nil && egress.Unprocessed(err) && s.rewindable(); tries++ {
+	for tries := 1; tries < maxConnections && err != nil && s.withheld == nil && egress.Unprocessed(err) && s.rewindable(); tries++ {
 		resp, err = s.over(ctx)
 	}
 	return resp, err
@@ -124,8 +124,8 @@ func (s *sending) over(ctx context.Context) (*http.Response, error) {
 	}
 	before := s.p.o.Now()
 	resp, err := s.x.service.Transport.RoundTrip(out)
-	if s.unrecorded != nil {
-		err = s.unrecorded
+	if s.withheld != nil {
+		err = s.withheld
 		if resp != nil {
 			_ = resp.Body.Close()
 		}
