@@ -71,7 +71,8 @@ func (e *env) completions(cmd *cobra.Command) {
 const completionPatience = 2 * time.Second
 
 // offer are the words that begin with start; of a list with commas, with what stands behind the last one. A shell obeys what it
-// is given, so a word with anything but printable text is left out.
+// is given, so a word that it would not take for one argument, and for nothing else, is left out: several words that begin alike it
+// completes without quotes.
 func (e *env) offer(ctx context.Context, words completer, start string) []string {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
@@ -79,11 +80,16 @@ func (e *env) offer(ctx context.Context, words completer, start string) []string
 	before := start[:strings.LastIndexByte(start, ',')+1]
 	var offered []string
 	for _, word := range words(ctx, quiet) {
-		if strings.HasPrefix(before+word, start) && !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }) {
+		if strings.HasPrefix(before+word, start) && !strings.HasPrefix(word, "-") && !strings.ContainsFunc(word, obeyed) {
 			offered = append(offered, before+word)
 		}
 	}
 	return offered
+}
+
+// obeyed tells the characters that mean something else to a shell than themselves.
+func obeyed(r rune) bool {
+	return !unicode.IsPrint(r) || strings.ContainsRune(" !\"#$&'()*;<>?[\\]^`{|}~", r)
 }
 
 func fixed(words ...string) completer {
