@@ -100,7 +100,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.adapter != nil {
 		a.state.stores.adapter = o.adapter
 	}
-	if a.audit, err = a.state.openAudit(ctx, audit.Options{OnCheckpoint: a.checkpointed, Broke: func(why *fault.Panic) { a.broke("audit", why) }, AcceptDamage: o.AcceptAuditDamage}); err != nil {
+	if a.audit, err = a.state.openAudit(ctx, audit.Options{
+		OnCheckpoint: a.checkpointed, OnRotate: a.auditRotated, OnRemove: a.auditRemoved, AcceptDamage: o.AcceptAuditDamage,
+		Broke: func(why *fault.Panic) { a.broke("audit", why) },
+	}); err != nil {
 		if errors.Is(err, audit.ErrLocked) {
 			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)
 		}

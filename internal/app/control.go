@@ -115,6 +115,19 @@ func (a *App) controlHandler() http.Handler {
 		}
 		reply(w, a.audit.Admin(r.Context(), &ev))
 	})
+	mux.HandleFunc("POST /audit/rotate", func(w http.ResponseWriter, r *http.Request) {
+		var ev audit.Event
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&ev); err != nil {
+			reply(w, fmt.Errorf("reading an audit event: %w", err))
+			return
+		}
+		rotation, err := recordAndRotate(r.Context(), a.audit, &ev)
+		if err != nil {
+			reply(w, err)
+			return
+		}
+		writeJSON(w, rotation)
+	})
 	return mux
 }
 

@@ -28,7 +28,7 @@ func (a *App) parts() []monitor.Part {
 		a.storePart(),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
-	parts = append(append(parts, a.storeParts()...), a.state.derived.parts()...)
+	parts = append(append(append(parts, a.auditParts()...), a.storeParts()...), a.state.derived.parts()...)
 	return append(parts, a.ledgerParts()...)
 }
 

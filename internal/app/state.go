@@ -7,9 +7,11 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -212,6 +214,9 @@ func (s *State) openAudit(ctx context.Context, o audit.Options) (*audit.Log, err
 	c := s.Config.Audit
 	o.Path, o.CheckpointPath, o.Keys, o.Sync = c.File, c.CheckpointFile, keys, c.Sync
 	o.CheckpointEvery, o.CheckpointInterval = c.CheckpointEvery, c.CheckpointInterval
+	if o.OnCheckpoint != nil { // a gate; a command that ends at once leaves the files to it
+		o.RotateSize, o.RotateEvery, o.KeepAge, o.KeepSize = int64(c.Rotate.Size), c.Rotate.Every, c.Keep.Age, int64(c.Keep.Size)
+	}
 	l, err := audit.Open(ctx, o)
 	if _, damaged := errors.AsType[*audit.DamageError](err); damaged {
 		return nil, fault.WithHint(err, "`sallyport audit verify` says where; `sallyport serve --accept-audit-damage` sets the damaged files aside and begins a new log")
@@ -225,12 +230,59 @@ const recordPatience = 10 * time.Second
 // Record puts what a person did on record before it is done: through the running gate when there is one, which holds the log,
 // or in the log itself.
 func (s *State) Record(ctx context.Context, ev *audit.Event) error {
+	return patiently(ctx, func() error { return s.record(ctx, ev) })
+}
+
+// RotateAudit ends the audit log's file and begins the next one, through the running gate when there is one. ev goes on record
+// first.
+func (s *State) RotateAudit(ctx context.Context, ev *audit.Event) (r audit.Rotation, err error) {
+	err = patiently(ctx, func() (err error) {
+		r, err = s.rotateAudit(ctx, ev)
+		return err
+	})
+	return r, err
+}
+
+// rotateAudit is one attempt, as record.
+func (s *State) rotateAudit(ctx context.Context, ev *audit.Event) (audit.Rotation, error) {
+	l, err := s.openAudit(ctx, audit.Options{})
+	switch {
+	case errors.Is(err, audit.ErrLocked):
+		var r audit.Rotation
+		payload, err := json.Marshal(ev)
+		if err != nil {
+			return r, fmt.Errorf("writing a message to the running gate: %w", err)
+		}
+		answer, err := s.control().call(ctx, http.MethodPost, "/audit/rotate", payload)
+		if err != nil {
+			return r, err
+		}
+		if err := json.Unmarshal(answer, &r); err != nil {
+			return r, fmt.Errorf("reading the running gate's answer: %w", err)
+		}
+		return r, nil
+	case err != nil:
+		return audit.Rotation{}, err
+	}
+	r, err := recordAndRotate(ctx, l, ev)
+	return r, errors.Join(err, l.Close())
+}
+
+func recordAndRotate(ctx context.Context, l *audit.Log, ev *audit.Event) (audit.Rotation, error) {
+	if err := l.Admin(ctx, ev); err != nil {
+		return audit.Rotation{}, err
+	}
+	return l.Rotate(ctx)
+}
+
+// patiently tries again while the log is held by a process that takes nothing (errNoGate).
+func patiently(ctx context.Context, try func() error) error {
 	waiting, cancel := context.WithTimeout(ctx, recordPatience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := s.record(ctx, ev)
+		err := try()
 		if !errors.Is(err, errNoGate) {
 			return err
 		}

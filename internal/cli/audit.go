@@ -16,8 +16,8 @@ import (
 )
 
 func (e *env) audit() *cobra.Command {
-	return group("audit", "Read, verify and export the audit log",
-		e.auditTail(), e.auditVerify(), e.auditExport())
+	return group("audit", "Read, verify, export and rotate the audit log",
+		e.auditTail(), e.auditVerify(), e.auditExport(), e.auditRotate())
 }
 
 func (e *env) auditTail() *cobra.Command {
@@ -121,12 +121,32 @@ func (e *env) auditVerify() *cobra.Command {
 	return cmd
 }
 
+func (e *env) auditRotate() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rotate",
+		Short: "End the audit log's file with a signed checkpoint and begin the next one; the gate goes on meanwhile",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.withHead(cmd.Context(), func(s *app.State) error {
+				r, err := s.RotateAudit(cmd.Context(), &audit.Event{Actor: actor(), Action: "audit.rotate"})
+				if err != nil {
+					return err
+				}
+				return e.print(r, func(w io.Writer) error {
+					_, err := fmt.Fprintf(w, "%s: records %s, %s\n", r.File, seqs(r.Records), counted(int(r.Bytes), "byte"))
+					return err
+				})
+			})
+		},
+	}
+}
+
 func verdict(r audit.Report) error {
 	if r.OK {
 		return nil
 	}
 	return fault.WithExit(fault.WithHint(errors.New("the audit log is not what was written"),
-		"keep both files as they are; docs/audit.md says what each finding means"), fault.ExitFindings)
+		"keep all files as they are; docs/audit.md says what each finding means"), fault.ExitFindings)
 }
 
 func tellReport(w io.Writer, file string, r audit.Report) error {
@@ -137,6 +157,15 @@ func tellReport(w io.Writer, file string, r audit.Report) error {
 	_, _ = fmt.Fprintf(w, "%s: %s, %s, %s\n", file, state, counted(r.Records, "record"), counted(r.Checkpoints, "checkpoint"))
 	_, _ = fmt.Fprintf(w, "  anchored    %s  covered by a signed checkpoint\n", seqs(r.Anchored))
 	_, err := fmt.Fprintf(w, "  unanchored  %s  chained, but since the last checkpoint\n", seqs(r.Unanchored))
+	if len(r.Files) > 0 {
+		_, err = fmt.Fprintf(w, "  files       %d, of records %d-%d\n", len(r.Files), r.Files[0].Records.From, r.Files[len(r.Files)-1].Records.To)
+	}
+	if r.Removed != nil {
+		_, err = fmt.Fprintf(w, "  removed     %s  by retention, which is on record\n", seqs(*r.Removed))
+	}
+	if r.Missing != nil {
+		_, err = fmt.Fprintf(w, "  missing     %s  no file has them, and no record says that they were removed\n", seqs(*r.Missing))
+	}
 	if r.Torn > 0 {
 		_, err = fmt.Fprintf(w, "  torn        %s of an unfinished last record, which was never acknowledged\n", counted(r.Torn, "byte"))
 	}

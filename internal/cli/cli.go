@@ -201,9 +201,13 @@ func isTerminal(f any) bool {
 
 // record puts what this person is about to do on record.
 func record(ctx context.Context, s *app.State, action, subject string) error {
-	name := "unknown"
+	return s.Record(ctx, &audit.Event{Actor: actor(), Action: action, Subject: subject})
+}
+
+// actor is this person's name, for the record.
+func actor() string {
 	if u, err := user.Current(); err == nil {
-		name = u.Username
+		return u.Username
 	}
-	return s.Record(ctx, &audit.Event{Actor: name, Action: action, Subject: subject})
+	return "unknown"
 }

@@ -94,6 +94,20 @@ type Audit struct {
 	CheckpointEvery    int           `yaml:"checkpoint_every" default:"1000" min:"1" max:"1000000" doc:"A checkpoint after this many records."`
 	CheckpointInterval time.Duration `yaml:"checkpoint_interval" default:"1m" min:"1s" max:"24h" doc:"A checkpoint after this time, if there were records."`
 	Sync               time.Duration `yaml:"sync" default:"1s" max:"1m" doc:"How long records may wait for fsync (a power cut can lose them; the end of the process cannot). 0s syncs every write."`
+	Rotate             AuditRotate   `yaml:"rotate" doc:"When the log's file is ended, with a signed checkpoint, and the next one begun. Not at all by default; sallyport audit rotate does it at any time."`
+	Keep               AuditKeep     `yaml:"keep" doc:"How much of the log is kept: ended files, whole, and the oldest first, are removed, which is put on record before. Everything by default."`
+}
+
+// AuditRotate says when a file of the audit log is ended. Zero is never.
+type AuditRotate struct {
+	Size  Size          `yaml:"size" eg:"1GiB" min:"1MiB" max:"1TiB" doc:"Once the file has this size."`
+	Every time.Duration `yaml:"every" eg:"24h" min:"1m" max:"8784h" doc:"Once the file's first record is this old."`
+}
+
+// AuditKeep bounds what is kept of the audit log. Zero is no bound.
+type AuditKeep struct {
+	Age  time.Duration `yaml:"age" eg:"400d" min:"1h" max:"36600d" doc:"A file is removed once its newest record is older."`
+	Size Size          `yaml:"size" eg:"100GiB" min:"1MiB" max:"1024TiB" doc:"Files are removed while all of them together are larger."`
 }
 
 // Log is the form of the process's own log.
