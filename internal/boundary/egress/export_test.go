@@ -21,7 +21,7 @@ func DialErrorTo(named string, err error) error {
 }
 
 // NewSocket makes a connection of TCP one whose fate can be asked for.
-func NewSocket(c net.Conn) *socket { s, _ := newSocket(c).(*socket); return s } //nolint:revive // for tests
+func NewSocket(c net.Conn) *socket { s, _ := newSocket(c).(*socket); return s }
 
 func (s *socket) Begin()                           { s.begin() }
 func (s *socket) Refused(limit time.Duration) bool { return s.refused(limit) }

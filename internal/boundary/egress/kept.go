@@ -57,7 +57,7 @@ func keep(conn, beneath net.Conn, age time.Duration) *kept {
 	k := &kept{Conn: conn, hint: -1}
 	k.socket, _ = beneath.(*socket)
 	if age > 0 {
-		k.until = time.Now().Add(age - rand.N(age/ageSpread+1))
+		k.until = time.Now().Add(age - rand.N(age/ageSpread+1)) //nolint:gosec // no secret
 	}
 	return k
 }

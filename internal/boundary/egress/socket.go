@@ -76,7 +76,7 @@ func (s *socket) refused(limit time.Duration) bool {
 		if limit -= pause; limit < 0 {
 			return false
 		}
-		time.Sleep(pause)
+		time.Sleep(pause) //nolint:forbidigo // a Read has no context; limit bounds it, and Close makes the next look the last
 	}
 }
 

@@ -104,7 +104,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // watchedContext lets a test see the connections of a request first.
 type watchedContext struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 	see func(httptrace.GotConnInfo)
 }
 
