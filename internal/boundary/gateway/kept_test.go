@@ -105,7 +105,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // watchedContext lets a test see the connections of a request first.
 type watchedContext struct {
 	context.Context //nolint:containedctx // it is one
-	see func(httptrace.GotConnInfo)
+	see             func(httptrace.GotConnInfo)
 }
 
 func (c *watchedContext) CancelCause(cause error) {
