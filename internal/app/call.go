@@ -13,7 +13,6 @@ import (
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
-	"sallyport/internal/fault"
 )
 
 // CheckServices builds every service of c and throws it away: what config alone cannot know.
@@ -37,7 +36,7 @@ const callerLife = 10 * time.Minute
 // loopback port when none does. Close it.
 func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 	if _, ok := o.Config.Services[name]; !ok {
-		return nil, fault.WithHint(fmt.Errorf("there is no service %q", name), "`sallyport service list` shows the names")
+		return nil, NoService(o.Config, name)
 	}
 	s, err := Open(ctx, o.Config)
 	if err != nil {

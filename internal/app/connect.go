@@ -208,7 +208,7 @@ func connectable(c *config.Config, name string) (*connection, error) {
 	owner, number, counted := strings.Cut(name, "/")
 	svc, ok := c.Services[owner]
 	if !ok {
-		return nil, fault.WithHint(fmt.Errorf("there is no service %q", owner), "`sallyport service list` shows the names")
+		return nil, NoService(c, owner)
 	}
 	placements := svc.Placements()
 	var found []*connection

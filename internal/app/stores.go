@@ -105,7 +105,12 @@ func (s *Stores) State(ctx context.Context) (*State, error) {
 func (s *Stores) Store(ctx context.Context, name string) (secret.Store, error) {
 	store, err := s.resolver.Store(ctx, name)
 	if errors.Is(err, resolve.ErrNoStore) {
-		return nil, fault.WithHint(err, "the stores are "+joined(s.names())+"; more are added under `stores` in sallyport.yaml")
+		names := s.names()
+		hint := "the stores are " + joined(names) + "; more are added under `stores` in sallyport.yaml"
+		if near := config.Nearest(name, names); near != "" {
+			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+		}
+		return nil, fault.WithHint(err, hint)
 	}
 	return store, err
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,6 +90,14 @@ func (e *env) root() *cobra.Command {
 	f.Lookup("json").DefValue = "false"
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.version(), e.reference())
+	root.SetHelpCommand(helpOn())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, sub := range root.Commands() {
+		if sub.Name() == "completion" {
+			sub.RunE = help // cobra's own shows its help for any word, and calls it success
+		}
+	}
 	usageErrors(root)
 	e.completions(root)
 	return root
@@ -103,13 +112,45 @@ func group(use, short string, of ...*cobra.Command) *cobra.Command {
 
 func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
+// helpOn is the command help. Cobra's own shows the help of what is above a command that does not exist.
+func helpOn() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]...",
+		Short: "Help about any command",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
+			if of, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range of.Commands() {
+					if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), start) {
+						words = append(words, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+					}
+				}
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if of.HasSubCommands() {
+				if err := noCommand(of, rest); err != nil {
+					return err
+				}
+			}
+			of.InitDefaultHelpFlag()
+			of.InitDefaultVersionFlag()
+			return of.Help()
+		},
+	}
+}
+
 // load reads the configuration, with the flags over it.
 func (e *env) load() (*config.Config, config.Warnings, error) { return e.loadBy(config.Load) }
 
 func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
 	c, warnings, err := read(e.configPath)
 	if err != nil {
-		return nil, nil, fault.WithHint(err, "the line above names file, line and key; docs/configuration.md lists them all")
+		return nil, nil, misconfigured(err)
 	}
 	if e.data != "" {
 		data, err := filepath.Abs(e.data)
@@ -121,6 +162,20 @@ func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
 		}
 	}
 	return c, warnings, nil
+}
+
+// misconfigured adds where to look for what is wrong with a configuration. A file that cannot be read has a hint of its own.
+func misconfigured(err error) error {
+	errs, _ := errors.AsType[config.Errors](err)
+	switch {
+	case len(errs) == 1 && errs[0].Line == 0 && errs[0].Hint != "":
+		bare := *errs[0]
+		bare.Hint = ""
+		return fault.WithHint(config.Errors{&bare}, errs[0].Hint)
+	case len(errs) > 1:
+		return fault.WithHint(err, "the lines above name file, line and key; docs/configuration.md lists all keys")
+	}
+	return fault.WithHint(err, "the line above names file, line and key; docs/configuration.md lists all keys")
 }
 
 // loading is how a command reads the configuration: all of it, or what it needs.

@@ -78,6 +78,8 @@ func hintOf(err error) string {
 		return "free space on the disk that it is on"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is mounted read-only: name a place that can be written"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check how it is spelt; a path that does not begin with / is taken from the folder that the command is run in"
 	case errors.Is(err, fs.ErrPermission):
 		return "the user that runs this command must have the right to; `ls -l` shows who has"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
@@ -123,7 +125,7 @@ func usageErrors(cmd *cobra.Command) {
 			if err := check(c, args); err != nil && fault.HintOf(err) != "" {
 				return err
 			} else if err != nil {
-				return usage(err, "usage: "+c.UseLine())
+				return usage(miscounted(c, args), "usage: "+c.UseLine())
 			}
 			return nil
 		}

@@ -49,7 +49,7 @@ func (e *env) importSource(ctx context.Context, s *app.State, o importOptions, s
 	case "store":
 		found, err = fromStore(ctx, s, o, source)
 	default:
-		return found, usage(fmt.Errorf("--from %q is no kind of source", o.from), "write --from env-file, --from n8n or --from store")
+		return found, misnamed("--from", o.from, "env-file", "n8n", "store")
 	}
 	if err != nil {
 		return found, fmt.Errorf("reading what to import: %w", err)

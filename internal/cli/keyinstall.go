@@ -106,12 +106,12 @@ func (o *keyInstall) check(cmd *cobra.Command) error {
 	targets := installTargets()
 	own, ok := targets[o.target]
 	if !ok {
-		return usage(fmt.Errorf("--target %q is none", o.target), "name one of swarm, kubernetes, nomad, compose, systemd, ansible, store")
+		return misnamed("--target", o.target, "swarm", "kubernetes", "nomad", "compose", "systemd", "ansible", "store")
 	}
 	for target, flags := range targets {
 		for _, name := range flags {
 			if cmd.Flags().Changed(name) && !slices.Contains(own, name) {
-				return usage(fmt.Errorf("--%s is not for --target %s, but for %s", name, o.target, target), "leave it away")
+				return usage(fmt.Errorf("--%s is not for --target %s, but for %s", name, o.target, target), "leave it out")
 			}
 		}
 	}

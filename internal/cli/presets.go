@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 )
 
@@ -21,10 +23,23 @@ func (e *env) servicePresets() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found := findPresets(c, strings.Join(args, ""))
+			word := strings.Join(args, "")
+			found := findPresets(c, word)
+			if len(found.lines) == 0 {
+				e.noPreset(word)
+			}
 			return e.print(found.lines, found.table)
 		},
 	}
+}
+
+// noPreset tells a person that a word is found in none, and what was probably meant.
+func (e *env) noPreset(word string) {
+	text := fmt.Sprintf("no preset has %q in its name, title or host; docs/credentials.md shows how an API without one is written", word)
+	if near := config.Nearest(word, presetNames(context.Background(), e)); near != "" {
+		text += fmt.Sprintf("; did you mean %q?", near)
+	}
+	e.note("%s", text)
 }
 
 // presetLine is one preset, or a credential type of n8n that has none.

@@ -28,8 +28,8 @@ func (e *env) reference() *cobra.Command {
 			if args[0] == "man" && len(args) == 2 {
 				return manual(cmd.Root(), args[1])
 			}
-			if len(args) != 1 {
-				return usage(errors.New("there is one page, or man and a directory"), "usage: "+cmd.UseLine())
+			if len(args) != 1 || args[0] == "man" {
+				return usage(errors.New("a directory goes with man, and with man only"), "usage: "+cmd.UseLine())
 			}
 			page, err := e.page(cmd.Root(), args[0])
 			if err != nil {
@@ -52,7 +52,7 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 	case "cli":
 		return cliPage(root), nil
 	}
-	return nil, usage(fmt.Errorf("there is no page %q", name), "it is errors, configuration, cli or presets")
+	return nil, misnamed("page", name, "errors", "configuration", "cli", "presets", "man")
 }
 
 // manual writes a manual page (section 1) for each command into a directory.

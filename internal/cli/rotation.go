@@ -50,7 +50,7 @@ func (e *env) rotationAbort() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
-				if err := e.confirm("refuse the new value of token "+args[0]+", which n8n may hold already", args[0]); err != nil {
+				if err := e.confirm("refuse the new value of token "+args[0]+" (which n8n may hold already)", args[0]); err != nil {
 					return err
 				}
 			}
@@ -60,7 +60,7 @@ func (e *env) rotationAbort() *cobra.Command {
 				}
 				err := s.AbortRotation(cmd.Context(), args[0])
 				if err != nil && fault.ExitOf(err) != fault.ExitUnconfirmed {
-					return err
+					return e.meantToken(cmd.Context(), err, args[0])
 				}
 				return errors.Join(e.done("aborted", args[0]), err)
 			})

@@ -155,7 +155,7 @@ func (e *env) secretGet() *cobra.Command {
 				}
 				value, _, err := t.Get(cmd.Context(), args[0], version)
 				if err != nil {
-					return t.named(err)
+					return e.meantIn(cmd.Context(), t, err, args[0])
 				}
 				_, err = e.values().Write(value.Reveal())
 				return err
@@ -229,7 +229,7 @@ func (e *env) secretHistory() *cobra.Command {
 				}
 				list, err := l.History(cmd.Context(), args[0])
 				if err != nil {
-					return t.named(err)
+					return e.meantIn(cmd.Context(), t, err, args[0])
 				}
 				return e.print(orEmpty(list), func(w io.Writer) error {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -267,7 +267,7 @@ func (e *env) secretRollback() *cobra.Command {
 				}
 				version, err := w.Rollback(cmd.Context(), args[0], args[1])
 				if err != nil {
-					return t.named(err)
+					return e.meantIn(cmd.Context(), t, err, args[0])
 				}
 				return errors.Join(t.changed(cmd.Context()), e.tellVersion(args[0], version))
 			})
@@ -299,7 +299,7 @@ func (e *env) secretDelete() *cobra.Command {
 					return err
 				}
 				if err := w.Delete(cmd.Context(), args[0]); err != nil {
-					return t.named(err)
+					return e.meantIn(cmd.Context(), t, err, args[0])
 				}
 				return errors.Join(t.changed(cmd.Context()), e.done("deleted", args[0]))
 			})

@@ -86,6 +86,14 @@ func (t *target) named(err error) error {
 	return namedIn(err, " --store "+t.name)
 }
 
+// meantIn is named, with the name that was probably meant where the store is the builtin one.
+func (e *env) meantIn(ctx context.Context, t *target, err error, got string) error {
+	if err = t.named(err); t.name != config.StoreBuiltin {
+		return err
+	}
+	return e.meantSecret(ctx, err, got)
+}
+
 // named is it for the builtin store.
 func named(err error) error { return namedIn(err, "") }
 

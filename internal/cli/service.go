@@ -149,7 +149,7 @@ type explanation struct {
 func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanation, error) {
 	c, ok := s.Config.Services[q.service]
 	if !ok {
-		return nil, fault.WithHint(fmt.Errorf("there is no service %q", q.service), "`sallyport service list` shows the names")
+		return nil, app.NoService(s.Config, q.service)
 	}
 	svc, err := service.New(q.service, *c)
 	if err != nil {
@@ -196,7 +196,12 @@ func scopeOf(ctx context.Context, s *app.State, nameOrID string) (token.Generati
 			return g, nil
 		}
 	}
-	return token.Generation{}, fault.WithHint(fmt.Errorf("there is no token %q", nameOrID), "`sallyport token list --all` shows names and ids")
+	var names []string
+	for _, g := range list {
+		names = append(names, g.Name)
+	}
+	err = fault.WithHint(fmt.Errorf("there is no token %q", nameOrID), "`sallyport token list --all` shows names and ids")
+	return token.Generation{}, meant(err, nameOrID, names)
 }
 
 func (x *explanation) tell(w io.Writer) error {

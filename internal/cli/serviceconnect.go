@@ -100,6 +100,10 @@ again. At the provider the consent stays until it is withdrawn there.`,
 				if err != nil {
 					return err
 				}
+				owner, _, _ := strings.Cut(args[0], "/")
+				if _, ok := s.Config.Services[owner]; !ok && !was { // one that is gone from the configuration can still be connected
+					return app.NoService(s.Config, owner)
+				}
 				return e.print(map[string]any{"service": args[0], "disconnected": was}, func(w io.Writer) error {
 					text := "%s is disconnected; withdraw the consent at the provider too\n"
 					if !was {

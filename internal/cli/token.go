@@ -35,7 +35,7 @@ that long accepts no token any more, and is not waited for.`,
 				}
 				n, err := s.Tokens.Revoke(cmd.Context(), args[0])
 				if err != nil {
-					return err
+					return e.meantToken(cmd.Context(), err, args[0])
 				}
 				unheard := s.Changed(cmd.Context(), topicTokens)
 				if unheard != nil && fault.ExitOf(unheard) != fault.ExitUnconfirmed {

@@ -41,7 +41,11 @@ func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags
 	}
 	for _, one := range scope.Services {
 		if _, ok := s.Config.Services[one]; !ok && one != "*" {
-			e.note("warning: there is no service %q in the configuration yet", one)
+			text := fmt.Sprintf("warning: there is no service %q in the configuration yet", one)
+			if near := config.Nearest(one, e.names(ctx, serviceNames)); near != "" {
+				text += fmt.Sprintf("; did you mean %q?", near)
+			}
+			e.note("%s", text)
 		}
 	}
 	if err := record(ctx, s, "token.issue", name); err != nil {

@@ -51,7 +51,7 @@ func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
 	}
 	result, err := s.Rotate(ctx, r)
 	if result.ID == "" {
-		return err
+		return e.meantToken(ctx, err, r.Name)
 	}
 	return errors.Join(e.tellRotated(r, result), err)
 }

@@ -96,7 +96,7 @@ func (e *env) setScope(ctx context.Context, s *app.State, name string, f scopeFl
 	}
 	n, err := s.Tokens.SetScope(ctx, name, scope)
 	if err != nil {
-		return err
+		return e.meantToken(ctx, err, name)
 	}
 	if err := s.Changed(ctx, topicTokens); err != nil {
 		return err

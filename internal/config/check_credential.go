@@ -150,6 +150,9 @@ func slotOf(c *Credential) string {
 
 func (k *checker) credential(s *Service, cred *Credential, key string) {
 	owner := k.ownerOf(key)
+	if k.rep.broken[key+".kind"] { // what goes with it is unknown
+		return
+	}
 	if cred.Kind == "" {
 		k.noKind(s, cred, owner)
 		return

@@ -52,7 +52,7 @@ func load(path string, named *Named) (*Config, Warnings, error) {
 		src, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: "name the file with --config, or make one with `sallyport init`"}}
+		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: unreadableHint(err)}}
 	}
 	for {
 		c, rep := newConfig(path, os.ReadFile), newReport()
@@ -223,6 +223,17 @@ func readBounded(name string) ([]byte, error) {
 		return nil, errors.New("larger than 4 MiB: split it over services.d/*.yaml")
 	}
 	return localfile.Read(name, maxBytes) // bounded itself: the file may have been changed since
+}
+
+// unreadableHint is what to do about a configuration that cannot be read.
+func unreadableHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "the user that runs this command must have the right to read it"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path, or make a configuration with `sallyport init`"
+	}
+	return "name the file itself with --config"
 }
 
 // reason is the system's word for it, without the path that the message has already.
