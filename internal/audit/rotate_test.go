@@ -110,8 +110,10 @@ func TestARotationDividesTheLog(t *testing.T) {
 	if got, want := files(t, o), []string{"audit-000000000001-000000000004.log", "audit-000000000005-000000000008.log", "audit.log"}; !slices.Equal(got, want) {
 		t.Errorf("files: got %q, want %q", got, want)
 	}
-	if got, want := rotations[1], (audit.Rotation{File: filepath.Join(filepath.Dir(o.Path), "audit-000000000005-000000000008.log"),
-		Records: audit.Range{From: 5, To: 8}, Bytes: int64(len(read(t, rotations[1].File)))}); got != want {
+	if got, want := rotations[1], (audit.Rotation{
+		File:    filepath.Join(filepath.Dir(o.Path), "audit-000000000005-000000000008.log"),
+		Records: audit.Range{From: 5, To: 8}, Bytes: int64(len(read(t, rotations[1].File))),
+	}); got != want {
 		t.Errorf("rotation: got %+v, want %+v", got, want)
 	}
 	for path, want := range map[string]string{

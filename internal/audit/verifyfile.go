@@ -116,7 +116,8 @@ func openParts(path string) (*parts, error) {
 		if !errors.Is(err, errMoved) || try == maxTries {
 			return p, err
 		}
-		time.Sleep(time.Millisecond) // between two renames
+		between := time.NewTimer(time.Millisecond) // two renames of a rotation
+		<-between.C
 	}
 }
 
