@@ -635,7 +635,7 @@ func TestTailAndExportReadOverFiles(t *testing.T) {
 	}
 	for n := range 14 {
 		var got []string
-		if err := audit.Tail(t.Context(), o.Path, n, false, audit.Filter{}, collect(&got)); err != nil {
+		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: n}, collect(&got)); err != nil {
 			t.Fatal(err)
 		}
 		if want := string(bytes.Join(lines[12-min(n, 12):], nil)); strings.Join(got, "") != want {
@@ -643,7 +643,7 @@ func TestTailAndExportReadOverFiles(t *testing.T) {
 		}
 	}
 	var got []string
-	if err := audit.Tail(t.Context(), o.Path, 5, false, audit.Filter{Quiet: true}, collect(&got)); err != nil || len(got) != 5 || !strings.Contains(got[0], `"0-b"`) {
+	if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 5, Filter: audit.Filter{Quiet: true}}, collect(&got)); err != nil || len(got) != 5 || !strings.Contains(got[0], `"0-b"`) {
 		t.Errorf("the last 5 of callers: %q %v", got, err)
 	}
 }
@@ -655,7 +655,7 @@ func TestTailFollowsThroughRotations(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
 		ended := make(chan error)
-		go func() { ended <- audit.Tail(ctx, o.Path, 0, true, audit.Filter{Quiet: true}, collect(&got)) }()
+		go func() { ended <- audit.Tail(ctx, o.Path, audit.View{Follow: true, Filter: audit.Filter{Quiet: true}}, collect(&got)) }()
 		synctest.Wait()
 		var want []string
 		for round := range 4 { // between two looks: none, one, two and three rotations

@@ -16,13 +16,21 @@ import (
 // followEvery is how often Tail looks for new lines.
 const followEvery = 200 * time.Millisecond
 
-// Tail calls fn with the last n lines of a log that which takes, and with follow also with every such line
-// written from then on, until ctx ends (which is no error). Lines come without their
-// newline, and only once they are whole; they are valid during the call. The files of a log are one log: the last lines may lie in
+// View is what Tail shows of a log.
+type View struct {
+	Filter
+
+	Lines  int  // how many of the last ones
+	Follow bool // also every one that is written from then on
+}
+
+// Tail calls fn with the last lines of a log that v takes, and with v.Follow also with every such line written from then on,
+// until ctx ends (which is no error). Lines come without their newline, and only once they are whole; they are valid during the
+// call. The files of a log are one log: the last lines may lie in
 // several, and each that is begun is followed. A log that was replaced by another is followed from its beginning.
-func Tail(ctx context.Context, path string, n int, follow bool, which Filter, fn func(line []byte) error) error {
-	t := &tail{path: path, which: which, fn: fn}
-	err := t.run(ctx, n, follow)
+func Tail(ctx context.Context, path string, v View, fn func(line []byte) error) error {
+	t := &tail{path: path, which: v.Filter, fn: fn}
+	err := t.run(ctx, v.Lines, v.Follow)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return fault.WithHint(fmt.Errorf("reading the end of audit log %q: there is none yet", path), "it begins with the first command that changes something, or with `sallyport serve`")

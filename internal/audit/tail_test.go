@@ -28,7 +28,7 @@ func TestTailShowsTheLastLines(t *testing.T) {
 		}
 		for _, n := range []int{0, 1, 2, 500, 1000, 2000} {
 			var got []string
-			if err := audit.Tail(t.Context(), path, n, false, audit.Filter{}, collect(&got)); err != nil {
+			if err := audit.Tail(t.Context(), path, audit.View{Lines: n}, collect(&got)); err != nil {
 				t.Fatal(err)
 			}
 			if want := all[len(all)-min(n, len(all)):]; strings.Join(got, "") != strings.Join(want, "") {
@@ -72,7 +72,7 @@ func TestFilter(t *testing.T) {
 		{"since", audit.Filter{Since: begin.Add(-time.Hour), Quiet: true}, 601},
 	} {
 		var lines []string
-		if err := audit.Tail(t.Context(), o.Path, 10000, false, tt.which, collect(&lines)); err != nil || len(lines) != tt.want {
+		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 10000, Filter: tt.which}, collect(&lines)); err != nil || len(lines) != tt.want {
 			t.Errorf("%s: tail takes %d (%v), want %d", tt.name, len(lines), err, tt.want)
 		}
 		n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), tt.which, io.Discard)
@@ -80,7 +80,7 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s: export takes %d (%v), want %d", tt.name, n, err, tt.want)
 		}
 		var last []string
-		if err := audit.Tail(t.Context(), o.Path, 1, false, tt.which, collect(&last)); err != nil || len(last) != min(1, tt.want) {
+		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 1, Filter: tt.which}, collect(&last)); err != nil || len(last) != min(1, tt.want) {
 			t.Errorf("%s: the last one: %d (%v)", tt.name, len(last), err)
 		} else if len(last) == 1 && last[0] != lines[len(lines)-1] {
 			t.Errorf("%s: the last one is another than the last of all", tt.name)
@@ -103,7 +103,7 @@ func TestTailFollows(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
 		ended := make(chan error)
-		go func() { ended <- audit.Tail(ctx, path, 1, true, audit.Filter{}, collect(&got)) }()
+		go func() { ended <- audit.Tail(ctx, path, audit.View{Lines: 1, Follow: true}, collect(&got)) }()
 		step := func(want string) {
 			t.Helper()
 			time.Sleep(time.Second)
@@ -143,7 +143,7 @@ func collect(lines *[]string) func([]byte) error {
 
 func TestTailPassesOnTheErrorOfItsCaller(t *testing.T) {
 	o := written(t)
-	err := audit.Tail(t.Context(), o.Path, 3, true, audit.Filter{}, func([]byte) error { return io.ErrClosedPipe })
+	err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 3, Follow: true}, func([]byte) error { return io.ErrClosedPipe })
 	if err == nil || !strings.Contains(err.Error(), "closed pipe") {
 		t.Errorf("got %v", err)
 	}

@@ -41,7 +41,7 @@ a process began or ended to write, that a checkpoint was made) is left out unles
 			if err != nil {
 				return err
 			}
-			err = audit.Tail(cmd.Context(), c.Audit.File, n, follow, which, e.showRecord)
+			err = audit.Tail(cmd.Context(), c.Audit.File, audit.View{Lines: n, Follow: follow, Filter: which}, e.showRecord)
 			if follow && errors.Is(err, context.Canceled) {
 				return nil
 			}

@@ -203,7 +203,7 @@ func (d *demonstration) log(ctx context.Context) (audit.Report, string, error) {
 	defer cancel()
 	var lines []string
 	errDone := errors.New("done")
-	err := audit.Tail(ctx, d.state.Config.Audit.File, 10, true, audit.Filter{}, func(line []byte) error {
+	err := audit.Tail(ctx, d.state.Config.Audit.File, audit.View{Lines: 10, Follow: true}, func(line []byte) error {
 		text, err := audit.Format(line)
 		if err != nil || !strings.Contains(text, "weather") {
 			return err
