@@ -172,7 +172,7 @@ func (t *tokens) find() (*auth.Credentials, error) {
 // identity is the client that tokens are asked for with. The SDK's own follows redirects with what it signed, and reads an answer
 // whole however long it is.
 func identity() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // nobody replaces it
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forbidigo,forcetypeassert // a copy; nobody replaces it
 	transport.MaxResponseHeaderBytes = 256 << 10
 	return &http.Client{
 		Transport:     bounded{transport},

@@ -75,7 +75,7 @@ func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 	select {
 	case <-s.rewatch:
 		cancel()
-		<-ended
+		<-ended //nolint:errcheck // it ends without one
 		return true
 	case err := <-ended: // with ctx, or because this store cannot be watched: then it is polled
 		if why, ok := errors.AsType[*fault.Panic](err); ok {
