@@ -25,7 +25,13 @@ func TestBombs(t *testing.T) {
 	for i := 1; i < 40; i++ {
 		fmt.Fprintf(laughs, "a%d: &a%d {<<: [%s]}\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 20), ", "))
 	}
+	lists := new(strings.Builder)
+	lists.WriteString("a0: &a0 [x]\n")
+	for i := 1; i < 14; i++ {
+		fmt.Fprintf(lists, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
+	}
 	for name, text := range map[string]string{
+		"lists of lists":    lists.String(),
 		"a chain of merges": chain.String(),
 		"one of services":   services.String(),
 		"a billion laughs":  laughs.String(),

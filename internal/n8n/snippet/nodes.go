@@ -85,7 +85,10 @@ func (r *reader) service(name string, n ast.Node) []node {
 
 // containers reads the containers of manifests, at any depth.
 func (r *reader) containers(n ast.Node, depth int) (list []node) {
-	if depth > 30 {
+	if r.visits++; r.visits > maxVisits {
+		r.steps = maxMerged + 1 // which says that not all was looked at
+	}
+	if depth > 30 || r.steps > maxMerged {
 		return nil
 	}
 	m := r.members(n)

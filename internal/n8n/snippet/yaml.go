@@ -20,11 +20,15 @@ const (
 // maxMerged is how many pairs are looked at by way of merges: a chain of n of them has n²/2.
 const maxMerged = 100_000
 
+// maxVisits is how many nodes are looked at for containers: lists of aliases to lists multiply them.
+const maxVisits = 500_000
+
 // reader walks a file of YAML or JSON.
 type reader struct {
 	anchors map[string]ast.Node
 	list    []setting
 	scopes  int
+	visits  int    // nodes that were looked at for containers
 	steps   int    // pairs that were looked at by way of merges
 	mapped  string // the form of lines in mappings
 	encoded bool   // values are in base64: a Secret's data
