@@ -655,7 +655,9 @@ func TestTailFollowsThroughRotations(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
 		ended := make(chan error)
-		go func() { ended <- audit.Tail(ctx, o.Path, audit.View{Follow: true, Filter: audit.Filter{Quiet: true}}, collect(&got)) }()
+		go func() {
+			ended <- audit.Tail(ctx, o.Path, audit.View{Follow: true, Filter: audit.Filter{Quiet: true}}, collect(&got))
+		}()
 		synctest.Wait()
 		var want []string
 		for round := range 4 { // between two looks: none, one, two and three rotations

@@ -42,7 +42,7 @@ func TestGroupPassesOn(t *testing.T) {
 // TestGoTells: whoever waits elsewhere is told, and a panic in the telling is nobody's.
 func TestGoTells(t *testing.T) {
 	told := make(chan *fault.Panic, 1)
-	guard.Go("landing", func() { var m map[string]int; m["a"]++ }, func(why *fault.Panic) { told <- why })
+	guard.Go("landing", func() { panic("a mistake") }, func(why *fault.Panic) { told <- why })
 	if why := <-told; why.Where != "landing" || why.What != "assignment to entry in nil map" {
 		t.Errorf("got %v", why)
 	}
