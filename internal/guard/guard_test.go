@@ -39,10 +39,13 @@ func TestGroupPassesOn(t *testing.T) {
 	g.Wait() // told once
 }
 
+// nothing is a map that nobody has made.
+func nothing() map[string]int { return nil }
+
 // TestGoTells: whoever waits elsewhere is told, and a panic in the telling is nobody's.
 func TestGoTells(t *testing.T) {
 	told := make(chan *fault.Panic, 1)
-	guard.Go("landing", func() { panic("a mistake") }, func(why *fault.Panic) { told <- why })
+	guard.Go("landing", func() { m := nothing(); m["a"]++ }, func(why *fault.Panic) { told <- why })
 	if why := <-told; why.Where != "landing" || why.What != "assignment to entry in nil map" {
 		t.Errorf("got %v", why)
 	}
