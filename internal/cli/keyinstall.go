@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/install"
 	"sallyport/internal/secret"
@@ -196,6 +197,10 @@ func (e *env) checkedKey(o *keyInstall, raw secret.Value, p install.Place) (secr
 	key, doubt, err := install.Check(raw, exists, p.Snippet(1))
 	if doubt != "" {
 		e.note("warning: the master key %s: it is easily guessed", doubt)
+	}
+	if hint, lines, ok := strings.Cut(fault.HintOf(err), "\n"); ok { // a hint is one line; these are to be copied
+		e.note("the lines that reference a key in a file:\n%s", lines)
+		err = fault.WithHint(err, strings.TrimSuffix(hint, " like this:")+" with the lines above")
 	}
 	return key, err
 }
