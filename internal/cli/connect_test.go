@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,12 +32,23 @@ func consents(args []string) int {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		fmt.Fprintln(os.Stderr, lines.Text())
-		if page, ok := strings.CutPrefix(lines.Text(), "  http"); ok {
-			visit("http" + page)
+		for line := range strings.SplitSeq(told(lines.Text()), "\n") {
+			if page, ok := strings.CutPrefix(line, "  http"); ok {
+				visit("http" + page)
+			}
 		}
 	}
 	_ = cmd.Wait()
 	return cmd.ProcessState.ExitCode()
+}
+
+// told is a line of standard error as a person reads it: with --json it is in a note.
+func told(line string) string {
+	var note struct{ Note string }
+	if json.Unmarshal([]byte(line), &note) == nil {
+		return note.Note
+	}
+	return line
 }
 
 func visit(page string) {

@@ -179,13 +179,24 @@ func TestNamedFile(t *testing.T) {
 	}
 }
 
-func TestNoFolder(t *testing.T) {
-	p, err := install.NewCompose("", filepath.Join(t.TempDir(), "none")+"/")
+// TestFolderIsMade: a folder that is named and not there is made, for its owner alone; a plan alone makes nothing.
+func TestFolderIsMade(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "secrets")
+	p, err := install.NewCompose("", dir+"/")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install.Run(t.Context(), p, value(canary)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
+	if _, err := install.Plan(t.Context(), p, value(canary)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after a plan: %v", err)
+	}
+	if _, err := install.Run(t.Context(), p, value(canary)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder: %v %v, want 0700", info, err)
 	}
 }
 
