@@ -140,10 +140,10 @@ func (a *App) lead(ctx context.Context) error {
 	}
 	a.narrow(ctx)
 	a.warnDropped(ctx, before, n.config)
-	a.log.InfoContext(ctx, "configuration in force", "services", len(n.config.Services))
 	if a.o.Settled != nil {
 		a.o.Settled()
 	}
+	a.log.InfoContext(ctx, "configuration in force", "services", len(n.config.Services))
 	if fixed(a.o.Config) != fixed(n.config) {
 		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
 	}
