@@ -66,7 +66,10 @@ func (o *operator) key(t *testing.T, exit int, args ...string) []byte {
 	if code != exit {
 		t.Fatalf("sallyport key %s ended with %d, want %d\n%s%s", strings.Join(args, " "), code, exit, stdout, stderr)
 	}
-	if exit != 0 && (!bytes.Contains(stderr, []byte("error: ")) || !bytes.Contains(stderr, []byte("hint: "))) {
+	told := func(what string) bool { // as text, or with --json
+		return bytes.Contains(stderr, []byte(what+": ")) || bytes.Contains(stderr, []byte(`"`+what+`":`))
+	}
+	if exit != 0 && (!told("error") || !told("hint")) {
 		t.Errorf("sallyport key %s says neither what is wrong nor what to do: %s", args[0], stderr)
 	}
 	return stdout

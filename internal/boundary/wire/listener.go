@@ -81,9 +81,15 @@ func (l *listener) Close() error {
 	return err
 }
 
-// start has connections accepted. A panic there is an error of Accept, which ends the server.
+// start has connections accepted, unless the listener is closed already: Close waits for what was begun before it. A panic there is
+// an error of Accept, which ends the server.
 func (l *listener) start() {
 	const accepting = "accepting connections"
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		return
+	}
 	l.running.Go(accepting, func() {
 		if why := guard.Call(accepting, l.accept); why != nil {
 			l.pass(accepted{err: why})
