@@ -17,7 +17,7 @@ const maxStale = 4
 
 // again looks at the first answer, and sends the request once more if that says that the credential has expired, or challenges
 // it. The answer to that is the caller's, whatever it says, but where it says that only the nonce was stale. Where the request
-// cannot be sent again, or no newer credential is to be had, the first answer is.
+// cannot be sent again, or there is no newer credential, the first answer is.
 func (s *sending) again(ctx context.Context, first *http.Response) (*http.Response, error) {
 	x, res := s.x, first
 	for sent := 1; ; sent++ {

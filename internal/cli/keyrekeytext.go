@@ -27,7 +27,7 @@ func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
 	if r.Survey.Foreign > 0 {
 		_, _ = cells(w, "\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n", r.Survey.Foreign)
 	}
-	_, _ = cells(w, "\na change would write %d values anew, and leave %d that are right as they are; it takes about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
+	_, _ = cells(w, "\na change would encrypt %d values again, and leave %d that are right as they are; it takes about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
 	writeConsequences(w, r, rekeyedAfter{PinFile: f.pinFile}, f)
 	if len(r.Warnings) == 0 {
 		_, _ = fmt.Fprint(w, "\nnothing is in its way; nothing was changed\n")
@@ -121,7 +121,7 @@ func writeUnreadable(w io.Writer, s survey.Survey) {
 // writeRekeyed tells what was done, and what is to be done next.
 func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) error {
 	rate := float64(r.Changed) / max(r.Took.Seconds(), 0.001)
-	_, _ = cells(w, "%s is under the new master key\n%d values written anew (%.0f a second), %d were right as they are, %d stay unreadable; all read back with the new key and compared\nbackup: %s\n",
+	_, _ = cells(w, "%s is under the new master key\n%d values encrypted again (%.0f a second), %d were right as they are, %d stay unreadable; all read back with the new key and compared\nbackup: %s\n",
 		r.Database, r.Changed, rate, r.Already, r.Kept, r.Backup)
 	writeSettings(w, a)
 	if a.Store != "" {

@@ -18,7 +18,7 @@ func (c *Credential) TokenLife() (pointer string, fallback time.Duration) {
 	return "", fallback
 }
 
-// derived checks how a token is had.
+// derived checks how a token is obtained.
 func (k *checker) derived(s *Service, cred *Credential, key string) {
 	if !cred.Derived() {
 		return

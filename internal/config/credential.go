@@ -33,7 +33,7 @@ const (
 // Credential says what is injected, and where. Which keys go with which kind is in credentialKeys. After Load the fields that
 // its kind takes are filled in, Header and Format too; inputs are in their places, and URLs are absolute.
 type Credential struct {
-	Kind string `yaml:"kind" enum:"bearer header basic query cookie path body none oauth2_client_credentials oauth2_refresh_token jwt_bearer github_app exchange aws_sigv4 hmac oauth1 digest" doc:"Where the secret goes (bearer to body), how a token is had (oauth2_client_credentials to exchange; place says where it goes), or how requests are signed (aws_sigv4 to digest). none: nothing. docs/credentials.md has an example of each. Default: bearer, if there is a secret."`
+	Kind string `yaml:"kind" enum:"bearer header basic query cookie path body none oauth2_client_credentials oauth2_refresh_token jwt_bearer github_app exchange aws_sigv4 hmac oauth1 digest" doc:"Where the secret goes (bearer to body), how a token is obtained (oauth2_client_credentials to exchange; place says where it goes), or how requests are signed (aws_sigv4 to digest). none: nothing. docs/credentials.md has an example of each. Default: bearer, if there is a secret."`
 
 	// Where a secret goes.
 	Secret         secret.Ref `yaml:"secret" eg:"ref+builtin://example#api_key" doc:"Kinds bearer to body, hmac and digest: the secret, by reference; never the secret itself."`

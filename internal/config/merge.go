@@ -347,7 +347,7 @@ func (m *merger) credential(at string, to *Credential, p *preset.Credential) {
 	m.grant(at, to, p)
 }
 
-// grant merges how a token is had. A login call, a place and a rule of expiry are taken whole, or not at all.
+// grant merges how a token is obtained. A login call, a place and a rule of expiry are taken whole, or not at all.
 func (m *merger) grant(at string, to *Credential, p *preset.Credential) {
 	if to.ServiceAccount.IsZero() { // it has its own
 		own := to.TokenURL != ""

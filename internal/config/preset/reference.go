@@ -298,7 +298,7 @@ func (p Preset) keyOf(need string) string {
 	return "credential.inputs." + need
 }
 
-// grantNotes says what is out of the ordinary in how a token is had.
+// grantNotes says what is out of the ordinary in how a token is obtained.
 func (c Credential) grantNotes() (parts []string) {
 	if c.RefreshURL != "" {
 		parts = append(parts, "Refresh tokens go to `"+c.RefreshURL+"`.")

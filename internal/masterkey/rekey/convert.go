@@ -20,7 +20,7 @@ type converted struct {
 	survey.Item
 
 	cell    string // as it is to be
-	changed int    // values that are written anew
+	changed int    // values that are encrypted again
 	already int    // values that are as they are to be
 	sum     digest // of its plaintexts
 	err     error

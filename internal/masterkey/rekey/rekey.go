@@ -57,7 +57,7 @@ type Report struct {
 	Database  string             `json:"database"`
 	Edition   database.Edition   `json:"edition"`
 	Survey    survey.Survey      `json:"survey"`      // masters: 0 is the old key, 1 the new
-	Changed   int                `json:"changed"`     // values written anew
+	Changed   int                `json:"changed"`     // values encrypted again
 	Already   int                `json:"already"`     // values that stay: under the new master key, or a data key that stays
 	Kept      int                `json:"kept"`        // values that no key opens, left as they are
 	Keys      []KeyChange        `json:"keys"`        // rows of deployment_key

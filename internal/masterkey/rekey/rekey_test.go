@@ -306,7 +306,7 @@ func TestEveryValueIsThereAfterwards(t *testing.T) {
 					t.Errorf("the old key still reads %d values: %v", len(lines), lines)
 				}
 				if want := len(s.Values); report.Changed > want || report.Changed == 0 || !s.Rotated && report.Changed != want || leaked && report.Changed != want {
-					t.Errorf("%d values written anew of %d", report.Changed, want)
+					t.Errorf("%d values encrypted again of %d", report.Changed, want)
 				}
 				s.checkDeploymentKeys(fresh, leaked)
 				s.undo(o, fresh, before)

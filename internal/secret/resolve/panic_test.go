@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/secret/resolve"
 )
 
-// bugs is a store that can be had to panic in any of its methods.
+// bugs is a store that can be told to panic in any of its methods.
 type bugs struct {
 	*watching
 	get, batch, watch, work atomic.Bool
