@@ -256,6 +256,11 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		return
+	case "/json":
+		if !strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+			http.Redirect(w, r, "/login", http.StatusFound)
+			return
+		}
 	case "/download":
 		w.Header().Set("Content-Length", "1000000000")
 		chunk := make([]byte, 1<<20)

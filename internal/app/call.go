@@ -99,6 +99,9 @@ func ownGate(ctx context.Context, o Options) (*App, error) {
 	return a, a.Start(ctx)
 }
 
+// accepted is what n8n asks for when it tries a credential out. Some APIs, MISP among them, take a key of such calls alone.
+const accepted = "application/json, text/plain, */*"
+
 // Do makes one call below Base. The caller closes the body.
 func (c *Caller) Do(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, nil)
@@ -106,6 +109,7 @@ func (c *Caller) Do(ctx context.Context, method, path string) (*http.Response, e
 		return nil, fmt.Errorf("calling the gate: %w", err)
 	}
 	req.Header.Set("X-Sallyport-Token", c.token)
+	req.Header.Set("Accept", accepted)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("calling the gate: %w", err)

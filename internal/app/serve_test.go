@@ -191,6 +191,25 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestCallerAsksForJSON: an API that takes a key of calls for JSON alone, and leads others to its login, takes that of a Caller.
+func TestCallerAsksForJSON(t *testing.T) {
+	b := newBed(t, one(""))
+	caller, err := app.Call(t.Context(), b.options(), "crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := caller.Do(t.Context(), http.MethodGet, "/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("got %s", resp.Status)
+	}
+	if err := caller.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 var hostPort = regexp.MustCompile(`//([^/]+)`)
 
 func handshake(url string, c *tls.Config) error {
