@@ -65,6 +65,7 @@ type answer struct {
 	Value       []byte
 	Err         string // unavailable, denied or missing
 	Hang, Delay bool   // whatever ctx says; until ctx ends
+	Panic       bool
 }
 
 // run is the entrypoint, as the command line has it.
@@ -135,6 +136,8 @@ func (f *fake) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result,
 		switch {
 		case a.Hang:
 			select {}
+		case a.Panic:
+			panic(string(a.Value))
 		case a.Delay:
 			<-ctx.Done()
 			return nil, ctx.Err()

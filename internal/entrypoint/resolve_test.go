@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/internal/entrypoint"
+	"sallyport/internal/fault"
 )
 
 func text(s string) answer { return answer{Value: []byte(s)} }
@@ -69,6 +70,20 @@ func onDisk(t *testing.T, dir, canary string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPanicInAStore is told as a mistake of Sallyport's, with a code, and quotes no value; the program is not started.
+func TestPanicInAStore(t *testing.T) {
+	const canary = "canary-51c0de"
+	p := start(t, scene{
+		answers: map[string]answer{"ref+corp://n8n/db#password": {Panic: true, Value: []byte(canary)}},
+		environ: []string{"SECRET=ref+corp://n8n/db#password"}, argv: []string{"role:dump"},
+	})
+	p.ends(int(fault.ExitOf(&fault.Panic{})))
+	p.wants("error: ", "panic")
+	if strings.Contains(p.stderr.String(), canary) {
+		t.Errorf("the value is in the log:\n%s", p.stderr)
 	}
 }
 

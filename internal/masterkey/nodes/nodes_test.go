@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -282,6 +283,32 @@ func TestFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicInAnAsker: it is that node's answer, quotes no value, and the others are asked all the same.
+func TestPanicInAnAsker(t *testing.T) {
+	all := []nodes.Node{{Name: "a", Asker: asker(nil)}, {Name: "b", Asker: asker(errors.New("refused"))}, {Name: "c", Asker: asker(nil)}}
+	answers := nodes.AskAll(t.Context(), all, nodes.Question{Nonce: nonce, Timeout: time.Minute}, 1)
+	for i, a := range answers {
+		_, panicked := errors.AsType[*fault.Panic](a.Err)
+		if a.Node.Name != all[i].Name || panicked != (i != 1) || a.Err == nil || strings.Contains(a.Err.Error(), good) {
+			t.Errorf("%s: got %v", a.Node.Name, a.Err)
+		}
+	}
+}
+
+// asker answers with an error, or ends in a panic where there is none.
+func asker(err error) nodes.Asker { return panicking{err} }
+
+type panicking struct{ err error }
+
+func (p panicking) Ask(context.Context, nodes.Question) (masterkey.Local, error) {
+	if p.err == nil {
+		panic("the key is " + good)
+	}
+	return masterkey.Local{}, p.err
+}
+
+func (panicking) Way() string { return "test" }
 
 func TestDistinct(t *testing.T) {
 	a, b := nodes.Node{Name: "a"}, nodes.Node{Name: "b"}
