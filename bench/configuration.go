@@ -137,7 +137,7 @@ func (g *largeGate) besides(ctx context.Context) (err error) {
 	if err := gate.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		return fmt.Errorf("reloading: %w", err)
 	}
-	if err := gate.await("configuration in force"); err != nil {
+	if err := gate.await("configuration active"); err != nil {
 		return err
 	}
 	verdict("reload", time.Since(began), reloadAim)

@@ -31,7 +31,7 @@ type Expiring struct {
 // ExpiringCounts are what has happened.
 type ExpiringCounts struct {
 	Logins   int
-	Answered int         // calls with a token in force
+	Answered int         // calls with a valid token
 	Refused  map[int]int // calls with one that is over, by status
 	Strange  int         // calls with what never was a token, or without one
 }
@@ -95,7 +95,7 @@ func (e *Expiring) message(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"code": 0, "data": body})
 }
 
-// admit returns 0 for a token in force, and otherwise the status to refuse it with.
+// admit returns 0 for a valid token, and otherwise the status to refuse it with.
 func (e *Expiring) admit(token string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

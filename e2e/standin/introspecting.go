@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Introspecting is an API behind an OAuth 2.0 server: with every call it asks there whether the token is in force (RFC 7662), and
+// Introspecting is an API behind an OAuth 2.0 server: with every call it asks there whether the token is valid (RFC 7662), and
 // whose it is.
 type Introspecting struct {
 	server     *httptest.Server
@@ -26,9 +26,9 @@ type Introspecting struct {
 
 // IntrospectingCounts are what has happened.
 type IntrospectingCounts struct {
-	Answered map[string]int       // calls with a token in force, by whose it was
+	Answered map[string]int       // calls with a valid token, by whose it was
 	Expiry   map[string]time.Time // of the token of each that lives longest
-	Refused  int                  // calls with a token that is not in force
+	Refused  int                  // calls with a token that is not valid
 	Strange  int                  // calls without a bearer token, or while the OAuth server did not answer
 }
 

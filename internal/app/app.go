@@ -60,7 +60,7 @@ type App struct {
 	reloads  reloads
 	loaded   atomic.Int64
 	tokens   atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
-	invalid  atomic.Pointer[string]             // why the configuration on disk is not in force
+	invalid  atomic.Pointer[string]             // why the configuration on disk is not active
 	consents consents
 
 	altered struct { // what was found last of rows that are left out

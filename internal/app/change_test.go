@@ -57,7 +57,7 @@ func TestNextRequestActsByIt(t *testing.T) {
 	}
 }
 
-// TestStoreFails: the last known good credential stays in force, and /readyz says what is wrong.
+// TestStoreFails: the last known good credential stays active, and /readyz says what is wrong.
 func TestStoreFails(t *testing.T) {
 	b := newBed(t, one(""))
 	a := b.serve()

@@ -31,7 +31,7 @@ type Consent struct {
 	end         func() error
 }
 
-// Await waits until the person has given consent, and what came of it is on record and in force.
+// Await waits until the person has given consent, and what came of it is on record and active.
 func (c *Consent) Await(ctx context.Context) (*Connected, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, errors.New("nobody gave consent within 10 minutes"))
 	defer cancel()
@@ -178,7 +178,7 @@ func (s *State) Disconnect(ctx context.Context, name string) (was bool, err erro
 	if version == 0 || vacant(state) {
 		return false, nil
 	}
-	// The grant stays: a first refresh token in configuration, which may have been spent, does not come into force again.
+	// The grant stays: a first refresh token in configuration, which may have been spent, does not become active again.
 	if err := s.install(ctx, name, derive.State{Grant: state.Grant}); err != nil {
 		return false, fmt.Errorf("disconnecting %q: %w", name, err)
 	}

@@ -63,7 +63,7 @@ func connectBed(t *testing.T, head string) (*derivedBed, *app.App) {
 	return b, gate
 }
 
-// TestConnect: a person's consent puts a service in force in the running gate at once; the tokens are never shown.
+// TestConnect: a person's consent activates a service in the running gate at once; the tokens are never shown.
 func TestConnect(t *testing.T) {
 	for name, o := range map[string]app.ConnectOptions{"loopback": {}, "admin listener": {Callback: true}} {
 		t.Run(name, func(t *testing.T) {

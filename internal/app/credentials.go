@@ -78,7 +78,7 @@ func references(c *config.Config) []secret.Ref {
 // heldFunc returns what is in memory: of the active stores, or of those that will be.
 type heldFunc func(secret.Ref) (res secret.Result, trouble error)
 
-// setCredential puts the credentials of a service in force as memory has them. The last known good stay while the store is what
+// setCredential activates the credentials of a service as memory has them. The last known good stay while the store is what
 // fails, and go when a secret itself is gone, or has not been confirmed for too long.
 func (s *Stores) setCredential(ctx context.Context, svc *service.Service, held heldFunc) (trouble bool) {
 	of, err := gather(&svc.Config, held)
@@ -143,7 +143,7 @@ func (s *Stores) againBuiltin(ctx context.Context) error {
 	return nil
 }
 
-// follow puts in force what changes in the stores, until ctx ends.
+// follow activates what changes in the stores, until ctx ends.
 func (a *App) follow(ctx context.Context) {
 	a.state.stores.resolver.Run(ctx, func(list []resolve.Change) {
 		changed := make(map[secret.Ref]bool, len(list))
@@ -168,7 +168,7 @@ func (a *App) follow(ctx context.Context) {
 // noted logs that a store stopped answering, or answers again.
 func (a *App) noted(store string, err error) {
 	if err != nil {
-		a.log.Warn("a secret store does not answer; what is in memory stays in force up to its max_stale", "store", store, "error", err, "hint", fault.HintOf(err))
+		a.log.Warn("a secret store does not answer; what is in memory stays active up to its max_stale", "store", store, "error", err, "hint", fault.HintOf(err))
 		return
 	}
 	a.log.Info("a secret store answers again", "store", store)

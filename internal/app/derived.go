@@ -86,7 +86,7 @@ func (d *derivedTokens) source(ctx context.Context, name string, svc *service.Se
 	return s
 }
 
-// retire ends what has been replaced, once what replaces it is in force.
+// retire ends what has been replaced, once what replaces it is active.
 func (d *derivedTokens) retire() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

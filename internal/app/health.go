@@ -72,7 +72,7 @@ func (a *App) storePart() monitor.Part {
 				return part("store", f, "the store cannot be read; check the seal key and the store")
 			}
 			if f, ok := errors.AsType[*fault.Fault](why); ok && f.Code == fault.StoreUnavailable {
-				p.Why, p.Hint = f.Error(), "the store cannot be read; what was read before stays in force"
+				p.Why, p.Hint = f.Error(), "the store cannot be read; what was read before stays active"
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func (a *App) storeParts() []monitor.Part {
 		}
 		p := monitor.Part{Name: "store " + st.Store, Ready: st.Up || !st.Answered.IsZero()}
 		if st.Stale+st.Missing > 0 {
-			p.Why = fmt.Sprintf("of %d secrets, %d are in force from memory without the store's confirmation, and %d cannot be had", st.Kept, st.Stale, st.Missing)
+			p.Why = fmt.Sprintf("of %d secrets, %d are active from memory without the store's confirmation, and %d cannot be had", st.Kept, st.Stale, st.Missing)
 		}
 		if st.Why != nil {
 			p.Why = fmt.Sprintf("%s: %v", p.Why, st.Why)
@@ -174,7 +174,7 @@ func (a *App) collectTokens(emit func(monitor.Gauge), list []token.Generation, n
 // shownFor is how long a token that ran out is told of where the configuration does not know it.
 const shownFor = 7 * 24 * time.Hour
 
-// RunOut tells whether g is the last generation of its name and has run out, with no other in force: not revoked, but expired.
+// RunOut tells whether g is the last generation of its name and has run out, with no other active: not revoked, but expired.
 // A token that the configuration plans is told of until it is replaced or revoked, another one for a week.
 func RunOut(list []token.Generation, g *token.Generation, planned bool, now time.Time) bool {
 	last := token.Last(list, g.Name)

@@ -194,7 +194,7 @@ func (p *play) plainCall(t *testing.T) {
 	p.wantFacts(t, p.last(1)[0])
 }
 
-// asked makes a call that ends with the answer, after so many requests to the API; each has the credential in force by then.
+// asked makes a call that ends with the answer, after so many requests to the API; each has the active credential by then.
 func (p *play) asked(t *testing.T, want reply, arrivals int) {
 	t.Helper()
 	before := p.minted() // with the first request

@@ -143,7 +143,7 @@ func (a *App) lead(ctx context.Context) error {
 	if a.o.Settled != nil {
 		a.o.Settled()
 	}
-	a.log.InfoContext(ctx, "configuration in force", "services", len(n.config.Services))
+	a.log.InfoContext(ctx, "configuration active", "services", len(n.config.Services))
 	if fixed(a.o.Config) != fixed(n.config) {
 		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
 	}

@@ -15,7 +15,7 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestReload is what SIGHUP does: a good configuration is in force when it returns, a bad one changes nothing and shows.
+// TestReload is what SIGHUP does: a good configuration is active when it returns, a bad one changes nothing and shows.
 func TestReload(t *testing.T) {
 	b := newBed(t, one(""))
 	a := b.serve()
@@ -56,7 +56,7 @@ func TestWatch(t *testing.T) {
 	b.until("the bad file shows in the metrics", says("\nsallyport_config_last_reload_successful 0\n"))
 	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
 	b.write(strings.Replace(one("")(b.api.URL), "crm:", "erp:", 1))
-	b.until("the good file is in force", says("\nsallyport_config_last_reload_successful 1\n"))
+	b.until("the good file is active", says("\nsallyport_config_last_reload_successful 1\n"))
 	b.get(a.GatewayURL()+"/s/erp/").is(t, 200, "")
 
 	// A file beside it counts too.

@@ -122,7 +122,7 @@ func TestTwoGatesRotate(t *testing.T) {
 	b.wantMinted(rounds)
 }
 
-// TestOtherGateHears: what one replica has minted is in force in the other before that asks anybody.
+// TestOtherGateHears: what one replica has minted is active in the other before that asks anybody.
 func TestOtherGateHears(t *testing.T) {
 	b, first, second := replicas(t, "")
 	b.get(first.url+"/s/crm/api").is(t, 200, "fine")

@@ -170,7 +170,7 @@ func TestPushRefused(t *testing.T) {
 	b, a := pushing(t, n)
 	n.status = http.StatusForbidden
 	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
-	if err == nil || !strings.Contains(err.Error(), "the old token stays in force") || fault.HintOf(err) == "" {
+	if err == nil || !strings.Contains(err.Error(), "the old token stays valid") || fault.HintOf(err) == "" {
 		t.Errorf("got %v with the hint %q", err, fault.HintOf(err))
 	}
 	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
@@ -182,7 +182,7 @@ func TestPushRefused(t *testing.T) {
 	}
 }
 
-// TestSchedule rotates what is due and nothing else, by the configuration in force and not the one it began with.
+// TestSchedule rotates what is due and nothing else, by the active configuration and not the one it began with.
 func TestSchedule(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
@@ -214,7 +214,7 @@ func TestSchedule(t *testing.T) {
 	age()
 	n.status = http.StatusUnauthorized
 	a.RotateDue(t.Context())
-	if !strings.Contains(b.log.String(), "ROTATION FAILED; nothing was taken out of force") {
+	if !strings.Contains(b.log.String(), "ROTATION FAILED; no token was revoked") {
 		t.Errorf("the failure is not loud:\n%s", b.log)
 	}
 	if strings.Contains(b.log.String(), "spt_") {

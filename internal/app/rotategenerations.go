@@ -40,7 +40,7 @@ func (g *generations) Begin(ctx context.Context, name string) (secret.Value, str
 	}
 	aborted := g.s.Tokens.Abort(context.WithoutCancel(ctx), made.ID)
 	_, told := g.s.tell(ctx, topicTokens)
-	return secret.Value{}, "", errors.Join(fmt.Errorf("the old token stays in force, as not every replica accepts the new one yet: %w", err), aborted, told)
+	return secret.Value{}, "", errors.Join(fmt.Errorf("the old token stays valid, as not every replica accepts the new one yet: %w", err), aborted, told)
 }
 
 // begin makes the next generation, as the configuration plans it where it does.

@@ -28,7 +28,7 @@ const maxProbed = 64 << 10
 // address when own is set.
 //
 // It is made once. An answer that says nothing of the token (503, or a page of something else) fails the step like a refusal: before
-// n8n has the new value the old one stays in force, and afterwards both are accepted, until the next run, which the schedule
+// n8n has the new value the old one stays valid, and afterwards both are accepted, until the next run, which the schedule
 // begins by itself.
 func (s *State) probe(gate *url.URL, own bool) (rotation.Probe, error) {
 	tlsConfig, err := s.ownTLS()

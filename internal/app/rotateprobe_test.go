@@ -118,7 +118,7 @@ func TestProbeBelievesNothingElse(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.is) || !strings.Contains(fault.HintOf(err), c.tip) {
 				t.Fatalf("got %v with the hint %q, want %q and %q", err, fault.HintOf(err), c.is, c.tip)
 			}
-			if !strings.Contains(err.Error(), "the old token stays in force") || strings.ContainsAny(err.Error(), "\x1b\u202e") || strings.Contains(err.Error(), "spt_") {
+			if !strings.Contains(err.Error(), "the old token stays valid") || strings.ContainsAny(err.Error(), "\x1b\u202e") || strings.Contains(err.Error(), "spt_") {
 				t.Errorf("got %q", err)
 			}
 			if got := n.noted()[before:]; slices.Contains(got, "PATCH") {

@@ -118,7 +118,7 @@ func (a *App) rotateNow(ctx context.Context, name string, c *config.Token, left 
 		return nil
 	case err != nil:
 		a.metrics.RotationFailed(name)
-		a.log.ErrorContext(ctx, "ROTATION FAILED; nothing was taken out of force", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
+		a.log.ErrorContext(ctx, "ROTATION FAILED; no token was revoked", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
 	default:
 		a.log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
 	}
@@ -139,7 +139,7 @@ func timeLeft(left time.Duration) string {
 // errNotRotated is logged where it occurs.
 var errNotRotated = errors.New("not rotated")
 
-// scheduled is the state under the configuration in force, which may be newer than the one the gate started with.
+// scheduled is the state under the active configuration, which may be newer than the one the gate started with.
 func (a *App) scheduled() *State {
 	s := *a.state
 	s.Config = a.config.Load()

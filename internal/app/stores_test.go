@@ -109,7 +109,7 @@ func TestChangeElsewhere(t *testing.T) {
 	}
 }
 
-// TestOutageElsewhere: the last known good stays in force until max_stale, the builtin store's services are not touched, and
+// TestOutageElsewhere: the last known good stays active until max_stale, the builtin store's services are not touched, and
 // everything is back when the store is.
 func TestOutageElsewhere(t *testing.T) {
 	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
@@ -125,7 +125,7 @@ func TestOutageElsewhere(t *testing.T) {
 	corp.do(func() { corp.err = secret.ErrUnavailable })
 	b.until("the metrics say that it is down", func() bool { return metrics(`sallyport_store_up{store="corp"} 0`) })
 	ready := b.get(a.AdminURL() + "/readyz")
-	ready.is(t, 200, "in force from memory")
+	ready.is(t, 200, "active from memory")
 	ready.is(t, 200, "the store is unavailable")
 	b.until("the last known good ends", func() bool { return far().status == 503 })
 	far().is(t, 503, string(fault.StoreUnavailable))

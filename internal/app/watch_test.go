@@ -34,17 +34,17 @@ func TestNewerReloadDoesNotWait(t *testing.T) {
 			<-corp.arrived
 			b.write(b.whole(map[string]string{"crm": crm + ", allow: [\"GET /fine\"]"}, ""))
 			ask(b, a)
-			const inForce, replaced = "configuration in force", "took the place of one that was being loaded"
+			const active, replaced = "configuration active", "took the place of one that was being loaded"
 			b.until("the newer one is active", func() bool {
-				return strings.Contains(b.log.String(), inForce) && strings.Contains(b.log.String(), replaced)
+				return strings.Contains(b.log.String(), active) && strings.Contains(b.log.String(), replaced)
 			})
 			for path, want := range map[string]string{"crm/fine": "200", "crm/other": string(fault.RequestDenied), "far/": "404"} {
 				if got := b.code("GET", a.GatewayURL()+"/s/"+path); got != want {
 					t.Errorf("%s: got %s, want %s", path, got, want)
 				}
 			}
-			if n := strings.Count(b.log.String(), inForce); n != 1 {
-				t.Errorf("%d configurations came into force, want the newer one alone:\n%s", n, b.log)
+			if n := strings.Count(b.log.String(), active); n != 1 {
+				t.Errorf("%d configurations became active, want the newer one alone:\n%s", n, b.log)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func (e *env) configCheck() *cobra.Command {
 func (e *env) configShow() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
-		Short: "Show every value in force and where it comes from",
+		Short: "Show every active value and where it comes from",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, _, err := e.load()

@@ -142,7 +142,7 @@ func writeSettings(w io.Writer, a rekeyedAfter) {
 
 // writeUndone tells what an --undo did, and what is to be done next.
 func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) error {
-	_, _ = cells(w, "the old master key is in force again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n",
+	_, _ = cells(w, "the old master key is active again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n",
 		done.Database, done.Restored, done.Since, done.Changed, done.Gone)
 	if done.Kept > 0 {
 		_, _ = cells(w, "%d values stay unreadable\n", done.Kept)

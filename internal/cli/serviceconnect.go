@@ -24,7 +24,7 @@ func (e *env) serviceConnect() *cobra.Command {
 		Short: "Give a service consent to an account at its provider (OAuth 2.0)",
 		Long: `Runs the authorization-code flow with PKCE for a service whose credential is of kind oauth2_refresh_token: opens the
 provider's page of consent, waits up to 10 minutes for a person to consent there, keeps what comes of it sealed in the
-database, and puts it in force in the running gate. The tokens are never shown. Where a service has several such credentials, NAME is
+database, and activates it in the running gate. The tokens are never shown. Where a service has several such credentials, NAME is
 SERVICE/N.
 
 The browser comes back to a free port of this machine. A provider that knows redirect URLs to the letter needs one that is

@@ -21,7 +21,7 @@ func (e *env) tokenRotate() *cobra.Command {
 		Long: `Makes the next generation of a token. The old one stays valid for the overlap, so nothing that runs breaks; "token list"
 shows when it was last used. Without --push the new token is printed, alone. With --push n8n it is written into n8n's Header
 Auth credential as tokens.NAME.rotate.push.n8n says, tested by a call through the gate, and only then the overlap begins; if
-n8n refuses, the old token stays in force. A token that has expired is replaced too, and with an entry under tokens in
+n8n refuses, the old token stays valid. A token that has expired is replaced too, and with an entry under tokens in
 sallyport.yaml also one that was never issued.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

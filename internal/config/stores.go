@@ -24,7 +24,7 @@ const (
 type Store struct {
 	Kind     string        `yaml:"kind" enum:"builtin vault awssm azurekv gcpsm kubernetes file env exec swarm" doc:"The kind of store. docs/stores has a page for each."`
 	Refresh  time.Duration `yaml:"refresh" eg:"1m" min:"1s" max:"7d" doc:"How often secrets in use are read again, spread by a tenth; a store that tells of changes by itself is asked whether it answers. Default: 1m, 10m for exec. Not for builtin, which tells at once, and env, which never changes."`
-	MaxStale time.Duration `yaml:"max_stale" default:"24h" min:"1s" max:"365d" doc:"How long the last known good secret stays in force while the store does not confirm it. After that its services answer store_unavailable."`
+	MaxStale time.Duration `yaml:"max_stale" default:"24h" min:"1s" max:"365d" doc:"How long the last known good secret stays active while the store does not confirm it. After that its services answer store_unavailable."`
 
 	Address    *url.URL      `yaml:"address" eg:"https://vault.internal:8200" doc:"Kind vault: where it is."`
 	Namespace  string        `yaml:"namespace" eg:"n8n" doc:"Kind vault: the namespace. Kind kubernetes: the namespace of paths that name none; default: the pod's own, or the context's."`

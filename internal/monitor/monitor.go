@@ -84,15 +84,15 @@ var (
 	AuditRecords    = desc("audit_records", "Records in the audit log.")
 	AuditSummarised = desc("audit_summarised_refusals_total", "Refused requests that were counted in a summary in place of a record each: they came faster than such requests may write.")
 	AuditPending    = desc("audit_unanchored_records", "Records since the last signed checkpoint.")
-	DerivedExpiry   = desc("derived_token_expiry_seconds", "Seconds until the token in force of a service expires; absent when there is none. It is refreshed before.", "service")
+	DerivedExpiry   = desc("derived_token_expiry_seconds", "Seconds until the active token of a service expires; absent when there is none. It is refreshed before.", "service")
 	DerivedHealthy  = desc("derived_token_healthy", "1 when the last attempt to have a token of a service went well, or none was needed yet, else 0.", "service")
 	StoreUp         = desc("store_up", "1 when a secret store answered the last time it was asked, else 0.", "store")
 	StoreLast       = desc("store_last_success_timestamp_seconds", "When a secret store last answered, as Unix time; absent when it never did.", "store")
 	SecretStale     = desc("secret_stale_seconds", "Age of the last confirmation of the secret that waits longest for one; 0 when the store confirms all.", "store")
 	RowsRefused     = desc("database_rows_refused", "Rows of a table that are gone, or left out since Sallyport has not written them so; above 0 somebody else writes to the database, or an older one was put back.", "table")
 	DatabaseTrusted = desc("database_list_trusted", "1 when the database's own list of a table's rows is whole and not older than one that was seen before, else 0.", "table")
-	ConfigValid     = desc("config_last_reload_successful", "1 when the configuration in force is the one on disk, else 0: the last load was refused.")
-	ConfigLoaded    = desc("config_last_reload_success_timestamp_seconds", "When a configuration was last put in force, as Unix time.")
+	ConfigValid     = desc("config_last_reload_successful", "1 when the active configuration is the one on disk, else 0: the last load was refused.")
+	ConfigLoaded    = desc("config_last_reload_success_timestamp_seconds", "When a configuration was last activated, as Unix time.")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

@@ -193,7 +193,7 @@ func (r *Runner) failed(ctx context.Context, e *Entry, cause error) error {
 	if err := errors.Join(r.Tokens.Abort(ctx, e.ID), r.Journal.drop(ctx, e.Name)); err != nil {
 		return errors.Join(cause, err)
 	}
-	return fault.WithHint(fmt.Errorf("the old token stays in force: %w", cause), orOwn(cause, "mend the cause and rotate again"))
+	return fault.WithHint(fmt.Errorf("the old token stays valid: %w", cause), orOwn(cause, "mend the cause and rotate again"))
 }
 
 // untouched tells whether no consumer can hold the new value: none was given it yet, or the first attempt was refused. After

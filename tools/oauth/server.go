@@ -182,7 +182,7 @@ func (s *server) refuse(ctx context.Context, what string, err error) {
 	s.log.InfoContext(ctx, "refused", "what", what, "error", e.ErrorField, "hint", e.HintField, "debug", e.DebugField)
 }
 
-// introspect tells an API whether a token is in force (RFC 7662).
+// introspect tells an API whether a token is valid (RFC 7662).
 func (s *server) introspect(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	response, err := s.provider.NewIntrospectionRequest(ctx, r, s.session(""))

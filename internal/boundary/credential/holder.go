@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Holder keeps the Recipe in force; the zero Holder has none.
+// Holder keeps the active Recipe; the zero Holder has none.
 type Holder struct{ current atomic.Pointer[held] }
 
 type held struct {
@@ -16,10 +16,10 @@ type held struct {
 	fault  *fault.Fault
 }
 
-// Set puts r in force: the next request uses it.
+// Set activates r: the next request uses it.
 func (h *Holder) Set(r *Recipe) { h.current.Store(&held{recipe: r}) }
 
-// Fail says why there is no Recipe. With one in force already and keep set, that one stays: the last known good.
+// Fail says why there is no Recipe. With one active already and keep set, that one stays: the last known good.
 func (h *Holder) Fail(f *fault.Fault, keep bool) {
 	if old := h.current.Load(); keep && old != nil && old.recipe != nil {
 		h.current.Store(&held{recipe: old.recipe, fault: f})
@@ -28,7 +28,7 @@ func (h *Holder) Fail(f *fault.Fault, keep bool) {
 	h.current.Store(&held{fault: f})
 }
 
-// Current returns the Material in force, or why there is none. It waits only while a token has to be minted first.
+// Current returns the active Material, or why there is none. It waits only while a token has to be minted first.
 func (h *Holder) Current(ctx context.Context) (*Material, *fault.Fault) {
 	r, f := h.recipe()
 	if f != nil {
@@ -94,7 +94,7 @@ func (h *Holder) Known() *scrub.Set {
 	return c.recipe.hidden.forms()
 }
 
-// Trouble returns the fault of the last failed refresh, also while the last known good is in force; nil when all is well.
+// Trouble returns the fault of the last failed refresh, also while the last known good is active; nil when all is well.
 func (h *Holder) Trouble() *fault.Fault {
 	c := h.current.Load()
 	if c == nil {

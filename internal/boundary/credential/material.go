@@ -51,7 +51,7 @@ type Material struct {
 	places []placement
 	tokens []derive.Token // one for each of recipe.derived
 
-	hidden *hidden // what must not come back: it, and the tokens that were in force before it
+	hidden *hidden // what must not come back: it, and the tokens that were active before it
 }
 
 // carries tells whether m has a token that other has too.

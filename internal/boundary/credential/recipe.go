@@ -21,9 +21,9 @@ const maxWaiting = 512
 
 // Source keeps one derived token fresh; *derive.Source is one.
 type Source interface {
-	// Current returns the token in force, from memory. A fault says that there is none; then Token is to be called.
+	// Current returns the active token, from memory. A fault says that there is none; then Token is to be called.
 	Current() (derive.Token, *fault.Fault)
-	// Token returns the token in force, or waits until there is one. The error is a *fault.Fault or the context's.
+	// Token returns the active token, or waits until there is one. The error is a *fault.Fault or the context's.
 	Token(ctx context.Context) (derive.Token, error)
 	// Expired returns a newer token than the one that the API says is expired, and waits for it. The error is as of Token.
 	Expired(ctx context.Context, used derive.Token) (derive.Token, error)
@@ -145,7 +145,7 @@ func (r *Recipe) places(tokens []placement) []placement {
 	return slices.DeleteFunc(all, func(p placement) bool { return p.forms == nil })
 }
 
-// Material returns the Recipe with the tokens in force, from memory if none has changed. It waits only while there is no token,
+// Material returns the Recipe with the active tokens, from memory if none has changed. It waits only while there is no token,
 // or one has to be built into a Material.
 func (r *Recipe) Material(ctx context.Context) (*Material, *fault.Fault) {
 	if m := r.last.Load(); m != nil && m.fresh() {

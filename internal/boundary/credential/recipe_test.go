@@ -88,7 +88,7 @@ func TestDerivedMaterial(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if now, _ := h.Current(t.Context()); now != second {
-		t.Error("the older Material is in force again")
+		t.Error("the older Material is active again")
 	}
 	s.next = "line\r\nbreak"
 	if m, f := h.Renew(t.Context(), second); m != nil || f == nil || f.Code != fault.CredentialMintFailed || strings.Contains(f.Error(), "break\"") {
@@ -100,7 +100,7 @@ func TestDerivedMaterial(t *testing.T) {
 	}
 }
 
-// TestRenewAfterAChange: a recipe that has been replaced is not renewed; the one in force has a newer token. Where it has begun with
+// TestRenewAfterAChange: a recipe that has been replaced is not renewed; the active one has a newer token. Where it has begun with
 // the very token that the API says is expired, that is renewed.
 func TestRenewAfterAChange(t *testing.T) {
 	recipe := func(s *changing) *credential.Recipe {
@@ -167,7 +167,7 @@ func TestOldTokensStay(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if again, _ := h.Current(t.Context()); bearerOf(t, again) != "Bearer fifth-token" {
-		t.Error("another token is in force")
+		t.Error("another token is active")
 	}
 }
 

@@ -98,7 +98,7 @@ func knownUpstream(t *testing.T, ca *clientCA) (at, caFile string, names func() 
 
 const tlsLine = "tls: {cert: ref+builtin://cert, key: ref+builtin://key}"
 
-// TestClientCertificate: the API knows the gate by the certificate in force, also after it was replaced.
+// TestClientCertificate: the API knows the gate by the active certificate, also after it was replaced.
 func TestClientCertificate(t *testing.T) {
 	ca := newClientCA(t)
 	at, caFile, names := knownUpstream(t, ca)

@@ -21,7 +21,7 @@ import (
 // sessionsKept is how many TLS sessions are kept for resumption.
 const sessionsKept = 64
 
-// certificate is the client certificate in force. A session that was opened with another one is not resumed: the API would go
+// certificate is the active client certificate. A session that was opened with another one is not resumed: the API would go
 // on taking the caller for who it was.
 type certificate struct {
 	current  atomic.Pointer[tls.Certificate]
@@ -55,8 +55,8 @@ func (c *certificate) Get(key string) (*tls.ClientSessionState, bool) {
 // Put implements tls.ClientSessionCache.
 func (c *certificate) Put(key string, s *tls.ClientSessionState) { c.sessions.Load().Put(key, s) }
 
-// SetClientCertificate puts a client certificate in force, for the service's API and for token endpoints that know the client by
-// it: the next connection shows it. nil takes it out of force.
+// SetClientCertificate activates a client certificate, for the service's API and for token endpoints that know the client by
+// it: the next connection shows it. nil deactivates it.
 func (s *Service) SetClientCertificate(own *tls.Certificate) {
 	if before := s.certificate.current.Load(); before != nil && own != nil && slices.EqualFunc(before.Certificate, own.Certificate, bytes.Equal) {
 		return
@@ -67,7 +67,7 @@ func (s *Service) SetClientCertificate(own *tls.Certificate) {
 	s.tokens.closeIdle()
 }
 
-// SetProxySecret puts "user:password" in force for the service's proxy; the zero Value is none.
+// SetProxySecret activates "user:password" for the service's proxy; the zero Value is none.
 func (s *Service) SetProxySecret(value secret.Value) {
 	if value.IsZero() {
 		s.proxySecret.Store(nil)

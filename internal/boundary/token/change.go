@@ -151,7 +151,7 @@ func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err 
 	return count, nil
 }
 
-// List reads every generation that the ledger vouches for, with the scope in force, sorted by name and newest first.
+// List reads every generation that the ledger vouches for, with the active scope, sorted by name and newest first.
 func (r *Registry) List(ctx context.Context) ([]Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

@@ -85,7 +85,7 @@ func TestScopes(t *testing.T) {
 		t.Error("the configured scope does not stand above the stored one")
 	}
 	if got := list(t, r)[0].Scope.Services; len(got) != 1 || got[0] != "configured" {
-		t.Errorf("listed with services %q, want those in force", got)
+		t.Errorf("listed with services %q, want the active ones", got)
 	}
 	next, _, err := r.Rotate(t.Context(), "n8n", 0)
 	if err != nil {

@@ -31,7 +31,7 @@ var (
 	reference = regexp.MustCompile(`\$(\{|[A-Za-z_])`)
 )
 
-// Parse reads a file. When a name stands twice, both are returned; the last is in force. An error names the line.
+// Parse reads a file. When a name stands twice, both are returned; the last counts. An error names the line.
 func Parse(src []byte) ([]Variable, error) {
 	if len(src) > MaxSize {
 		return nil, fmt.Errorf("the file is larger than %d MiB", MaxSize>>20)

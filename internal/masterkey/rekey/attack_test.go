@@ -174,7 +174,7 @@ func TestRunTwice(t *testing.T) {
 	})
 }
 
-// TestUndoAfterAnUpgrade: n8n made its first rows of deployment_key when the new key was in force already.
+// TestUndoAfterAnUpgrade: n8n made its first rows of deployment_key when the new key was active already.
 func TestUndoAfterAnUpgrade(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
 	rows := must(s.raw.QueryContext(t.Context(), `SELECT sql FROM sqlite_master WHERE tbl_name = 'deployment_key'`))(t)

@@ -22,7 +22,7 @@ type Undone struct {
 	Gone     int `json:"gone"`     // rows of the backup that n8n has deleted since
 	Since    int `json:"since"`    // rows that n8n has changed since: they keep what they say, under the old key again
 
-	Old secret.Value `json:"-"` // the key that is in force again, which the backup holds
+	Old secret.Value `json:"-"` // the key that is active again, which the backup holds
 	New secret.Value `json:"-"` // the one that was taken back
 }
 

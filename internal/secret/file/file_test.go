@@ -155,7 +155,7 @@ func TestTrouble(t *testing.T) {
 	wantErr(t, err, secret.ErrNotFound, "folder/file")
 }
 
-// TestAFolderThatIsNotMountedIsAnOutage: the last known good stays in force, where a secret that is gone would end it.
+// TestAFolderThatIsNotMountedIsAnOutage: the last known good stays active, where a secret that is gone would end it.
 func TestAFolderThatIsNotMountedIsAnOutage(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), canary)

@@ -26,7 +26,7 @@ type state int
 const (
 	unread state = iota
 	good
-	stale // the last known good is in force
+	stale // the last known good is active
 	bad   // there is nothing to use
 )
 

@@ -45,7 +45,7 @@ func (r *Resolver) Again(ctx context.Context, store string) error {
 	})})
 }
 
-// Held returns what is in memory, at once. trouble is why the store does not confirm a value that is in force all the same.
+// Held returns what is in memory, at once. trouble is why the store does not confirm a value that is active all the same.
 func (r *Resolver) Held(ref secret.Ref) (res secret.Result, trouble error) {
 	return r.active().held(ref)
 }

@@ -53,7 +53,7 @@ type Source struct {
 	// once. nil: no version moves.
 	Moving func(version string) bool
 
-	// MaxStale is how long the last known good stays in force while the store does not confirm it. 0: forever.
+	// MaxStale is how long the last known good stays active while the store does not confirm it. 0: forever.
 	MaxStale time.Duration
 }
 
@@ -67,7 +67,7 @@ type Options struct {
 	Noted func(store string, err error)
 
 	// Broke is told of a panic in a store, or in the resolver itself. A store's counts as an answer that did not come: what is in
-	// memory stays in force.
+	// memory stays active.
 	Broke func(*fault.Panic)
 }
 

@@ -11,7 +11,7 @@ type Status struct {
 	Why      error         // if not
 	Answered time.Time     // when it last answered; zero: never
 	Kept     int           // secrets that are kept up to date
-	Stale    int           // of these, in force without the store's confirmation
+	Stale    int           // of these, active without the store's confirmation
 	Missing  int           // of these, without a value to use
 	Oldest   time.Duration // since the store last confirmed the one that waits longest; 0 when all are confirmed
 }

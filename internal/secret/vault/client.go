@@ -48,7 +48,7 @@ type reply struct {
 	Errors []string `json:"errors"` // never shown: they may quote what was sent
 }
 
-// isVaults tells an answer that nothing is there from one of something in between, which must not take a secret out of force.
+// isVaults tells an answer that nothing is there from one of something in between, which must not end the use of a secret.
 func (r reply) isVaults() bool {
 	return r.Errors != nil || r.Data != nil || r.Warnings != nil || r.RequestID != ""
 }

@@ -57,7 +57,7 @@ func (k *leases) all() map[string]lease {
 }
 
 // getLeased reads from an engine that is not KV. A leased secret stays the same until two thirds of its lease have passed
-// without a renewal; the one before it is good for the last third. Only the version in force can be read.
+// without a renewal; the one before it is good for the last third. Only the active version can be read.
 func (s *Store) getLeased(ctx context.Context, m mount, key, version string) (secret.Value, secret.Version, error) {
 	select {
 	case s.leases.turn <- struct{}{}:

@@ -57,7 +57,7 @@ type Owner interface {
 	Acquire(ctx context.Context, name string) (release func(), err error)
 }
 
-// Token is a derived token in force.
+// Token is an active derived token.
 type Token struct {
 	Secret secret.Value
 	Expiry time.Time // by this machine's clock

@@ -68,6 +68,6 @@ func TestPanicAnywhere(t *testing.T) {
 		})
 	}
 	if !landed {
-		t.Error("none of the panics came where a result is put in force: raise the bound")
+		t.Error("none of the panics came where a result is activated: raise the bound")
 	}
 }

@@ -95,7 +95,7 @@ func New(o Options) *Source {
 	}
 }
 
-// Current returns the token in force, from memory. Without one the fault says why: what last went wrong, or that none was
+// Current returns the active token, from memory. Without one the fault says why: what last went wrong, or that none was
 // asked for yet. Then Token is to be called.
 func (s *Source) Current() (Token, *fault.Fault) {
 	if h := s.current.Load(); h != nil && time.Now().Before(h.until) {
@@ -117,7 +117,7 @@ func (s *Source) Trouble() *fault.Fault {
 	return s.failure.tell(time.Now())
 }
 
-// Token returns the token in force, or waits until there is one. The error is a *fault.Fault, or the context's; a caller that
+// Token returns the active token, or waits until there is one. The error is a *fault.Fault, or the context's; a caller that
 // leaves does not end the attempt for the others.
 func (s *Source) Token(ctx context.Context) (Token, error) {
 	if h := s.current.Load(); h != nil && time.Now().Before(h.until) {
@@ -139,7 +139,7 @@ func (s *Source) Expired(ctx context.Context, used Token) (Token, error) {
 	return Token{}, fault.New(fault.CredentialRejected, "the provider gives the same token again, which the API says is expired")
 }
 
-// Close ends the attempt under way, by waiting for it, and starts no other. A token in force stays so.
+// Close ends the attempt under way, by waiting for it, and starts no other. An active token stays so.
 func (s *Source) Close() {
 	s.mu.Lock()
 	s.closed = true
@@ -167,8 +167,8 @@ func wait(ctx context.Context, f *flight) (Token, error) {
 	return f.token, nil
 }
 
-// board returns the attempt under way, or begins one, or returns one that has landed already: the token in force, or the
-// failure that is not tried again yet. early asks for a newer token than the one in force.
+// board returns the attempt under way, or begins one, or returns one that has landed already: the active token, or the
+// failure that is not tried again yet. early asks for a newer token than the active one.
 func (s *Source) board(ctx context.Context, early bool) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +241,7 @@ func landed(t Token, err *fault.Fault) *flight {
 	return &flight{done: done, token: t, err: err}
 }
 
-// land puts the result of an attempt in force and lets those who wait go.
+// land activates the result of an attempt and lets those who wait go.
 func (s *Source) land(f *flight, state State, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

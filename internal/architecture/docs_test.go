@@ -1,0 +1,165 @@
+package architecture_test
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const thisFile = "internal/architecture/docs_test.go"
+
+// sources are the texts of the tree by their path below its top: Markdown and Go.
+func sources(t *testing.T) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	err := fs.WalkDir(os.DirFS("../.."), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "node_modules"):
+			return fs.SkipDir
+		case path.Ext(name) != ".md" && path.Ext(name) != ".go":
+			return nil
+		}
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		texts[name] = string(text)
+		return err
+	})
+	if err != nil || len(texts) < 500 {
+		t.Fatalf("found %d files: %v", len(texts), err)
+	}
+	return texts
+}
+
+// TestLinks: each link of a page leads to a file or folder of the tree, and its anchor to a heading there; each page that a comment or
+// a string of the program names is there too.
+func TestLinks(t *testing.T) {
+	texts := sources(t)
+	found := 0
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		if name == thisFile {
+			continue // it has made-up ones
+		}
+		if path.Ext(name) == ".go" {
+			for _, page := range namedPages.FindAllString(texts[name], -1) {
+				if found++; texts[page] == "" {
+					t.Errorf("%s names %s, which is not there", name, page)
+				}
+			}
+			continue
+		}
+		for _, link := range linksIn(texts[name]) {
+			found++
+			if why := dead(texts, name, link); why != "" {
+				t.Errorf("%s links to %s: %s", name, link, why)
+			}
+		}
+	}
+	if found < 200 {
+		t.Errorf("found %d links", found)
+	}
+}
+
+var namedPages = regexp.MustCompile(`\bdocs/[\w./-]*\w\.md\b`)
+
+// TestDead holds the check itself to made-up pages.
+func TestDead(t *testing.T) {
+	texts := map[string]string{
+		"docs/a.md": "# One `key`: with (signs)\n\n## Twice\n\n## Twice\n\n```sh\n# no heading\n```\n\n[b](b.md) `[no](link.md)`\n", "docs/b.md": "# B\n",
+	}
+	for link, live := range map[string]bool{
+		"b.md": true, "#one-key-with-signs": true, "#twice": true, "#twice-1": true, "a.md#twice": true, "../docs/b.md#b": true,
+		"https://example.com/": true, "../internal/": true,
+		"c.md": false, "#no-heading": false, "#twice-2": false, "b.md#c": false, "../b.md": false, "../../../b.md": false,
+	} {
+		if why := dead(texts, "docs/a.md", link); live != (why == "") {
+			t.Errorf("%s: got %q", link, why)
+		}
+	}
+	if got := linksIn(texts["docs/a.md"]); !slices.Equal(got, []string{"b.md"}) {
+		t.Errorf("found %q", got)
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	span    = regexp.MustCompile("`[^`\n]*`")
+	heading = regexp.MustCompile(`(?m)^#{1,6} +(.*)$`)
+	fenced  = regexp.MustCompile("(?ms)^```.*?^```$")
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+func linksIn(page string) (links []string) {
+	for _, m := range link.FindAllStringSubmatch(span.ReplaceAllString(fenced.ReplaceAllString(page, ""), ""), -1) {
+		links = append(links, m[1])
+	}
+	return links
+}
+
+// dead says why a link of a page leads nowhere; "" when it leads somewhere, or out of the tree to another host.
+func dead(texts map[string]string, page, link string) string {
+	if strings.Contains(link, "://") {
+		return ""
+	}
+	file, anchor, _ := strings.Cut(link, "#")
+	target := page
+	if file != "" {
+		target = path.Join(path.Dir(page), file)
+	}
+	switch {
+	case strings.HasPrefix(target, ".."):
+		return "it leads out of the tree"
+	case anchor != "":
+		if texts[target] == "" {
+			return "there is no such page"
+		}
+		if !slices.Contains(anchors(texts[target]), anchor) {
+			return "the page has no such heading"
+		}
+	case texts[target] == "":
+		if _, err := os.Stat(filepath.Join("../..", target)); err != nil {
+			return "there is no such file"
+		}
+	}
+	return ""
+}
+
+// anchors are those that GitHub makes of a page's headings.
+func anchors(page string) (list []string) {
+	times := make(map[string]int)
+	for _, m := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(page, ""), -1) {
+		title := link.ReplaceAllString(m[1], "")
+		slug := strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(title), ""), " ", "-")
+		if n := times[slug]; n > 0 {
+			list = append(list, fmt.Sprintf("%s-%d", slug, n))
+		} else {
+			list = append(list, slug)
+		}
+		times[slug]++
+	}
+	return list
+}
+
+// TestWords: a word that has been replaced does not come back, in pages, strings or comments.
+func TestWords(t *testing.T) {
+	for old, instead := range map[string]string{
+		`\b(?:in|into|out of)\s+(?://\s*)?force\b`: "active, or valid",
+	} {
+		word := regexp.MustCompile(old)
+		for name, text := range sources(t) {
+			if name == thisFile {
+				continue
+			}
+			for _, at := range word.FindAllStringIndex(text, -1) {
+				t.Errorf("%s:%d: %q: write %s", name, 1+strings.Count(text[:at[0]], "\n"), text[at[0]:at[1]], instead)
+			}
+		}
+	}
+}
