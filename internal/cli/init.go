@@ -26,8 +26,10 @@ var firstConfig []byte
 type made struct {
 	Config     string `json:"config"`
 	ConfigKept bool   `json:"config_kept"`
+	Services   string `json:"services"` // the folder of further files
 	Data       string `json:"data"`
 	SealKey    string `json:"seal_key"`
+	SealEnv    bool   `json:"-"` // it comes from a variable, and init made none
 	CA         string `json:"ca"`
 }
 
@@ -58,9 +60,10 @@ func (e *env) makeAll() (*made, error) {
 	if err != nil {
 		return nil, err
 	}
+	services := filepath.Join(filepath.Dir(path), "services.d")
 	if !kept {
 		// What the first configuration speaks of; a file in it is read beside sallyport.yaml.
-		if err := os.MkdirAll(filepath.Join(filepath.Dir(path), "services.d"), 0o755); err != nil { //nolint:gosec // holds no secret, and is meant to be read
+		if err := os.MkdirAll(services, 0o755); err != nil { //nolint:gosec // holds no secret, and is meant to be read
 			return nil, fmt.Errorf("making the folder for services: %w", err)
 		}
 	}
@@ -74,9 +77,9 @@ func (e *env) makeAll() (*made, error) {
 	if err := makeData(c.Data); err != nil {
 		return nil, err
 	}
-	m := &made{Config: path, ConfigKept: kept, Data: c.Data, SealKey: c.Seal.KeyFile, CA: filepath.Join(c.Data, ca.CertFile)}
+	m := &made{Config: path, ConfigKept: kept, Services: services, Data: c.Data, SealKey: c.Seal.KeyFile, CA: filepath.Join(c.Data, ca.CertFile)}
 	if c.Seal.KeyEnv != "" {
-		m.SealKey = "$" + c.Seal.KeyEnv
+		m.SealKey, m.SealEnv = "$"+c.Seal.KeyEnv, true
 	} else if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
 		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to begin again")
 	}
@@ -113,16 +116,22 @@ func (m *made) tell(w io.Writer) error {
 	if m.ConfigKept {
 		verb = "kept"
 	}
+	own := ""
+	if m.SealEnv {
+		own = " 32 random bytes in base64, as of `openssl rand -base64 32`;"
+	}
 	_, err := fmt.Fprintf(w, `configuration  %s (%s)
+services       %s: every *.yaml in it is read too
 data           %s
-seal key       %s: keep a copy apart from the data; without it no secret can be read
+seal key       %s:%s keep a copy apart from the data; without it no secret can be read
 CA             %s: what clients trust when the gate speaks TLS
 
 Next:
   sallyport secret set openai < key.txt         store a credential, sealed
   sallyport config check                        after naming it in %s
+  sallyport service test openai                 one real call with it
   sallyport token issue n8n --services openai   the one token that n8n holds
   sallyport serve
-`, m.Config, verb, m.Data, m.SealKey, m.CA, m.Config)
+`, m.Config, verb, m.Services, m.Data, m.SealKey, own, m.CA, m.Config)
 	return err
 }
