@@ -20,7 +20,8 @@ import (
 // completer lists the words that can stand in one place of a command line.
 type completer func(ctx context.Context, e *env) []string
 
-// The words of a place in a command's usage line, and of a flag. A command that takes a NAME says in nameOf what it names.
+// The words of a place in a command's usage line, and of a flag: of one command's (COMMAND FLAG), or of every command's that has it.
+// A command that takes a NAME says in nameOf what it names.
 var (
 	wordsOf = map[string]completer{
 		"METHOD": methods, "WORD": presetNames,
@@ -30,7 +31,9 @@ var (
 	}
 	flagWords = map[string]completer{
 		"store": storeNames, "services": serviceNames, "service": serviceNames, "token": tokenNames, "methods": methods,
-		"push": fixed("n8n"),
+		"push": fixed("n8n"), "role": fixed("main", "webhook", "worker"), "with-key": fixed("auto", "host", "tpm2", "host+tpm2"),
+		"install target": fixed(slices.Sorted(maps.Keys(installTargets()))...), "import from": fixed("env-file", "n8n", "store"),
+		"run files": fixed(filesN8N, filesNone),
 	}
 )
 
@@ -54,7 +57,10 @@ func (e *env) completions(cmd *cobra.Command) {
 		}
 	}
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		words := flagWords[f.Name]
+		words := flagWords[cmd.Name()+" "+f.Name]
+		if words == nil {
+			words = flagWords[f.Name]
+		}
 		if words == nil {
 			return
 		}
@@ -70,7 +76,8 @@ func (e *env) completions(cmd *cobra.Command) {
 // completionPatience bounds how long a shell waits for words.
 const completionPatience = 2 * time.Second
 
-// offer are the words that begin with start; of a list with commas, with what stands behind the last one. A shell obeys what it
+// offer are the words that begin with start; of a list with commas, with what stands before it, and without
+// the words that are in it. A shell obeys what it
 // is given, so a word that it would not take for one argument, and for nothing else, is left out: several words that begin alike it
 // completes without quotes.
 func (e *env) offer(ctx context.Context, words completer, start string) []string {
@@ -78,8 +85,12 @@ func (e *env) offer(ctx context.Context, words completer, start string) []string
 	defer cancel()
 	quiet := &env{Streams: Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, configPath: e.configPath, data: e.data}
 	before := start[:strings.LastIndexByte(start, ',')+1]
+	given := strings.Split(before, ",")
 	var offered []string
 	for _, word := range words(ctx, quiet) {
+		if slices.Contains(given, word) {
+			continue
+		}
 		if strings.HasPrefix(before+word, start) && !strings.HasPrefix(word, "-") && !strings.ContainsFunc(word, obeyed) {
 			offered = append(offered, before+word)
 		}
@@ -111,7 +122,7 @@ func storeNames(_ context.Context, e *env) []string {
 	if err != nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(c.Stores))
+	return slices.Sorted(maps.Keys(c.StoreSet()))
 }
 
 func secretNames(ctx context.Context, e *env) []string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -61,11 +62,37 @@ func manual(root *cobra.Command, dir string) error {
 		return fmt.Errorf("writing the manual pages: %w", err)
 	}
 	root.DisableAutoGenTag = true
-	head := doc.GenManHeader{Section: "1", Source: "Sallyport " + Version(), Manual: "Sallyport", Date: &time.Time{}}
-	if built, err := time.Parse(time.RFC3339, stamped().Time); err == nil {
-		head.Date = &built
+	var built time.Time
+	if at, err := time.Parse(time.RFC3339, stamped().Time); err == nil {
+		built = at
 	}
-	return doc.GenManTree(root, &head, dir)
+	return manualPages(root, dir, built)
+}
+
+// manualPages writes the page of a command and of all below it. They are of the day on which the commit was made; where that is not
+// known they have no date, and never that of the build, which would make two builds of one commit differ.
+func manualPages(cmd *cobra.Command, dir string, built time.Time) error {
+	var page bytes.Buffer
+	head := doc.GenManHeader{Section: "1", Source: "Sallyport " + Version(), Manual: "Sallyport", Date: &built}
+	if err := doc.GenMan(cmd, &head, &page); err != nil {
+		return fmt.Errorf("writing the manual pages: %w", err)
+	}
+	text := page.Bytes()
+	if built.IsZero() {
+		text = bytes.Replace(text, []byte(` "Jan 0001" `), []byte(` "" `), 1)
+	}
+	path := filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")
+	if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // manual pages are for everybody
+		return fmt.Errorf("writing the manual pages: %w", err)
+	}
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() && !sub.IsAdditionalHelpTopicCommand() {
+			if err := manualPages(sub, dir, built); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 const errorsHead = "# Errors\n\n" +
