@@ -186,8 +186,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // exchange is RoundTrip over the connections that are kept.
 func (t *Transport) exchange(ctx context.Context, req *http.Request) (*http.Response, error) {
-	var u use
-	resp, err := t.current().RoundTrip(markBody(u.trace(ctx), req))
+	u := use{base: t.current()}
+	defer u.end()
+	resp, err := u.base.base.RoundTrip(markBody(u.trace(ctx), req))
 	switch {
 	case err != nil && ctx.Err() == nil && u.untouched() && !asType[*callerError](err):
 		return nil, &unprocessedError{err}
@@ -202,9 +203,9 @@ func (t *Transport) exchange(ctx context.Context, req *http.Request) (*http.Resp
 // CloseIdle closes the connections that no request uses.
 func (t *Transport) CloseIdle() {
 	g := t.generation.Load()
-	g.base.CloseIdleConnections()
-	if g.before != nil {
-		g.before.CloseIdleConnections()
+	g.closeIdle()
+	if before := g.before.Load(); before != nil {
+		before.closeIdle()
 	}
 	if t.upgrades != nil {
 		t.upgrades.CloseIdle()

@@ -23,6 +23,10 @@ type kept struct {
 	socket *socket   // beneath; nil: there is none that could tell anything
 	until  time.Time // its greatest age; zero: none
 
+	// turn is held by the request that uses it until [http.Transport] has returned. That gives the connection of an answer without a
+	// body back before it hands over the answer, and what the next request does to the connection would take the answer away.
+	turn sync.Mutex
+
 	mu    sync.Mutex
 	uses  int // how many requests it was given to
 	state connState
@@ -103,8 +107,9 @@ func (k *kept) again() bool {
 	return k.uses > 1
 }
 
-// take gives the connection to a request, and returns which one that is.
+// take gives the connection to a request, which unlocks turn when it has its answer. It returns which request that is.
 func (k *kept) take() int {
+	k.turn.Lock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.uses++; k.state == idle {
@@ -218,22 +223,57 @@ type Connected interface {
 
 // use is one request's way over its connections.
 type use struct {
-	tell Connected // nil: nobody wants to know
-	conn *kept     // the last one; nil: none, or one of HTTP/2
+	tell Connected   // nil: nobody wants to know
+	base *generation // whose connections they are
+	conn *kept       // the last one; nil: none, or one of HTTP/2
 	n    int
+
+	mu        sync.Mutex
+	answering bool // base.answering is held
+	ended     bool
 }
 
 func (u *use) trace(ctx context.Context) context.Context {
 	u.tell, _ = ctx.(Connected)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: u.got, PutIdleConn: u.put})
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: u.got, GotFirstResponseByte: u.answered, PutIdleConn: u.put})
 }
 
 func (u *use) got(info httptrace.GotConnInfo) {
+	u.leaveTurn() // of a connection that had ended
 	if u.conn, _ = info.Conn.(*kept); u.conn != nil {
 		u.n = u.conn.take()
 	}
 	if u.tell != nil {
 		u.tell.Connected(info)
+	}
+}
+
+// answered is called by the goroutine that reads the connection, which may be late: the request may have been given up.
+func (u *use) answered() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.ended && !u.answering {
+		u.base.answering.RLock()
+		u.answering = true
+	}
+}
+
+// end is called when http.Transport has returned.
+func (u *use) end() {
+	u.leaveTurn()
+	u.mu.Lock()
+	answering := u.answering
+	u.ended, u.answering = true, false
+	u.mu.Unlock()
+	if answering {
+		u.base.answering.RUnlock()
+		u.base.closeWanted()
+	}
+}
+
+func (u *use) leaveTurn() {
+	if u.conn != nil {
+		u.conn.turn.Unlock()
 	}
 }
 
@@ -266,22 +306,42 @@ func Unprocessed(err error) bool {
 type generation struct {
 	base   *http.Transport
 	born   time.Time
-	before *http.Transport // nil: there was none
+	before atomic.Pointer[generation] // nil: there was none, or it has been told to end
+
+	// answering is held for reading from an answer's first byte until it is handed over. In between its connection may be unused for
+	// http.Transport, and to close that would take the answer away.
+	answering sync.RWMutex
+	closing   atomic.Bool // the unused connections are to be closed as soon as nobody holds answering
+}
+
+// closeIdle closes the connections that no request uses, at once or when the answers that arrive just now are handed over.
+func (g *generation) closeIdle() {
+	g.closing.Store(true)
+	g.closeWanted()
+}
+
+func (g *generation) closeWanted() {
+	for g.closing.Load() && g.answering.TryLock() {
+		g.closing.Store(false)
+		g.base.CloseIdleConnections()
+		g.answering.Unlock()
+	}
 }
 
 // current is what the next request goes through.
-func (t *Transport) current() *http.Transport {
+func (t *Transport) current() *generation {
 	g := t.generation.Load()
 	if t.renew == nil || time.Since(g.born) < t.age {
-		return g.base
+		return g
 	}
-	next := &generation{base: t.renew(), born: time.Now(), before: g.base}
+	next := &generation{base: t.renew(), born: time.Now()}
+	next.before.Store(g)
 	if !t.generation.CompareAndSwap(g, next) {
-		return t.generation.Load().base
+		return t.generation.Load()
 	}
-	if g.before != nil {
-		g.before.CloseIdleConnections()
+	if before := g.before.Swap(nil); before != nil {
+		before.closeIdle()
 	}
-	g.base.CloseIdleConnections() // what is in use ends with its last request, after Options.Idle
-	return next.base
+	g.closeIdle() // what is in use ends with its last request, after Options.Idle
+	return next
 }

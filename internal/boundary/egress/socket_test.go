@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"sallyport/internal/boundary/egress"
@@ -225,4 +227,56 @@ func TestClosedUnderARequest(t *testing.T) {
 			t.Logf("of %d requests %d were sent again, and %d failed", callers*each, again.Load(), failed.Load())
 		})
 	}
+}
+
+// TestAnswerIsHandedOver: an answer that is there is the caller's, whatever becomes of its connection, which others may have before the
+// answer is handed over.
+func TestAnswerIsHandedOver(t *testing.T) {
+	for name, meanwhile := range map[string]func(ctx context.Context, e *ender){
+		"the next request fails": func(ctx context.Context, e *ender) {
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, io.NopCloser(iotest.ErrReader(io.ErrClosedPipe)))
+			if err != nil {
+				panic(err)
+			}
+			req.ContentLength = 1
+			if resp, err := e.transport.RoundTrip(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		},
+		"unused connections are closed": func(_ context.Context, e *ender) { e.transport.CloseIdle() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnder(t, false, func(e *ender, c net.Conn, r *bufio.Reader) {
+				for e.note(r) == nil {
+					_, _ = io.WriteString(c, answered)
+				}
+			})
+			var others sync.WaitGroup
+			defer others.Wait()
+			unused := func(error) { // the connection is nobody's now for http.Transport, and the answer not handed over
+				others.Go(func() { meanwhile(t.Context(), e) })
+				time.Sleep(50 * time.Millisecond) // for it to go as far as it may; too short makes the test weaker, and never fail
+			}
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{PutIdleConn: unused})
+			if sendings, err := e.post(ctx, "one", "body"); err != nil || sendings != 1 {
+				t.Errorf("sent %d times: %v", sendings, err)
+			}
+		})
+	}
+}
+
+// TestIdleClosedLate: what was to be closed while an answer arrived is closed when it is handed over.
+func TestIdleClosedLate(t *testing.T) {
+	ended := make(chan struct{})
+	e := newEnder(t, false, func(e *ender, c net.Conn, r *bufio.Reader) {
+		defer close(ended)
+		for e.note(r) == nil {
+			_, _ = io.WriteString(c, answered)
+		}
+	})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{PutIdleConn: func(error) { e.transport.CloseIdle() }})
+	if _, err := e.post(ctx, "one", "body"); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
 }
