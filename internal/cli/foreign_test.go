@@ -4,10 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"sallyport/internal/cli"
+	"sallyport/internal/testkit"
 )
 
 // command runs sallyport in this process.
@@ -111,5 +114,77 @@ func TestVerifyOut(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(foreign, "new.json")); err != nil || strings.Contains(string(text), "q1W2") {
 		t.Errorf("the answer is %s, %v", text, err)
+	}
+}
+
+// TestInitLeavesNothing: an init that fails leaves nothing of its own, and what was there as it was.
+func TestInitLeavesNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // only root can make another user's folder to try
+	}
+	dir := t.TempDir()
+	data, folder := filepath.Join(dir, "data"), filepath.Join(dir, "folder")
+	if err := errors.Join(os.Mkdir(data, 0o755), os.Chown(data, 65534, 65534), os.Mkdir(folder, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(folder, "sallyport.yaml")
+	for name, data := range map[string]string{"another user's data directory": data, "a file on the way to it": filepath.Join(config, "data")} {
+		if exit, stderr := command(t, "init", "--config", config, "--data", data); exit == 0 {
+			t.Errorf("%s: it succeeded:\n%s", name, stderr)
+		}
+		if left := names(t, folder); len(left) > 0 {
+			t.Errorf("%s: it left %q", name, left)
+		}
+	}
+	mine := filepath.Join(folder, "services.d", "mine.yaml")
+	if err := errors.Join(os.Mkdir(filepath.Dir(mine), 0o755), os.WriteFile(mine, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = command(t, "init", "--config", config, "--data", data)
+	if left := names(t, folder); !slices.Equal(left, []string{"services.d"}) {
+		t.Errorf("it left %q", left)
+	}
+	if _, err := os.Stat(mine); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInitOnAFullDisk: half a file would pass for one that is in use, and keep the next init from succeeding.
+func TestInitOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		testkit.RequireTool(t, "a small file system", false, err.Error()+" (mounting wants root)")
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast := filepath.Join(dir, "ballast")
+	for room := 0; ; room += os.Getpagesize() { // the disk is full at another file each time
+		if err := os.WriteFile(ballast, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(ballast, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = f.Write(make([]byte, 64<<10-room)) // as much as there is
+		_ = f.Close()
+		exit, _ := command(t, "init", "--config", filepath.Join(dir, "sallyport.yaml"), "--data", filepath.Join(dir, "data"))
+		if exit == 0 {
+			return
+		}
+		for _, path := range []string{"sallyport.yaml", "data/seal.key", "data/ca.key", "data/ca.pem"} {
+			if info, err := os.Stat(filepath.Join(dir, path)); err == nil && info.Size() == 0 {
+				t.Errorf("with room for %d bytes: it left an empty %s", room, path)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "data", "seal.key")); err == nil {
+			_ = os.RemoveAll(filepath.Join(dir, "data")) // as the hint says
+		}
+		if room > 64<<10 {
+			t.Fatal("it never succeeds")
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,14 @@ error, a sallyport.yaml that is there stays as it is.`,
 	}
 }
 
-func (e *env) makeAll() (*made, error) {
+// makeAll leaves nothing of its own behind when it fails: what is wrong may be the folder that it was called in.
+func (e *env) makeAll() (_ *made, err error) {
+	var own undo
+	defer func() {
+		if err != nil {
+			own.run()
+		}
+	}()
 	path := e.configPath
 	if path == "" {
 		path = config.DefaultName
@@ -62,7 +70,9 @@ func (e *env) makeAll() (*made, error) {
 	}
 	services := filepath.Join(filepath.Dir(path), "services.d")
 	if !kept {
+		own.add(path)
 		// What the first configuration speaks of; a file in it is read beside sallyport.yaml.
+		own.add(missing(services)...)
 		if err := os.MkdirAll(services, 0o755); err != nil { //nolint:gosec // holds no secret, and is meant to be read
 			return nil, fmt.Errorf("making the folder for services: %w", err)
 		}
@@ -74,6 +84,7 @@ func (e *env) makeAll() (*made, error) {
 	if err := app.MayInit(c); err != nil {
 		return nil, err
 	}
+	own.add(missing(c.Data)...)
 	if err := makeData(c.Data); err != nil {
 		return nil, err
 	}
@@ -83,10 +94,33 @@ func (e *env) makeAll() (*made, error) {
 	} else if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
 		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to begin again")
 	}
+	own = nil // the key stays whatever comes, and what names it
 	if err := ca.Create(c.Data); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// undo is what was made and is not wanted any more: files, and folders as far as they are empty.
+type undo []string
+
+func (u *undo) add(paths ...string) { *u = append(*u, paths...) }
+
+// run removes it, the last first.
+func (u undo) run() {
+	for _, path := range slices.Backward(u) {
+		_ = os.Remove(path) // a folder that somebody has put a file into stays
+	}
+}
+
+// missing is a folder and those above it, as far as they are not there, the outermost first.
+func missing(path string) (all []string) {
+	for ; ; path = filepath.Dir(path) {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return all
+		}
+		all = slices.Insert(all, 0, path)
+	}
 }
 
 // makeData makes the data directory, unless it is another user's: root does not leave keys where that user decides what they are.
@@ -108,7 +142,10 @@ func writeFirst(path string) (kept bool, err error) {
 		return false, fmt.Errorf("writing a first configuration: %w", err)
 	}
 	_, err = f.Write(firstConfig)
-	return false, errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return false, errors.Join(err, os.Remove(path)) // the next init would keep it as it is
+	}
+	return false, nil
 }
 
 func (m *made) tell(w io.Writer) error {

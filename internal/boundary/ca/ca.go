@@ -67,7 +67,9 @@ func Create(dir string) error {
 		return fmt.Errorf("making a CA: %w", err)
 	}
 	if err = writeNew(d, KeyFile, "PRIVATE KEY", der, 0o600); err == nil {
-		err = writeNew(d, CertFile, "CERTIFICATE", cert, 0o644)
+		if err = writeNew(d, CertFile, "CERTIFICATE", cert, 0o644); err != nil {
+			err = errors.Join(err, d.Remove(KeyFile)) // half a CA would pass for one that is there
+		}
 	}
 	return errors.Join(err, d.Close())
 }
@@ -78,7 +80,10 @@ func writeNew(dir *localfile.Dir, name, kind string, der []byte, mode os.FileMod
 		return fmt.Errorf("making a CA: %w", err)
 	}
 	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("making a CA: %w", err), dir.Remove(name)) // a full disk must not leave half a file
+	}
+	return nil
 }
 
 func template(name string, life time.Duration) *x509.Certificate {

@@ -92,7 +92,7 @@ func GenerateKeyFile(path string) error {
 	}
 	_, errWrite := file.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
 	if err := errors.Join(errWrite, file.Sync(), file.Close(), syncDir(filepath.Dir(path))); err != nil {
-		return fmt.Errorf("making seal key %q: %w", path, err)
+		return errors.Join(fmt.Errorf("making seal key %q: %w", path, err), os.Remove(path)) // half a key would pass for one in use
 	}
 	return nil
 }
