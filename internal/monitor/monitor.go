@@ -128,7 +128,7 @@ func New(version string) *Metrics {
 			Name: "sallyport_not_resent_requests_total", Help: "Requests of which the API said that the credential has expired, and that could not be sent once more: the body was too large to be kept, or there was no newer token.",
 		}, []string{"service"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "sallyport_panics_total", Help: "Panics that ended a request, an attempt to mint a token or a run of a background task: mistakes in Sallyport. The log has each of them.",
+			Name: "sallyport_panics_total", Help: "Panics that ended a connection, a request, an attempt to mint a token or a run of a background task: mistakes in Sallyport. The log has each of them.",
 		}),
 		server: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_http_server_errors_total", Help: "What went wrong before there was a request, by listener and kind: panic, tls, accept, refused, write or other. The log has a line for it once a minute.",
@@ -192,8 +192,14 @@ func (m *Metrics) Panicked() { m.panics.Inc() }
 // ConnectionClosed counts a connection that a limit closed.
 func (m *Metrics) ConnectionClosed(limit string) { m.closed.WithLabelValues(limit).Inc() }
 
-// ServerError counts what net/http's server logs.
-func (m *Metrics) ServerError(listener, kind string) { m.server.WithLabelValues(listener, kind).Inc() }
+// ServerError counts what net/http's server logs. A panic there, as before the first request of a connection is read, counts as one of any
+// other place.
+func (m *Metrics) ServerError(listener, kind string) {
+	m.server.WithLabelValues(listener, kind).Inc()
+	if kind == "panic" {
+		m.panics.Inc()
+	}
+}
 
 // countAgain counts what had to be sent twice, which is rare.
 func (m *Metrics) countAgain(o *boundary.Outcome) {

@@ -69,10 +69,11 @@ func TestLint(t *testing.T) {
 	}
 	m.Panicked()
 	m.ServerError("gateway", "accept")
+	m.ServerError("gateway", "panic") // before there was a request: counted as a panic as well
 	m.Minted(derive.Observation{Name: "crm", Took: time.Second})
 	m.Minted(derive.Observation{Name: "crm", Took: time.Second, Fault: fault.New(fault.CredentialMintFailed, "")})
 	text := scrape(t, m)
-	for _, want := range []string{"sallyport_panics_total 1", `sallyport_http_server_errors_total{kind="accept",listener="gateway"} 1`} {
+	for _, want := range []string{"sallyport_panics_total 2", `sallyport_http_server_errors_total{kind="accept",listener="gateway"} 1`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %s", want)
 		}

@@ -105,9 +105,13 @@ func (l *listener) attend(c *Conn, do func(*Conn)) {
 		if why == nil {
 			return
 		}
-		l.o.ErrorLog.Printf(panicComplaint+"%s: %v\n\t%s", c.RemoteAddr(), why, strings.ReplaceAll(why.Stack, " ", "\n\t"))
+		l.broke(c, why)
 		l.drop(c)
 	})
+}
+
+func (l *listener) broke(c *Conn, why *fault.Panic) {
+	l.o.ErrorLog.Printf(panicComplaint+"%s: %v\n\t%s", c.RemoteAddr(), why, strings.ReplaceAll(why.Stack, " ", "\n\t"))
 }
 
 // accept takes in what comes. An error, such as of a process without descriptors, goes to whoever calls Accept, who decides when
@@ -173,7 +177,9 @@ func (l *listener) greet(c *Conn) {
 		return
 	}
 	if err := c.handshake(); err != nil {
-		if ofTLS(err) {
+		if why, ok := errors.AsType[*fault.Panic](err); ok {
+			l.broke(c, why)
+		} else if ofTLS(err) {
 			l.o.ErrorLog.Printf(tlsComplaint+"%s: %v", c.RemoteAddr(), err)
 		}
 		l.drop(c)

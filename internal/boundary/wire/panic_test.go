@@ -1,8 +1,11 @@
 package wire_test
 
 import (
+	"crypto/tls"
 	"io"
+	"log"
 	"net"
+	"strings"
 	"testing"
 
 	"sallyport/internal/boundary/wire"
@@ -40,3 +43,43 @@ func TestPanicInRead(t *testing.T) {
 }
 
 type silent struct{ net.Conn }
+
+// lines are what a logger writes, one message each.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// TestPanicInHandshake: a panic before the first head ends its connection, and is told of as a panic: it is no complaint about the caller.
+func TestPanicInHandshake(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(lines, 10)
+	l := wire.Listen(inner, wire.Options{
+		TLS:      &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("hunter2") }},
+		ErrorLog: log.New(told, "", 0),
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = l.Accept() // ends with Close
+	}()
+	c, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tls.Client(c, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(t.Context()); err == nil {
+		t.Error("the handshake succeeded")
+	}
+	if got := <-told; !strings.HasPrefix(got, "http: panic serving ") || strings.Contains(got, "hunter2") {
+		t.Errorf("got %q", got)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
