@@ -5,17 +5,24 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"sallyport/internal/boundary/spool"
 )
 
 // maxSmall is how much of the body of a request to a service without replays is kept, for a connection that turns out to be dead, in bytes.
-// Most API calls fit, and what all of them keep is bounded with the number of requests.
+// Most API calls fit.
 const maxSmall = 32 << 10
+
+// leastRoom is the least that is taken for a body at a time, in bytes.
+const leastRoom = 512
 
 var errReadAgain = errors.New("reading request body: it is read from its start again")
 
 // smallBody keeps the beginning of a caller's body as it is read. Unlike a spool it takes no goroutine.
 type smallBody struct {
 	caller io.ReadCloser
+	length int64 // what the caller declared; -1: unknown
+	room   room
 
 	mu      sync.Mutex
 	buf     []byte
@@ -63,13 +70,59 @@ func (r *smallReader) Read(p []byte) (int, error) {
 	}
 	n, err := b.caller.Read(p)
 	b.end = err
-	if b.lost = b.lost || len(b.buf)+n > maxSmall; b.lost {
-		b.buf = nil
-	} else {
-		b.buf = append(b.buf, p[:n]...)
+	if b.keep(p[:n]) {
 		r.offset += n
 	}
 	return n, err
+}
+
+// keep adds p to what is kept, or gives up on keeping; mu is held.
+func (b *smallBody) keep(p []byte) bool {
+	size := len(b.buf) + len(p)
+	if !b.lost && size > cap(b.buf) {
+		want := max(size, 2*cap(b.buf), leastRoom, int(b.length)) // what was declared is believed once some of it has come
+		if b.lost = size > maxSmall || !b.room.grow(int64(min(want, maxSmall))); !b.lost {
+			b.buf = append(make([]byte, 0, min(want, maxSmall)), b.buf...)
+		}
+	}
+	if b.lost {
+		b.buf = nil
+		b.room.give(false)
+		return false
+	}
+	b.buf = append(b.buf, p...)
+	return true
+}
+
+// close gives back the room. A Read may still be under way; it keeps nothing more.
+func (b *smallBody) close() { b.room.give(true) }
+
+// room is what one body has of the budget of all.
+type room struct {
+	budget *spool.Budget
+
+	mu     sync.Mutex
+	taken  int64
+	closed bool
+}
+
+// grow takes what there is to take up to size bytes, or tells that there are not so many.
+func (r *room) grow(size int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || !r.budget.Take(size-r.taken) {
+		return false
+	}
+	r.taken = size
+	return true
+}
+
+// give gives back all of it, for good or not.
+func (r *room) give(closed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.budget.Give(r.taken)
+	r.taken, r.closed = 0, r.closed || closed
 }
 
 // Close implements io.Closer. It ends a Read that waits for the caller, and the caller's body with it; otherwise what still comes of that

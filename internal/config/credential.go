@@ -150,7 +150,7 @@ type ClientTLS struct {
 
 // Replay is how much of a request's body is kept, for sending it once more or for signing it.
 type Replay struct {
-	Memory Size `yaml:"memory" default:"1MiB" max:"1GiB" doc:"In memory. All requests together keep no more than 256MiB there and 4GiB in files; what finds no room is as if it were too long."`
+	Memory Size `yaml:"memory" default:"1MiB" max:"1GiB" doc:"In memory. All requests together keep no more than 256MiB there and 4GiB in files; what finds no room is as if it were too long. The beginnings of bodies (32KiB) that are kept for a dead connection count as well."`
 	Total  Size `yaml:"total" default:"64MiB" max:"64GiB" doc:"In memory and in an unlinked temporary file. A longer body streams: it is not sent once more, and where it has to be signed it is refused."`
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"sallyport/internal/boundary/spool"
 	"sallyport/internal/fault"
 )
 
@@ -284,3 +285,49 @@ func refusing(t *testing.T, refuse func(f *http2.Framer, first, second uint32) (
 }
 
 func chunkOf(body string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(body), body) }
+
+// TestSmallBodiesAreBounded: the beginnings that are kept of bodies take room of the same budget as bodies that are kept whole. What finds none
+// streams, and is not sent again.
+func TestSmallBodiesAreBounded(t *testing.T) {
+	body := strings.Repeat("b", 8<<10)
+	for name, c := range map[string]struct {
+		lines []string
+		room  int64
+		again bool
+	}{
+		"length, room":     {[]string{"Content-Length: 8192", "\r\n" + body}, 8 << 10, true},
+		"length, none":     {[]string{"Content-Length: 8192", "\r\n" + body}, 8<<10 - 1, false},
+		"chunked, room":    {[]string{"Transfer-Encoding: chunked", "\r\n2000\r\n" + body + "\r\n0\r\n\r\n"}, 32 << 10, true},
+		"chunked, none":    {[]string{"Transfer-Encoding: chunked", "\r\n2000\r\n" + body + "\r\n0\r\n\r\n"}, 4 << 10, false},
+		"no body, no room": {[]string{"Content-Length: 0"}, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent atomic.Int64
+			upstream := hear(t, func(c net.Conn) {
+				for r, i := bufio.NewReader(c), 0; ; i++ {
+					req, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, req.Body)
+					if sent.Add(1); i > 0 {
+						return // it saw the request, and says nothing
+					}
+					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+			})
+			budget := spool.NewBudget(c.room, 1)
+			g := newGate(t, api(upstream), options{kept: budget})
+			g.do("GET", "/s/api/first").wantStatus(t, 200)
+			a := g.do("POST", "/s/api/second", append([]string{"Idempotency-Key: 1"}, c.lines...)...)
+			want := map[bool]int64{true: 3, false: 2}[c.again]
+			if sent.Load() != want || (a.StatusCode == 200) != c.again {
+				t.Errorf("the API saw %d requests, want %d; got %s", sent.Load(), want, a.raw)
+			}
+			g.stop()
+			if memory, disk := budget.InUse(); memory != 0 || disk != 0 {
+				t.Errorf("%d bytes in memory and %d on disk were not given back", memory, disk)
+			}
+		})
+	}
+}
