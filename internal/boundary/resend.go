@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http/httptrace"
 	"strconv"
+	"time"
 
 	"sallyport/internal/fault"
 )
@@ -16,7 +17,8 @@ import (
 // of its own, on record before anything is sent. Of a request with a body all that depends on the body being kept.
 
 // Package net/http knows no end of that with an API that takes connections over HTTP/2 and ends each one without a look at the request: a
-// thousand uses a second. So there is one for all of them.
+// thousand uses a second. So there is one for all of them. Between requests that an API refuses (REFUSED_STREAM) net/http waits 1, 2, 4 … s,
+// 63 s in all: what the service waits for an answer ends that too.
 
 // maxSendings is on how many connections one sending is tried at the most, whoever tries: net/http begins seven for an API that refuses
 // streams because it has too many.
@@ -48,6 +50,9 @@ func (s *sending) connected(ctx context.Context, info httptrace.GotConnInfo) {
 	case s.connections > maxSendings:
 		s.withheld = fault.New(fault.UpstreamReset, "it closed "+strconv.Itoa(maxSendings)+" connections in a row without a look at the request").
 			WithDetails("connection closed before it answered")
+	case onHTTP2(info) && s.refusedTooLong():
+		s.withheld = fault.New(fault.UpstreamTimeout, "it refused the request, without a look at it, for longer than "+s.patience().String()+
+			" (`timeouts.response_header`)").WithDetails("refused without processing")
 	default:
 		s.withheld = s.recordResend(ctx)
 	}
@@ -57,9 +62,26 @@ func (s *sending) connected(ctx context.Context, info httptrace.GotConnInfo) {
 	// The context keeps HTTP/2 from sending, whose connection others share, and HTTP/1.1 from looking for the next connection.
 	// What HTTP/1.1 has in its hands is kept only by closing the connection.
 	s.x.cancel(s.withheld)
-	if c, ok := info.Conn.(*tls.Conn); !ok || c.ConnectionState().NegotiatedProtocol != "h2" {
+	if !onHTTP2(info) {
 		_ = info.Conn.Close()
 	}
+}
+
+func onHTTP2(info httptrace.GotConnInfo) bool {
+	c, ok := info.Conn.(*tls.Conn)
+	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// patience is how long the service waits for an answer; 0: without end.
+func (s *sending) patience() time.Duration { return s.x.service.Config.Timeouts.ResponseHeader }
+
+// refusedTooLong tells whether it is longer ago than that that the API first refused the request. The second connection is asked for at once.
+func (s *sending) refusedTooLong() bool {
+	now := s.p.o.Now()
+	if s.refused.IsZero() {
+		s.refused = now
+	}
+	return s.patience() > 0 && now.Sub(s.refused) > s.patience()
 }
 
 func (s *sending) recordResend(ctx context.Context) (f *fault.Fault) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/egress"
@@ -33,6 +34,7 @@ type sending struct {
 	watched *watchedBody // what goes to the API; nil: nothing does, or it is known to be without the token
 
 	connections int          // that one sending was given so far
+	refused     time.Time    // when it was given the second of them
 	withheld    *fault.Fault // why it was not to go out on the last of them
 }
 
@@ -66,7 +68,7 @@ func (s *sending) open() (f *fault.Fault) {
 	case svc.Config.HTTP2: // which may say of any request that it was not processed
 		limits.Total = limits.Memory
 	case s.r.ContentLength <= maxSmall:
-		s.small = &smallBody{caller: s.caller, buf: make([]byte, 0, max(0, s.r.ContentLength))}
+		s.small = &smallBody{caller: s.caller, length: s.r.ContentLength, room: room{budget: s.p.o.Kept}}
 		return nil
 	default:
 		return nil
@@ -81,6 +83,9 @@ func (s *sending) close() {
 	if s.kept != nil {
 		_ = s.kept.Close()
 	}
+	if s.small != nil {
+		s.small.close()
+	}
 }
 
 // send sends the request, and returns the answer that is for the caller.
@@ -94,7 +99,7 @@ func (s *sending) send(ctx context.Context) (*http.Response, error) {
 
 // once sends the request with the Material that is in the exchange; on another connection, if the API has seen nothing of it on the first.
 func (s *sending) once(ctx context.Context) (*http.Response, error) {
-	s.connections, s.withheld = 0, nil
+	s.connections, s.withheld, s.refused = 0, nil, time.Time{}
 	resp, err := s.over(ctx)
 	for tries := 1; tries < maxConnections && err != nil && s.withheld == nil && egress.Unprocessed(err) && s.rewindable(); tries++ {
 		resp, err = s.over(ctx)

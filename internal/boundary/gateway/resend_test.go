@@ -174,6 +174,42 @@ func TestGoAway(t *testing.T) {
 	}
 }
 
+// stubborn is an API on HTTP/2 that refuses every request without a look at it (RFC 9113 section 8.7).
+func stubborn(t *testing.T) (url, caFile string, refused *atomic.Int64) {
+	t.Helper()
+	refused = new(atomic.Int64)
+	s, caFile := http2Upstream(t, nil)
+	s.Close()
+	return serveTLS(t, s, func(c net.Conn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		f := http2.NewFramer(c, c)
+		_ = f.WriteSettings()
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			if h, ok := frame.(*http2.HeadersFrame); ok {
+				refused.Add(1)
+				_ = f.WriteRSTStream(h.StreamID, http2.ErrCodeRefusedStream)
+			}
+		}
+	}), caFile, refused
+}
+
+// TestRefusedWithoutEnd: net/http would ask an API that refuses every request for a minute, whatever the service's timeouts are. Its first wait
+// is a second.
+func TestRefusedWithoutEnd(t *testing.T) {
+	upstream, caFile, refused := stubborn(t)
+	g := newGate(t, api(upstream, "http2: true", "ca_file: "+caFile, "timeouts: {response_header: 500ms}"), options{})
+	g.do("GET", "/s/api/second").wantFault(t, fault.UpstreamTimeout)
+	if n := uses(t, g); n != 2 || refused.Load() != 2 {
+		t.Errorf("the API refused %d requests, and %d uses are on record", refused.Load(), n)
+	}
+}
+
 // TestHTTP2ClosedBetween: the API closes its connections after an answer. The next request has another one, or its failure is told as
 // the API's; it is sent as often as is on record.
 func TestHTTP2ClosedBetween(t *testing.T) {
