@@ -32,7 +32,7 @@ type sdkError struct {
 	Code    fault.Code `json:"code"`
 }
 
-// Answer writes f to the caller. whose is what f's sentence is about: the API of a service when the upstream is to blame.
+// answer writes f to the caller: problem+json, and the header fields that go with its code.
 func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	row := ownRow(f)
 	x.code, x.detail, x.status = f.Code, f.Message, row.Status

@@ -11,50 +11,50 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/scrub"
-	"sallyport/internal/boundary/service"
-	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
 
-// exchange is one request on its way: what was decided, and what it cost.
+// exchange is one request on its way. Its parts are written at different times and by different rooms: decision by steps
+// 1 to 4 alone, places when they are taken and given back, result by steps 5 to 7.
 type exchange struct {
 	entry
-	started    time.Time
-	event      audit.Event
-	grant      *token.Grant
-	scope      Scope  // of grant, by the configuration that decided
-	presented  string // the token, for the check that it leaves nowhere
-	inSlot     bool   // where the API's own key would stand
-	service    *service.Service
-	material   *credential.Material
-	body       Body          // nil: the request has none
-	unseen     atomic.Bool   // the body is on its way, and nobody looks at it for another method: every one is permitted
-	unguarded  bool          // nobody has looked at it so
-	share      *atomic.Int64 // a place of the token's share is held
-	acquired   bool          // a place under the service's limits is held
-	probe      bool          // it tries whether the API can be connected to again
-	authorised bool
-	left       bool       // a connection to the API was taken for it: the credential may have left
-	bare       bool       // the answer is to a request without the credential
-	expired    bool       // the answer says that the credential has expired
-	renewed    bool       // there was such an answer, and the credential is a newer one now
-	replayed   bool       // the request was sent twice
-	notResent  bool       // it should have been, and could not
-	code       fault.Code // "" is success
-	detail     string
-	status     int
-	upstream   time.Duration // waiting for the API
-	client     time.Duration // waiting for the caller to take bytes
-	bytesIn    atomic.Int64  // the transport may still read the body when the answer is through
-	bytesOut   int64
-	scrubbed   int
-	broken     atomic.Pointer[fault.Panic] // in a goroutine of the transport
+	decision
+	places
+	result
+
+	started  time.Time
+	event    audit.Event          // what is on record of it
+	body     Body                 // nil: the request has none
+	material *credential.Material // goes onto the request: that of step 3, and a newer one once the API said that it has expired
+
+	unseen    atomic.Bool                 // the body is on its way, and nobody looks at it for another method: every one is permitted
+	unguarded bool                        // nobody has looked at it so
+	broken    atomic.Pointer[fault.Panic] // in a goroutine of the transport
+}
+
+// result is what became of a request that was decided about, and what it cost.
+type result struct {
+	left      bool       // a connection to the API was taken for it: the credential may have left
+	bare      bool       // the answer is to a request without the credential
+	expired   bool       // the answer says that the credential has expired
+	renewed   bool       // there was such an answer, and the credential is a newer one now
+	replayed  bool       // the request was sent twice
+	notResent bool       // it should have been, and could not
+	code      fault.Code // "" is success
+	detail    string
+	status    int
+	upstream  time.Duration // waiting for the API
+	client    time.Duration // waiting for the caller to take bytes
+	bytesIn   atomic.Int64  // the transport may still read the body when the answer is through
+	bytesOut  int64
+	scrubbed  int
 }
 
 // begin is what Handle does before it can recover: it calls nothing that may panic. What is on record of a request that ends in
 // a panic right after is when it came, and from where.
 func (p *Pipeline) begin(v *View) *exchange {
 	x := &exchange{started: p.o.Now()}
+	x.view = v
 	x.event = audit.Event{Time: x.started, ID: p.ids.next(), Source: v.Source.String()}
 	p.inFlight.Add(1)
 	return x

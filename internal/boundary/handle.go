@@ -14,7 +14,7 @@ import (
 // http.ErrAbortHandler, so that the caller's connection breaks off and nothing incomplete passes for whole.
 func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 	x := p.begin(v)
-	defer p.finish(x)
+	defer p.finish(x) // step 8
 	defer p.finishBody(v, x)
 	defer func() {
 		if e := recover(); e != nil {
@@ -23,18 +23,18 @@ func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 	}()
 	p.note(v, x)
 	x.body, x.epoch = v.Body, p.live.epoch.Load()
-	if f := p.decide(r.Context(), v, x); f != nil {
+	if f := p.decide(r.Context(), x); f != nil { // steps 1 to 4
 		p.refuse(w, x, ownEnd(r.Context(), f))
 		return
 	}
-	if err := p.carry(w, r, v, x); err != nil { //nolint:contextcheck // the request has it
+	if err := p.carry(w, r, x); err != nil { //nolint:contextcheck // the request has it; steps 5 to 7
 		p.conclude(w, x, ownEnd(r.Context(), whose(r, v, err)))
 	}
 }
 
 // carry is the exchange, which may be ended from outside while it is under way: that counts, whatever else came of it.
-func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, v *View, x *exchange) (err error) {
-	p.register(w, r, v, x)
+func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, x *exchange) (err error) {
+	p.register(w, r, x)
 	defer func() {
 		p.unregister(x)
 		if f := x.ended.Load(); f != nil {
@@ -43,7 +43,7 @@ func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, v *View, x *exc
 			err = f
 		}
 	}()
-	return p.exchange(w, r, v, x)
+	return p.exchange(w, r, x)
 }
 
 // ownEnd tells who ended a request that failed with f: where the gate ended it, with a fault as the cause, whatever broke
@@ -127,8 +127,8 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 }
 
 // exchange is steps 5 to 7: inject, dial, scrub.
-func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *exchange) error {
-	s := sending{p: p, w: w, r: r, v: v, x: x}
+func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	s := sending{p: p, w: w, r: r, v: x.view, x: x}
 	if f := s.open(); f != nil {
 		return f
 	}
@@ -136,10 +136,10 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 	if f := x.ended.Load(); f != nil {
 		return f
 	}
-	resp, err := s.send(&x.liveContext) // which ends when the caller goes away; closing the answer's body ends the call to the API
+	resp, err := s.send(&x.liveContext) // steps 5 and 6; it ends when the caller goes away; closing the answer's body ends the call to the API
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }()
-		err = p.pass(w, r, v, x, resp)
+		err = p.pass(w, r, x, resp) // step 7
 	} else if bodyError := s.caller.failure(); bodyError != nil {
 		err = bodyError
 	}
@@ -156,7 +156,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, v *View, x *
 }
 
 // pass hands the API's answer to the caller.
-func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exchange, resp *http.Response) error {
+func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, x *exchange, resp *http.Response) error {
 	if f := x.ended.Load(); f != nil {
 		return f
 	}
@@ -167,9 +167,9 @@ func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, v *View, x *exch
 	if location != nil && leaves {
 		return p.external(w, r, resp, location, x)
 	}
-	mapReferences(r, resp, x, v)
+	mapReferences(r, resp, x, x.view)
 	if location != nil {
-		resp.Header["Location"] = []string{mounted(location, x, v.Mount)}
+		resp.Header["Location"] = []string{mounted(location, x, x.view.Mount)}
 	}
 	return p.respond(w, r, resp, x)
 }

@@ -32,7 +32,6 @@ type entry struct {
 	shard      *shard
 	prev, next *exchange
 	epoch      uint64 // when the request was decided about
-	view       *View
 	writer     http.ResponseWriter
 	request    io.Closer                   // its body; nil: none
 	conn       net.Conn                    // of an upgraded connection; else nil
@@ -50,9 +49,9 @@ type liveContext struct {
 func (c *liveContext) CancelCause(cause error) { c.cancel(cause) }
 
 // register makes x one of those that Recheck looks at.
-func (p *Pipeline) register(w http.ResponseWriter, r *http.Request, v *View, x *exchange) {
+func (p *Pipeline) register(w http.ResponseWriter, r *http.Request, x *exchange) {
 	x.Context, x.cancel = context.WithCancelCause(r.Context())
-	x.view, x.writer = v, w
+	x.writer = w
 	if x.body != nil {
 		x.request = r.Body
 	}

@@ -1,18 +1,15 @@
 // Package boundary is the way of a request: the one pipeline that every way in hands over to.
 //
-// authenticate → route → authorise → resolve → record → inject → dial → scrub → record. Steps 1 to 4 (Decide) are functions
+// authenticate → route → authorise → resolve → record → inject → dial → scrub → record. Steps 1 to 4 (decide) are functions
 // over a View; steps 5 to 8 (Handle) move bytes. The ways in parse and hand over: they have no checks of their own. Tokens,
 // services and credentials are in memory; nothing here touches a database or a store.
 //
-// Invariant: no credential is on a request before Decide has returned without a fault, and Decide has written its record.
+// Invariant: no credential is on a request before decide has returned without a fault, and has written its record.
 package boundary
 
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -141,153 +138,3 @@ func (p *Pipeline) Draining() bool { return p.draining.Load() }
 
 // InFlight is the number of requests that are being served.
 func (p *Pipeline) InFlight() int64 { return p.inFlight.Load() }
-
-// decide runs steps 1 to 4. What it learns stands in x, also when it refuses.
-func (p *Pipeline) decide(ctx context.Context, v *View, x *exchange) *fault.Fault {
-	if f := p.admit(v); f != nil {
-		return f
-	}
-	c := p.config.Load()
-	svc, known := c.Services.Lookup(v.Service)
-	if f := p.authenticate(v, x, svc); f != nil { // step 1
-		return f
-	}
-	if !known {
-		return unknownService(p.name(v.Service))
-	}
-	x.service, x.event.Service, x.event.Host = svc, svc.Name, svc.Host
-	x.scope = c.Scopes.Of(x.grant)
-	rule, f := Authorise(x.scope, svc, v) // step 2
-	if f == nil && c.next != nil {
-		rule, f = c.next.refuses(rule, x.grant, v)
-	}
-	x.event.Rule = rule
-	if f != nil {
-		return f
-	}
-	if f = p.enter(x, svc); f != nil {
-		return f
-	}
-	if x.material, f = svc.Credential.Current(ctx); f != nil { // step 3
-		return f
-	}
-	x.event.Secrets = x.material.Versions
-	x.mask(x.material.Forms())
-	if err := p.o.Audit.Authorise(ctx, &x.event); err != nil { // step 4
-		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so the credential stays here").Wrap(err)
-	}
-	x.authorised = true
-	return nil
-}
-
-// refuses returns the fault of a request that the active configuration permits by rule and this one does not.
-func (c *Configuration) refuses(rule string, g *token.Grant, v *View) (decided string, f *fault.Fault) {
-	svc, known := c.Services.Lookup(v.Service)
-	if !known {
-		return "", unknownService(v.Service)
-	}
-	if decided, f = Authorise(c.Scopes.Of(g), svc, v); f != nil {
-		return decided, f
-	}
-	return rule, nil
-}
-
-// unknownService names what was asked for if it could be a name at all.
-func unknownService(name string) *fault.Fault {
-	if !service.ValidName(name) {
-		return fault.New(fault.ServiceUnknown, "the path does not begin with /s/ and the name of a service")
-	}
-	return fault.New(fault.ServiceUnknown, "there is no service \""+name+"\"")
-}
-
-// admit refuses what has no reading, and everything while there is no room.
-func (p *Pipeline) admit(v *View) *fault.Fault {
-	if f := p.sealed.Load(); f != nil {
-		return f
-	}
-	switch {
-	case v.Broken != nil:
-		return fault.From(v.Broken)
-	case v.Refusal != "":
-		return fault.New(fault.RequestMalformed, v.Refusal)
-	case wantsUpgrade(v.Header) && (v.Body != nil || v.Method != http.MethodGet):
-		return fault.New(fault.RequestMalformed, "a WebSocket handshake is a GET without a body")
-	case p.draining.Load():
-		return fault.New(fault.Draining, "this Sallyport is stopping and takes no new requests")
-	case p.o.InFlight > 0 && p.inFlight.Load() > p.o.InFlight:
-		return fault.New(fault.Overloaded, "too many requests are in flight")
-	}
-	return CheckHeaders(v.Header)
-}
-
-// authenticate finds the token, verifies it, and keeps it for the check that it leaves nowhere.
-func (p *Pipeline) authenticate(v *View, x *exchange, svc *service.Service) *fault.Fault {
-	var found finder
-	if svc == nil {
-		found = findAnywhere(v)
-	} else {
-		found = find(v, svc.Slots)
-	}
-	g, f := p.verify(&found)
-	if f != nil {
-		x.event.Token, _ = token.Parse(found.token) // well formed, so the record can say which one was refused
-		return f
-	}
-	if v.Connection != nil {
-		v.Connection.Prove()
-	}
-	x.event.Token, x.event.Label, x.event.Generation = g.ID, g.Name, g.Number
-	if found.rest != v.Path { // the token stood in it
-		v.Bare = found.rest == "/" && !strings.HasSuffix(v.Path, "/")
-	}
-	x.grant, x.presented, x.inSlot, v.Path = g, found.token, found.inSlot(), found.rest
-	p.o.Tokens.Touch(g, x.event.Workflow, x.started)
-	return nil
-}
-
-// verify returns what the one token that was found may do.
-func (p *Pipeline) verify(found *finder) (*token.Grant, *fault.Fault) {
-	f := found.verdict()
-	if f == nil {
-		var g *token.Grant
-		if g, f = p.o.Tokens.Verify(found.token); f == nil {
-			return g, nil
-		}
-	}
-	if found.inSlot() {
-		f = f.InSlot()
-	}
-	return nil, f
-}
-
-// Scope is what authorisation asks of a verified token.
-type Scope interface {
-	Allows(service, method string, source netip.Addr) (ok bool, why string)
-}
-
-// Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it. It
-// returns the rule that decided.
-func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fault) {
-	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
-		return "token scope", fault.New(fault.RequestDenied, why).WithHint("the scope of the token decides: `sallyport token list` shows it")
-	}
-	if why := service.CheckPath(v.Path, svc.Paths); why != "" {
-		return "path form", fault.New(fault.RequestMalformed, why)
-	}
-	if why := service.CheckQuery(v.RawQuery); why != "" {
-		return "query form", fault.New(fault.RequestMalformed, why)
-	}
-	rule, ok := svc.Permit(v.Method, v.Path)
-	if !ok {
-		return rule, fault.New(fault.RequestDenied, "no allow rule of the service permits this method on this path")
-	}
-	for i := range svc.Slots {
-		if f = checkTwin(v.Header, svc.Slots[i].Header); f != nil {
-			return "header form", f
-		}
-	}
-	if f = authoriseOverrides(g, svc, v); f != nil {
-		return "method override", f
-	}
-	return rule, nil
-}

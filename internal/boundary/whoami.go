@@ -26,7 +26,7 @@ func (p *Pipeline) HandleWhoami(ctx context.Context, w http.ResponseWriter, v *V
 	defer p.finish(x)
 	defer p.finishBody(v, x)
 	x.body = v.Body
-	if f := p.whoami(ctx, v, x); f != nil {
+	if f := p.whoami(ctx, x); f != nil {
 		p.refuse(w, x, f)
 		return
 	}
@@ -40,20 +40,16 @@ func (p *Pipeline) HandleWhoami(ctx context.Context, w http.ResponseWriter, v *V
 	_ = json.NewEncoder(w).Encode(Whoami{Token: x.grant.ID, Name: x.grant.Name, Generation: x.grant.Number})
 }
 
-func (p *Pipeline) whoami(ctx context.Context, v *View, x *exchange) *fault.Fault {
-	if f := p.admit(v); f != nil {
+func (p *Pipeline) whoami(ctx context.Context, x *exchange) *fault.Fault {
+	if f := p.admit(x.view); f != nil {
 		return f
 	}
-	if f := p.authenticate(v, x, nil); f != nil {
+	if f := p.authenticate(x, nil); f != nil {
 		return f
 	}
 	x.event.Rule = "whoami"
-	if ok, why := p.config.Load().Scopes.Of(x.grant).AllowsFrom(v.Source); !ok {
+	if ok, why := p.config.Load().Scopes.Of(x.grant).AllowsFrom(x.view.Source); !ok {
 		return fault.New(fault.RequestDenied, why).WithDetails(ElsewhereDetails).WithHint("the scope of the token decides: `sallyport token list` shows it")
 	}
-	if err := p.o.Audit.Authorise(ctx, &x.event); err != nil {
-		return fault.New(fault.AuditUnavailable, "the audit log cannot be written").Wrap(err)
-	}
-	x.authorised = true
-	return nil
+	return p.permit(ctx, x)
 }
