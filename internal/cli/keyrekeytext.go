@@ -123,7 +123,7 @@ func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) err
 	rate := float64(r.Changed) / max(r.Took.Seconds(), 0.001)
 	_, _ = cells(w, "%s is under the new master key\n%d values encrypted again (%.0f a second), %d were right as they are, %d stay unreadable; all read back with the new key and compared\nbackup: %s\n",
 		r.Database, r.Changed, rate, r.Already, r.Kept, r.Backup)
-	writeSettings(w, a)
+	writeSettings(w, a, "the new key")
 	if a.Store != "" {
 		_, _ = cells(w, "the new key is the current version of %s\n", a.Store)
 	}
@@ -134,9 +134,10 @@ func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) err
 	return err
 }
 
-func writeSettings(w io.Writer, a rekeyedAfter) {
+// writeSettings tells of the settings files, into which key was to be put: the new one, or back the old one.
+func writeSettings(w io.Writer, a rekeyedAfter, key string) {
 	for _, path := range slices.Sorted(maps.Keys(a.Settings)) {
-		_, _ = cells(w, "settings %s: %s\n", path, settingsDone[a.Settings[path]])
+		_, _ = cells(w, "settings %s: %s\n", path, strings.ReplaceAll(settingsDone[a.Settings[path]], "KEY", key))
 	}
 }
 
@@ -147,7 +148,7 @@ func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) e
 	if done.Kept > 0 {
 		_, _ = cells(w, "%d values stay unreadable\n", done.Kept)
 	}
-	writeSettings(w, a)
+	writeSettings(w, a, "the old key")
 	switch {
 	case a.KeyFile != "":
 		_, _ = cells(w, "the old key: %s\n", a.KeyFile)
@@ -158,11 +159,11 @@ func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) e
 	return err
 }
 
-// settingsDone says it for people.
+// settingsDone says it for people; KEY is the key that was to be put in.
 //
 //nolint:gochecknoglobals // a constant table
 var settingsDone = map[string]string{
-	rekey.SettingsChanged: "has the new key", rekey.SettingsAlready: "had the new key", rekey.SettingsOther: "has a third key, and was left alone: look at it",
+	rekey.SettingsChanged: "has KEY", rekey.SettingsAlready: "had KEY already", rekey.SettingsOther: "has a third key, and was left alone: look at it",
 	rekey.SettingsAbsent: "is not there, n8n will write it", "failed": "could not be changed",
 }
 

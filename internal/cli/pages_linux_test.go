@@ -23,14 +23,14 @@ import (
 // that the pages name, and its own /etc/hosts, in which the API's name stands. There the preset is used as it ships, over TLS.
 const (
 	roomAPI   = "104.18.7.192" // a public address, as the gate wants it; nothing leaves the room
-	roomHosts = "127.0.0.1 localhost gate n8n-main\n" + roomAPI + " api.openai.com crm.example.com\n"
+	roomHosts = "127.0.0.1 localhost gate n8n-main n8n-3\n" + roomAPI + " api.openai.com crm.example.com\n"
 )
 
 // TestPages runs every sh block of the pages as it is written, in order, by `sh -eu` in a clean home folder.
 func TestPages(t *testing.T) {
-	for _, program := range []string{"ip", "curl"} {
+	for _, program := range []string{"ip", "curl", "openssl"} {
 		_, err := exec.LookPath(program)
-		testkit.RequireTool(t, program, err == nil, "apt-get install iproute2 curl")
+		testkit.RequireTool(t, program, err == nil, "apt-get install iproute2 curl openssl")
 	}
 	out, err := room(t.Context(), "true").CombinedOutput()
 	testkit.RequireTool(t, "a network namespace for this user", err == nil, fmt.Sprintf("%v %s", err, out))
@@ -57,9 +57,7 @@ func room(ctx context.Context, name string, args ...string) *exec.Cmd {
 
 func (p page) run(t *testing.T) {
 	home, aside := t.TempDir(), t.TempDir()
-	for name, content := range p.has {
-		write(t, filepath.Join(home, name), content, 0o600)
-	}
+	p.settle(t, home)
 	if err := ca.Create(aside); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/boundary/ca"
 	"sallyport/internal/cli"
+	"sallyport/internal/testkit/recorded"
 )
 
 // block is one fenced block of a page.
@@ -72,6 +74,8 @@ type page struct {
 	path string
 	// has are the files that the reader is taken to have, by path below the home folder, where the shell begins.
 	has map[string]string
+	// recorded is the recording of n8n's database that the reader has, as database.sqlite, with its master key in old.key.
+	recorded string
 	// first is what the reader is taken to have done before.
 	first        string
 	replacements []replacement
@@ -106,6 +110,8 @@ var (
 	}
 )
 
+// pages are those whose blocks run. What of docs/ is not here: credentials.md, of which app.TestCredentialExamplesWork makes a call by
+// each example; cli.md, configuration.md, errors.md and presets.md, which are generated; and what has no sh and no yaml.
 var pages = []page{
 	{
 		path:         "README.md",
@@ -198,6 +204,91 @@ var pages = []page{
 		},
 		replacements: []replacement{{"/run/secrets/", "$HOME/", "no Docker mounts them here, and config check reads them"}},
 	},
+	{
+		path:     "docs/masterkey.md",
+		recorded: "2.41.1-sqlite",
+		first:    `sallyport init; printf '{"encryptionKey": "%s"}' "$(cat old.key)" > config`,
+		replacements: []replacement{
+			{"postgres://n8n@db/n8n", "sqlite://$HOME/database.sqlite", "the recording; rekey.TestEveryValueIsThereAfterwards has PostgreSQL"},
+			{"/home/node/.n8n/config", "$HOME/config", "this user has no such folder"},
+			{" --docker-label n8n.fleet=prod", "", "no containers are here; masterkey/nodes has them asked"},
+			{"n8n-rekey-20261121T101500Z.backup", "n8n-rekey-*.backup", "the time is another one"},
+		},
+		says: []string{
+			"nothing is in its way; nothing was changed", "is under the new master key", "has the new key",
+			"The key of new.key is the one of", "the old master key is active again",
+		},
+	},
+	{
+		path:  "docs/masterkey-install.md",
+		has:   map[string]string{"docker-compose.yml": "services:\n  n8n:\n    environment:\n      - N8N_ENCRYPTION_KEY=/run/secrets/n8n_key\n", ".vault-password": "pw\n"},
+		first: "sallyport init; sallyport key generate --out n8n.key",
+		replacements: []replacement{
+			{"&& chown 1000", "&& test -s", "whoever runs this is not root in every place"},
+			{"corp", "builtin", "no store of another kind can be written to here; install.TestStore has them"},
+			{"--check-snippet docker-compose.yml ", "--check-snippet docker-compose.yml || test $? = 3 ", "it finds something, which would end `sh -e`"},
+		},
+		uses: []use{
+			{has: "--target TARGET", skip: "TARGET is one of those that follow"},
+			{has: "--target swarm", skip: "no swarm is here; install's tests have Docker's API"},
+			{has: "target: n8n_encryption_key", skip: "a stack file"},
+			{has: "--target kubernetes", skip: "no cluster is here; install's tests have a real API server"},
+			{has: "secretKeyRef", skip: "a Deployment's part"},
+			{has: "--target nomad", skip: "no Nomad is here; install's tests have its API"},
+			{has: "--target systemd", skip: "it writes into /etc; install's tests run systemd-creds"},
+		},
+		says: []string{
+			"made secrets/n8n_encryption_key_v1", "the vault was decrypted again and compared", `made n8n_encryption_key_v1 in store "builtin"`,
+			"n8n start", "docker-compose.yml:4: N8N_ENCRYPTION_KEY is the name of a file",
+		},
+	},
+	{
+		path:     "docs/masterkey-verify.md",
+		recorded: "2.41.1-sqlite",
+		first: `cp old.key candidate.key; cp old.key n8n.key; mkdir answers; export N8N_ENCRYPTION_KEY_FILE="$HOME/n8n.key"
+openssl req -x509 -newkey ed25519 -nodes -keyout tls.key -out tls.crt -subj /CN=n8n-3 -addext subjectAltName=DNS:n8n-3 2>/dev/null; cp tls.crt ca.crt`,
+		replacements: []replacement{
+			{"/home/node/.n8n/database.sqlite", "$HOME/database.sqlite", "the recording"},
+			{"--out worker-1.json", "--out answers/worker-1.json", "both sites are this folder"},
+			{"--role worker\n", "--role worker 2>agent.log & gate=$!\nuntil curl -sf --cacert ca.crt https://n8n-3:8473/healthz; do kill -0 $gate; sleep 0.1; done\n", "a person has a second terminal for what comes next"},
+		},
+		uses: []use{
+			{has: "--docker-label", skip: "no containers are here; masterkey/nodes has them asked"},
+			{has: "docker cp", skip: "no containers are here"},
+		},
+		says: []string{"The key of candidate.key is the one of", "1 of 1 nodes have the key of n8n.key"},
+	},
+	storePage("awssm"), storePage("env"), storePage("exec"), storePage("file"), storePage("gcpsm", "gcloud secrets"), storePage("azurekv", "az keyvault show"),
+	storePage("vault"), storePage("swarm", "docker service update"), storePage("kubernetes", "kind: RoleBinding"),
+	{
+		path: "docs/stores/README.md",
+	},
+}
+
+// authority stands for the certificate of some certificate authority.
+const authority = "a certificate"
+
+func newAuthority(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := ca.Create(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, ca.CertFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// storePage is the page of a store. Its configuration is read; what it says of the store itself is tested beside the store, against
+// a real server where there is one: Vault, Kubernetes, Docker. elsewhere are the blocks that want a tool or a server that is not here.
+func storePage(kind string, elsewhere ...string) page {
+	p := page{path: "docs/stores/" + kind + ".md", has: map[string]string{"vault-ca.pem": authority, "kubeconfig": ""}}
+	for _, text := range elsewhere {
+		p.uses = append(p.uses, use{has: text, skip: "it wants the provider's own tools, or a server that is not here"})
+	}
+	return p
 }
 
 // TestPagesAreUsed: every block of a table exists, once.
@@ -278,9 +369,7 @@ func TestPagesConfigure(t *testing.T) {
 					text = strings.ReplaceAll(text, r.old, r.instead)
 				}
 				home := t.TempDir()
-				for name, content := range p.has {
-					write(t, filepath.Join(home, name), content, 0o600)
-				}
+				p.settle(t, home)
 				file := filepath.Join(home, "page.yaml")
 				write(t, file, strings.ReplaceAll(text, "$HOME", home), 0o600)
 				var out bytes.Buffer
@@ -290,6 +379,27 @@ func TestPagesConfigure(t *testing.T) {
 			})
 		}
 	}
+}
+
+// settle puts into the home folder what the reader is taken to have.
+func (p page) settle(t *testing.T, home string) {
+	t.Helper()
+	for name, content := range p.has {
+		if content == authority {
+			content = newAuthority(t)
+		}
+		write(t, filepath.Join(home, name), content, 0o600)
+	}
+	if p.recorded == "" {
+		return
+	}
+	r := recorded.Named(t, p.recorded)
+	content, err := os.ReadFile(r.SQLite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(home, "database.sqlite"), string(content), 0o600)
+	write(t, filepath.Join(home, "old.key"), r.Master, 0o600)
 }
 
 func write(t *testing.T, path, content string, mode os.FileMode) {

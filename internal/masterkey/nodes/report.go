@@ -188,7 +188,7 @@ func (r Report) sentence() (what, hint string) {
 	switch {
 	case db != nil && db.Result == Mismatch:
 		return fmt.Sprintf("the key of %s does not open the database %s", r.Reference.From, db.Name),
-			"try the other keys that there are with --key-file; docs/masterkey-verify.md has the order in which to look for one"
+			"try the other keys that there are with --key-file; docs/masterkey.md has the order in which to look for one, under \"I lost the key\""
 	case db != nil && db.Result == Mixed:
 		return fmt.Sprintf("the key of %s opens %d values of the database %s, and %d it does not", r.Reference.From, db.Readable, db.Name, db.Unreadable),
 			"a change of the key may have stopped half-way: `sallyport key rekey --dry-run` counts what each key opens"

@@ -102,7 +102,7 @@ func reason(ctx context.Context, err error) error {
 	case errdefs.IsUnavailable(err):
 		return unavailable("this engine does not manage a swarm", "point `host` at a manager (`docker node ls` works there), or make a swarm: `docker swarm init`")
 	case client.IsErrConnectionFailed(err):
-		return unavailable("Docker cannot be reached", "see whether it runs, and that `host` is its socket; in a container the socket has to be mounted")
+		return unavailable("Docker cannot be reached", "see whether it runs, and that `host` of the store (of a command: --docker-host or DOCKER_HOST) is its socket; in a container the socket has to be mounted")
 	}
 	return unavailable("what answers is not a Docker engine in good order", "run `docker node ls` with the same host")
 }
