@@ -150,10 +150,11 @@ func TestHeadersReachTheAPI(t *testing.T) {
 	}
 }
 
-// TestWithoutPKCE: LinkedIn answers 401 to a code_verifier, and Slack takes one only from an app that is marked as a public client.
+// TestWithoutPKCE: LinkedIn answers 401 to a code_verifier, Slack takes one only from an app that is marked as a public client, and
+// Facebook drops the code_challenge and then refuses the verifier ("provided without a code_challenge").
 // Everybody else takes one, or does not look at it (RFC 7636 section 5).
 func TestWithoutPKCE(t *testing.T) {
-	without := []string{"www.linkedin.com", "slack.com"}
+	without := []string{"www.facebook.com", "www.linkedin.com", "slack.com"}
 	for _, p := range preset.All() {
 		u, err := url.Parse(p.Credential.AuthorizeURL)
 		if refuses := err == nil && slices.Contains(without, u.Host); refuses != (p.Credential.PKCE == "off") {
