@@ -1,4 +1,6 @@
-// Package cli is the command line: one file per command. A command reads its flags, calls what does the work, and prints.
+// Package cli is the command line: one file per command, named by the command's path (key_verify.go is `key verify`; what a
+// longer one is divided into begins with the same words). output.go, progress.go, visible.go and errors.go are what all share.
+// A command reads its flags, calls what does the work, and prints.
 //
 // Errors end as "sallyport: error: …" and "sallyport: hint: …" on standard error, with the exit codes of package fault.
 // Results go to standard output; with --json as one JSON value. Both streams are visible ones: what would command a terminal
@@ -235,14 +237,6 @@ func (e *env) done(what, name string) error {
 		_, err := cells(w, "%s is %s\n", name, what)
 		return err
 	})
-}
-
-// counted is a number of things: "1 record", "2 records".
-func counted(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprint(n, " ", one, "s")
 }
 
 // isTerminal tells whether f is a terminal.

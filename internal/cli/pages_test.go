@@ -170,11 +170,11 @@ var pages = []page{
 		first:        "sallyport init",
 		replacements: []replacement{{"sallyport audit tail --follow", "sallyport audit tail", tailed.why}},
 		uses: []use{
-			{has: "sallyport key rekey", skip: "it wants a database of n8n's; keyrekey.txtar has one"},
+			{has: "sallyport key rekey", skip: "it wants a database of n8n's; key_rekey.txtar has one"},
 			{has: "  openai: {preset: openai", within: "stores: {corp: {kind: file, dir: /corp}}\n%s"},
 			{has: "secret set --store corp", skip: "it writes into Vault; store.txtar writes into a store"},
 			{has: "token rotate n8n --push n8n", skip: "it runs with the settings of n8n-setup.md, there"},
-			{has: "secret import --from env-file", skip: "it writes into Vault; import.txtar imports"},
+			{has: "secret import --from env-file", skip: "it writes into Vault; secret_import.txtar imports"},
 		},
 	},
 	{

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -80,39 +79,5 @@ func browse(ctx context.Context, url string) {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, url) //nolint:gosec // the address of the page that the person asked for
 	if cmd.Start() == nil {
 		_ = cmd.Process.Release() // it may become the browser, which outlives this command
-	}
-}
-
-func (e *env) serviceDisconnect() *cobra.Command {
-	return &cobra.Command{
-		Use:   "disconnect NAME",
-		Short: "Drop the tokens that a consent has brought",
-		Long: `Drops the tokens of a connected service, on record and in the running gates; requests to it are refused until it is connected
-again. At the provider the consent stays until it is withdrawn there.`,
-		Example: "  sallyport service disconnect crm",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
-				if err := record(cmd.Context(), s, "service.disconnect", args[0]); err != nil {
-					return err
-				}
-				was, err := s.Disconnect(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				owner, _, _ := strings.Cut(args[0], "/")
-				if _, ok := s.Config.Services[owner]; !ok && !was { // one that is gone from the configuration can still be connected
-					return app.NoService(s.Config, owner)
-				}
-				return e.print(map[string]any{"service": args[0], "disconnected": was}, func(w io.Writer) error {
-					text := "%s is disconnected; withdraw the consent at the provider too\n"
-					if !was {
-						text = "%s was not connected\n"
-					}
-					_, err := fmt.Fprintf(w, text, args[0])
-					return err
-				})
-			})
-		},
 	}
 }
