@@ -28,7 +28,7 @@ servers: ## get the servers that make test leaves out otherwise: Vault, Kubernet
 e2e: build ## run the end-to-end tests against a real n8n (installs it; the first time takes minutes)
 	@tools/e2e
 
-check: ## everything a change must hold: format, lint, vet, layers, generated docs, scripts, modules
+check: ## everything a change must hold: format, lint, vet, layers, generated docs, scripts, modules, known vulnerabilities
 	@tools/check
 
 format: ## rewrite the Go code in the project's format
