@@ -113,6 +113,24 @@ func packages(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
+// TestContributorsFindWhatIsNamed: the files, the tests and the links of the pages for contributors are in the tree.
+func TestContributorsFindWhatIsNamed(t *testing.T) {
+	declared := declaredTests(t)
+	for _, name := range []string{"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ".github/pull_request_template.md"} {
+		text := page(t, name)
+		for _, test := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(text, -1) {
+			if !declared[test] {
+				t.Errorf("%s names %s, which is not in the tree", name, test)
+			}
+		}
+		for _, file := range regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)|(?:^|[\s`+"`"+`])((?:internal|tools|docs|changelog)/[\w/.-]*\w)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("../..", file[1]+file[2])); err != nil {
+				t.Errorf("%s names %s, which is not in the tree", name, file[1]+file[2])
+			}
+		}
+	}
+}
+
 func page(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", name))
