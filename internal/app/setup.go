@@ -79,6 +79,9 @@ func placeOf(c *config.Store) string {
 
 // keeps tells whether what a service names comes from stores that are the same in both.
 func (p *setup) keeps(other *setup, c *config.Service) bool {
+	if maps.Equal(p.generation, other.generation) {
+		return true
+	}
 	return !slices.ContainsFunc(c.Refs(), func(ref secret.Ref) bool { return p.generation[ref.Store] != other.generation[ref.Store] })
 }
 

@@ -54,3 +54,14 @@ func largeFiles(files int) map[string]string {
 	}
 	return all
 }
+
+func BenchmarkRefs(b *testing.B) {
+	c, _, err := config.Load(largeTree(b, 1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = c.Services["s1"].Refs()
+	}
+}

@@ -166,12 +166,16 @@ func (s *Service) Placements() []Credential {
 func (s *Service) Refs() []secret.Ref {
 	var out []secret.Ref
 	if s.TLS != nil {
-		out = appendRefs(out, reflect.ValueOf(*s.TLS))
+		out = appendRefs(out, reflect.ValueOf(s.TLS).Elem())
 	}
-	out = appendRefs(out, reflect.ValueOf(s.ProxySecret))
-	placements := s.Placements()
-	for i := range placements {
-		out = append(out, placements[i].Refs()...)
+	if !s.ProxySecret.IsZero() {
+		out = append(out, s.ProxySecret)
+	}
+	if len(s.Credentials) == 0 {
+		return s.Credential.appendRefs(out)
+	}
+	for i := range s.Credentials {
+		out = s.Credentials[i].appendRefs(out)
 	}
 	return out
 }
@@ -196,20 +200,32 @@ func (c *Credential) Signing() bool {
 
 // Refs returns every reference in the credential, in the order of the declaration and of names. Inputs are left out: they are
 // in their places.
-func (c *Credential) Refs() []secret.Ref {
-	own := *c
-	own.Inputs = nil
-	return appendRefs(nil, reflect.ValueOf(own))
+func (c *Credential) Refs() []secret.Ref { return c.appendRefs(nil) }
+
+func (c *Credential) appendRefs(out []secret.Ref) []secret.Ref {
+	fields, _ := fieldsOf(reflect.TypeFor[Credential]())
+	v := reflect.ValueOf(c).Elem()
+	for i := range fields {
+		switch fields[i].typ.Kind() { //nolint:exhaustive // most fields, and this is asked for often
+		case reflect.String, reflect.Bool:
+			continue
+		}
+		if fields[i].name != "inputs" {
+			out = appendRefs(out, v.Field(fields[i].index))
+		}
+	}
+	return out
 }
 
+// appendRefs makes no copy of what it looks at: a reload asks for the references of every service several times.
 func appendRefs(out []secret.Ref, v reflect.Value) []secret.Ref {
-	switch x := v.Interface().(type) {
-	case secret.Ref:
+	if x, ok := reflect.TypeAssert[secret.Ref](v); ok {
 		if !x.IsZero() {
 			out = append(out, x)
 		}
 		return out
-	case Text:
+	}
+	if x, ok := reflect.TypeAssert[Text](v); ok {
 		return append(out, x.Refs()...)
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration has references nowhere else
