@@ -145,7 +145,7 @@ func (s *State) Service(ctx context.Context, name string) (*service.Service, *cr
 // outside builds one service outside any gate, and reads what its credentials are made of.
 func (s *State) outside(ctx context.Context, c *config.Config, name string) (*service.Service, *ingredients, error) {
 	one := c.Services[name]
-	svc, err := service.New(name, *one)
+	svc, err := service.New(name, one)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -81,7 +81,7 @@ type heldFunc func(secret.Ref) (res secret.Result, trouble error)
 // setCredential activates the credentials of a service as memory has them. The last known good stay while the store is what
 // fails, and go when a secret itself is gone, or has not been confirmed for too long.
 func (s *Stores) setCredential(ctx context.Context, svc *service.Service, held heldFunc) (trouble bool) {
-	of, err := gather(&svc.Config, held)
+	of, err := gather(svc.Config, held)
 	var r *credential.Recipe
 	if err == nil {
 		r, err = s.mix(ctx, svc, of)

@@ -33,7 +33,7 @@ func TestExamplesBuild(t *testing.T) {
 		}
 		for name, s := range c.Services {
 			s.CAFile = "" // a file of the reader's
-			svc, err := boundaryservice.New(name, *s)
+			svc, err := boundaryservice.New(name, s)
 			if err == nil {
 				err = app.Mix(t.Context(), svc, k.valuesFor(s))
 			}

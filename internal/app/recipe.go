@@ -124,7 +124,7 @@ func (s *Stores) forget(gone func(*service.Service) bool) {
 
 // dress gives a service its client certificate and what its proxy asks for.
 func dress(svc *service.Service, of *ingredients) error {
-	c := &svc.Config
+	c := svc.Config
 	in := reading{get: of.get}
 	proxy := in.value(c.ProxySecret)
 	if c.TLS != nil {

@@ -19,11 +19,11 @@ func buildTable(c *config.Config, old *service.Table, keeps func(*config.Service
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
 		before, ok := old.Lookup(name)
-		if ok && reflect.DeepEqual(before.Config, *c.Services[name]) && before.Fresh() && keeps(c.Services[name]) {
+		if ok && (before.Config == c.Services[name] || reflect.DeepEqual(before.Config, c.Services[name])) && before.Fresh() && keeps(c.Services[name]) {
 			list = append(list, before)
 			continue
 		}
-		s, err := service.New(name, *c.Services[name])
+		s, err := service.New(name, c.Services[name])
 		if err != nil {
 			errs = append(errs, err)
 			continue

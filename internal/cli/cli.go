@@ -149,6 +149,14 @@ func helpOn() *cobra.Command {
 // load reads the configuration, with the flags over it.
 func (e *env) load() (*config.Config, config.Warnings, error) { return e.loadBy(config.Load) }
 
+// loader is load for who calls it again and again.
+func (e *env) loader() func() (*config.Config, config.Warnings, error) {
+	l := config.NewLoader(e.configPath)
+	return func() (*config.Config, config.Warnings, error) {
+		return e.loadBy(func(string) (*config.Config, config.Warnings, error) { return l.Load() })
+	}
+}
+
 func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
 	c, warnings, err := read(e.configPath)
 	if err != nil {

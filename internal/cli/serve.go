@@ -27,14 +27,15 @@ SIGHUP, or a change of the files, reloads the configuration; one with errors is 
 SIGHUP also begins a new audit log file where somebody has moved the one before.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, warnings, err := e.load()
+			reread := e.loader()
+			c, warnings, err := reread()
 			if err != nil {
 				return err
 			}
 			for _, w := range warnings {
 				e.note("warning: %s", w.Error())
 			}
-			return e.run(cmd.Context(), app.Options{Config: c, AcceptAuditDamage: acceptDamage}, startSealed)
+			return e.run(cmd.Context(), app.Options{Config: c, Reread: reread, AcceptAuditDamage: acceptDamage}, startSealed)
 		},
 	}
 	cmd.Flags().BoolVar(&startSealed, "start-sealed", false, "while the store cannot be opened, answer store_unavailable instead of ending with exit code 10")
@@ -45,7 +46,7 @@ SIGHUP also begins a new audit log file where somebody has moved the one before.
 // run serves until ctx ends.
 func (e *env) run(ctx context.Context, o app.Options, startSealed bool) error {
 	log := e.logger(o.Config.Log)
-	o.ConfigPath, o.Reread, o.Log, o.Version, o.Settled = e.watched(), e.load, log, Version(), tuneGC
+	o.ConfigPath, o.Log, o.Version, o.Settled = e.watched(), log, Version(), tuneGC
 	open := app.New
 	if startSealed {
 		open = app.NewWhenOpen

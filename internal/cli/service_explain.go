@@ -60,7 +60,7 @@ func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanati
 	if !ok {
 		return nil, app.NoService(s.Config, q.service)
 	}
-	svc, err := service.New(q.service, *c)
+	svc, err := service.New(q.service, c)
 	if err != nil {
 		return nil, err
 	}

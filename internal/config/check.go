@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// check holds the whole configuration against itself. It assumes nothing of the decoder but the types.
-func (c *Config) check(rep *report) {
+// check holds the whole configuration against itself. It assumes nothing of the decoder but the types. What is known of a service
+// by an earlier check is not looked for again; known may be nil.
+func (c *Config) check(rep *report, known *checks) {
 	k := &checker{cfg: c, rep: rep, set: map[string]bool{}, written: map[string]bool{}}
 	k.listen()
 	k.seal()
@@ -21,7 +22,7 @@ func (c *Config) check(rep *report) {
 		k.store(name)
 	}
 	for _, name := range c.ServiceNames() {
-		k.service(name)
+		known.take(k, name)
 	}
 	for _, name := range c.TokenNames() {
 		k.token(name)
@@ -34,6 +35,7 @@ type checker struct {
 	set, written map[string]bool // as indexKeys says
 	fields       []string        // of Credential
 	stores       map[string]*Store
+	reads        bool // it has looked for a file
 }
 
 // subject is keyPath.subject of a dotted key.
@@ -149,6 +151,7 @@ func (k *checker) pair(key, certFile, keyFile string) {
 // file reads what the configuration names. ok is false when there is nothing to look at, which is an error only when
 // files are checked at all.
 func (k *checker) file(key, name string) (content []byte, ok bool) {
+	k.reads = true
 	k.cfg.addFile(name)
 	if k.cfg.read == nil {
 		return nil, false

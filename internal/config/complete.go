@@ -64,6 +64,16 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 	}
 }
 
+// applyOwnDefaults is applyDefaults for the services and tokens alone.
+func (c *Config) applyOwnDefaults() {
+	for _, name := range c.ServiceNames() {
+		c.applyDefaults(reflect.ValueOf(c.Services[name]).Elem(), keyPath{"services", name})
+	}
+	for _, name := range c.TokenNames() {
+		c.applyDefaults(reflect.ValueOf(c.Tokens[name]).Elem(), keyPath{"tokens", name})
+	}
+}
+
 func isLeaf(t reflect.Type) bool { _, ok := leafOf(t); return ok }
 
 // mapKeys returns the keys of a map of the declaration, sorted.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -96,6 +97,14 @@ func (r *report) warn(at place, message, hint string) {
 	if len(r.warns) < maxErrors {
 		r.warns = append(r.warns, &Error{File: at.file, Line: at.line, Column: at.col, Message: message, Hint: hint})
 	}
+}
+
+// add takes over what another report has.
+func (r *report) add(other *report) {
+	r.errs = append(r.errs, other.errs[:min(len(other.errs), maxErrors-len(r.errs))]...)
+	r.warns = append(r.warns, other.warns[:min(len(other.warns), maxErrors-len(r.warns))]...)
+	maps.Copy(r.broken, other.broken)
+	r.unparsed = r.unparsed || other.unparsed
 }
 
 func (r *report) finish() (Warnings, error) {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"sallyport/internal/config/preset"
 	"sallyport/internal/localfile"
@@ -43,35 +42,7 @@ func LoadHead(path string) (*Config, Warnings, error) { return load(path, &Named
 func LoadNamed(path string, named Named) (*Config, Warnings, error) { return load(path, &named) }
 
 func load(path string, named *Named) (*Config, Warnings, error) {
-	optional := path == ""
-	if optional {
-		path = DefaultName
-	}
-	src, err := readBounded(path)
-	if optional && errors.Is(err, fs.ErrNotExist) {
-		src, err = nil, nil
-	}
-	if err != nil {
-		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: unreadableHint(err)}}
-	}
-	for {
-		c, rep := newConfig(path, os.ReadFile), newReport()
-		c.named = named
-		c.decode(path, src, rep)
-		if named == nil || !named.none() {
-			c.loadDropIns(rep)
-		}
-		if named != nil && named.grow(c) {
-			continue
-		}
-		c, warns, err := c.finish(rep)
-		if err != nil && named != nil && !named.none() { // Load sees what was meant by a word that is misspelt
-			if _, _, whole := load(path, nil); whole != nil {
-				err = whole
-			}
-		}
-		return c, warns, err
-	}
+	return (&loading{named: named}).load(path)
 }
 
 // Parse reads one file's source under a name, as Load would. It touches no file itself: with read nil, what the source
@@ -112,10 +83,19 @@ func (c *Config) finish(rep *report) (*Config, Warnings, error) {
 func (c *Config) complete(rep *report) {
 	c.applyPresets(rep)
 	c.applyDefaults(reflect.ValueOf(c).Elem(), nil)
+	c.hold(rep, nil)
+}
+
+// hold places files, once the data directory is known, and holds the whole against itself.
+func (c *Config) hold(rep *report, known *checks) {
 	c.storeDefaults()
 	c.settle()
+	if len(rep.errs) > 0 { // which keep checks from looking at what hangs on a mistake
+		known = nil
+	}
+	known.begin(c)
 	if !rep.unparsed {
-		c.check(rep)
+		c.check(rep, known)
 	}
 }
 
@@ -144,41 +124,8 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 	d.structure(c.named.of(root), reflect.ValueOf(c).Elem(), nil)
 }
 
-// loadDropIns reads services.d/*.yaml in the order of their names.
-func (c *Config) loadDropIns(rep *report) {
-	folder := filepath.Join(c.dir, dropIns)
-	c.addFile(folder) // also when it is not there: a watcher has to see it come
-	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err != nil {
-		rep.fail(place{file: folder}, "reading the folder: "+reason(err), "")
-		return
-	}
-	for _, e := range entries {
-		name := filepath.Join(folder, e.Name())
-		switch ext := filepath.Ext(e.Name()); {
-		case strings.HasPrefix(e.Name(), ".") || e.IsDir():
-		case ext == ".yaml":
-			c.dropIn(name, rep)
-		case ext == ".yml":
-			rep.warn(place{file: name}, "only *.yaml is read in "+dropIns, "rename it")
-		}
-	}
-}
-
-func (c *Config) dropIn(name string, rep *report) {
-	c.addFile(name)
-	src, err := readBounded(name)
-	if err != nil {
-		rep.unparsed = true
-		rep.fail(place{file: name}, "reading the file: "+reason(err), "")
-		return
-	}
-	if !c.named.mayBeIn(src) {
-		return
-	}
+// dropIn reads one file of services.d into c.
+func (c *Config) dropIn(name string, src []byte, rep *report) {
 	root, ok := parseSource(name, src, rep)
 	if !ok || root == nil {
 		rep.unparsed = rep.unparsed || !ok

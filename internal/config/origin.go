@@ -119,10 +119,12 @@ func freeText(path keyPath) bool {
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the
 // files below the data directory) follows, and the whole is checked again, so an error may be about another key. A file
-// name is relative to the working directory. After an error the configuration is not to be used.
+// name is relative to the working directory. After an error the configuration is not to be used. Services and tokens are not to be
+// set: another configuration may have them too (see Loader).
 func (c *Config) Override(key, value, from string) error {
+	owner, _ := split(key)
 	v, f, ok := c.find(key)
-	if !ok || !isLeaf(v.Type()) {
+	if !ok || !isLeaf(v.Type()) || owner != "" {
 		return fmt.Errorf("setting %s by %s: no such single value in the configuration", strconv.Quote(key), from)
 	}
 	l, _ := leafOf(v.Type())
@@ -135,7 +137,7 @@ func (c *Config) Override(key, value, from string) error {
 	c.places.set(key, place{from: from})
 	c.settle()
 	rep := newReport()
-	c.check(rep)
+	c.check(rep, nil)
 	_, err := rep.finish()
 	return err
 }

@@ -227,7 +227,7 @@ func table(t testing.TB, yaml string, o options) *service.Table {
 	}
 	var list []*service.Service
 	for name, sc := range c.Services {
-		s, err := service.New(name, *sc)
+		s, err := service.New(name, sc)
 		if err != nil {
 			t.Fatal(err)
 		}

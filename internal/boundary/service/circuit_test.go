@@ -20,13 +20,13 @@ import (
 )
 
 // configured is a service as configuration describes it.
-func configured(t *testing.T, yaml string) config.Service {
+func configured(t *testing.T, yaml string) *config.Service {
 	t.Helper()
 	c, _, err := config.Parse("sallyport.yaml", []byte("services:\n  api:\n    upstream: http://127.0.0.1:1\n    secret: ref+builtin://x\n"+yaml), os.ReadFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return *c.Services["api"]
+	return c.Services["api"]
 }
 
 func built(t *testing.T, yaml string) *service.Service {

@@ -22,7 +22,7 @@ func expiry(tb testing.TB, rules ...config.ExpiredWhen) *service.Expiry {
 	for i := range rules {
 		c.Credentials = append(c.Credentials, config.Credential{Kind: config.KindExchange, ExpiredWhen: &rules[i]})
 	}
-	s, err := service.New("api", c)
+	s, err := service.New("api", &c)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -58,7 +58,7 @@ type Service struct {
 	Override       map[string]bool   // those of Headers that replace the caller's
 	Spelled        []Spelling        // the names that the configuration writes in another way
 
-	Config      config.Service // what it was built from
+	Config      *config.Service // what it was built from; not to be changed
 	egress      egress.Options
 	own         *atomic.Pointer[egress.Own]
 	ca          []byte // content of Config.CAFile when it was built
@@ -69,7 +69,7 @@ type Service struct {
 }
 
 // New builds a service. The error names the setting at fault.
-func New(name string, c config.Service) (*Service, error) {
+func New(name string, c *config.Service) (*Service, error) {
 	tlsConfig, ca, err := clientTLS(c)
 	if err != nil {
 		return nil, fmt.Errorf("building service %q: %w", name, err)
@@ -85,7 +85,7 @@ func New(name string, c config.Service) (*Service, error) {
 		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
 		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
 		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", Paths: PathForm{EncodedSlash: c.EncodedSlash, DoubleSlash: c.DoubleSlash},
-		Headers: canonical(c.Headers), Override: overriding(c.Override), Spelled: spelled(&c), Config: c, ca: ca,
+		Headers: canonical(c.Headers), Override: overriding(c.Override), Spelled: spelled(c), Config: c, ca: ca,
 		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]), own: new(atomic.Pointer[egress.Own]),
 	}
 	s.place(c.Placements())
@@ -115,7 +115,7 @@ func New(name string, c config.Service) (*Service, error) {
 }
 
 // named is what a person knows the upstream by: the key that holds it, or the preset that gave it.
-func named(c config.Service) string {
+func named(c *config.Service) string {
 	if p, ok := preset.Lookup(c.Preset); ok && p.Upstream != "" && p.Upstream == c.Upstream.String() {
 		return "the preset `" + c.Preset + "`"
 	}
@@ -177,7 +177,7 @@ func (s *Service) Permit(method, path string) (rule string, ok bool) {
 }
 
 // clientTLS also returns the content of ca_file, which may change while the configuration does not.
-func clientTLS(c config.Service) (*tls.Config, []byte, error) {
+func clientTLS(c *config.Service) (*tls.Config, []byte, error) {
 	if c.Upstream.Scheme != "https" {
 		return nil, nil, nil
 	}
@@ -211,6 +211,9 @@ func withRSAExchange() (suites []uint16) {
 
 // Fresh tells whether the files that the service was built from are what they were.
 func (s *Service) Fresh() bool {
+	if s.Config.CAFile == "" {
+		return true
+	}
 	_, pem, err := clientTLS(s.Config)
 	return err == nil && bytes.Equal(pem, s.ca)
 }
