@@ -24,9 +24,6 @@ func (s *Stores) WithAdapter(open func(*config.Store) (secret.Store, error)) *St
 	return s
 }
 
-// CloseDatabase takes the database away from a running gate.
-func (a *App) CloseDatabase() error { return a.state.Close() }
-
 // RotateDue is one look at the schedule.
 func (a *App) RotateDue(ctx context.Context) { a.rotateDue(ctx, make(map[string]*backoff)) }
 

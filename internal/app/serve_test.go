@@ -72,13 +72,18 @@ func TestReadyNamesThePart(t *testing.T) {
 	t.Run("database", func(t *testing.T) {
 		b := newBed(t, one(""))
 		a := b.serve()
-		if err := a.CloseDatabase(); err != nil {
+		file := filepath.Join(b.load().Data, "sallyport.db")
+		if err := os.Rename(file, file+".away"); err != nil {
 			t.Fatal(err)
 		}
 		b.until("the gate says what is away", func() bool { return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":["database"]`) })
 		b.get(a.AdminURL()+"/readyz").is(t, 200, `{"part":"database","ready":true,"why":`)
 		b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_degraded{part="database"} 1`)
 		b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "the API's answer") // the hot path needs no database
+		if err := os.Rename(file+".away", file); err != nil {
+			t.Fatal(err)
+		}
+		b.until("all is well again", func() bool { return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":[]`) })
 	})
 }
 

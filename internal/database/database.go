@@ -12,6 +12,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type DB struct {
 	Where string
 
 	postgres *pgx.ConnConfig
+	file     fs.FileInfo   // SQLite: the file that was opened
 	writer   chan struct{} // SQLite: holds a token while a transaction of this process writes
 	deaf     atomic.Pointer[error]
 }

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -62,6 +63,7 @@ type Follower struct {
 	claimed  time.Time // when the last report was begun that said how long this replica accepts
 	reported time.Time // when the last report was begun
 	said     report    // what it said
+	unsaid   error     // why the last one could not be written, or nil
 }
 
 // Start registers the replica and acts on the urgent topic. After an error Run does it.
@@ -125,15 +127,16 @@ func (f *Follower) look(ctx context.Context, on *sql.Conn, lost bool) error {
 	if err := f.read(ctx, on, lost); err != nil {
 		return err
 	}
-	fresh := f.actUrgent(ctx, began)
+	unread := f.actUrgent(ctx, began)
 	// SQLite's disk may be full: then nobody can revoke a token there either.
-	if err := f.say(ctx, on, fresh); err != nil && f.DB.Dialect == PostgreSQL {
+	if err := f.say(ctx, on, unread == nil); err != nil && f.DB.Dialect == PostgreSQL {
 		return err
 	}
-	if fresh {
+	if unread == nil {
 		f.freshAt = began
 		f.Fresh(began)
 	}
+	f.DB.heard(cmp.Or(unread, f.unsaid))
 	return nil
 }
 
@@ -145,6 +148,9 @@ func (f *Follower) read(ctx context.Context, on *sql.Conn, lost bool) error {
 		return err
 	}
 	if f.DB.Dialect == SQLite {
+		if err := f.DB.inPlace(); err != nil {
+			return err
+		}
 		version, err := dataVersion(ctx, on)
 		if err != nil {
 			return fmt.Errorf("looking for changes: %w", Explain(err))
@@ -190,20 +196,20 @@ func (f *Follower) reportEvery() time.Duration {
 	return reportEvery
 }
 
-// actUrgent acts on the urgent topic if that is due, and tells whether nothing of it is left undone.
-func (f *Follower) actUrgent(ctx context.Context, began time.Time) bool {
+// actUrgent acts on the urgent topic if that is due, and returns why something of it is left undone.
+func (f *Follower) actUrgent(ctx context.Context, began time.Time) error {
 	if !f.urgentAt.IsZero() && began.Sub(f.urgentAt) < readAgain {
-		return true
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
 	if err := f.Act(ctx, Urgent); err != nil {
 		f.failed(context.WithoutCancel(ctx), Urgent, err)
 		f.urgentAt = time.Time{}
-		return false
+		return err
 	}
 	f.urgentAt = began
-	return true
+	return nil
 }
 
 // say reports what the replica acts by, if that is news or due.
@@ -227,8 +233,8 @@ func (f *Follower) say(ctx context.Context, on *sql.Conn, fresh bool) error {
 
 func (f *Follower) report(ctx context.Context, on *sql.Conn, r report) error {
 	began := time.Now()
-	if err := f.DB.register(ctx, on, &f.Self, r); err != nil {
-		return err
+	if f.unsaid = f.DB.register(ctx, on, &f.Self, r); f.unsaid != nil {
+		return f.unsaid
 	}
 	f.said, f.reported = r, began
 	if r.accepts > 0 {

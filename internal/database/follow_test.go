@@ -5,13 +5,18 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"sallyport/internal/database"
+	"sallyport/internal/fault"
 )
 
 // replica is a Follower of a test, with what it was asked to act on.
@@ -194,6 +199,59 @@ func TestFailingTopic(t *testing.T) {
 			return m.ActsBy("tokens", tokens) && m.ActsBy("secrets", secrets) && m.Accepts > 0
 		})
 	})
+}
+
+// TestDeaf: what a replica cannot read, or not write, is told from the next look on, and no longer than that.
+func TestDeaf(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		db, other := migrated(t, url), open(t, url)
+		r := follow(t, db, "a", time.Hour)
+		r.fail.Store(true)
+		notify(t, other, "tokens")
+		until(t, "it says that the tokens cannot be read", func() bool { return db.Deaf() != nil })
+		r.fail.Store(false)
+		r.expect(t, "tokens")
+		until(t, "it says nothing more", func() bool { return db.Deaf() == nil })
+	})
+}
+
+// TestDeafOnSQLite: a file that is away, one in its place, and one that cannot be written.
+func TestDeafOnSQLite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	db := migrated(t, path)
+	r := follow(t, db, "a", 500*time.Millisecond)
+	rename := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename(path, path+".away")
+	until(t, "it says that the file is away", func() bool { return errors.Is(db.Deaf(), fs.ErrNotExist) })
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it says that another is in its place", func() bool {
+		err := db.Deaf()
+		return err != nil && strings.Contains(err.Error(), "another file") && strings.Contains(fault.HintOf(err), "restart")
+	})
+	before := time.Now().UnixNano()
+	rename(path+".away", path)
+	r.expect(t, database.Urgent, "") // whatever was missed
+	until(t, "it is fresh and says nothing more", func() bool { return db.Deaf() == nil && r.fresh.Load() > before })
+
+	if _, err := db.Exec("CREATE TRIGGER full BEFORE UPDATE ON replica BEGIN SELECT RAISE(FAIL, 'no room'); END"); err != nil {
+		t.Fatal(err)
+	}
+	before = time.Now().UnixNano()
+	until(t, "it says that it cannot write, and is fresh", func() bool {
+		err := db.Deaf()
+		return err != nil && strings.Contains(err.Error(), "no room") && r.fresh.Load() > before
+	})
+	if _, err := db.Exec("DROP TRIGGER full"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it says nothing more", func() bool { return db.Deaf() == nil })
 }
 
 // TestRestoredDatabase: numbers that went back mean another database; everything is read again.

@@ -40,6 +40,9 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err == nil {
 		err = prepareFile(path) // see there
 	}
+	if err == nil {
+		db.file, err = os.Lstat(path)
+	}
 	if err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("opening database %q: %w", path, err)
@@ -117,6 +120,19 @@ func makeFile(dir *localfile.Dir, name string) error {
 		return fault.WithExit(fault.WithHint(err, "the directory must be writable for the user that Sallyport runs as"), fault.ExitStore)
 	}
 	return file.Close()
+}
+
+// inPlace is an error when the file that was opened is no longer at its path. What is open goes on with it as if nothing had happened,
+// while every other process would read and write another one: a token that is revoked there would be accepted here.
+func (db *DB) inPlace() error {
+	now, err := os.Lstat(db.Where)
+	if err == nil && os.SameFile(db.file, now) {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("another file is in the place of the one that was opened")
+	}
+	return fault.WithHint(err, "put the database file back where it was, or restart Sallyport for the one that is there now")
 }
 
 // openPatience is how long opening waits while other processes open the same new file.

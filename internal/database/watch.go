@@ -25,7 +25,7 @@ const (
 // watch calls look on a connection that is kept for it: at once, soon after each notification or ring of the bell, and at each
 // interval even if there was none. A notification is a hint that anybody who may connect can give; it says when to look and
 // nothing else. After an error of look, or of the connection, it goes on with another connection, and says so by lost. It ends
-// with ctx. Deaf tells why nothing can be looked at in the meantime.
+// with ctx. Deaf tells why nothing can be looked at in the meantime; look itself says what it did without.
 func (db *DB) watch(ctx context.Context, b *bell, look func(ctx context.Context, on *sql.Conn, lost bool) error) {
 	lost := false
 	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
@@ -33,7 +33,6 @@ func (db *DB) watch(ctx context.Context, b *bell, look func(ctx context.Context,
 			if err := look(ctx, on, lost); err != nil {
 				return err
 			}
-			db.deaf.Store(nil)
 			lost, wait = false, retryFirst
 			return nil
 		})
@@ -41,8 +40,7 @@ func (db *DB) watch(ctx context.Context, b *bell, look func(ctx context.Context,
 			return
 		}
 		lost = true
-		err = Explain(err)
-		db.deaf.Store(&err)
+		db.heard(Explain(err))
 		db.dropIdle()
 		if !pause(ctx, wait) {
 			return
@@ -50,7 +48,16 @@ func (db *DB) watch(ctx context.Context, b *bell, look func(ctx context.Context,
 	}
 }
 
-// Deaf is why the last look at the database failed, or nil.
+// heard notes how a look ended.
+func (db *DB) heard(err error) {
+	if err == nil {
+		db.deaf.Store(nil)
+		return
+	}
+	db.deaf.Store(&err)
+}
+
+// Deaf is why the last look at the database failed, or what could not be done by it, or nil.
 func (db *DB) Deaf() error {
 	if err := db.deaf.Load(); err != nil {
 		return fmt.Errorf("looking for changes in %s: %w", db.Where, *err)
