@@ -1,0 +1,31 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"sallyport/internal/config"
+)
+
+func noFiles(string) ([]byte, error) { return nil, fs.ErrNotExist }
+
+// A preset fills in what the file does not say.
+func ExampleParse() {
+	c, _, err := config.Parse("sallyport.yaml", []byte(`
+services:
+  openai: {preset: openai, secret: ref+builtin://openai, allow: ["GET /v1/**"]}
+`), noFiles)
+	fmt.Println(c.Services["openai"].Upstream, c.Services["openai"].Credential.Kind, err)
+	// Output: https://api.openai.com bearer <nil>
+}
+
+// A mistake has its place, and the words that were meant.
+func ExampleErrors() {
+	_, _, err := config.Parse("sallyport.yaml", []byte("services:\n  openai: {presett: openai}\n"), noFiles)
+	var all config.Errors
+	if errors.As(err, &all) {
+		fmt.Println(all[0])
+	}
+	// Output: sallyport.yaml:2:12: unknown key "presett" in service "openai": did you mean "preset"?
+}
