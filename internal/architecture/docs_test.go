@@ -147,6 +147,44 @@ func anchors(page string) (list []string) {
 	return list
 }
 
+// TestStoreErrors: the errors for which the pages of the stores have a remedy are those that the program has.
+func TestStoreErrors(t *testing.T) {
+	texts := sources(t)
+	var program strings.Builder
+	for name, text := range texts {
+		if strings.HasPrefix(name, "internal/secret/") && path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") {
+			program.WriteString(text)
+		}
+	}
+	found := 0
+	for name, text := range texts {
+		_, table, there := strings.Cut(text, "\n## When it fails\n")
+		if !there || !strings.HasPrefix(name, "docs/stores/") {
+			continue
+		}
+		for _, row := range tableRow.FindAllStringSubmatch(table, -1) {
+			for _, words := range betweenWords.Split(row[1], -1) {
+				if words = strings.TrimSpace(words); !strings.Contains(words, " ") || theirs.MatchString(words) {
+					continue // a word alone may be a name, and a status is the provider's
+				}
+				if found++; !strings.Contains(program.String(), words) {
+					t.Errorf("%s has a remedy for %q, and the program has no such error", name, words)
+				}
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("found %d errors", found)
+	}
+}
+
+var (
+	tableRow = regexp.MustCompile(`(?m)^\| (.+?) \| .* \|$`)
+	// betweenWords is what stands in a message for something else, or joins it to another one.
+	betweenWords = regexp.MustCompile("[…`,;:()\"]| N\\b|NAME|_vN|\\bID\\b|\\d+s| to get | on ")
+	theirs       = regexp.MustCompile(`^\d{3} `)
+)
+
 // TestWords: a word that has been replaced does not come back, in pages, strings or comments.
 func TestWords(t *testing.T) {
 	for old, instead := range map[string]string{
