@@ -1,6 +1,7 @@
 package snippet
 
 import (
+	"cmp"
 	"path"
 	"regexp"
 	"slices"
@@ -29,6 +30,8 @@ type node struct {
 	mounts []string // where something is put
 	shares bool     // it has a folder for n8n's settings file, which it may share with others
 	built  bool     // its image is made here, and may hold anything
+	give   string   // how it is given the key, where the file has a way of its own
+	put    string   // and how something is put where it is named
 }
 
 // nodes finds the processes of n8n in a document.
@@ -92,6 +95,7 @@ func (r *reader) containers(n ast.Node, depth int) (list []node) {
 		return nil
 	}
 	m := r.members(n)
+	list = append(list, r.chart(m)...)
 	for _, one := range r.items(m["containers"]) {
 		c := r.members(one)
 		command := append(r.words(c["command"]), r.words(c["args"])...)
@@ -152,14 +156,14 @@ func judgeNodes(nodes []node) (list []Finding) {
 		default:
 			list = append(list, Finding{
 				Line: n.line, Variable: environment.KeyName, Mistake: MistakeKeyless, Problem: keyless(n),
-				Fix: "", First: "give every node of a fleet the same key, in the way that this file gives it to the others, or that `sallyport key install` shows",
+				Fix: "", First: cmp.Or(n.give, "give every node of a fleet the same key, in the way that this file gives it to the others, or that `sallyport key install` shows"),
 			})
 		}
 		if n.file != "" && n.unmounted() {
 			list = append(list, Finding{
 				Line: n.fileAt, Variable: environment.KeyFileName, Mistake: MistakeUnmounted,
 				Problem: "names a file that nothing puts into " + quoted(n.name) + ": n8n does not start, or starts without the key",
-				First:   "mount the secret there (`secrets:` of the service, `volumeMounts:` of the container), or correct the name",
+				First:   cmp.Or(n.put, wherePuts),
 			})
 		}
 	}

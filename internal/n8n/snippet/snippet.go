@@ -1,7 +1,7 @@
 // Package snippet finds mistakes with n8n's master key in the files that start n8n: Compose and stack files, manifests of
 // Kubernetes, files of variables, systemd units, jobs of Nomad, Dockerfiles and scripts.
 //
-// It reads what stands in one file. It does not fill in variables, follow includes, or look at what runs; a line that it has no
+// It reads what stands in one file, and what stands in that as a text: the values of a chart, the files of a ConfigMap. It does not fill in variables, follow includes, or look at what runs; a line that it has no
 // reason to call a mistake may still be one.
 //
 // Invariant: a finding quotes no key. The name of a file that stands where the key belongs is quoted, if it is one by its looks.
@@ -64,6 +64,11 @@ type setting struct {
 // Check returns the mistakes in a file, by line. The name tells what the file is for, if the content does not. checked is how
 // many places it has looked at: processes of n8n, and settings of the key; with 0 it has found nothing of its kind to check.
 func Check(name string, content []byte) (list []Finding, checked int) {
+	return check(name, content, true)
+}
+
+// check is Check; deep: files that stand in this one as texts are looked at, too.
+func check(name string, content []byte, deep bool) (list []Finding, checked int) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	k := kindOf(name, content)
 	var settings []setting
@@ -75,7 +80,7 @@ func Check(name string, content []byte) (list []Finding, checked int) {
 	if ok {
 		settings, nodes = r.list, r.processes
 	} else {
-		settings = fromLines(k, content)
+		settings, nodes = fromLines(k, content), fromUnits(k, content)
 	}
 	trusting := bytes.Contains(content, []byte("sallyport"))
 	for _, s := range settings {
@@ -88,8 +93,13 @@ func Check(name string, content []byte) (list []Finding, checked int) {
 	}
 	list = append(list, both(settings)...)
 	list = append(list, judgeNodes(nodes)...)
+	checked = len(settings) + len(nodes)
+	if ok && deep {
+		found, n := checkEmbedded(r.files)
+		list, checked = append(list, found...), checked+n
+	}
 	slices.SortStableFunc(list, func(a, b Finding) int { return a.Line - b.Line })
-	return slices.Compact(list), len(settings) + len(nodes)
+	return slices.Compact(list), checked
 }
 
 var (
@@ -172,6 +182,8 @@ func judgeFile(k kind, s setting, value string) (Finding, bool) {
 	switch {
 	case value == "":
 		f.Mistake, f.Problem = MistakeEmpty, "names no file: n8n takes the key of its settings file or makes one of its own"
+	case k == systemd && strings.Contains(value, "$"):
+		f.Mistake, f.Problem = MistakeTemplate, "has a variable in it, which systemd does not fill in here: n8n looks for a file of that name"
 	case asKey.MatchString(value) && !environment.IsPath(value, nil):
 		f.Mistake, f.Problem = MistakeNoPath, "holds what looks like a key, and should name the file that holds it: n8n does not start"
 	default:

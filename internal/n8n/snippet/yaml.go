@@ -34,8 +34,10 @@ type reader struct {
 	encoded bool   // values are in base64: a Secret's data
 	sealed  bool   // the document holds what only a controller can read
 	values  bool   // the document may be the values of a chart
+	holds   bool   // the document holds files as texts: a ConfigMap or a Secret
 
 	processes []node
+	files     []embedded
 }
 
 // fromYAML reads a file with its documents; false when it is no YAML, as long as its templates are not filled in.
@@ -60,6 +62,7 @@ func fromYAML(content []byte) (*reader, bool) {
 			r.mapped = ""
 		}
 		r.values = kind == "" && r.members(doc.Body)["services"] == nil || kind == "HelmRelease" || kind == "HelmChart" || kind == "Application"
+		r.holds = kind == "Secret" || kind == "ConfigMap"
 		r.read(doc.Body, kind == "Secret")
 		r.processes = append(r.processes, r.nodes(doc.Body)...)
 	}
@@ -101,6 +104,7 @@ func (r *reader) readMapping(pairs []*ast.MappingValueNode, secretDocument bool)
 		r.encoded = secretDocument && key == "data"
 		r.read(pair.Value, false)
 		r.encoded = false
+		r.embed(key, pair.Value)
 	}
 }
 
@@ -129,7 +133,17 @@ func (r *reader) readPairs(pairs []*ast.MappingValueNode, scope int, seen map[st
 // becomes the variable of that name); others have one of these too. What to write instead is how that chart takes a Secret.
 var inValues = map[string]string{
 	"encryptionKey":  "existingEncryptionKeySecret: n8n-encryption-key-v1",
-	"encryption_key": "extraEnv: {N8N_ENCRYPTION_KEY: {valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: N8N_ENCRYPTION_KEY}}}}",
+	"encryption_key": "extraEnv: {N8N_ENCRYPTION_KEY: {valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: N8N_ENCRYPTION_KEY}}}}   # of main, and of worker and webhook, which do not get main's",
+}
+
+// addParameter takes in a key among the parameters of Argo CD's application, which are values by their whole name: {name: a.b, value: …}.
+func (r *reader) addParameter(name string, entry ast.Node) {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if value, at := find(entry, "value"); r.values && inValues[last] != "" && value != nil {
+		if text := r.text(value); text != "" {
+			r.list = append(r.list, setting{line: at, name: environment.KeyName, called: last, value: text, form: inValues[last], scope: -1})
+		}
+	}
 }
 
 // addValue takes in a key among the values of a chart. An empty one has the chart make a key, or take one from elsewhere.
@@ -176,6 +190,7 @@ func (r *reader) readSequence(n *ast.SequenceNode) {
 			continue
 		}
 		name := fieldOf(one, "name")
+		r.addParameter(name, one)
 		if name != environment.KeyName && name != environment.KeyFileName {
 			continue
 		}
