@@ -50,7 +50,7 @@ func (f *fleetScene) refusedWhileRunning(t *testing.T) {
 	}
 }
 
-// change changes the key. Values under a data key stay as they are: only their keys are wrapped anew.
+// change changes the key. Values under a data key stay as they are: only their keys are wrapped again.
 func (f *fleetScene) change(t *testing.T) {
 	f.main.Stop()
 	before := f.dataKeys(t)

@@ -46,7 +46,7 @@ func setUpRekey(t *testing.T, install string, settings ...string) *rekeyScene {
 	return s
 }
 
-// findN8N skips the test where n8n cannot be had, loudly, and never in CI.
+// findN8N skips the test where n8n cannot be obtained, loudly, and never in CI.
 func findN8N(t *testing.T) (install string) {
 	t.Helper()
 	install, err := lab.FindN8N(t.Context(), "../tools/n8n/install")

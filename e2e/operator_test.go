@@ -82,7 +82,7 @@ func (o *operator) run(ctx context.Context, args ...string) (stdout, stderr []by
 	return o.runIn(ctx, []string{"HOME=" + o.folder, "PATH=" + os.Getenv("PATH")}, args...)
 }
 
-// runIn runs it with an environment of somebody else's.
+// runIn runs it with an environment of someone else's.
 func (o *operator) runIn(ctx context.Context, environ []string, args ...string) (stdout, stderr []byte, err error) {
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(ctx, o.binary, append([]string{"key"}, args...)...)

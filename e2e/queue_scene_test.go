@@ -45,7 +45,7 @@ type queueScene struct {
 	quick    *lab.Workflow
 }
 
-// setUpQueue skips the test where a part cannot be had, loudly, and never in CI.
+// setUpQueue skips the test where a part cannot be obtained, loudly, and never in CI.
 func setUpQueue(t *testing.T) *queueScene {
 	t.Helper()
 	q := &queueScene{

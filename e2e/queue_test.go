@@ -38,7 +38,7 @@ func TestQueue(t *testing.T) {
 		{"Vault goes away, and n8n goes on", q.vaultGoes},
 		{"without Vault a worker is not started, nor by half", q.notByHalf},
 		{"Vault is back, and the worker starts", q.vaultIsBack},
-		{"a changed value restarts the worker that watches, when all can be had", q.change},
+		{"a changed value restarts the worker that watches, when all can be obtained", q.change},
 		{"the secrets are on no disk", q.onNoDisk},
 	} {
 		began := time.Now()
@@ -239,7 +239,7 @@ func (q *queueScene) change(t *testing.T) {
 	must(t, "changing the label, without a password", q.put(t, "green", "redis_password"))
 	must(t, "waiting for worker two to say so", q.two.AwaitLog(t.Context(), time.Minute, "goes on with the values that it has"))
 	if id, _ := q.n8nBelow(t, "two", q.two.Process); id != before {
-		t.Error("worker two was restarted although not everything could be had")
+		t.Error("worker two was restarted although not everything could be obtained")
 	}
 	q.bothWork(t)
 

@@ -76,7 +76,7 @@ func (s *scene) startAPI(t *testing.T) (err error) {
 	return nil
 }
 
-// startN8N skips the test where n8n cannot be had, loudly, and never in CI.
+// startN8N skips the test where n8n cannot be obtained, loudly, and never in CI.
 func (s *scene) startN8N(t *testing.T) error {
 	install, err := lab.FindN8N(t.Context(), "../tools/n8n/install")
 	if errors.Is(err, lab.ErrNoN8N) && os.Getenv("CI") != "true" {

@@ -2,7 +2,7 @@
 // the tests of Sallyport find it (internal/testkit/recorded).
 //
 //	tools/record                     lists the recordings
-//	tools/record NAME...             makes these anew
+//	tools/record NAME...             makes these again
 //	tools/record -verify NAME...     starts n8n on these, and compares what it decrypts
 //
 // Every value comes from n8n: through its REST API, or, where its license forbids that, through its own Cipher inside the

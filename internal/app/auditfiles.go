@@ -24,7 +24,7 @@ func (a *App) auditRemoved(gone audit.Range, err error) {
 	}
 }
 
-// ResettleAudit begins a new file of the audit log where somebody has moved the one before, as logrotate does. How it ends is
+// ResettleAudit begins a new file of the audit log where someone has moved the one before, as logrotate does. How it ends is
 // logged.
 func (a *App) ResettleAudit(ctx context.Context) {
 	if a.audit == nil { // the store is not open yet

@@ -159,7 +159,7 @@ func (s *State) install(ctx context.Context, name string, state derive.State) er
 // refusedConsent adds what a person can do.
 func refusedConsent(err error) error {
 	if _, ok := errors.AsType[*derive.RefusalError](err); ok {
-		return fault.WithHint(err, "nothing has changed; `sallyport service connect` begins anew, and the provider's documentation says what the code means")
+		return fault.WithHint(err, "nothing has changed; `sallyport service connect` begins again, and the provider's documentation says what the code means")
 	}
 	return err
 }
@@ -185,7 +185,7 @@ func (s *State) Disconnect(ctx context.Context, name string) (was bool, err erro
 	return true, s.Changed(ctx, derivedTopic(name))
 }
 
-// vacant tells that a record holds nothing any more: that somebody has disconnected.
+// vacant tells that a record holds nothing any more: that someone has disconnected.
 func vacant(s derive.State) bool {
 	return s.Token.IsZero() && s.Refresh.IsZero() && s.Rejected == ""
 }

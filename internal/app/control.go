@@ -181,7 +181,7 @@ func (a *App) listenControl(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	l, err := dir.ListenUnix(ctx, socketName, func(err error) {
-		a.log.WarnContext(ctx, "turned somebody away from the control socket", "error", err)
+		a.log.WarnContext(ctx, "turned someone away from the control socket", "error", err)
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the control socket: %w", err), dir.Close())

@@ -183,7 +183,7 @@ func (d *derivedTokens) active() map[string]*derive.Source {
 	return list
 }
 
-// reload looks at the record of one token again: somebody has minted or connected.
+// reload looks at the record of one token again: someone has minted or connected.
 func (d *derivedTokens) reload(ctx context.Context, name string) error {
 	for _, s := range d.named(name) {
 		if err := s.Reload(ctx); err != nil {
@@ -275,7 +275,7 @@ func (d *derivedTokens) collect(emit func(monitor.Gauge), now time.Time) {
 	}
 }
 
-// parts tells of the tokens that cannot be had. Each is its service's trouble, and leaves the gate ready for the others.
+// parts tells of the tokens that cannot be obtained. Each is its service's trouble, and leaves the gate ready for the others.
 func (d *derivedTokens) parts() []monitor.Part {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -302,10 +302,10 @@ func (a *App) minted(o derive.Observation) {
 		a.log.Error("minting a token ended in a panic: this is a mistake in Sallyport", "service", o.Name, "what", why.What, "stack", why.Stack)
 	}
 	if o.Fault != nil {
-		a.log.Warn("a token could not be had", "service", o.Name, "code", o.Fault.Code, "why", o.Fault.Message, "hint", o.Fault.Hint)
+		a.log.Warn("a token could not be obtained", "service", o.Name, "code", o.Fault.Code, "why", o.Fault.Message, "hint", o.Fault.Hint)
 		return
 	}
-	a.log.Info("a token was had", "service", o.Name, "took", o.Took)
+	a.log.Info("a token was obtained", "service", o.Name, "took", o.Took)
 }
 
 // failure is o.Fault as an error, which is nil when there is none.

@@ -121,7 +121,7 @@ func pemKey(t *testing.T, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// TestDerivedKinds: each kind mints once, is used from memory, and is had anew once when the API says that it has expired.
+// TestDerivedKinds: each kind mints once, is used from memory, and is obtained again once when the API says that it has expired.
 func TestDerivedKinds(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -273,7 +273,7 @@ func TestHangingProviderHoldsUpNobodyElse(t *testing.T) {
 		b.until("the provider hangs", func() bool { return b.tokens.Record().Calls == 2 })
 		b.expireAll()
 		before := time.Now()
-		b.get(gate.GatewayURL()+"/s/good/api").is(t, 200, "fine") // minted anew, while the other hangs
+		b.get(gate.GatewayURL()+"/s/good/api").is(t, 200, "fine") // minted again, while the other hangs
 		b.put("unrelated", "a change that all gates hear of")
 		b.get(gate.GatewayURL()+"/s/good/api").is(t, 200, "fine")
 		if took := time.Since(before); took > 10*time.Second {
@@ -308,7 +308,7 @@ func TestRestartKeepsTheToken(t *testing.T) {
 	})
 }
 
-// TestReloadKeepsTheToken: a service that is configured anew goes on with its token; one that is gone stops minting.
+// TestReloadKeepsTheToken: a service that is configured again goes on with its token; one that is gone stops minting.
 func TestReloadKeepsTheToken(t *testing.T) {
 	services := atServer("lark", loginCall(""))
 	b := newDerivedBed(t, "", services)

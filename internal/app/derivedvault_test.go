@@ -158,7 +158,7 @@ func TestInstallBesideAMinter(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if err := derive.Install(ctx, s.Vault(), s.Owner(), "lark", state("of another")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("while somebody mints: got %v", err)
+			t.Errorf("while someone mints: got %v", err)
 		}
 		release()
 		if err := derive.Install(t.Context(), s.Vault(), s.Owner(), "lark", state("of another")); err != nil {

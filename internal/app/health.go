@@ -91,7 +91,7 @@ func (a *App) storeParts() []monitor.Part {
 		}
 		p := monitor.Part{Name: "store " + st.Store, Ready: st.Up || !st.Answered.IsZero()}
 		if st.Stale+st.Missing > 0 {
-			p.Why = fmt.Sprintf("of %d secrets, %d are active from memory without the store's confirmation, and %d cannot be had", st.Kept, st.Stale, st.Missing)
+			p.Why = fmt.Sprintf("of %d secrets, %d are active from memory without the store's confirmation, and %d cannot be obtained", st.Kept, st.Stale, st.Missing)
 		}
 		if st.Why != nil {
 			p.Why = fmt.Sprintf("%s: %v", p.Why, st.Why)

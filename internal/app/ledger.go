@@ -105,7 +105,7 @@ func (s *State) Accept(ctx context.Context) error {
 	return errors.Join(append(errs, s.Changed(ctx, topicTokens), s.Changed(ctx, topicSecrets))...)
 }
 
-const hintAltered = "somebody writes to the database beside Sallyport, or an older one was put back: `sallyport database check` names the rows, " +
+const hintAltered = "someone writes to the database beside Sallyport, or an older one was put back: `sallyport database check` names the rows, " +
 	"docs/operations.md says what to do"
 
 // ledgerParts tells of rows that are left out. The gate serves with the others.
@@ -133,7 +133,7 @@ func (a *App) collectLedger(emit func(monitor.Gauge)) {
 	}
 }
 
-// rowsInterval is how late a row is told of that somebody alters in the database; that it does not count needs no time.
+// rowsInterval is how late a row is told of that someone alters in the database; that it does not count needs no time.
 const rowsInterval = 15 * time.Second
 
 // watchRows looks at the tables now and then: who alters a row need not announce it.

@@ -57,7 +57,7 @@ func vouchedTables() []string {
 	return []string{"proxy_token", "ledger", "keyset", "secret", "secret_version"}
 }
 
-// attack is what somebody does who can write the database.
+// attack is what someone does who can write the database.
 type attack struct {
 	do   func(w writer)
 	part string // what /readyz names

@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/database"
 )
 
-// writer is somebody who can write the database, and has no seal key.
+// writer is someone who can write the database, and has no seal key.
 type writer struct {
 	t  *testing.T
 	db *database.DB

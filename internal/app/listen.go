@@ -96,7 +96,7 @@ func serveAdmin(server *http.Server, l net.Listener, c *tls.Config, log *slog.Lo
 	return wire.Serve(server, l, wire.Options{
 		TLS: c, HeadTimeout: adminHead,
 		Limit: wire.Limit{
-			Total: adminConnections, Log: log, Hint: "somebody opens many connections to the admin listener",
+			Total: adminConnections, Log: log, Hint: "someone opens many connections to the admin listener",
 			Closed: func(why string) { m.ConnectionClosed("admin_" + why) },
 		},
 	})

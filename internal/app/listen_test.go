@@ -37,7 +37,7 @@ func TestAdminInAnotherLanguage(t *testing.T) {
 	}
 }
 
-// TestAdminConnections: however many connections somebody opens to the admin listener, probes and scrapers get through, and the
+// TestAdminConnections: however many connections someone opens to the admin listener, probes and scrapers get through, and the
 // oldest of them go.
 func TestAdminConnections(t *testing.T) {
 	b := newBed(t, one(""))

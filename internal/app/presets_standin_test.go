@@ -222,7 +222,7 @@ func (p *play) login(w http.ResponseWriter, got arrival, serial int) {
 		if strings.Contains(got.Body, "grant_type=refresh_token") {
 			at = "/access_token" // Slack has it inside a member after a consent alone
 		} else if c.Token != "" {
-			answer["access_token"], answer["refresh_token"], answer["expires_in"] = "of-somebody-else", "of-somebody-else", 1
+			answer["access_token"], answer["refresh_token"], answer["expires_in"] = "of-someone-else", "of-someone-else", 1
 		}
 		beside := strings.TrimSuffix(at, "access_token")
 		set(answer, at, p.token(serial))

@@ -21,7 +21,7 @@ const (
 	topicSecrets = "secrets"
 	topicStore   = "store:"   // with the name of a store other than builtin, whose changes the database knows nothing of
 	topicDerived = "derived:" // with the name of a derived token: another one is on record
-	topicUsage   = "usage"    // not a change: somebody wants to read when tokens were last used
+	topicUsage   = "usage"    // not a change: someone wants to read when tokens were last used
 )
 
 const (

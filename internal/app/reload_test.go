@@ -70,7 +70,7 @@ func TestWatch(t *testing.T) {
 	b.until("the service beside is there", func() bool { return b.get(a.GatewayURL()+"/s/beside/").status == 200 })
 }
 
-// TestUnchangedServiceLivesOn: its connections, its limits and its credential are not begun anew.
+// TestUnchangedServiceLivesOn: its connections, its limits and its credential are not begun again.
 func TestUnchangedServiceLivesOn(t *testing.T) {
 	limited := ", limits: {rate: 2/h, burst: 2}"
 	b := newBed(t, one(limited))

@@ -96,7 +96,7 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 // Plan has Tokens list each token with the scope that c gives it.
 func (s *State) Plan(c *config.Config) { s.Tokens.SetScopes(scopes(c)) }
 
-// Close waits for tokens that are just being had, and lets go of the stores and the database.
+// Close waits for tokens that are being minted, and lets go of the stores and the database.
 func (s *State) Close() error {
 	if s.derived != nil {
 		s.derived.close()

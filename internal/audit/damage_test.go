@@ -161,7 +161,7 @@ func appendTo(t *testing.T, path, text string) {
 	}
 }
 
-// replace writes a file anew, or removes it if the content is "-".
+// replace writes a file again, or removes it if the content is "-".
 func replace(t *testing.T, path string, content []byte) {
 	t.Helper()
 	err := os.Remove(path)

@@ -38,7 +38,7 @@ func (l *Log) flush() {
 	}
 }
 
-// drain commits what is pending unless somebody is about to. It is called with mu held
+// drain commits what is pending unless someone is about to. It is called with mu held
 // and releases it. A failure shows in Health.
 func (l *Log) drain() {
 	if len(l.pending.entries) == 0 || l.pending.claimed {

@@ -39,7 +39,7 @@ func parseEnded(path, name string) (ended, bool) {
 	return e, e.from > 0 && e.to >= e.from && name == endedName(path, e.from, e.to)
 }
 
-// aloneEnded reads the name of a file that somebody gives by itself.
+// aloneEnded reads the name of a file that someone gives by itself.
 func aloneEnded(path string) (ended, bool) {
 	base := filepath.Base(path)
 	ext := filepath.Ext(base)

@@ -10,7 +10,7 @@ import (
 )
 
 // TestOpenersTakeTurns opens one log from many sides, as commands do that run at the same time. Whoever gets the lock sees
-// the log as it is then, not as it was while somebody else still wrote.
+// the log as it is then, not as it was while someone else still wrote.
 func TestOpenersTakeTurns(t *testing.T) {
 	o := childOptions(filepath.Join(t.TempDir(), "audit.log"))
 	var sides sync.WaitGroup

@@ -109,7 +109,7 @@ func (u *undo) add(paths ...string) { *u = append(*u, paths...) }
 // run removes it, the last first.
 func (u undo) run() {
 	for _, path := range slices.Backward(u) {
-		_ = os.Remove(path) // a folder that somebody has put a file into stays
+		_ = os.Remove(path) // a folder that someone has put a file into stays
 	}
 }
 

@@ -50,7 +50,7 @@ compared, the old rows go into a sealed backup, everything is read back from the
 it is committed. Interrupted at any moment, the database is as it was. --dry-run counts everything and tells what would be in the
 way; it may run while n8n does.
 
---leaked is for an old key that somebody else has: it also makes new data keys and new signing secrets, which logs everybody out
+--leaked is for an old key that someone else has: it also makes new data keys and new signing secrets, which logs everybody out
 and ends the API keys and signed links (approvals, files). --undo takes a change back, with what n8n has written since.
 
 Afterwards every node needs the new key in its environment, and no .n8n/config may hold the old one (--settings).`,
@@ -142,7 +142,7 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 // maxKey bounds a key file, in bytes.
 const maxKey = 64 << 10
 
-// readKey reads a master key as n8n reads the file of N8N_ENCRYPTION_KEY_FILE. Its errors do not quote the path: somebody may
+// readKey reads a master key as n8n reads the file of N8N_ENCRYPTION_KEY_FILE. Its errors do not quote the path: someone may
 // have given the key itself.
 func readKey(path string) (secret.Value, error) {
 	info, err := os.Stat(path)

@@ -188,7 +188,7 @@ func writeAnswer(path string, l masterkey.Local) error {
 	if err := enc.Encode(l); err != nil {
 		return fmt.Errorf("writing the answer: %w", err)
 	}
-	f, err := localfile.Create(path, 0o644) // fingerprints, for somebody else to fetch
+	f, err := localfile.Create(path, 0o644) // fingerprints, for someone else to fetch
 	if errors.Is(err, fs.ErrExist) {
 		return fault.WithHint(fmt.Errorf("writing the answer: %q is there already", path), "nothing is overwritten: name a new file, or remove that one")
 	}

@@ -69,7 +69,7 @@ type replacement struct {
 	why          string
 }
 
-// page is a document whose blocks are run in their order, in one shell, as somebody does who follows it.
+// page is a document whose blocks are run in their order, in one shell, as someone does who follows it.
 type page struct {
 	path string
 	// has are the files that the reader is taken to have, by path below the home folder, where the shell begins.
@@ -327,7 +327,7 @@ func (p page) useOf(b block) use {
 	return use{}
 }
 
-// script is what somebody types who follows the page, with a line before each block that says where it stands.
+// script is what someone types who follows the page, with a line before each block that says where it stands.
 func (p page) script(blocks []block) string {
 	var s strings.Builder
 	s.WriteString("gate=\ntrap '[ -z \"$gate\" ] || { kill $gate || true; wait $gate || true; }' EXIT\n" + p.first + "\n")

@@ -25,7 +25,7 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: unwrapped(w)} // its own carriage return is meant; names are escaped in line
 }
 
-// show writes the line anew, with the rate and the time left.
+// show writes the line again, with the rate and the time left.
 func (p *progress) show(now rekey.Progress) {
 	if p.w == nil {
 		return

@@ -36,7 +36,7 @@ file:///…) and every NAME_FILE variable of n8n's, then lets CMD take over this
 are reported together, and nothing is started. Nothing is written to disk, no argument is changed, and the stores' own
 credentials (VAULT_TOKEN, AWS_SECRET_ACCESS_KEY and their like) are not handed to CMD.
 
-With --watch it stays, as a small init, and restarts CMD when a secret has changed and all of them could be had. Signals are
+With --watch it stays, as a small init, and restarts CMD when a secret has changed and all of them could be obtained. Signals are
 passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 		Example: "  N8N_ENCRYPTION_KEY=ref+corp://n8n#key sallyport run -- n8n worker\n  sallyport run --watch --splay 2m --mask -- n8n start",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -86,7 +86,7 @@ func runFlags(cmd *cobra.Command, o *entrypoint.Options) {
 	f.BoolVar(&o.N8N, "n8n", false, "CMD is n8n, although its name does not say so")
 	f.DurationVar(&o.Timeout, "timeout", time.Minute, "how long to wait for the stores")
 	f.BoolVar(&o.Supervise, "supervise", false, "stay as CMD's parent: pass signals on, clear away orphans")
-	f.BoolVar(&o.Watch, "watch", false, "restart CMD when a secret has changed and all of them could be had")
+	f.BoolVar(&o.Watch, "watch", false, "restart CMD when a secret has changed and all of them could be obtained")
 	f.DurationVar(&o.Splay, "splay", 0, "wait a random part of this before a restart, so that a fleet does not restart at once")
 	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long CMD may take to end at a restart before it is killed")
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often files are looked at for a change; stores have their own refresh in sallyport.yaml")

@@ -227,7 +227,7 @@ func chomp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.TrimSuffix(ts.ReadFile(args[0]), "\n")), 0o600))
 }
 
-// sqlStatements does SQL statements on an SQLite file, as somebody who writes there would: sql FILE STATEMENT… In a statement \e
+// sqlStatements does SQL statements on an SQLite file, as someone who writes there would: sql FILE STATEMENT… In a statement \e
 // stands for escape, \n for a line break, and \u202e for the character that turns text around.
 func sqlStatements(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))

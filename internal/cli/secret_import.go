@@ -190,13 +190,13 @@ func (im *importer) write(ctx context.Context, done imported, value secret.Value
 	}
 	if !same(back, value) {
 		return done, fault.WithHint(fmt.Errorf("verifying secret %q in %s: it does not come back as it was written", done.Name, im.name),
-			"keep the source; does the store change values, or did somebody else write at the same time?")
+			"keep the source; does the store change values, or did someone else write at the same time?")
 	}
 	done.Result, done.Version = result, version.ID
 	return done, nil
 }
 
-// put writes, with the store's own guard against somebody else writing meanwhile where it has one.
+// put writes, with the store's own guard against someone else writing meanwhile where it has one.
 func (im *importer) put(ctx context.Context, path string, value secret.Value, seen string) (secret.Version, error) {
 	if c, ok := im.Store.(secret.CheckAndSetter); ok {
 		return c.PutIf(ctx, path, value, seen)

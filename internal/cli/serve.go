@@ -24,7 +24,7 @@ func (e *env) serve() *cobra.Command {
 		Short: "Run the gate",
 		Long: `Runs the gate until SIGINT or SIGTERM, then drains: requests in flight are finished, new ones are answered with "draining".
 SIGHUP, or a change of the files, reloads the configuration; one with errors is refused and the old one stays active.
-SIGHUP also begins a new audit log file where somebody has moved the one before.`,
+SIGHUP also begins a new audit log file where someone has moved the one before.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			reread := e.loader()

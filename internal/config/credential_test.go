@@ -222,7 +222,7 @@ func TestText(t *testing.T) {
 		t.Errorf("%q, %v, %s", got.Reveal(), err, joined)
 	}
 	if _, err := (config.Text{{Plain: "a"}, {Ref: builtin("gone", "")}}).Resolve(get); err == nil {
-		t.Error("a part that cannot be had is no error")
+		t.Error("a part that cannot be obtained is no error")
 	}
 }
 

@@ -139,7 +139,7 @@ func (c *Config) dropIn(name string, src []byte, rep *report) {
 	kept.pairs = nil
 	for _, p := range root.pairs {
 		if p.key.text != "services" && p.key.text != "tokens" {
-			rep.fail(p.key.at, "the key "+show(p.key.text)+" does not belong into "+dropIns, dropInHint(p.key.text))
+			rep.fail(p.key.at, "the key "+show(p.key.text)+" does not belong in "+dropIns, dropInHint(p.key.text))
 			continue
 		}
 		kept.pairs = append(kept.pairs, p)

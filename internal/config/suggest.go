@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// Nearest is the one of the words that somebody who wrote got is likely to have meant, or "".
+// Nearest is the one of the words that someone who wrote got is likely to have meant, or "".
 func Nearest(got string, words []string) string { return didYouMean(got, words) }
 
 // didYouMean returns the nearest of the allowed words, or "".

@@ -243,9 +243,9 @@ func parseURL(s string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("the URL begins with http:// or https://: %w", errURL)
 	case u.User != nil:
-		return nil, errors.New("the URL holds a user or password: those belong into the credential, by reference")
+		return nil, errors.New("the URL holds a user or password: those belong in the credential, by reference")
 	case u.RawQuery != "" || u.ForceQuery:
-		return nil, errors.New("the URL holds a query: keys belong into the credential (kind: query), the rest into the request")
+		return nil, errors.New("the URL holds a query: keys belong in the credential (kind: query), the rest into the request")
 	case u.Fragment != "" || strings.Contains(s, "#"):
 		return nil, errors.New("the URL holds a fragment, which is never sent")
 	}
@@ -264,7 +264,7 @@ func parseProxy(s string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "socks5":
 		return nil, fmt.Errorf("the URL begins with http:// or socks5://: %w", errProxy)
 	case u.User != nil:
-		return nil, errors.New("the URL holds a user or password: those belong into a store, and proxy_secret names them")
+		return nil, errors.New("the URL holds a user or password: those belong in a store, and proxy_secret names them")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#"):
 		return nil, errors.New("the URL of a proxy ends with its port")
 	}

@@ -56,7 +56,7 @@ func TestLocksHaveOneHolder(t *testing.T) {
 						other()
 						<-holders
 						release()
-						release() // again: it must not take the lock from somebody else
+						release() // again: it must not take the lock from someone else
 					}
 				})
 			}

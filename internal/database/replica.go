@@ -54,7 +54,7 @@ func (db *DB) clock() string {
 
 // Members lists the registered replicas by host and id.
 func (db *DB) Members(ctx context.Context) ([]Member, error) {
-	// The rows are not authenticated, and one that somebody has made up must not keep the others from being read: so numbers are cast
+	// The rows are not authenticated, and one that someone has made up must not keep the others from being read: so numbers are cast
 	// to what they ought to be, texts are cut, and nothing is calculated where it could overflow.
 	rows, err := db.QueryContext(ctx, `SELECT substr(id, 1, 64), substr(home, 1, 64), substr(host, 1, 255), substr(address, 1, 255), substr(version, 1, 64),
 		now, CAST(seen AS BIGINT), CAST(accepts_until AS BIGINT), CAST(acted AS BIGINT), substr(behind, 1, 65536)

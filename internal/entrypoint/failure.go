@@ -57,7 +57,7 @@ func (list VariableErrors) Hint() string {
 	if len(list) == 1 {
 		return fault.HintOf(list[0].Err)
 	}
-	return "the program is started when all of them can be had; `--only` and `--prefix` narrow what is looked at"
+	return "the program is started when all of them can be obtained; `--only` and `--prefix` narrow what is looked at"
 }
 
 // orNil is the error that list is. The exit code is the store's before the key's before any other.

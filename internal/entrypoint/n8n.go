@@ -70,7 +70,7 @@ func compare(key secret.Value, s environment.Settings, note func(string, ...any)
 		return nil
 	}
 	err := fmt.Errorf("is not the key in n8n's settings file %q; n8n would refuse to start", s.Path)
-	hint := "if the key was changed on purpose and n8n's database re-encrypted, move the file away, n8n writes it anew; if not, hand over the key that encrypted the database"
+	hint := "if the key was changed on purpose and n8n's database re-encrypted, move the file away, n8n writes it again; if not, hand over the key that encrypted the database"
 	return VariableErrors{{Name: environment.KeyName, Err: fault.WithExit(fault.WithHint(err, hint), fault.ExitKeyMismatch)}}
 }
 

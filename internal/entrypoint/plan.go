@@ -124,7 +124,7 @@ func (r *runner) outOfScope(name, value string) error {
 	return r.doubt(name, "holds a reference that is not resolved: it is not among --only and --prefix")
 }
 
-// suspect looks at an ordinary value for what somebody may have meant otherwise.
+// suspect looks at an ordinary value for what someone may have meant otherwise.
 func (r *runner) suspect(name, value string) error {
 	trimmed := strings.TrimSpace(value)
 	_, isRef, _ := secret.ParseAny(trimmed)

@@ -97,7 +97,7 @@ func (s *supervisor) pass(child *child, sig os.Signal, reap *reaper) {
 	case syscall.SIGURG, syscall.SIGPIPE, syscall.SIGTTIN, syscall.SIGTTOU:
 		return // the Go runtime's, and those that our own writing brings about
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT:
-		s.stopping = true // whatever the program makes of it, it is not started anew
+		s.stopping = true // whatever the program makes of it, it is not started again
 	}
 	child.signal(sig)
 }

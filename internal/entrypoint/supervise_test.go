@@ -79,7 +79,7 @@ func TestGoesOnUntilAllCanBeHad(t *testing.T) {
 	half := values("two")
 	half["ref+corp://b"] = answer{Err: "unavailable"}
 	p.change(half)
-	p.says(`goes on with the values that it has, since not all of the new ones can be had: OTHER: resolving ref+corp://b from store "corp"`)
+	p.says(`goes on with the values that it has, since not all of the new ones can be obtained: OTHER: resolving ref+corp://b from store "corp"`)
 	p.signal(syscall.SIGUSR1)
 	p.expect("user defined signal 1")
 	p.answer(values("three")) // the next attempt comes by itself
@@ -95,7 +95,7 @@ func TestDoesNotRestartWithNothing(t *testing.T) {
 	p := start(t, supervised("role:wait", "terminated", "0"))
 	p.expect("up one")
 	p.change(values(""))
-	p.says("goes on with the values that it has, since not all of the new ones can be had: the value of VALUE has become empty")
+	p.says("goes on with the values that it has, since not all of the new ones can be obtained: the value of VALUE has become empty")
 	p.change(values("two"))
 	p.expect("terminated")
 	p.expect("up two")
@@ -183,7 +183,7 @@ func (p *process) started() (pid string) {
 	return pid
 }
 
-// TestTermDuringARestart: the program is not started anew.
+// TestTermDuringARestart: the program is not started again.
 func TestTermDuringARestart(t *testing.T) {
 	p := start(t, supervised("role:wait", "interrupt", "4"))
 	p.expect("up one")
@@ -194,7 +194,7 @@ func TestTermDuringARestart(t *testing.T) {
 	p.signal(syscall.SIGINT)
 	p.expect("interrupt")
 	if rest := p.ends(4); rest != "" {
-		t.Errorf("it was started anew: %q", rest)
+		t.Errorf("it was started again: %q", rest)
 	}
 }
 

@@ -17,8 +17,8 @@ const (
 	longestRetry = time.Minute
 )
 
-// watch sends what the program is to be started anew with, each time that something has become different and everything can
-// be had. Until then the program goes on with what it has.
+// watch sends what the program is to be started again with, each time that something has become different and everything can
+// be obtained. Until then the program goes on with what it has.
 func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launch) {
 	dirty := make(chan struct{}, 1)
 	changed := func() {
@@ -52,7 +52,7 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			r.Note("warning: %s goes on with the values that it has, since not all of the new ones can be had: %s", r.Argv[0], oneLine(err.Error()))
+			r.Note("warning: %s goes on with the values that it has, since not all of the new ones can be obtained: %s", r.Argv[0], oneLine(err.Error()))
 			failures++
 			if pause(ctx, backoff(failures)) != nil {
 				return

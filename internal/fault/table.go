@@ -126,7 +126,7 @@ var table = [...]Row{
 	{RequestTimeout, BlameCaller, 408, "http_request_error", 0, ExitError, "The request body stopped in the middle for longer than the service allows.", "look at the caller and the network before it, or raise `timeouts.request_idle` of the service"},
 	{ClientGone, BlameCaller, 499, "", 0, ExitError, "The caller closed the connection before the answer was complete.", "look at the caller's own time-out"},
 	{
-		CredentialMissing, BlameCredential, 503, "proxy_configuration_error", 0, ExitError, "The service's credential is not to be had: the secret does not exist, or cannot be used as it is.",
+		CredentialMissing, BlameCredential, 503, "proxy_configuration_error", 0, ExitError, "The service's credential is not available: the secret does not exist, or cannot be used as it is.",
 		"`sallyport secret list` shows what is held; `sallyport secret set NAME` sets it",
 	},
 	{CredentialMintFailed, BlameCredential, 503, "proxy_internal_error", 5 * time.Second, ExitError, "The provider refused to issue a derived token.", "check the client credential at the provider"},

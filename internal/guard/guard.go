@@ -107,7 +107,7 @@ func wait(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// Group is a number of goroutines that somebody waits for. The zero value is empty and ready.
+// Group is a number of goroutines that someone waits for. The zero value is empty and ready.
 type Group struct {
 	running sync.WaitGroup
 	first   atomic.Pointer[fault.Panic]

@@ -23,7 +23,7 @@ type Dir struct {
 }
 
 // OpenDir opens a directory that this process may keep its files in: its owner is this user or root, and so are the owners of the
-// symbolic links on the way (/var/lib/sallyport → /mnt/data is fine, a link that somebody else laid is not). One of this user's
+// symbolic links on the way (/var/lib/sallyport → /mnt/data is fine, a link that someone else laid is not). One of this user's
 // that everybody may write to is refused. One of root's may be writable for others, as Kubernetes makes volumes: there the owner
 // of each file and of each end of a socket is what counts. A path that is not there is fs.ErrNotExist.
 func OpenDir(path string) (*Dir, error) {

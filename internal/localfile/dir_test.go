@@ -172,11 +172,11 @@ func TestForeignDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = localfile.OpenDir(link)
-	check("through a link of somebody else", err)
+	check("through a link of someone else", err)
 	_, err = localfile.OpenDir(filepath.Join(link, "."))
-	check("through a link of somebody else, with more behind it", err)
+	check("through a link of someone else, with more behind it", err)
 	_, err = localfile.MakeDir(filepath.Join(link, "deep", "er"))
-	check("making one behind a link of somebody else", err)
+	check("making one behind a link of someone else", err)
 	if err := os.Chown(dir, stranger(), -1); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // maxSocketPath is what a unix socket's address holds on every system (sun_path has 104 or 108 bytes).
 const maxSocketPath = 100
 
-// ErrPeer means that the process at the other end of a socket belongs to somebody who has no say here.
+// ErrPeer means that the process at the other end of a socket belongs to someone who has no say here.
 var ErrPeer = errors.New("the process at the other end belongs to another user")
 
 // address is how the kernel finds a socket in the directory. A path that is too long for it goes through the open directory, so

@@ -73,7 +73,7 @@ func TestSocket(t *testing.T) {
 			if got := names(t, temporary); len(got) != 0 {
 				t.Errorf("in the temporary folder: %q", got)
 			}
-			write(t, filepath.Join(dir, "s"), "somebody's")
+			write(t, filepath.Join(dir, "s"), "someone's")
 			if _, err := made.ListenUnix(t.Context(), "s", nil); err == nil {
 				t.Error("a file was replaced")
 			}

@@ -63,7 +63,7 @@ func syncDir(path string) error {
 }
 
 // Store is where a key can be put: a secret.Store that can be written to. One that is a secret.CheckAndSetter refuses by itself
-// what somebody else wrote meanwhile.
+// what another process wrote meanwhile.
 type Store interface {
 	secret.Store
 	Put(ctx context.Context, path string, value secret.Value) (secret.Version, error)

@@ -90,7 +90,7 @@ func (s *shelf) Put(_ context.Context, path string, value secret.Value) (secret.
 	return secret.Version{ID: "1"}, nil
 }
 
-// raced is a store to which somebody else writes between a look and the writing.
+// raced is a store to which another process writes between a look and the writing.
 type raced struct{ shelf }
 
 func (*raced) PutIf(context.Context, string, secret.Value, string) (secret.Version, error) {
@@ -122,6 +122,6 @@ func TestPutWritesNothingInDoubt(t *testing.T) {
 	}
 	s := &raced{shelf{held: map[string]secret.Value{}}}
 	if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err, secret.ErrConflict) || fault.HintOf(err) == "" || len(s.held) > 0 {
-		t.Errorf("somebody else has written: %v", err)
+		t.Errorf("someone else has written: %v", err)
 	}
 }

@@ -178,7 +178,7 @@ func fromEnvironment(lookup func(string) (string, bool)) (Copy, bool) {
 // maxKeyFile bounds a file with a key, in bytes.
 const maxKeyFile = 1 << 20
 
-// readKeyFile reads a file. Its errors do not name it: somebody may have put the key itself into the variable.
+// readKeyFile reads a file. Its errors do not name it: someone may have put the key itself into the variable.
 func readKeyFile(path string) (string, error) {
 	content, err := func() ([]byte, error) {
 		f, err := localfile.Open(path)

@@ -89,7 +89,7 @@ var (
 	StoreUp         = desc("store_up", "1 when a secret store answered the last time it was asked, else 0.", "store")
 	StoreLast       = desc("store_last_success_timestamp_seconds", "When a secret store last answered, as Unix time; absent when it never did.", "store")
 	SecretStale     = desc("secret_stale_seconds", "Age of the last confirmation of the secret that waits longest for one; 0 when the store confirms all.", "store")
-	RowsRefused     = desc("database_rows_refused", "Rows of a table that are gone, or left out since Sallyport has not written them so; above 0 somebody else writes to the database, or an older one was put back.", "table")
+	RowsRefused     = desc("database_rows_refused", "Rows of a table that are gone, or left out since Sallyport has not written them so; above 0 another process writes to the database, or an older one was put back.", "table")
 	DatabaseTrusted = desc("database_list_trusted", "1 when the database's own list of a table's rows is whole and not older than one that was seen before, else 0.", "table")
 	ConfigValid     = desc("config_last_reload_successful", "1 when the active configuration is the one on disk, else 0: the last load was refused.")
 	ConfigLoaded    = desc("config_last_reload_success_timestamp_seconds", "When a configuration was last activated, as Unix time.")
@@ -115,7 +115,7 @@ func New(version string) *Metrics {
 			Name: "sallyport_scrubbed_total", Help: "Held secrets taken out of answers.",
 		}, []string{"service"}),
 		minted: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sallyport_derived_token_minted_total", Help: "Tokens that were had from a token endpoint, by service (service/N for its Nth credential).",
+			Name: "sallyport_derived_token_minted_total", Help: "Tokens that were obtained from a token endpoint, by service (service/N for its Nth credential).",
 		}, []string{"service"}),
 		unminted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_derived_token_failed_total", Help: "Attempts to have a token that failed, by service and code of docs/errors.md.",

@@ -4,7 +4,7 @@
 // where it was. The old generation is accepted until the overlap after the last step is over. What can be rolled back is:
 // before a consumer may hold the new value, a failed rotation drops it; after that, both stay valid and the next run goes on.
 //
-// Invariant: at every moment each value that a consumer may hold is accepted (until somebody revokes it).
+// Invariant: at every moment each value that a consumer may hold is accepted (until someone revokes it).
 package rotation
 
 import (
@@ -70,7 +70,7 @@ type Result struct {
 // ErrInProgress is wrapped when another process is rotating this token right now.
 var ErrInProgress = errors.New("a rotation of this token is in progress")
 
-// ErrEnded is what Finish wraps when somebody ended the new generation meanwhile.
+// ErrEnded is what Finish wraps when someone ended the new generation meanwhile.
 var ErrEnded = errors.New("the new generation has ended")
 
 // Runner runs rotations, one per token at a time over all processes on the database.
@@ -115,7 +115,7 @@ func (r *Runner) enter(ctx context.Context, name string) (e *Entry, resumed bool
 		e.resumed = true
 		return e, true, nil
 	}
-	// Of the unfinished one, if there was one, somebody ended the new value: going on would hand a dead one to the consumer.
+	// Of the unfinished one, if there was one, someone ended the new value: going on would hand a dead one to the consumer.
 	e, err = r.begin(ctx, name, pending)
 	return e, false, err
 }

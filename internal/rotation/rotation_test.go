@@ -146,7 +146,7 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestRevokedMeanwhile: an unfinished rotation whose new value somebody ended is not gone on with: a dead value would reach
+// TestRevokedMeanwhile: an unfinished rotation whose new value someone ended is not gone on with: a dead value would reach
 // the consumer.
 func TestRevokedMeanwhile(t *testing.T) {
 	for _, call := range []string{"probe", "set", "finish"} {
@@ -164,7 +164,7 @@ func TestRevokedMeanwhile(t *testing.T) {
 			if _, err := w.registry.Revoke(t.Context(), "n8n"); err != nil {
 				t.Fatal(err)
 			}
-			w.issue("n8n") // and somebody writes it into n8n
+			w.issue("n8n") // and someone writes it into n8n
 			if _, _, err := w.run(w.plan("n8n")); err != nil {
 				if _, _, err = w.run(w.plan("n8n")); err != nil {
 					t.Errorf("the token can't be rotated any more: %v", err)

@@ -74,7 +74,7 @@ type Runner interface {
 	Run(ctx context.Context) error
 }
 
-// CheckAndSetter is a store that can refuse to overwrite what somebody else wrote meanwhile.
+// CheckAndSetter is a store that can refuse to overwrite what another process wrote meanwhile.
 type CheckAndSetter interface {
 	// PutIf is Put if the current version is still expected ("" for: there is no such secret), else ErrConflict.
 	PutIf(ctx context.Context, path string, value Value, expected string) (Version, error)

@@ -204,9 +204,9 @@ func mintFault(ctx context.Context, err error) *fault.Fault {
 		return f
 	}
 	if ctx.Err() != nil {
-		return fault.New(fault.ClientGone, "the caller left while a token was being had").Wrap(err)
+		return fault.New(fault.ClientGone, "the caller left while a token was being obtained").Wrap(err)
 	}
-	return fault.New(fault.CredentialMintFailed, "the token could not be had").Wrap(err)
+	return fault.New(fault.CredentialMintFailed, "the token could not be obtained").Wrap(err)
 }
 
 // build joins the Recipe with tokens, once for all who have the same. The tokens before them can still come back in answers:

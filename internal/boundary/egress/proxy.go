@@ -65,7 +65,7 @@ func checkProxy(u *url.URL) error {
 	case u.Scheme != "http" && u.Scheme != "socks5":
 		return fmt.Errorf("reading proxy: the scheme %q is neither http nor socks5", u.Scheme)
 	case u.User != nil:
-		return errors.New("reading proxy: user and password do not belong into the URL")
+		return errors.New("reading proxy: user and password do not belong in the URL")
 	}
 	return checkHost(u.Hostname())
 }

@@ -284,7 +284,7 @@ func TestNoLoop(t *testing.T) {
 	}
 }
 
-// TestNothingNewer: no newer token is to be had, so the first answer is the caller's.
+// TestNothingNewer: no newer token is to be obtained, so the first answer is the caller's.
 func TestNothingNewer(t *testing.T) {
 	m := &mint{}
 	u := newUpstream(t, func(c net.Conn, r *received) { m.fails.Store(true); reply(status(401, "expired, really"))(c, r) })

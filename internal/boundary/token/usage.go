@@ -239,7 +239,7 @@ func readUses(ctx context.Context, from querier, list []Generation) (err error) 
 		var id, workflow string
 		var used int64
 		if result.Scan(&id, &workflow, &used) != nil {
-			continue // somebody else's row: it is only shown
+			continue // someone else's row: it is only shown
 		}
 		if g := byID[id]; g != nil && len(g.Uses) < maxWorkflows {
 			g.Uses = append(g.Uses, Use{workflow, database.Time(used)})

@@ -127,7 +127,7 @@ func (b *Body) Broken() *fault.Panic {
 }
 
 // Settle is called before an answer that nobody waits with for the body. It reads what is left of a small one, which has
-// mostly arrived, so that the connection can be kept. It leaves a body alone that somebody reads, that is large, or
+// mostly arrived, so that the connection can be kept. It leaves a body alone that someone reads, that is large, or
 // that the caller holds back until it is asked for (RFC 9110 section 10.1.1).
 func (b *Body) Settle() {
 	if b.keeps() || !b.reading.TryLock() {

@@ -54,7 +54,7 @@ type TypeLogin struct {
 	Token  string   `json:"token"` // JSON pointer
 }
 
-// TypeGrant is how a token of OAuth 2.0 is had.
+// TypeGrant is how a token of OAuth 2.0 is obtained.
 type TypeGrant struct {
 	Grant          string `json:"grant"`
 	Authorize      string `json:"authorize"`

@@ -1,5 +1,5 @@
 // Package preset holds the services that ship with Sallyport: where an API is, where its credential goes, how a token for it
-// is had, and how the API says that the token has expired.
+// is obtained, and how the API says that the token has expired.
 //
 // An API of which more is known than that is one file under data/, written from its own documentation, which it names. The
 // others are entries of the files under table/, of the same form: what they say is held against n8n's definitions, whose facts
@@ -67,7 +67,7 @@ const (
 	KindHMAC              = "hmac"
 )
 
-// Credential is where the secret goes, and for a derived kind how it is had: the form of a service's credential without
+// Credential is where the secret goes, and for a derived kind how it is obtained: the form of a service's credential without
 // the secret. URLs may begin with a slash, for a path of the upstream's host.
 type Credential struct {
 	Kind     string `yaml:"kind"` // bearer, header, basic, query, cookie, path, body, or one of the constants
@@ -116,7 +116,7 @@ type Request struct {
 	Form    map[string]string `yaml:"form"`
 }
 
-// Place is where a token goes once it is had.
+// Place is where a token goes once it is obtained.
 type Place struct {
 	Kind   string `yaml:"kind"` // bearer, header, query or cookie
 	Header string `yaml:"header"`
@@ -154,7 +154,7 @@ func (c Credential) Derived() bool {
 	return false
 }
 
-// Goes returns where the value goes once it is had: for a derived kind its place.
+// Goes returns where the value goes once it is obtained: for a derived kind its place.
 func (c Credential) Goes() Place {
 	if !c.Derived() {
 		return Place{c.Kind, c.Header, c.Param, c.Format}

@@ -219,7 +219,7 @@ func checkExpiry(t *testing.T, c preset.Credential) {
 		t.Errorf("expired_when %+v: want a JSON pointer and values", *b)
 	}
 	if slices.Contains(c.ExpiredWhen.Status, 429) || !c.Derived() {
-		t.Error("429 never means expired, and only a derived token can be had anew")
+		t.Error("429 never means expired, and only a derived token can be obtained again")
 	}
 }
 

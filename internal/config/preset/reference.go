@@ -15,7 +15,7 @@ const referenceHead = `# Presets
 <!-- Generated from internal/config/preset. Do not edit. -->
 
 A preset is a service that ships with Sallyport: ` + "`preset: NAME`" + ` fills in the upstream, where the credential goes, how a token for it
-is had and how its expiry shows, and the call that ` + "`sallyport service test`" + ` makes. What the service itself says has precedence, key by
+is obtained and how its expiry shows, and the call that ` + "`sallyport service test`" + ` makes. What the service itself says has precedence, key by
 key. Where the table names an example as upstream, each customer has one of their own: write it as ` + "`upstream`" + `. What else a preset asks
 for stands in its note: ` + "`credential: {inputs: {tenant: …}}`" + ` and the like, what is secret by reference. [credentials.md](credentials.md) shows
 how the secrets of each kind are given; ` + "`secret: ref+…`" + ` is enough where a secret goes on the wire as it is.
@@ -105,7 +105,7 @@ func (c Catalogue) counts(b *bytes.Buffer, all []Preset) {
 	countChecks(b, all)
 }
 
-// countChecks says how many presets somebody has held against something.
+// countChecks says how many presets someone has held against something.
 func countChecks(b *bytes.Buffer, all []Preset) {
 	var vendor, code int
 	for _, p := range all {

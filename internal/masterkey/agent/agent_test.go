@@ -121,7 +121,7 @@ func TestAsking(t *testing.T) {
 		case r.Header.Get("Authorization") == "Bearer "+token+"-garbage":
 			_, _ = w.Write([]byte(key))
 		default:
-			_ = json.NewEncoder(w).Encode(inspect(r.Context(), "an-older-nonce-of-somebody"))
+			_ = json.NewEncoder(w).Encode(inspect(r.Context(), "an-older-nonce-of-someone"))
 		}
 	}))
 	defer elsewhere.Close()

@@ -34,7 +34,7 @@ type files struct {
 	dir    string
 }
 
-// one is a file that somebody has named.
+// one is a file that someone has named.
 type one struct {
 	form
 	family string

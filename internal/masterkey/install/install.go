@@ -20,7 +20,7 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Place is where versions of one key are kept, numbered from 1. A file that somebody has named is the one version 0.
+// Place is where versions of one key are kept, numbered from 1. A file that someone has named is the one version 0.
 type Place interface {
 	// String is the place for people: "the swarm", "namespace "prod"".
 	String() string
@@ -85,7 +85,7 @@ func Run(ctx context.Context, p Place, key secret.Value) (Result, error) {
 	switch {
 	case hidden:
 	case err == nil && !same(value, key):
-		err = fault.WithHint(ErrDiffers, "somebody has changed it since: see who else writes there, and let no n8n use it")
+		err = fault.WithHint(ErrDiffers, "someone has changed it since: see who else writes there, and let no n8n use it")
 		fallthrough
 	case err != nil:
 		return Result{}, fmt.Errorf("checking %q, which was just made in %s: %w", p.Name(n), p, err)

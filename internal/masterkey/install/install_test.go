@@ -154,7 +154,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestNamedFile is a file that somebody has named: the same key is recognised, another is refused.
+// TestNamedFile is a file that someone has named: the same key is recognised, another is refused.
 func TestNamedFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "n8n.key")
 	p, err := install.NewCompose("", file)

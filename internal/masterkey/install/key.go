@@ -19,7 +19,7 @@ const DefaultName = "n8n_encryption_key"
 
 // Check refuses what is no master key, as `sallyport run` does, and returns the key as it is to be kept: without the blanks and
 // line breaks around it, which n8n takes off too. doubt is what there is to say of a key that works, or "". snippet is how
-// the target references a key that is in a file: it is the hint when somebody gives the name instead of the key.
+// the target references a key that is in a file: it is the hint when someone gives the name instead of the key.
 func Check(raw secret.Value, exists func(name string) bool, snippet string) (key secret.Value, doubt string, err error) {
 	if !utf8.Valid(raw.Reveal()) || bytes.ContainsFunc(bytes.TrimSpace(raw.Reveal()), func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return secret.Value{}, "", fault.WithHint(errors.New("the master key is not one line of text"), "is it the right file? n8n's key is text, such as `sallyport key generate` makes")

@@ -19,7 +19,7 @@ func TestKubernetes(t *testing.T) {
 	life(t, p, func(n string) string { return "n8n-encryption-key-v" + n })
 	want(t, run(t, p, "key-of-a-third-kind-00"), "n8n-encryption-key-v3", install.Created, true)
 
-	// A Secret of that name that is somebody else's keeps what it has.
+	// A Secret of that name that is someone else's keeps what it has.
 	server.Secret(t, namespace, "n8n-encryption-key-v4", map[string]string{"token": "theirs"})
 	r := run(t, p, "key-of-a-fourth-kind-0")
 	want(t, r, "n8n-encryption-key-v5", install.Created, true)

@@ -69,7 +69,7 @@ func (n *nomad) numbers(v nomadVariable) (held []int) {
 	return held
 }
 
-// Create implements Place: the item is added to what the variable has then, unless somebody else writes it meanwhile.
+// Create implements Place: the item is added to what the variable has then, unless another process writes it meanwhile.
 func (n *nomad) Create(ctx context.Context, _ []int, key secret.Value) (int, error) {
 	for range maxTaken {
 		v, err := n.client.read(ctx, n.path)

@@ -63,7 +63,7 @@ func TestNomad(t *testing.T) {
 	}
 }
 
-// TestNomadMeanwhile is somebody else who writes the variable between our reading and our writing: both are heard.
+// TestNomadMeanwhile is someone else who writes the variable between our reading and our writing: both are heard.
 func TestNomadMeanwhile(t *testing.T) {
 	server := nomadfake.New(t)
 	others := 3

@@ -145,7 +145,7 @@ func (s *stored) Create(ctx context.Context, held []int, key secret.Value) (int,
 	})
 }
 
-// Read implements Place. A secret of this name that has no key is somebody else's.
+// Read implements Place. A secret of this name that has no key is someone else's.
 func (s *stored) Read(ctx context.Context, n int) (secret.Value, string, error) {
 	value, _, err := s.store.Get(ctx, s.readAt(s.Name(n)), "")
 	if errors.Is(err, secret.ErrNotFound) {

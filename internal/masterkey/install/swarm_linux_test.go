@@ -44,7 +44,7 @@ func TestSwarm(t *testing.T) {
 	want(t, plan(t, p, canary), "n8n_encryption_key_v1", install.Planned, false)
 	want(t, run(t, p, canary), "n8n_encryption_key_v1", install.Created, false)
 
-	// A name that somebody else has taken is left alone.
+	// A name that someone else has taken is left alone.
 	spec := api.SecretSpec{Annotations: api.Annotations{Name: "n8n_encryption_key_v2"}, Data: []byte("theirs")}
 	if _, err := e.Client.SecretCreate(t.Context(), spec); err != nil {
 		t.Fatal(err)

@@ -331,7 +331,7 @@ func TestNothingIsMovedUnproved(t *testing.T) {
 		moved bool
 	}{
 		"nothing tells":           {nil, false},
-		"somebody says so":        {reference(good, ""), false},
+		"someone says so":         {reference(good, ""), false},
 		"the key opens nothing":   {reference(good, nodes.Mismatch), false},
 		"the key opens some":      {reference(good, nodes.Mixed), false},
 		"there is nothing to say": {reference(good, nodes.Unproven), false},

@@ -78,7 +78,7 @@ func firstLine(text []byte) string {
 	return ""
 }
 
-// clean makes what somebody else wrote fit for a terminal: one line, without control characters, and short.
+// clean makes what another process wrote fit for a terminal: one line, without control characters, and short.
 func clean(text string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
 	if short := []rune(text); len(short) > maxLine {

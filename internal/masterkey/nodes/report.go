@@ -16,7 +16,7 @@ type Reference struct {
 	From        string    `json:"from"` // where it was read from
 	Fingerprint string    `json:"fingerprint"`
 	Low         string    `json:"low_fingerprint,omitempty"` // see masterkey.Copy
-	Database    *Database `json:"database,omitempty"`        // nil: no database was asked, and the key is right because somebody says so
+	Database    *Database `json:"database,omitempty"`        // nil: no database was asked, and the key is right because someone says so
 }
 
 // Result is whether a key is a database's, as package survey says it.

@@ -40,7 +40,7 @@ func ChangeSettings(path string, old, fresh secret.Value) (done string, err erro
 		err = replaceKey(path, fresh)
 	}
 	if err != nil {
-		return "", fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err), "delete the file: n8n writes it anew, from its environment")
+		return "", fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err), "delete the file: n8n writes it again, from its environment")
 	}
 	return SettingsChanged, nil
 }

@@ -26,7 +26,7 @@ var (
 	// ErrAmbiguous: two keys open it to different texts, so that one of them is garbage that looks like text.
 	ErrAmbiguous = errors.New("two keys open it, and not to the same")
 	// ErrNoDataKey: its prefix names a data key that deployment_key does not have, or that no master key unwraps.
-	ErrNoDataKey = errors.New("the data key that it names cannot be had")
+	ErrNoDataKey = errors.New("the data key that it names cannot be obtained")
 )
 
 // KeyRow is a row of deployment_key with what it holds.

@@ -48,7 +48,7 @@ type Survey struct {
 	Places     []PlaceCount `json:"places"`
 	Unreadable []Unreadable `json:"unreadable"` // the first of them, up to MaxNamed
 	Strays     []Stray      `json:"strays"`     // a column each
-	Foreign    int          `json:"foreign"`    // strays that no key opens: ciphertext of somebody else's, in a workflow for example
+	Foreign    int          `json:"foreign"`    // strays that no key opens: ciphertext of someone else's, in a workflow for example
 }
 
 // MaxNamed bounds Survey.Unreadable: the counts are whole, the names are to begin with.

@@ -24,7 +24,7 @@ import (
 var (
 	// ErrMalformed: the value is in none of the formats, whatever the key.
 	ErrMalformed = errors.New("the value is not in a format of n8n")
-	// ErrWrongKey: the format is right, and this key does not open it (or, with GCM, somebody has changed it).
+	// ErrWrongKey: the format is right, and this key does not open it (or, with GCM, someone has changed it).
 	ErrWrongKey = errors.New("the value cannot be decrypted with this key")
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Finding is something beside the encrypted values that whoever changes the key, or has lost it to somebody, has to know of.
+// Finding is something beside the encrypted values that whoever changes the key, or has lost it to someone, has to know of.
 type Finding struct {
 	What  string // for people, in the plural: "API keys in the clear"
 	Table string

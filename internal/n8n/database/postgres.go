@@ -20,7 +20,7 @@ import (
 
 const (
 	connectTimeout = 10 * time.Second
-	// lockWait is how long somebody else's lock is waited for; an autovacuum gives way within it.
+	// lockWait is how long someone else's lock is waited for; an autovacuum gives way within it.
 	lockWait = "5s"
 )
 

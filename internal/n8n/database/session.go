@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Session is somebody else who uses the database.
+// Session is someone else who uses the database.
 type Session struct {
 	// Who names it for people: "pid 123 n8n@10.0.0.3 (idle, last query 12s ago)".
 	Who string

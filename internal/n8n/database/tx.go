@@ -20,7 +20,7 @@ type Tx struct {
 	done   bool
 }
 
-// Begin starts a transaction. With write, nobody else can write to the places or to deployment_key until it ends; when somebody
+// Begin starts a transaction. With write, nobody else can write to the places or to deployment_key until it ends; when someone
 // already does and goes on for some seconds, it fails with fault.ExitLocked. SQLite's and PostgreSQL's readers go on.
 //
 // A cancelled ctx ends PostgreSQL's and MySQL's transaction; whoever begins one also calls Rollback, which does nothing after

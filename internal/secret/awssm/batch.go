@@ -68,7 +68,7 @@ type batch struct {
 
 	mu    sync.Mutex
 	down  error // the store, found unavailable
-	alone bool  // BatchGetSecretValue is not to be had
+	alone bool  // BatchGetSecretValue is not available
 }
 
 func (b *batch) state() (down error, alone bool) {

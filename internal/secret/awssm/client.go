@@ -57,7 +57,7 @@ func (s *Store) use(ctx context.Context, region string) (client, error) {
 	return client{Client: s.client, region: region}, nil
 }
 
-// forget drops a client whose credentials have expired, unless somebody has already.
+// forget drops a client whose credentials have expired, unless someone has already.
 func (s *Store) forget(c client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

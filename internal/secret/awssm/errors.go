@@ -49,7 +49,7 @@ func (s *Store) withoutKeys(err error) error {
 	case asService(err, "ec2imds"):
 		return denied("no AWS credentials were found", "set `profile` of the store or AWS_ACCESS_KEY_ID, or give this machine or pod a role")
 	case errors.As(err, &answer) && isServers(err, answer):
-		return unavailable("STS answers "+code(answer), "AWS itself is in trouble or throttles; it is tried again")
+		return unavailable("STS answers "+code(answer), "AWS itself fails or throttles; it is tried again")
 	case errors.As(err, &answer) && role != "":
 		return denied(fmt.Sprintf("assuming the role %q: STS answers %s", role, code(answer)),
 			"allow sts:AssumeRole on that role to this identity, and this identity (with the external id) in the role's trust policy")
@@ -58,7 +58,7 @@ func (s *Store) withoutKeys(err error) error {
 	case isNetwork(err):
 		return unavailable("getting AWS credentials: "+cause(err), "check the network to STS or to the identity provider")
 	}
-	return denied("no AWS credentials could be had", "`aws sts get-caller-identity` shows why; sign in again, or check `profile` of the store")
+	return denied("no AWS credentials could be obtained", "`aws sts get-caller-identity` shows why; sign in again, or check `profile` of the store")
 }
 
 // hint says what to do about what the service answers, by code.
@@ -95,7 +95,7 @@ func answered(err error, answer smithy.APIError) error {
 	case name == "LimitExceededException":
 		return fault.WithHint(errors.New("a quota of Secrets Manager is reached"), "a secret has about a hundred versions and an account half a million secrets: see its quotas page")
 	case isServers(err, answer):
-		return unavailable("Secrets Manager answers "+name, "it is in trouble or throttles; it is tried again")
+		return unavailable("Secrets Manager answers "+name, "it fails or throttles; it is tried again")
 	case slices.Contains(deniedCodes, name), status == 401, status == 403:
 		return denied("Secrets Manager answers "+name, hint(name, operationOf(err), answer.ErrorMessage()))
 	case status >= 300 && status < 400, !isOurs(name):

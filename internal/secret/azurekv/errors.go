@@ -53,11 +53,11 @@ func (s *Store) withoutToken(err error) error {
 	failed, answered := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	switch {
 	case answered && failed.RawResponse != nil && failed.RawResponse.StatusCode >= http.StatusInternalServerError:
-		return unavailable(fmt.Sprintf("the identity provider answers %d", failed.RawResponse.StatusCode), "it is in trouble; it is tried again")
+		return unavailable(fmt.Sprintf("the identity provider answers %d", failed.RawResponse.StatusCode), "it fails; it is tried again")
 	case !answered && isNetwork(err):
 		return unavailable("getting a token: "+cause(err), "check the network to the identity provider")
 	}
-	return denied("no token could be had for the vault", "give this machine or pod an identity (AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret or a federated token, or a managed identity), or `az login`")
+	return denied("no token could be obtained for the vault", "give this machine or pod an identity (AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret or a federated token, or a managed identity), or `az login`")
 }
 
 // answered sorts an error that the vault sent.
@@ -73,7 +73,7 @@ func (s *Store) answered(answer *azcore.ResponseError) error {
 	case status == http.StatusConflict:
 		return fault.WithHint(errors.New(what), "the secret is being deleted, recovered, or managed by a certificate: see `az keyvault secret show-deleted`")
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
-		return unavailable(what, "it is in trouble or throttles; it is tried again")
+		return unavailable(what, "it fails or throttles; it is tried again")
 	case status == http.StatusBadRequest && answer.ErrorCode != "":
 		return errors.New(what)
 	}

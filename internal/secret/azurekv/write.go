@@ -99,7 +99,7 @@ func (s *Store) revive(ctx context.Context, name string, conflict error) error {
 	switch {
 	case isStatus(err, http.StatusNotFound):
 		return conflict
-	case err != nil && !isStatus(err, http.StatusConflict): // somebody else is at it
+	case err != nil && !isStatus(err, http.StatusConflict): // someone else is at it
 		return err
 	}
 	for wait := s.delay; ; wait = min(2*wait, 2*time.Second) {

@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/secret/storetest"
 )
 
-// seeded starts anew, so to say, with another variable.
+// seeded starts again, so to say, with another variable.
 type seeded struct {
 	*env.Store
 	environ []string

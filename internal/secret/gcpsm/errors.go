@@ -49,11 +49,11 @@ func withoutToken(err error) error {
 	answer, answered := errors.AsType[*auth.Error](err)
 	switch {
 	case answered && answer.Response != nil && answer.Response.StatusCode >= http.StatusInternalServerError:
-		return unavailable(fmt.Sprintf("the identity provider answers %d", answer.Response.StatusCode), "it is in trouble; it is tried again")
+		return unavailable(fmt.Sprintf("the identity provider answers %d", answer.Response.StatusCode), "it fails; it is tried again")
 	case !answered && isNetwork(err):
 		return unavailable("getting a token: the identity provider cannot be reached", "check the network to it, or to the metadata server")
 	}
-	return denied("no token could be had", "set GOOGLE_APPLICATION_CREDENTIALS to a key or a federation file, give this machine or pod a service account, or `gcloud auth application-default login`")
+	return denied("no token could be obtained", "set GOOGLE_APPLICATION_CREDENTIALS to a key or a federation file, give this machine or pod a service account, or `gcloud auth application-default login`")
 }
 
 // answered sorts what a call ended with.
@@ -76,7 +76,7 @@ func answered(method string, answer *status.Status) error {
 		return fault.WithHint(errors.New(what), "a value has at most 65536 bytes; a regional endpoint holds its own location's secrets only")
 	case codes.OK, codes.Canceled, codes.Unknown, codes.DeadlineExceeded, codes.Aborted, codes.Internal, codes.DataLoss:
 	}
-	return unavailable(what, "it is in trouble; it is tried again")
+	return unavailable(what, "it fails; it is tried again")
 }
 
 // nearer names the cause in a message that this side's transport has written, or the other side may have.

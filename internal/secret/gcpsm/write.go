@@ -29,7 +29,7 @@ func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secre
 	return v, nil
 }
 
-// put adds a version, to a secret made for it if need be; somebody else may make it at the same time.
+// put adds a version, to a secret made for it if need be; another process may make it at the same time.
 func (s *Store) put(ctx context.Context, r resource, value secret.Value) (secret.Version, error) {
 	v, err := s.add(ctx, r, value)
 	if !isCode(err, codes.NotFound) {
@@ -118,7 +118,7 @@ func (s *Store) remove(ctx context.Context, r resource) error {
 			_, err := c.DestroySecretVersion(ctx, &secretmanagerpb.DestroySecretVersionRequest{Name: r.name() + "/versions/" + v.ID})
 			return err
 		})
-		if err != nil && !isCode(err, codes.FailedPrecondition) { // somebody else has destroyed it
+		if err != nil && !isCode(err, codes.FailedPrecondition) { // another process has destroyed it
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ var (
 	errHasKeys       = fault.WithHint(errors.New("the Secret has keys of its own, which a single value would replace"),
 		"write to namespace/name/key, or put a JSON object of all keys")
 	errImmutable = fault.WithHint(errors.New("the Secret is immutable"),
-		"make a new Secret under another name and let the reference name that, or delete this one and write it anew")
+		"make a new Secret under another name and let the reference name that, or delete this one and write it again")
 	errPath = fault.WithHint(errors.New("the path cannot be used"), "write name, namespace/name or namespace/name/key; upper-case letters and underscores stand in keys only")
 )
 
@@ -130,7 +130,7 @@ func explainAnswer(said metav1.Status, err error, r rule) error {
 
 func explainForbidden(e *answerError, err error, r rule) error {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return fault.WithHint(fmt.Errorf("%w: namespace %q is being deleted", secret.ErrDenied, r.namespace), "use another namespace, or wait until it is gone and create it anew")
+		return fault.WithHint(fmt.Errorf("%w: namespace %q is being deleted", secret.ErrDenied, r.namespace), "use another namespace, or wait until it is gone and create it again")
 	}
 	hint := fmt.Sprintf("a Role in namespace %q, bound to the service account or user of this store, needs the rule %s", r.namespace, r)
 	if r.verb == "create" || r.verb == "update" {

@@ -22,7 +22,7 @@ const (
 	// watchEachAtMost is the same where the role allows no watch of the whole namespace.
 	watchEachAtMost = 100
 
-	// watchFor is how long a watch lasts at least; then all is compared anew.
+	// watchFor is how long a watch lasts at least; then all is compared again.
 	watchFor = 5 * time.Minute
 
 	firstPause, longestPause = 100 * time.Millisecond, 15 * time.Second
@@ -126,7 +126,7 @@ func (w *watcher) namespace(ctx context.Context, namespace string, objects []obj
 	return context.Cause(ctx)
 }
 
-// keep watches one Secret, or all of a namespace, and begins anew whenever that ends.
+// keep watches one Secret, or all of a namespace, and begins again whenever that ends.
 func (w *watcher) keep(ctx context.Context, scope object) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -16,7 +16,7 @@ const (
 	// manager is who has written a field, in the Secret's managedFields.
 	manager = "sallyport"
 
-	// attempts is how often a change is made anew when somebody else has changed the Secret meanwhile.
+	// attempts is how often a change is made again when another process has changed the Secret meanwhile.
 	attempts = 20
 )
 

@@ -207,7 +207,7 @@ func (s *source) unread() []secret.Key {
 	return s.choose(func(_ secret.Key, e *entry) bool { return e.kept && (!e.read || e.err != nil) })
 }
 
-// probe is one secret whose reading shows whether the store answers: one that was had the last time, if there is one, and one
+// probe is one secret whose reading shows whether the store answers: one that was read the last time, if there is one, and one
 // that can go stale rather than one that cannot.
 func (s *source) probe() []secret.Key {
 	s.mu.Lock()

@@ -154,7 +154,7 @@ func TestOneSecretFails(t *testing.T) {
 	})
 }
 
-// TestOneBrokenPath: a secret that cannot be had while the others can does not count as the store's being down, whether it is
+// TestOneBrokenPath: a secret that cannot be obtained while the others can does not count as the store's being down, whether it is
 // polled with them, asked for alone, or tried again alone because the store is watched.
 func TestOneBrokenPath(t *testing.T) {
 	for name, make := range map[string]func(*fake) secret.Store{

@@ -6,7 +6,7 @@ import (
 	"sallyport/internal/secret"
 )
 
-// news collects changes until somebody takes them.
+// news collects changes until someone takes them.
 type news struct {
 	arrived chan struct{}
 	mu      *sync.Mutex

@@ -27,7 +27,7 @@ import (
 // What is wrong with a reference itself, whatever the store says.
 var (
 	ErrNoStore = errors.New("there is no such store") // also one that was taken out of the configuration
-	ErrField   = errors.New("the field cannot be had")
+	ErrField   = errors.New("the field cannot be obtained")
 )
 
 // Source is a store as the resolver uses it.

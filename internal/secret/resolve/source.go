@@ -115,7 +115,7 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 	return nil
 }
 
-// witness is a secret that was had the last time, other than those asked for: when they cannot be had, it shows whether that
+// witness is a secret that was read the last time, other than those asked for: when they cannot be obtained, it shows whether that
 // is the store's fault or theirs.
 func (s *source) witness(asked []secret.Key, results []secret.Result) (key secret.Key, ok bool) {
 	s.mu.Lock()
@@ -172,7 +172,7 @@ func (s *source) opened(ctx context.Context) (secret.Store, error) {
 		return s.store, nil
 	}
 	if s.closed {
-		return nil, fmt.Errorf("%w: it is set up anew", secret.ErrUnavailable)
+		return nil, fmt.Errorf("%w: it is set up again", secret.ErrUnavailable)
 	}
 	store, err := s.spec.Open(ctx)
 	if err != nil {
@@ -224,7 +224,7 @@ func (s *source) entry(key secret.Key) *entry {
 	return e
 }
 
-// note adds what is new about an entry since somebody was told. The mutex is held.
+// note adds what is new about an entry since someone was told. The mutex is held.
 func (s *source) note(changes []Change, key secret.Key, different bool) []Change {
 	e := s.entries[key]
 	before, after := e.told, e.state(key, s, time.Now())

@@ -42,7 +42,7 @@ func (h *hints) take() (all bool, paths map[string]bool) {
 	return paths[""], paths
 }
 
-// watch has the store tell of changes, if it can, and begins anew when other secrets are kept.
+// watch has the store tell of changes, if it can, and begins again when other secrets are kept.
 func (s *source) watch(ctx context.Context) {
 	store, ok := s.await(ctx)
 	if w, can := store.(secret.Watcher); ok && can {

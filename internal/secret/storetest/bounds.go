@@ -106,7 +106,7 @@ func endlessHead(w http.ResponseWriter, sent *atomic.Int64) {
 	endless(conn, "HTTP/1.1 200 OK\r\n", "X-More: "+strings.Repeat("a", 32<<10)+"\r\n", sent)
 }
 
-// drip sends a byte every now and then as long as somebody waits.
+// drip sends a byte every now and then as long as someone waits.
 func drip(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // or the server would not see that the client has left
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -177,7 +177,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestPutsAtOnce: as many versions as puts, whoever puts; a name that is somebody else's is passed over.
+// TestPutsAtOnce: as many versions as puts, whoever puts; a name that is someone else's is passed over.
 func TestPutsAtOnce(t *testing.T) {
 	e, m := newManager(t)
 	foreign := api.SecretSpec{Annotations: api.Annotations{Name: "contended_v2"}, Data: []byte("x")}

@@ -127,7 +127,7 @@ func absent(all []held, version string, err error) error {
 // Put implements secret.Writer: it creates the Docker secret NAME_vN. Services go on with the version that they have mounted
 // until they are rolled.
 func (m *Manager) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
-	before, taken := -1, 0 // names that somebody else uses for a secret of another kind
+	before, taken := -1, 0 // names that someone else uses for a secret of another kind
 	next := func(_, last int) (int, error) {
 		if last == before {
 			taken++

@@ -72,7 +72,7 @@ func (m *Manager) roll(ctx context.Context, service string, to held) error {
 		if changed {
 			err = m.update(ctx, s)
 		}
-		if errors.Is(err, errRefused) || errors.Is(err, errStale) { // mostly: somebody else updated it in between
+		if errors.Is(err, errRefused) || errors.Is(err, errStale) { // mostly: another process updated it in between
 			if again < 5 {
 				continue
 			}
@@ -111,7 +111,7 @@ func (m *Manager) inspect(ctx context.Context, service string) (api.Service, err
 }
 
 // errStale is an update on top of what is not the latest.
-var errStale = errors.New("the service was updated by somebody else")
+var errStale = errors.New("the service was updated by another process")
 
 func (m *Manager) update(ctx context.Context, s api.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)

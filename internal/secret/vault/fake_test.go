@@ -168,7 +168,7 @@ func TestEnvironmentIsNotRead(t *testing.T) {
 	}
 }
 
-// stalled is a handler that does not answer as long as somebody waits.
+// stalled is a handler that does not answer as long as someone waits.
 func stalled(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // or the server would not see that the client has left
 	<-r.Context().Done()
@@ -454,7 +454,7 @@ func TestLeases(t *testing.T) {
 		t.Errorf("%d users were made", made.Load())
 	}
 
-	// A lease of a second is renewed as long as somebody runs the store, and the user stays.
+	// A lease of a second is renewed as long as someone runs the store, and the user stays.
 	ttl.Store(1)
 	short := open(t, vault.Options{Token: fixed("t"), Address: address})
 	ctx, stop := context.WithCancel(t.Context())

@@ -27,7 +27,7 @@ func (l lease) due() time.Time { return l.since.Add(l.ttl * 2 / 3) }
 
 // leases keeps the leased secrets: reading one again would make another one, a database user for instance.
 type leases struct {
-	turn   chan struct{} // holds one element while somebody fetches
+	turn   chan struct{} // holds one element while someone fetches
 	mu     sync.Mutex
 	byPath map[string]lease
 }

@@ -26,7 +26,7 @@ const (
 	maxJWT = 64 << 10
 )
 
-// givenToken is a token that somebody else has obtained.
+// givenToken is a token that someone else has obtained.
 type givenToken func() (secret.Value, error)
 
 func (read givenToken) login(context.Context) (session, error) {
@@ -123,7 +123,7 @@ func unwrapFailed(err error) error {
 		return explain(err)
 	}
 	return fault.WithHint(fmt.Errorf("%w: the wrapping token was used already or has expired", secret.ErrDenied),
-		"if nobody here has used it, somebody else holds the secret id: destroy it; then deliver a new wrapping token")
+		"if nobody here has used it, another process holds the secret id: destroy it; then deliver a new wrapping token")
 }
 
 // bearer logs in with a JWT from a file: a pod's service account, or an identity provider's.

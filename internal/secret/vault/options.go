@@ -24,7 +24,7 @@ type Options struct {
 	KV        int            // the KV engine's version, 1 or 2; 0 asks Vault
 	Timeout   time.Duration  // of one call; 0 is 10 s
 
-	// Token reads a token that somebody else obtained, from a file or a variable. It is called again as long as the store is
+	// Token reads a token that someone else obtained, from a file or a variable. It is called again as long as the store is
 	// used, so that a new token is noticed.
 	Token      func() (secret.Value, error)
 	AppRole    *AppRole

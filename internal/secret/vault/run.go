@@ -79,7 +79,7 @@ func soon(left time.Duration) time.Duration {
 	return min(again, max(left/4, 100*time.Millisecond))
 }
 
-// refresh renews the token, or logs in anew if that gives more.
+// refresh renews the token, or logs in again if that gives more.
 func (s *Store) refresh(ctx context.Context, current session) error {
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
@@ -108,7 +108,7 @@ func (s *Store) refresh(ctx context.Context, current session) error {
 	return s.sessions.replace(bounded)
 }
 
-// examineGiven asks how long a token lives that somebody else obtained. Where it may not ask, the token is not renewed.
+// examineGiven asks how long a token lives that someone else obtained. Where it may not ask, the token is not renewed.
 func (s *Store) examineGiven(ctx context.Context, current session) {
 	bounded, cancel := s.bound(ctx)
 	defer cancel()

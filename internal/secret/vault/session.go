@@ -18,7 +18,7 @@ type session struct {
 	ttl       time.Duration // from since; 0 is not known, or without end
 	full      time.Duration // the ttl at the login: what a renewal gives back, until the token comes of age
 	renewable bool
-	given     bool      // somebody else logs in: this process only reads the token
+	given     bool      // someone else logs in: this process only reads the token
 	recheck   time.Time // when to read a given token again
 	examined  bool      // the life of a given token was asked for
 	number    int       // counts the tokens of this process: leases belong to one
@@ -123,7 +123,7 @@ func (k *sessions) accept(fresh session) session {
 	return fresh
 }
 
-// drop forgets the session numbered number, unless somebody has already done so. The number goes on counting.
+// drop forgets the session numbered number, unless someone has already done so. The number goes on counting.
 func (k *sessions) drop(number int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -146,7 +146,7 @@ func (k *sessions) prolong(number int, note func(*session)) {
 	}
 }
 
-// replace logs in anew while the old session still serves.
+// replace logs in again while the old session still serves.
 func (k *sessions) replace(ctx context.Context) error {
 	fresh, err := k.method.login(ctx)
 	if err != nil {

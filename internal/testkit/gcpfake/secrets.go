@@ -232,7 +232,7 @@ func (s *Server) ListSecretVersions(_ context.Context, in *secretmanagerpb.ListS
 	return &secretmanagerpb.ListSecretVersionsResponse{Versions: part, NextPageToken: next}, nil
 }
 
-// Set gives a version a state, as somebody with gcloud would.
+// Set gives a version a state, as someone with gcloud would.
 func (s *Server) Set(id string, number int, state secretmanagerpb.SecretVersion_State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,7 +52,7 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Set writes a variable as somebody else would.
+// Set writes a variable as someone else would.
 func (s *Server) Set(namespace, path string, items map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

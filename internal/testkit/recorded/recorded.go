@@ -2,7 +2,7 @@
 // manifest of each: its master key and every value that is encrypted in it, in the clear, as n8n itself has decrypted it. So
 // `make test` can prove value by value what it does to a database, without an n8n.
 //
-// It is for tests only. Nothing in a recording is secret: keys, tokens and people are made up. tools/record makes them anew;
+// It is for tests only. Nothing in a recording is secret: keys, tokens and people are made up. tools/record makes them again;
 // e2e/record says how.
 package recorded
 

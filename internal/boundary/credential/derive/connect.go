@@ -26,7 +26,7 @@ type ConnectOptions struct {
 	RedirectURL  string            // as registered at the provider; Loopback has one for this machine
 	Params       map[string]string // more parameters of the consent page, such as access_type=offline
 	WithoutPKCE  bool              // for a provider that refuses a code_verifier: what protects the code is then the client's secret alone
-	For          *RefreshToken     // whose refresh token is to be had
+	For          *RefreshToken     // whose refresh token is to be obtained
 }
 
 // Connect is one run of the authorization-code flow (RFC 6749 section 4.1) with PKCE (RFC 7636, S256): a person opens URL, gives
@@ -116,7 +116,7 @@ func (c *Connect) Exchange(ctx context.Context, code, state string) (State, erro
 	return m.connected(g), nil
 }
 
-// Some providers give no refresh token, but an access token that is good for months, or until somebody takes it back.
+// Some providers give no refresh token, but an access token that is good for months, or until someone takes it back.
 const (
 	minLasting = 24 * time.Hour // a shorter one would be of no use without a person at hand
 	maxLasting = 10 * 365 * 24 * time.Hour

@@ -59,7 +59,7 @@ func TestConnectByLoopback(t *testing.T) {
 	seen := make(chan string, 1)
 	go func() {
 		if got := browse(t, l.RedirectURL+"?code=stolen&state=guessed"); !strings.HasPrefix(got, "404") {
-			t.Errorf("a callback of somebody else: %s", got)
+			t.Errorf("a callback of someone else: %s", got)
 		}
 		if got := browse(t, l.RedirectURL+"/../other"); !strings.HasPrefix(got, "404") {
 			t.Errorf("another path: %s", got)

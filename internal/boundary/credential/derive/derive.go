@@ -39,7 +39,7 @@ type Spender interface {
 }
 
 // ErrConflict is what a Vault's Save returns when the record has another version than the one that was loaded.
-var ErrConflict = errors.New("the derived token was changed by somebody else in between")
+var ErrConflict = errors.New("the derived token was changed by another process in between")
 
 // Vault keeps one State for each name, sealed, and shared by all replicas. It is safe for concurrent use.
 type Vault interface {

@@ -67,7 +67,7 @@ func faultOf(name string, err error) *fault.Fault {
 		}
 		return f
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.New(fault.CredentialMintFailed, "the token could not be had in time").Wrap(err)
+		return fault.New(fault.CredentialMintFailed, "the token could not be obtained in time").Wrap(err)
 	}
 	return fault.New(fault.CredentialMintFailed, "the request for a token could not be made").Wrap(err)
 }

@@ -65,7 +65,7 @@ func checkAnswer(t *testing.T, m derive.Minter) {
 	}
 }
 
-// FuzzReadState reads what somebody may have put on record.
+// FuzzReadState reads what someone may have put on record.
 func FuzzReadState(f *testing.F) {
 	f.Add([]byte(`{"token":"a","minted":"2026-01-01T00:00:00Z","spending":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{}`))

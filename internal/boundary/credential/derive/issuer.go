@@ -28,7 +28,7 @@ func (c *Connect) CheckIssuer(query url.Values) error {
 		return nil
 	}
 	return fault.WithHint(errors.New("the answer of the consent page is from another issuer (iss) than this service's provider"),
-		"nothing has changed. Somebody may have mixed up two providers. If not, set `issuer` of the credential to the issuer in the provider's own documentation or metadata")
+		"nothing has changed. Someone may have mixed up two providers. If not, set `issuer` of the credential to the issuer in the provider's own documentation or metadata")
 }
 
 // sameOrigin tells whether two URLs have one scheme, host and port.

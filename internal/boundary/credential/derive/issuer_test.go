@@ -123,7 +123,7 @@ func TestLocalhostIsBothLoopbacks(t *testing.T) {
 
 		taken := must(lc.Listen(t.Context(), "tcp", net.JoinHostPort(host, port)))
 		if _, err := derive.ListenRedirect(t.Context(), "http://localhost:"+port+"/callback"); err == nil {
-			t.Errorf("%s is somebody else's, and the redirect URL is taken", host)
+			t.Errorf("%s is someone else's, and the redirect URL is taken", host)
 		}
 		for _, other := range hosts {
 			if other == host {

@@ -71,7 +71,7 @@ func OnLoopback(redirectURL string) bool {
 
 func isLocalhost(u *url.URL) bool { return strings.EqualFold(u.Hostname(), "localhost") }
 
-// listenLoopback listens on every address that this machine has, and on at least one. An address that somebody else has taken is an
+// listenLoopback listens on every address that this machine has, and on at least one. An address that someone else has taken is an
 // error: the code could go there.
 func listenLoopback(ctx context.Context, path string, addresses ...string) (*Loopback, error) {
 	var lc net.ListenConfig

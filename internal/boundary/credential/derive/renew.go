@@ -16,7 +16,7 @@ type pending struct {
 	version int64
 }
 
-// renew is one attempt to get a token: under the right to mint, from the Vault if somebody else has minted, or else by
+// renew is one attempt to get a token: under the right to mint, from the Vault if another process has minted, or else by
 // minting. What it returns is on record.
 func (s *Source) renew(ctx context.Context, early bool) (State, error) {
 	release, err := s.o.Owner.Acquire(ctx, s.o.Name)
@@ -162,7 +162,7 @@ func (s *Source) persist(ctx context.Context, patience time.Duration) error {
 }
 
 // overtaken reads what is on record instead of what was minted: the same, if an earlier attempt to save it went through after
-// all, or what somebody else has put there.
+// all, or what another process has put there.
 func (s *Source) overtaken(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savePatience)
 	defer cancel()

@@ -6,7 +6,7 @@ import (
 )
 
 // Reload looks at the record again: for a start with the token of the process before, and for when another replica has minted
-// or a service was connected anew. It mints nothing.
+// or a service was connected again. It mints nothing.
 func (s *Source) Reload(ctx context.Context) error {
 	s.mu.Lock()
 	before := s.serial
@@ -28,7 +28,7 @@ func (s *Source) Reload(ctx context.Context) error {
 }
 
 // Run refreshes the token early, at 80 to 90 % of its lifetime, once there is one, until the context ends. A failure is tried
-// again while the old token is good, or something minted is not on record yet; after that, when somebody needs a token.
+// again while the old token is good, or something minted is not on record yet; after that, when someone needs a token.
 func (s *Source) Run(ctx context.Context) {
 	_ = s.Reload(ctx) // who needs a token finds the record out of reach again, and says so
 	timer := time.NewTimer(0)

@@ -208,7 +208,7 @@ func (s *Source) begin(ctx context.Context, early bool) *flight {
 	case s.flight != nil:
 		return s.flight
 	case s.closed:
-		return landed(Token{}, fault.New(fault.Draining, "this Sallyport is stopping, or has this service configured anew"))
+		return landed(Token{}, fault.New(fault.Draining, "this Sallyport is stopping, or has this service configured again"))
 	case s.failure != nil && now.Before(s.failure.until):
 		return landed(Token{}, s.failure.tell(now))
 	}

@@ -35,7 +35,7 @@ func (w whole) Whole(context.Context) (io.ReadSeeker, int64, error) {
 	return strings.NewReader(string(w)), int64(len(w)), nil
 }
 
-// failing is a body that is not to be had.
+// failing is a body that is not available.
 type failing struct{ error }
 
 func (f failing) Whole(context.Context) (io.ReadSeeker, int64, error) { return nil, 0, f.error }
