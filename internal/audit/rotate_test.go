@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/testkit"
 )
 
 // files are the names of a log's files, and of what lies beside them, but for checkpoints and lock.
@@ -331,6 +332,128 @@ func TestARotationThatFailsGoesOnInTheOldFile(t *testing.T) {
 				t.Errorf("files: %q", files(t, o))
 			}
 		})
+	}
+}
+
+// smallDisk is a file system with room for so many pages, and fill leaves so many of them.
+func smallDisk(t *testing.T, pages int) (dir string, fill func(left int)) {
+	t.Helper()
+	dir = t.TempDir()
+	page := os.Getpagesize()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", pages*page)); err != nil {
+		testkit.RequireTool(t, "a small file system", false, err.Error()+" (mounting wants root)")
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	ballast, err := os.OpenFile(filepath.Join(dir, "ballast"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ballast.Close() })
+	return dir, func(left int) {
+		var fs syscall.Statfs_t
+		if err := syscall.Fstatfs(int(ballast.Fd()), &fs); err != nil {
+			t.Fatal(err)
+		}
+		info, err := ballast.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := info.Size() + (int64(fs.Bavail)-int64(left))*int64(page) //nolint:gosec // few pages
+		if err := ballast.Truncate(min(size, info.Size())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ballast.WriteAt(make([]byte, max(0, size-info.Size())), info.Size()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestARotationOnAFullDiskLosesNothing: with room for nothing, for a page, for two … each step of a rotation is the one that finds none. The log
+// goes on in the file it had, or in the next one; with room again it rotates, and another process goes on with it.
+func TestARotationOnAFullDiskLosesNothing(t *testing.T) {
+	const pages = 64
+	failed := 0
+	for left := range 8 {
+		dir, fill := smallDisk(t, pages)
+		o := audit.Options{Path: filepath.Join(dir, "audit.log"), Keys: testKeys()}
+		l := open(t, o)
+		acknowledged := map[string]bool{}
+		try := func(id string) error {
+			err := l.Authorise(context.Background(), sample(id))
+			if err == nil {
+				acknowledged[id] = true
+			}
+			return err
+		}
+		for i := range 40 { // the file's last page is nearly full at another record each time
+			if err := try(fmt.Sprintf("%d-%d", left, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fill(left)
+		_, err := l.Rotate(t.Context())
+		if err != nil {
+			failed++
+		}
+		if got := l.Stats().Rotation; (got == nil) != (err == nil) {
+			t.Errorf("with %d pages: Rotate says %v, and Stats %v", left, err, got)
+		}
+		for i := range 40 {
+			_ = try(fmt.Sprintf("full-%d", i))
+		}
+		_, again := l.Rotate(t.Context())
+		fill(pages / 2)
+		if err := try("room"); err != nil {
+			t.Errorf("with %d pages, and room again: %v", left, err)
+		}
+		rotate(t, l)
+		if err := try("after"); err != nil {
+			t.Error(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("with %d pages (rotations said %v, %v): %v", left, err, again, err)
+		}
+		open(t, o)
+		holdsOver(t, o)
+		mustHave(t, all(t, o), acknowledged)
+		if _, err := os.Stat(filepath.Join(dir, "audit.log.next")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("with %d pages: a file is left that was prepared: %v", left, err)
+		}
+	}
+	if failed == 0 || failed == 8 {
+		t.Errorf("%d of 8 rotations failed: the disk was never full, or always", failed)
+	}
+}
+
+// TestARotationThatFillsTheDiskIsResumed: the process ends while the disk is full, and the next one begins with it full, and with room.
+func TestARotationThatFillsTheDiskIsResumed(t *testing.T) {
+	const pages = 64
+	for left := range 8 {
+		dir, fill := smallDisk(t, pages)
+		o := audit.Options{Path: filepath.Join(dir, "audit.log"), Keys: testKeys()}
+		l := open(t, o)
+		authorise(t, l, "a", "b")
+		fill(left)
+		_, _ = l.Rotate(t.Context())
+		_ = l.Close() // it cannot be written, most likely
+		if full, err := audit.Open(t.Context(), o); err == nil {
+			_ = full.Close()
+		} else if errors.As(err, new(*audit.DamageError)) {
+			t.Errorf("with %d pages: a full disk is taken for damage: %v", left, err)
+		}
+		fill(pages / 2)
+		l = open(t, o)
+		authorise(t, l, "c")
+		rotate(t, l)
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		holdsOver(t, o)
+		mustHave(t, all(t, o), map[string]bool{"a": true, "b": true, "c": true})
 	}
 }
 
