@@ -30,7 +30,13 @@ func (f *recordFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.Refused, "refused", false, "requests that got no credential alone")
 }
 
-func (f *recordFlags) filter() (audit.Filter, error) {
+// filter is what cmd was given. A flag with nothing in it, as of a variable of a script that is not set, is no choice of all records.
+func (f *recordFlags) filter(cmd *cobra.Command) (audit.Filter, error) {
+	for _, name := range []string{"service", "token", "workflow", "since"} {
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return audit.Filter{}, usage(fmt.Errorf("reading --%s: it is empty", name), "leave it out for all records")
+		}
+	}
 	from, err := parseSince(f.since)
 	which := f.Filter
 	which.Since = from

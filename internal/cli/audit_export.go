@@ -16,7 +16,7 @@ func (e *env) auditExport() *cobra.Command {
 		Short: "Write records as JSON lines, for a SIEM",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			which, err := f.filter()
+			which, err := f.filter(cmd)
 			if err != nil {
 				return err
 			}

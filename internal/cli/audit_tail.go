@@ -23,7 +23,7 @@ a process began or ended to write, that a checkpoint was made) is left out unles
 		Example: "  sallyport audit tail --refused --since 1h\n  sallyport audit tail -f --service openai --workflow orders",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			which, err := f.filter()
+			which, err := f.filter(cmd)
 			if err != nil {
 				return err
 			}
