@@ -2,7 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"encoding/json"
 	"time"
+	"unicode/utf8"
 )
 
 // Filter chooses records. The zero Filter takes every one.
@@ -51,4 +53,16 @@ func (f *Filter) Match(line []byte) bool {
 	return f.names(ev.Service, f.Service) && f.names(ev.Workflow, f.Workflow) && (f.names(ev.Label, f.Token) || ev.Token == f.Token)
 }
 
-func (*Filter) names(got, want string) bool { return want == "" || got == want }
+func (*Filter) names(got, want string) bool {
+	return want == "" || got == want || got == recorded(want)
+}
+
+// recorded is how a name from outside stands in a record, where that is not as it is: long ones are cut, and bytes that are no UTF-8 replaced.
+func recorded(name string) string {
+	if len(name) <= maxText && utf8.ValidString(name) {
+		return name
+	}
+	var text string
+	_ = json.Unmarshal(append(appendClipped([]byte{'"'}, name, maxText), '"'), &text) // it is one, by construction
+	return text
+}

@@ -88,6 +88,29 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// TestFilterByWhatWasSaid: a name from outside is found by what the caller sent, however it had to be written.
+func TestFilterByWhatWasSaid(t *testing.T) {
+	o := testOptions(t)
+	l := open(t, o)
+	said := []string{
+		"\x1b[31mred", "a\u202eb", "a\xff\xfeb", "\xff", "a\nb", "quote\"back\\slash", "\u0000", strings.Repeat("w", 200), strings.Repeat("w", 201),
+		strings.Repeat("ü", 150), strings.Repeat("\xff", 300), "…",
+	}
+	for _, name := range said {
+		if err := l.Authorise(t.Context(), &audit.Event{Workflow: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range said {
+		if n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), audit.Filter{Workflow: name}, io.Discard); n != 1 || err != nil {
+			t.Errorf("%.20q: export takes %d (%v)", name, n, err)
+		}
+	}
+}
+
 func TestTailFollows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	replaceWith := func(path, text string) {
