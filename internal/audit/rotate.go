@@ -94,6 +94,9 @@ func (l *Log) rotateWhenDue() {
 	if failed && now.Before(l.retryAt) || l.Stats().Seq <= l.file.from {
 		return
 	}
+	if now.Before(l.begun) {
+		l.begun = now // the clock was set back, maybe from a year that nobody would live to see
+	}
 	large := l.o.RotateSize > 0 && l.Stats().Bytes >= l.o.RotateSize
 	old := l.o.RotateEvery > 0 && now.Sub(l.begun) >= l.o.RotateEvery
 	if !large && !old {

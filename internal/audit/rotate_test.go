@@ -584,6 +584,34 @@ func TestRotationBySizeAndAge(t *testing.T) {
 	holdsOver(t, o)
 }
 
+// TestRotationAfterAClockThatWasAhead: a file that was begun in the year 2036, by a clock that was set back since, is ended like any other.
+func TestRotationAfterAClockThatWasAhead(t *testing.T) {
+	o := testOptions(t)
+	o.RotateEvery = time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		var ahead time.Duration
+		o.Now = func() time.Time { return time.Now().Add(ahead) }
+		ahead = 10 * 365 * 24 * time.Hour
+		l := open(t, o)
+		authorise(t, l, "ahead")
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		ahead = 0
+		l = open(t, o)
+		authorise(t, l, "right")
+		time.Sleep(time.Hour + time.Minute)
+		synctest.Wait()
+		if got := len(files(t, o)); got != 2 {
+			t.Errorf("%d files, want 2", got)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	holdsOver(t, o)
+}
+
 // TestKillAtEveryStep ends the process with SIGKILL behind each step of a rotation and of a retention.
 func TestKillAtEveryStep(t *testing.T) {
 	for _, step := range audit.Steps() {
