@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"sallyport/internal/localfile"
@@ -77,20 +78,29 @@ func (l *Log) removeOld(ctx context.Context) (Range, error) {
 		files = files[1:]
 	}
 	old, err := l.old(files)
-	if err != nil || len(old) == 0 {
-		return gone, errors.Join(err, l.dir.Sync())
+	for batch := range slices.Chunk(old, maxRemoved) {
+		if err = l.removeBatch(ctx, batch, &gone); err != nil {
+			break
+		}
 	}
+	return gone, errors.Join(err, l.dir.Sync())
+}
+
+// maxRemoved is how many files are removed at a time: each of them is open then, beside the connections of the gate.
+const maxRemoved = 32
+
+func (l *Log) removeBatch(ctx context.Context, old []ended, gone *Range) error {
 	if err := l.recordRemoval(ctx, old); err != nil {
-		return gone, err
+		return err
 	}
 	l.o.step(stepRecorded)
 	for _, e := range old {
-		if err := l.unlink(&gone, e); err != nil {
-			return gone, err
+		if err := l.unlink(gone, e); err != nil {
+			return err
 		}
 		l.o.step(stepUnlinked)
 	}
-	return gone, l.dir.Sync()
+	return nil
 }
 
 func (l *Log) unlink(gone *Range, e ended) error {

@@ -95,6 +95,31 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestRetentionOfManyFiles: they are opened and removed some at a time, each time on record, so that they take no descriptors from the gate.
+func TestRetentionOfManyFiles(t *testing.T) {
+	o := testOptions(t)
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, o)
+		for range 70 {
+			authorise(t, l, "x")
+			rotate(t, l)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		o.KeepAge = time.Minute
+		kept(t, o)
+	})
+	if got := files(t, o); len(got) != 1 {
+		t.Errorf("%d files are left", len(got)-1)
+	}
+	removed := strings.Count(kinds(t, o.Path), string(audit.KindRemoved))
+	if r := holdsOver(t, o); removed != 3 || r.Removed == nil {
+		t.Errorf("%d removals are on record, and the report says %v", removed, r.Removed)
+	}
+}
+
 // TestRetentionClearsNothingAway: a file that somebody has changed, and the gap that somebody has made, stay to be found.
 func TestRetentionClearsNothingAway(t *testing.T) {
 	for name, tt := range map[string]struct {
