@@ -39,7 +39,7 @@ const inputSize = 8 << 10
 // KiB for gzip and deflate, up to 16 MiB for br, 8 MiB for zstd) whatever the body
 // decodes to. An empty body decodes to an empty one, since answers to HEAD
 // carry the header too. A body cut short ends with io.ErrUnexpectedEOF, one that
-// is malformed or goes on behind its end with ErrCoding, and an error of r comes
+// is malformed or goes on behind its end with ErrCoding (zeros behind gzip are padding), and an error of r comes
 // back as it is. Close frees the decoder; r stays the caller's to close.
 func Decoder(contentEncoding string, r io.Reader) (io.ReadCloser, error) {
 	names, err := codings(contentEncoding)
@@ -82,7 +82,7 @@ func newCoding(open func() engine) *coding {
 // The codings, with the machines that wait to be used again; they hold no state of
 // the bodies they have read.
 var (
-	codingGzip    = newCoding(func() engine { return new(gzip.Reader) })
+	codingGzip    = newCoding(func() engine { return new(members) })
 	codingDeflate = newCoding(func() engine { return new(deflate) })
 	codingBrotli  = newCoding(func() engine { return new(brotli.Reader) })
 	codingZstd    = newCoding(newZstd)
@@ -120,6 +120,69 @@ type brokenEngine struct{ err error }
 
 func (b brokenEngine) Read([]byte) (int, error) { return 0, b.err }
 func (b brokenEngine) Reset(io.Reader) error    { return b.err }
+
+// gzipMagic is what each member of a gzip body begins with.
+const gzipMagic = "\x1f\x8b"
+
+// members reads the members of a gzip body (RFC 1952 section 2.2) one after another. Zeros behind the last one are padding, which some servers
+// send and n8n's own decoder (Node's) skips.
+type members struct {
+	in     *bufio.Reader
+	member gzip.Reader
+	ended  bool // the member, and what follows it has not been looked at
+}
+
+// Reset implements engine.
+func (m *members) Reset(r io.Reader) error {
+	in, ok := r.(*bufio.Reader)
+	if !ok {
+		in = bufio.NewReader(r)
+	}
+	m.in = in
+	return m.begin()
+}
+
+func (m *members) begin() error {
+	m.ended = false
+	err := m.member.Reset(m.in)
+	m.member.Multistream(false)
+	return err
+}
+
+// Read implements io.Reader. io.EOF says that no member follows, whatever does.
+func (m *members) Read(p []byte) (int, error) {
+	for {
+		if m.ended {
+			if head, _ := m.in.Peek(len(gzipMagic)); len(head) == 0 || !strings.HasPrefix(gzipMagic, string(head)) {
+				return 0, m.padding()
+			}
+			if err := m.begin(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := m.member.Read(p)
+		m.ended = errors.Is(err, io.EOF)
+		if n > 0 || !m.ended {
+			if m.ended {
+				err = nil
+			}
+			return n, err
+		}
+	}
+}
+
+// padding takes the zeros that come next.
+func (m *members) padding() error {
+	for {
+		switch b, err := m.in.ReadByte(); {
+		case err != nil:
+			return io.EOF // the decoder looks at what the source says
+		case b != 0:
+			_ = m.in.UnreadByte() // succeeds, right behind ReadByte
+			return io.EOF
+		}
+	}
+}
 
 // deflate tells the zlib wrapping (RFC 1950 section 2.2) from a bare stream by its
 // header's check bits.
@@ -200,7 +263,7 @@ func begins(name string, in *bufio.Reader) bool {
 	switch name {
 	case "gzip", "x-gzip":
 		head, _ := in.Peek(2)
-		return strings.HasPrefix("\x1f\x8b", string(head))
+		return strings.HasPrefix(gzipMagic, string(head))
 	case "zstd": // a frame, or one to be skipped (RFC 8878 section 3.1)
 		head, _ := in.Peek(4)
 		return strings.HasPrefix("\x28\xb5\x2f\xfd", string(head)) || head[0]&0xf0 == 0x50 && strings.HasPrefix("\x2a\x4d\x18", string(head[1:]))

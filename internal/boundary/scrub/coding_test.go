@@ -136,6 +136,38 @@ func TestDecoderBadInput(t *testing.T) {
 
 // TestDecoderFlushes reads each event before the next one is written: a decoder
 // that waits for more would never return.
+// TestGzipMembers: one after another, and zeros behind the last, as n8n's own decoder takes them.
+func TestGzipMembers(t *testing.T) {
+	c := codings(t)[0]
+	one, two := string(encode(t, c, []byte("one"))), string(encode(t, c, []byte("two")))
+	zeros := func(n int) string { return strings.Repeat("\x00", n) }
+	for name, tt := range map[string]struct {
+		coded, want string
+		err         error
+	}{
+		"one":                    {one, "one", nil},
+		"two":                    {one + two, "onetwo", nil},
+		"a zero":                 {one + zeros(1), "one", nil},
+		"less than a header":     {one + zeros(9), "one", nil},
+		"a header's size":        {one + zeros(10), "one", nil},
+		"a block of tape":        {one + two + zeros(10<<10), "onetwo", nil},
+		"zeros, then text":       {one + zeros(8) + "x", "one", scrub.ErrCoding},
+		"zeros, then another":    {one + zeros(8) + two, "one", scrub.ErrCoding},
+		"text":                   {one + "x", "one", scrub.ErrCoding},
+		"half a magic number":    {one + "\x1f", "one", io.ErrUnexpectedEOF},
+		"half a header":          {one + two[:5], "one", io.ErrUnexpectedEOF},
+		"half a member":          {one + two[:len(two)-9], "one", io.ErrUnexpectedEOF},
+		"a checksum that is not": {one + two[:len(two)-8] + zeros(8), "onetwo", scrub.ErrCoding},
+		"zeros alone":            {zeros(20), "", scrub.ErrCoding},
+	} {
+		for how, r := range map[string]io.Reader{"": strings.NewReader(tt.coded), ", by byte": iotest.OneByteReader(strings.NewReader(tt.coded))} {
+			if got, err := decode(t, "gzip", r); !errors.Is(err, tt.err) || !strings.HasPrefix(string(got), tt.want) || err == nil && string(got) != tt.want {
+				t.Errorf("%s%s: got %q, %v; want %q, %v", name, how, got, err, tt.want, tt.err)
+			}
+		}
+	}
+}
+
 func TestDecoderFlushes(t *testing.T) {
 	for _, c := range codings(t) {
 		t.Run(c.name, func(t *testing.T) {
