@@ -162,7 +162,7 @@ func fieldOf(ref secret.Ref, res secret.Result) secret.Result {
 	return res
 }
 
-// fileValue reads a file by its absolute name. One line break at its end is not part of the value.
+// fileValue reads a file by its absolute name. One line break at its end is not part of the value, nor is a byte order mark.
 func fileValue(ref secret.Ref) (res secret.Result) {
 	raw, err := readRegular(ref.Path)
 	switch {

@@ -27,7 +27,7 @@ func (e *env) secretSet() *cobra.Command {
 		Short: "Store a secret from standard input, a file or a hidden prompt",
 		Long: `Stores a new version of a secret, which the next request uses. The value comes from standard input, from --file, or from a
 hidden prompt on a terminal; never from an argument, where every process could read it. One line break at the end, which
-editors and echo add, is removed unless --keep-newline is given.`,
+editors and echo add, is removed, and so is the byte order mark of an editor on Windows, unless --keep-newline is given.`,
 		Example: "  sallyport secret set openai < key.txt\n  op read op://prod/openai/key | sallyport secret set openai",
 		Args:    noValue,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +40,7 @@ editors and echo add, is removed unless --keep-newline is given.`,
 	}
 	storeFlag(cmd, &store)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
-	cmd.Flags().BoolVar(&keep, "keep-newline", false, "keep a line break at the end")
+	cmd.Flags().BoolVar(&keep, "keep-newline", false, "keep a line break at the end, and a byte order mark at the beginning")
 	return e.waits(cmd)
 }
 
@@ -88,7 +88,7 @@ func (e *env) readValue(file, name string, keepNewline bool) (secret.Value, erro
 	case isTerminal(e.In):
 		raw, err = e.prompt("value of " + name + " (hidden): ")
 	default:
-		raw, err = io.ReadAll(io.LimitReader(e.In, maxValue+3))
+		raw, err = io.ReadAll(io.LimitReader(e.In, maxValue+slack+1))
 	}
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("reading the value of secret %q: %w", name, err)
@@ -111,7 +111,7 @@ func readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	return io.ReadAll(io.LimitReader(f, maxValue+3))
+	return io.ReadAll(io.LimitReader(f, maxValue+slack+1))
 }
 
 func (e *env) prompt(question string) ([]byte, error) {
@@ -124,8 +124,12 @@ func (e *env) prompt(question string) ([]byte, error) {
 	return term.ReadPassword(int(in.Fd()))
 }
 
-// trimNewline removes one line break at the end.
+// slack is how much trimNewline removes at the most, in bytes.
+const slack = int64(len("\ufeff\r\n"))
+
+// trimNewline removes what editors and shells add to a text: a byte order mark (Windows) and one line break at the end.
 func trimNewline(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	b = bytes.TrimSuffix(b, []byte("\n"))
 	return bytes.TrimSuffix(b, []byte("\r"))
 }

@@ -2,7 +2,7 @@
 // (mounted Secrets), systemd credentials, an agent of another store.
 //
 // A path is a file's name below the folder, or its absolute name there. The file's content is the value; one line break at its
-// end, which editors and echo leave, is not part of it. It is a secret.Store, secret.Lister and secret.Watcher. It writes
+// end, which editors and echo leave, is not part of it, and neither is the byte order mark of an editor on Windows. It is a secret.Store, secret.Lister and secret.Watcher. It writes
 // nothing: a file has no versions to go back to.
 //
 // Invariant: nothing outside the folder is ever read, whatever the path or a symbolic link in the folder says (os.Root).

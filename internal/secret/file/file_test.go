@@ -74,7 +74,7 @@ func link(t *testing.T, target, name string) {
 
 func TestOneLineBreakAtTheEndIsNotTheValue(t *testing.T) {
 	dir := t.TempDir()
-	for content, want := range map[string]string{"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "\na ": "\na ", "\n\n": "\n", "a\x00\n": "a\x00"} {
+	for content, want := range map[string]string{"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "\na ": "\na ", "\n\n": "\n", "a\x00\n": "a\x00", "\ufeffa\r\n": "a", "a\ufeff": "a\ufeff"} {
 		write(t, filepath.Join(dir, "x"), content)
 		value, _, err := open(t, dir).Get(t.Context(), "x", "")
 		if err != nil || string(value.Reveal()) != want {

@@ -72,7 +72,7 @@ func readOnce(root *os.Root, name string) (content []byte, before, after fs.File
 	if !before.Mode().IsRegular() {
 		return nil, nil, nil, irregular(before)
 	}
-	const most = MaxValue + int64(len("\r\n"))
+	const most = MaxValue + int64(len("\ufeff\r\n"))
 	if before.Size() > most {
 		return nil, nil, nil, unavailable("the file has more than 1 MiB", "a secret has at most 1 MiB: see whether this is the file that was meant")
 	}
@@ -83,8 +83,9 @@ func readOnce(root *os.Root, name string) (content []byte, before, after fs.File
 	return content, before, after, err
 }
 
-// trimNewline removes one line break at the end.
+// trimNewline removes what editors add to a text: a byte order mark (Windows) and one line break at the end.
 func trimNewline(b []byte) []byte {
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if line, ok := bytes.CutSuffix(b, []byte("\n")); ok {
 		return bytes.TrimSuffix(line, []byte("\r"))
 	}
