@@ -38,7 +38,9 @@ func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, x *exchange) (e
 	defer func() {
 		p.unregister(x)
 		if f := x.ended.Load(); f != nil {
-			err = f
+			if err != nil || !x.arrived() {
+				err = f
+			}
 		} else if f := ownEnd(r.Context(), nil); f != nil && x.status == http.StatusSwitchingProtocols {
 			err = f
 		}

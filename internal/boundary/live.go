@@ -35,9 +35,20 @@ type entry struct {
 	writer     http.ResponseWriter
 	request    io.Closer                   // its body; nil: none
 	conn       net.Conn                    // of an upgraded connection; else nil
-	streaming  atomic.Bool                 // the head of the answer is on its way: the rest can only be broken off
+	phase      atomic.Uint32               // how much of an answer there is
 	ended      atomic.Pointer[fault.Fault] // why the exchange was ended
 }
+
+// The phases of an exchange, of which one leads to the next.
+const (
+	unanswered = iota // nothing is on its way: who ends the exchange can be answered for
+	leaving           // a head, or a whole small answer, is there and on its way to the caller, who gets all of it
+	streaming         // the head is with the caller, and the rest can only be broken off
+	refused           // the answer is why the exchange was ended, and no other
+)
+
+// leavingTime is how long a caller may take for what is leaving when the exchange is ended.
+const leavingTime = time.Second
 
 // liveContext is the context of an exchange. Package egress ends it when the API is silent for too long.
 type liveContext struct {
@@ -151,7 +162,7 @@ func (p *Pipeline) still(x *exchange) *fault.Fault {
 }
 
 // end breaks x off: it is called with the lock of x's shard held, and does not wait. Where no part of the answer is on its way yet,
-// the caller is told why.
+// the caller is told why; a head that is there arrives, and a small answer as a whole.
 func (x *exchange) end(f *fault.Fault) {
 	if !x.ended.CompareAndSwap(nil, f) {
 		return
@@ -160,23 +171,53 @@ func (x *exchange) end(f *fault.Fault) {
 	if x.request != nil {
 		_ = x.request.Close()
 	}
-	if x.streaming.Load() { // the caller may not be reading
-		_ = http.NewResponseController(x.writer).SetWriteDeadline(time.Unix(1, 0))
+	if !x.phase.CompareAndSwap(unanswered, refused) { // the caller may not be reading
+		until := time.Unix(1, 0)
+		if x.phase.Load() == leaving {
+			until = time.Now().Add(leavingTime)
+		}
+		_ = http.NewResponseController(x.writer).SetWriteDeadline(until)
 	}
 	if x.conn != nil {
 		breakOff(x.conn)
 	}
 }
 
+// leave is called before the head of an answer is written, which it refuses when x was ended: then that is the answer.
+func (x *exchange) leave() error {
+	if f := x.ended.Load(); !x.phase.CompareAndSwap(unanswered, leaving) && f != nil {
+		return f
+	}
+	return nil
+}
+
+// stream is called when the head is with the caller, and more follows. It refuses when x was ended in the meantime.
+func (x *exchange) stream() error {
+	x.phase.Store(streaming)
+	if f := x.ended.Load(); f != nil {
+		return f
+	}
+	return nil
+}
+
+// arrived tells whether x was ended when all of its answer was on its way, and has arrived. The connection has no deadline any more
+// then: it may carry another request.
+func (x *exchange) arrived() bool {
+	if x.phase.Load() != leaving {
+		return false
+	}
+	_ = http.NewResponseController(x.writer).SetWriteDeadline(time.Time{})
+	return true
+}
+
 // breakOff wakes up whoever reads or writes conn, and leaves the closing to the exchange that it belongs to: to close TLS may take
 // a while.
 func breakOff(conn net.Conn) { _ = conn.SetDeadline(time.Unix(1, 0)) }
 
-// upgraded makes conn what ends x from now on.
-func (x *exchange) upgraded(conn net.Conn) {
+// upgraded makes conn what ends x from now on. It refuses when x was ended in the meantime.
+func (x *exchange) upgraded(conn net.Conn) error {
 	x.shard.mu.Lock()
 	defer x.shard.mu.Unlock()
-	if x.conn = conn; x.ended.Load() != nil {
-		breakOff(conn)
-	}
+	x.conn = conn
+	return x.stream()
 }

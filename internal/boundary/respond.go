@@ -42,8 +42,7 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	h[headerRequestID] = []string{x.event.ID}
 	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms(), coded: body != resp.Body || resp.Uncompressed}
 	if bodiless(r.Method, resp.StatusCode) {
-		s.head()
-		return nil
+		return s.head()
 	}
 	bp, ok := chunks.Get().(*[]byte)
 	if !ok {
@@ -156,8 +155,7 @@ func (s *sender) ahead(all bool) (whole bool, err error) {
 	defer chunks.Put(bp)
 	s.x.scrubbed += s.forms.Bytes(buf[:n])
 	s.w.Header()["Content-Length"] = []string{strconv.Itoa(n)}
-	s.head()
-	return true, s.write(buf[:n])
+	return true, s.small(buf[:n])
 }
 
 // begun is a body of which the beginning has been read.
@@ -181,7 +179,10 @@ func (b *begun) Read(p []byte) (n int, err error) {
 }
 
 // head sends status and header. From here on the answer cannot become another one.
-func (s *sender) head() {
+func (s *sender) head() error {
+	if err := s.x.leave(); err != nil {
+		return err
+	}
 	s.x.status, s.x.code = s.status, codeOf(s.status)
 	switch {
 	case s.x.bare:
@@ -192,8 +193,16 @@ func (s *sender) head() {
 	default:
 		s.x.service.Answered(s.status)
 	}
-	s.x.streaming.Store(true)
 	s.w.WriteHeader(s.status)
+	return nil
+}
+
+// small sends an answer whose whole body is there.
+func (s *sender) small(body []byte) error {
+	if err := s.head(); err != nil {
+		return err
+	}
+	return s.write(body)
 }
 
 // whole sends a small body of known length in one piece: should the API fail in the middle of it, the caller gets an error
@@ -206,15 +215,17 @@ func (s *sender) whole(buf []byte) error {
 		return s.bodyFault(err)
 	}
 	s.x.scrubbed += s.forms.Bytes(buf)
-	s.head()
-	return s.write(buf)
+	return s.small(buf)
 }
 
-// stream copies a body of any length.
+// stream copies a body of any length. The caller has the head before the body is waited for: an API may take its time with it.
 func (s *sender) stream(buf []byte) error {
-	s.head()
-	if s.flush {
-		s.flushNow()
+	if err := s.head(); err != nil {
+		return err
+	}
+	s.flushNow()
+	if err := s.x.stream(); err != nil {
+		return err
 	}
 	st := s.forms.Stream()
 	defer func() { s.x.scrubbed += st.Count() }()

@@ -41,6 +41,12 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 	delete(h, "Sec-Websocket-Extensions") // none was asked for: a compressed stream could not be scrubbed
 	spellWebSocket(h)
 	h["Proxy-Status"], h[headerRequestID] = []string{receivedStatus(resp.StatusCode)}, []string{x.event.ID}
+	if p.noUpgrades.Load() {
+		return stopping()
+	}
+	if err := x.leave(); err != nil {
+		return err
+	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return fmt.Errorf("taking over the connection: %w", err)
@@ -50,12 +56,14 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 	if strict, ok := conn.(interface{ Raw() bool }); ok && !strict.Raw() || rw.Reader.Buffered() > 0 {
 		return fault.New(fault.RequestMalformed, "the caller did not wait for the WebSocket handshake to be answered")
 	}
-	x.upgraded(conn)
-	if p.noUpgrades.Load() {
-		return stopping()
-	}
 	if err := switchProtocols(rw.Writer, h); err != nil {
 		return clientError{err}
+	}
+	if err := x.upgraded(conn); err != nil {
+		return err
+	}
+	if p.noUpgrades.Load() { // since the handshake was answered
+		return stopping()
 	}
 	return p.join(conn, rw.Reader, api, x)
 }

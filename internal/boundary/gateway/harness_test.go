@@ -168,7 +168,8 @@ type options struct {
 	tokens               func(real boundary.Tokens) boundary.Tokens
 	kept                 *spool.Budget
 	mayPanic             bool
-	parts                func(*service.Service) []credential.Part // instead of one static secret for each credential
+	writer               func(http.ResponseWriter) http.ResponseWriter // between the pipeline and the gateway
+	parts                func(*service.Service) []credential.Part      // instead of one static secret for each credential
 }
 
 // newGate serves the services that yaml (the content of `services:`) describes.
@@ -188,7 +189,11 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 	}
 	g.pipeline = boundary.New(boundary.Options{Tokens: verify, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
-	g.gateway = gateway.New(gateway.Options{Pipeline: g.pipeline, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, TLS: o.tls, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
+	var way gateway.Pipeline = g.pipeline
+	if o.writer != nil {
+		way = writingTo{g.pipeline, o.writer}
+	}
+	g.gateway = gateway.New(gateway.Options{Pipeline: way, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, TLS: o.tls, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -202,6 +207,16 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 	}()
 	t.Cleanup(func() { g.stop(); g.scan() })
 	return g
+}
+
+// writingTo is a pipeline that answers through a writer of the test's.
+type writingTo struct {
+	*boundary.Pipeline
+	writer func(http.ResponseWriter) http.ResponseWriter
+}
+
+func (b writingTo) Handle(w http.ResponseWriter, r *http.Request, v *boundary.View) {
+	b.Pipeline.Handle(b.writer(w), r, v)
 }
 
 func openAudit(t testing.TB, path string) *audit.Log {

@@ -72,6 +72,12 @@ func lasting(t *testing.T) (url string, called chan string) {
 			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		case "/events":
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+		case "/small":
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole")
+		case "/nothing":
+			_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+		case "/stalled":
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 		case "/download":
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
 			called <- req.URL.Path
@@ -159,6 +165,102 @@ func TestLiveExchangesEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestEndedWhileAnswering: an exchange that is ended as its answer is on its way does not leave the caller without any. A head arrives,
+// and a small answer as a whole; of everything else the rest is broken off. An answer of the gate's own is for before that.
+func TestEndedWhileAnswering(t *testing.T) {
+	ends := map[fault.Code]func(g *gate, name string){
+		fault.TokenRevoked: func(g *gate, name string) {
+			if _, err := tokens.registry.Revoke(context.Background(), name); err != nil {
+				g.Error(err)
+			}
+			g.pipeline.Recheck()
+		},
+		fault.Draining: func(g *gate, _ string) { g.pipeline.EndAll(fault.New(fault.Draining, "stopping")) },
+	}
+	n := 0
+	for code, end := range ends {
+		for path, c := range map[string]struct {
+			more  []string
+			want  string // what the caller gets of it begins so
+			whole bool
+		}{
+			"small":    {want: "HTTP/1.1 200", whole: true, more: []string{"Connection: close"}},
+			"nothing":  {want: "HTTP/1.1 204", whole: true, more: []string{"Connection: close"}},
+			"stalled":  {want: "HTTP/1.1 200"},
+			"download": {want: "HTTP/1.1 200"},
+			"events":   {want: "HTTP/1.1 200"},
+			"socket":   {want: "HTTP/1.1 101", more: []string{"Connection: Upgrade", "Upgrade: websocket"}},
+		} {
+			n++
+			name := fmt.Sprint("answering", n)
+			t.Run(string(code)+"/"+path, func(t *testing.T) {
+				upstream, _ := lasting(t)
+				var g *gate
+				last := make(chan *interrupted, 1)
+				g = newGate(t, api(upstream), options{writer: func(w http.ResponseWriter) http.ResponseWriter {
+					i := &interrupted{ResponseWriter: w, interrupt: func() { end(g, name) }}
+					last <- i
+					return i
+				}})
+				bearer, _, err := tokens.registry.Issue(t.Context(), name, token.Scope{Services: []string{"*"}}, time.Time{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn := g.dial()
+				_, _ = io.WriteString(conn, keepAlive("GET", "/s/api/"+path, append([]string{"-", "X-Sallyport-Token: " + string(bearer.Reveal())}, c.more...)...))
+				got, _ := io.ReadAll(io.LimitReader(conn, 64<<20))
+				o, want := g.finished(), code
+				if c.whole {
+					want = ""
+				}
+				if !strings.HasPrefix(string(got), c.want) || strings.Contains(string(got), "problem+json") || o.Code != want {
+					t.Errorf("on record as %q, want %q; the caller got %.300q", o.Code, want, got)
+				}
+				if path == "small" && !strings.HasSuffix(string(got), "whole") {
+					t.Errorf("it is not whole: %q", got)
+				}
+				if until := (<-last).until; c.whole && !until.IsZero() {
+					t.Errorf("the connection is left with a deadline, %s", until)
+				}
+			})
+		}
+	}
+}
+
+// TestUpgradeAtTheEnd: a WebSocket that would open when those that are open have been broken off is refused.
+func TestUpgradeAtTheEnd(t *testing.T) {
+	upstream, _ := lasting(t)
+	g := newGate(t, api(upstream), options{})
+	g.pipeline.CloseUpgraded()
+	g.do("GET", "/s/api/socket", "Connection: Upgrade", "Upgrade: websocket").wantFault(t, fault.Draining)
+}
+
+// interrupted is a ResponseWriter under which something happens as the answer begins.
+type interrupted struct {
+	http.ResponseWriter
+	interrupt func()
+	until     time.Time // the last write deadline
+}
+
+func (i *interrupted) WriteHeader(status int) {
+	i.interrupt()
+	i.ResponseWriter.WriteHeader(status)
+}
+
+func (i *interrupted) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	i.interrupt()
+	return http.NewResponseController(i.ResponseWriter).Hijack()
+}
+
+func (i *interrupted) SetWriteDeadline(t time.Time) error {
+	i.until = t
+	return http.NewResponseController(i.ResponseWriter).SetWriteDeadline(t)
+}
+
+func (i *interrupted) Flush() { _ = http.NewResponseController(i.ResponseWriter).Flush() }
+
+func (i *interrupted) Unwrap() http.ResponseWriter { return i.ResponseWriter }
 
 // TestChangeWhileDeciding: what changes between the decision about a request and its sending counts as well.
 func TestChangeWhileDeciding(t *testing.T) {
