@@ -185,6 +185,70 @@ var (
 	theirs       = regexp.MustCompile(`^\d{3} `)
 )
 
+// TestMetricsAreInTheDocs: docs/operations.md has every metric, and no page has another one.
+func TestMetricsAreInTheDocs(t *testing.T) {
+	texts := sources(t)
+	metrics := make(map[string]bool)
+	for name, text := range texts {
+		if strings.HasPrefix(name, "internal/monitor/") && !strings.HasSuffix(name, "_test.go") {
+			for _, m := range metric.FindAllStringSubmatch(text, -1) {
+				metrics["sallyport_"+m[1]+m[2]] = true
+			}
+		}
+	}
+	if len(metrics) < 30 {
+		t.Errorf("found %d metrics", len(metrics))
+	}
+	for name := range metrics {
+		if !strings.Contains(texts["docs/operations.md"], "`"+name) {
+			t.Errorf("docs/operations.md does not have %s", name)
+		}
+	}
+	for page, text := range texts {
+		if path.Ext(page) != ".md" {
+			continue
+		}
+		for _, m := range namedMetric.FindAllStringSubmatch(text, -1) {
+			if other := m[1] == "sallyport_error" || m[1] == "sallyport_schema"; !metrics[m[1]] && !other { // a type of error, a table
+				t.Errorf("%s has %s, which is no metric", page, m[1])
+			}
+		}
+	}
+}
+
+var (
+	metric      = regexp.MustCompile(`desc\("([a-z_]+)"|"sallyport_([a-z_]+)"`)
+	namedMetric = regexp.MustCompile("`(sallyport_[a-z_]+)[`{ ]")
+)
+
+// TestNamedFlags: every flag that a page gives to one of our commands is one of docs/cli.md, which is made from the commands.
+func TestNamedFlags(t *testing.T) {
+	texts := sources(t)
+	found := 0
+	for page, text := range texts {
+		if path.Ext(page) != ".md" || page == "docs/cli.md" {
+			continue
+		}
+		for _, call := range ourCommand.FindAllString(text, -1) {
+			call, _, _ = strings.Cut(call, " -- ") // what comes then is another program's
+			for _, flag := range namedFlag.FindAllString(call, -1) {
+				if found++; !strings.Contains(texts["docs/cli.md"], "  "+strings.TrimSpace(flag)+" ") &&
+					!strings.Contains(texts["docs/cli.md"], ", "+strings.TrimSpace(flag)+" ") {
+					t.Errorf("%s: %q: there is no flag%s", page, call, flag)
+				}
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("found %d flags", found)
+	}
+}
+
+var (
+	ourCommand = regexp.MustCompile("\\bsallyport [a-z][^\n`]*")
+	namedFlag  = regexp.MustCompile(` --[a-z][a-z-]+`)
+)
+
 // TestWords: a word that has been replaced does not come back, in pages, strings or comments.
 func TestWords(t *testing.T) {
 	for old, instead := range map[string]string{
