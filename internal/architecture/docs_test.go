@@ -249,6 +249,19 @@ var (
 	namedFlag  = regexp.MustCompile(` --[a-z][a-z-]+`)
 )
 
+// TestPresetsAreCounted: the README has the numbers that docs/presets.md counts.
+func TestPresetsAreCounted(t *testing.T) {
+	texts := sources(t)
+	counted := regexp.MustCompile(`There are (\d+) presets\. n8n ([\d.]+) has (\d+) types of credential; (\d+) of them`).FindStringSubmatch(texts["docs/presets.md"])
+	if counted == nil {
+		t.Fatal("docs/presets.md counts nothing")
+	}
+	want := fmt.Sprintf("**%s presets** ([docs/presets.md](docs/presets.md)), for %s of the %s credential types of n8n %s", counted[1], counted[4], counted[3], counted[2])
+	if !strings.Contains(texts["README.md"], want) {
+		t.Errorf("README.md does not say %q", want)
+	}
+}
+
 // TestWords: a word that has been replaced does not come back, in pages, strings or comments.
 func TestWords(t *testing.T) {
 	for old, instead := range map[string]string{
