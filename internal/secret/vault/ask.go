@@ -127,7 +127,16 @@ func missing(path, capability string, granted []string) error {
 		return fault.WithHint(fmt.Errorf("%w: vault refuses %q although the policies grant it", secret.ErrDenied, path),
 			"look for parameter constraints in the policy, control groups, and address bounds of the token")
 	}
-	return fault.WithHint(err, fmt.Sprintf("the token has %s there; add to one of its policies: %s", strings.Join(granted, ", "), rule))
+	hint := fmt.Sprintf("the token has %s there; add to one of its policies: %s", strings.Join(granted, ", "), rule)
+	for _, part := range []string{"data/", "metadata/"} { // as absent explains it to who may read there
+		if mount, rest, twice := strings.Cut(path, "/data/"+part); twice {
+			hint = fmt.Sprintf("leave out %q: %q is the path as the vault command takes it; or else %s", part, mount+"/"+rest, hint)
+		}
+	}
+	if capability == "list" {
+		hint += "; or list what the token may see: `sallyport secret list PREFIX`"
+	}
+	return fault.WithHint(err, hint)
 }
 
 // notFound tells whether err says that nothing is at a path, as opposed to no Vault being there.

@@ -260,6 +260,8 @@ func TestDenied(t *testing.T) {
 		{"History", first(limited.History(t.Context(), path)), `path "denied/metadata/s" { capabilities = ["read"] }`},
 		{"Delete", limited.Delete(t.Context(), path), `path "denied/metadata/s" { capabilities = ["read"] }`},
 		{"List", first(limited.List(t.Context(), "denied/")), `path "denied/metadata/s" { capabilities = ["read"] }`},
+		{"List of all", first(limited.List(t.Context(), "no-such/")), "`sallyport secret list PREFIX`"},
+		{"the HTTP API's path", second(limited.Get(t.Context(), "denied/data/no", "")), `leave out "data/": "denied/no" is the path`},
 		{"a mount that is not his", second(limited.Get(t.Context(), "sys-x/no", "")), `"sys-x/data/no"`},
 	} {
 		wantErr(t, c.doing, c.err, secret.ErrDenied, c.hint)
