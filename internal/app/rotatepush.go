@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -47,9 +46,9 @@ func (s *State) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8
 			return nil, err
 		}
 	}
-	pool, err := poolOf(push.CAFile)
+	pool, err := localfile.CertPool(push.CAFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading ca_file: %w", err)
 	}
 	base := &url.URL{Scheme: "http", Host: "localhost"} // with a command line alone nobody calls it
 	if push.URL != nil {
@@ -70,19 +69,4 @@ func (n *n8n) Set(ctx context.Context, value secret.Value) (string, error) {
 	}
 	return fmt.Sprintf("n8n's credential %s has the new value, but it is NOT known to be locked to %s: a workflow could send the token elsewhere; "+
 		"set Allowed HTTP Request Domains in n8n", result.CredentialID, n.host), nil
-}
-
-func poolOf(caFile string) (*x509.CertPool, error) {
-	if caFile == "" {
-		return nil, nil //nolint:nilnil // the system's
-	}
-	text, err := localfile.Read(caFile, localfile.Small)
-	if err != nil {
-		return nil, fmt.Errorf("reading ca_file: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("reading ca_file %q: no PEM certificate in it", caFile)
-	}
-	return pool, nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -155,15 +154,12 @@ func (k *keyFleet) agents() (a nodes.Agents, err error) {
 			return a, err
 		}
 	}
-	if k.caFile == "" {
-		return a, nil
-	}
-	pem, err := localfile.Read(k.caFile, localfile.Small)
-	if err != nil {
+	a.Roots, err = localfile.CertPool(k.caFile)
+	switch {
+	case errors.Is(err, localfile.ErrNoCertificate):
+		return a, usage(fmt.Errorf("reading --agent-ca: %w", err), "it wants PEM")
+	case err != nil:
 		return a, fmt.Errorf("reading --agent-ca: %w", err)
-	}
-	if a.Roots = x509.NewCertPool(); !a.Roots.AppendCertsFromPEM(pem) {
-		return a, usage(fmt.Errorf("reading --agent-ca: there is no certificate in %q", k.caFile), "it wants PEM")
 	}
 	return a, nil
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+
+	"sallyport/internal/localfile"
 )
 
 // check holds the whole configuration against itself. It assumes nothing of the decoder but the types. What is known of a service
@@ -176,7 +178,7 @@ func (k *checker) caFile(key, name string) {
 	if name == "" {
 		return
 	}
-	if pem, ok := k.file(key, name); ok && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+	if pem, ok := k.file(key, name); ok && localfile.AddCertificates(x509.NewCertPool(), pem) != nil {
 		k.fail(key, "holds no PEM certificate", fileHint(name))
 	}
 }

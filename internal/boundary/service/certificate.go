@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
+	"sallyport/internal/localfile"
 	"sallyport/internal/secret"
 )
 
@@ -127,7 +128,9 @@ func (s *Service) alsoTrusted() *x509.CertPool {
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	pool.AppendCertsFromPEM(s.ca)
+	if localfile.AddCertificates(pool, s.ca) != nil {
+		return nil // nothing that clientTLS would have taken
+	}
 	return pool
 }
 

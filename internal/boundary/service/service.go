@@ -193,8 +193,8 @@ func clientTLS(c *config.Service) (*tls.Config, []byte, error) {
 		return nil, nil, fmt.Errorf("reading ca_file: %w", err)
 	}
 	t.RootCAs = x509.NewCertPool()
-	if !t.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, nil, fmt.Errorf("reading ca_file %q: no PEM certificate in it", c.CAFile)
+	if err := localfile.AddCertificates(t.RootCAs, pem); err != nil {
+		return nil, nil, fmt.Errorf("reading ca_file %q: %w", c.CAFile, err)
 	}
 	return t, pem, nil
 }

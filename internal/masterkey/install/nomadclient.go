@@ -3,7 +3,6 @@ package install
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -75,15 +74,9 @@ func loopback(host string) bool { return host == "localhost" || net.ParseIP(host
 
 func (o *NomadOptions) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.or("", "NOMAD_TLS_SERVER_NAME", "")}
-	if file := o.or("", "NOMAD_CACERT", ""); file != "" {
-		pem, err := localfile.Read(file, localfile.Small)
-		if err != nil {
-			return nil, err
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%q holds no certificate", file)
-		}
+	var err error
+	if c.RootCAs, err = localfile.CertPool(o.or("", "NOMAD_CACERT", "")); err != nil {
+		return nil, fmt.Errorf("reading NOMAD_CACERT: %w", err)
 	}
 	cert, key := o.or("", "NOMAD_CLIENT_CERT", ""), o.or("", "NOMAD_CLIENT_KEY", "")
 	if cert == "" {
