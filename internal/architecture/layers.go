@@ -22,7 +22,7 @@ const (
 // imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
 var floors = [][]string{
 	{"fault"},
-	{"guard", "localfile", "nesting"},
+	{"guard", "jsonpointer", "localfile", "nesting"},
 	{"secret", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey", "leak"},
 	{"admin", "console", "doctor", "monitor"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/config/preset"
+	"sallyport/internal/jsonpointer"
 	"sallyport/internal/secret"
 )
 
@@ -349,15 +350,13 @@ func (k *checker) place(p *Place, key string) {
 	k.format(key+".format", p.Format, `"Token {secret}"`)
 }
 
-// pointerProblem says why a JSON pointer (RFC 6901) is none to a member.
+// pointerProblem says why a JSON pointer is none to a member, or "".
 func pointerProblem(pointer string) string {
-	switch {
-	case !strings.HasPrefix(pointer, "/") || pointer == "/":
-		return "is not a JSON pointer, which begins with a slash"
-	case strings.Count(pointer, "/") > 30:
-		return "is a JSON pointer deeper than 30"
-	case strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(pointer), "~"):
-		return "has a ~ that is neither ~0 nor ~1 (RFC 6901)"
+	switch _, err := jsonpointer.Parse(pointer); {
+	case err != nil:
+		return err.Error()
+	case pointer == "/":
+		return "leads to no member"
 	}
 	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"sallyport/internal/jsonpointer"
 )
 
 // Field takes one field out of a value that is a JSON object: by key, or by JSON pointer (RFC 6901) when name begins with a
@@ -16,21 +18,15 @@ func Field(v Value, name string) (Value, error) {
 	if err := dec.Decode(&doc); err != nil {
 		return Value{}, fmt.Errorf("a field %q is asked for, but the value is not JSON", name)
 	}
-	keys := []string{name}
-	if strings.HasPrefix(name, "/") {
-		keys = strings.Split(name[1:], "/")
-		for i, k := range keys {
-			keys[i] = strings.ReplaceAll(strings.ReplaceAll(k, "~1", "/"), "~0", "~")
-		}
+	pointer, err := fieldPointer(name)
+	if err != nil {
+		return Value{}, fmt.Errorf("the field %q %w", name, err)
 	}
-	for _, k := range keys {
-		next, ok := step(doc, k)
-		if !ok {
-			return Value{}, fmt.Errorf("the value has no field %q", name)
-		}
-		doc = next
+	field, ok := pointer.In(doc)
+	if !ok {
+		return Value{}, fmt.Errorf("the value has no field %q", name)
 	}
-	switch x := doc.(type) {
+	switch x := field.(type) {
 	case string:
 		return NewValue([]byte(x)), nil
 	case json.Number:
@@ -42,17 +38,10 @@ func Field(v Value, name string) (Value, error) {
 	}
 }
 
-func step(doc any, key string) (any, bool) {
-	switch x := doc.(type) {
-	case map[string]any:
-		v, ok := x[key]
-		return v, ok
-	case []any:
-		i, err := strconv.Atoi(key)
-		if err != nil || i < 0 || i >= len(x) {
-			return nil, false
-		}
-		return x[i], true
+// fieldPointer leads to a field by its name, or by a JSON pointer.
+func fieldPointer(name string) (jsonpointer.Pointer, error) {
+	if strings.HasPrefix(name, "/") {
+		return jsonpointer.Parse(name)
 	}
-	return nil, false
+	return jsonpointer.Pointer{name}, nil
 }

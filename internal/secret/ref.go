@@ -54,6 +54,12 @@ func ParseRef(s string) (Ref, error) {
 	if strings.HasSuffix(s, "#") || hasControl(r.Field) {
 		return Ref{}, fmt.Errorf("reading reference %q: the field after '#' is empty or has control characters", s)
 	}
+	if _, err := fieldPointer(r.Field); err != nil {
+		return Ref{}, fmt.Errorf("reading reference %q: the field after '#' %w", s, err)
+	}
+	if _, err := fieldPointer(r.Field); err != nil {
+		return Ref{}, fmt.Errorf("reading reference %q: the field after '#' %w", s, err)
+	}
 	return r, nil
 }
 

@@ -101,3 +101,15 @@ func TestField(t *testing.T) {
 		}
 	}
 }
+
+// TestFieldOfReference: what cannot lead to a field is found when the reference is read, and not when the secret is.
+func TestFieldOfReference(t *testing.T) {
+	for _, s := range []string{"ref+corp://a#/b~2", "ref+corp://a#/b~", "ref+corp://a#" + strings.Repeat("/b", 31)} {
+		if r, err := secret.ParseRef(s); err == nil {
+			t.Errorf("%q is read as %+v", s, r)
+		}
+	}
+	if _, err := secret.ParseRef("ref+corp://a#b~2"); err != nil {
+		t.Errorf("a field's name is no pointer: %v", err)
+	}
+}

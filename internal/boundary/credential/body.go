@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/jsonpointer"
 	"sallyport/internal/secret"
 )
 
@@ -26,16 +27,16 @@ const formType = "application/x-www-form-urlencoded"
 
 // bodyField is the field of a body that holds the secret.
 type bodyField struct {
-	steps []string // of the JSON pointer; of a form the one name
+	steps jsonpointer.Pointer // of the JSON pointer; of a form the one name
 	form  bool
 	value string
 }
 
 // field is a field of the request's body.
 func field(s Spec, value secret.Value) (placement, error) {
-	steps, err := parsePointer(s.Pointer)
+	steps, err := jsonpointer.Parse(s.Pointer)
 	if err != nil {
-		return placement{}, err
+		return placement{}, fmt.Errorf("the pointer %q %w", s.Pointer, err)
 	}
 	f := &bodyField{steps: steps, form: s.As == AsForm}
 	switch {

@@ -4,18 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/jsonpointer"
 	"sallyport/internal/secret"
 )
-
-// maxPointer is the deepest member that a pointer may name.
-const maxPointer = 32
 
 // bodyValue dresses the secret for a field of a body, which is text: UTF-8.
 func bodyValue(format string, value secret.Value) (string, error) {
@@ -26,24 +22,11 @@ func bodyValue(format string, value secret.Value) (string, error) {
 	return dressed, nil
 }
 
-// parsePointer reads a JSON pointer (RFC 6901) to a member: its names and indices.
-func parsePointer(pointer string) ([]string, error) {
-	steps := strings.Split(pointer, "/")
-	if steps[0] != "" || len(steps) < 2 || len(steps) > maxPointer {
-		return nil, fmt.Errorf("%q is no JSON pointer to a member: want /name or /name/name", pointer)
-	}
-	steps = steps[1:]
-	for i, s := range steps {
-		steps[i] = strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
-	}
-	return steps, nil
-}
-
 // jsonField sets the member that the steps of a pointer lead to, to a string, and leaves every other byte of the body as it is. A member
 // that is there is replaced, one that is missing is put first in its object, with the objects that lead to it; an element of
 // an array must be there. An empty body counts as an empty object. A body that is not JSON, or in which a name on the way
 // stands twice, so that two readers may read two bodies, is malformed. body is not changed.
-func jsonField(body []byte, steps []string, value string) ([]byte, *fault.Fault) {
+func jsonField(body []byte, steps jsonpointer.Pointer, value string) ([]byte, *fault.Fault) {
 	if len(bytes.Trim(body, jsonBlanks)) == 0 {
 		body = []byte("{}")
 	}
@@ -118,8 +101,8 @@ func sameKey(quoted []byte, name string) bool {
 
 // findElement looks for an element of the array that begins at at.
 func findElement(body []byte, at int, index string) (spot, *fault.Fault) {
-	n, err := strconv.Atoi(index)
-	if err != nil || n < 0 || index != strconv.Itoa(n) {
+	n, ok := jsonpointer.Index(index)
+	if !ok {
 		return spot{}, notThere("has an array where the credential's pointer names a member")
 	}
 	for i := skipBlanks(body, at+1); body[i] != ']'; n-- {

@@ -2,6 +2,7 @@ package credential
 
 import (
 	"sallyport/internal/fault"
+	"sallyport/internal/jsonpointer"
 	"sallyport/internal/secret"
 )
 
@@ -26,7 +27,7 @@ func BodyValue(format string, value secret.Value) (string, error) { return bodyV
 
 // JSONField is jsonField with the pointer as configuration has it.
 func JSONField(body []byte, pointer, value string) ([]byte, error) {
-	steps, err := parsePointer(pointer)
+	steps, err := jsonpointer.Parse(pointer)
 	if err != nil {
 		return nil, err
 	}

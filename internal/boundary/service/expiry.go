@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
+	"sallyport/internal/jsonpointer"
 )
 
 // Expiry is how an API says that a token has expired.
@@ -23,7 +24,7 @@ type Expiry struct {
 
 // expiredField is a field of a JSON body, and what it says of an expired token.
 type expiredField struct {
-	steps []string
+	steps jsonpointer.Pointer
 	in    []string
 }
 
@@ -46,9 +47,9 @@ func newExpiry(placements []config.Credential) (*Expiry, error) {
 		if when.Body == nil {
 			continue
 		}
-		steps, err := readPointer(when.Body.Pointer)
+		steps, err := jsonpointer.Parse(when.Body.Pointer)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading expired_when: the pointer %q %w", when.Body.Pointer, err)
 		}
 		e.fields = append(e.fields, expiredField{steps, when.Body.In})
 		e.within = max(e.within, int64(when.Body.Within))
@@ -57,18 +58,6 @@ func newExpiry(placements []config.Credential) (*Expiry, error) {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
 	return e, nil
-}
-
-func readPointer(pointer string) ([]string, error) {
-	rest, ok := strings.CutPrefix(pointer, "/")
-	if !ok {
-		return nil, fmt.Errorf("reading pointer %q: it does not begin with a slash (RFC 6901)", pointer)
-	}
-	steps := strings.Split(rest, "/")
-	for i, s := range steps {
-		steps[i] = strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
-	}
-	return steps, nil
 }
 
 // ByStatus tells whether a status alone says that the token has expired.
@@ -117,8 +106,8 @@ func within(bracket json.Token, open []follow) []follow {
 		return open
 	}
 	return slices.DeleteFunc(open, func(f follow) bool {
-		_, err := strconv.ParseUint(f.steps[0], 10, 32)
-		return err != nil
+		_, index := jsonpointer.Index(f.steps[0])
+		return !index
 	})
 }
 
@@ -139,7 +128,7 @@ func opening(body io.Reader) ([]byte, bool) {
 
 // follow is a field on the way to it.
 type follow struct {
-	steps []string
+	steps jsonpointer.Pointer
 	in    []string
 }
 

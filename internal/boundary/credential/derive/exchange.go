@@ -138,6 +138,9 @@ func (m *Exchange) parsePointers() error {
 		texts, into = append(texts, m.o.Token), append(into, &m.token)
 	}
 	for i, text := range texts {
+		if text == "" {
+			continue
+		}
 		p, err := parsePointer(text)
 		if err != nil {
 			return err

@@ -22,7 +22,7 @@ func newPlace(text string) (place, error) {
 	switch {
 	case err != nil:
 		return place{}, err
-	case len(parts) == 0 || parts[len(parts)-1] == "":
+	case parts[len(parts)-1] == "":
 		return place{}, errors.New("the pointer to the token leads to no member")
 	}
 	last := len(parts) - 1

@@ -3,30 +3,20 @@ package derive
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
+
+	"sallyport/internal/jsonpointer"
 )
 
-// pointer is a JSON pointer (RFC 6901), taken apart.
-type pointer []string
+// pointer is a JSON pointer into an answer; nil is none.
+type pointer jsonpointer.Pointer
 
 func parsePointer(text string) (pointer, error) {
-	if text == "" {
-		return nil, nil
+	p, err := jsonpointer.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the pointer %q %w", text, err)
 	}
-	if text[0] != '/' {
-		return nil, fmt.Errorf("the pointer %q does not begin with a slash (RFC 6901)", text)
-	}
-	parts := strings.Split(text[1:], "/")
-	for i, part := range parts {
-		rest := strings.NewReplacer("~0", "", "~1", "").Replace(part)
-		if strings.ContainsRune(rest, '~') {
-			return nil, fmt.Errorf("the pointer %q has a ~ that is neither ~0 nor ~1 (RFC 6901)", text)
-		}
-		parts[i] = strings.ReplaceAll(strings.ReplaceAll(part, "~1", "/"), "~0", "~")
-	}
-	return parts, nil
+	return pointer(p), nil
 }
 
 // in follows the pointer into a document; nil if it leads nowhere.
@@ -37,8 +27,8 @@ func (p pointer) in(doc json.RawMessage) json.RawMessage {
 			doc = members[part]
 			continue
 		}
-		i, err := strconv.ParseUint(part, 10, 31)
-		if err != nil || len(doc) == 0 || json.Unmarshal(doc, &list) != nil || i >= uint64(len(list)) {
+		i, ok := jsonpointer.Index(part)
+		if !ok || len(doc) == 0 || json.Unmarshal(doc, &list) != nil || i >= len(list) {
 			return nil
 		}
 		doc = list[i]
