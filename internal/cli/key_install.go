@@ -69,7 +69,7 @@ there are any. docs/masterkey-install.md has an example for each target.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.snippet != "" {
-				return e.checkSnippet(o.snippet)
+				return e.checkSnippet(cmd.Context(), o.snippet)
 			}
 			if err := o.check(cmd); err != nil {
 				return err
