@@ -206,6 +206,24 @@ func (e *env) withNamed(ctx context.Context, named config.Named, fn func(s *app.
 	return e.withBy(ctx, func(path string) (*config.Config, config.Warnings, error) { return config.LoadNamed(path, named) }, fn)
 }
 
+// withService is with for what is about one service, SERVICE or SERVICE/N.
+func (e *env) withService(ctx context.Context, name string, fn func(s *app.State) error) error {
+	return e.withBy(ctx, serviceAlone(name), fn)
+}
+
+// serviceAlone reads one service, SERVICE or SERVICE/N, and no other. Where there is none, it reads all: the names of the others tell
+// which one was meant.
+func serviceAlone(name string) loading {
+	owner, _, _ := strings.Cut(name, "/")
+	return func(path string) (*config.Config, config.Warnings, error) {
+		c, warnings, err := config.LoadNamed(path, config.Named{Services: []string{owner}})
+		if err == nil && c.Services[owner] == nil {
+			return config.Load(path)
+		}
+		return c, warnings, err
+	}
+}
+
 func (e *env) withBy(ctx context.Context, read loading, fn func(s *app.State) error) error {
 	var wait time.Duration
 	if e.wait != "" && e.wait != "0" {

@@ -26,7 +26,7 @@ func (e *env) serviceTest() *cobra.Command {
 is started for it. It shows whether the way, the certificate and the credential are good; the call is on record.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := e.load()
+			c, _, err := e.loadBy(serviceAlone(args[0]))
 			if err != nil {
 				return err
 			}

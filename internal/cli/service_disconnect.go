@@ -19,7 +19,7 @@ again. At the provider the consent stays until it is withdrawn there.`,
 		Example: "  sallyport service disconnect crm",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			return e.withService(cmd.Context(), args[0], func(s *app.State) error {
 				if err := record(cmd.Context(), s, "service.disconnect", args[0]); err != nil {
 					return err
 				}

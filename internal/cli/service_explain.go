@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
 	"sallyport/internal/fault"
 )
 
@@ -27,7 +28,11 @@ func (e *env) serviceExplain() *cobra.Command {
 		Example: "  sallyport service explain openai POST /v1/chat/completions --token n8n",
 		Args:    cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.with(cmd.Context(), func(s *app.State) error {
+			read := serviceAlone(args[0])
+			if id != "" { // what the configuration says of its token, which an id does not name, is a part of the answer
+				read = config.Load
+			}
+			return e.withBy(cmd.Context(), read, func(s *app.State) error {
 				verdict, err := e.explain(cmd.Context(), s, question{args[0], strings.ToUpper(args[1]), args[2], id, source})
 				if err != nil {
 					return err
