@@ -147,12 +147,13 @@ func (r *reader) variables(s *node, n ast.Node) {
 // judgeNodes finds what is wrong with processes as a whole.
 func judgeNodes(nodes []node) (list []Finding) {
 	queue := slices.ContainsFunc(nodes, func(n node) bool { return n.role == environment.Worker })
+	shared := sharing(nodes) > 1
 	for i := range nodes {
 		n := &nodes[i]
 		switch {
 		case n.hasKey, n.opaque, n.shares && n.role != environment.Worker && !queue:
 		case n.role == environment.Main && !queue:
-		case n.shares && sharing(nodes) > 1:
+		case n.shares && shared:
 		default:
 			list = append(list, Finding{
 				Line: n.line, Variable: environment.KeyName, Mistake: MistakeKeyless, Problem: keyless(n),
