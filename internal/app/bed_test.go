@@ -110,10 +110,14 @@ func (b *bed) open() *app.State {
 }
 
 func (b *bed) options() app.Options {
+	l := config.NewLoader(b.path)
+	c, _, err := l.Load()
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	return app.Options{
-		Config: b.load(), ConfigPath: b.path, Version: "test",
-		Reread: func() (*config.Config, config.Warnings, error) { return config.Load(b.path) },
-		Log:    slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Config: c, ConfigPath: b.path, Version: "test", Reread: l.Load,
+		Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
 
