@@ -2,7 +2,8 @@
 //
 //	testcount [-C DIR] ARGS [-- ARGS]...
 //
-// Every group of ARGS is one "go test -json ARGS", run one after the other and counted together. The last line is
+// Every group of ARGS is one "go test -json ARGS", run one after the other and counted together. Settings of the environment
+// (NAME=VALUE) may stand first in a group, as with env(1). The last line is
 // "N passed, N failed, N skipped". A test with subtests is not counted beside them, unless it failed (or was skipped)
 // though none of them did.
 //
@@ -25,6 +26,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -75,10 +77,21 @@ func groups(args []string) [][]string {
 	return all
 }
 
+// settings splits the settings of the environment off the arguments of a group.
+func settings(group []string) (environment, args []string) {
+	n := 0
+	for n < len(group) && !strings.HasPrefix(group[n], "-") && strings.Contains(group[n], "=") {
+		n++
+	}
+	return group[:n], group[n:]
+}
+
 // goTest runs one go test and hands over its events. The error is about the run itself (it could not start, it printed
 // something that is no event): tests that fail are told by their events.
 func goTest(ctx context.Context, dir string, args []string, stderr io.Writer, each func(event)) error {
+	environment, args := settings(args)
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir = dir
 	cmd.Stderr = stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

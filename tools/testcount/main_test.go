@@ -81,6 +81,19 @@ func TestRunRefusesARunWithoutTests(t *testing.T) {
 	}
 }
 
+// TestSettingsOfAGroup: they are for that group alone.
+func TestSettingsOfAGroup(t *testing.T) {
+	t.Setenv("CI", "")
+	dir := module(t, map[string]string{"moon/moon_test.go": `package moon
+import ("os"; "testing")
+func TestMoon(t *testing.T) { if os.Getenv("MOON") != "full" { t.Error("it is dark") } }`})
+	var out, errs bytes.Buffer
+	run(t.Context(), []string{"-C", dir, "MOON=full", "WEATHER=", "./moon", "--", "-count=1", "./moon"}, &out, &errs)
+	if got, want := lastLine(out.String()), "1 passed, 1 failed, 0 skipped"; got != want {
+		t.Errorf("last line %q, want %q\n%s%s", got, want, &out, &errs)
+	}
+}
+
 func TestRunWithoutPackagesIsMisuse(t *testing.T) {
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), nil, &out, &errs); code != 2 {

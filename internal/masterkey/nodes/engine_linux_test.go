@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 // build compiles a program of this module as a static binary.
 func build(t *testing.T, pkg, out string) {
 	t.Helper()
+	// With the settings of `make test`, for which everything is compiled already.
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
