@@ -24,6 +24,7 @@ func fromUnits(k kind, content []byte) []node {
 		return taskNodes(content)
 	case variables:
 		return commandNodes(content)
+	case compose, kubernetes: // which the reader of YAML has
 	}
 	return nil
 }
