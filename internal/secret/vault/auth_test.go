@@ -117,7 +117,7 @@ func TestWrappedSecretID(t *testing.T) {
 	server.Call(t, http.MethodPost, "sys/leases/revoke-prefix/auth/wrapped/login", nil)
 	wantValue(t, store, path)
 	_, _, err := open(t, options).Get(t.Context(), path, "")
-	wantErr(t, "a used wrapping token", err, secret.ErrDenied, "somebody else holds the secret id")
+	wantErr(t, "a used wrapping token", err, secret.ErrDenied, "another process holds the secret id")
 	if strings.Contains(err.Error(), token) {
 		t.Errorf("the error shows the token: %v", err)
 	}
