@@ -30,21 +30,21 @@ func TestEveryKindOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	texts := map[string]string{
-		config.StoreVault:      `address: "https://127.0.0.1:1", auth: {approle: {role_id: r, secret_id_env: NONE}}`,
-		config.StoreAWS:        `region: eu-central-1, assume_role: {arn: "arn:aws:iam::123456789012:role/sallyport"}`,
-		config.StoreAzure:      `vault_url: "https://n8n.vault.azure.net"`,
-		config.StoreGoogle:     `project: n8n`,
-		config.StoreKubernetes: `kubeconfig: kubeconfig`,
-		config.StoreFile:       `dir: .`,
-		config.StoreEnv:        `prefix: N8N_`,
-		config.StoreExec:       `command: [echo, "{path}"]`,
-		config.StoreSwarm:      `dir: .`,
+		"vault":      `address: "https://127.0.0.1:1", auth: {approle: {role_id: r, secret_id_env: NONE}}`,
+		"awssm":      `region: eu-central-1, assume_role: {arn: "arn:aws:iam::123456789012:role/sallyport"}`,
+		"azurekv":    `vault_url: "https://n8n.vault.azure.net"`,
+		"gcpsm":      `project: n8n`,
+		"kubernetes": `kubeconfig: kubeconfig`,
+		"file":       `dir: .`,
+		"env":        `prefix: N8N_`,
+		"exec":       `command: [echo, "{path}"]`,
+		"swarm":      `dir: .`,
 	}
 	for _, kind := range kinds(t) {
-		if kind == config.StoreBuiltin {
+		if kind == secret.Builtin {
 			continue
 		}
-		c, _, err := config.Parse(filepath.Join(dir, "sallyport.yaml"), []byte("stores: {one: {kind: "+kind+", "+texts[kind]+"}}"), nil)
+		c, _, err := config.Parse(app.Kinds(), filepath.Join(dir, "sallyport.yaml"), []byte("stores: {one: {kind: "+kind+", "+texts[kind]+"}}"), nil)
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
@@ -76,7 +76,7 @@ func kinds(t *testing.T) []string {
 			}
 		}
 	}
-	if err := json.Unmarshal(config.Schema(), &schema); err != nil {
+	if err := json.Unmarshal(config.Schema(app.Kinds()), &schema); err != nil {
 		t.Fatal(err)
 	}
 	list := schema.Properties.Stores.AdditionalProperties.Properties.Kind.Enum
@@ -100,7 +100,7 @@ func TestEachVaultLogin(t *testing.T) {
 		"cert: {cert_file: none, key_file: none}":                        "reading auth.cert",
 	} {
 		src := `stores: {one: {kind: vault, address: "https://127.0.0.1:1", auth: {` + auth + `}}}`
-		c, _, err := config.Parse(filepath.Join(dir, "sallyport.yaml"), []byte(src), nil)
+		c, _, err := config.Parse(app.Kinds(), filepath.Join(dir, "sallyport.yaml"), []byte(src), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

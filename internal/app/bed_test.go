@@ -91,7 +91,7 @@ func (b *bed) write(text string) {
 
 func (b *bed) load() *config.Config {
 	b.t.Helper()
-	c, _, err := config.Load(b.path)
+	c, _, err := config.Load(app.Kinds(), b.path)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (b *bed) open() *app.State {
 }
 
 func (b *bed) options() app.Options {
-	l := config.NewLoader(b.path)
+	l := config.NewLoader(app.Kinds(), b.path)
 	c, _, err := l.Load()
 	if err != nil {
 		b.t.Fatal(err)

@@ -32,7 +32,7 @@ func unusable(ref secret.Ref, err error) *fault.Fault {
 	hint := fault.HintOf(err)
 	switch {
 	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone):
-		if ref.Store == config.StoreBuiltin {
+		if ref.Store == secret.Builtin {
 			hint = "set it with `sallyport secret set " + ref.Path + "`"
 		}
 		return hinted(fault.New(fault.CredentialMissing, fmt.Sprintf("%s: no such secret or version", ref)), hint).Wrap(err)
@@ -55,7 +55,7 @@ func hinted(f *fault.Fault, hint string) *fault.Fault {
 
 // labelOf names a version for the audit log.
 func labelOf(ref secret.Ref, v secret.Version) string {
-	if ref.Store == config.StoreBuiltin {
+	if ref.Store == secret.Builtin {
 		return ref.Path + "@" + v.ID
 	}
 	return ref.Store + "://" + ref.Path + "@" + v.ID

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/secret"
@@ -76,7 +77,7 @@ func exampleServices(t *testing.T) map[string]*config.Service {
 	services := make(map[string]*config.Service)
 	for i, block := range strings.Split(string(doc), "```yaml\n")[1:] {
 		block, _, _ = strings.Cut(block, "```")
-		c, _, err := config.Parse("example.yaml", []byte(block), nil)
+		c, _, err := config.Parse(app.Kinds(), "example.yaml", []byte(block), nil)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, block)
 		}

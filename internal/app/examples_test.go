@@ -26,7 +26,7 @@ func TestExamplesBuild(t *testing.T) {
 	k := newKeys(t)
 	built := 0
 	for _, text := range examples(t) {
-		c, _, err := config.Parse("sallyport.yaml", []byte(text), nil)
+		c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(text), nil)
 		if err != nil {
 			t.Errorf("%v\n%s", err, text)
 			continue

@@ -26,7 +26,7 @@ const gateChild = "SALLYPORT_TEST_GATE_CHILD"
 // gateProcess is that gate. It ends with its standard input.
 func gateProcess(path string) error {
 	ctx := context.Background()
-	c, _, err := config.Load(path)
+	c, _, err := config.Load(app.Kinds(), path)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -41,6 +40,12 @@ func (s *Stores) plan(c *config.Config) *setup {
 	return p
 }
 
+// own tells whether a store is Sallyport's own database.
+func (p *setup) own(c *config.Store) bool {
+	kind, _ := p.config.Kinds().Store(c.Kind)
+	return kind.Own
+}
+
 // current is the setup of the active configuration.
 func (s *Stores) current() *setup {
 	s.mu.Lock()
@@ -54,27 +59,17 @@ func (s *Stores) sources(p *setup) []resolve.Source {
 	for _, name := range slices.Sorted(maps.Keys(p.set)) {
 		one := p.set[name]
 		refresh := one.Refresh
-		if one.Kind == config.StoreBuiltin && s.state == nil {
+		kind, _ := p.config.Kinds().Store(one.Kind)
+		if kind.Own && s.state == nil {
 			refresh = builtinRefresh
 		}
 		list = append(list, resolve.Source{
-			Name: name, Identity: strconv.Itoa(p.generation[name]), Place: placeOf(one), Refresh: refresh, MaxStale: one.MaxStale,
-			Moving: movingVersions(one.Kind),
+			Name: name, Identity: strconv.Itoa(p.generation[name]), Place: one.Place(), Refresh: refresh, MaxStale: one.MaxStale,
+			Moving: kind.Moving,
 			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
 		})
 	}
 	return list
-}
-
-// placeOf is what tells one store from another: all that is set but how to log in to it and how often it is asked.
-func placeOf(c *config.Store) string {
-	where := *c
-	where.Auth, where.CAFile, where.Refresh, where.MaxStale, where.Timeout, where.Pass = nil, "", 0, 0, 0, nil
-	text, err := json.Marshal(where) //nolint:gosec // the field named Pass lists environment variables, and is empty here
-	if err != nil {
-		return c.Kind // it is made of words and numbers: they can be written
-	}
-	return string(text)
 }
 
 // keeps tells whether what a service names comes from stores that are the same in both.

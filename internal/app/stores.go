@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -23,12 +24,12 @@ type Stores struct {
 	resolver *resolve.Resolver
 	noted    func(store string, err error) // set before the first use; so is broke
 	broke    func(*fault.Panic)
-	adapter  func(*config.Store) (secret.Store, error)
+	adapter  func(*config.Store) (secret.Store, error) // instead of the kinds' own, but for builtin ones, in tests
 
 	mu       sync.Mutex
 	active   *setup
 	state    *State // for the builtin store
-	own      bool   // state was opened here
+	opened   bool   // state was opened here
 	mixtures map[*service.Service]*mixture
 }
 
@@ -43,7 +44,7 @@ func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
 
 // newStores takes how long a store is waited for; 0 is the resolver's own measure.
 func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
-	s := &Stores{state: state, adapter: openAdapter}
+	s := &Stores{state: state}
 	s.resolver = resolve.New(resolve.Options{Patience: patience, Noted: func(store string, err error) {
 		if s.noted != nil {
 			s.noted(store, err)
@@ -58,13 +59,9 @@ func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
 	return s
 }
 
-// filesOf are those that a store's adapter reads once, when it is opened. Tokens and their like are read each time.
+// filesOf are those that a store reads once, when it is opened. Tokens and their like are read each time.
 func filesOf(c *config.Store) []string {
-	list := []string{c.CAFile, c.Kubeconfig}
-	if c.Auth != nil && c.Auth.Cert != nil {
-		list = append(list, c.Auth.Cert.CertFile, c.Auth.Cert.KeyFile)
-	}
-	return slices.DeleteFunc(list, func(name string) bool { return name == "" })
+	return slices.DeleteFunc(c.Settings.Files(), func(name string) bool { return name == "" })
 }
 
 func storeFiles(c *config.Config) (list []string) {
@@ -74,11 +71,15 @@ func storeFiles(c *config.Config) (list []string) {
 	return list
 }
 
-// open opens a store: the builtin one with its database, which may be open already, or an adapter.
 func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error) {
-	if c.Kind != config.StoreBuiltin {
+	if s.adapter != nil && !s.current().own(c) {
 		return s.adapter(c)
 	}
+	return c.Settings.Open(ctx, secret.Host{Environ: os.Environ(), Own: s.own})
+}
+
+// own opens the builtin store with its database, which may be open already.
+func (s *Stores) own(ctx context.Context) (secret.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == nil {
@@ -86,14 +87,14 @@ func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error
 		if err != nil {
 			return nil, err
 		}
-		s.state, s.own = state, true
+		s.state, s.opened = state, true
 	}
 	return s.state.Builtin, nil
 }
 
 // State is the state beneath the builtin store, for what has to be on record before that store is read.
 func (s *Stores) State(ctx context.Context) (*State, error) {
-	if _, err := s.open(ctx, &config.Store{Kind: config.StoreBuiltin}); err != nil {
+	if _, err := s.own(ctx); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -151,9 +152,9 @@ func (s *Stores) Close() error {
 	err := s.resolver.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own {
+	if s.opened {
 		err = errors.Join(err, s.state.Close())
-		s.state, s.own = nil, false
+		s.state, s.opened = nil, false
 	}
 	return err
 }
@@ -164,7 +165,7 @@ func (s *Stores) builtins() []string {
 	defer s.mu.Unlock()
 	var list []string
 	for name, c := range s.active.set {
-		if c.Kind == config.StoreBuiltin {
+		if s.active.own(c) {
 			list = append(list, name)
 		}
 	}

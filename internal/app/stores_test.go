@@ -191,7 +191,7 @@ func TestStoreFilesAreWatched(t *testing.T) {
 	b := newBedIn(t, dir, twoStores("ca_file: ca.pem"))
 	var opened atomic.Int64
 	a, err := app.New(t.Context(), b.options().WithAdapter(func(c *config.Store) (secret.Store, error) {
-		if c.CAFile != "" {
+		if len(c.Settings.Files()) > 0 && c.Settings.Files()[0] != "" {
 			opened.Add(1)
 		}
 		return corp, nil

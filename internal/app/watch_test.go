@@ -186,7 +186,7 @@ func TestReloadPanic(t *testing.T) {
 		if broken {
 			panic("a mistake")
 		}
-		return config.Load(b.path)
+		return config.Load(app.Kinds(), b.path)
 	}
 	a, err := app.New(t.Context(), o)
 	if err != nil {

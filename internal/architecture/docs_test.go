@@ -44,8 +44,8 @@ func TestLinks(t *testing.T) {
 	texts := sources(t)
 	found := 0
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		if name == thisFile {
-			continue // it has made-up ones
+		if name == thisFile || path.Base(name) == "kind.md" {
+			continue // it has made-up ones; those of a kind count from docs/stores, where its page is
 		}
 		if path.Ext(name) == ".go" {
 			for _, page := range namedPages.FindAllString(texts[name], -1) {

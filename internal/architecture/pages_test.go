@@ -96,14 +96,18 @@ func TestTheTreeIsDrawn(t *testing.T) {
 	}
 }
 
-// packages lists the folders under internal that hold Go files.
+// packages lists the folders under internal that hold Go files. The kinds of a family, which have a file kind.go, are one.
 func packages(t *testing.T) []string {
 	t.Helper()
 	const root = "../../internal"
 	found := make(map[string]bool)
 	err := filepath.WalkDir(root, func(file string, _ fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(file, ".go") && !strings.Contains(filepath.ToSlash(file), "/testdata/") {
-			found[filepath.ToSlash(strings.TrimPrefix(filepath.Dir(file), filepath.FromSlash(root+"/")))] = true
+			name := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(file), filepath.FromSlash(root+"/")))
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), "kind.go")); err == nil && path.Dir(name) != "." {
+				name = path.Join(path.Dir(name), "KIND")
+			}
+			found[name] = true
 		}
 		return err
 	})

@@ -40,6 +40,7 @@ type env struct {
 	configPath string
 	data       string
 	json       bool
+	kinds      config.Kinds
 	wait       string // --wait, of the commands that change what replicas act by
 }
 
@@ -51,10 +52,14 @@ func (e *env) waits(cmd *cobra.Command) *cobra.Command {
 
 // Main runs one command and returns the exit code.
 func Main(ctx context.Context, args []string, s Streams) fault.Exit {
+	return run(ctx, args, s, app.Kinds())
+}
+
+func run(ctx context.Context, args []string, s Streams, kinds config.Kinds) fault.Exit {
 	out, errs := &visible{to: s.Out}, &visible{to: s.Err}
 	defer out.end()
 	defer errs.end()
-	e := &env{Streams: Streams{In: s.In, Out: out, Err: errs}}
+	e := &env{Streams: Streams{In: s.In, Out: out, Err: errs}, kinds: kinds}
 	root := e.root() //nolint:contextcheck // cobra hands the context to the commands
 	root.SetArgs(args)
 	e.json = asksForJSON(args) // also for what is wrong with the flags themselves
@@ -151,14 +156,14 @@ func (e *env) load() (*config.Config, config.Warnings, error) { return e.loadBy(
 
 // loader is load for who calls it again and again.
 func (e *env) loader() func() (*config.Config, config.Warnings, error) {
-	l := config.NewLoader(e.configPath)
+	l := config.NewLoader(e.kinds, e.configPath)
 	return func() (*config.Config, config.Warnings, error) {
-		return e.loadBy(func(string) (*config.Config, config.Warnings, error) { return l.Load() })
+		return e.loadBy(func(config.Kinds, string) (*config.Config, config.Warnings, error) { return l.Load() })
 	}
 }
 
 func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
-	c, warnings, err := read(e.configPath)
+	c, warnings, err := read(e.kinds, e.configPath)
 	if err != nil {
 		return nil, nil, misconfigured(err)
 	}
@@ -189,7 +194,7 @@ func misconfigured(err error) error {
 }
 
 // loading is how a command reads the configuration: all of it, or what it needs.
-type loading func(path string) (*config.Config, config.Warnings, error)
+type loading func(kinds config.Kinds, path string) (*config.Config, config.Warnings, error)
 
 // with runs fn on the opened state.
 func (e *env) with(ctx context.Context, fn func(s *app.State) error) error {
@@ -203,7 +208,9 @@ func (e *env) withHead(ctx context.Context, fn func(s *app.State) error) error {
 
 // withNamed is with for what needs a few tokens and services of the configuration; the others are not read.
 func (e *env) withNamed(ctx context.Context, named config.Named, fn func(s *app.State) error) error {
-	return e.withBy(ctx, func(path string) (*config.Config, config.Warnings, error) { return config.LoadNamed(path, named) }, fn)
+	return e.withBy(ctx, func(kinds config.Kinds, path string) (*config.Config, config.Warnings, error) {
+		return config.LoadNamed(kinds, path, named)
+	}, fn)
 }
 
 // withService is with for what is about one service, SERVICE or SERVICE/N.
@@ -215,10 +222,10 @@ func (e *env) withService(ctx context.Context, name string, fn func(s *app.State
 // which one was meant.
 func serviceAlone(name string) loading {
 	owner, _, _ := strings.Cut(name, "/")
-	return func(path string) (*config.Config, config.Warnings, error) {
-		c, warnings, err := config.LoadNamed(path, config.Named{Services: []string{owner}})
+	return func(kinds config.Kinds, path string) (*config.Config, config.Warnings, error) {
+		c, warnings, err := config.LoadNamed(kinds, path, config.Named{Services: []string{owner}})
 		if err == nil && c.Services[owner] == nil {
-			return config.Load(path)
+			return config.Load(kinds, path)
 		}
 		return c, warnings, err
 	}

@@ -83,7 +83,7 @@ const completionPatience = 2 * time.Second
 func (e *env) offer(ctx context.Context, words completer, start string) []string {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
-	quiet := &env{Streams: Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, configPath: e.configPath, data: e.data}
+	quiet := &env{Streams: Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, configPath: e.configPath, data: e.data, kinds: e.kinds}
 	before := start[:strings.LastIndexByte(start, ',')+1]
 	given := strings.Split(before, ",")
 	var offered []string

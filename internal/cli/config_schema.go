@@ -12,7 +12,7 @@ func (e *env) configSchema() *cobra.Command {
 		Short: "Print the JSON Schema of sallyport.yaml, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := e.Out.Write(config.Schema())
+			_, err := e.Out.Write(config.Schema(e.kinds))
 			return err
 		},
 	}

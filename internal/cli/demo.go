@@ -100,7 +100,7 @@ func (d *demonstration) prepare(ctx context.Context) (*config.Config, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the demo's configuration: %w", err)
 	}
-	c, _, err := config.Load(path)
+	c, _, err := config.Load(d.kinds, path)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (d *demonstration) addresses(ctx context.Context) (gateway, admin string) {
 	if d.once {
 		return "127.0.0.1:0", "127.0.0.1:0"
 	}
-	defaults := config.Default().Listen
+	defaults := config.Default(d.kinds).Listen
 	return freeOr(ctx, defaults.Gateway), freeOr(ctx, defaults.Admin)
 }
 

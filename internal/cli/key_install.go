@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
-	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/install"
@@ -98,7 +97,7 @@ func (o *keyInstall) flags(cmd *cobra.Command) {
 	f.StringVar(&o.out, "out", "", "compose, systemd, ansible: the file or folder (default: here; /etc/credstore.encrypted)")
 	f.StringVar(&o.withKey, "with-key", "auto", "systemd: what to encrypt with: auto, host, tpm2 or host+tpm2")
 	f.StringVar(&o.passwordFile, "vault-password-file", "", "ansible: the file of the vault's password, or a program that prints it")
-	f.StringVar(&o.store, "store", config.StoreBuiltin, "store: its name in sallyport.yaml")
+	f.StringVar(&o.store, "store", secret.Builtin, "store: its name in sallyport.yaml")
 	f.StringVar(&o.snippet, "check-snippet", "", "look for mistakes with the master key in this file, and install nothing")
 }
 

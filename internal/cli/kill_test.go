@@ -192,7 +192,7 @@ func (k *killing) request(name, url string) bool {
 // mustHold looks for everything that was acknowledged.
 func (k *killing) mustHold() {
 	k.t.Helper()
-	c, _, err := config.Load(k.config)
+	c, _, err := config.Load(app.Kinds(), k.config)
 	if err != nil {
 		k.t.Fatal(err)
 	}

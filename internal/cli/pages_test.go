@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/app"
 	"sallyport/internal/boundary/ca"
 	"sallyport/internal/cli"
 	"sallyport/internal/testkit/recorded"
@@ -112,7 +113,7 @@ var (
 
 // pages are those whose blocks run. What of docs/ is not here: credentials.md, of which app.TestCredentialExamplesWork makes a call by
 // each example; cli.md, configuration.md, errors.md and presets.md, which are generated; and what has no sh and no yaml.
-var pages = []page{
+var pages = append([]page{
 	{
 		path:         "README.md",
 		has:          map[string]string{"key.txt": pageKey + "\n"},
@@ -258,11 +259,20 @@ openssl req -x509 -newkey ed25519 -nodes -keyout tls.key -out tls.crt -subj /CN=
 		},
 		says: []string{"The key of candidate.key is the one of", "1 of 1 nodes have the key of n8n.key"},
 	},
-	storePage("awssm"), storePage("env"), storePage("exec"), storePage("file"), storePage("gcpsm", "gcloud secrets"), storePage("azurekv", "az keyvault show"),
-	storePage("vault"), storePage("swarm", "docker service update"), storePage("kubernetes", "kind: RoleBinding"),
 	{
 		path: "docs/stores/README.md",
 	},
+}, storePages()...)
+
+// storePages are those of all kinds of store.
+func storePages() (list []page) {
+	elsewhere := map[string]string{
+		"gcpsm": "gcloud secrets", "azurekv": "az keyvault show", "swarm": "docker service update", "kubernetes": "kind: RoleBinding",
+	}
+	for _, kind := range app.Kinds().Stores {
+		list = append(list, storePage(kind.Name, elsewhere[kind.Name]))
+	}
+	return list
 }
 
 // authority stands for the certificate of some certificate authority.
@@ -282,11 +292,11 @@ func newAuthority(t *testing.T) string {
 }
 
 // storePage is the page of a store. Its configuration is read; what it says of the store itself is tested beside the store, against
-// a real server where there is one: Vault, Kubernetes, Docker. elsewhere are the blocks that want a tool or a server that is not here.
-func storePage(kind string, elsewhere ...string) page {
+// a real server where there is one: Vault, Kubernetes, Docker. elsewhere is in the block that wants a tool or a server that is not here.
+func storePage(kind, elsewhere string) page {
 	p := page{path: "docs/stores/" + kind + ".md", has: map[string]string{"vault-ca.pem": authority, "kubeconfig": ""}}
-	for _, text := range elsewhere {
-		p.uses = append(p.uses, use{has: text, skip: "it wants the provider's own tools, or a server that is not here"})
+	if elsewhere != "" {
+		p.uses = append(p.uses, use{has: elsewhere, skip: "it wants the provider's own tools, or a server that is not here"})
 	}
 	return p
 }

@@ -15,22 +15,25 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/fault"
+	"sallyport/internal/secret"
 )
 
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use:       "reference errors|configuration|cli|presets|man [DIR]",
-		Short:     "Print a generated page of the documentation, or write the manual pages into a directory",
+		Use:       "reference errors|configuration|cli|presets|stores|man [DIR]",
+		Short:     "Print a generated page of the documentation, or write the pages of the stores or the manual into a directory",
 		Hidden:    true,
 		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: []string{"errors", "configuration", "cli", "presets", "man"},
+		ValidArgs: []string{"errors", "configuration", "cli", "presets", "stores", "man"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[0] == "man" && len(args) == 2 {
+			switch many := args[0] == "man" || args[0] == "stores"; {
+			case many != (len(args) == 2):
+				return usage(errors.New("a directory goes with man and stores, and with these only"), "usage: "+cmd.UseLine())
+			case args[0] == "man":
 				return manual(cmd.Root(), args[1])
-			}
-			if len(args) != 1 || args[0] == "man" {
-				return usage(errors.New("a directory goes with man, and with man only"), "usage: "+cmd.UseLine())
+			case args[0] == "stores":
+				return storePages(e.kinds.Stores, args[1])
 			}
 			page, err := e.page(cmd.Root(), args[0])
 			if err != nil {
@@ -47,13 +50,25 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 	case "errors":
 		return errorsPage(), nil
 	case "configuration":
-		return config.Reference(), nil
+		return config.Reference(e.kinds), nil
 	case "presets":
 		return preset.Reference()
 	case "cli":
 		return cliPage(root), nil
 	}
-	return nil, misnamed("page", name, "errors", "configuration", "cli", "presets", "man")
+	return nil, misnamed("page", name, "errors", "configuration", "cli", "presets", "stores", "man")
+}
+
+// storePages writes the page of each kind of store into a directory.
+func storePages(kinds []secret.Kind, dir string) error {
+	for _, kind := range kinds {
+		title, rest, _ := strings.Cut(kind.Page, "\n")
+		page := title + "\n\n<!-- Generated from internal/secret/" + kind.Name + "/kind.md. Do not edit. -->\n" + rest
+		if err := os.WriteFile(filepath.Join(dir, kind.Name+".md"), []byte(page), 0o644); err != nil { //nolint:gosec // pages are for everybody
+			return fmt.Errorf("writing the page of kind %s: %w", kind.Name, err)
+		}
+	}
+	return nil
 }
 
 // manual writes a manual page (section 1) for each command into a directory.

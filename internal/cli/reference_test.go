@@ -33,6 +33,37 @@ func TestReferenceIsInSync(t *testing.T) {
 	}
 }
 
+// TestPagesOfStoresAreInSync: each kind of store has its page in docs/stores, and each page its kind.
+func TestPagesOfStoresAreInSync(t *testing.T) {
+	dir, docs := t.TempDir(), filepath.Join("..", "..", "docs", "stores")
+	var out, errs bytes.Buffer
+	if exit := cli.Main(t.Context(), []string{"reference", "stores", dir}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
+		t.Fatalf("exit code %d: %s", exit, &errs)
+	}
+	want, got := pagesIn(t, dir), pagesIn(t, docs)
+	delete(got, "README.md")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/stores is not what the kinds say; edit internal/secret/KIND/kind.md and run `make generate` (-kinds +docs):\n%s", diff)
+	}
+}
+
+func pagesIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pages in %s: %v", dir, err)
+	}
+	pages := make(map[string]string)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[filepath.Base(file)] = string(text)
+	}
+	return pages
+}
+
 // TestSetupNamesEveryCode: the page on n8n says what n8n shows for every code that an answer can have.
 func TestSetupNamesEveryCode(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "n8n-setup.md"))

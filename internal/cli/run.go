@@ -58,7 +58,7 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 			if o.Resolver, err = openRunStores(cmd.Context(), c, o.Poll); err != nil {
 				return err
 			}
-			o.Withhold = ownVariables(c, o.Environ)
+			o.Withhold = storeVariables(c, o.Environ)
 			if o.Files, err = filesOf(files); err != nil {
 				return err
 			}
@@ -92,36 +92,16 @@ func runFlags(cmd *cobra.Command, o *entrypoint.Options) {
 	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often files are looked at for a change; stores have their own refresh in sallyport.yaml")
 }
 
-// ownVariables are those that the configuration has its credentials from.
-func ownVariables(c *config.Config, environ []string) []string {
+// storeVariables are those with which stores are entered: by their kinds, whether configured or not, and by the configuration.
+func storeVariables(c *config.Config, environ []string) []string {
 	names := []string{c.Seal.KeyEnv}
+	for _, kind := range c.Kinds().Stores {
+		names = append(names, kind.Withhold...)
+	}
 	for _, store := range c.Stores {
-		names = append(names, passedCredentials(store.Pass, environ)...)
-		if store.Auth == nil {
-			continue
-		}
-		names = append(names, store.Auth.TokenEnv)
-		if store.Auth.AppRole != nil {
-			names = append(names, store.Auth.AppRole.SecretIDEnv)
-		}
+		names = append(names, store.Settings.Variables(environ)...)
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
-}
-
-// passedCredentials are what a store's command is entered with: of the variables that it is passed, those whose names say
-// secret. A pass of all names none.
-func passedCredentials(pass, environ []string) (names []string) {
-	for _, entry := range environ {
-		name, _, _ := strings.Cut(entry, "=")
-		passed := slices.ContainsFunc(pass, func(pattern string) bool {
-			prefix, many := strings.CutSuffix(pattern, "*")
-			return pattern == name || (many && prefix != "" && strings.HasPrefix(name, prefix))
-		})
-		if passed && (secretName.MatchString(name) || strings.HasSuffix(name, "_SESSION")) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // filesOf reads --files.

@@ -24,8 +24,9 @@ import (
 // an entrypoint may read anyway, and with bare ARNs, whatever the one store of their kind is called.
 type runStores struct {
 	*app.Stores
-	set  map[string]*config.Store
-	poll time.Duration // how often files by absolute names are looked at
+	set   map[string]*config.Store
+	kinds config.Kinds
+	poll  time.Duration // how often files by absolute names are looked at
 }
 
 func openRunStores(ctx context.Context, c *config.Config, poll time.Duration) (*runStores, error) {
@@ -33,7 +34,7 @@ func openRunStores(ctx context.Context, c *config.Config, poll time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	return &runStores{Stores: stores, set: c.StoreSet(), poll: poll}, nil
+	return &runStores{Stores: stores, set: c.StoreSet(), kinds: c.Kinds(), poll: poll}, nil
 }
 
 // Resolve implements entrypoint.Resolver.
@@ -86,8 +87,17 @@ func (r *runStores) record(ctx context.Context, refs []secret.Ref) error {
 }
 
 func (r *runStores) isBuiltin(ref secret.Ref) bool {
-	store := r.set[ref.Store]
-	return store != nil && store.Kind == config.StoreBuiltin
+	return r.kindOf(ref).Own
+}
+
+// kindOf is the kind of the store that ref names, or the kind that ref names if there is no such store.
+func (r *runStores) kindOf(ref secret.Ref) secret.Kind {
+	name := ref.Store
+	if store := r.set[name]; store != nil {
+		name = store.Kind
+	}
+	kind, _ := r.kinds.Store(name)
+	return kind
 }
 
 // Watch implements entrypoint.Resolver.
@@ -111,12 +121,12 @@ func (r *runStores) Watch(ctx context.Context, refs []secret.Ref, changed func()
 
 // placed finds the store of a bare ARN, when there is one of its kind alone.
 func (r *runStores) placed(ref secret.Ref) secret.Ref {
-	if r.set[ref.Store] != nil || ref.Store != config.StoreAWS {
+	if r.set[ref.Store] != nil || !r.kindOf(ref).ByKind {
 		return ref
 	}
 	var names []string
 	for name, store := range r.set {
-		if store.Kind == config.StoreAWS {
+		if store.Kind == ref.Store {
 			names = append(names, name)
 		}
 	}
@@ -128,8 +138,7 @@ func (r *runStores) placed(ref secret.Ref) secret.Ref {
 
 // isFile tells a file by its absolute name from what a store of the configuration that is called file has.
 func (r *runStores) isFile(ref secret.Ref) bool {
-	store := r.set[ref.Store]
-	return filepath.IsAbs(ref.Path) && ((store == nil && ref.Store == config.StoreFile) || (store != nil && store.Kind == config.StoreFile))
+	return filepath.IsAbs(ref.Path) && r.kindOf(ref).AnyFile
 }
 
 // poke asks for another look now and then.

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
-	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -51,7 +50,7 @@ interrupted and run again; another value is never overwritten without --overwrit
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.from, "from", "", "what SOURCE is: env-file, n8n or store")
-	f.StringVar(&o.to, "to", config.StoreBuiltin, "the store, and what names begin with there: STORE[/PREFIX]")
+	f.StringVar(&o.to, "to", secret.Builtin, "the store, and what names begin with there: STORE[/PREFIX]")
 	f.StringSliceVar(&o.only, "only", nil, "only these variables, credentials or paths")
 	f.BoolVar(&o.all, "all", false, "every variable of an env-file")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would be done")

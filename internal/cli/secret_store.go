@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
-	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -22,7 +21,7 @@ type target struct {
 
 // storeFlag adds --store.
 func storeFlag(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "store", config.StoreBuiltin, "the store, as sallyport.yaml names it")
+	cmd.Flags().StringVar(name, "store", secret.Builtin, "the store, as sallyport.yaml names it")
 }
 
 // withStore runs fn on an opened store.
@@ -46,7 +45,7 @@ func openTarget(ctx context.Context, s *app.State, name string) (*target, error)
 
 // label is how a secret is named in records: a builtin one by its path alone.
 func (t *target) label(path string) string {
-	if t.name == config.StoreBuiltin {
+	if t.name == secret.Builtin {
 		return path
 	}
 	return t.name + "://" + path
@@ -80,7 +79,7 @@ func (t *target) lacks(power string) error {
 
 // named adds where the names and versions are to be seen.
 func (t *target) named(err error) error {
-	if t.name == config.StoreBuiltin {
+	if t.name == secret.Builtin {
 		return named(err)
 	}
 	return namedIn(err, " --store "+t.name)
@@ -88,7 +87,7 @@ func (t *target) named(err error) error {
 
 // meantIn is named, with the name that was probably meant where the store is the builtin one.
 func (e *env) meantIn(ctx context.Context, t *target, err error, got string) error {
-	if err = t.named(err); t.name != config.StoreBuiltin {
+	if err = t.named(err); t.name != secret.Builtin {
 		return err
 	}
 	return e.meantSecret(ctx, err, got)

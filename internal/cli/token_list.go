@@ -52,7 +52,9 @@ func (e *env) generations(ctx context.Context, s *app.State) (*config.Config, []
 	for i := range list {
 		named.Tokens = append(named.Tokens, list[i].Name)
 	}
-	c, _, err := e.loadBy(func(path string) (*config.Config, config.Warnings, error) { return config.LoadNamed(path, named) })
+	c, _, err := e.loadBy(func(kinds config.Kinds, path string) (*config.Config, config.Warnings, error) {
+		return config.LoadNamed(kinds, path, named)
+	})
 	if err != nil {
 		return nil, nil, err
 	}

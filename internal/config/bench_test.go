@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -15,7 +16,7 @@ func BenchmarkLoad(b *testing.B) {
 	path := largeTree(b, 100)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := config.Load(path); err != nil {
+		if _, _, err := config.Load(app.Kinds(), path); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -56,7 +57,7 @@ func largeFiles(files int) map[string]string {
 }
 
 func BenchmarkRefs(b *testing.B) {
-	c, _, err := config.Load(largeTree(b, 1))
+	c, _, err := config.Load(app.Kinds(), largeTree(b, 1))
 	if err != nil {
 		b.Fatal(err)
 	}

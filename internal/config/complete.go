@@ -62,6 +62,9 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 			}
 		}
 	}
+	if settings, ok := settingsIn(v); ok {
+		c.applyDefaults(settings, path)
+	}
 }
 
 // applyOwnDefaults is applyDefaults for the services and tokens alone.
@@ -160,17 +163,26 @@ func (c *Config) find(key string) (reflect.Value, *field, bool) {
 			}
 			v = v.Index(i)
 		case v.Kind() == reflect.Struct && !isLeaf(v.Type()):
-			fields, _ := fieldsOf(v.Type())
-			i := indexOf(fields, name)
-			if i < 0 {
+			if v, last = fieldNamed(v, name); last == nil {
 				return v, nil, false
 			}
-			v, last = v.Field(fields[i].index), &fields[i]
 		default:
 			return v, nil, false
 		}
 	}
 	return v, last, v.CanSet()
+}
+
+// fieldNamed returns the field of a struct, or of the settings in it, that a key is for.
+func fieldNamed(v reflect.Value, key string) (reflect.Value, *field) {
+	fields, _ := fieldsOf(v.Type())
+	if i := indexOf(fields, key); i >= 0 {
+		return v.Field(fields[i].index), &fields[i]
+	}
+	if settings, ok := settingsIn(v); ok {
+		return fieldNamed(settings, key)
+	}
+	return v, nil
 }
 
 // ServiceNames returns the services' names, sorted.

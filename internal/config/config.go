@@ -31,6 +31,10 @@ import (
 //	lines    "true": the value may have line breaks
 //	min      the least value of a number, size or duration
 //	max      the greatest
+//	of       "kind": on a field without a key, the keys that go with one kind alone, which the key kind names (see Kinds)
+//	needed   the key has to be there; what to write
+//	meant    keys of other kinds, separated by blanks, by which people mean this one
+//	place    "same": with another value it is the same store all the same, entered otherwise
 
 // Config is the whole configuration, complete: defaults and presets are filled in, paths are resolved.
 type Config struct {
@@ -46,7 +50,7 @@ type Config struct {
 	Limits       GateLimits          `yaml:"limits" doc:"Limits of the whole gate."`
 	Revocation   Revocation          `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`
 	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop takes at the most: requests in flight have it all but the last third, or 3s, which is for breaking off the rest and the teardown."`
-	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Always there, without an entry: builtin, file (dir /run/secrets) and env (every variable)."`
+	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Some are there without an entry: their kinds say so."`
 	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
 	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
 	_            struct{}            `yaml:"forward rotations" later:"true"`
@@ -60,7 +64,11 @@ type Config struct {
 	named      *Named // all other services and tokens are left out; nil: all are there
 	noServices bool   // services: {} stands in the main file
 	read       ReadFunc
+	kinds      Kinds
 }
+
+// Kinds returns the kinds with which the configuration was read.
+func (c *Config) Kinds() Kinds { return c.kinds }
 
 // Listen holds host:port addresses.
 type Listen struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -26,7 +27,7 @@ func TestMessages(t *testing.T) {
 	for _, name := range cases(t) {
 		t.Run(name, func(t *testing.T) {
 			src := read(t, filepath.Join("testdata", name+".yaml"))
-			cfg, warns, err := config.Parse("sallyport.yaml", src, nil)
+			cfg, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", src, nil)
 			got := report(warns, err)
 			if strings.Contains(got, canary) {
 				t.Errorf("a value that may be a secret is shown:\n%s", got)
@@ -86,7 +87,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestEveryErrorHasAPlace(t *testing.T) {
 	for _, name := range cases(t) {
-		_, _, err := config.Parse("sallyport.yaml", read(t, filepath.Join("testdata", name+".yaml")), nil)
+		_, _, err := config.Parse(app.Kinds(), "sallyport.yaml", read(t, filepath.Join("testdata", name+".yaml")), nil)
 		if err == nil {
 			continue
 		}
@@ -103,7 +104,7 @@ func TestEveryErrorHasAPlace(t *testing.T) {
 }
 
 func TestExampleLoads(t *testing.T) {
-	cfg, warns, err := config.Parse("sallyport.yaml", config.Example(), nil)
+	cfg, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", config.Example(), nil)
 	if err != nil || len(warns) > 0 {
 		t.Fatalf("%v\n%v", warns, err)
 	}
@@ -115,11 +116,11 @@ func TestExampleLoads(t *testing.T) {
 func TestGeneratedPages(t *testing.T) {
 	const page = "../../docs/configuration.md"
 	if *update {
-		if err := os.WriteFile(page, config.Reference(), 0o644); err != nil {
+		if err := os.WriteFile(page, config.Reference(app.Kinds()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !bytes.Equal(read(t, page), config.Reference()) {
+	if !bytes.Equal(read(t, page), config.Reference(app.Kinds())) {
 		t.Errorf("%s is not what the declaration says: run go test ./internal/config -update", page)
 	}
 }
@@ -136,7 +137,7 @@ func TestDocumentedStores(t *testing.T) {
 			if (!strings.HasPrefix(src, "stores:") && !strings.HasPrefix(src, "services:")) || strings.Contains(src, "image:") {
 				continue
 			}
-			_, warns, err := config.Parse("sallyport.yaml", []byte(src), nil)
+			_, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(src), nil)
 			for line := range strings.Lines(report(warns, err)) {
 				if !strings.Contains(line, "names a store that is not configured") { // it is an excerpt
 					t.Errorf("%s, example %d: %s", page, i+1, line)
@@ -156,7 +157,7 @@ func TestDocumentedCredentials(t *testing.T) {
 	blocks := strings.Split(string(read(t, "../../docs/credentials.md")), "```yaml\n")[1:]
 	for i, block := range blocks {
 		src, _, _ := strings.Cut(block, "```")
-		c, warns, err := config.Parse("sallyport.yaml", []byte(src), nil)
+		c, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(src), nil)
 		if err != nil || len(warns) > 0 {
 			t.Errorf("example %d: %v\n%v\n%s", i+1, warns, err, src)
 			continue

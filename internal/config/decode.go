@@ -161,13 +161,15 @@ func (d *decoder) want(n *node, kind nodeKind, path keyPath) bool {
 }
 
 func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
+	if all := d.cfg.kinds.familyOf(v.Type()); all != nil {
+		d.ofKind(all, d.unique(n, path), v, path)
+		return
+	}
 	keys, reserved := fieldsOf(v.Type())
 	for _, p := range d.unique(n, path) {
 		at := p.key.at
 		if i := indexOf(keys, p.key.text); i >= 0 {
-			child := path.child(p.key.text)
-			d.note(child, at)
-			d.value(p.value, v.Field(keys[i].index), &keys[i], child)
+			d.key(p, v.Field(keys[i].index), &keys[i], path.child(p.key.text))
 			continue
 		}
 		if slices.Contains(reserved, p.key.text) {
@@ -176,6 +178,12 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 		}
 		d.fail(path.child(p.key.text), at, "unknown key "+show(p.key.text)+path.in(), suggestion(p.key.text, names(keys)))
 	}
+}
+
+// key decodes a key's value into v.
+func (d *decoder) key(p pair, v reflect.Value, f *field, path keyPath) {
+	d.note(path, p.key.at)
+	d.value(p.value, v, f, path)
 }
 
 func indexOf(fields []field, name string) int {

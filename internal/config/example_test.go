@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -12,7 +13,7 @@ func noFiles(string) ([]byte, error) { return nil, fs.ErrNotExist }
 
 // A preset fills in what the file does not say.
 func ExampleParse() {
-	c, _, err := config.Parse("sallyport.yaml", []byte(`
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(`
 services:
   openai: {preset: openai, secret: ref+builtin://openai, allow: ["GET /v1/**"]}
 `), noFiles)
@@ -22,7 +23,7 @@ services:
 
 // A mistake has its place, and the words that were meant.
 func ExampleErrors() {
-	_, _, err := config.Parse("sallyport.yaml", []byte("services:\n  openai: {presett: openai}\n"), noFiles)
+	_, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n  openai: {presett: openai}\n"), noFiles)
 	var all config.Errors
 	if errors.As(err, &all) {
 		fmt.Println(all[0])

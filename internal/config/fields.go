@@ -16,6 +16,8 @@ import (
 type field struct {
 	name, doc, def, eg, keys, path string
 	url, lines                     string
+	needed, place                  string
+	meant                          []string
 	enum, later                    []string
 	min, max                       string
 	index                          int
@@ -27,6 +29,7 @@ type field struct {
 type declared struct {
 	keys     []field
 	reserved []string
+	settings int // the field with the keys of one kind; -1: there is none
 }
 
 // declarations are the structs that fieldsOf has read, by reflect.Type: a load asks some ten times for each service.
@@ -34,23 +37,34 @@ var declarations sync.Map
 
 // fieldsOf returns the keys of a struct in order, and the reserved ones. Both are shared: do not change them.
 func fieldsOf(t reflect.Type) (keys []field, reserved []string) {
-	if known, ok := declarations.Load(t); ok {
-		if d, ok := known.(*declared); ok {
-			return d.keys, d.reserved
-		}
-	}
-	keys, reserved = readTags(t)
-	declarations.Store(t, &declared{keys, reserved})
-	return keys, reserved
+	d := declaredBy(t)
+	return d.keys, d.reserved
 }
 
-func readTags(t reflect.Type) (keys []field, reserved []string) {
+func declaredBy(t reflect.Type) *declared {
+	if known, ok := declarations.Load(t); ok {
+		if d, ok := known.(*declared); ok {
+			return d
+		}
+	}
+	d := readTags(t)
+	declarations.Store(t, d)
+	return d
+}
+
+func readTags(t reflect.Type) *declared {
+	var keys []field
+	var reserved []string
+	settings := -1
 	for i := range t.NumField() {
 		f := t.Field(i)
 		names := strings.Fields(f.Tag.Get("yaml"))
 		if f.Name == "_" {
 			reserved = append(reserved, names...)
 			continue
+		}
+		if f.Tag.Get("of") != "" {
+			settings = i
 		}
 		if len(names) == 0 {
 			continue
@@ -59,12 +73,13 @@ func readTags(t reflect.Type) (keys []field, reserved []string) {
 			name: names[0], doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
 			keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
 			url: f.Tag.Get("url"), lines: f.Tag.Get("lines"),
+			needed: f.Tag.Get("needed"), place: f.Tag.Get("place"), meant: strings.Fields(f.Tag.Get("meant")),
 			enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: i, typ: f.Type,
 		})
 		last := keys[len(keys)-1]
 		keys[len(keys)-1].defaults = sync.OnceValue(last.parseDefaults)
 	}
-	return keys, reserved
+	return &declared{keys, reserved, settings}
 }
 
 func names(fields []field) []string {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -25,7 +26,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(src)
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		cfg, warns, err := config.Parse("sallyport.yaml", src, nil)
+		cfg, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", src, nil)
 		checkReport(t, warns, err)
 		if err == nil {
 			_ = config.Origins(cfg)
@@ -67,7 +68,7 @@ func FuzzSecretField(f *testing.F) {
 			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: exchange, token: %, lifetime: %, request: {url: %, json: {a: [%], password: %}}, inputs: {a: %}}\n",
 			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: hmac, header: X-A, secret: %, message: %, format: %}\n",
 		} {
-			_, warns, err := config.Parse("sallyport.yaml", []byte(strings.ReplaceAll(template, "%", value)), nil)
+			_, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(strings.ReplaceAll(template, "%", value)), nil)
 			checkReport(t, warns, err)
 		}
 	})

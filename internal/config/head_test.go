@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -26,7 +27,7 @@ func TestLoadHead(t *testing.T) {
 			if tc.dropIn != "" {
 				put(t, filepath.Join(dir, "services.d", "a.yaml"), tc.dropIn)
 			}
-			c, _, err := config.LoadHead(path)
+			c, _, err := config.LoadHead(app.Kinds(), path)
 			switch {
 			case tc.err == "" && err != nil:
 				t.Fatalf("LoadHead: %v, want no error", err)

@@ -22,33 +22,37 @@ const dropIns = "services.d"
 type ReadFunc func(name string) ([]byte, error)
 
 // Default returns the configuration of an empty file.
-func Default() *Config {
-	c, rep := newConfig(DefaultName, nil), newReport()
+func Default(kinds Kinds) *Config {
+	c, rep := newConfig(kinds, DefaultName, nil), newReport()
 	c.complete(rep)
 	return c
 }
 
 // Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is not
 // there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
-func Load(path string) (*Config, Warnings, error) { return load(path, nil) }
+func Load(kinds Kinds, path string) (*Config, Warnings, error) { return load(kinds, path, nil) }
 
 // LoadHead is Load without the services and tokens, for commands that act on the gate's state alone: it reads the one file at
 // path, and neither parses services.d nor refuses for what stands there. A token is revoked at once, also by who has 10,000
 // services, and also while one of them is written wrong.
-func LoadHead(path string) (*Config, Warnings, error) { return load(path, &Named{}) }
+func LoadHead(kinds Kinds, path string) (*Config, Warnings, error) {
+	return load(kinds, path, &Named{})
+}
 
 // LoadNamed is Load without the services and tokens that are not named, for a command about a few of them: a file of services.d that
 // can hold none of them is not parsed. The services of a named token come with it. What is named is as strictly checked as by Load.
-func LoadNamed(path string, named Named) (*Config, Warnings, error) { return load(path, &named) }
+func LoadNamed(kinds Kinds, path string, named Named) (*Config, Warnings, error) {
+	return load(kinds, path, &named)
+}
 
-func load(path string, named *Named) (*Config, Warnings, error) {
-	return (&loading{named: named}).load(path)
+func load(kinds Kinds, path string, named *Named) (*Config, Warnings, error) {
+	return (&loading{kinds: kinds, named: named}).load(path)
 }
 
 // Parse reads one file's source under a name, as Load would. It touches no file itself: with read nil, what the source
 // names is not checked.
-func Parse(name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
-	c, rep := newConfig(name, read), newReport()
+func Parse(kinds Kinds, name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
+	c, rep := newConfig(kinds, name, read), newReport()
 	c.decode(name, src, rep)
 	return c.finish(rep)
 }
@@ -66,8 +70,8 @@ func (c *Config) addFile(name string) {
 	}
 }
 
-func newConfig(name string, read ReadFunc) *Config {
-	return &Config{presets: map[string]*preset.Preset{}, places: newPlaces(), underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
+func newConfig(kinds Kinds, name string, read ReadFunc) *Config {
+	return &Config{kinds: kinds, presets: map[string]*preset.Preset{}, places: newPlaces(), underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
 }
 
 func (c *Config) finish(rep *report) (*Config, Warnings, error) {

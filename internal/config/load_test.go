@@ -13,13 +13,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
 
 func parse(t *testing.T, src string) *config.Config {
 	t.Helper()
-	cfg, _, err := config.Parse("/etc/sallyport/sallyport.yaml", []byte(src), nil)
+	cfg, _, err := config.Parse(app.Kinds(), "/etc/sallyport/sallyport.yaml", []byte(src), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +28,7 @@ func parse(t *testing.T, src string) *config.Config {
 }
 
 func TestDefault(t *testing.T) {
-	c := config.Default()
+	c := config.Default(app.Kinds())
 	if c.Listen.Gateway != "127.0.0.1:8470" || c.Drain != 30*time.Second || c.Limits.HeaderBytes != 64<<10 || c.Log.Format != "text" {
 		t.Errorf("%+v", c)
 	}
@@ -130,7 +131,7 @@ func TestLoadDropIns(t *testing.T) {
 		"services.d/notes.txt": "not read",
 		"services.d/old.yml":   "services: {}\n",
 	})
-	cfg, warns, err := config.Load(path)
+	cfg, warns, err := config.Load(app.Kinds(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestLoadCollectsOverFiles(t *testing.T) {
 		"services.d/5.yaml":  "services:\n  z: {upstream: https://z.example.com, ca_file: missing.pem, secret: ref+builtin://z}\n",
 		"services.d/sub/6.y": "",
 	})
-	_, _, err := config.Load(path)
+	_, _, err := config.Load(app.Kinds(), path)
 	if err == nil {
 		t.Fatal("want errors")
 	}
@@ -174,7 +175,7 @@ func TestLoadReadsWhatIsNamed(t *testing.T) {
 		"services.d/url.yaml": "services:\n  c: {upstream: https://c.example.com, ca_file: \"https://u:" + canary + "@host/\", secret: ref+builtin://c}\n",
 		"bad.pem":             canary, "db": "mysql://" + canary,
 	})
-	_, _, err := config.Load(path)
+	_, _, err := config.Load(app.Kinds(), path)
 	if err == nil || strings.Contains(err.Error(), canary) {
 		t.Fatalf("got %v", err)
 	}
@@ -183,15 +184,15 @@ func TestLoadReadsWhatIsNamed(t *testing.T) {
 
 func TestLoadWithoutFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	cfg, warns, err := config.Load("")
+	cfg, warns, err := config.Load(app.Kinds(), "")
 	if err != nil || len(warns) > 0 || len(cfg.Services) > 0 {
 		t.Errorf("Load of nothing: %v, %v", warns, err)
 	}
 	var list config.Errors
-	if _, _, err := config.Load("nope.yaml"); !errors.As(err, &list) || list[0].File != "nope.yaml" || list[0].Hint == "" {
+	if _, _, err := config.Load(app.Kinds(), "nope.yaml"); !errors.As(err, &list) || list[0].File != "nope.yaml" || list[0].Hint == "" {
 		t.Errorf("Load of a missing file: %v", err)
 	}
-	if _, _, err := config.Load("."); err == nil {
+	if _, _, err := config.Load(app.Kinds(), "."); err == nil {
 		t.Error("a folder loads")
 	}
 }
@@ -205,7 +206,7 @@ func TestBounds(t *testing.T) {
 		"dash":  strings.Repeat("- ", 5_000),
 		"tags":  "data: " + strings.Repeat("! ", 5_000),
 	} {
-		if _, _, err := config.Parse("sallyport.yaml", []byte(src), nil); err == nil {
+		if _, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(src), nil); err == nil {
 			t.Errorf("%s: no error", name)
 		} else if len(err.Error()) > 300 {
 			t.Errorf("%s: %.300s…", name, err)
@@ -214,7 +215,7 @@ func TestBounds(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	c, _, err := config.Parse("sallyport.yaml", []byte("drain: 5s\nservices:\n  gh:\n    preset: github\n    secret: ref+builtin://gh\n    allow: [\"GET /user\", \"GET /repos/**\"]\n    limits: {rate: 120/m}\n"), nil)
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("drain: 5s\nservices:\n  gh:\n    preset: github\n    secret: ref+builtin://gh\n    allow: [\"GET /user\", \"GET /repos/**\"]\n    limits: {rate: 120/m}\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestOverride(t *testing.T) {
-	c := config.Default()
+	c := config.Default(app.Kinds())
 	for _, step := range []struct{ key, value, want string }{
 		{"data", "/srv/sp", ""},
 		{"listen.gateway", "127.0.0.1:0", ""},
@@ -284,7 +285,7 @@ func TestManyServices(t *testing.T) {
 func TestDatabaseURL(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, map[string]string{"sallyport.yaml": "database_file: db\n", "db": "postgres://u:" + canary + "@db/sallyport\n"})
-	c, _, err := config.Load(path)
+	c, _, err := config.Load(app.Kinds(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -52,7 +53,7 @@ func (e *edited) set(name, text string) {
 // same wants that a Loader returns what Load does.
 func (e *edited) same(l *config.Loader) *config.Config {
 	e.t.Helper()
-	want, wantWarns, wantErr := config.Load(e.path)
+	want, wantWarns, wantErr := config.Load(app.Kinds(), e.path)
 	got, gotWarns, gotErr := l.Load()
 	if diff := cmp.Diff(fmt.Sprint(wantErr), fmt.Sprint(gotErr)); diff != "" {
 		e.t.Fatalf("error (-Load +Loader):\n%s", diff)
@@ -106,7 +107,7 @@ func TestLoaderIsLoad(t *testing.T) {
 	names := []string{"services.d/1.yaml", "services.d/2.yaml", "services.d/3.yaml", "services.d/4.yml", "services.d/.5.yaml"}
 	random := rand.New(rand.NewPCG(1, 2)) // the same edits each time
 	e := newEdited(t, map[string]string{"sallyport.yaml": heads[0], "services.d/1.yaml": texts[1]})
-	l := config.NewLoader(e.path)
+	l := config.NewLoader(app.Kinds(), e.path)
 	good := 0
 	for range 600 {
 		for range 1 + random.IntN(3) {
@@ -135,7 +136,7 @@ func TestLoaderIsLoad(t *testing.T) {
 func TestLoaderKeepsServices(t *testing.T) {
 	const a, b = "services: {a: {preset: openai, secret: ref+builtin://a}}\ntokens: {t: {services: [a]}}\n", "services: {b: {upstream: https://b.example.com, secret: ref+builtin://b, limits: {rate: 7/s}}}\n"
 	e := newEdited(t, map[string]string{"sallyport.yaml": "data: ./d\n", "services.d/a.yaml": a, "services.d/b.yaml": b})
-	l := config.NewLoader(e.path)
+	l := config.NewLoader(app.Kinds(), e.path)
 	first := e.same(l)
 	for _, step := range []struct {
 		what, file, text string
@@ -177,7 +178,7 @@ func TestLoaderChecksAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEdited(t, map[string]string{"sallyport.yaml": c.before, "services.d/a.yaml": c.dropIn, "ca.pem": someCA(t)})
-			l := config.NewLoader(e.path)
+			l := config.NewLoader(app.Kinds(), e.path)
 			e.same(l)
 			e.same(l)
 			e.set("sallyport.yaml", c.after)
@@ -202,7 +203,7 @@ func TestLoaderLeavesWhatItReturned(t *testing.T) {
 		"sallyport.yaml": "data: .\n", "ca.pem": someCA(t), "other/ca.pem": someCA(t),
 		"services.d/a.yaml": "services: {a: {upstream: https://a.example.com, secret: ref+builtin://a, ca_file: <data>/ca.pem}}\n",
 	})
-	l := config.NewLoader(e.path)
+	l := config.NewLoader(app.Kinds(), e.path)
 	serving := e.same(l)
 	want := serving.Services["a"].CAFile
 	e.set("sallyport.yaml", "data: ./other\n")

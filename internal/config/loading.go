@@ -17,6 +17,7 @@ import (
 
 // loading is one load of a configuration from files.
 type loading struct {
+	kinds Kinds
 	named *Named
 	known map[string]*part // of the load before, by file
 	found *checks          // of the load before; nil: each service is checked
@@ -55,7 +56,7 @@ func (l *loading) load(path string) (*Config, Warnings, error) {
 		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: unreadableHint(err)}}
 	}
 	for {
-		c, rep := newConfig(path, os.ReadFile), newReport()
+		c, rep := newConfig(l.kinds, path, os.ReadFile), newReport()
 		c.named = l.named
 		c.decode(path, src, rep)
 		if l.named == nil || !l.named.none() {
@@ -69,7 +70,7 @@ func (l *loading) load(path string) (*Config, Warnings, error) {
 			return c, warns, nil
 		}
 		if l.named != nil && !l.named.none() { // Load sees what was meant by a word that is misspelt
-			if _, _, whole := load(path, nil); whole != nil {
+			if _, _, whole := load(l.kinds, path, nil); whole != nil {
 				err = whole
 			}
 		}
@@ -186,7 +187,7 @@ func (l *loading) part(main, name string, src []byte) *part {
 	if p := l.known[name]; p != nil && p.sum == sum && l.named == nil {
 		return p
 	}
-	c, p := newConfig(main, nil), &part{sum: sum, decoded: newReport(), filled: newReport()}
+	c, p := newConfig(l.kinds, main, nil), &part{sum: sum, decoded: newReport(), filled: newReport()}
 	c.named = l.named
 	c.dropIn(name, src, p.decoded)
 	p.filled.broken = p.decoded.broken

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
@@ -41,8 +42,8 @@ func TestLoadNamed(t *testing.T) {
 			put(t, path, c.main)
 			put(t, filepath.Join(dir, "services.d", "a.yaml"), c.a)
 			put(t, filepath.Join(dir, "services.d", "b.yaml"), c.b)
-			whole, _, wholeErr := config.Load(path)
-			got, _, err := config.LoadNamed(path, config.Named{Tokens: []string{"n8n"}})
+			whole, _, wholeErr := config.Load(app.Kinds(), path)
+			got, _, err := config.LoadNamed(app.Kinds(), path, config.Named{Tokens: []string{"n8n"}})
 			if (err != nil) != c.err || c.err && err.Error() != wholeErr.Error() {
 				t.Fatalf("got error %v; Load has %v", err, wholeErr)
 			}

@@ -30,6 +30,9 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) 
 		for i := range fields {
 			out = c.origins(out, v.Field(fields[i].index), &fields[i], path.child(fields[i].name))
 		}
+		if settings, ok := settingsIn(v); ok {
+			out = c.origins(out, settings, nil, path)
+		}
 	case reflect.Pointer:
 		if !v.IsNil() {
 			out = c.origins(out, v.Elem(), f, path)

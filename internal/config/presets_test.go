@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 )
@@ -19,7 +20,7 @@ func TestEveryPresetLoads(t *testing.T) {
 	for _, p := range preset.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			src := made(p)
-			c, warns, err := config.Parse("sallyport.yaml", []byte(src), nil)
+			c, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(src), nil)
 			if err != nil || len(warns) > 0 {
 				t.Fatalf("%v\n%v\n%s", warns, err, src)
 			}
@@ -32,7 +33,7 @@ func TestEveryPresetLoads(t *testing.T) {
 				complete(t, &placements[i], p.Placements()[i])
 			}
 			bare := fmt.Sprintf("services:\n  x: {preset: %s}\n", p.Name)
-			_, _, err = config.Parse("sallyport.yaml", []byte(bare), nil)
+			_, _, err = config.Parse(app.Kinds(), "sallyport.yaml", []byte(bare), nil)
 			if err == nil {
 				t.Fatal("a service with nothing but a preset loads")
 			}
@@ -164,7 +165,7 @@ func TestPathInputs(t *testing.T) {
 		{inputs: `{workspace: "", webhook: B2}`, problem: "format"},
 	}
 	for _, test := range tests {
-		c, _, err := config.Parse("sallyport.yaml", []byte(head+test.inputs+"}\n"), nil)
+		c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(head+test.inputs+"}\n"), nil)
 		if test.problem != "" {
 			if err == nil || !strings.Contains(err.Error(), test.problem) {
 				t.Errorf("%s: got %v, want an error with %q", test.inputs, err, test.problem)

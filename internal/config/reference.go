@@ -38,50 +38,87 @@ store with ` + "`sallyport secret set NAME`" + `.
 `
 
 // Reference returns docs/configuration.md: every key with its type, default, meaning and example.
-func Reference() []byte {
+func Reference(kinds Kinds) []byte {
 	var b bytes.Buffer
 	b.WriteString(referenceHead)
 	fmt.Fprintf(&b, "```yaml\n%s```\n", example)
-	writeSection(&b, section{title: "Top level", doc: "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config]()})
+	(&reference{&b, kinds}).section(section{title: "Top level", doc: "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config]()})
 	return b.Bytes()
+}
+
+type reference struct {
+	*bytes.Buffer
+	kinds Kinds
 }
 
 type section struct {
 	title, doc string
 	prefix     string
+	of         string // " of kind KIND" for the keys that go with one kind alone
 	typ        reflect.Type
 }
 
-// writeSection writes the table of one struct, then the sections below it.
-func writeSection(b *bytes.Buffer, s section) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n", s.title, s.doc)
+// section writes the table of one struct, then the sections below it.
+func (r *reference) section(s section) {
 	fields, _ := fieldsOf(s.typ)
+	all := r.kinds.familyOf(s.typ)
+	fmt.Fprintf(r, "\n## %s\n\n%s\n", s.title, s.doc)
+	if len(fields) == 0 {
+		r.WriteString("\nIt has no keys of its own.\n")
+		return
+	}
+	r.WriteString("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
 	var below []section
+	for _, m := range all {
+		below = append(below, m.section(s))
+	}
 	for i := range fields {
 		f := &fields[i]
 		key, inner := s.prefix+f.name, structWithin(f.typ)
 		var title string
 		if inner == nil {
 			title = typeTitle(f.typ, f)
+			if f.name == "kind" && all != nil {
+				title = all.links(s)
+			}
 		} else if f.typ.Kind() == reflect.Slice { // of the same maps as the key before it
 			title = "list of [maps](#" + anchorOf(strings.TrimSuffix(key, "s")) + ")"
 		} else {
 			if f.typ.Kind() == reflect.Map {
 				key += ".NAME"
 			}
-			title = "[map](#" + anchorOf(key) + ")"
-			below = append(below, section{title: "`" + key + "`", doc: f.doc, prefix: key + ".", typ: inner})
+			title = "[map](#" + anchorOf(key+s.of) + ")"
+			below = append(below, section{title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".", typ: inner, of: s.of})
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.name, title, code(f.def), cell(meaning(f)))
+		fmt.Fprintf(r, "| `%s` | %s | %s | %s |\n", f.name, title, code(f.def), cell(meaning(f)))
 	}
 	for _, next := range below {
-		writeSection(b, next)
+		r.section(next)
 	}
+}
+
+// section is that of a member's own keys, below that of what is of its kind.
+func (m member) section(s section) section {
+	doc := append([]string{m.summary}, m.notes...)
+	if len(m.without) > 0 {
+		doc = append(doc, "It takes no `"+strings.Join(m.without, "` and no `")+"`.")
+	}
+	doc = append(doc, "[stores/"+m.name+".md](stores/"+m.name+".md) has more.")
+	return section{title: s.title + " of kind " + m.name, doc: strings.Join(doc, " "), prefix: s.prefix, typ: m.settings(), of: " of kind " + m.name}
+}
+
+// links name the members, each with a link to its section.
+func (f family) links(s section) string {
+	out := make([]string, len(f))
+	for i, m := range f {
+		out[i] = "[`" + m.name + "`](#" + anchorOf(strings.TrimSuffix(s.prefix, ".")+" of kind "+m.name) + ")"
+	}
+	return strings.Join(out, ", ")
 }
 
 // anchorOf is how GitHub and most renderers name a heading.
 func anchorOf(key string) string {
-	return strings.ToLower(strings.ReplaceAll(key, ".", ""))
+	return strings.ToLower(strings.NewReplacer(".", "", " ", "-").Replace(key))
 }
 
 // structWithin is the struct that a key's value consists of; nil for single values, lists and maps of single values.
@@ -122,6 +159,9 @@ func typeTitle(t reflect.Type, f *field) string {
 
 func meaning(f *field) string {
 	text := f.doc
+	if f.needed != "" {
+		text += " Required."
+	}
 	if f.eg != "" {
 		text += " Example: `" + f.eg + "`."
 	}

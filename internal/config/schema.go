@@ -4,14 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Schema returns the JSON Schema (draft 2020-12) of sallyport.yaml, for editors. It knows shapes, not what values say of
-// each other: `sallyport config check` does.
-func Schema() []byte {
-	s := schemaOf(reflect.TypeFor[Config](), &field{})
+// Schema returns the JSON Schema (draft 2020-12) of sallyport.yaml, for editors. It knows shapes, and which keys go with which
+// kind; not what values say of each other: `sallyport config check` does.
+func Schema(kinds Kinds) []byte {
+	s := kinds.schemaOf(reflect.TypeFor[Config](), &field{})
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "sallyport.yaml"
 	out, err := json.MarshalIndent(s, "", "  ")
@@ -23,40 +24,78 @@ func Schema() []byte {
 
 type schema = map[string]any
 
-func schemaOf(t reflect.Type, f *field) schema {
+func (k Kinds) schemaOf(t reflect.Type, f *field) schema {
 	if l, ok := leafOf(t); ok {
 		return leafSchema(l.of(f), t, f)
 	}
 	switch t.Kind() { //nolint:exhaustive // the declaration uses no others
 	case reflect.Struct:
-		return structSchema(t)
+		return k.structSchema(t)
 	case reflect.Pointer:
-		return schemaOf(t.Elem(), f)
+		return k.schemaOf(t.Elem(), f)
 	case reflect.Interface:
 		return schema{"type": []string{"object", "array"}}
 	case reflect.Map:
-		out := schema{"type": []string{"object", "null"}, "additionalProperties": schemaOf(t.Elem(), &field{})}
+		out := schema{"type": []string{"object", "null"}, "additionalProperties": k.schemaOf(t.Elem(), &field{})}
 		if f.keys == "name" {
 			out["propertyNames"] = schema{"pattern": ownName.String()}
 		}
 		return out
 	}
-	return schema{"type": "array", "minItems": 1, "items": schemaOf(t.Elem(), &field{enum: f.enum, min: f.min, max: f.max})}
+	return schema{"type": "array", "minItems": 1, "items": k.schemaOf(t.Elem(), &field{enum: f.enum, min: f.min, max: f.max})}
 }
 
-func structSchema(t reflect.Type) schema {
-	properties := schema{}
+func (k Kinds) structSchema(t reflect.Type) schema {
+	if all := k.familyOf(t); all != nil {
+		return k.familySchema(t, all)
+	}
+	properties, needed := k.properties(t)
+	out := schema{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	if len(needed) > 0 {
+		out["required"] = needed
+	}
+	return out
+}
+
+// properties are the keys of a struct, and the names of those that have to be there.
+func (k Kinds) properties(t reflect.Type) (out schema, needed []string) {
+	out = schema{}
 	fields, _ := fieldsOf(t)
 	for i := range fields {
 		f := &fields[i]
-		p := schemaOf(f.typ, f)
+		p := k.schemaOf(f.typ, f)
 		p["description"] = f.doc
 		if f.def != "" {
 			p["default"] = yamlValue(f.typ, f.def)
 		}
-		properties[f.name] = p
+		out[f.name] = p
+		if f.needed != "" {
+			needed = append(needed, f.name)
+		}
 	}
-	return schema{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	return out, needed
+}
+
+// familySchema is the schema of a struct that is of one of several kinds: once the kind is written, the keys are that kind's alone.
+func (k Kinds) familySchema(t reflect.Type, all family) schema {
+	common, needed := k.properties(t)
+	fields, _ := fieldsOf(t)
+	common["kind"] = schema{"enum": all.names(), "description": fields[indexOf(fields, "kind")].doc}
+	cases := make([]schema, len(all))
+	for i, m := range all {
+		properties, own := k.properties(m.settings())
+		for name := range common {
+			if !slices.Contains(m.without, name) {
+				properties[name] = true
+			}
+		}
+		then := schema{"properties": properties, "additionalProperties": false, "description": m.summary}
+		if len(own) > 0 {
+			then["required"] = own
+		}
+		cases[i] = schema{"if": schema{"properties": schema{"kind": schema{"const": m.name}}, "required": []string{"kind"}}, "then": then}
+	}
+	return schema{"type": "object", "properties": common, "required": needed, "allOf": cases}
 }
 
 func leafSchema(l leaf, t reflect.Type, f *field) schema {

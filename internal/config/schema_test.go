@@ -10,12 +10,13 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config"
 )
 
 func compileSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema(app.Kinds())))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ type Options struct {
 	Files    Files         // which NAME_FILE variables are read
 	Strict   bool          // refuse what is left unresolved, or as a template had it
 	Keep     []string      // variables to hand over although they are a store's credentials; NAME or PREFIX*
-	Withhold []string      // further variables that are a store's credentials
+	Withhold []string      // variables that are a store's credentials: NAME, or PREFIX*
 	N8N      bool          // the program is n8n, although its name does not say so
 	Timeout  time.Duration // of all resolving before the start; 0: none
 

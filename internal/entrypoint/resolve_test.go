@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/app"
 	"sallyport/internal/entrypoint"
 	"sallyport/internal/fault"
 )
@@ -208,6 +209,9 @@ func TestStoresCredentialsStayHere(t *testing.T) {
 	}
 	s := scene{environ: environ}
 	s.Options.Withhold = []string{"CORP_TOKEN"}
+	for _, kind := range app.Kinds().Stores {
+		s.Options.Withhold = append(s.Options.Withhold, kind.Withhold...)
+	}
 	for _, supervise := range []bool{false, true} {
 		s.Options.Supervise = supervise
 		d, p := dumps(t, s)

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/secret"
+)
+
+// Kinds are the kinds of what a configuration can have several kinds of. This package knows none by name: internal/app has the
+// list, and hands it in.
+type Kinds struct {
+	Stores []secret.Kind
+}
+
+// Store returns the kind of store that is called name.
+func (k Kinds) Store(name string) (secret.Kind, bool) {
+	i := slices.IndexFunc(k.Stores, func(one secret.Kind) bool { return one.Name == name })
+	if i < 0 {
+		return secret.Kind{}, false
+	}
+	return k.Stores[i], true
+}
+
+// family is the kinds that a struct of the declaration can be of. Such a struct has a key kind, which says of which it is; a field
+// of an interface with the tag of:"kind", which holds that kind's settings; and keys that all kinds have but those that say no.
+type family []member
+
+// member is one kind of a family.
+type member struct {
+	name, summary string
+	empty         func() any // a pointer to a struct: the keys that go with this kind alone
+	without       []string   // the common keys that it does not take
+	notes         []string   // on the common keys, for the reference
+}
+
+// familyOf returns the kinds that a struct can be of; none if it is of no kind.
+func (k Kinds) familyOf(t reflect.Type) family {
+	if t != reflect.TypeFor[Store]() {
+		return nil
+	}
+	all := make(family, len(k.Stores))
+	for i, kind := range k.Stores {
+		all[i] = member{name: kind.Name, summary: kind.Summary, empty: func() any { return kind.Settings() }}
+		switch {
+		case kind.Fixed:
+			all[i].without = []string{"refresh", "max_stale"}
+		case kind.Own:
+			all[i].without = []string{"refresh"}
+		case kind.Refresh != 0:
+			all[i].notes = append(all[i].notes, "`refresh` is "+FormatDuration(kind.Refresh)+" by default.")
+		}
+		if kind.Always != nil {
+			all[i].notes = append(all[i].notes, "A store of this kind and name is there without an entry.")
+		}
+	}
+	return all
+}
+
+func (f family) names() []string {
+	out := make([]string, len(f))
+	for i := range f {
+		out[i] = f[i].name
+	}
+	return out
+}
+
+func (f family) named(name string) (member, bool) {
+	i := slices.Index(f.names(), name)
+	if i < 0 {
+		return member{}, false
+	}
+	return f[i], true
+}
+
+// settings is the type of the struct with the member's own keys.
+func (m member) settings() reflect.Type { return reflect.TypeOf(m.empty()).Elem() }
+
+// keys are the member's own.
+func (m member) keys() []field {
+	keys, _ := fieldsOf(m.settings())
+	return keys
+}
+
+// takes are the names of all keys that go with the member beside kind, its own first.
+func (m member) takes(common []field) []string {
+	out := names(m.keys())
+	for _, name := range names(common) {
+		if name != "kind" && !slices.Contains(m.without, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// takers are the members that a key goes with.
+func (f family) takers(key string, common []field) (out []string) {
+	for _, m := range f {
+		if slices.Contains(m.takes(common), key) {
+			out = append(out, m.name)
+		}
+	}
+	return out
+}
+
+// misplaced is the hint for a key that goes with other kinds than m: the key that was meant, or the kinds that it goes with.
+func (f family) misplaced(key string, m member, common []field) string {
+	for _, own := range m.keys() {
+		if slices.Contains(own.meant, key) {
+			return "did you mean " + strconv.Quote(own.name) + "?"
+		}
+	}
+	hint := "kind " + m.name + " takes " + strings.Join(m.takes(common), ", ")
+	if kinds := f.takers(key, common); len(kinds) > 0 && len(kinds) < 3 {
+		hint = key + " goes with " + strings.Join(kinds, " and ") + "; " + hint
+	}
+	return hint
+}
+
+// settingsIn returns the struct of a kind's own keys within v, a struct that is of that kind; false where there is none.
+func settingsIn(v reflect.Value) (reflect.Value, bool) {
+	d := declaredBy(v.Type())
+	if d.settings < 0 || v.Field(d.settings).IsNil() {
+		return reflect.Value{}, false
+	}
+	return v.Field(d.settings).Elem().Elem(), true
+}
+
+// ofKind is structure for a struct of some kind: the other keys are those of the kind that it names.
+func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath) {
+	common, _ := fieldsOf(v.Type())
+	kind, known := all.named(kindIn(pairs))
+	var own []field
+	var settings reflect.Value
+	if known {
+		made := reflect.ValueOf(kind.empty())
+		v.Field(declaredBy(v.Type()).settings).Set(made)
+		own, settings = kind.keys(), made.Elem()
+	}
+	for _, p := range pairs {
+		key, child := p.key.text, path.child(p.key.text)
+		i, j := indexOf(common, key), indexOf(own, key)
+		switch {
+		case key == "kind":
+			f := common[i]
+			f.enum = all.names()
+			d.key(p, v.Field(f.index), &f, child)
+		case i >= 0 && !slices.Contains(kind.without, key):
+			d.key(p, v.Field(common[i].index), &common[i], child)
+		case j >= 0:
+			d.key(p, settings.Field(own[j].index), &own[j], child)
+		case len(all.takers(key, common)) == 0:
+			d.fail(child, p.key.at, "unknown key "+show(key)+path.in(), suggestion(key, append(kind.takesOr(all, common), "kind")))
+		case known:
+			d.rep.fail(at(p), child.subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))
+		}
+	}
+}
+
+// at is where an error about a key's value stands.
+func at(p pair) place {
+	if p.value.kind == scalarNode {
+		return p.value.at
+	}
+	return p.key.at
+}
+
+// takesOr are the keys that go with the member, or with any if there is no such member.
+func (m member) takesOr(all family, common []field) (out []string) {
+	if m.empty != nil {
+		return m.takes(common)
+	}
+	for _, one := range all {
+		out = append(out, one.takes(common)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// kindIn is what stands for kind among the keys of a struct.
+func kindIn(pairs []pair) string {
+	for _, p := range pairs {
+		if p.key.text == "kind" && p.value.kind == scalarNode {
+			return p.value.text
+		}
+	}
+	return ""
+}
+
+// needs reports the keys of v, a struct at key, that have to be there and are not. of goes behind the subject.
+func (k *checker) needs(v reflect.Value, key, of string) {
+	fields, _ := fieldsOf(v.Type())
+	for i := range fields {
+		f, child := &fields[i], key+"."+fields[i].name
+		if f.needed != "" && !k.cfg.has(child) {
+			k.missing(key, of+"has no "+f.name, f.needed)
+		}
+		if at := v.Field(f.index); at.Kind() == reflect.Pointer && !isLeaf(f.typ) && !at.IsNil() {
+			k.needs(at.Elem(), child, "")
+		}
+	}
+}
+
+// Place tells one store from another: all that is set but how to log in to it and how often it is asked.
+func (s *Store) Place() string {
+	where := map[string]any{"kind": s.Kind}
+	if v, ok := settingsIn(reflect.ValueOf(s).Elem()); ok {
+		fields, _ := fieldsOf(v.Type())
+		for i := range fields {
+			if fields[i].place == "" {
+				where[fields[i].name] = v.Field(fields[i].index).Interface()
+			}
+		}
+	}
+	text, err := json.Marshal(where)
+	if err != nil {
+		panic(fmt.Sprintf("the settings of kind %s: %v", s.Kind, err)) // they are made of words and numbers, which can be written
+	}
+	return string(text)
+}
