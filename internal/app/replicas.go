@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/database"
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
+	"sallyport/internal/pause"
 )
 
 // newFollower registers this gate among the replicas, and keeps it acting by what is in the database.
@@ -132,7 +133,7 @@ func (s *State) confirmed(ctx context.Context, topic string, none bool) error {
 		home = homeOf(s.Config.Data)
 	}
 	began := time.Now()
-	for pause := confirmFirst; ; pause = min(2*pause, confirmLongest) {
+	for between := confirmFirst; ; between = min(2*between, confirmLongest) {
 		members, err := s.DB.Members(ctx)
 		if err != nil {
 			return err
@@ -147,11 +148,7 @@ func (s *State) confirmed(ctx context.Context, topic string, none bool) error {
 			s.noteStopped(stopped)
 			return fault.WithExit(&UnconfirmedError{Replicas: late, All: all, Waited: s.Wait}, fault.ExitUnconfirmed)
 		}
-		timer := time.NewTimer(min(pause, s.Wait-waited))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, min(between, s.Wait-waited)) != nil {
 			return context.Cause(ctx)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/localfile"
+	"sallyport/internal/pause"
 )
 
 // A file that is being written is short for a moment, and YAML that ends early is often still YAML. What a reload reads has
@@ -67,7 +68,7 @@ func (a *App) reread(ctx context.Context) (*config.Config, config.Warnings, erro
 	ctx, cancel := context.WithTimeoutCause(ctx, steadyWait, errors.New("the files go on changing: write each beside and rename it into place"))
 	defer cancel()
 	active := a.config.Load()
-	names, pause := active.Files(), steadyFor
+	names, wait := active.Files(), steadyFor
 	before := lookAt(names)
 	for {
 		c, warnings, err := a.o.Reread()
@@ -77,14 +78,14 @@ func (a *App) reread(ctx context.Context) (*config.Config, config.Warnings, erro
 		}
 		a.noteRead(active, c)
 		if c != nil && missesFile(active, c) {
-			pause = goneFor
+			wait = goneFor
 		}
-		if !wait(ctx, pause) {
+		if pause.For(ctx, wait) != nil {
 			return nil, nil, fmt.Errorf("reading the configuration: %w", context.Cause(ctx))
 		}
 		after := lookAt(now)
 		if after.sum != before.sum || !slices.Equal(names, now) {
-			before, names, pause = after, now, steadyFor
+			before, names, wait = after, now, steadyFor
 			continue
 		}
 		if err == nil {

@@ -21,7 +21,7 @@ const (
 // floors lists the rooms (folders right under internal, or the two programs' folders) from the bottom to the top. A room
 // imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
 var floors = [][]string{
-	{"fault"},
+	{"fault", "pause"},
 	{"guard", "jsonpointer", "localfile", "nesting"},
 	{"secret", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey", "leak"},
@@ -40,8 +40,8 @@ var sideways = map[string]string{
 // ports gives each family of adapters what its members may import of the module: the port, and what is listed beside it.
 // Packages under a port that are no adapters are in portParts.
 var ports = map[string][]string{
-	"secret": {"secret", "secret/seal", "guard", "localfile", "fault"},
-	"fleet":  {"fleet", "secret", "guard", "localfile", "fault"},
+	"secret": {"secret", "secret/seal", "guard", "localfile", "pause", "fault"},
+	"fleet":  {"fleet", "secret", "guard", "localfile", "pause", "fault"},
 }
 
 // portParts are the packages beside the adapters that belong to the port itself.

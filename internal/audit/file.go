@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/localfile"
+	"sallyport/internal/pause"
 )
 
 // file appends to one file and knows how long it ought to be. Whatever it can't write
@@ -55,12 +56,8 @@ func (a *file) lock(ctx context.Context) error {
 		if tries == 3 {
 			return ErrLocked
 		}
-		again := time.NewTimer(5 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			again.Stop()
-			return ctx.Err()
-		case <-again.C:
+		if ended := pause.For(ctx, 5*time.Millisecond); ended != nil {
+			return ended
 		}
 		err = syscall.Flock(a.fd, syscall.LOCK_EX|syscall.LOCK_NB)
 	}

@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
 	"sallyport/internal/localfile"
+	"sallyport/internal/pause"
 	"sallyport/internal/secret"
 )
 
@@ -146,15 +147,9 @@ func (r *runStores) poke(ctx context.Context, changed func()) {
 	if r.poll <= 0 {
 		return
 	}
-	for {
-		wait := time.NewTimer(r.poll - r.poll/10 + rand.N(r.poll/5+1)) //nolint:gosec // spreads the asking, guards nothing
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return
-		case <-wait.C:
-			changed()
-		}
+	spread := func() time.Duration { return r.poll - r.poll/10 + rand.N(r.poll/5+1) } //nolint:gosec // guards nothing
+	for pause.For(ctx, spread()) == nil {
+		changed()
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"sallyport/internal/pause"
 )
 
 // lockInterval is how often another process's lock is tried, on SQLite.
@@ -31,7 +33,7 @@ func lockDirectory(ctx context.Context, path string) (unlock func() error, err e
 	}
 	fd := int(dir.Fd())
 	for err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR); {
-		if !pause(ctx, lockInterval) {
+		if pause.For(ctx, lockInterval) != nil {
 			return nil, errors.Join(ctx.Err(), dir.Close())
 		}
 		err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/pause"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -108,7 +110,7 @@ func (l *Locks) claim(ctx context.Context, id int64) (*pgx.Conn, error) {
 		if err != nil || got {
 			return session, err
 		}
-		if !pause(ctx, lockAgain/2+rand.N(lockAgain)) { //nolint:gosec // nothing secret depends on it
+		if pause.For(ctx, lockAgain/2+rand.N(lockAgain)) != nil { //nolint:gosec // nothing secret depends on it
 			return nil, context.Cause(ctx)
 		}
 	}

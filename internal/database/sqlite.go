@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/localfile"
+	"sallyport/internal/pause"
 
 	"modernc.org/sqlite" // also the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -158,7 +159,7 @@ func (db *DB) journalMode(ctx context.Context) (mode string, err error) {
 	for {
 		err = db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
 		var lite *sqlite.Error
-		if !errors.As(err, &lite) || lite.Code()&0xff != sqlite3.SQLITE_BUSY || !pause(waiting, lockInterval) {
+		if !errors.As(err, &lite) || lite.Code()&0xff != sqlite3.SQLITE_BUSY || pause.For(waiting, lockInterval) != nil {
 			return mode, err
 		}
 	}

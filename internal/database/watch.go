@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/pause"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -42,7 +44,7 @@ func (db *DB) watch(ctx context.Context, b *bell, look func(ctx context.Context,
 		lost = true
 		db.heard(Explain(err))
 		db.dropIdle()
-		if !pause(ctx, wait) {
+		if pause.For(ctx, wait) != nil {
 			return
 		}
 	}
@@ -92,7 +94,7 @@ func (db *DB) watchConnection(ctx context.Context, b *bell, look func(context.Co
 		if err := look(ctx, conn); err != nil {
 			return db.hidePassword(err)
 		}
-		if !pause(ctx, lookGap) {
+		if pause.For(ctx, lookGap) != nil {
 			return ctx.Err()
 		}
 		if err := wait(ctx, b, conn); err != nil {
@@ -148,18 +150,6 @@ func waitSQLite(ctx context.Context, b *bell, _ *sql.Conn) error {
 	defer b.unlisten()
 	<-waiting.Done()
 	return ctx.Err()
-}
-
-// pause waits for d and tells whether ctx is still alive.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // bell wakes who waits. A ring while nobody does is heard by the next who would.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/internal/guard"
+	"sallyport/internal/pause"
 )
 
 // The time from one failed attempt to the next: doubled, with a random part, up to the longest.
@@ -41,7 +42,7 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 			return
 		case <-dirty:
 		}
-		if pause(ctx, random(r.Splay)) != nil {
+		if pause.For(ctx, random(r.Splay)) != nil {
 			return
 		}
 		next, err := r.fetch(ctx, func(string, ...any) {})
@@ -54,7 +55,7 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 		case err != nil:
 			r.Note("warning: %s goes on with the values that it has, since not all of the new ones can be obtained: %s", r.Argv[0], oneLine(err.Error()))
 			failures++
-			if pause(ctx, backoff(failures)) != nil {
+			if pause.For(ctx, backoff(failures)) != nil {
 				return
 			}
 			changed()
@@ -107,21 +108,6 @@ func (r *runner) pollFiles(ctx context.Context, changed func()) {
 		case <-tick.C:
 			changed()
 		}
-	}
-}
-
-// pause waits, and returns an error when ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

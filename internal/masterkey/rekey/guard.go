@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/n8n/database"
+	"sallyport/internal/pause"
 )
 
 // refuseAtWork refuses while n8n is at work: what it writes meanwhile would be under the old key, and what it holds in memory too.
@@ -76,12 +77,8 @@ func others(ctx context.Context, db *database.DB) (warnings []string, err error)
 		case len(sessions) == 0 || look == looks:
 			return named(sessions), nil
 		}
-		again := time.NewTimer(lookAgain)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return nil, ctx.Err()
+		if err := pause.For(ctx, lookAgain); err != nil {
+			return nil, err
 		}
 	}
 }

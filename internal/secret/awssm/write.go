@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/pause"
 	"sallyport/internal/secret"
 )
 
@@ -66,7 +67,7 @@ func (c client) put(ctx context.Context, path string, value secret.Value, token 
 		default:
 			return secret.Version{}, err
 		}
-		if err := pause(ctx, backoff(50*time.Millisecond, try)); err != nil {
+		if err := pause.For(ctx, backoff(50*time.Millisecond, try)); err != nil {
 			return secret.Version{}, err
 		}
 	}
@@ -241,15 +242,4 @@ func newToken() string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	h := hex.EncodeToString(b[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
+	"sallyport/internal/pause"
 	"sallyport/internal/secret"
 )
 
@@ -52,7 +53,7 @@ func (s *Store) put(ctx context.Context, name string, value secret.Value) (secre
 			}
 			continue
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return secret.Version{}, err
 		}
 	}
@@ -107,7 +108,7 @@ func (s *Store) revive(ctx context.Context, name string, conflict error) error {
 		if done || err != nil {
 			return err
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -178,19 +179,8 @@ func (s *Store) remove(ctx context.Context, name string) error {
 		if err == nil || !isStatus(err, http.StatusNotFound) && !isStatus(err, http.StatusConflict) {
 			return err
 		}
-		if err := pause(ctx, wait); err != nil { // the deletion is not through yet
+		if err := pause.For(ctx, wait); err != nil { // the deletion is not through yet
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

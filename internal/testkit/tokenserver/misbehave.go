@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sallyport/internal/pause"
 )
 
 // Misbehaviour is one way of going wrong.
@@ -87,11 +89,7 @@ func (m Misbehaviour) after(s *Server, w http.ResponseWriter, r *http.Request, r
 	case LostAnswer:
 		panic(http.ErrAbortHandler)
 	case Slow:
-		timer := time.NewTimer(s.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
+		if pause.For(r.Context(), s.Delay) != nil {
 			panic(http.ErrAbortHandler)
 		}
 	case Garbage:
