@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
@@ -108,7 +109,7 @@ func (c *Caller) Do(ctx context.Context, method, path string) (*http.Response, e
 	if err != nil {
 		return nil, fmt.Errorf("calling the gate: %w", err)
 	}
-	req.Header.Set("X-Sallyport-Token", c.token)
+	req.Header.Set(boundary.HeaderToken, c.token)
 	req.Header.Set("Accept", accepted)
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -68,7 +68,7 @@ func (g *generations) held(ctx context.Context, name string) (bool, error) {
 func (g *generations) Finish(ctx context.Context, id string, overlap time.Duration) error {
 	err := g.s.Tokens.Finish(ctx, id, overlap)
 	if errors.Is(err, token.ErrEnded) {
-		return fmt.Errorf("%w: %w", rotation.ErrEnded, err)
+		return fmt.Errorf("%w: %w", rotation.ErrOvertaken, err)
 	}
 	return errors.Join(err, g.tell(ctx, err))
 }

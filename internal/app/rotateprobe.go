@@ -49,7 +49,7 @@ func (s *State) probe(gate *url.URL, own bool) (rotation.Probe, error) {
 		if err != nil {
 			return fmt.Errorf("calling the gate: %w", err)
 		}
-		req.Header.Set("X-Sallyport-Token", string(value.Reveal()))
+		req.Header.Set(boundary.HeaderToken, string(value.Reveal()))
 		resp, err := client.Do(req)
 		if err != nil {
 			return fault.WithHint(fmt.Errorf("calling the gate with the new token: %w", err), "is the gate running, and is `gate` its address?")
@@ -106,7 +106,7 @@ func refusal(status int, proxyStatus string, code fault.Code) (hint string, err 
 	case code == fault.TokenInvalid:
 		return "does the gate use the same database?", err
 	case code == fault.TokenMissing:
-		return "something between here and the gate takes the header X-Sallyport-Token away", err
+		return "something between here and the gate takes the header " + boundary.HeaderToken + " away", err
 	case code == fault.TokenExpired:
 		return "compare `expires` of the token, and the clocks of the two machines", err
 	case code == fault.TokenRevoked:

@@ -14,10 +14,10 @@ import (
 // Header names that are Sallyport's own. Everything that begins with headerPrefix is removed in both directions.
 const (
 	headerPrefix    = "X-Sallyport-"
-	headerToken     = "X-Sallyport-Token"
-	headerWorkflow  = "X-Sallyport-Workflow"
-	headerExecution = "X-Sallyport-Execution"
-	headerNode      = "X-Sallyport-Node"
+	HeaderToken     = "X-Sallyport-Token"
+	HeaderWorkflow  = "X-Sallyport-Workflow"
+	HeaderExecution = "X-Sallyport-Execution"
+	HeaderNode      = "X-Sallyport-Node"
 	headerRequestID = "X-Sallyport-Request-Id"
 	tokenPrefix     = "spt_"
 )
@@ -39,7 +39,7 @@ func find(v *View, slots []credential.Slot) finder {
 	var f finder
 	f.token, f.rest = tokenInPath(v.Path, slots)
 	f.slot = f.token != ""
-	f.own(v.Header, headerToken)
+	f.own(v.Header, HeaderToken)
 	f.proxied = f.own(v.Header, "Proxy-Authorization")
 	f.header(v.Header, "Authorization")
 	for i := range slots {

@@ -19,7 +19,7 @@ func (p *Pipeline) noted(v *View, x *exchange) {
 	clean := func(s string) string { return p.cut(hideTokens(s), x.started, false) }
 	e := x.event
 	e.Path, e.Service, e.Method = clean(recordedPath(v)), v.Service, v.Method
-	e.Workflow, e.Execution, e.Node = clean(first(v.Header, headerWorkflow)), clean(first(v.Header, headerExecution)), clean(first(v.Header, headerNode))
+	e.Workflow, e.Execution, e.Node = clean(first(v.Header, HeaderWorkflow)), clean(first(v.Header, HeaderExecution)), clean(first(v.Header, HeaderNode))
 	if _, known := p.Services().Lookup(v.Service); !known {
 		e.Service = p.name(v.Service)
 	}

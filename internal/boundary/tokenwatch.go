@@ -47,7 +47,7 @@ func (w *watches) of(token string) *scrub.Set {
 // tokenLeaves is the fault of a request that would carry the proxy token to the API.
 func tokenLeaves(where string) *fault.Fault {
 	return fault.New(fault.RequestMalformed, "the proxy token also stands in "+where+", from where it would reach the API").
-		WithHint("put the token in X-Sallyport-Token only")
+		WithHint("put the token in " + HeaderToken + " only")
 }
 
 // tokenStays refuses a request whose head would carry the proxy token to the API, in whatever spelling.

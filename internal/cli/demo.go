@@ -17,6 +17,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/audit"
+	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -182,7 +183,7 @@ func (d *demonstration) request(ctx context.Context) ([]byte, http.Header, error
 		return nil, nil, fmt.Errorf("sending the demo's request: %w", err)
 	}
 	req.Header = http.Header{
-		"X-Sallyport-Token": {d.token}, "User-Agent": {"n8n"}, "X-Sallyport-Workflow": {"daily-forecast"}, "X-Sallyport-Node": {"HTTP Request"},
+		boundary.HeaderToken: {d.token}, "User-Agent": {"n8n"}, boundary.HeaderWorkflow: {"daily-forecast"}, boundary.HeaderNode: {"HTTP Request"},
 	}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
@@ -226,7 +227,7 @@ func (d *demonstration) log(ctx context.Context) (audit.Report, string, error) {
 
 func (d *demonstration) tell(answer []byte, received, records string, checks []check) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(d.Out, format, args...) }
-	p("n8n held          X-Sallyport-Token: %s\n", masked(d.token))
+	p("n8n held          %s: %s\n", boundary.HeaderToken, masked(d.token))
 	p("n8n called        GET %s/s/weather/v1/forecast?city=Berlin\n", d.gate.GatewayURL())
 	p("the API received  GET %s/v1/forecast?city=Berlin\n                  Authorization: %s\n", d.api.url, masked(received))
 	p("n8n got back      %s\n", bytes.TrimSpace(answer))
@@ -252,12 +253,12 @@ func masked(s string) string {
 func (d *demonstration) tellMore() {
 	_, _ = fmt.Fprintf(d.Out, `
 serving until Ctrl-C:
-  gateway  %s/s/weather/v1/forecast
-  admin    %s   /metrics  /readyz  /healthz
+  gateway  %[1]s/s/weather/v1/forecast
+  admin    %[2]s   /metrics  /readyz  /healthz
 
 try it yourself (this token ends with the demo):
-  curl -i -H 'X-Sallyport-Token: %s' '%s/s/weather/v1/forecast?city=Oslo'
-  curl -i -H 'X-Sallyport-Token: wrong' %s/s/weather/v1/forecast
-  curl -s %s/metrics | grep sallyport_requests_total
-`, d.gate.GatewayURL(), d.gate.AdminURL(), d.token, d.gate.GatewayURL(), d.gate.GatewayURL(), d.gate.AdminURL())
+  curl -i -H '%[4]s: %[3]s' '%[1]s/s/weather/v1/forecast?city=Oslo'
+  curl -i -H '%[4]s: wrong' %[1]s/s/weather/v1/forecast
+  curl -s %[2]s/metrics | grep sallyport_requests_total
+`, d.gate.GatewayURL(), d.gate.AdminURL(), d.token, boundary.HeaderToken)
 }

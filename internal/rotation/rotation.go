@@ -32,7 +32,7 @@ const (
 type Tokens interface {
 	// Begin makes the pending next generation.
 	Begin(ctx context.Context, name string) (value secret.Value, id string, err error)
-	// Finish makes it the current one; older ones end after overlap. Idempotent. Errors: ErrEnded.
+	// Finish makes it the current one; older ones end after overlap. Idempotent. Errors: ErrOvertaken.
 	Finish(ctx context.Context, id string, overlap time.Duration) error
 	// Abort drops a pending one. Idempotent.
 	Abort(ctx context.Context, id string) error
@@ -70,8 +70,8 @@ type Result struct {
 // ErrInProgress is wrapped when another process is rotating this token right now.
 var ErrInProgress = errors.New("a rotation of this token is in progress")
 
-// ErrEnded is what Finish wraps when someone ended the new generation meanwhile.
-var ErrEnded = errors.New("the new generation has ended")
+// ErrOvertaken is what Finish wraps when someone ended the new generation meanwhile.
+var ErrOvertaken = errors.New("the new generation has ended")
 
 // Runner runs rotations, one per token at a time over all processes on the database.
 type Runner struct {
@@ -183,7 +183,7 @@ func (r *Runner) step(ctx context.Context, p Plan, e *Entry) (note string, err e
 // failed rolls back while no consumer can hold the new value, and keeps both values valid otherwise.
 func (r *Runner) failed(ctx context.Context, e *Entry, cause error) error {
 	ctx = context.WithoutCancel(ctx)
-	if errors.Is(cause, ErrEnded) {
+	if errors.Is(cause, ErrOvertaken) {
 		return errors.Join(cause, r.Journal.drop(ctx, e.Name)) // there is nothing to go on with
 	}
 	if !untouched(e, cause) {

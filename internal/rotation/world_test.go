@@ -220,7 +220,7 @@ func (t tokens) Finish(ctx context.Context, id string, overlap time.Duration) er
 	return t.w.at("finish", func() error {
 		err := t.w.registry.Finish(ctx, id, overlap)
 		if errors.Is(err, token.ErrEnded) {
-			return fmt.Errorf("%w: %w", rotation.ErrEnded, err)
+			return fmt.Errorf("%w: %w", rotation.ErrOvertaken, err)
 		}
 		return err
 	})

@@ -17,10 +17,10 @@ import (
 
 // What changes are refused for. Each comes wrapped with the name and a hint.
 var (
-	ErrUnknown    = errors.New("no such token")
-	ErrActive     = errors.New("the token has an active generation")
-	ErrInProgress = errors.New("a rotation of the token is in progress")
-	ErrEnded      = errors.New("the generation has ended")
+	ErrUnknown = errors.New("no such token")
+	ErrActive  = errors.New("the token has an active generation")
+	ErrPending = errors.New("a rotation of the token is in progress")
+	ErrEnded   = errors.New("the generation has ended")
 )
 
 const (
@@ -67,7 +67,7 @@ func (r *Registry) Rotate(ctx context.Context, name string, overlap time.Duratio
 
 // Begin makes the next generation of name with the scope and life time of the current one, or, when that has run out, of the
 // last. It is accepted at once, in state pending, and the current one stays what it is until Finish. Errors: ErrUnknown,
-// ErrInProgress.
+// ErrPending.
 func (r *Registry) Begin(ctx context.Context, name string) (secret.Value, Generation, error) {
 	return r.make(ctx, "rotating", func(t *table) (*row, error) { return t.begin(name, nil) }, name)
 }

@@ -198,10 +198,10 @@ func TestPendingGeneration(t *testing.T) {
 			t.Errorf("the next generation is %s and expires %v, want pending and the same life time: %v", g2.State(c.Now()), got, want)
 		}
 		wantCodes(t, r, "while pending", map[string]fault.Code{one: "", two: ""})
-		if _, _, err := r.Begin(t.Context(), "n8n"); !errors.Is(err, token.ErrInProgress) || fault.ExitOf(err) != fault.ExitLocked {
+		if _, _, err := r.Begin(t.Context(), "n8n"); !errors.Is(err, token.ErrPending) || fault.ExitOf(err) != fault.ExitLocked {
 			t.Errorf("beginning twice: %v, exit %d", err, fault.ExitOf(err))
 		}
-		if _, _, err := r.Rotate(t.Context(), "n8n", 0); !errors.Is(err, token.ErrInProgress) {
+		if _, _, err := r.Rotate(t.Context(), "n8n", 0); !errors.Is(err, token.ErrPending) {
 			t.Errorf("rotating meanwhile: %v", err)
 		}
 		for range 2 { // doing it again changes nothing

@@ -100,7 +100,7 @@ func (t *table) last(name string) (last *row) {
 // begin adds the pending successor of name's current or last generation, or the first as planned.
 func (t *table) begin(name string, plan *Plan) (*row, error) {
 	if pending := t.find(name, Pending); pending != nil {
-		err := fault.WithHint(fmt.Errorf("%w (to %s)", ErrInProgress, pending.ID),
+		err := fault.WithHint(fmt.Errorf("%w (to %s)", ErrPending, pending.ID),
 			"`sallyport rotation status` shows it, `sallyport rotation abort "+name+"` drops it")
 		return nil, fault.WithExit(err, fault.ExitLocked)
 	}
