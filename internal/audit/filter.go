@@ -20,7 +20,7 @@ type Filter struct {
 // housekeeping are the kinds of record that a log in good order has for its own sake. KindRecovered is none: it tells of a loss.
 var housekeeping = [][]byte{[]byte(KindOpened), []byte(KindClosed), []byte(KindCheckpoint), []byte(KindContinued)}
 
-// Match tells whether a line is chosen. One that cannot be read is: it is what somebody who looks has to see.
+// Match tells whether a line is chosen. One that cannot be read is: it is what someone who looks has to see.
 func (f *Filter) Match(line []byte) bool {
 	h, ok := parseHead(line)
 	if !ok {

@@ -57,7 +57,7 @@ func (l *Log) retain() {
 }
 
 // removeOld removes files that were ended, the oldest first, and returns which records are gone. It verifies them first, so
-// that nothing that somebody has changed is cleared away, and puts on record what it removes before it does.
+// that nothing that someone has changed is cleared away, and puts on record what it removes before it does.
 func (l *Log) removeOld(ctx context.Context) (Range, error) {
 	names, err := l.dir.Names()
 	if err != nil {
@@ -238,7 +238,7 @@ func (l *Log) verifyOld(ctx context.Context, old []ended) (Checkpoint, error) {
 	return all[v.matched-1], nil
 }
 
-// findRemoved looks for the record that says that what comes before the first of these files was removed. Without it somebody
+// findRemoved looks for the record that says that what comes before the first of these files was removed. Without it someone
 // else has removed that, and nothing is added to it.
 func (l *Log) findRemoved(ctx context.Context, files []ended) error {
 	missing := files[0].from - 1

@@ -120,7 +120,7 @@ func TestRetentionOfManyFiles(t *testing.T) {
 	}
 }
 
-// TestRetentionClearsNothingAway: a file that somebody has changed, and the gap that somebody has made, stay to be found.
+// TestRetentionClearsNothingAway: a file that someone has changed, and the gap that someone has made, stay to be found.
 func TestRetentionClearsNothingAway(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(t *testing.T, o audit.Options, r []audit.Rotation)
@@ -171,7 +171,7 @@ func TestRetentionClearsNothingAway(t *testing.T) {
 	}
 }
 
-// TestWhatIsGoneBeyondTheRecordIsFound: the record of a removal covers what it names, and nothing that somebody removes later.
+// TestWhatIsGoneBeyondTheRecordIsFound: the record of a removal covers what it names, and nothing that someone removes later.
 func TestWhatIsGoneBeyondTheRecordIsFound(t *testing.T) {
 	o := testOptions(t)
 	synctest.Test(t, func(t *testing.T) {

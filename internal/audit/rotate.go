@@ -42,7 +42,7 @@ const (
 // retryRotation is how long a rotation that failed by itself waits: the disk is full, most likely.
 const retryRotation = time.Minute
 
-// ask is a rotation that somebody waits for.
+// ask is a rotation that someone waits for.
 type ask struct {
 	moved bool
 	done  chan rotated
@@ -54,16 +54,16 @@ type rotated struct {
 	err error
 }
 
-// errInPlace ends a rotation that was only for a file that somebody has moved.
+// errInPlace ends a rotation that was only for a file that someone has moved.
 var errInPlace = errors.New("the log is in its place")
 
 // Rotate ends the log's file with a signed checkpoint, and begins the next one. Records that come meanwhile wait for it: three
 // to five calls of fsync. After an error the log goes on in the file it had.
 //
-// A file that somebody has moved is ended where it is, and takes its proper name if it is still in the same folder.
+// A file that someone has moved is ended where it is, and takes its proper name if it is still in the same folder.
 func (l *Log) Rotate(ctx context.Context) (Rotation, error) { return l.ask(ctx, false) }
 
-// Resettle is Rotate for a log that somebody has moved away, as logrotate does, and does nothing (false) when it is where it
+// Resettle is Rotate for a log that someone has moved away, as logrotate does, and does nothing (false) when it is where it
 // belongs.
 func (l *Log) Resettle(ctx context.Context) (Rotation, bool, error) {
 	r, err := l.ask(ctx, true)
@@ -203,7 +203,7 @@ func (l *Log) finish(kind Kind, more []byte) error {
 	return err
 }
 
-// present is the name that the file has in the log's folder now, or "" if somebody has moved it to another. What has the log's
+// present is the name that the file has in the log's folder now, or "" if someone has moved it to another. What has the log's
 // name in its place must be nothing, or an empty file of ours, as logrotate makes one.
 func (l *Log) present() (string, error) {
 	base := filepath.Base(l.o.Path)
