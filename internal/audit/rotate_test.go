@@ -362,7 +362,7 @@ func smallDisk(t *testing.T, pages int) (dir string, fill func(left int)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size := info.Size() + (int64(fs.Bavail)-int64(left))*int64(page) //nolint:gosec // few pages
+		size := info.Size() + (int64(fs.Bavail)-int64(left))*int64(page)
 		if err := ballast.Truncate(min(size, info.Size())); err != nil {
 			t.Fatal(err)
 		}
