@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/vault/api"
-
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -42,10 +40,30 @@ type request struct {
 	body   any // marshalled to JSON; nil for none
 }
 
+// The headers that Vault reads.
+const (
+	headerRequest   = "X-Vault-Request"
+	headerNamespace = "X-Vault-Namespace"
+	headerToken     = "X-Vault-Token"
+)
+
 // reply is what Vault answers, of any kind.
 type reply struct {
-	api.Secret
-	Errors []string `json:"errors"` // never shown: they may quote what was sent
+	RequestID     string         `json:"request_id"`
+	LeaseID       string         `json:"lease_id"`
+	LeaseDuration int            `json:"lease_duration"` // seconds
+	Renewable     bool           `json:"renewable"`
+	Data          map[string]any `json:"data"`
+	Warnings      []string       `json:"warnings"`
+	Auth          *granted       `json:"auth"`   // of a login and of a renewal
+	Errors        []string       `json:"errors"` // never shown: they may quote what was sent
+}
+
+// granted is a token that Vault gives.
+type granted struct {
+	ClientToken   string `json:"client_token"`
+	LeaseDuration int    `json:"lease_duration"` // seconds
+	Renewable     bool   `json:"renewable"`
 }
 
 // isVaults tells an answer that nothing is there from one of something in between, which must not end the use of a secret.
@@ -120,16 +138,16 @@ func (c *client) build(ctx context.Context, r request, token secret.Value) (*htt
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set(api.RequestHeaderName, "true") // Vault Agent may ask for it
+	req.Header.Set(headerRequest, "true") // Vault Agent may ask for it
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.namespace != "" {
-		req.Header.Set(api.NamespaceHeaderName, c.namespace)
+		req.Header.Set(headerNamespace, c.namespace)
 	}
 	if !token.IsZero() {
-		req.Header.Set(api.AuthHeaderName, string(token.Reveal()))
+		req.Header.Set(headerToken, string(token.Reveal()))
 	}
 	return req, nil
 }

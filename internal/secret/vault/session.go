@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/vault/api"
-
 	"sallyport/internal/secret"
 )
 
@@ -24,7 +22,7 @@ type session struct {
 	number    int       // counts the tokens of this process: leases belong to one
 }
 
-func newSession(auth *api.SecretAuth) session {
+func newSession(auth *granted) session {
 	ttl := time.Duration(auth.LeaseDuration) * time.Second
 	return session{
 		token: secret.NewValue([]byte(auth.ClientToken)), since: time.Now(), ttl: ttl, full: ttl, renewable: auth.Renewable,
