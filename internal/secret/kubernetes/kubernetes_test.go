@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,10 +66,45 @@ type seeded struct {
 
 func (s seeded) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	value, v, err := s.store.Get(ctx, s.path(path), version)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
+	return value, v, named(path, err)
+}
+
+// named names the suite's path, which the store does not know.
+func named(path string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return value, v, err
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+func (s seeded) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
+	theirs := make([]secret.Key, len(keys))
+	for i, k := range keys {
+		theirs[i] = secret.Key{Path: s.path(k.Path), Version: k.Version}
+	}
+	results := s.store.GetBatch(ctx, theirs)
+	for i := range results {
+		results[i].Err = named(keys[i].Path, results[i].Err)
+	}
+	return results
+}
+
+func (s seeded) Watch(ctx context.Context, paths []string, changed func(path string)) error {
+	theirs := make(map[string]string)
+	for _, path := range paths {
+		theirs[s.path(path)] = path
+	}
+	return s.store.Watch(ctx, slices.Collect(maps.Keys(theirs)), func(path string) {
+		if own, ok := theirs[path]; ok {
+			path = own
+		}
+		changed(path)
+	})
+}
+
+func (s seeded) PutIf(ctx context.Context, path string, value secret.Value, expected string) (secret.Version, error) {
+	v, err := s.store.PutIf(ctx, s.path(path), value, expected)
+	return v, named(path, err)
 }
 
 func (s seeded) Seed(ctx context.Context, path string, value []byte) error {

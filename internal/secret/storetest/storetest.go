@@ -1,7 +1,7 @@
 // Package storetest is the conformance suite of secret.Store: every adapter's tests call Run.
 //
-// It knows no adapter. What a store can do beyond Get (secret.Writer, secret.Lister) is tested where it is implemented. For a
-// store that cannot be written to, the test wraps it in a type that is a Seeder.
+// It knows no adapter. What a store can do beyond Get (secret.Writer, Lister, Batcher, Watcher, Runner, CheckAndSetter) is tested where it
+// is implemented; a wrapper has to pass that on. For a store that cannot be written to, the test wraps it in a type that is a Seeder.
 package storetest
 
 import (
@@ -40,6 +40,10 @@ func Run(t *testing.T, open func(t *testing.T) secret.Store) {
 		{"list", writing | listing, testList},
 		{"history", writing | listing, testHistory},
 		{"used by many at once", filling, testConcurrent},
+		{"many in one call", filling | batching, testBatch},
+		{"watching", filling | watching, testWatch},
+		{"running", running, testRun},
+		{"check and set", checking, testPutIf},
 	} {
 		if powers&c.needs == c.needs {
 			t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
@@ -54,6 +58,10 @@ const (
 	filling power = 1 << iota // by Put or Seed
 	writing
 	listing
+	batching
+	watching
+	running
+	checking
 	nothing power = 0
 )
 
@@ -67,6 +75,18 @@ func powersOf(store secret.Store) power {
 	}
 	if _, ok := store.(secret.Lister); ok {
 		p |= listing
+	}
+	if _, ok := store.(secret.Batcher); ok {
+		p |= batching
+	}
+	if _, ok := store.(secret.Watcher); ok {
+		p |= watching
+	}
+	if _, ok := store.(secret.Runner); ok {
+		p |= running
+	}
+	if _, ok := store.(secret.CheckAndSetter); ok {
+		p |= checking
 	}
 	return p
 }

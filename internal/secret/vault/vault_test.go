@@ -97,6 +97,12 @@ func (s oneVersion) Seed(ctx context.Context, path string, value []byte) error {
 	return err
 }
 
+func (s oneVersion) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
+	return s.store.GetBatch(ctx, keys)
+}
+
+func (s oneVersion) Run(ctx context.Context) error { return s.store.Run(ctx) }
+
 func TestConformance(t *testing.T) {
 	server := shared.Server(t)
 	mounted := func(t *testing.T, version string) *vault.Store {
