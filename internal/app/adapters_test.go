@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/txtar"
+
 	"sallyport/internal/app"
 	"sallyport/internal/boundary/ca"
 	"sallyport/internal/config"
@@ -15,36 +17,13 @@ import (
 	"sallyport/internal/secret"
 )
 
-const kubeconfig = `apiVersion: v1
-kind: Config
-current-context: one
-clusters: [{name: one, cluster: {server: "https://127.0.0.1:1"}}]
-contexts: [{name: one, context: {cluster: one, user: one, namespace: n8n}}]
-users: [{name: one, user: {token: none}}]
-`
-
 // TestEveryKindOpens: each kind that the configuration takes is a store in this build, set up without contacting anybody.
 func TestEveryKindOpens(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "kubeconfig"), []byte(kubeconfig), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	texts := map[string]string{
-		"vault":      `address: "https://127.0.0.1:1", auth: {approle: {role_id: r, secret_id_env: NONE}}`,
-		"awssm":      `region: eu-central-1, assume_role: {arn: "arn:aws:iam::123456789012:role/sallyport"}`,
-		"azurekv":    `vault_url: "https://n8n.vault.azure.net"`,
-		"gcpsm":      `project: n8n`,
-		"kubernetes": `kubeconfig: kubeconfig`,
-		"file":       `dir: .`,
-		"env":        `prefix: N8N_`,
-		"exec":       `command: [echo, "{path}"]`,
-		"swarm":      `dir: .`,
-	}
 	for _, kind := range kinds(t) {
 		if kind == secret.Builtin {
 			continue
 		}
-		c, _, err := config.Parse(app.Kinds(), filepath.Join(dir, "sallyport.yaml"), []byte("stores: {one: {kind: "+kind+", "+texts[kind]+"}}"), nil)
+		c, _, err := config.Load(app.Kinds(), unpacked(t, "../secret/"+kind+"/testdata/config/opens.txtar"))
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
@@ -60,6 +39,22 @@ func TestEveryKindOpens(t *testing.T) {
 			t.Errorf("closing %s: %v", kind, err)
 		}
 	}
+}
+
+// unpacked writes the files of an archive into a folder, and returns the configuration's name.
+func unpacked(t *testing.T, name string) string {
+	t.Helper()
+	archive, err := txtar.ParseFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, f := range archive.Files {
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "sallyport.yaml")
 }
 
 // kinds are those that the schema allows.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,12 +14,22 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/secret"
 )
 
 var update = flag.Bool("update", false, "write golden files and generated pages")
 
 // canary stands in the cases wherever a person might put a secret by mistake.
 const canary = "CanaryCanary0123"
+
+// known are the kinds that the cases in testdata are about, so that one that is added changes none of them. Each kind has cases of its
+// own beside its adapter.
+func known() config.Kinds {
+	all := app.Kinds()
+	about := []string{"builtin", "vault", "awssm", "azurekv", "gcpsm", "kubernetes", "file", "env", "exec", "swarm"}
+	all.Stores = slices.DeleteFunc(all.Stores, func(kind secret.Kind) bool { return !slices.Contains(about, kind.Name) })
+	return all
+}
 
 // TestMessages holds every case in testdata against its golden file. The names say what kind of case it is: valid-… loads,
 // warn-… loads with warnings, shape-… is wrong in a way that the JSON Schema sees too, check-… in a way that only the
@@ -27,7 +38,7 @@ func TestMessages(t *testing.T) {
 	for _, name := range cases(t) {
 		t.Run(name, func(t *testing.T) {
 			src := read(t, filepath.Join("testdata", name+".yaml"))
-			cfg, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", src, nil)
+			cfg, warns, err := config.Parse(known(), "sallyport.yaml", src, nil)
 			got := report(warns, err)
 			if strings.Contains(got, canary) {
 				t.Errorf("a value that may be a secret is shown:\n%s", got)
@@ -87,7 +98,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestEveryErrorHasAPlace(t *testing.T) {
 	for _, name := range cases(t) {
-		_, _, err := config.Parse(app.Kinds(), "sallyport.yaml", read(t, filepath.Join("testdata", name+".yaml")), nil)
+		_, _, err := config.Parse(known(), "sallyport.yaml", read(t, filepath.Join("testdata", name+".yaml")), nil)
 		if err == nil {
 			continue
 		}

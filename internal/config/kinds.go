@@ -153,7 +153,7 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 			d.key(p, v.Field(common[i].index), &common[i], child)
 		case j >= 0:
 			d.key(p, settings.Field(own[j].index), &own[j], child)
-		case len(all.takers(key, common)) == 0:
+		case i < 0 && len(all.takers(key, common)) == 0:
 			d.fail(child, p.key.at, "unknown key "+show(key)+path.in(), suggestion(key, append(kind.takesOr(all, common), "kind")))
 		case known:
 			d.rep.fail(at(p), child.subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))

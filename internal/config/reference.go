@@ -47,7 +47,7 @@ func Reference(kinds Kinds) []byte {
 }
 
 type reference struct {
-	*bytes.Buffer
+	b     *bytes.Buffer
 	kinds Kinds
 }
 
@@ -62,12 +62,12 @@ type section struct {
 func (r *reference) section(s section) {
 	fields, _ := fieldsOf(s.typ)
 	all := r.kinds.familyOf(s.typ)
-	fmt.Fprintf(r, "\n## %s\n\n%s\n", s.title, s.doc)
+	fmt.Fprintf(r.b, "\n## %s\n\n%s\n", s.title, s.doc)
 	if len(fields) == 0 {
-		r.WriteString("\nIt has no keys of its own.\n")
+		r.b.WriteString("\nIt has no keys of its own.\n")
 		return
 	}
-	r.WriteString("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
+	r.b.WriteString("\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
 	var below []section
 	for _, m := range all {
 		below = append(below, m.section(s))
@@ -90,7 +90,7 @@ func (r *reference) section(s section) {
 			title = "[map](#" + anchorOf(key+s.of) + ")"
 			below = append(below, section{title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".", typ: inner, of: s.of})
 		}
-		fmt.Fprintf(r, "| `%s` | %s | %s | %s |\n", f.name, title, code(f.def), cell(meaning(f)))
+		fmt.Fprintf(r.b, "| `%s` | %s | %s | %s |\n", f.name, title, code(f.def), cell(meaning(f)))
 	}
 	for _, next := range below {
 		r.section(next)

@@ -53,6 +53,32 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// TestSchemaByKind: an editor refuses a key that goes with another kind of store, and misses one that has to be there.
+func TestSchemaByKind(t *testing.T) {
+	s := compileSchema(t)
+	const auth = "auth: {token_file: t}"
+	for text, want := range map[string]bool{
+		"{kind: vault, address: https://vault.internal, " + auth + "}":                    true,
+		"{kind: vault, address: https://vault.internal, " + auth + ", region: eu-west-1}": false,
+		"{kind: vault, address: https://vault.internal}":                                  false,
+		"{kind: vault, " + auth + "}":                                                     false,
+		"{kind: awssm, region: eu-west-1}":                                                true,
+		"{kind: awssm, dir: /run/secrets}":                                                false,
+		"{kind: env, prefix: N8N_}":                                                       true,
+		"{kind: env, refresh: 1m}":                                                        false,
+		"{kind: builtin, max_stale: 1h}":                                                  true,
+		"{kind: builtin, refresh: 1m}":                                                    false,
+		"{kind: file, dir: /run/x, max_stale: 1h}":                                        true,
+		"{kind: conjur}":                                                                  false,
+		"{dir: /run/secrets}":                                                             false,
+		"{kind: exec, command: [op, \"{path}\"], timeout: 5s}":                            true,
+	} {
+		if err := s.Validate(asJSON(t, []byte("stores: {one: "+text+"}"))); want != (err == nil) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func asJSON(t *testing.T, src []byte) any {
 	t.Helper()
 	var v any

@@ -1,0 +1,63 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"sallyport/internal/app"
+	"sallyport/internal/config"
+	"sallyport/internal/secret/storetest"
+	"sallyport/internal/testkit/shelf"
+)
+
+// TestKindsAreComplete: each kind of store has its page, its configurations, and its run of the conformance suite.
+func TestKindsAreComplete(t *testing.T) {
+	for _, lacking := range storetest.Complete(app.Kinds().Stores, os.DirFS("../secret")) {
+		t.Error(lacking)
+	}
+}
+
+// TestNewKind: a kind that is added to the list, and to nothing beside, is in the reference, and its store is opened and used by a gate.
+func TestNewKind(t *testing.T) {
+	kinds := app.Kinds()
+	kinds.Stores = append(kinds.Stores, shelf.Kind())
+	for _, want := range []string{
+		"[`shelf`](#storesname-of-kind-shelf)", "## `stores.NAME` of kind shelf\n\nA shelf of made-up secrets.", "## `stores.NAME.board` of kind shelf",
+		"| `label` | string |  | What each value begins with. Required. Example: `top`. |",
+	} {
+		if !strings.Contains(string(config.Reference(kinds)), want) {
+			t.Errorf("the reference does not have %q", want)
+		}
+	}
+
+	b := newBed(t, one(""))
+	o := b.options()
+	b.write(one("")(b.api.URL) +
+		fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+mine://n8n/far}, allow_private: [127.0.0.1/32]}\n", b.api.URL) +
+		"stores: {mine: {kind: shelf, label: top-canary, board: {}}}\n")
+	l := config.NewLoader(kinds, b.path)
+	o.Reread = l.Load
+	var err error
+	if o.Config, _, err = l.Load(); err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := o.Config.Stores["mine"].Settings.(*shelf.Settings)
+	if !ok || settings.Board.Height != 2 {
+		t.Errorf("the settings are %+v", o.Config.Stores["mine"].Settings)
+	}
+	a, err := app.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Stop(context.WithoutCancel(t.Context())) })
+	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
+	if got := b.api.last(); got != "Bearer top-canary/n8n/far" {
+		t.Errorf("the API received %q", got)
+	}
+}

@@ -1,0 +1,11 @@
+package azurekv_test
+
+import (
+	"testing"
+
+	"sallyport/internal/secret/azurekv"
+	"sallyport/internal/secret/storetest"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { storetest.Kind(t, azurekv.Kind()) }

@@ -1,0 +1,11 @@
+package exec_test
+
+import (
+	"testing"
+
+	"sallyport/internal/secret/exec"
+	"sallyport/internal/secret/storetest"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { storetest.Kind(t, exec.Kind()) }

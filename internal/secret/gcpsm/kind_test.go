@@ -1,0 +1,11 @@
+package gcpsm_test
+
+import (
+	"testing"
+
+	"sallyport/internal/secret/gcpsm"
+	"sallyport/internal/secret/storetest"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { storetest.Kind(t, gcpsm.Kind()) }
