@@ -24,8 +24,7 @@ services:
 // A mistake has its place, and the words that were meant.
 func ExampleErrors() {
 	_, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n  openai: {presett: openai}\n"), noFiles)
-	var all config.Errors
-	if errors.As(err, &all) {
+	if all, ok := errors.AsType[config.Errors](err); ok {
 		fmt.Println(all[0])
 	}
 	// Output: sallyport.yaml:2:12: unknown key "presett" in service "openai": did you mean "preset"?

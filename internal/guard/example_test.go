@@ -10,9 +10,9 @@ import (
 
 // A panic is an error of what was being done, and ends nothing else.
 func ExampleTry() {
+	var counts []int
 	err := guard.Try("counting", func() error {
-		var counts map[string]int
-		counts["a"]++
+		counts[3]++
 		return nil
 	})
 	var panicked *fault.Panic

@@ -35,7 +35,7 @@ func NewGitHubApp(o GitHubAppOptions) (*GitHubApp, error) {
 		o.Endpoint.URL = GitHubAPI
 	}
 	switch {
-	case o.Key == nil || o.Key.alg.name != "RS256":
+	case o.Key == nil || o.Key.alg.Alg() != "RS256":
 		return nil, errors.New("a GitHub App needs its RSA key, with RS256")
 	case o.AppID == "":
 		return nil, errors.New("a GitHub App needs its app_id")

@@ -9,14 +9,14 @@ import (
 	"crypto/sha256"
 	_ "crypto/sha512" // registers SHA-384 and SHA-512
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"sallyport/internal/secret"
 )
@@ -31,25 +31,22 @@ type Signer struct {
 
 // algorithm is a row of RFC 7518 section 3.1, or RFC 8037.
 type algorithm struct {
-	name string
+	jwt.SigningMethod
 	kind string // of key, as kindOf says
-	hash crypto.Hash
-	pss  bool
-	size int // of r and of s, in bytes
 }
 
 func algorithms() []algorithm { // the first of a kind of key is its default
 	return []algorithm{
-		{"RS256", kindRSA, crypto.SHA256, false, 0},
-		{"RS384", kindRSA, crypto.SHA384, false, 0},
-		{"RS512", kindRSA, crypto.SHA512, false, 0},
-		{"PS256", kindRSA, crypto.SHA256, true, 0},
-		{"PS384", kindRSA, crypto.SHA384, true, 0},
-		{"PS512", kindRSA, crypto.SHA512, true, 0},
-		{"ES256", "EC (P-256)", crypto.SHA256, false, 32},
-		{"ES384", "EC (P-384)", crypto.SHA384, false, 48},
-		{"ES512", "EC (P-521)", crypto.SHA512, false, 66},
-		{"EdDSA", kindEd25519, 0, false, 0},
+		{jwt.SigningMethodRS256, kindRSA},
+		{jwt.SigningMethodRS384, kindRSA},
+		{jwt.SigningMethodRS512, kindRSA},
+		{jwt.SigningMethodPS256, kindRSA},
+		{jwt.SigningMethodPS384, kindRSA},
+		{jwt.SigningMethodPS512, kindRSA},
+		{jwt.SigningMethodES256, "EC (P-256)"},
+		{jwt.SigningMethodES384, "EC (P-384)"},
+		{jwt.SigningMethodES512, "EC (P-521)"},
+		{jwt.SigningMethodEdDSA, kindEd25519},
 	}
 }
 
@@ -68,7 +65,7 @@ func NewSigner(pem secret.Value, alg, keyID string) (*Signer, error) {
 	}
 	kind := kindOf(key)
 	rows := algorithms()
-	i := slices.IndexFunc(rows, func(a algorithm) bool { return a.name == alg || alg == "" && a.kind == kind })
+	i := slices.IndexFunc(rows, func(a algorithm) bool { return a.Alg() == alg || alg == "" && a.kind == kind })
 	switch {
 	case i < 0 && alg == "":
 		return nil, fmt.Errorf("the key is of the kind %s, for which there is no algorithm", kind)
@@ -85,13 +82,13 @@ func NewSigner(pem secret.Value, alg, keyID string) (*Signer, error) {
 		return nil, errors.New("the key cannot be used")
 	}
 	sum := sha256.Sum256(public)
-	return &Signer{key: key, alg: rows[i], keyID: keyID, print: rows[i].name + " " + keyID + " " + hex.EncodeToString(sum[:])}, nil
+	return &Signer{key: key, alg: rows[i], keyID: keyID, print: rows[i].Alg() + " " + keyID + " " + hex.EncodeToString(sum[:])}, nil
 }
 
 func names(rows []algorithm) string {
 	all := make([]string, len(rows))
 	for i, r := range rows {
-		all[i] = r.name
+		all[i] = r.Alg()
 	}
 	return strings.Join(all, ", ")
 }
@@ -118,44 +115,19 @@ func (s *Signer) Fingerprint() string {
 
 // Sign returns the compact form of a token with these claims.
 func (s *Signer) Sign(claims map[string]any) (string, error) {
-	header := map[string]string{"alg": s.alg.name, "typ": "JWT"}
+	token := jwt.NewWithClaims(s.alg.SigningMethod, jwt.MapClaims(claims))
 	if s.keyID != "" {
-		header["kid"] = s.keyID
+		token.Header["kid"] = s.keyID
 	}
-	head, errHead := json.Marshal(header)
-	body, errBody := json.Marshal(claims)
-	if err := errors.Join(errHead, errBody); err != nil {
+	text, err := token.SigningString()
+	if err != nil {
 		return "", errors.New("the claims of a JWT cannot be written as JSON")
 	}
-	text := base64.RawURLEncoding.EncodeToString(head) + "." + base64.RawURLEncoding.EncodeToString(body)
-	signature, err := s.signature([]byte(text))
+	signature, err := s.alg.Sign(text, s.key)
 	if err != nil {
-		return "", fmt.Errorf("signing a JWT with %s: %w", s.alg.name, err)
+		return "", fmt.Errorf("signing a JWT with %s: %w", s.alg.Alg(), err)
 	}
-	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
-}
-
-func (s *Signer) signature(text []byte) ([]byte, error) {
-	digest, opts := text, crypto.SignerOpts(s.alg.hash)
-	if s.alg.hash != 0 {
-		h := s.alg.hash.New()
-		h.Write(text)
-		digest = h.Sum(nil)
-	}
-	if s.alg.pss {
-		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: s.alg.hash}
-	}
-	if key, ok := s.key.(*ecdsa.PrivateKey); ok { // JWS wants r and s side by side, not ASN.1
-		r, v, err := ecdsa.Sign(rand.Reader, key, digest)
-		if err != nil {
-			return nil, err
-		}
-		both := make([]byte, 2*s.alg.size)
-		r.FillBytes(both[:s.alg.size])
-		v.FillBytes(both[s.alg.size:])
-		return both, nil
-	}
-	return s.key.Sign(rand.Reader, digest, opts)
+	return text + "." + token.EncodeSegment(signature), nil
 }
 
 // timed are the claims that say when, and that no two tokens are one.

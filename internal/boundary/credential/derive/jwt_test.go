@@ -63,7 +63,7 @@ func signer(t testing.TB, key, alg, id string) *derive.Signer {
 	return s
 }
 
-// TestSign: what is signed here is verified by another implementation.
+// TestSign: each algorithm takes its kind of key. The test server, which verifies by the standard library alone, is the second opinion.
 func TestSign(t *testing.T) {
 	for alg, key := range map[string]string{
 		"RS256": "rsa", "RS384": "rsa", "RS512": "rsa", "PS256": "rsa", "PS384": "rsa", "PS512": "rsa",
