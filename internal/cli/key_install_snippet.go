@@ -9,7 +9,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
-	"sallyport/internal/n8n/snippet"
+	"sallyport/internal/n8n/lint"
 )
 
 // checkSnippet tells the mistakes with the master key in a file.
@@ -28,16 +28,16 @@ func (e *env) checkSnippet(ctx context.Context, file string) error {
 	return fault.WithExit(fmt.Errorf("%q has %s with n8n's master key", file, counted(len(findings), "mistake")), fault.ExitFindings)
 }
 
-// findMistakes is snippet.Check, which is left to itself when ctx ends: a large file of YAML takes seconds.
-func findMistakes(ctx context.Context, file string, content []byte) (findings []snippet.Finding, checked int, err error) {
+// findMistakes is lint.Check, which is left to itself when ctx ends: a large file of YAML takes seconds.
+func findMistakes(ctx context.Context, file string, content []byte) (findings []lint.Finding, checked int, err error) {
 	type result struct {
-		findings []snippet.Finding
+		findings []lint.Finding
 		checked  int
 		err      error
 	}
 	done := make(chan result, 1)
 	guard.Go("checking the snippet", func() {
-		findings, checked := snippet.Check(file, content)
+		findings, checked := lint.Check(file, content)
 		done <- result{findings: orEmpty(findings), checked: checked}
 	}, func(why *fault.Panic) { done <- result{err: why} })
 	select {
@@ -48,7 +48,7 @@ func findMistakes(ctx context.Context, file string, content []byte) (findings []
 	}
 }
 
-func tellFindings(w io.Writer, file string, findings []snippet.Finding, checked int) error {
+func tellFindings(w io.Writer, file string, findings []lint.Finding, checked int) error {
 	switch {
 	case checked == 0:
 		_, err := fmt.Fprintf(w, "%s: nothing to check: it neither starts n8n in a form that is known, nor sets its master key\n", file)

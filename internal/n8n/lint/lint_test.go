@@ -1,4 +1,4 @@
-package snippet_test
+package lint_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"sallyport/internal/n8n/snippet"
+	"sallyport/internal/n8n/lint"
 )
 
 // canary is a key in clear, as the files of testdata have it.
@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 		}
 		var got []string
 		for _, f := range a.Files {
-			list, _ := snippet.Check(f.Name, f.Data)
+			list, _ := lint.Check(f.Name, f.Data)
 			for _, found := range list {
 				got = append(got, fmt.Sprintf("%s:%d %s", f.Name, found.Line, found.Mistake))
 				silent(t, found)
@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func silent(t *testing.T, f snippet.Finding) {
+func silent(t *testing.T, f lint.Finding) {
 	t.Helper()
 	if text := fmt.Sprintf("%+v", f); strings.Contains(text, "cAn4ry") || f.Problem == "" {
 		t.Errorf("a key stands in, or nothing: %s", text)
@@ -64,7 +64,7 @@ func TestFix(t *testing.T) {
 		"job \"n8n\" {\n  task \"n8n\" {\n    env { N8N_ENCRYPTION_KEY = \"" + path + "\" }": `N8N_ENCRYPTION_KEY_FILE = "` + path + `"`,
 		"N8N_ENCRYPTION_KEY=./K3y/x.Y":                                                       "N8N_ENCRYPTION_KEY_FILE=<the name that stands there>",
 	} {
-		found, _ := snippet.Check("", []byte(content))
+		found, _ := lint.Check("", []byte(content))
 		if len(found) != 1 || found[0].Fix != want {
 			t.Errorf("%s\ngot %+v, want %q", content, found, want)
 		}
@@ -81,7 +81,7 @@ func TestNothingToCheck(t *testing.T) {
 		"services:\n  n8n: {image: n8nio/n8n}\n": 1,
 		"N8N_ENCRYPTION_KEY_FILE=/run/secrets/k\n": 1,
 	} {
-		if list, got := snippet.Check("", []byte(content)); got != want || len(list) > 0 {
+		if list, got := lint.Check("", []byte(content)); got != want || len(list) > 0 {
 			t.Errorf("%q: checked %d, want %d; %+v", content, got, want, list)
 		}
 	}
@@ -105,7 +105,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add("x.yml", []byte("a: &a [*a]\n"))
 	f.Fuzz(func(t *testing.T, name string, content []byte) {
 		lines := strings.Count(string(content), "\n") + strings.Count(string(content), "\r") + 1
-		list, _ := snippet.Check(name, content)
+		list, _ := lint.Check(name, content)
 		for _, found := range list {
 			if found.Line < 1 || found.Line > lines {
 				t.Errorf("line %d of %d", found.Line, lines)

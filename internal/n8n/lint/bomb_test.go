@@ -1,4 +1,4 @@
-package snippet_test
+package lint_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/n8n/snippet"
+	"sallyport/internal/n8n/lint"
 )
 
 // TestBombs: what aliases and merges multiply is looked at within bounds of time and memory.
@@ -42,7 +42,7 @@ func TestBombs(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			began := time.Now()
-			snippet.Check("compose.yaml", []byte(text))
+			lint.Check("compose.yaml", []byte(text))
 			runtime.ReadMemStats(&after)
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("it took %s", took)

@@ -1,11 +1,11 @@
-// Package snippet finds mistakes with n8n's master key in the files that start n8n: Compose and stack files, manifests of
+// Package lint finds mistakes with n8n's master key in the files that start n8n: Compose and stack files, manifests of
 // Kubernetes, files of variables, systemd units, jobs of Nomad, Dockerfiles and scripts.
 //
 // It reads what stands in one file, and what stands in that as a text: the values of a chart, the files of a ConfigMap. It does not fill in variables, follow includes, or look at what runs; a line that it has no
 // reason to call a mistake may still be one.
 //
 // Invariant: a finding quotes no key. The name of a file that stands where the key belongs is quoted, if it is one by its looks.
-package snippet
+package lint
 
 import (
 	"bytes"
