@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	api "github.com/docker/docker/api/types/swarm"
+	api "github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/masterkey/install"
 	"sallyport/internal/secret/swarm"
@@ -46,12 +47,13 @@ func TestSwarm(t *testing.T) {
 
 	// A name that someone else has taken is left alone.
 	spec := api.SecretSpec{Annotations: api.Annotations{Name: "n8n_encryption_key_v2"}, Data: []byte("theirs")}
-	if _, err := e.Client.SecretCreate(t.Context(), spec); err != nil {
+	if _, err := e.Client.SecretCreate(t.Context(), client.SecretCreateOptions{Spec: spec}); err != nil {
 		t.Fatal(err)
 	}
 	r := run(t, p, canary)
 	want(t, r, "n8n_encryption_key_v3", install.Created, false)
-	one, _, err := e.Client.SecretInspectWithRaw(t.Context(), "n8n_encryption_key_v3")
+	found, err := e.Client.SecretInspect(t.Context(), "n8n_encryption_key_v3", client.SecretInspectOptions{})
+	one := found.Secret
 	if err != nil || one.Spec.Labels["sallyport.name"] != "n8n_encryption_key" || one.Spec.Labels["sallyport.version"] != "3" {
 		t.Errorf("labels %v, %v", one.Spec.Labels, err)
 	}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/image"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/masterkey/nodes"
 	"sallyport/internal/testkit"
@@ -54,7 +54,7 @@ func makeImage(t *testing.T, e *docker.Engine, name string, programs ...string) 
 		_, _ = w.Write(content)
 	}
 	_ = w.Close()
-	out, err := e.Client.ImageImport(t.Context(), image.ImportSource{Source: &b, SourceName: "-"}, name, image.ImportOptions{})
+	out, err := e.Client.ImageImport(t.Context(), client.ImageImportSource{Source: &b, SourceName: "-"}, name, client.ImageImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +72,10 @@ type node struct {
 
 func (n node) run(t *testing.T, e *docker.Engine, name string) {
 	t.Helper()
-	created, err := e.Client.ContainerCreate(t.Context(), &container.Config{
+	created, err := e.Client.ContainerCreate(t.Context(), client.ContainerCreateOptions{Name: name, Config: &container.Config{
 		Image: n.image, Cmd: n.command, User: n.user, Labels: map[string]string{"fleet": "n8n", "node": name},
 		Env: append([]string{"PATH=/bin", "HOME=/home", "N8N_VERSION=2.41.1"}, n.env...),
-	}, &container.HostConfig{NetworkMode: "none"}, nil, nil, name)
+	}, HostConfig: &container.HostConfig{NetworkMode: "none"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,11 +86,11 @@ func (n node) run(t *testing.T, e *docker.Engine, name string) {
 		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: ".n8n/config", Mode: 0o600, Size: int64(len(n.settings))})
 		_, _ = w.Write([]byte(n.settings))
 		_ = w.Close()
-		if err := e.Client.CopyToContainer(t.Context(), created.ID, "/home", &b, container.CopyToContainerOptions{}); err != nil {
+		if _, err := e.Client.CopyToContainer(t.Context(), created.ID, client.CopyToContainerOptions{DestinationPath: "/home", Content: &b}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := e.Client.ContainerStart(t.Context(), created.ID, container.StartOptions{}); err != nil {
+	if _, err := e.Client.ContainerStart(t.Context(), created.ID, client.ContainerStartOptions{}); err != nil {
 		t.Fatalf("starting %s: %v: %s", name, err, e.Log())
 	}
 }
@@ -224,13 +224,13 @@ func workflows(t *testing.T, e *docker.Engine, program, keyFile string) {
 }
 
 func stopped(t *testing.T, e *docker.Engine, program string) {
-	if err := e.Client.ContainerKill(t.Context(), "hook", "KILL"); err != nil {
+	if _, err := e.Client.ContainerKill(t.Context(), "hook", client.ContainerKillOptions{Signal: "KILL"}); err != nil {
 		t.Fatal(err)
 	}
-	waited, errs := e.Client.ContainerWait(t.Context(), "hook", container.WaitConditionNotRunning)
+	waited := e.Client.ContainerWait(t.Context(), "hook", client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 	select {
-	case <-waited:
-	case err := <-errs:
+	case <-waited.Result:
+	case err := <-waited.Error:
 		t.Fatal(err)
 	}
 	r, exit, all := sallyport(t, e, program, "--node", "hook=docker:hook", "--node", "nobody=docker:nobody", "--node", "main=docker:main")

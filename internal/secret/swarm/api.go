@@ -14,9 +14,8 @@ import (
 	"syscall"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/filters"
-	api "github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/client"
+	api "github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -64,12 +63,12 @@ func (m *Manager) known(ctx context.Context, path string) ([]held, error) {
 	if path != "" {
 		label += "=" + path
 	}
-	list, err := m.docker.SecretList(ctx, api.SecretListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
+	list, err := m.docker.SecretList(ctx, client.SecretListOptions{Filters: make(client.Filters).Add("label", label)})
 	if err != nil {
 		return nil, reason(ctx, err)
 	}
 	var all []held
-	for _, one := range list {
+	for _, one := range list.Items {
 		number, ok := parseNumber(one.Spec.Labels[labelVersion])
 		name := one.Spec.Labels[labelName]
 		if ok && (path == "" || name == path) {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/docker/docker/api/types/filters"
-	api "github.com/docker/docker/api/types/swarm"
+	api "github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -107,12 +107,12 @@ func put(t *testing.T, m *swarm.Manager, path, value string) secret.Version {
 // docks returns what Docker has of a secret, by name.
 func docks(t *testing.T, e *docker.Engine, path string) map[string]api.Secret {
 	t.Helper()
-	list, err := e.Client.SecretList(t.Context(), api.SecretListOptions{Filters: filters.NewArgs(filters.Arg("label", "sallyport.name="+path))})
+	list, err := e.Client.SecretList(t.Context(), client.SecretListOptions{Filters: make(client.Filters).Add("label", "sallyport.name="+path)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := make(map[string]api.Secret)
-	for _, one := range list {
+	for _, one := range list.Items {
 		all[one.Spec.Name] = one
 	}
 	return all
@@ -181,7 +181,7 @@ func TestList(t *testing.T) {
 func TestPutsAtOnce(t *testing.T) {
 	e, m := newManager(t)
 	foreign := api.SecretSpec{Annotations: api.Annotations{Name: "contended_v2"}, Data: []byte("x")}
-	if _, err := e.Client.SecretCreate(t.Context(), foreign); err != nil {
+	if _, err := e.Client.SecretCreate(t.Context(), client.SecretCreateOptions{Spec: foreign}); err != nil {
 		t.Fatal(err)
 	}
 	managers := []*swarm.Manager{m, manage(t, swarm.Options{Host: e.Host, Timeout: time.Minute})}

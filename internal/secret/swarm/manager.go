@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	api "github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/client"
+	api "github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -185,17 +185,17 @@ func (m *Manager) put(ctx context.Context, path string, value secret.Value, next
 	if err != nil {
 		return secret.Version{}, err
 	}
-	one, _, err := m.docker.SecretInspectWithRaw(ctx, id)
+	found, err := m.docker.SecretInspect(ctx, id, client.SecretInspectOptions{})
 	if err != nil {
 		return secret.Version{}, reason(ctx, err)
 	}
 	m.numbers.Store(id, strconv.Itoa(number))
 	for _, h := range all {
 		if h.gone { // the new version has its number to go on from
-			_ = m.docker.SecretRemove(ctx, h.docker.ID)
+			_, _ = m.docker.SecretRemove(ctx, h.docker.ID, client.SecretRemoveOptions{})
 		}
 	}
-	return held{number: number, docker: one}.describe(true), nil
+	return held{number: number, docker: found.Secret}.describe(true), nil
 }
 
 // create makes a version and returns Docker's id of it.
@@ -205,7 +205,7 @@ func (m *Manager) create(ctx context.Context, path string, number int, spec api.
 		spec.Labels = make(map[string]string)
 	}
 	spec.Labels[labelName], spec.Labels[labelVersion] = path, strconv.Itoa(number)
-	created, err := m.docker.SecretCreate(ctx, spec)
+	created, err := m.docker.SecretCreate(ctx, client.SecretCreateOptions{Spec: spec})
 	if err != nil {
 		return "", reason(ctx, err)
 	}

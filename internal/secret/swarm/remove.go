@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	api "github.com/docker/docker/api/types/swarm"
+	api "github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -71,7 +72,7 @@ func (m *Manager) bury(ctx context.Context, path string) error {
 
 // removeOne removes a version; one that is gone already counts.
 func (m *Manager) removeOne(ctx context.Context, h held) error {
-	err := m.docker.SecretRemove(ctx, h.docker.ID)
+	_, err := m.docker.SecretRemove(ctx, h.docker.ID, client.SecretRemoveOptions{})
 	if err == nil {
 		return nil
 	}
@@ -126,12 +127,12 @@ type uses struct{ now, before []string }
 
 // users returns who uses what, by Docker's id of the secret.
 func (m *Manager) users(ctx context.Context) (map[string]uses, error) {
-	services, err := m.docker.ServiceList(ctx, api.ServiceListOptions{})
+	services, err := m.docker.ServiceList(ctx, client.ServiceListOptions{})
 	if err != nil {
 		return nil, reason(ctx, err)
 	}
 	all := make(map[string]uses)
-	for _, s := range services {
+	for _, s := range services.Items {
 		for _, id := range mountedIn(&s.Spec) {
 			u := all[id]
 			u.now = append(u.now, s.Spec.Name)

@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/docker/docker/api/types/filters"
-	api "github.com/docker/docker/api/types/swarm"
+	api "github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -100,9 +100,9 @@ func (m *Manager) ids(ctx context.Context, path string) (map[string]bool, error)
 func (m *Manager) inspect(ctx context.Context, service string) (api.Service, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	s, _, err := m.docker.ServiceInspectWithRaw(ctx, service, api.ServiceInspectOptions{})
+	found, err := m.docker.ServiceInspect(ctx, service, client.ServiceInspectOptions{})
 	if err == nil {
-		return s, nil
+		return found.Service, nil
 	}
 	if err = reason(ctx, err); errors.Is(err, secret.ErrNotFound) {
 		err = fault.WithHint(errors.New("there is no such service"), "`docker service ls` lists them")
@@ -116,7 +116,7 @@ var errStale = errors.New("the service was updated by another process")
 func (m *Manager) update(ctx context.Context, s api.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	_, err := m.docker.ServiceUpdate(ctx, s.ID, s.Version, s.Spec, api.ServiceUpdateOptions{RegistryAuthFrom: api.RegistryAuthFromSpec})
+	_, err := m.docker.ServiceUpdate(ctx, s.ID, client.ServiceUpdateOptions{Version: s.Version, Spec: s.Spec, RegistryAuthFrom: api.RegistryAuthFromSpec})
 	if err == nil {
 		return nil
 	}
@@ -219,11 +219,11 @@ func isNewer(u, before *api.UpdateStatus) bool {
 func (m *Manager) allHave(ctx context.Context, service string, to held) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	tasks, err := m.docker.TaskList(ctx, api.TaskListOptions{Filters: filters.NewArgs(filters.Arg("service", service), filters.Arg("desired-state", "running"))})
+	tasks, err := m.docker.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
 	if err != nil {
 		return false, reason(ctx, err)
 	}
-	return !slices.ContainsFunc(tasks, func(t api.Task) bool {
+	return !slices.ContainsFunc(tasks.Items, func(t api.Task) bool {
 		c := t.Spec.ContainerSpec
 		has := c != nil && slices.ContainsFunc(c.Secrets, func(ref *api.SecretReference) bool { return ref.SecretID == to.docker.ID })
 		return !has || t.Status.State != api.TaskStateRunning

@@ -3,6 +3,7 @@ package swarm_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -203,6 +204,42 @@ func status(code int, body string) http.HandlerFunc {
 		w.Header().Set("Location", "http://192.0.2.1/")
 		w.WriteHeader(code)
 		_, _ = w.Write([]byte(body))
+	}
+}
+
+// TestHTTPSIsTLS: to a host that is written as https nothing is said in the clear, whatever it is.
+func TestHTTPSIsTLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := make(chan []byte, 16)
+	go func() {
+		defer close(began)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			first := make([]byte, 1)
+			_, _ = io.ReadFull(conn, first)
+			_ = conn.Close()
+			began <- first
+		}
+	}()
+	m := manage(t, swarm.Options{Dir: t.TempDir(), Host: "https://" + l.Addr().String(), Timeout: time.Minute})
+	_, err = m.Put(t.Context(), "key", secret.NewValue([]byte(canary)))
+	wantErr(t, err, secret.ErrUnavailable, "")
+	_ = l.Close()
+	heard := 0
+	for first := range began {
+		heard++
+		if first[0] != 0x16 { // the record of a handshake, RFC 8446 section 5.1
+			t.Errorf("a connection began with %q", first)
+		}
+	}
+	if heard == 0 {
+		t.Error("nobody called")
 	}
 }
 

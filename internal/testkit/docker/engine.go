@@ -16,9 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/client"
+	"github.com/moby/moby/client"
 )
 
 const (
@@ -45,7 +43,7 @@ type Engine struct {
 func launch(dir string) (*Engine, error) {
 	e := &Engine{Host: "unix://" + filepath.Join(dir, "docker.sock"), dir: dir}
 	var err error
-	if e.Client, err = client.NewClientWithOpts(client.WithHost(e.Host), client.WithAPIVersionNegotiation()); err != nil {
+	if e.Client, err = client.New(client.WithHost(e.Host)); err != nil {
 		return nil, err
 	}
 	if err := e.run(); err != nil {
@@ -90,13 +88,13 @@ func (e *Engine) run() error {
 
 // prepare waits for the engine, makes the swarm and the image.
 func (e *Engine) prepare(ctx context.Context) error {
-	if err := e.await(ctx, func() bool { _, err := e.Client.Ping(ctx); return err == nil }); err != nil {
+	if err := e.await(ctx, func() bool { _, err := e.Client.Ping(ctx, client.PingOptions{}); return err == nil }); err != nil {
 		return fmt.Errorf("waiting for the engine: %w", err)
 	}
-	if _, err := e.Client.SwarmInit(ctx, swarm.InitRequest{ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1"}); err != nil {
+	if _, err := e.Client.SwarmInit(ctx, client.SwarmInitOptions{ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1"}); err != nil {
 		return fmt.Errorf("making a swarm: %w", err)
 	}
-	out, err := e.Client.ImageImport(ctx, image.ImportSource{Source: rootfs(), SourceName: "-"}, imageName, image.ImportOptions{})
+	out, err := e.Client.ImageImport(ctx, client.ImageImportSource{Source: rootfs(), SourceName: "-"}, imageName, client.ImageImportOptions{})
 	if err != nil {
 		return fmt.Errorf("importing the image: %w", err)
 	}

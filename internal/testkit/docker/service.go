@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/mount"
-	"github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 )
 
 // Where containers have what of the test.
@@ -40,7 +39,7 @@ func Mount(id, name, target string) *swarm.SecretReference {
 // Run creates a service, waits until its containers run, and removes it when the test ends.
 func (e *Engine) Run(t testing.TB, s Service) {
 	t.Helper()
-	created, err := e.Client.ServiceCreate(t.Context(), s.spec(t, e), swarm.ServiceCreateOptions{})
+	created, err := e.Client.ServiceCreate(t.Context(), client.ServiceCreateOptions{Spec: s.spec(t, e)})
 	if err != nil {
 		t.Fatalf("creating service %q: %v", s.Name, err)
 	}
@@ -56,14 +55,14 @@ func (e *Engine) Run(t testing.TB, s Service) {
 func (e *Engine) remove(t testing.TB, id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience) //nolint:forbidigo // the test's own has ended
 	defer cancel()
-	if err := e.Client.ServiceRemove(ctx, id); err != nil {
+	if _, err := e.Client.ServiceRemove(ctx, id, client.ServiceRemoveOptions{}); err != nil {
 		t.Errorf("removing service %q: %v", id, err)
 		return
 	}
-	mine := filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.id="+id))
+	mine := make(client.Filters).Add("label", "com.docker.swarm.service.id="+id)
 	err := e.await(ctx, func() bool {
-		list, err := e.Client.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
-		return err == nil && len(list) == 0
+		list, err := e.Client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: mine})
+		return err == nil && len(list.Items) == 0
 	})
 	if err != nil {
 		t.Errorf("waiting for the containers of service %q to go: %v", id, err)
@@ -103,11 +102,11 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 // running are the containers of a service that run.
 func (e *Engine) running(t testing.TB, service string) (containers []string) {
 	t.Helper()
-	tasks, err := e.Client.TaskList(t.Context(), swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("service", service), filters.Arg("desired-state", "running"))})
+	tasks, err := e.Client.TaskList(t.Context(), client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
 	if err != nil {
 		t.Fatalf("listing the containers of service %q: %v", service, err)
 	}
-	for _, task := range tasks {
+	for _, task := range tasks.Items {
 		if task.Status.State == swarm.TaskStateRunning && task.Status.ContainerStatus != nil {
 			containers = append(containers, task.Status.ContainerStatus.ContainerID)
 		}
@@ -129,7 +128,7 @@ func (e *Engine) Exec(t testing.TB, service string, environ []string, command ..
 func (e *Engine) TryExec(t testing.TB, service string, environ []string, command ...string) (outputs []string, err error) {
 	t.Helper()
 	for _, id := range e.running(t, service) {
-		out, err := e.exec(t.Context(), id, container.ExecOptions{Env: environ, Cmd: command, AttachStdout: true, AttachStderr: true})
+		out, err := e.exec(t.Context(), id, client.ExecCreateOptions{Env: environ, Cmd: command, AttachStdout: true, AttachStderr: true})
 		if err != nil {
 			return nil, err
 		}
@@ -138,14 +137,14 @@ func (e *Engine) TryExec(t testing.TB, service string, environ []string, command
 	return outputs, nil
 }
 
-func (e *Engine) exec(ctx context.Context, id string, o container.ExecOptions) (string, error) {
+func (e *Engine) exec(ctx context.Context, id string, o client.ExecCreateOptions) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	created, err := e.Client.ContainerExecCreate(ctx, id, o)
+	created, err := e.Client.ExecCreate(ctx, id, o)
 	if err != nil {
 		return "", err
 	}
-	attached, err := e.Client.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
+	attached, err := e.Client.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -154,7 +153,7 @@ func (e *Engine) exec(ctx context.Context, id string, o container.ExecOptions) (
 	if _, err := stdcopy.StdCopy(&stdout, &stderr, attached.Reader); err != nil {
 		return "", err
 	}
-	ended, err := e.Client.ContainerExecInspect(ctx, created.ID)
+	ended, err := e.Client.ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
 	if err != nil {
 		return "", err
 	}
