@@ -25,3 +25,14 @@ func NewSocket(c net.Conn) *socket { s, _ := newSocket(c).(*socket); return s }
 
 func (s *socket) Begin()                           { s.begin() }
 func (s *socket) Refused(limit time.Duration) bool { return s.refused(limit) }
+
+// Keep makes c a connection that is kept, of which the second request is to come.
+func Keep(c net.Conn) *kept {
+	k := keep(c, c, 0)
+	k.take()
+	k.turn.Unlock()
+	k.take()
+	return k
+}
+
+func (k *kept) Untouched() bool { return k.untouched() }

@@ -34,7 +34,9 @@ type kept struct {
 	hint  time.Duration // how long the API keeps it, less a margin; negative: it does not say
 	timer *time.Timer
 
-	written atomic.Int64 // bytes of the request that uses it
+	begun   atomic.Bool  // a byte of the request that uses it may be on its way: set before it is, since a writer may be slow to tell
+	written atomic.Int64 // bytes of that request that are known to be
+	unsent  atomic.Bool  // writing ended without one
 	over    atomic.Bool  // it ended before a byte of that request was written
 	refused atomic.Bool  // the API's kernel took nothing of that request
 }
@@ -71,7 +73,7 @@ func (k *kept) Read(p []byte) (int, error) {
 	n, err := k.Conn.Read(p)
 	if err != nil {
 		k.mu.Lock()
-		over, again := k.state == idle || k.written.Load() == 0, k.uses > 1
+		over, again := k.state == idle || !k.begun.Load(), k.uses > 1
 		if over {
 			k.over.Store(true)
 		}
@@ -92,8 +94,11 @@ func (k *kept) ask(limit time.Duration) {
 
 // Write implements net.Conn.
 func (k *kept) Write(p []byte) (int, error) {
+	k.begun.Store(true)
 	n, err := k.Conn.Write(p)
-	k.written.Add(int64(n))
+	if k.written.Add(int64(n)) == 0 && err != nil {
+		k.unsent.Store(true)
+	}
 	if err != nil && k.again() {
 		k.ask(fateAfterWrite)
 	}
@@ -116,7 +121,9 @@ func (k *kept) take() int {
 		k.state = busy
 	}
 	if k.uses > 1 {
+		k.begun.Store(false)
 		k.written.Store(0)
+		k.unsent.Store(false)
 		if k.socket != nil {
 			k.socket.begin()
 		}
@@ -286,7 +293,11 @@ func (u *use) put(err error) {
 // untouched tells whether the API cannot have seen anything of a request that failed: it was given a connection that had been used
 // before, and that ended before a byte of the request was written, or before the API's kernel took one.
 func (u *use) untouched() bool {
-	return u.conn != nil && u.n > 1 && (u.conn.written.Load() == 0 || u.conn.over.Load() || u.conn.refused.Load())
+	return u.conn != nil && u.n > 1 && u.conn.untouched()
+}
+
+func (k *kept) untouched() bool {
+	return !k.begun.Load() || k.unsent.Load() || k.over.Load() || k.refused.Load()
 }
 
 // unprocessedError marks the failure of a request of which the API has seen nothing.
