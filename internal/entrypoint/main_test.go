@@ -37,7 +37,7 @@ var roles = map[string]func(args []string) int{
 	"role:orphan":   orphan,
 	"role:peek":     peek,
 	"role:echo":     func(args []string) int { fmt.Print(os.Getenv(args[0])); return 0 },
-	"role:killed":   func([]string) int { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} },
+	"role:killed":   func([]string) int { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); time.Sleep(time.Hour); return 1 },
 }
 
 func TestMain(m *testing.M) {
@@ -214,7 +214,9 @@ func wait(args []string) int {
 func stubborn([]string) int {
 	signal.Ignore(syscall.SIGTERM)
 	fmt.Println("up", os.Getenv("VALUE"))
-	select {}
+	for { // select {} is a deadlock for the runtime of a program without cgo
+		time.Sleep(time.Hour)
+	}
 }
 
 // orphan makes a process without parent, and waits until nothing of it is left.

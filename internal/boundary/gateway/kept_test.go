@@ -189,20 +189,26 @@ func TestSeenRequests(t *testing.T) {
 		"key, too long": {"POST", []string{"Idempotency-Key: 1", "Content-Length: 40000", "\r\n" + strings.Repeat("b", 40_000)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			upstream, sent := forgetful(t)
-			g := newGate(t, api(upstream), options{})
-			g.do("GET", "/s/api/first").wantStatus(t, 200)
-			a := g.do(c.method, "/s/api/second", c.lines...)
-			want := 1
-			if c.again {
-				want = 2
-				a.wantStatus(t, 200)
-			} else {
-				a.wantFault(t, fault.UpstreamReset)
-			}
-			if n := uses(t, g); n != want || int(sent.Load()) != want+1 {
-				t.Errorf("the API saw %d requests, and %d uses of the second are on record", sent.Load(), n)
-			}
+			onUsed(t, func() bool {
+				upstream, sent, used := forgetful(t)
+				g := newGate(t, api(upstream), options{})
+				g.do("GET", "/s/api/first").wantStatus(t, 200)
+				a := g.do(c.method, "/s/api/second", c.lines...)
+				if !used.Load() {
+					return false
+				}
+				want := 1
+				if c.again {
+					want = 2
+					a.wantStatus(t, 200)
+				} else {
+					a.wantFault(t, fault.UpstreamReset)
+				}
+				if n := uses(t, g); n != want || int(sent.Load()) != want+1 {
+					t.Errorf("the API saw %d requests, and %d uses of the second are on record", sent.Load(), n)
+				}
+				return true
+			})
 		})
 	}
 }
