@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,7 @@ import (
 	"sallyport/internal/localfile"
 	"sallyport/internal/pause"
 
-	"modernc.org/sqlite" // also the driver "sqlite"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -30,31 +31,51 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := prepareFile(path); err != nil {
 		return nil, fmt.Errorf("opening database %q: %w", path, err)
 	}
-	pool, err := sql.Open("sqlite", sqliteDSN(path))
+	file, err := os.Lstat(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening database %q: %w", path, err)
 	}
-	pool.SetMaxOpenConns(sqliteConns)
-	pool.SetMaxIdleConns(sqliteConns)
-	db := &DB{DB: pool, Dialect: SQLite, Where: path, writer: make(chan struct{}, 1)}
+	db := &DB{Dialect: SQLite, Where: path, file: file, writer: make(chan struct{}, 1)}
+	db.DB = sql.OpenDB(connector{db})
+	db.SetMaxOpenConns(sqliteConns)
+	db.SetMaxIdleConns(sqliteConns)
 	err = db.checkSQLite(ctx)
 	if err == nil {
 		err = prepareFile(path) // see there
 	}
-	if err == nil {
-		db.file, err = os.Lstat(path)
-	}
 	if err != nil {
-		_ = pool.Close()
+		_ = db.DB.Close()
 		return nil, fmt.Errorf("opening database %q: %w", path, err)
 	}
 	return db, nil
+}
+
+// connector makes connections to the one file that was opened. The pool makes them whenever it needs one: a connection
+// to another file that has come into its place, or to an empty one that SQLite makes where there is none, would answer
+// as if every token and secret were gone, and would stay in the pool after the file is back.
+type connector struct{ db *DB }
+
+func (c connector) Driver() driver.Driver { return &sqlite.Driver{} }
+
+func (c connector) Connect(context.Context) (driver.Conn, error) {
+	if err := c.db.inPlace(); err != nil {
+		return nil, err
+	}
+	conn, err := c.Driver().Open(sqliteDSN(c.db.Where))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.db.inPlace(); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // sqliteDSN sets what every connection has. secure_delete overwrites what is deleted; defensive keeps a stray statement
 // from corrupting the file; a transaction takes the write lock when it begins, so that it never fails half-way for it.
 func sqliteDSN(path string) string {
 	query := url.Values{
+		"mode":          {"rw"}, // prepareFile has made it
 		"_busy_timeout": {"5000"},
 		"_foreign_keys": {"on"},
 		"_journal_mode": {"WAL"},
