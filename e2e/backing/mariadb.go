@@ -27,7 +27,11 @@ func StartMariaDB(ctx context.Context, daemon, folder, account, password string)
 	if err != nil {
 		return nil, err
 	}
-	options := []string{"--no-defaults", "--datadir=" + filepath.Join(folder, "data")}
+	temporary := filepath.Join(folder, "tmp") // a server that starts removes the others' tables from a shared one
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return nil, err
+	}
+	options := []string{"--no-defaults", "--datadir=" + filepath.Join(folder, "data"), "--tmpdir=" + temporary}
 	if os.Geteuid() == 0 {
 		options = append(options, "--user=root") // it would refuse to run as root otherwise
 	}

@@ -105,7 +105,11 @@ func (s *Server) start(install, daemon string) (err error) {
 		return err
 	}
 	data := filepath.Join(s.dir, "data")
-	options := []string{"--no-defaults", "--datadir=" + data}
+	temporary := filepath.Join(s.dir, "tmp") // a server that starts removes the others' tables from a shared one
+	if err := os.Mkdir(temporary, 0o700); err != nil {
+		return err
+	}
+	options := []string{"--no-defaults", "--datadir=" + data, "--tmpdir=" + temporary}
 	if os.Geteuid() == 0 {
 		options = append(options, "--user=root") // the server would otherwise refuse to run as root
 	}
