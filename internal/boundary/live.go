@@ -185,15 +185,21 @@ func (x *exchange) end(f *fault.Fault) {
 
 // leave is called before the head of an answer is written, which it refuses when x was ended: then that is the answer.
 func (x *exchange) leave() error {
-	if f := x.ended.Load(); !x.phase.CompareAndSwap(unanswered, leaving) && f != nil {
-		return f
+	if x.phase.CompareAndSwap(unanswered, leaving) {
+		return nil
 	}
-	return nil
+	return x.whyEnded()
 }
 
 // stream is called when the head is with the caller, and more follows. It refuses when x was ended in the meantime.
 func (x *exchange) stream() error {
 	x.phase.Store(streaming)
+	return x.whyEnded()
+}
+
+// whyEnded is nil for an exchange that was not ended. Ask it after the phase: end sets the reason before it looks at the
+// phase, so that a reason that is asked for first may be missed.
+func (x *exchange) whyEnded() error {
 	if f := x.ended.Load(); f != nil {
 		return f
 	}
