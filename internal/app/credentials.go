@@ -27,7 +27,7 @@ func (s *State) Resolve(ctx context.Context, ref secret.Ref) (secret.Value, stri
 	return results[0].Value, labelOf(ref, results[0].Version), nil
 }
 
-// unusable is the fault of a reference that cannot be had.
+// unusable is the fault of a reference that cannot be obtained.
 func unusable(ref secret.Ref, err error) *fault.Fault {
 	hint := fault.HintOf(err)
 	switch {
@@ -98,7 +98,7 @@ func (s *Stores) setCredential(ctx context.Context, svc *service.Service, held h
 	return of.why != nil
 }
 
-// setCredentials does it for every service of a table. One that can't be had leaves the others alone.
+// setCredentials does it for every service of a table. One that can't be obtained leaves the others alone.
 func (s *Stores) setCredentials(ctx context.Context, t *service.Table) (troubles int) {
 	for _, svc := range t.All() {
 		if s.setCredential(ctx, svc, s.resolver.Held) {
@@ -133,7 +133,7 @@ func (s *Stores) drop(tables ...*service.Table) {
 	s.state.derived.keep(gone)
 }
 
-// againBuiltin reads the builtin stores' secrets again: somebody has changed one.
+// againBuiltin reads the builtin stores' secrets again: another process has changed one.
 func (s *Stores) againBuiltin(ctx context.Context) error {
 	for _, name := range s.builtins() {
 		if err := s.resolver.Again(ctx, name); err != nil {

@@ -275,7 +275,7 @@ func (d *derivedTokens) collect(emit func(monitor.Gauge), now time.Time) {
 	}
 }
 
-// parts tells of the tokens that cannot be obtained. Each is its service's trouble, and leaves the gate ready for the others.
+// parts tells of the tokens that cannot be obtained. Each is its service's failure, and leaves the gate ready for the others.
 func (d *derivedTokens) parts() []monitor.Part {
 	d.mu.Lock()
 	defer d.mu.Unlock()

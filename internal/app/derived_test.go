@@ -220,7 +220,7 @@ func TestProviderRefuses(t *testing.T) {
 		t.Error("the metrics do not tell")
 	}
 	if ready := b.fetch(gate.AdminURL() + "/readyz"); !strings.Contains(ready, `"ready":true}`) || !strings.Contains(ready, `{"part":"token of crm","ready":true,"why":"credential_mint_failed: `) {
-		t.Errorf("one service's trouble is not told, or makes the gate unready: %s", ready)
+		t.Errorf("one service's failure is not told, or makes the gate unready: %s", ready)
 	}
 	if troubles, err := app.Troubles(t.Context(), b.load()); err != nil || troubles["crm"].Code != fault.CredentialMintFailed {
 		t.Errorf("the gate tells commands %v, %v", troubles, err)
@@ -246,7 +246,7 @@ func TestChangedSecretMintsAnew(t *testing.T) {
 	b.wantMinted(2)
 }
 
-// TestHangingProviderHoldsUpNobodyElse: a token endpoint that never answers is its own service's trouble.
+// TestHangingProviderHoldsUpNobodyElse: a token endpoint that never answers is its own service's failure.
 func TestHangingProviderHoldsUpNobodyElse(t *testing.T) {
 	onBoth(t, func(t *testing.T, head string) {
 		b := newDerivedBed(t, head, atServer("good", clientCredentials())+atServer("hangs", loginCall("")))

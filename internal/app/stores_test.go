@@ -169,7 +169,7 @@ func TestReloadWithAStore(t *testing.T) {
 	if err := a.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.until("the store is read anew", func() bool {
+	b.until("the store is read again", func() bool {
 		b.get(a.GatewayURL() + "/s/far/")
 		return b.api.last() == "Bearer far-canary-2"
 	})
@@ -207,7 +207,7 @@ func TestStoreFilesAreWatched(t *testing.T) {
 		t.Errorf("opened %d times, %v", opened.Load(), err)
 	}
 	certificate()
-	b.until("the store is opened anew", func() bool { return opened.Load() == 2 })
+	b.until("the store is opened again", func() bool { return opened.Load() == 2 })
 	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
 }
 

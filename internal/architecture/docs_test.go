@@ -18,6 +18,12 @@ const thisFile = "internal/architecture/docs_test.go"
 // sources are the texts of the tree by their path below its top: Markdown and Go.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
+	return textsOf(t, ".md", ".go")
+}
+
+// textsOf are the files of the tree that end in one of these, by their path below its top.
+func textsOf(t *testing.T, extensions ...string) map[string]string {
+	t.Helper()
 	texts := make(map[string]string)
 	err := fs.WalkDir(os.DirFS("../.."), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -25,7 +31,7 @@ func sources(t *testing.T) map[string]string {
 			return err
 		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "node_modules"):
 			return fs.SkipDir
-		case path.Ext(name) != ".md" && path.Ext(name) != ".go":
+		case d.IsDir() || !slices.Contains(extensions, path.Ext(name)):
 			return nil
 		}
 		text, err := os.ReadFile(filepath.Join("../..", name))
@@ -259,22 +265,5 @@ func TestPresetsAreCounted(t *testing.T) {
 	want := fmt.Sprintf("**%s presets** ([docs/presets.md](docs/presets.md)), for %s of the %s credential types of n8n %s", counted[1], counted[4], counted[3], counted[2])
 	if !strings.Contains(texts["README.md"], want) {
 		t.Errorf("README.md does not say %q", want)
-	}
-}
-
-// TestWords: a word that has been replaced does not come back, in pages, strings or comments.
-func TestWords(t *testing.T) {
-	for old, instead := range map[string]string{
-		`\b(?:in|into|out of)\s+(?://\s*)?force\b`: "active, or valid",
-	} {
-		word := regexp.MustCompile(old)
-		for name, text := range sources(t) {
-			if name == thisFile {
-				continue
-			}
-			for _, at := range word.FindAllStringIndex(text, -1) {
-				t.Errorf("%s:%d: %q: write %s", name, 1+strings.Count(text[:at[0]], "\n"), text[at[0]:at[1]], instead)
-			}
-		}
 	}
 }

@@ -47,7 +47,7 @@ type Credential struct {
 	UserPass       string     `yaml:"user_pass" eg:"\"{secret}:X\"" doc:"Kind basic: user and password as one, where the secret is not the password alone."`
 	Format         string     `yaml:"format" eg:"\"Token {secret}\"" doc:"Kinds bearer, header, query, cookie, path and body: how the value is written; {secret} stands for the secret. Kind path: what goes before the path, such as /bot{secret}. Kind hmac: {signature} stands for the signature, beside {timestamp}, {timestamp_ms} and {nonce}. Default: Bearer {secret} for bearer, {signature} for hmac, {secret} for the others."`
 
-	// How a token is had.
+	// How a token is obtained.
 	TokenURL        string          `yaml:"token_url" eg:"https://auth.example.com/oauth/token" doc:"Kinds oauth2_client_credentials, oauth2_refresh_token and jwt_bearer: the token endpoint. A path, such as /oauth/token, is one on the upstream's host."`
 	AuthorizeURL    string          `yaml:"authorize_url" eg:"https://auth.example.com/oauth/authorize" doc:"Kind oauth2_refresh_token: the page of consent that service connect opens."`
 	RefreshURL      string          `yaml:"refresh_url" eg:"https://auth.example.com/oauth/refresh" doc:"Kind oauth2_refresh_token: where refresh tokens are sent, if that is not token_url, which then takes the codes of service connect alone."`
@@ -78,7 +78,7 @@ type Credential struct {
 	Lifetime        string          `yaml:"lifetime" eg:"/expire" doc:"How long a token lives: a duration, and for kind exchange also a JSON pointer to a number of seconds in the answer. For the other kinds it counts where the answer says nothing."`
 	ExpiresAt       string          `yaml:"expires_at" eg:"/expires" doc:"Kind exchange: a JSON pointer to the point in time at which the token ends."`
 	Place           *Place          `yaml:"place" doc:"Where the token goes. Default: Authorization: Bearer TOKEN."`
-	ExpiredWhen     *ExpiredWhen    `yaml:"expired_when" doc:"How the API says that a token has expired; then it is had anew and the request sent once more. Default: status 401."`
+	ExpiredWhen     *ExpiredWhen    `yaml:"expired_when" doc:"How the API says that a token has expired; then a new one is obtained and the request sent once more. Default: status 401."`
 
 	// How a request is signed.
 	AccessKey       Text              `yaml:"access_key" eg:"ref+builtin://aws#access_key" doc:"Kind aws_sigv4: the access key's ID."`

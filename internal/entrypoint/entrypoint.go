@@ -1,5 +1,5 @@
 // Package entrypoint starts a program with its secrets: what stands in its environment as a reference is replaced by the value,
-// and then the program takes the place of this process, or runs below it and is started anew when a secret changes.
+// and then the program takes the place of this process, or runs below it and is started again when a secret changes.
 //
 // It knows no store: a Resolver gives the values. It writes nothing to disk, and puts nothing into arguments. What n8n makes of
 // its environment it asks internal/n8n/environment.
@@ -49,7 +49,7 @@ type Options struct {
 	Timeout  time.Duration // of all resolving before the start; 0: none
 
 	Supervise bool          // stay, and run the program as a child
-	Watch     bool          // and start it anew when a value changes; implies Supervise
+	Watch     bool          // and start it again when a value changes; implies Supervise
 	Splay     time.Duration // wait a random part of it before each new start
 	Grace     time.Duration // from TERM to KILL at a new start
 	Poll      time.Duration // how often files that NAME_FILE variables name are looked at; 0: never

@@ -115,7 +115,7 @@ func (s *server) authorize(w http.ResponseWriter, r *http.Request) {
 	for _, scope := range asked.GetRequestedScopes() {
 		asked.GrantScope(scope)
 	}
-	response, err := s.provider.NewAuthorizeResponse(ctx, asked, s.session("somebody"))
+	response, err := s.provider.NewAuthorizeResponse(ctx, asked, s.session("resource owner"))
 	if err != nil {
 		s.refuse(ctx, "authorize", err)
 		s.provider.WriteAuthorizeError(ctx, w, asked, err)

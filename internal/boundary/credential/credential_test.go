@@ -144,7 +144,7 @@ func TestHolder(t *testing.T) {
 	}
 	h.Fail(down, true)
 	if m, f := h.Current(ctx); m != first || f != nil || h.Trouble() != down {
-		t.Errorf("the store is down: got %v, %v, trouble %v; want the last known good", m, f, h.Trouble())
+		t.Errorf("the store is down: got %v, %v, failure %v; want the last known good", m, f, h.Trouble())
 	}
 	h.Fail(gone, false)
 	if m, f := h.Current(ctx); m != nil || f != gone {

@@ -80,9 +80,9 @@ func TestOpenSaysWhereTheTablesAre(t *testing.T) {
 // TestOpenRefusesTheWrongPassword of a user of a real server.
 func TestOpenRefusesTheWrongPassword(t *testing.T) {
 	s := newSite(t, database.MySQL, "", "")
-	s.exec("CREATE USER IF NOT EXISTS somebody IDENTIFIED BY 'right'")
+	s.exec("CREATE USER IF NOT EXISTS limited IDENTIFIED BY 'right'")
 	o := s.Options
-	o.URL = strings.Replace(o.URL, "root@", "somebody:hunter2@", 1)
+	o.URL = strings.Replace(o.URL, "root@", "limited:hunter2@", 1)
 	refused(t, o, "Access denied", "check user and password", fault.ExitStore)
 	o = newSite(t, database.PostgreSQL, "", "").Options
 	o.URL = strings.Replace(o.URL, "user=postgres", "user=nobody&password=hunter2", 1)

@@ -124,7 +124,7 @@ func TestWrappedSecretID(t *testing.T) {
 
 	login.SecretID = fixed(wrap(t, server, "sys/wrapping/wrap", map[string]string{"secret_id": "mine"}))
 	_, _, err = open(t, vault.Options{Address: server.Address, AppRole: &login}).Get(t.Context(), path, "")
-	wantErr(t, "somebody else's wrapping", err, secret.ErrDenied, "who has put it there")
+	wantErr(t, "another path's wrapping", err, secret.ErrDenied, "who has put it there")
 }
 
 // signer signs JWTs (RFC 7515) with ES256.
@@ -189,7 +189,7 @@ func TestJWT(t *testing.T) {
 	options := vault.Options{Address: server.Address, JWT: &vault.JWT{Role: "app", JWTFile: file, Mount: "jwtauth"}}
 	wantValue(t, open(t, options), path)
 
-	claims["aud"] = "somebody else"
+	claims["aud"] = "another service"
 	options.JWT.JWTFile = writeFile(t, keys.sign(t, claims))
 	_, _, err := open(t, options).Get(t.Context(), path, "")
 	wantErr(t, "another audience", err, secret.ErrDenied, "vault read auth/jwtauth/role/app")

@@ -260,12 +260,12 @@ func TestRunBacksOff(t *testing.T) {
 		b.server.Misbehave(down...)
 		time.Sleep(time.Until(first.Expiry) - 10*time.Second)
 		if got, f := b.Current(); f != nil || got.Serial != first.Serial || b.Trouble() == nil {
-			t.Errorf("shortly before its end: %v, %v, trouble %v", got, f, b.Trouble())
+			t.Errorf("shortly before its end: %v, %v, failure %v", got, f, b.Trouble())
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := b.server.Record().Calls; n < 10 || n > 60 {
-			t.Errorf("%d calls in 6 to 12 minutes of trouble", n)
+			t.Errorf("%d calls in 6 to 12 minutes of failures", n)
 		}
 		_, err := b.Token(t.Context())
 		wantFault(t, err, fault.CredentialMintFailed, "down")
@@ -302,7 +302,7 @@ func TestFailureIsTold(t *testing.T) {
 		}
 		b.token(t)
 		if f := b.Trouble(); f != nil {
-			t.Errorf("all is well, and the trouble is %v", f)
+			t.Errorf("all is well, and the failure is %v", f)
 		}
 	})
 }
