@@ -215,7 +215,7 @@ func (g *largeGate) serve(ctx context.Context) (*servingGate, error) {
 }
 
 // await reads the log up to a line that holds text. Lines that come later wait in the pipe until the next await: a gate with
-// no trouble writes few.
+// no failure writes few.
 func (s *servingGate) await(text string) error {
 	var last string
 	for s.log.Scan() {

@@ -114,9 +114,9 @@ func TestPut(t *testing.T) {
 
 // TestPutWritesNothingInDoubt: a store that cannot tell whether the secret is there is not written to.
 func TestPutWritesNothingInDoubt(t *testing.T) {
-	for _, trouble := range []error{secret.ErrUnavailable, secret.ErrDenied, secret.ErrVersionGone} {
-		s := &shelf{held: map[string]secret.Value{}, err: trouble}
-		if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err, trouble) || len(s.held) > 0 {
+	for _, refusal := range []error{secret.ErrUnavailable, secret.ErrDenied, secret.ErrVersionGone} {
+		s := &shelf{held: map[string]secret.Value{}, err: refusal}
+		if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err, refusal) || len(s.held) > 0 {
 			t.Errorf("%v, %d written", err, len(s.held))
 		}
 	}

@@ -28,7 +28,7 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// TestTemporaryFolder: a folder that does not take a body that has to be signed is Sallyport's trouble. It was told as a
+// TestTemporaryFolder: a folder that does not take a body that has to be signed is Sallyport's own failure. It was told as a
 // credential that is missing.
 func TestTemporaryFolder(t *testing.T) {
 	body := strings.Repeat("x", 300<<10)
@@ -67,7 +67,7 @@ func TestTemporaryFolder(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorToAccept: while the process has no descriptor left, new connections wait. That is Sallyport's trouble: it is
+// TestNoDescriptorToAccept: while the process has no descriptor left, new connections wait. That is Sallyport's own failure: it is
 // logged and counted, those that are open go on, and when there are descriptors again so do the others.
 func TestNoDescriptorToAccept(t *testing.T) {
 	u := hear(t, func(c net.Conn) { answerAll(c) })

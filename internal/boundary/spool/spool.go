@@ -183,8 +183,8 @@ func (b *Body) settled() (bool, error) {
 		return false, ErrClosed
 	case b.lost != nil && !errors.Is(b.lost, ErrTooLarge):
 		return false, b.lost
-	case b.store.trouble != nil:
-		return false, b.store.trouble
+	case b.store.failure != nil:
+		return false, b.store.failure
 	case b.lost != nil, b.store.size() > b.o.Total:
 		return false, tooLarge()
 	case truncated:
@@ -235,7 +235,7 @@ func (b *Body) Close() error {
 }
 
 // took keeps what was read of the caller; b.mu is held. by is the reader that it is for, nil when it is for nobody yet.
-// What the current reader gets need not be kept, so trouble with keeping it only ends the possibility to rewind.
+// What the current reader gets need not be kept, so a failure to keep it only ends the possibility to rewind.
 func (b *Body) took(p []byte, err error, by *reader) {
 	b.note(len(p), err)
 	switch {
@@ -250,8 +250,8 @@ func (b *Body) took(p []byte, err error, by *reader) {
 		return
 	}
 	b.store.keep(p)
-	if b.store.trouble != nil {
-		b.lose(b.store.trouble)
+	if b.store.failure != nil {
+		b.lose(b.store.failure)
 	}
 }
 

@@ -19,7 +19,7 @@ type store struct {
 	file    *os.File
 	inFile  int64
 	tail    []byte
-	trouble error // why the file takes no more
+	failure error // why the file takes no more
 	budget  *Budget
 	taken   int64 // of the budget's memory
 	written int64 // of the budget's disk
@@ -27,7 +27,7 @@ type store struct {
 
 func (s *store) size() int64 { return int64(len(s.first)) + s.inFile + int64(len(s.tail)) }
 
-// keep appends p; it always succeeds. What the file did not take is in tail, and trouble says why.
+// keep appends p; it always succeeds. What the file did not take is in tail, and failure says why.
 func (s *store) keep(p []byte) {
 	if room := s.memory - int64(len(s.first)); room > 0 && s.inFile == 0 && len(s.tail) == 0 {
 		n := s.grow(min(room, int64(len(p))))
@@ -65,7 +65,7 @@ func (s *store) grow(n int64) int64 {
 
 // write appends to the file and returns how many bytes it took.
 func (s *store) write(p []byte) int {
-	if s.trouble != nil {
+	if s.failure != nil {
 		return 0
 	}
 	if s.file == nil {
@@ -77,7 +77,7 @@ func (s *store) write(p []byte) int {
 		s.file = file
 	}
 	if !s.budget.onDisk(int64(len(p))) {
-		s.trouble = noRoom()
+		s.failure = noRoom()
 		return 0
 	}
 	s.written += int64(len(p))
@@ -94,7 +94,7 @@ func (s *store) fail(err error) {
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = path.Err
 	}
-	s.trouble = diskFault("cannot keep request bodies in", systemDir(s.dir), err)
+	s.failure = diskFault("cannot keep request bodies in", systemDir(s.dir), err)
 }
 
 // diskFault is the fault of a folder that does not take, or give back, what is kept in it: never the caller's, the API's or the

@@ -9,7 +9,7 @@ import (
 )
 
 // TestStaleAcceptsNothing: a registry that cannot have heard of revocations for max_stale accepts no token, whatever it knows,
-// and says that this is Sallyport's own trouble. What it knows to have ended stays ended.
+// and says that this is Sallyport's own failure. What it knows to have ended stays ended.
 func TestStaleAcceptsNothing(t *testing.T) {
 	c := newClock()
 	r := newRegistry(t, openDB(t, filepath.Join(t.TempDir(), "state.db")), c)

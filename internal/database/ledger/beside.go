@@ -39,11 +39,11 @@ func (b *Book) Seen() bool {
 	return b.newest != nil
 }
 
-// Trouble is why the newest page could not be kept beside the database, or nil.
-func (b *Book) Trouble() error {
+// Failure is why the newest page could not be kept beside the database, or nil.
+func (b *Book) Failure() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.trouble
+	return b.failure
 }
 
 func (b *Book) path() string { return filepath.Join(b.dir, b.topic) }

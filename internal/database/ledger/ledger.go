@@ -91,7 +91,7 @@ type Book struct {
 	newest  *Page  // that was seen; nil none
 	mac     []byte // of the page that was read last
 	read    *Page  // that page
-	trouble error  // why the newest page could not be kept beside the database
+	failure error  // why the newest page could not be kept beside the database
 }
 
 // New returns the book of the table that topic names. Whoever has key, which must be kept sealed, can write pages.
@@ -266,6 +266,6 @@ func (b *Book) keep(p *Page) {
 	}
 	b.newest = p
 	if b.dir != "" {
-		b.trouble = b.save(p)
+		b.failure = b.save(p)
 	}
 }

@@ -16,7 +16,7 @@ type Report struct {
 	Altered  []string `json:"altered,omitempty"`  // rows that are there in another state than Sallyport has left them in
 	Missing  []string `json:"missing,omitempty"`  // rows that are gone
 	Unknown  int      `json:"unknown,omitempty"`  // rows that Sallyport has not written
-	Trouble  string   `json:"trouble,omitempty"`  // why the list could not be kept beside the database
+	Failure  string   `json:"trouble,omitempty"`  // why the list could not be kept beside the database
 	Restored bool     `json:"restored,omitempty"` // the database is older than one that was seen before
 }
 
@@ -26,8 +26,8 @@ func (b *Book) NewReport(s State) Report {
 	if s.Why != nil {
 		r.List = s.Why.Error()
 	}
-	if err := b.Trouble(); err != nil {
-		r.Trouble = err.Error()
+	if err := b.Failure(); err != nil {
+		r.Failure = err.Error()
 	}
 	return r
 }
@@ -36,7 +36,7 @@ func (b *Book) NewReport(s State) Report {
 func (r Report) Rows() int { return len(r.Altered) + len(r.Missing) + r.Unknown }
 
 // OK tells that nothing is wrong.
-func (r Report) OK() bool { return r.Rows() == 0 && r.List == "" && r.Trouble == "" }
+func (r Report) OK() bool { return r.Rows() == 0 && r.List == "" && r.Failure == "" }
 
 // String says what is wrong in one line; "" when nothing is.
 func (r Report) String() string {
@@ -53,8 +53,8 @@ func (r Report) String() string {
 	if r.Unknown > 0 {
 		parts = append(parts, fmt.Sprintf("%d rows are not of Sallyport's writing, or malformed", r.Unknown))
 	}
-	if r.Trouble != "" {
-		parts = append(parts, r.Trouble)
+	if r.Failure != "" {
+		parts = append(parts, r.Failure)
 	}
 	if len(parts) == 0 {
 		return ""

@@ -80,8 +80,8 @@ func (e *entry) state(key secret.Key, s *source, now time.Time) state {
 
 func (s state) usable() bool { return s == good || s == stale }
 
-// result is what a caller gets: a value, or why there is none. trouble is why the value is not confirmed.
-func (e *entry) result(key secret.Key, s *source, now time.Time) (res secret.Result, trouble error) {
+// result is what a caller gets: a value, or why there is none. unconfirmed is why the value is not confirmed.
+func (e *entry) result(key secret.Key, s *source, now time.Time) (res secret.Result, unconfirmed error) {
 	why := e.err
 	if why == nil {
 		why = s.down

@@ -65,8 +65,8 @@ func TestOutage(t *testing.T) {
 		time.Sleep(70 * time.Second)
 		synctest.Wait()
 		b.is("ref+s://a", "alpha")
-		if _, trouble := b.Held(parse(t, "ref+s://a")); !errors.Is(trouble, secret.ErrUnavailable) {
-			t.Errorf("trouble: %v", trouble)
+		if _, unconfirmed := b.Held(parse(t, "ref+s://a")); !errors.Is(unconfirmed, secret.ErrUnavailable) {
+			t.Errorf("unconfirmed: %v", unconfirmed)
 		}
 		if diff := cmp.Diff([]string{"ref+s://a same"}, b.heard()); diff != "" {
 			t.Error(diff)

@@ -63,7 +63,7 @@ func (n *Next) Load(ctx context.Context) error {
 }
 
 // Held is what Held of the Resolver will be after Use.
-func (n *Next) Held(ref secret.Ref) (res secret.Result, trouble error) {
+func (n *Next) Held(ref secret.Ref) (res secret.Result, unconfirmed error) {
 	return n.sources.held(ref)
 }
 

@@ -113,9 +113,9 @@ func TestPanicInAStore(t *testing.T) {
 					t.Fatal(err)
 				}
 				check(t, "the last known good", res[0], "alpha", nil)
-				if _, trouble := b.Held(parse(t, "ref+s://a")); c.down {
-					if why, ok := errors.AsType[*fault.Panic](trouble); !ok || !errors.Is(trouble, secret.ErrUnavailable) {
-						t.Errorf("trouble is %v, %v", trouble, why)
+				if _, unconfirmed := b.Held(parse(t, "ref+s://a")); c.down {
+					if why, ok := errors.AsType[*fault.Panic](unconfirmed); !ok || !errors.Is(unconfirmed, secret.ErrUnavailable) {
+						t.Errorf("unconfirmed is %v, %v", unconfirmed, why)
 					}
 				}
 				bug.Store(false)

@@ -45,12 +45,12 @@ func (r *Resolver) Again(ctx context.Context, store string) error {
 	})})
 }
 
-// Held returns what is in memory, at once. trouble is why the store does not confirm a value that is active all the same.
-func (r *Resolver) Held(ref secret.Ref) (res secret.Result, trouble error) {
+// Held returns what is in memory, at once. unconfirmed is why the store does not confirm a value that is active all the same.
+func (r *Resolver) Held(ref secret.Ref) (res secret.Result, unconfirmed error) {
 	return r.active().held(ref)
 }
 
-func (all set) held(ref secret.Ref) (res secret.Result, trouble error) {
+func (all set) held(ref secret.Ref) (res secret.Result, unconfirmed error) {
 	s := all[ref.Store]
 	if s == nil {
 		return secret.Result{Err: fmt.Errorf("reading %s: %w", ref, ErrNoStore)}, nil
@@ -61,16 +61,16 @@ func (all set) held(ref secret.Ref) (res secret.Result, trouble error) {
 	if e == nil {
 		e = new(entry)
 	}
-	res, trouble = e.result(key, s, time.Now())
+	res, unconfirmed = e.result(key, s, time.Now())
 	s.mu.Unlock()
 	if res.Err != nil || ref.Field == "" {
-		return res, trouble
+		return res, unconfirmed
 	}
 	value, err := secret.Field(res.Value, ref.Field)
 	if err != nil {
-		return secret.Result{Version: res.Version, Err: fmt.Errorf("reading %s: %w: %w", ref, ErrField, err)}, trouble
+		return secret.Result{Version: res.Version, Err: fmt.Errorf("reading %s: %w: %w", ref, ErrField, err)}, unconfirmed
 	}
-	return secret.Result{Value: value, Version: res.Version}, trouble
+	return secret.Result{Value: value, Version: res.Version}, unconfirmed
 }
 
 func (r *Resolver) results(refs []secret.Ref) []secret.Result {
