@@ -178,7 +178,7 @@ func (s Setup) Refused(ctx context.Context, kind string) (code int, said []byte,
 	}
 	defer p.Stop(syscall.SIGTERM)
 	err = p.Await(ctx, readyWithin, func() bool { return false })
-	if !errors.Is(err, process.ErrEnded) {
+	if !errors.Is(err, process.ErrExited) {
 		return 0, p.Log(), fmt.Errorf("n8n %s was not refused: %w", kind, err)
 	}
 	return p.ExitCode(), p.Log(), nil

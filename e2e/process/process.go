@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ErrEnded says that the program has ended while something was expected of it.
-var ErrEnded = errors.New("it has ended")
+// ErrExited says that the program has ended while something was expected of it.
+var ErrExited = errors.New("it has ended")
 
 // Process is a program that has been started.
 type Process struct {
@@ -84,7 +84,7 @@ func (p *Process) Await(ctx context.Context, within time.Duration, isSo func() b
 		select {
 		case <-tick.C:
 		case <-p.exited:
-			return p.because(ErrEnded)
+			return p.because(ErrExited)
 		case <-ctx.Done():
 			return p.because(ctx.Err())
 		}

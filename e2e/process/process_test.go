@@ -48,7 +48,7 @@ func TestTreeAndWhatAProcessWasStartedWith(t *testing.T) {
 
 func TestTheEndIsToldWhileSomethingIsAwaited(t *testing.T) {
 	p := start(t, "echo last words; exit 7")
-	if err := p.AwaitLog(t.Context(), time.Minute, "never said"); !errors.Is(err, process.ErrEnded) {
+	if err := p.AwaitLog(t.Context(), time.Minute, "never said"); !errors.Is(err, process.ErrExited) {
 		t.Errorf("got %v, want that it has ended", err)
 	}
 	if code, log := p.ExitCode(), string(p.Log()); code != 7 || log != "last words\n" {

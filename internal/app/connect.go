@@ -147,9 +147,9 @@ func (s *State) finish(ctx context.Context, c *consenting, code, state string) (
 
 // install is derive.Install, again if a gate that knows nothing of it has minted in between.
 func (s *State) install(ctx context.Context, name string, state derive.State) error {
-	err := derive.ErrConflict
+	err := derive.ErrStale
 	for range 5 {
-		if err = derive.Install(ctx, s.vault(), s.owner(), name, state); !errors.Is(err, derive.ErrConflict) {
+		if err = derive.Install(ctx, s.vault(), s.owner(), name, state); !errors.Is(err, derive.ErrStale) {
 			break
 		}
 	}

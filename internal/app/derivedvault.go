@@ -72,7 +72,7 @@ func replaceDerived(ctx context.Context, tx *sql.Tx, name string, version int64,
 		return fmt.Errorf("writing the derived token %q: %w", name, database.Explain(err))
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(derive.ErrConflict, err)
+		return errors.Join(derive.ErrStale, err)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func TestVault(t *testing.T) {
 			if err := here.Save(t.Context(), "lark", state(token), int64(v)); err != nil {
 				t.Fatal(err)
 			}
-			if err := there.Save(t.Context(), "lark", state("overtaken"), int64(v)); !errors.Is(err, derive.ErrConflict) {
+			if err := there.Save(t.Context(), "lark", state("overtaken"), int64(v)); !errors.Is(err, derive.ErrStale) {
 				t.Errorf("saving over version %d again: got %v, want a conflict", v, err)
 			}
 		}
@@ -53,7 +53,7 @@ func TestVault(t *testing.T) {
 		if err != nil || version != 2 || !got.Token.Equal(want.Token) || !got.Refresh.Equal(want.Refresh) || !got.Expiry.Equal(want.Expiry) || got.Inputs != want.Inputs || !got.Rotates {
 			t.Errorf("got version %d, %+v, %v", version, got, err)
 		}
-		if err := here.Save(t.Context(), "lark", state("of the future"), 7); !errors.Is(err, derive.ErrConflict) {
+		if err := here.Save(t.Context(), "lark", state("of the future"), 7); !errors.Is(err, derive.ErrStale) {
 			t.Errorf("saving over a version that is not there: got %v", err)
 		}
 	})
@@ -77,7 +77,7 @@ func TestVaultLetsOneSave(t *testing.T) {
 				switch {
 				case err == nil:
 					won++
-				case !errors.Is(err, derive.ErrConflict):
+				case !errors.Is(err, derive.ErrStale):
 					t.Error(err)
 				}
 			}

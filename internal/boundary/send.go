@@ -246,7 +246,7 @@ func (s *sending) rewind() (io.ReadCloser, error) {
 		return s.kept.Rewind()
 	}
 	if !s.small.kept() {
-		return nil, spool.ErrTooLarge
+		return nil, spool.ErrBodyTooLarge
 	}
 	return s.small.start(), nil
 }

@@ -18,9 +18,9 @@ type Pointer []string
 
 // What may be wrong with a pointer. Each goes on behind what it is about: `lifetime is not …`.
 var (
-	ErrSlash = errors.New("is not a JSON pointer, since it does not begin with a slash")
-	ErrTilde = errors.New("has a ~ that is neither ~0 nor ~1 (RFC 6901)")
-	ErrDeep  = errors.New("is a JSON pointer deeper than " + strconv.Itoa(Deepest))
+	ErrSlash        = errors.New("is not a JSON pointer, since it does not begin with a slash")
+	ErrTilde        = errors.New("has a ~ that is neither ~0 nor ~1 (RFC 6901)")
+	ErrTooManySteps = errors.New("is a JSON pointer deeper than " + strconv.Itoa(Deepest))
 )
 
 var unescape = strings.NewReplacer("~0", "~", "~1", "/")
@@ -33,7 +33,7 @@ func Parse(text string) (Pointer, error) {
 	case !slash:
 		return nil, ErrSlash
 	case len(steps) > Deepest:
-		return nil, ErrDeep
+		return nil, ErrTooManySteps
 	}
 	for i, step := range steps {
 		if strings.Count(step, "~") != strings.Count(step, "~0")+strings.Count(step, "~1") {

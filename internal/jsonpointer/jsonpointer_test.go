@@ -28,8 +28,8 @@ func TestParse(t *testing.T) {
 		"/a/":                      {jsonpointer.Pointer{"a", ""}, nil},
 		"/a~2":                     {nil, jsonpointer.ErrTilde},
 		"/a~":                      {nil, jsonpointer.ErrTilde},
-		strings.Repeat("/a", 31):   {nil, jsonpointer.ErrDeep},
-		strings.Repeat("/a", 1000): {nil, jsonpointer.ErrDeep},
+		strings.Repeat("/a", 31):   {nil, jsonpointer.ErrTooManySteps},
+		strings.Repeat("/a", 1000): {nil, jsonpointer.ErrTooManySteps},
 	} {
 		steps, err := jsonpointer.Parse(text)
 		if diff := cmp.Diff(want.steps, steps); diff != "" || !errors.Is(err, want.err) {

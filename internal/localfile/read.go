@@ -24,8 +24,8 @@ const (
 // pipePatience is how long a pipe may keep its reader waiting, when nothing shorter bounds it.
 const pipePatience = 10 * time.Second
 
-// ErrTooLarge means that a file has more bytes than its reader takes.
-var ErrTooLarge = errors.New("it is too large")
+// ErrFileTooLarge means that a file has more bytes than its reader takes.
+var ErrFileTooLarge = errors.New("it is too large")
 
 // Read reads a file that the operator named, whole, up to so many bytes. A pipe, as of bash's <(…), is read to its end within 10
 // seconds.
@@ -100,7 +100,7 @@ func readAll(f *os.File, limit int64, done <-chan struct{}, regular bool) ([]byt
 		case err != nil:
 			return nil, err
 		case int64(len(b)) > limit:
-			return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+			return nil, fmt.Errorf("%w: more than %d bytes", ErrFileTooLarge, limit)
 		case len(b) > 0 || regular:
 			return b, nil
 		}

@@ -32,7 +32,7 @@ func TestReadEnds(t *testing.T) {
 		t.Errorf("%s: got %q %v", os.DevNull, b, err)
 	}
 	for name, want := range map[string]error{
-		path("file"): nil, path("link"): nil, path("large"): localfile.ErrTooLarge, path("fifo"): context.DeadlineExceeded, path("socket"): localfile.ErrKind,
+		path("file"): nil, path("link"): nil, path("large"): localfile.ErrFileTooLarge, path("fifo"): context.DeadlineExceeded, path("socket"): localfile.ErrKind,
 		path("nothing"): os.ErrNotExist, dir: localfile.ErrKind, "/dev/zero": localfile.ErrKind, "/dev/tty": localfile.ErrKind,
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -75,7 +75,7 @@ func TestReadPipe(t *testing.T) {
 	if _, err := held.WriteString(strings.Repeat("x", 101)); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := localfile.Read(fifo, 100); !errors.Is(err, localfile.ErrTooLarge) {
+	if b, err := localfile.Read(fifo, 100); !errors.Is(err, localfile.ErrFileTooLarge) {
 		t.Errorf("more than may be: got %d bytes, %v", len(b), err)
 	}
 }

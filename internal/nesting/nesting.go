@@ -10,10 +10,10 @@ import (
 // Most is how deep a text may be nested.
 const Most = 1000
 
-// ErrDeep means that a text is nested too deep.
-var ErrDeep = errors.New("it is nested more than 1000 levels deep")
+// ErrTooDeep means that a text is nested too deep.
+var ErrTooDeep = errors.New("it is nested more than 1000 levels deep")
 
-// Check returns ErrDeep where YAML or JSON could be nested deeper than Most: it counts brackets and the marks of YAML's blocks,
+// Check returns ErrTooDeep where YAML or JSON could be nested deeper than Most: it counts brackets and the marks of YAML's blocks,
 // tags and anchors, those in quotes and comments too. A text that is refused wrongly has a thousand opened brackets more than
 // closed ones.
 func Check(text []byte) error {
@@ -32,7 +32,7 @@ func Check(text []byte) error {
 			marks++
 		}
 		if brackets > Most || marks > lineMost {
-			return ErrDeep
+			return ErrTooDeep
 		}
 	}
 	return nil

@@ -33,10 +33,10 @@ var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
 // Errors of a Body.
 var (
-	// ErrTooLarge is the cause when a body is larger than what may be kept.
-	ErrTooLarge = errors.New("the request body is larger than what is kept of one")
-	// ErrClosed is what readers get after Close.
-	ErrClosed = errors.New("the request body is closed")
+	// ErrBodyTooLarge is the cause when a body is larger than what may be kept.
+	ErrBodyTooLarge = errors.New("the request body is larger than what is kept of one")
+	// ErrBodyClosed is what readers get after Close.
+	ErrBodyClosed = errors.New("the request body is closed")
 	// ErrSuperseded is what a reader gets when Rewind has made a newer one.
 	ErrSuperseded = errors.New("the request body is being read again from its start")
 )
@@ -99,13 +99,13 @@ func New(caller io.ReadCloser, o Options) *Body {
 
 // Rewind returns the body from its start: what was kept, and then what the caller still sends. The first call is the first
 // sending. Readers of earlier calls get ErrSuperseded from now on; closing a reader leaves the caller's body open. The error
-// says why not all of it was kept, and wraps ErrTooLarge where it was too large.
+// says why not all of it was kept, and wraps ErrBodyTooLarge where it was too large.
 func (b *Body) Rewind() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
-		return nil, ErrClosed
+		return nil, ErrBodyClosed
 	case b.lost != nil:
 		return nil, fmt.Errorf("reading request body again: %w", b.lost)
 	}
@@ -124,7 +124,7 @@ func (b *Body) Kept() bool {
 }
 
 // Whole reads the body to its end and returns all of it, with its size in bytes. What it returns is good until Close; each
-// call has its own. The fault is body_too_large (wrapping ErrTooLarge) when it is larger than what may be kept, known before
+// call has its own. The fault is body_too_large (wrapping ErrBodyTooLarge) when it is larger than what may be kept, known before
 // anything is read where the length was declared: it can still be sent then. It is request_malformed (wrapping a
 // CallerError) when the caller ended short, and overloaded (wrapping ErrNoRoom) when other bodies take all the room. A full disk
 // is an error with a hint. ctx is looked at between reads; what ends a
@@ -180,8 +180,8 @@ func (b *Body) settled() (bool, error) {
 	_, truncated := errors.AsType[*CallerError](b.end)
 	switch {
 	case b.closed:
-		return false, ErrClosed
-	case b.lost != nil && !errors.Is(b.lost, ErrTooLarge):
+		return false, ErrBodyClosed
+	case b.lost != nil && !errors.Is(b.lost, ErrBodyTooLarge):
 		return false, b.lost
 	case b.store.failure != nil:
 		return false, b.store.failure
@@ -196,7 +196,7 @@ func (b *Body) settled() (bool, error) {
 }
 
 func tooLarge() *fault.Fault {
-	return fault.New(fault.BodyTooLarge, "the request body is larger than what can be kept of one, and the credential has to see all of it").Wrap(ErrTooLarge)
+	return fault.New(fault.BodyTooLarge, "the request body is larger than what can be kept of one, and the credential has to see all of it").Wrap(ErrBodyTooLarge)
 }
 
 // ReadAt implements io.ReaderAt over what was kept.
@@ -204,7 +204,7 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return 0, ErrClosed
+		return 0, ErrBodyClosed
 	}
 	return b.store.readAt(p, off)
 }
@@ -246,7 +246,7 @@ func (b *Body) took(p []byte, err error, by *reader) {
 		return
 	}
 	if b.store.size()+int64(len(p)) > b.o.Total {
-		b.lose(ErrTooLarge)
+		b.lose(ErrBodyTooLarge)
 		return
 	}
 	b.store.keep(p)
@@ -400,7 +400,7 @@ func (r *reader) leave() {
 func (r *reader) ended() error {
 	switch {
 	case r.closed, r.body.closed:
-		return ErrClosed
+		return ErrBodyClosed
 	case r.body.current != r:
 		return ErrSuperseded
 	}

@@ -92,7 +92,7 @@ func checkAgain(t *testing.T, b *spool.Body, want string, fits bool) {
 	again, err := b.Rewind()
 	switch {
 	case !fits:
-		if !errors.Is(err, spool.ErrTooLarge) {
+		if !errors.Is(err, spool.ErrBodyTooLarge) {
 			t.Errorf("again: got %v", err)
 		}
 	case err != nil:
@@ -110,7 +110,7 @@ func checkWhole(t *testing.T, b *spool.Body, want string, fits bool) {
 	r, size, err := b.Whole(t.Context())
 	if !fits {
 		f, ok := errors.AsType[*fault.Fault](err)
-		if !ok || f.Code != fault.BodyTooLarge || !errors.Is(err, spool.ErrTooLarge) {
+		if !ok || f.Code != fault.BodyTooLarge || !errors.Is(err, spool.ErrBodyTooLarge) {
 			t.Errorf("whole: got %v", err)
 		}
 		return
@@ -213,7 +213,7 @@ func TestCallerEndsShort(t *testing.T) {
 // TestDeclaredTooLarge: nothing is read, so nothing has to be kept.
 func TestDeclaredTooLarge(t *testing.T) {
 	b := open(t, readerFunc(func([]byte) (int, error) { t.Error("read"); return 0, io.EOF }), spool.Options{Total: 2 << 20, Length: 3 << 20})
-	if _, _, err := b.Whole(t.Context()); !errors.Is(err, spool.ErrTooLarge) {
+	if _, _, err := b.Whole(t.Context()); !errors.Is(err, spool.ErrBodyTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -248,10 +248,10 @@ func TestFileHasNoName(t *testing.T) {
 	if n := openFiles(t, dir); n != 0 {
 		t.Errorf("%d files are open after Close", n)
 	}
-	if _, _, err := b.Whole(t.Context()); !errors.Is(err, spool.ErrClosed) {
+	if _, _, err := b.Whole(t.Context()); !errors.Is(err, spool.ErrBodyClosed) {
 		t.Errorf("whole after Close: got %v", err)
 	}
-	if _, err := b.Rewind(); !errors.Is(err, spool.ErrClosed) {
+	if _, err := b.Rewind(); !errors.Is(err, spool.ErrBodyClosed) {
 		t.Errorf("rewind after Close: got %v", err)
 	}
 }

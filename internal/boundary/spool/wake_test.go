@@ -39,7 +39,7 @@ func TestCloseWakes(t *testing.T) {
 			result := read(first)
 			<-caller.entered
 			_ = first.Close()
-			if err := <-result; !errors.Is(err, spool.ErrClosed) {
+			if err := <-result; !errors.Is(err, spool.ErrBodyClosed) {
 				t.Errorf("closing the sending: got %v", err)
 			}
 			second := rewind(t, b)
@@ -53,7 +53,7 @@ func TestCloseWakes(t *testing.T) {
 			if err := b.Close(); err != nil {
 				t.Error(err)
 			}
-			if err := <-result; !errors.Is(err, spool.ErrClosed) {
+			if err := <-result; !errors.Is(err, spool.ErrBodyClosed) {
 				t.Errorf("closing the body: got %v", err)
 			}
 			if _, err := pw.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {

@@ -17,14 +17,14 @@ import (
 )
 
 // Keeper holds a key-encryption key that never leaves it. It has the shape of gocloud.dev/secrets.Keeper, so that the
-// key-management services fit. Decrypt returns ErrWrongKey, wrapped, when the bytes were encrypted under another key.
+// key-management services fit. Decrypt returns ErrWrongKeeper, wrapped, when the bytes were encrypted under another key.
 type Keeper interface {
 	Encrypt(ctx context.Context, plaintext []byte) ([]byte, error)
 	Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error)
 }
 
-// ErrWrongKey is what a Keeper answers to bytes that its key did not encrypt, or that were altered since.
-var ErrWrongKey = errors.New("the key-encryption key does not fit")
+// ErrWrongKeeper is what a Keeper answers to bytes that its key did not encrypt, or that were altered since.
+var ErrWrongKeeper = errors.New("the key-encryption key does not fit")
 
 // keySize is an AES-256 key, in bytes.
 const keySize = 32
@@ -139,7 +139,7 @@ func (k localKeeper) Encrypt(_ context.Context, plaintext []byte) ([]byte, error
 func (k localKeeper) Decrypt(_ context.Context, ciphertext []byte) ([]byte, error) {
 	plaintext, err := k.aead.Open(nil, nil, ciphertext, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrWrongKey, err)
+		return nil, fmt.Errorf("%w: %w", ErrWrongKeeper, err)
 	}
 	return plaintext, nil
 }

@@ -232,7 +232,7 @@ func unwrap(ctx context.Context, wrapped []byte, keeper Keeper) (*keyset.Handle,
 	if err == nil {
 		return handle, wrappedAs, nil
 	}
-	if errors.Is(err, ErrWrongKey) {
+	if errors.Is(err, ErrWrongKeeper) {
 		if handle, first := unwrapAs(ctx, wrapped, keeper, wrappedAsFirst); first == nil {
 			return handle, wrappedAsFirst, nil
 		}
@@ -246,7 +246,7 @@ func unwrapAs(ctx context.Context, wrapped []byte, keeper Keeper, form string) (
 	if adapter.err != nil {
 		err = adapter.err
 	}
-	if errors.Is(err, ErrWrongKey) {
+	if errors.Is(err, ErrWrongKeeper) {
 		f := fault.New(fault.StoreUnavailable, "the seal key is not the one that this database was sealed under").
 			WithHint("use the key that `sallyport init` made with this database (`seal.key_file`), or the database that belongs to this key").Wrap(err)
 		return nil, fault.WithExit(f, fault.ExitKeyMismatch)
@@ -275,7 +275,7 @@ func (k *keeperAEAD) DecryptWithContext(ctx context.Context, ciphertext, associa
 	if err == nil {
 		var ok bool
 		if plaintext, ok = bytes.CutPrefix(plaintext, associatedData); !ok {
-			err = ErrWrongKey
+			err = ErrWrongKeeper
 		}
 	}
 	k.err = err

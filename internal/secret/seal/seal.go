@@ -32,7 +32,7 @@ type Sealer struct {
 }
 
 // Open unwraps the keyset in db with keeper, or makes it when db is new; of several processes that start at once all end up
-// with the same one. Errors: a fault.StoreUnavailable around ErrWrongKey when keeper is not the one that db was made with.
+// with the same one. Errors: a fault.StoreUnavailable around ErrWrongKeeper when keeper is not the one that db was made with.
 func Open(ctx context.Context, db *database.DB, keeper Keeper) (*Sealer, error) {
 	handle, form, err := loadKeyset(ctx, db, keeper)
 	if err != nil {

@@ -186,8 +186,8 @@ func TestWrongKey(t *testing.T) {
 		mustOpen(t, db, newKeeper(t))
 		_, err := seal.Open(t.Context(), db, newKeeper(t))
 		var f *fault.Fault
-		if !errors.As(err, &f) || f.Code != fault.StoreUnavailable || !errors.Is(err, seal.ErrWrongKey) {
-			t.Fatalf("got %v, want store_unavailable around ErrWrongKey", err)
+		if !errors.As(err, &f) || f.Code != fault.StoreUnavailable || !errors.Is(err, seal.ErrWrongKeeper) {
+			t.Fatalf("got %v, want store_unavailable around ErrWrongKeeper", err)
 		}
 		if fault.ExitOf(err) != fault.ExitKeyMismatch || !strings.Contains(fault.HintOf(err), "seal.key_file") {
 			t.Errorf("exit %d, hint %q", fault.ExitOf(err), fault.HintOf(err))
@@ -235,8 +235,8 @@ func TestRewrap(t *testing.T) {
 		if err := sealer.Rewrap(t.Context(), newKeeper); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := seal.Open(t.Context(), db, oldKeeper); !errors.Is(err, seal.ErrWrongKey) {
-			t.Errorf("with the old key: got %v, want ErrWrongKey", err)
+		if _, err := seal.Open(t.Context(), db, oldKeeper); !errors.Is(err, seal.ErrWrongKeeper) {
+			t.Errorf("with the old key: got %v, want ErrWrongKeeper", err)
 		}
 		reopened := mustOpen(t, db, newKeeper)
 		if plain, err := reopened.Unseal("secret", "name", 1, sealed); err != nil || string(plain) != "plain" {

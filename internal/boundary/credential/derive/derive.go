@@ -38,15 +38,15 @@ type Spender interface {
 	Spend(prev State, now time.Time) (State, error)
 }
 
-// ErrConflict is what a Vault's Save returns when the record has another version than the one that was loaded.
-var ErrConflict = errors.New("the derived token was changed by another process in between")
+// ErrStale is what a Vault's Save returns when the record has another version than the one that was loaded.
+var ErrStale = errors.New("the derived token was changed by another process in between")
 
 // Vault keeps one State for each name, sealed, and shared by all replicas. It is safe for concurrent use.
 type Vault interface {
 	// Load returns the State and its version; the zero State and version 0 when there is none.
 	Load(ctx context.Context, name string) (State, int64, error)
 
-	// Save replaces the State if the record still has that version, and gives it the version after it; otherwise ErrConflict.
+	// Save replaces the State if the record still has that version, and gives it the version after it; otherwise ErrStale.
 	// When it returns nil, the State outlives the process. Any other error leaves open whether it was saved.
 	Save(ctx context.Context, name string, s State, version int64) error
 }

@@ -26,12 +26,12 @@ func (m *Memory) Load(_ context.Context, name string) (State, int64, error) {
 	return r.state, r.version, nil
 }
 
-// Save replaces what is under the name, or returns ErrConflict.
+// Save replaces what is under the name, or returns ErrStale.
 func (m *Memory) Save(_ context.Context, name string, s State, version int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.records[name].version != version {
-		return ErrConflict
+		return ErrStale
 	}
 	if m.records == nil {
 		m.records = make(map[string]record)

@@ -28,7 +28,7 @@ func (s *Source) renew(ctx context.Context, early bool) (State, error) {
 		return State{}, storeFault("waiting for the right to mint", err)
 	}
 	defer release()
-	if err := s.settle(ctx); err != nil && !errors.Is(err, ErrConflict) {
+	if err := s.settle(ctx); err != nil && !errors.Is(err, ErrStale) {
 		return State{}, storeFault("saving the derived token", err)
 	}
 	state, version, err := s.o.Vault.Load(ctx, s.o.Name)
@@ -78,7 +78,7 @@ func (s *Source) mint(ctx context.Context, state State, version int64) (State, e
 	switch {
 	case err != nil:
 		return State{}, err // what could not be saved is pending
-	case errors.Is(errSave, ErrConflict):
+	case errors.Is(errSave, ErrStale):
 		return s.overtaken(ctx)
 	case errSave != nil:
 		return State{}, storeFault("saving the derived token", errSave)
@@ -118,7 +118,7 @@ func (s *Source) spend(ctx context.Context, state State, version int64) (State, 
 	}
 	err = s.o.Vault.Save(ctx, s.o.Name, marked, version)
 	if err != nil {
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, ErrStale) {
 			// It may be on record all the same, and nothing was spent: the mark has to go again.
 			s.pending = &pending{state, version + 1}
 			_ = s.persist(ctx, unmarkPatience)
@@ -128,13 +128,13 @@ func (s *Source) spend(ctx context.Context, state State, version int64) (State, 
 	return marked, version + 1, nil
 }
 
-// settle saves what is pending. ErrConflict says that the record has gone on without it.
+// settle saves what is pending. ErrStale says that the record has gone on without it.
 func (s *Source) settle(ctx context.Context) error {
 	if s.pending == nil {
 		return nil
 	}
 	err := s.o.Vault.Save(ctx, s.o.Name, s.pending.state, s.pending.version)
-	if err == nil || errors.Is(err, ErrConflict) {
+	if err == nil || errors.Is(err, ErrStale) {
 		s.pending = nil
 	}
 	return err
@@ -149,7 +149,7 @@ func (s *Source) persist(ctx context.Context, patience time.Duration) error {
 	defer timer.Stop()
 	for delay := 50 * time.Millisecond; ; delay *= 2 {
 		err := s.settle(ctx)
-		if err == nil || errors.Is(err, ErrConflict) {
+		if err == nil || errors.Is(err, ErrStale) {
 			return err
 		}
 		timer.Reset(delay)
@@ -171,7 +171,7 @@ func (s *Source) overtaken(ctx context.Context) (State, error) {
 	case err != nil:
 		return State{}, storeFault("loading the derived token", err)
 	case !s.serves(state, false):
-		return State{}, storeFault("saving the derived token", ErrConflict)
+		return State{}, storeFault("saving the derived token", ErrStale)
 	}
 	return state, nil
 }
