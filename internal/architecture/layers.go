@@ -24,8 +24,8 @@ var floors = [][]string{
 	{"fault", "pause"},
 	{"guard", "jsonpointer", "localfile", "nesting"},
 	{"secret", "fleet", "n8n", "audit", "database", "config"},
-	{"boundary", "rotation", "entrypoint", "masterkey", "leak"},
-	{"admin", "console", "doctor", "monitor"},
+	{"boundary", "rotation", "entrypoint", "masterkey"},
+	{"monitor"},
 	{"app"},
 	{"cli"},
 	{"cmd"},
@@ -58,6 +58,22 @@ var onlyInTests = []string{"testkit", "architecture", "secret/storetest", "fleet
 
 // outside are programs that come with the source and import nothing of the product.
 var outside = []string{"tools", "bench"}
+
+// Rows lists every folder that the tables above name, by its path under internal, or under the module, sorted.
+func Rows() []string {
+	rows := slices.Concat(slices.Concat(floors...), portParts, onlyInTests, outside)
+	for _, pairs := range []map[string]string{sideways, besidePort} {
+		for pair := range pairs {
+			from, to, _ := strings.Cut(pair, " -> ")
+			rows = append(rows, from, to)
+		}
+	}
+	for port, allowed := range ports {
+		rows = append(append(rows, port), allowed...)
+	}
+	slices.Sort(rows)
+	return slices.DeleteFunc(slices.Compact(rows), func(row string) bool { return row == "*" })
+}
 
 // Package is a package with what its non-test files import, both as import paths.
 type Package struct {
