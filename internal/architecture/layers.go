@@ -23,7 +23,7 @@ const (
 var floors = [][]string{
 	{"fault", "pause"},
 	{"guard", "jsonpointer", "localfile", "nesting"},
-	{"secret", "fleet", "n8n", "audit", "database", "config"},
+	{"secret", "driver", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey"},
 	{"monitor"},
 	{"app"},
@@ -34,6 +34,7 @@ var floors = [][]string{
 // sideways lists the imports between neighbours on one floor that are allowed all the same, each with its reason.
 var sideways = map[string]string{
 	"* -> secret":             "Value and Ref are how the whole house speaks of secrets; the package itself imports fault alone",
+	"config -> driver":        "a driver's settings are a part of the configuration, as a store's are",
 	"secret/seal -> database": "the wrapped keyset lies beside what it seals, so that a backup of the database is whole",
 }
 
@@ -42,6 +43,7 @@ var sideways = map[string]string{
 var ports = map[string][]string{
 	"secret": {"secret", "secret/seal", "guard", "localfile", "pause", "fault"},
 	"fleet":  {"fleet", "secret", "guard", "localfile", "pause", "fault"},
+	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "pause", "fault"},
 }
 
 // portParts are the packages beside the adapters that belong to the port itself.
