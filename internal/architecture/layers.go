@@ -22,7 +22,7 @@ const (
 // imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
 var floors = [][]string{
 	{"fault", "pause"},
-	{"guard", "jsonpointer", "localfile", "nesting"},
+	{"guard", "jsonpointer", "localfile", "nesting", "program"},
 	{"secret", "driver", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey"},
 	{"monitor"},
@@ -42,7 +42,7 @@ var sideways = map[string]string{
 // Packages under a port that are no adapters are in portParts.
 var ports = map[string][]string{
 	"secret": {"secret", "secret/seal", "guard", "localfile", "pause", "fault"},
-	"fleet":  {"fleet", "secret", "guard", "localfile", "pause", "fault"},
+	"fleet":  {"fleet", "secret", "guard", "localfile", "program", "pause", "fault"},
 	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "pause", "fault"},
 }
 

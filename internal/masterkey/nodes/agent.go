@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
+	"sallyport/internal/program"
 	"sallyport/internal/secret"
 )
 
@@ -111,5 +112,5 @@ func unreachable(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fault.WithHint(fmt.Errorf("the agent cannot be reached: %s", clean(err.Error())), "see whether `sallyport key agent` listens there; --agent-ca FILE names a private CA")
+	return fault.WithHint(fmt.Errorf("the agent cannot be reached: %s", program.Clean(err.Error())), "see whether `sallyport key agent` listens there; --agent-ca FILE names a private CA")
 }

@@ -12,6 +12,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
+	"sallyport/internal/program"
 )
 
 // isSelector is a label or a selector that no program takes for a flag.
@@ -30,7 +31,7 @@ func (d down) Ask(context.Context, Question) (masterkey.Local, error) {
 }
 
 func notRunning(way, state, logs string) down {
-	return down{way, fault.WithHint(fmt.Errorf("it does not run: %s", clean(state)),
+	return down{way, fault.WithHint(fmt.Errorf("it does not run: %s", program.Clean(state)),
 		"`"+logs+"` tells why; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong one")}
 }
 
@@ -38,18 +39,18 @@ func notRunning(way, state, logs string) down {
 func list(ctx context.Context, timeout time.Duration, argv []string) ([]byte, error) {
 	within, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
-	e := run(within, argv)
+	e := program.Run(within, argv)
 	switch {
-	case e.err != nil && ctx.Err() == nil && errors.Is(e.err, context.DeadlineExceeded):
+	case e.Err != nil && ctx.Err() == nil && errors.Is(e.Err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("%s did not answer within %v", argv[0], timeout)
-	case e.err != nil:
-		return nil, e.err
-	case e.exit != 0:
-		return nil, fmt.Errorf("%s ends with %d%s", argv[0], e.exit, quoted(e.said))
-	case len(e.stdout) == maxStdout:
+	case e.Err != nil:
+		return nil, e.Err
+	case e.Exit != 0:
+		return nil, fmt.Errorf("%s ends with %d%s", argv[0], e.Exit, quoted(e.Said))
+	case len(e.Stdout) == program.MaxStdout:
 		return nil, fmt.Errorf("%s lists more than can be read: narrow it down", argv[0])
 	}
-	return e.stdout, nil
+	return e.Stdout, nil
 }
 
 // DockerLabels finds the containers with all of these labels (KEY or KEY=VALUE) that the engines have, or the one that the docker
@@ -87,7 +88,7 @@ func dockerPS(ctx context.Context, host string, labels []string, timeout time.Du
 	argv := append(dockerCommand(host), "ps", "--no-trunc", "--format", "{{json .}}")
 	for _, label := range labels {
 		if !isSelector.MatchString(label) {
-			return nil, fault.WithHint(fmt.Errorf("%q is no label", clean(label)), "for example com.docker.compose.service=n8n-worker")
+			return nil, fault.WithHint(fmt.Errorf("%q is no label", program.Clean(label)), "for example com.docker.compose.service=n8n-worker")
 		}
 		argv = append(argv, "--filter", "label="+label)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/masterkey"
+	"sallyport/internal/program"
 )
 
 // inside asks by running sallyport in the node.
@@ -30,18 +31,18 @@ func (i inside) Ask(ctx context.Context, q Question) (masterkey.Local, error) {
 	if q.Workflow != "" {
 		argv = append(argv, "--execute", q.Workflow, "--timeout", max(q.Timeout-headroom, time.Second).String())
 	}
-	e := run(ctx, argv)
-	if e.err != nil {
-		return masterkey.Local{}, e.err
+	e := program.Run(ctx, argv)
+	if e.Err != nil {
+		return masterkey.Local{}, e.Err
 	}
-	if l, err := Parse(e.stdout); err == nil { // whatever the exit code: it tells of findings
+	if l, err := Parse(e.Stdout); err == nil { // whatever the exit code: it tells of findings
 		return l, nil
 	}
 	return masterkey.Local{}, i.failure(e, q.Binary)
 }
 
-func (i inside) failure(e ended, binary string) error {
-	said := strings.ToLower(e.said)
+func (i inside) failure(e program.Ended, binary string) error {
+	said := strings.ToLower(e.Said)
 	says := func(parts ...string) bool {
 		for _, part := range parts {
 			if strings.Contains(said, part) {
@@ -51,17 +52,17 @@ func (i inside) failure(e ended, binary string) error {
 		return false
 	}
 	switch {
-	case e.exit == 0:
+	case e.Exit == 0:
 		return errNotSallyport()
-	case e.exit == 126 || e.exit == 127 || says("executable file not found", "not found: "+binary, "stat "+binary+": no such file"),
+	case e.Exit == 126 || e.Exit == 127 || says("executable file not found", "not found: "+binary, "stat "+binary+": no such file"),
 		says("no such file or directory") && says(binary):
-		return fault.WithHint(fmt.Errorf("there is no %s in it%s", clean(binary), quoted(e.said)), i.remedy)
+		return fault.WithHint(fmt.Errorf("there is no %s in it%s", program.Clean(binary), quoted(e.Said)), i.remedy)
 	case i.logs != "" && says("is not running", "is restarting", "is paused", "not running", "container not found", "no such container", "notfound", "not found", "unable to upgrade connection"):
-		return fault.WithHint(fmt.Errorf("it does not run%s", quoted(e.said)), "`"+i.logs+"` tells why; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong one")
+		return fault.WithHint(fmt.Errorf("it does not run%s", quoted(e.Said)), "`"+i.logs+"` tells why; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong one")
 	case says("unknown flag", "unknown command", "which environment?"):
 		return fault.WithHint(errors.New("the sallyport in it is too old"), "put the one there that you have here; "+i.remedy)
 	}
-	return fault.WithHint(fmt.Errorf("%s ends with %d%s", i.prefix[0], e.exit, quoted(e.said)), "run the command by hand: "+strings.Join(i.prefix, " ")+" "+clean(binary)+" key verify --local")
+	return fault.WithHint(fmt.Errorf("%s ends with %d%s", i.prefix[0], e.Exit, quoted(e.Said)), "run the command by hand: "+strings.Join(i.prefix, " ")+" "+program.Clean(binary)+" key verify --local")
 }
 
 func quoted(said string) string {

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/guard"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/n8n/environment"
+	"sallyport/internal/program"
 )
 
 // Question is what all nodes are asked.
@@ -95,14 +96,14 @@ func checked(l masterkey.Local, nonce string) (masterkey.Local, error) {
 	if l.Nonce != nonce {
 		return masterkey.Local{}, fault.WithHint(errors.New("its answer is to another nonce"), "it is of an earlier run, or of another challenge: ask the node again")
 	}
-	l.Host, l.Version, l.Doubt = clean(l.Host), clean(l.Version), clean(l.Doubt)
+	l.Host, l.Version, l.Doubt = program.Clean(l.Host), program.Clean(l.Version), program.Clean(l.Doubt)
 	switch l.Role {
 	case environment.Main, environment.Worker, environment.Webhook, "":
 	default:
 		l.Role = ""
 	}
 	if l.Execution != nil {
-		l.Execution = &masterkey.Execution{Workflow: clean(l.Execution.Workflow), OK: l.Execution.OK, Problem: clean(l.Execution.Problem)}
+		l.Execution = &masterkey.Execution{Workflow: program.Clean(l.Execution.Workflow), OK: l.Execution.OK, Problem: program.Clean(l.Execution.Problem)}
 	}
 	used := 0
 	for i, c := range l.Copies {
@@ -112,7 +113,7 @@ func checked(l masterkey.Local, nonce string) (masterkey.Local, error) {
 		if !sound(c) || i >= maxCopies || used > 1 {
 			return masterkey.Local{}, errNotSallyport()
 		}
-		c.From, c.Problem, c.Hint, c.Doubt = clean(c.From), clean(c.Problem), clean(c.Hint), clean(c.Doubt)
+		c.From, c.Problem, c.Hint, c.Doubt = program.Clean(c.From), program.Clean(c.Problem), program.Clean(c.Hint), program.Clean(c.Doubt)
 		l.Copies[i] = c
 	}
 	return l, nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/program"
 )
 
 // None of them begins with a dash, which a program would take for a flag.
@@ -34,7 +35,7 @@ func ParseNode(spec string, agents Agents) (Node, error) {
 }
 
 func specError(name string, err error) error {
-	err = fmt.Errorf("reading --node %q: %w", clean(name), err)
+	err = fmt.Errorf("reading --node %q: %w", program.Clean(name), err)
 	if fault.HintOf(err) == "" {
 		err = fault.WithHint(err, hintSpec)
 	}
@@ -70,7 +71,7 @@ func parseWay(text string, agents Agents) (Asker, error) {
 	case "http", "https":
 		return newAgent(text, agents)
 	}
-	return nil, fmt.Errorf("there is no way %q", clean(way))
+	return nil, fmt.Errorf("there is no way %q", program.Clean(way))
 }
 
 func parsePod(where string) (Asker, error) {

@@ -1,4 +1,9 @@
-package nodes
+// Package program runs other programs for what they answer: docker, kubectl, systemctl, or a command that someone names. There is
+// no shell, no input, and a bound on what is kept of what they write.
+//
+// Invariant: what a program has started ends with it or with the caller's context, and what it wrote is cleaned before anybody
+// prints it.
+package program
 
 import (
 	"bytes"
@@ -13,24 +18,25 @@ import (
 )
 
 const (
-	maxStdout = 4 << 20 // a list of containers, in bytes
+	// MaxStdout is how much is kept of what a program prints, in bytes: the length of Ended.Stdout when there may be more.
+	MaxStdout = 4 << 20
 	maxStderr = 4 << 10 // in bytes; the rest is dropped
 	maxLine   = 200     // of what a program says, in characters
 	// leftover is how long the output of a program that has ended is waited for, while something it has started keeps it open.
 	leftover = time.Second
 )
 
-// ended is how a program ended.
-type ended struct {
-	stdout []byte
-	said   string // the first line of stderr, clean and short
-	exit   int    // -1 when it did not end by itself
-	err    error  // why it could not be run to its end
+// Ended is how a program ended.
+type Ended struct {
+	Stdout []byte
+	Said   string // the first line of stderr, clean and short
+	Exit   int    // -1 when it did not end by itself
+	Err    error  // why it could not be run to its end
 }
 
-// run runs a program without a shell and without input, until it ends or ctx does.
-func run(ctx context.Context, argv []string) ended {
-	stdout, stderr := &bounded{most: maxStdout}, &bounded{most: maxStderr}
+// Run runs a program without a shell and without input, until it ends or ctx does.
+func Run(ctx context.Context, argv []string) Ended {
+	stdout, stderr := &bounded{most: MaxStdout}, &bounded{most: maxStderr}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // docker, kubectl, nomad, or the operator's own command
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = leftover
@@ -38,21 +44,21 @@ func run(ctx context.Context, argv []string) ended {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err := cmd.Run()
-	e := ended{stdout: stdout.kept.Bytes(), said: firstLine(stderr.kept.Bytes()), exit: -1}
+	e := Ended{Stdout: stdout.kept.Bytes(), Said: firstLine(stderr.kept.Bytes()), Exit: -1}
 	exit, isExit := errors.AsType[*exec.ExitError](err)
 	switch {
 	case ctx.Err() != nil:
-		e.err = ctx.Err()
+		e.Err = ctx.Err()
 	case err == nil:
-		e.exit = 0
+		e.Exit = 0
 	case isExit:
-		e.exit = exit.ExitCode()
+		e.Exit = exit.ExitCode()
 	case errors.Is(err, exec.ErrNotFound):
-		e.err = fmt.Errorf("%s is not on PATH", clean(argv[0]))
+		e.Err = fmt.Errorf("%s is not on PATH", Clean(argv[0]))
 	case errors.Is(err, exec.ErrWaitDelay):
-		e.exit = 0
+		e.Exit = 0
 	default:
-		e.err = fmt.Errorf("running %s: %w", clean(argv[0]), err)
+		e.Err = fmt.Errorf("running %s: %w", Clean(argv[0]), err)
 	}
 	return e
 }
@@ -71,15 +77,15 @@ func (b *bounded) Write(p []byte) (int, error) {
 // firstLine is the first line that is not empty.
 func firstLine(text []byte) string {
 	for line := range strings.Lines(string(text)) {
-		if line = clean(line); line != "" {
+		if line = Clean(line); line != "" {
 			return line
 		}
 	}
 	return ""
 }
 
-// clean makes what another process wrote fit for a terminal: one line, without control characters, and short.
-func clean(text string) string {
+// Clean makes what another process wrote fit for a terminal: one line, without control characters, and short.
+func Clean(text string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
 	if short := []rune(text); len(short) > maxLine {
 		return string(short[:maxLine]) + "…"
