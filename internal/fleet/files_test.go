@@ -1,0 +1,72 @@
+package fleet_test
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sallyport/internal/fleet"
+)
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	one, other := openFiles(t, dir), openFiles(t, dir)
+	if r, err := one.Load(t.Context(), "prod"); err != nil || r.Unfinished() {
+		t.Errorf("a record that is not there: %+v, %v", r, err)
+	}
+	long := fleet.Record{ID: "1", Fleet: "prod", Reason: "a long reason, of which nothing may be left", Status: fleet.Running}
+	short := fleet.Record{ID: "2", Fleet: "prod", Status: fleet.Paused, Steps: []fleet.Step{{Unit: "main", Phase: fleet.Done}}}
+	for _, r := range []fleet.Record{long, short} {
+		if err := os.WriteFile(dir+"/fleet/prod.json.new", []byte("what a crash has left, and it is longer than what follows\n\n\n\n\n\n\n\n\n\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := one.Save(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		got, err := other.Load(t.Context(), "prod")
+		if diff := cmp.Diff(r, got); err != nil || diff != "" {
+			t.Errorf("got %v (-want +got):\n%s", err, diff)
+		}
+	}
+	unlock, err := one.Lock(t.Context(), "prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Lock(t.Context(), "prod"); !errors.Is(err, fleet.ErrWorking) {
+		t.Errorf("a second lock: got %v, want ErrWorking", err)
+	}
+	if free, err := other.Lock(t.Context(), "staging"); err != nil {
+		t.Errorf("another fleet's lock: %v", err)
+	} else {
+		free()
+	}
+	unlock()
+	if again, err := other.Lock(t.Context(), "prod"); err != nil {
+		t.Errorf("after unlock: %v", err)
+	} else {
+		again()
+	}
+	for _, want := range []fleet.Request{fleet.Pause, fleet.Abort, fleet.NoRequest, fleet.NoRequest} {
+		if err := one.Ask(t.Context(), "prod", want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := other.Asked(t.Context(), "prod"); err != nil || got != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "../prod", "a/b", ".hidden", "a b"} {
+		_, errLoad := one.Load(t.Context(), bad)
+		_, errLock := one.Lock(t.Context(), bad)
+		if errLoad == nil || errLock == nil || one.Save(t.Context(), fleet.Record{Fleet: bad}) == nil || one.Ask(t.Context(), bad, fleet.Pause) == nil {
+			t.Errorf("a fleet called %q is taken", bad)
+		}
+	}
+	if err := os.WriteFile(dir+"/fleet/prod.json", []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := one.Load(t.Context(), "prod"); err == nil {
+		t.Error("half a record was read")
+	}
+}
