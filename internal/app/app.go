@@ -90,16 +90,13 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if a.state, err = Open(ctx, o.Config); err != nil {
+	if a.state, err = open(ctx, o.Config, observers{
+		store: a.noted, minted: a.minted, panicked: a.broke, adapter: o.adapter,
+		recordMint: func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) },
+	}); err != nil {
 		return a, err
 	}
 	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
-	a.state.stores.noted, a.state.stores.broke = a.noted, func(why *fault.Panic) { a.broke("secrets", why) }
-	a.state.derived.observe, a.state.derived.broke = a.minted, a.broke
-	a.state.derived.record = func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) }
-	if o.adapter != nil {
-		a.state.stores.adapter = o.adapter
-	}
 	if a.audit, err = a.state.openAudit(ctx, audit.Options{
 		OnCheckpoint: a.checkpointed, OnRotate: a.auditRotated, OnRemove: a.auditRemoved, AcceptDamage: o.AcceptAuditDamage,
 		Broke: func(why *fault.Panic) { a.broke("audit", why) },
@@ -172,7 +169,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
 	for name, loop := range map[string]func(context.Context){
 		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens, "expiry": a.endExpired,
-		"secrets": a.follow, "rotation": a.rotateOnSchedule, "rows": a.watchRows, "derived tokens": a.state.derived.run,
+		"secrets": a.follow, "rotation": a.rotateOnSchedule, "rows": a.watchRows, "derived tokens": a.state.pool.Run,
 	} {
 		a.running.Go(name, func() { a.background(background, name, loop) })
 	}

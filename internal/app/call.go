@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
@@ -18,7 +19,7 @@ import (
 
 // CheckServices builds every service of c and throws it away: what config alone cannot know.
 func CheckServices(c *config.Config) error {
-	_, err := buildTable(c, service.NewTable(nil), nil)
+	_, err := assemble.Table(c, service.NewTable(nil), nil)
 	return err
 }
 
@@ -132,7 +133,7 @@ func (s *State) Service(ctx context.Context, name string) (*service.Service, *cr
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := s.stores.mix(ctx, svc, of)
+	r, err := s.assembler.Recipe(ctx, svc, of)
 	if err != nil {
 		return svc, nil, err
 	}
@@ -144,7 +145,7 @@ func (s *State) Service(ctx context.Context, name string) (*service.Service, *cr
 }
 
 // outside builds one service outside any gate, and reads what its credentials are made of.
-func (s *State) outside(ctx context.Context, c *config.Config, name string) (*service.Service, *ingredients, error) {
+func (s *State) outside(ctx context.Context, c *config.Config, name string) (*service.Service, *assemble.Secrets, error) {
 	one := c.Services[name]
 	svc, err := service.New(name, one)
 	if err != nil {
@@ -153,6 +154,6 @@ func (s *State) outside(ctx context.Context, c *config.Config, name string) (*se
 	if _, err := s.stores.resolver.Load(ctx, one.Refs()); err != nil {
 		return nil, nil, fmt.Errorf("reading the secrets of service %q: %w", name, err)
 	}
-	of, err := gather(one, s.stores.resolver.Held)
+	of, err := assemble.Resolve(one, s.stores.resolver.Held)
 	return svc, of, err
 }

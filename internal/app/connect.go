@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/credential/derive/pool"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -90,7 +92,7 @@ func (s *State) connectHere(ctx context.Context, name, redirect string) (*Consen
 		}
 		connected, err := s.finish(ctx, c, code, c.connect.State())
 		if err == nil {
-			err = s.Changed(ctx, derivedTopic(c.name))
+			err = s.Changed(ctx, pool.Topic(c.name))
 		}
 		return connected, err
 	}}, nil
@@ -106,21 +108,18 @@ func (s *State) consentFor(ctx context.Context, c *config.Config, name, redirect
 	if err != nil {
 		return nil, err
 	}
-	if err := dress(svc, of); err != nil {
-		return nil, unfit(svc, err)
-	}
-	refresher, err := consent(which.credential, svc, of)
+	refresher, err := assemble.Consent(svc, which.credential, of)
 	if err != nil {
-		return nil, unfit(svc, err)
+		return nil, err
 	}
-	in := reading{get: of.get}
+	in := of.Reader()
 	params := make(map[string]string, len(which.credential.AuthorizeParams))
 	for key, t := range which.credential.AuthorizeParams {
-		params[key] = in.plain(t)
+		params[key] = in.Plain(t)
 	}
-	issuer := in.plain(which.credential.Issuer)
-	if in.err != nil {
-		return nil, in.err
+	issuer := in.Plain(which.credential.Issuer)
+	if err := in.Err(); err != nil {
+		return nil, err
 	}
 	connect, err := derive.NewConnect(derive.ConnectOptions{
 		AuthorizeURL: which.credential.AuthorizeURL, Issuer: issuer, RedirectURL: redirect, Params: params, For: refresher,
@@ -129,7 +128,7 @@ func (s *State) consentFor(ctx context.Context, c *config.Config, name, redirect
 	if err != nil {
 		return nil, fmt.Errorf("connecting %q: %w", name, err)
 	}
-	return &consenting{name: derivedName(which.service, which.index), connect: connect, service: svc}, nil
+	return &consenting{name: pool.Name(which.service, which.index), connect: connect, service: svc}, nil
 }
 
 // finish turns the code into tokens and puts them on record.
@@ -149,7 +148,7 @@ func (s *State) finish(ctx context.Context, c *consenting, code, state string) (
 func (s *State) install(ctx context.Context, name string, state derive.State) error {
 	err := derive.ErrStale
 	for range 5 {
-		if err = derive.Install(ctx, s.vault(), s.owner(), name, state); !errors.Is(err, derive.ErrStale) {
+		if err = derive.Install(ctx, s.vault, s.owner, name, state); !errors.Is(err, derive.ErrStale) {
 			break
 		}
 	}
@@ -167,11 +166,11 @@ func refusedConsent(err error) error {
 // Disconnect drops the tokens of a service that are on record and in memory. It tells whether there were any.
 func (s *State) Disconnect(ctx context.Context, name string) (was bool, err error) {
 	if which, err := connectable(s.Config, name); err == nil {
-		name = derivedName(which.service, which.index)
+		name = pool.Name(which.service, which.index)
 	} else if _, known := s.Config.Services[name]; known {
 		return false, err
 	}
-	state, version, err := s.vault().Load(ctx, name)
+	state, version, err := s.vault.Load(ctx, name)
 	if err != nil {
 		return false, err
 	}
@@ -182,7 +181,7 @@ func (s *State) Disconnect(ctx context.Context, name string) (was bool, err erro
 	if err := s.install(ctx, name, derive.State{Grant: state.Grant}); err != nil {
 		return false, fmt.Errorf("disconnecting %q: %w", name, err)
 	}
-	return true, s.Changed(ctx, derivedTopic(name))
+	return true, s.Changed(ctx, pool.Topic(name))
 }
 
 // vacant tells that a record holds nothing any more: that someone has disconnected.
@@ -192,7 +191,7 @@ func vacant(s derive.State) bool {
 
 // disconnected tells whether the derived token of that name has been dropped.
 func (s *State) disconnected(ctx context.Context, name string) (bool, error) {
-	state, version, err := s.vault().Load(ctx, name)
+	state, version, err := s.vault.Load(ctx, name)
 	return err == nil && version > 0 && vacant(state), err
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/credential/derive/pool"
 	"sallyport/internal/fault"
 )
 
@@ -202,7 +203,7 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 		one.service.Close()
 	}
 	if err == nil {
-		err = a.refresh(ctx, derivedTopic(one.name))
+		err = a.refresh(ctx, pool.Topic(one.name))
 	}
 	one.err = refusedConsent(err)
 	close(one.done)

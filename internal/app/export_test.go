@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/credential/derive"
-	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
@@ -18,10 +17,9 @@ func (o Options) WithAdapter(open func(*config.Store) (secret.Store, error)) Opt
 	return o
 }
 
-// WithAdapter has s open other stores than the real ones.
-func (s *Stores) WithAdapter(open func(*config.Store) (secret.Store, error)) *Stores {
-	s.adapter = open
-	return s
+// OpenStoresWith is OpenStores with other stores than the real ones.
+func OpenStoresWith(c *config.Config, open func(*config.Store) (secret.Store, error)) *OwnStores {
+	return openStores(c, open)
 }
 
 // RotateDue is one look at the schedule.
@@ -31,23 +29,10 @@ func (a *App) RotateDue(ctx context.Context) { a.rotateDue(ctx, make(map[string]
 func NewBackoff() func(now time.Time, do func() error) { return new(backoff).try }
 
 // Vault is where derived tokens are kept.
-func (s *State) Vault() derive.Vault { return s.vault() }
+func (s *State) Vault() derive.Vault { return s.vault }
 
 // Owner gives the right to mint.
-func (s *State) Owner() derive.Owner { return s.owner() }
-
-// Mix builds what the requests of a service are given, of values that no store has, and throws it away.
-func Mix(ctx context.Context, svc *service.Service, values map[secret.Ref]secret.Value) error {
-	of := &ingredients{values: make(map[secret.Ref]ingredient)}
-	for ref, value := range values {
-		of.values[ref] = ingredient{value, ref.Path}
-	}
-	memory := new(derive.Memory)
-	d := newDerivedTokens(memory, memory)
-	defer d.close()
-	_, err := (&Stores{state: &State{derived: d}}).mix(ctx, svc, of)
-	return err
-}
+func (s *State) Owner() derive.Owner { return s.owner }
 
 // AdoptAgain puts the token table on record as it is, for tests that make a token older.
 func (s *State) AdoptAgain(ctx context.Context) error {

@@ -28,7 +28,7 @@ func (a *App) parts() []monitor.Part {
 		a.storePart(),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
-	parts = append(append(append(parts, a.auditParts()...), a.storeParts()...), a.state.derived.parts()...)
+	parts = append(append(append(parts, a.auditParts()...), a.storeParts()...), a.derivedParts()...)
 	return append(parts, a.ledgerParts()...)
 }
 
@@ -67,7 +67,7 @@ func (a *App) storePart() monitor.Part {
 			if !slices.Contains(builtin, ref.Store) {
 				continue
 			}
-			_, _, why, err := a.state.stores.held(ref)
+			why, err := a.state.stores.held(ref)
 			if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.StoreUnavailable {
 				return part("store", f, "the store cannot be read; check the seal key and the store")
 			}
@@ -123,7 +123,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 		emit(monitor.Gauge{Desc: monitor.CredentialValid, Value: truth(s.Credential.Trouble() == nil && !s.Rejected()), Labels: []string{s.Name}})
 		emit(monitor.Gauge{Desc: monitor.CircuitOpen, Value: truth(s.Circuit.Open()), Labels: []string{s.Name}})
 	}
-	a.state.derived.collect(emit, now)
+	a.collectDerived(emit, now)
 	a.collectLedger(emit)
 	for _, st := range a.state.stores.resolver.Status() {
 		emit(monitor.Gauge{Desc: monitor.StoreUp, Value: truth(st.Up), Labels: []string{st.Store}})

@@ -11,17 +11,16 @@ import (
 	"strings"
 	"time"
 
-	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/credential/derive/pool"
 	"sallyport/internal/config"
 )
 
-// Topics of change, as the database announces them.
+// Topics of change, as the database announces them. Derived tokens have one each, pool.Topic.
 const (
 	topicTokens  = "tokens"
 	topicSecrets = "secrets"
-	topicStore   = "store:"   // with the name of a store other than builtin, whose changes the database knows nothing of
-	topicDerived = "derived:" // with the name of a derived token: another one is on record
-	topicUsage   = "usage"    // not a change: someone wants to read when tokens were last used
+	topicStore   = "store:" // with the name of a store other than builtin, whose changes the database knows nothing of
+	topicUsage   = "usage"  // not a change: someone wants to read when tokens were last used
 )
 
 const (
@@ -34,7 +33,7 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	if store, ok := strings.CutPrefix(topic, topicStore); ok {
 		return a.refreshStore(ctx, store)
 	}
-	if name, ok := cutDerived(topic); ok {
+	if name, ok := pool.CutTopic(topic); ok {
 		return a.refreshDerived(ctx, name)
 	}
 	if topic == topicTokens || topic == "" {
@@ -48,7 +47,7 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		a.flush(ctx)
 	}
 	if topic == "" {
-		for _, name := range a.state.derived.names() {
+		for _, name := range a.state.pool.Names() {
 			if err := a.refreshDerived(ctx, name); err != nil {
 				return err
 			}
@@ -60,8 +59,8 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		}
 		a.reload.Lock()
 		defer a.reload.Unlock()
-		a.state.stores.setCredentials(ctx, a.pipeline.Services())
-		a.state.derived.retire()
+		a.state.publish(ctx, a.pipeline.Services())
+		a.state.pool.Retire()
 	}
 	return nil
 }
@@ -70,17 +69,17 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 func (a *App) refreshDerived(ctx context.Context, name string) error {
 	gone, err := a.state.disconnected(ctx, name)
 	if err != nil || !gone {
-		return errors.Join(err, a.state.derived.reload(ctx, name))
+		return errors.Join(err, a.state.pool.Reload(ctx, name))
 	}
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	for _, svc := range a.state.derived.forget(name) {
-		a.state.stores.forget(func(one *service.Service) bool { return one == svc })
-		if holds(a.pipeline.Services(), svc) { // or else its credential is made when it becomes active
-			a.state.stores.setCredential(ctx, svc, a.state.stores.resolver.Held)
+	for _, svc := range a.state.pool.Forget(name) {
+		a.state.assembler.Forget(svc)
+		if a.pipeline.Services().Holds(svc) { // or else its credential is made when it becomes active
+			_ = a.state.assembler.Publish(ctx, svc, a.state.stores.resolver.Held) // the service has the failure
 		}
 	}
-	a.state.derived.retire()
+	a.state.pool.Retire()
 	return nil
 }
 
@@ -91,8 +90,8 @@ func (a *App) refreshStore(ctx context.Context, store string) error {
 	}
 	a.reload.Lock()
 	defer a.reload.Unlock()
-	a.state.stores.setCredentials(ctx, a.pipeline.Services())
-	a.state.derived.retire()
+	a.state.publish(ctx, a.pipeline.Services())
+	a.state.pool.Retire()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -180,7 +181,7 @@ func (a *App) announce(c *config.Config) (*next, error) {
 	for {
 		active, before := a.pipeline.Services(), a.state.stores.current()
 		p := a.state.stores.plan(c)
-		table, err := buildTable(c, active, func(one *config.Service) bool { return p.keeps(before, one) })
+		table, err := assemble.Table(c, active, func(one *config.Service) bool { return p.keeps(before, one) })
 		if err != nil {
 			return nil, err
 		}
@@ -222,7 +223,7 @@ func (a *App) discard(n *next) {
 	n.stores.Drop()
 	a.next = nil
 	closeReplaced(n.table, a.pipeline.Services())
-	a.state.stores.drop(a.pipeline.Services())
+	a.state.assembler.Keep(a.pipeline.Services())
 }
 
 // activate loads what n names and puts it in the place of the active configuration, unless another took the place of n, which is
@@ -238,7 +239,7 @@ func (a *App) activate(ctx context.Context, n *next) (by *next, err error) {
 
 func (a *App) load(ctx context.Context, n *next) (by *next, err error) {
 	defer context.AfterFunc(ctx, n.stop)()
-	n.stores.load(n.loading, n.table, a.pipeline.Services()) //nolint:contextcheck // ended by ctx, above
+	n.stores.load(n.loading, a.state.assembler, n.table, a.pipeline.Services()) //nolint:contextcheck // ended by ctx, above
 	by, err = a.settle(ctx, n)
 	n.stop()
 	return by, err
@@ -267,7 +268,7 @@ func (a *App) settle(ctx context.Context, n *next) (by *next, err error) {
 	case a.closed:
 		return nil, errStopping
 	case a.next != n:
-		a.state.stores.drop(a.tables()...) // what was still being made when it was discarded
+		a.state.assembler.Keep(a.tables()...) // what was still being made when it was discarded
 		return n.by, nil
 	case ctx.Err() != nil:
 		a.discard(n)
@@ -303,14 +304,14 @@ func (a *App) tables() []*service.Table {
 func (a *App) swap(ctx context.Context, n *next) {
 	old := a.pipeline.Services()
 	n.stores.use()
-	if a.state.stores.setCredentials(ctx, n.table) > 0 { // with what has changed while it was loaded
+	if a.state.publish(ctx, n.table) > 0 { // with what has changed while it was loaded
 		a.warnOfCredentials(ctx, n.table)
 	}
 	a.pipeline.Route(n.routing)
 	a.next = nil
 	a.state.Tokens.Govern(n.routing.Scopes)
-	a.state.derived.activate(n.table)
-	a.state.stores.drop(n.table)
+	a.state.pool.Activate(n.table)
+	a.state.assembler.Keep(n.table)
 	a.config.Store(n.config)
 	a.loaded.Store(time.Now().Unix())
 	a.invalid.Store(nil)
@@ -328,7 +329,7 @@ func (a *App) warnOfCredentials(ctx context.Context, t *service.Table) {
 // closeReplaced lets go of the connections of services that are not in next.
 func closeReplaced(old, next *service.Table) {
 	for _, s := range old.All() {
-		if !holds(next, s) {
+		if !next.Holds(s) {
 			s.Close()
 		}
 	}

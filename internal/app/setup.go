@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
@@ -60,7 +61,7 @@ func (s *Stores) sources(p *setup) []resolve.Source {
 		one := p.set[name]
 		refresh := one.Refresh
 		kind, _ := p.config.Kinds().Store(one.Kind)
-		if kind.Own && s.state == nil {
+		if kind.Own && !s.o.told {
 			refresh = builtinRefresh
 		}
 		list = append(list, resolve.Source{
@@ -94,14 +95,14 @@ func (s *Stores) prepare(p *setup) *nextStores {
 }
 
 // load reads the secrets, and makes the credentials of those services of t that are not active yet. It ends early with ctx.
-func (n *nextStores) load(ctx context.Context, t, active *service.Table) {
+func (n *nextStores) load(ctx context.Context, a *assemble.Assembler, t, active *service.Table) {
 	_ = n.Load(ctx) // each reference's own error is held
 	for _, svc := range t.All() {
 		if ctx.Err() != nil {
 			return
 		}
-		if !holds(active, svc) {
-			n.s.setCredential(ctx, svc, n.Held)
+		if !active.Holds(svc) {
+			_ = a.Publish(ctx, svc, n.Held) // the service has the failure
 		}
 	}
 }
@@ -112,10 +113,4 @@ func (n *nextStores) use() {
 	n.s.active = n.setup
 	n.s.mu.Unlock()
 	n.Use()
-}
-
-// holds tells whether svc itself is in t, and not another of its name.
-func holds(t *service.Table, svc *service.Service) bool {
-	kept, ok := t.Lookup(svc.Name)
-	return ok && kept == svc
 }

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/credential/derive/pool"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
 	"sallyport/internal/database"
@@ -26,6 +28,7 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/localfile"
 	"sallyport/internal/rotation"
+	"sallyport/internal/secret"
 	"sallyport/internal/secret/builtin"
 	"sallyport/internal/secret/seal"
 )
@@ -39,23 +42,37 @@ const (
 
 // State is what is kept, opened. Close it.
 type State struct {
-	Config  *config.Config
-	DB      *database.DB
-	Builtin *builtin.Store
-	Tokens  *token.Registry
-	Wait    time.Duration     // how long Changed waits for the replicas
-	Noted   func(text string) // is told what a person should know beside a result; may be nil
-	sealer  *seal.Sealer
-	stores  *Stores
-	locks   *database.Locks
-	derived *derivedTokens
-	journal *ledger.Book // of the rotation journal
-	adopted bool         // the database's rows were put on record just now
+	Config    *config.Config
+	DB        *database.DB
+	Builtin   *builtin.Store
+	Tokens    *token.Registry
+	Wait      time.Duration     // how long Changed waits for the replicas
+	Noted     func(text string) // is told what a person should know beside a result; may be nil
+	sealer    *seal.Sealer
+	stores    *Stores
+	locks     *database.Locks
+	vault     derive.Vault // of derived tokens
+	owner     derive.Owner // gives the right to mint them
+	pool      *pool.Pool   // of derived tokens
+	assembler *assemble.Assembler
+	journal   *ledger.Book // of the rotation journal
+	adopted   bool         // the database's rows were put on record just now
 }
 
 // Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
 // be there: without it nothing can be read, and making another would hide that.
-func Open(ctx context.Context, c *config.Config) (*State, error) {
+func Open(ctx context.Context, c *config.Config) (*State, error) { return open(ctx, c, observers{}) }
+
+// observers are told what happens beneath a State. What is nil is told nobody.
+type observers struct {
+	store      func(name string, err error)                 // a store stopped answering, or answers again
+	minted     func(derive.Observation)                     // an attempt to obtain a derived token
+	panicked   func(task string, why *fault.Panic)          // in the background
+	recordMint func(ctx context.Context, name string) error // puts a call to a token endpoint on record; nil: as a command's
+	adapter    func(*config.Store) (secret.Store, error)    // instead of the real stores, in tests
+}
+
+func open(ctx context.Context, c *config.Config, o observers) (*State, error) {
 	keeper, err := keeperOf(c)
 	if err != nil {
 		return nil, fault.WithExit(keyAway(c, err), fault.ExitStore)
@@ -65,14 +82,13 @@ func Open(ctx context.Context, c *config.Config) (*State, error) {
 		return nil, fault.WithExit(err, fault.ExitStore)
 	}
 	s := &State{Config: c, DB: db, Wait: c.Revocation.Wait, locks: db.NewLocks()}
-	s.stores = newStores(c, s, 0)
-	if err := s.unseal(ctx, keeper); err != nil {
+	if err := s.unseal(ctx, keeper, o); err != nil {
 		return nil, errors.Join(fault.WithExit(err, fault.ExitStore), db.Close())
 	}
 	return s, nil
 }
 
-func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
+func (s *State) unseal(ctx context.Context, keeper seal.Keeper, o observers) error {
 	sealer, err := seal.Open(ctx, s.DB, keeper)
 	if err != nil {
 		return err
@@ -82,8 +98,21 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper) error {
 		return err
 	}
 	s.sealer, s.Builtin = sealer, builtin.New(s.DB, sealer)
-	s.derived = newDerivedTokens(s.vault(), s.owner())
-	s.derived.record = func(ctx context.Context, name string) error { return s.Record(ctx, mintEvent("command", name)) }
+	s.stores = newStores(s.Config, storesOptions{
+		own: func(context.Context) (secret.Store, error) { return s.Builtin, nil }, told: true, noted: o.store, adapter: o.adapter,
+		panicked: func(why *fault.Panic) {
+			if o.panicked != nil {
+				o.panicked("secrets", why)
+			}
+		},
+	})
+	record := o.recordMint
+	if record == nil {
+		record = func(ctx context.Context, name string) error { return s.Record(ctx, mintEvent("command", name)) }
+	}
+	s.vault, s.owner = pool.NewVault(s.DB, sealer), pool.NewOwner(s.locks)
+	s.pool = pool.New(pool.Options{Vault: s.vault, Owner: s.owner, Record: record, Observe: o.minted, Panicked: o.panicked})
+	s.assembler = assemble.New(s.pool)
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Plan(s.Config)
 	s.journal = rotation.NewLedger(sealer)
@@ -98,15 +127,9 @@ func (s *State) Plan(c *config.Config) { s.Tokens.SetScopes(scopes(c)) }
 
 // Close waits for tokens that are being minted, and lets go of the stores and the database.
 func (s *State) Close() error {
-	if s.derived != nil {
-		s.derived.close()
-	}
+	s.pool.Close()
 	return errors.Join(s.stores.Close(), s.locks.Close(), s.DB.Close())
 }
-
-func (s *State) vault() derive.Vault { return &derivedVault{s.DB, s.sealer} }
-
-func (s *State) owner() derive.Owner { return derivedOwner{s.locks} }
 
 func keeperOf(c *config.Config) (seal.Keeper, error) {
 	if c.Seal.KeyEnv != "" {

@@ -5,55 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"sallyport/internal/boundary/service"
+	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/resolve"
 )
 
-// Stores are the secret stores of a configuration. Each is opened when it is first needed; the database and the seal key are
-// touched for a builtin reference alone. Safe for concurrent use. Close it.
+// Stores are the secret stores of a configuration. Each is opened when it is first needed. Safe for concurrent use. Close it.
 type Stores struct {
 	resolver *resolve.Resolver
-	noted    func(store string, err error) // set before the first use; so is broke
-	broke    func(*fault.Panic)
-	adapter  func(*config.Store) (secret.Store, error) // instead of the kinds' own, but for builtin ones, in tests
+	o        storesOptions
 
-	mu       sync.Mutex
-	active   *setup
-	state    *State // for the builtin store
-	opened   bool   // state was opened here
-	mixtures map[*service.Service]*mixture
+	mu     sync.Mutex
+	active *setup
+}
+
+type storesOptions struct {
+	own      func(context.Context) (secret.Store, error) // opens Sallyport's own store
+	told     bool                                        // of changes in it: it is not read again at intervals
+	patience time.Duration                               // how long a store is waited for; 0 is the resolver's own measure
+	noted    func(store string, err error)               // is told when a store stops answering, or answers again; may be nil
+	panicked func(*fault.Panic)                          // may be nil
+	adapter  func(*config.Store) (secret.Store, error)   // instead of the kinds' own, but for builtin ones, in tests
 }
 
 // builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.
 const builtinRefresh = 10 * time.Second
 
-// OpenStores returns the stores of c. It contacts nobody. How long a store is waited for is up to the caller's context: a
-// command for each of many secrets takes its time.
-func OpenStores(_ context.Context, c *config.Config) (*Stores, error) {
-	return newStores(c, nil, math.MaxInt64), nil
-}
-
-// newStores takes how long a store is waited for; 0 is the resolver's own measure.
-func newStores(c *config.Config, state *State, patience time.Duration) *Stores {
-	s := &Stores{state: state}
-	s.resolver = resolve.New(resolve.Options{Patience: patience, Noted: func(store string, err error) {
-		if s.noted != nil {
-			s.noted(store, err)
-		}
-	}, Broke: func(why *fault.Panic) {
-		if s.broke != nil {
-			s.broke(why)
-		}
-	}})
+func newStores(c *config.Config, o storesOptions) *Stores {
+	s := &Stores{o: o, resolver: resolve.New(resolve.Options{Patience: o.patience, Noted: o.noted, Broke: o.panicked})}
 	s.active = s.plan(c)
 	s.resolver.Configure(s.sources(s.active))
 	return s
@@ -72,34 +59,10 @@ func storeFiles(c *config.Config) (list []string) {
 }
 
 func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error) {
-	if s.adapter != nil && !s.current().own(c) {
-		return s.adapter(c)
+	if s.o.adapter != nil && !s.current().own(c) {
+		return s.o.adapter(c)
 	}
-	return c.Settings.Open(ctx, secret.Host{Environ: os.Environ(), Own: s.own})
-}
-
-// own opens the builtin store with its database, which may be open already.
-func (s *Stores) own(ctx context.Context) (secret.Store, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == nil {
-		state, err := Open(ctx, s.active.config)
-		if err != nil {
-			return nil, err
-		}
-		s.state, s.opened = state, true
-	}
-	return s.state.Builtin, nil
-}
-
-// State is the state beneath the builtin store, for what has to be on record before that store is read.
-func (s *Stores) State(ctx context.Context) (*State, error) {
-	if _, err := s.own(ctx); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state, nil
+	return c.Settings.Open(ctx, secret.Host{Environ: os.Environ(), Own: s.o.own})
 }
 
 // Store opens a store by name, for what it can do beyond being read.
@@ -107,7 +70,7 @@ func (s *Stores) Store(ctx context.Context, name string) (secret.Store, error) {
 	store, err := s.resolver.Store(ctx, name)
 	if errors.Is(err, resolve.ErrNoStore) {
 		names := s.names()
-		hint := "the stores are " + joined(names) + "; more are added under `stores` in sallyport.yaml"
+		hint := "the stores are " + strings.Join(names, ", ") + "; more are added under `stores` in sallyport.yaml"
 		if near := config.Nearest(name, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
@@ -147,17 +110,8 @@ func (s *Stores) Watch(ctx context.Context, refs []secret.Ref, changed func()) e
 	return nil
 }
 
-// Close closes every store, and the database if it was opened here.
-func (s *Stores) Close() error {
-	err := s.resolver.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.opened {
-		err = errors.Join(err, s.state.Close())
-		s.state, s.opened = nil, false
-	}
-	return err
-}
+// Close closes every store but Sallyport's own.
+func (s *Stores) Close() error { return s.resolver.Close() }
 
 // builtins lists the stores that are builtin, whatever their name.
 func (s *Stores) builtins() []string {
@@ -172,19 +126,18 @@ func (s *Stores) builtins() []string {
 	return list
 }
 
-// Store opens a store of the configuration by name, for what it can do beyond being read.
-func (s *State) Store(ctx context.Context, name string) (secret.Store, error) {
-	return s.stores.Store(ctx, name)
+// held is what is in memory of a reference: its value, or why there is none, and what keeps it from being confirmed.
+func (s *Stores) held(ref secret.Ref) (unconfirmed, err error) {
+	_, _, unconfirmed, err = assemble.Held(s.resolver.Held).Of(ref)
+	return unconfirmed, err
 }
 
-// StoreChanged is Changed for the secrets of a store.
-func (s *State) StoreChanged(ctx context.Context, name string) error {
-	if slices.Contains(s.stores.builtins(), name) {
-		return s.Changed(ctx, topicSecrets)
+// againBuiltin reads the builtin stores' secrets again: another process has changed one.
+func (s *Stores) againBuiltin(ctx context.Context) error {
+	for _, name := range s.builtins() {
+		if err := s.resolver.Again(ctx, name); err != nil {
+			return err
+		}
 	}
-	// The database has no part in it, but its numbers are how other replicas hear of it.
-	if err := s.DB.Notify(ctx, topicStore+name); err != nil {
-		return err
-	}
-	return s.Changed(ctx, topicStore+name)
+	return nil
 }

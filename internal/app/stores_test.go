@@ -250,11 +250,7 @@ func TestStoresWithoutState(t *testing.T) {
 	c := b.load()
 	c.Data = t.TempDir() + "/none"
 	c.Seal.KeyFile = c.Data + "/seal.key"
-	stores, err := app.OpenStores(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stores.WithAdapter(corp.adapter)
+	stores := app.OpenStoresWith(c, corp.adapter)
 	refs := []secret.Ref{{Store: "corp", Path: "n8n/far", Field: "key"}, {Store: "corp", Path: "gone"}, {Store: "nowhere", Path: "x"}}
 	results, err := stores.Resolve(t.Context(), refs)
 	if err != nil {
@@ -294,11 +290,7 @@ func (s slow) Get(ctx context.Context, path, version string) (secret.Value, secr
 func TestStoresPatience(t *testing.T) {
 	c := newBed(t, twoStores("refresh: 1s")).load()
 	synctest.Test(t, func(t *testing.T) {
-		stores, err := app.OpenStores(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stores.WithAdapter(func(*config.Store) (secret.Store, error) {
+		stores := app.OpenStoresWith(c, func(*config.Store) (secret.Store, error) {
 			return slow{&outside{values: map[string]string{"n8n/far": "one"}}}, nil
 		})
 		refs := []secret.Ref{{Store: "corp", Path: "n8n/far"}}
@@ -324,11 +316,7 @@ func TestStoresPatience(t *testing.T) {
 func TestStoresWatch(t *testing.T) {
 	corp := &outside{values: map[string]string{"n8n/far": "one"}}
 	b := newBed(t, twoStores("refresh: 1s"))
-	stores, err := app.OpenStores(t.Context(), b.load())
-	if err != nil {
-		t.Fatal(err)
-	}
-	stores.WithAdapter(corp.adapter)
+	stores := app.OpenStoresWith(b.load(), corp.adapter)
 	refs := []secret.Ref{{Store: "corp", Path: "n8n/far"}, {Store: "builtin", Path: "crm"}}
 	read := func() string {
 		results, err := stores.Resolve(t.Context(), refs)

@@ -47,7 +47,7 @@ var ports = map[string][]string{
 }
 
 // portParts are the packages beside the adapters that belong to the port itself.
-var portParts = []string{"secret/seal", "secret/storetest", "fleet/fleettest"}
+var portParts = []string{"secret/resolve", "secret/seal", "secret/storetest", "fleet/fleettest"}
 
 // besidePort lists what a single adapter needs more than its port, each with its reason.
 var besidePort = map[string]string{

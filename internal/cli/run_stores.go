@@ -24,7 +24,7 @@ import (
 // runStores are the stores of the configuration as run uses them: with files by their absolute names, which the operator of
 // an entrypoint may read anyway, and with bare ARNs, whatever the one store of their kind is called.
 type runStores struct {
-	*app.Stores
+	*app.OwnStores
 	set   map[string]*config.Store
 	kinds config.Kinds
 	poll  time.Duration // how often files by absolute names are looked at
@@ -35,7 +35,7 @@ func openRunStores(ctx context.Context, c *config.Config, poll time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	return &runStores{Stores: stores, set: c.StoreSet(), kinds: c.Kinds(), poll: poll}, nil
+	return &runStores{OwnStores: stores, set: c.StoreSet(), kinds: c.Kinds(), poll: poll}, nil
 }
 
 // Resolve implements entrypoint.Resolver.
@@ -60,7 +60,7 @@ func (r *runStores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Re
 	if len(asked) == 0 {
 		return results, ctx.Err()
 	}
-	answers, err := r.Stores.Resolve(ctx, asked)
+	answers, err := r.OwnStores.Resolve(ctx, asked)
 	for i, answer := range answers {
 		answer.Err = named(answer.Err)
 		results[at[i]] = answer
@@ -117,7 +117,7 @@ func (r *runStores) Watch(ctx context.Context, refs []secret.Ref, changed func()
 	if len(watched) == 0 {
 		return nil
 	}
-	return r.Stores.Watch(ctx, watched, changed)
+	return r.OwnStores.Watch(ctx, watched, changed)
 }
 
 // placed finds the store of a bare ARN, when there is one of its kind alone.

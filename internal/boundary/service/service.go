@@ -295,6 +295,9 @@ func (t *Table) Lookup(name string) (*Service, bool) {
 	return s, ok
 }
 
+// Holds tells whether svc itself is in t, and not another of its name.
+func (t *Table) Holds(svc *Service) bool { return t.byName[svc.Name] == svc }
+
 // All returns the services by name.
 func (t *Table) All() []*Service {
 	all := make([]*Service, 0, len(t.byName))

@@ -1,20 +1,19 @@
-package app
+package assemble
 
 import (
 	"errors"
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 )
 
-// buildTable builds every service of c, taking over those of old that did not change: their connections, limits and
+// Table builds every service of c, taking over those of old that did not change: their connections, limits and
 // credentials live on. keeps tells whether its stores are the same too: or else the credentials of both are in use while the
 // change is on its way.
-func buildTable(c *config.Config, old *service.Table, keeps func(*config.Service) bool) (*service.Table, error) {
+func Table(c *config.Config, old *service.Table, keeps func(*config.Service) bool) (*service.Table, error) {
 	var list []*service.Service
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
@@ -35,5 +34,3 @@ func buildTable(c *config.Config, old *service.Table, keeps func(*config.Service
 	}
 	return service.NewTable(list), errors.Join(errs...)
 }
-
-func joined(names []string) string { return strings.Join(names, ", ") }

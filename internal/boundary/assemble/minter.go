@@ -1,4 +1,4 @@
-package app
+package assemble
 
 import (
 	"encoding/base64"
@@ -14,71 +14,9 @@ import (
 	"sallyport/internal/secret"
 )
 
-// reading resolves what a credential is made of. Its first error stays, and everything after it is empty.
-type reading struct {
-	get func(secret.Ref) (secret.Value, error)
-	err error
-}
-
-func (r *reading) value(ref secret.Ref) secret.Value {
-	if r.err != nil || ref.IsZero() {
-		return secret.Value{}
-	}
-	v, err := r.get(ref)
-	r.err = err
-	return v
-}
-
-func (r *reading) text(t config.Text) secret.Value {
-	if r.err != nil {
-		return secret.Value{}
-	}
-	v, err := t.Resolve(r.get)
-	r.err = err
-	return v
-}
-
-// plain is for what is no secret, though it may come from a store.
-func (r *reading) plain(t config.Text) string { return string(r.text(t).Reveal()) }
-
-func (r *reading) texts(m map[string]config.Text) map[string]secret.Value {
-	if m == nil {
-		return nil
-	}
-	out := make(map[string]secret.Value, len(m))
-	for name, t := range m {
-		out[name] = r.text(t)
-	}
-	return out
-}
-
-// tree resolves the JSON of a login call.
-func (r *reading) tree(node any) any {
-	switch n := node.(type) {
-	case config.Text:
-		if text, plain := n.Plain(); plain {
-			return text
-		}
-		return r.text(n)
-	case map[string]any:
-		out := make(map[string]any, len(n))
-		for name, inner := range n {
-			out[name] = r.tree(inner)
-		}
-		return out
-	case []any:
-		out := make([]any, len(n))
-		for i, inner := range n {
-			out[i] = r.tree(inner)
-		}
-		return out
-	}
-	return node
-}
-
 // mint makes minters of configuration.
 type mint struct {
-	reading
+	Reader
 
 	c   *config.Credential
 	way func(*url.URL) (http.RoundTripper, error) // a guarded transport to a token endpoint
@@ -89,7 +27,7 @@ func (m *mint) minter() (minter derive.Minter, err error) {
 	switch m.c.Kind {
 	case config.KindClientCredentials:
 		o := derive.ClientCredentialsOptions{Endpoint: m.endpoint(m.c.TokenURL), Client: m.client(), Scopes: m.c.Scopes}
-		minter, err = built(&m.reading, func() (derive.Minter, error) { return derive.NewClientCredentials(o) })
+		minter, err = built(&m.Reader, func() (derive.Minter, error) { return derive.NewClientCredentials(o) })
 	case config.KindRefreshToken:
 		return m.refresher()
 	case config.KindJWTBearer:
@@ -108,23 +46,23 @@ func (m *mint) minter() (minter derive.Minter, err error) {
 func (m *mint) refresher() (*derive.RefreshToken, error) {
 	o := derive.RefreshTokenOptions{
 		Endpoint: m.endpoint(m.c.TokenURL), Client: m.client(), Scopes: m.c.Scopes,
-		Refresh: m.value(m.c.RefreshToken), ReuseGrace: m.c.ReuseGrace, Reusable: !m.c.Rotates,
+		Refresh: m.Value(m.c.RefreshToken), ReuseGrace: m.c.ReuseGrace, Reusable: !m.c.Rotates,
 	}
 	if m.c.RefreshURL != "" {
 		o.RefreshAt = m.endpoint(m.c.RefreshURL)
 	}
-	return built(&m.reading, func() (*derive.RefreshToken, error) { return derive.NewRefreshToken(o) })
+	return built(&m.Reader, func() (*derive.RefreshToken, error) { return derive.NewRefreshToken(o) })
 }
 
 func (m *mint) bearer() (derive.Minter, error) {
 	o := derive.JWTBearerOptions{
 		Endpoint: derive.Endpoint{URL: m.c.TokenURL},
-		Issuer:   m.plain(m.c.Issuer), Subject: m.plain(m.c.Subject), Audience: m.plain(m.c.Audience), Scopes: m.c.Scopes,
+		Issuer:   m.Plain(m.c.Issuer), Subject: m.Plain(m.c.Subject), Audience: m.Plain(m.c.Audience), Scopes: m.c.Scopes,
 	}
 	if len(m.c.Claims) > 0 {
 		o.Claims = make(map[string]any, len(m.c.Claims))
 		for name, t := range m.c.Claims {
-			o.Claims[name] = m.plain(t)
+			o.Claims[name] = m.Plain(t)
 		}
 	}
 	if !m.c.ClientID.IsZero() {
@@ -132,7 +70,7 @@ func (m *mint) bearer() (derive.Minter, error) {
 		o.Client = &client
 	}
 	if !m.c.ServiceAccount.IsZero() {
-		file := m.value(m.c.ServiceAccount)
+		file := m.Value(m.c.ServiceAccount)
 		if m.err == nil {
 			o, m.err = o.ServiceAccount(file)
 		}
@@ -140,7 +78,7 @@ func (m *mint) bearer() (derive.Minter, error) {
 		o.Key = m.signer()
 	}
 	o.Endpoint = m.endpoint(o.Endpoint.URL)
-	return built(&m.reading, func() (derive.Minter, error) { return derive.NewJWTBearer(o) })
+	return built(&m.Reader, func() (derive.Minter, error) { return derive.NewJWTBearer(o) })
 }
 
 func (m *mint) github() (derive.Minter, error) {
@@ -149,9 +87,9 @@ func (m *mint) github() (derive.Minter, error) {
 		api = derive.GitHubAPI
 	}
 	o := derive.GitHubAppOptions{
-		Endpoint: m.endpoint(api), AppID: m.plain(m.c.AppID), InstallationID: m.plain(m.c.InstallationID), Key: m.signer(),
+		Endpoint: m.endpoint(api), AppID: m.Plain(m.c.AppID), InstallationID: m.Plain(m.c.InstallationID), Key: m.signer(),
 	}
-	return built(&m.reading, func() (derive.Minter, error) { return derive.NewGitHubApp(o) })
+	return built(&m.Reader, func() (derive.Minter, error) { return derive.NewGitHubApp(o) })
 }
 
 func (m *mint) exchange() (derive.Minter, error) {
@@ -160,12 +98,12 @@ func (m *mint) exchange() (derive.Minter, error) {
 		return nil, errors.New("there is no login call: `request` says which")
 	}
 	o := derive.ExchangeOptions{
-		Endpoint: m.endpoint(r.URL), Method: r.Method, JSON: m.tree(r.JSON), Token: m.c.Token, ExpiresAt: m.c.ExpiresAt,
+		Endpoint: m.endpoint(r.URL), Method: r.Method, JSON: m.Tree(r.JSON), Token: m.c.Token, ExpiresAt: m.c.ExpiresAt,
 	}
 	if r.Form != nil {
-		o.Form = m.texts(r.Form)
+		o.Form = m.Texts(r.Form)
 	}
-	o.Endpoint.Headers, o.Endpoint.Params = m.texts(r.Headers), m.texts(r.Query)
+	o.Endpoint.Headers, o.Endpoint.Params = m.Texts(r.Headers), m.Texts(r.Query)
 	if r.Basic != nil {
 		headers := make(map[string]secret.Value, len(o.Endpoint.Headers)+1)
 		maps.Copy(headers, o.Endpoint.Headers)
@@ -175,18 +113,18 @@ func (m *mint) exchange() (derive.Minter, error) {
 	if strings.HasPrefix(m.c.Lifetime, "/") {
 		o.Lifetime, o.Endpoint.Lifetime = m.c.Lifetime, 0
 	}
-	return built(&m.reading, func() (derive.Minter, error) { return derive.NewExchange(o) })
+	return built(&m.Reader, func() (derive.Minter, error) { return derive.NewExchange(o) })
 }
 
 // basic is RFC 7617.
 func (m *mint) basic(b *config.LoginBasic) secret.Value {
-	pair := slices.Concat(m.text(b.Username).Reveal(), []byte{':'}, m.text(b.Password).Reveal())
+	pair := slices.Concat(m.Text(b.Username).Reveal(), []byte{':'}, m.Text(b.Password).Reveal())
 	defer clear(pair)
 	return secret.NewValue([]byte("Basic " + base64.StdEncoding.EncodeToString(pair)))
 }
 
 func (m *mint) endpoint(target string) derive.Endpoint {
-	e := derive.Endpoint{URL: target, Headers: m.texts(m.c.TokenHeaders), Params: m.texts(m.c.Params)}
+	e := derive.Endpoint{URL: target, Headers: m.Texts(m.c.TokenHeaders), Params: m.Texts(m.c.Params)}
 	if m.c.Kind != config.KindExchange {
 		e.Token = m.c.Token
 	}
@@ -206,9 +144,9 @@ func (m *mint) endpoint(target string) derive.Endpoint {
 }
 
 func (m *mint) client() derive.ClientAuth {
-	a := derive.ClientAuth{Method: m.c.Auth, ID: m.plain(m.c.ClientID), Secret: m.value(m.c.ClientSecret)}
+	a := derive.ClientAuth{Method: m.c.Auth, ID: m.Plain(m.c.ClientID), Secret: m.Value(m.c.ClientSecret)}
 	if m.c.Kind != config.KindJWTBearer {
-		a.Audience = m.plain(m.c.Audience)
+		a.Audience = m.Plain(m.c.Audience)
 	}
 	if m.c.Auth == derive.AuthPrivateKeyJWT || m.c.Auth == "" && !m.c.Key.IsZero() && m.c.Kind != config.KindJWTBearer {
 		a.Key = m.signer()
@@ -217,7 +155,7 @@ func (m *mint) client() derive.ClientAuth {
 }
 
 func (m *mint) signer() *derive.Signer {
-	pem, id := m.value(m.c.Key), m.plain(m.c.KeyID)
+	pem, id := m.Value(m.c.Key), m.Plain(m.c.KeyID)
 	if m.err != nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package app
+package pool
 
 import (
 	"context"
@@ -13,17 +13,20 @@ import (
 	"sallyport/internal/secret/seal"
 )
 
-// sealDerived is the kind under which derived tokens are sealed.
-const sealDerived = "derived-token"
+// sealKind is the kind under which derived tokens are sealed.
+const sealKind = "derived-token"
 
-// derivedVault keeps derived tokens in the database, sealed. It implements derive.Vault.
-type derivedVault struct {
+// vault keeps derived tokens in the database, sealed.
+type vault struct {
 	db     *database.DB
 	sealer *seal.Sealer
 }
 
+// NewVault returns a derive.Vault in a database. Each change is announced under Topic.
+func NewVault(db *database.DB, sealer *seal.Sealer) derive.Vault { return &vault{db, sealer} }
+
 // Load returns the State of that name.
-func (v *derivedVault) Load(ctx context.Context, name string) (derive.State, int64, error) {
+func (v *vault) Load(ctx context.Context, name string) (derive.State, int64, error) {
 	var version int64
 	var sealed []byte
 	err := v.db.QueryRowContext(ctx, "SELECT version, sealed FROM derived_token WHERE name = $1", name).Scan(&version, &sealed)
@@ -33,7 +36,7 @@ func (v *derivedVault) Load(ctx context.Context, name string) (derive.State, int
 	case err != nil:
 		return derive.State{}, 0, fmt.Errorf("reading the derived token %q: %w", name, database.Explain(err))
 	}
-	plain, err := v.sealer.Unseal(sealDerived, name, int(version), sealed)
+	plain, err := v.sealer.Unseal(sealKind, name, int(version), sealed)
 	if err != nil {
 		return derive.State{}, 0, err
 	}
@@ -43,13 +46,13 @@ func (v *derivedVault) Load(ctx context.Context, name string) (derive.State, int
 }
 
 // Save replaces the State of that name, if it has still the version that was loaded.
-func (v *derivedVault) Save(ctx context.Context, name string, s derive.State, version int64) error {
+func (v *vault) Save(ctx context.Context, name string, s derive.State, version int64) error {
 	plain, err := s.Plain()
 	if err != nil {
 		return fmt.Errorf("writing the derived token %q: %w", name, err)
 	}
 	defer clear(plain)
-	sealed, err := v.sealer.Seal(sealDerived, name, int(version+1), plain)
+	sealed, err := v.sealer.Seal(sealKind, name, int(version+1), plain)
 	if err != nil {
 		return err
 	}
@@ -57,10 +60,10 @@ func (v *derivedVault) Save(ctx context.Context, name string, s derive.State, ve
 	if !s.Spending.IsZero() {
 		write = v.db.WriteQuietly // nobody can use a mark
 	}
-	return write(ctx, derivedTopic(name), func(tx *sql.Tx) error { return replaceDerived(ctx, tx, name, version, sealed) })
+	return write(ctx, Topic(name), func(tx *sql.Tx) error { return replace(ctx, tx, name, version, sealed) })
 }
 
-func replaceDerived(ctx context.Context, tx *sql.Tx, name string, version int64, sealed []byte) error {
+func replace(ctx context.Context, tx *sql.Tx, name string, version int64, sealed []byte) error {
 	query := "UPDATE derived_token SET sealed = $1, updated = $2, version = $3 WHERE name = $4 AND version = $5"
 	args := []any{sealed, database.Micros(time.Now()), version + 1, name, version}
 	if version == 0 {
@@ -77,16 +80,22 @@ func replaceDerived(ctx context.Context, tx *sql.Tx, name string, version int64,
 	return nil
 }
 
-// derivedTopic is announced when the derived token of that name is another.
-func derivedTopic(name string) string { return topicDerived + name }
+// topic is what a Topic begins with.
+const topic = "derived:"
 
-// derivedOwner gives the right to mint. It implements derive.Owner.
-type derivedOwner struct{ locks *database.Locks }
+// Topic is announced when there is another record of the derived token of that name. The audit log calls the token so, too.
+func Topic(name string) string { return topic + name }
+
+// CutTopic is the name of the derived token that t is about.
+func CutTopic(t string) (name string, ok bool) { return strings.CutPrefix(t, topic) }
+
+// owner gives the right to mint.
+type owner struct{ locks *database.Locks }
+
+// NewOwner returns a derive.Owner: of all processes on a database one has the right to mint a token.
+func NewOwner(locks *database.Locks) derive.Owner { return owner{locks} }
 
 // Acquire waits for the right.
-func (o derivedOwner) Acquire(ctx context.Context, name string) (release func(), err error) {
+func (o owner) Acquire(ctx context.Context, name string) (release func(), err error) {
 	return o.locks.Acquire(ctx, "mint "+name)
 }
-
-// cutDerived is the name of the derived token that a topic is about.
-func cutDerived(topic string) (name string, ok bool) { return strings.CutPrefix(topic, topicDerived) }

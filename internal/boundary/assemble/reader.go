@@ -1,0 +1,83 @@
+package assemble
+
+import (
+	"sallyport/internal/config"
+	"sallyport/internal/secret"
+)
+
+// Reader reads what a credential is made of. Its first error stays, and everything after it is empty.
+type Reader struct {
+	get func(secret.Ref) (secret.Value, error)
+	err error
+}
+
+// Err is the first error.
+func (r *Reader) Err() error { return r.err }
+
+// Value is the secret that ref names; that of the zero Ref is empty.
+func (r *Reader) Value(ref secret.Ref) secret.Value {
+	if r.err != nil || ref.IsZero() {
+		return secret.Value{}
+	}
+	v, err := r.get(ref)
+	r.err = err
+	return v
+}
+
+// Text is a text of the configuration with the secrets that it names.
+func (r *Reader) Text(t config.Text) secret.Value {
+	if r.err != nil {
+		return secret.Value{}
+	}
+	v, err := t.Resolve(r.get)
+	r.err = err
+	return v
+}
+
+// Plain is for what is no secret, though it may come from a store.
+func (r *Reader) Plain(t config.Text) string { return string(r.Text(t).Reveal()) }
+
+// Texts is Text for each value of a map.
+func (r *Reader) Texts(m map[string]config.Text) map[string]secret.Value {
+	if m == nil {
+		return nil
+	}
+	out := make(map[string]secret.Value, len(m))
+	for name, t := range m {
+		out[name] = r.Text(t)
+	}
+	return out
+}
+
+// Tree resolves the JSON of a login call.
+func (r *Reader) Tree(node any) any {
+	switch n := node.(type) {
+	case config.Text:
+		if text, plain := n.Plain(); plain {
+			return text
+		}
+		return r.Text(n)
+	case map[string]any:
+		out := make(map[string]any, len(n))
+		for name, inner := range n {
+			out[name] = r.Tree(inner)
+		}
+		return out
+	case []any:
+		out := make([]any, len(n))
+		for i, inner := range n {
+			out[i] = r.Tree(inner)
+		}
+		return out
+	}
+	return node
+}
+
+// built builds, if everything could be read.
+func built[T any](in *Reader, build func() (T, error)) (T, error) {
+	if in.err != nil {
+		var none T
+		return none, in.err
+	}
+	return build()
+}
