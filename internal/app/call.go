@@ -133,7 +133,7 @@ func (s *State) Service(ctx context.Context, name string) (*service.Service, *cr
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := s.assembler.Recipe(ctx, svc, of)
+	r, err := s.assembler.Assemble(ctx, svc, of)
 	if err != nil {
 		return svc, nil, err
 	}

@@ -61,7 +61,7 @@ func assembles(ctx context.Context, svc *boundaryservice.Service, values map[sec
 		return secret.Result{Value: values[ref]}, nil
 	})
 	if err == nil {
-		_, err = assemble.New(tokens).Recipe(ctx, svc, of)
+		_, err = assemble.New(tokens).Assemble(ctx, svc, of)
 	}
 	return err
 }

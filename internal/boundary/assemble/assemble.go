@@ -1,6 +1,6 @@
 // Package assemble turns configuration and secrets into what goes onto requests: resolve, assemble, publish.
 //
-// Resolve takes the secrets of a service out of memory. An Assembler makes a credential.Recipe of them, with the signers and
+// Resolve takes the secrets of a service out of memory. An Assembler makes a credential.Assembly of them, with the signers and
 // the sources of derived tokens that its credentials need, and publishes it to the service: the next request uses it. It reads
 // no store and decides nothing. Errors say what is wrong with a secret, and quote none.
 package assemble
@@ -17,7 +17,7 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Assembler makes the Recipes of services, and remembers what it made each of. It is safe for concurrent use.
+// Assembler makes the Assemblies of services, and remembers what it made each of. It is safe for concurrent use.
 type Assembler struct {
 	pool *pool.Pool // of the tokens that are derived
 
@@ -25,10 +25,10 @@ type Assembler struct {
 	made map[*service.Service]*made
 }
 
-// made is a Recipe, and the secrets that it was made of.
+// made is an Assembly, and the secrets that it was made of.
 type made struct {
-	of     *Secrets
-	recipe *credential.Recipe
+	of       *Secrets
+	assembly *credential.Assembly
 }
 
 // New returns an Assembler whose derived tokens come from p.
@@ -38,9 +38,9 @@ func New(p *pool.Pool) *Assembler { return &Assembler{pool: p, made: make(map[*s
 // known good ones stay while the store is what fails, and go when a secret itself is gone, or has not been confirmed for too long.
 func (a *Assembler) Publish(ctx context.Context, svc *service.Service, held Held) (failure error) {
 	of, err := Resolve(svc.Config, held)
-	var r *credential.Recipe
+	var r *credential.Assembly
 	if err == nil {
-		r, err = a.Recipe(ctx, svc, of)
+		r, err = a.Assemble(ctx, svc, of)
 	}
 	if err != nil {
 		a.Forget(svc)
@@ -64,11 +64,11 @@ func (a *Assembler) PublishAll(ctx context.Context, t *service.Table, held Held)
 	return failed
 }
 
-// Recipe makes the Recipe of a service, or returns the one that it has, if nothing has changed. The error is a fault,
+// Assemble makes the Assembly of a service, or returns the one that it has, if nothing has changed. The error is a fault,
 // CredentialMissing unless a part of it says otherwise.
-func (a *Assembler) Recipe(ctx context.Context, svc *service.Service, of *Secrets) (*credential.Recipe, error) {
+func (a *Assembler) Assemble(ctx context.Context, svc *service.Service, of *Secrets) (*credential.Assembly, error) {
 	if before := a.before(svc); before != nil && before.of.same(of) {
-		return before.recipe, nil
+		return before.assembly, nil
 	}
 	if err := equip(svc, of); err != nil {
 		return nil, unfit(svc, err)
@@ -77,7 +77,7 @@ func (a *Assembler) Recipe(ctx context.Context, svc *service.Service, of *Secret
 	if err != nil {
 		return nil, unfit(svc, err)
 	}
-	r, err := credential.NewRecipe(parts)
+	r, err := credential.NewAssembly(parts)
 	if err != nil {
 		return nil, unfit(svc, err)
 	}

@@ -75,7 +75,7 @@ func BenchmarkFirstUse(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var h credential.Holder
-				r, err := credential.NewRecipe([]credential.Part{part})
+				r, err := credential.NewAssembly([]credential.Part{part})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -93,7 +93,7 @@ func BenchmarkCachedUse(b *testing.B) {
 	for name, part := range kinds(b) {
 		b.Run(name, func(b *testing.B) {
 			var h credential.Holder
-			r, err := credential.NewRecipe([]credential.Part{part})
+			r, err := credential.NewAssembly([]credential.Part{part})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func BenchmarkCachedUse(b *testing.B) {
 func TestCachedUseAllocatesNothing(t *testing.T) {
 	for _, name := range []string{"bearer", "header", "basic", "derived"} {
 		var h credential.Holder
-		r, err := credential.NewRecipe([]credential.Part{kinds(t)[name]})
+		r, err := credential.NewAssembly([]credential.Part{kinds(t)[name]})
 		if err != nil {
 			t.Fatal(err)
 		}

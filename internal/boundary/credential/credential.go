@@ -1,8 +1,8 @@
 // Package credential knows how each kind of credential goes onto a request: one file for each kind.
 //
 // A Part is one credential: a Spec, which says where it goes, with the secret's value, with a Source of derived tokens, or with
-// a Signer. A Recipe is all that the requests of one service are given, a Material is a Recipe with the tokens of this moment,
-// and a Holder keeps the active Recipe. The package reads no store and makes no calls; where the request goes is not
+// a Signer. An Assembly is all that the requests of one service are given, a Material is an Assembly with the tokens of this moment,
+// and a Holder keeps the active Assembly. The package reads no store and makes no calls; where the request goes is not
 // its business.
 //
 // Invariant: a Material's bytes reach a request through Inject only, and its Forms are every shape they could come back in.

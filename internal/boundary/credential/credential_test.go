@@ -138,7 +138,7 @@ func TestHolder(t *testing.T) {
 		t.Errorf("failed before there was one: got %v, %v", m, f)
 	}
 	first := build(t, credential.Spec{Kind: "bearer"}, canary)
-	h.Set(first.Recipe())
+	h.Set(first.Assembly())
 	if m, f := h.Current(ctx); m != first || f != nil || h.Trouble() != nil {
 		t.Errorf("set: got %v, %v", m, f)
 	}

@@ -8,21 +8,21 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Holder keeps the active Recipe; the zero Holder has none.
+// Holder keeps the active Assembly; the zero Holder has none.
 type Holder struct{ current atomic.Pointer[held] }
 
 type held struct {
-	recipe *Recipe
-	fault  *fault.Fault
+	assembly *Assembly
+	fault    *fault.Fault
 }
 
 // Set activates r: the next request uses it.
-func (h *Holder) Set(r *Recipe) { h.current.Store(&held{recipe: r}) }
+func (h *Holder) Set(r *Assembly) { h.current.Store(&held{assembly: r}) }
 
-// Fail says why there is no Recipe. With one active already and keep set, that one stays: the last known good.
+// Fail says why there is no Assembly. With one active already and keep set, that one stays: the last known good.
 func (h *Holder) Fail(f *fault.Fault, keep bool) {
-	if old := h.current.Load(); keep && old != nil && old.recipe != nil {
-		h.current.Store(&held{recipe: old.recipe, fault: f})
+	if old := h.current.Load(); keep && old != nil && old.assembly != nil {
+		h.current.Store(&held{assembly: old.assembly, fault: f})
 		return
 	}
 	h.current.Store(&held{fault: f})
@@ -30,7 +30,7 @@ func (h *Holder) Fail(f *fault.Fault, keep bool) {
 
 // Current returns the active Material, or why there is none. It waits only while a token has to be minted first.
 func (h *Holder) Current(ctx context.Context) (*Material, *fault.Fault) {
-	r, f := h.recipe()
+	r, f := h.assembly()
 	if f != nil {
 		return nil, f
 	}
@@ -40,11 +40,11 @@ func (h *Holder) Current(ctx context.Context) (*Material, *fault.Fault) {
 // Renew is to be called when the API has said that what used carried has expired. It returns a newer Material: at once if there is
 // one, or else the one that all who call so wait for.
 func (h *Holder) Renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
-	r, f := h.recipe()
+	r, f := h.assembly()
 	switch {
 	case f != nil:
 		return nil, f
-	case r == used.recipe:
+	case r == used.assembly:
 		return r.newerThan(ctx, used, used)
 	}
 	// The configuration, or a secret in a store, has changed since.
@@ -59,7 +59,7 @@ func (h *Holder) Renew(ctx context.Context, used *Material) (*Material, *fault.F
 }
 
 // newerThan renews m, which is of r. used is what has been sent.
-func (r *Recipe) newerThan(ctx context.Context, m, used *Material) (*Material, *fault.Fault) {
+func (r *Assembly) newerThan(ctx context.Context, m, used *Material) (*Material, *fault.Fault) {
 	now, f := r.renew(ctx, m)
 	switch {
 	case f != nil:
@@ -70,28 +70,28 @@ func (r *Recipe) newerThan(ctx context.Context, m, used *Material) (*Material, *
 	return now.covering(used), nil
 }
 
-func (h *Holder) recipe() (*Recipe, *fault.Fault) {
+func (h *Holder) assembly() (*Assembly, *fault.Fault) {
 	c := h.current.Load()
 	switch {
 	case c == nil:
 		return nil, fault.New(fault.CredentialMissing, "the credential has not been loaded yet")
-	case c.recipe == nil:
+	case c.assembly == nil:
 		return nil, c.fault
 	}
-	return c.recipe, nil
+	return c.assembly, nil
 }
 
 // Known returns the forms of what is in memory, whether it is good or not, also where no token has been minted of it yet; nil if
 // there is nothing.
 func (h *Holder) Known() *scrub.Set {
 	c := h.current.Load()
-	if c == nil || c.recipe == nil {
+	if c == nil || c.assembly == nil {
 		return nil
 	}
-	if m := c.recipe.last.Load(); m != nil {
+	if m := c.assembly.last.Load(); m != nil {
 		return m.Forms()
 	}
-	return c.recipe.hidden.forms()
+	return c.assembly.hidden.forms()
 }
 
 // Trouble returns the fault of the last failed refresh, also while the last known good is active; nil when all is well.
@@ -100,10 +100,10 @@ func (h *Holder) Trouble() *fault.Fault {
 	if c == nil {
 		return nil
 	}
-	if c.fault != nil || c.recipe == nil {
+	if c.fault != nil || c.assembly == nil {
 		return c.fault
 	}
-	for _, d := range c.recipe.derived {
+	for _, d := range c.assembly.derived {
 		if s, ok := d.source.(interface{ Trouble() *fault.Fault }); ok {
 			if f := s.Trouble(); f != nil {
 				return f
@@ -116,24 +116,24 @@ func (h *Holder) Trouble() *fault.Fault {
 // Version tells what is held from what was held before: it is equal to an earlier one only if the secrets are the same.
 func (h *Holder) Version() any {
 	c := h.current.Load()
-	if c == nil || c.recipe == nil {
+	if c == nil || c.assembly == nil {
 		return nil
 	}
-	if m := c.recipe.last.Load(); m != nil {
+	if m := c.assembly.last.Load(); m != nil {
 		return m
 	}
-	return c.recipe
+	return c.assembly
 }
 
 // Secrets are all secrets that are held, as they are and as they are sent. They are for an index of what must not be recorded, are
 // not to be changed, and leave this process nowhere.
 func (h *Holder) Secrets() [][]byte {
 	c := h.current.Load()
-	if c == nil || c.recipe == nil {
+	if c == nil || c.assembly == nil {
 		return nil
 	}
-	if m := c.recipe.last.Load(); m != nil {
+	if m := c.assembly.last.Load(); m != nil {
 		return m.hidden.secrets
 	}
-	return c.recipe.secrets
+	return c.assembly.secrets
 }

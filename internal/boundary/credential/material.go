@@ -40,16 +40,16 @@ func (o *Outgoing) Target() string {
 	return o.Base + o.Path
 }
 
-// Material is a credential ready for requests: a Recipe with the tokens of one moment. It is immutable and safe for concurrent
+// Material is a credential ready for requests: an Assembly with the tokens of one moment. It is immutable and safe for concurrent
 // use.
 type Material struct {
 	Versions []string // "openai@3": names and versions, for the audit log
 
-	signers []sign.Signer // those of the recipe for one request, which answer its own challenge; nil: the recipe's
+	signers []sign.Signer // those of the assembly for one request, which answer its own challenge; nil: the assembly's
 
-	recipe *Recipe
-	places []placement
-	tokens []derive.Token // one for each of recipe.derived
+	assembly *Assembly
+	places   []placement
+	tokens   []derive.Token // one for each of assembly.derived
 
 	hidden *hidden // what must not come back: it, and the tokens that were active before it
 }
@@ -106,7 +106,7 @@ func (m *Material) Inject(ctx context.Context, o *Outgoing) *fault.Fault {
 			return f
 		}
 	}
-	if len(m.recipe.signers) == 0 {
+	if len(m.assembly.signers) == 0 {
 		return nil
 	}
 	return m.sign(ctx, o)
@@ -158,7 +158,7 @@ func faultOf(ctx context.Context, doing string, err error) *fault.Fault {
 }
 
 // NeedsBody tells whether Inject may need all of the body: it goes into it, or signs it.
-func (m *Material) NeedsBody() bool { return m.recipe.needsBody }
+func (m *Material) NeedsBody() bool { return m.assembly.needsBody }
 
 // Renewable tells whether an expired Material can be replaced by a newer one.
 func (m *Material) Renewable() bool { return len(m.tokens) > 0 }
@@ -196,7 +196,7 @@ func (m *Material) signing() []sign.Signer {
 	if m.signers != nil {
 		return m.signers
 	}
-	return m.recipe.signers
+	return m.assembly.signers
 }
 
 // Next learns from the header of any other answer.

@@ -251,7 +251,7 @@ func table(t testing.TB, yaml string, o options) *service.Table {
 		if parts == nil {
 			parts = static(cmp.Or(o.secret, canary))
 		}
-		r, err := credential.NewRecipe(parts(s))
+		r, err := credential.NewAssembly(parts(s))
 		if err != nil {
 			t.Fatal(err)
 		}

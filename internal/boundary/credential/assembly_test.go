@@ -60,7 +60,7 @@ func bearerOf(t *testing.T, m *credential.Material) string {
 // TestDerivedMaterial: a Material is as new as its token, and keeps the token before it from coming back.
 func TestDerivedMaterial(t *testing.T) {
 	s := &changing{next: "first-token"}
-	r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s, Versions: []string{"client@3"}, Hidden: []secret.Value{secret.NewValue([]byte("client-secret"))}}})
+	r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s, Versions: []string{"client@3"}, Hidden: []secret.Value{secret.NewValue([]byte("client-secret"))}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,21 +100,21 @@ func TestDerivedMaterial(t *testing.T) {
 	}
 }
 
-// TestRenewAfterAChange: a recipe that has been replaced is not renewed; the active one has a newer token. Where it has begun with
+// TestRenewAfterAChange: an assembly that has been replaced is not renewed; the active one has a newer token. Where it has begun with
 // the very token that the API says is expired, that is renewed.
 func TestRenewAfterAChange(t *testing.T) {
-	recipe := func(s *changing) *credential.Recipe {
-		r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
+	assembly := func(s *changing) *credential.Assembly {
+		r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	var h credential.Holder
-	h.Set(recipe(&changing{next: "first-token"}))
+	h.Set(assembly(&changing{next: "first-token"}))
 	used, _ := h.Current(t.Context())
 	other := &changing{next: "other-token"}
-	h.Set(recipe(other))
+	h.Set(assembly(other))
 	m, f := h.Renew(t.Context(), used)
 	if f != nil || other.token.Serial != 1 {
 		t.Fatalf("got %v, token %d", f, other.token.Serial)
@@ -123,7 +123,7 @@ func TestRenewAfterAChange(t *testing.T) {
 		t.Error("the token that was used may come back")
 	}
 	same := &changing{next: "first-token"}
-	h.Set(recipe(same))
+	h.Set(assembly(same))
 	if _, f := h.Current(t.Context()); f != nil {
 		t.Fatal(f)
 	}
@@ -141,7 +141,7 @@ func TestRenewAfterAChange(t *testing.T) {
 // refresh token that is on record beside one.
 func TestOldTokensStay(t *testing.T) {
 	s := &changing{next: "first-token", beside: "refresh-one"}
-	r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
+	r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestOldTokensStay(t *testing.T) {
 	}
 }
 
-func TestRecipeRefuses(t *testing.T) {
+func TestAssemblyRefuses(t *testing.T) {
 	value := secret.NewValue([]byte(canary))
 	for name, parts := range map[string][]credential.Part{
 		"one header twice":       {{Spec: credential.Spec{Kind: "bearer"}, Value: value}, {Spec: credential.Spec{Kind: "basic", Username: "me"}, Value: value}},
@@ -181,7 +181,7 @@ func TestRecipeRefuses(t *testing.T) {
 		"a form in depth":        {{Spec: credential.Spec{Kind: "body", Pointer: "/a/b", As: "form"}, Value: value}},
 		"a path with a slash":    {{Spec: credential.Spec{Kind: "path", Format: "/{secret}"}, Value: value}},
 	} {
-		if _, err := credential.NewRecipe(parts); err == nil || strings.Contains(err.Error(), "canary") {
+		if _, err := credential.NewAssembly(parts); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -207,7 +207,7 @@ func (h *hanging) Expired(ctx context.Context, _ derive.Token) (derive.Token, er
 // TestWaitingIsBounded: the gate's room is not for one service's requests that wait for its provider.
 func TestWaitingIsBounded(t *testing.T) {
 	s := &hanging{make(chan struct{})}
-	r, err := credential.NewRecipe([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
+	r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
 	if err != nil {
 		t.Fatal(err)
 	}

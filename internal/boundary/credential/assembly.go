@@ -42,9 +42,9 @@ type Part struct {
 	Signer sign.Signer
 }
 
-// Recipe is what the requests of one service are given. It is immutable but for the Material that it remembers, and is for
+// Assembly is what the requests of one service are given. It is immutable but for the Material that it remembers, and is for
 // one Holder.
-type Recipe struct {
+type Assembly struct {
 	static   []placement // one for each Part; the zero placement where it has none
 	versions []string
 	secrets  [][]byte
@@ -60,15 +60,15 @@ type Recipe struct {
 
 // derivedPart is a Part whose placement is new with each token.
 type derivedPart struct {
-	at     int // in Recipe.static
+	at     int // in Assembly.static
 	spec   Spec
 	source Source
 	name   string
 }
 
-// NewRecipe builds and checks everything that does not hang on a token. The error says what is wrong and quotes no secret.
-func NewRecipe(parts []Part) (*Recipe, error) {
-	r := &Recipe{static: make([]placement, len(parts))}
+// NewAssembly builds and checks everything that does not hang on a token. The error says what is wrong and quotes no secret.
+func NewAssembly(parts []Part) (*Assembly, error) {
+	r := &Assembly{static: make([]placement, len(parts))}
 	taken := make(map[Slot]bool)
 	for i := range parts {
 		if err := r.add(i, &parts[i]); err != nil {
@@ -82,7 +82,7 @@ func NewRecipe(parts []Part) (*Recipe, error) {
 	}
 	r.hidden = hide(r.secrets)
 	if len(r.derived) == 0 {
-		m := &Material{Versions: r.versions, hidden: r.hidden, recipe: r, places: r.places(nil)}
+		m := &Material{Versions: r.versions, hidden: r.hidden, assembly: r, places: r.places(nil)}
 		r.last.Store(m)
 	}
 	return r, nil
@@ -103,7 +103,7 @@ func (s Slot) String() string {
 	return "nowhere"
 }
 
-func (r *Recipe) add(i int, p *Part) error {
+func (r *Assembly) add(i int, p *Part) error {
 	r.versions = append(r.versions, p.Versions...)
 	for _, v := range p.Hidden {
 		r.secrets = append(r.secrets, v.Reveal())
@@ -137,7 +137,7 @@ func (r *Recipe) add(i int, p *Part) error {
 }
 
 // places are the static placements with those of the tokens among them, in the order of the parts.
-func (r *Recipe) places(tokens []placement) []placement {
+func (r *Assembly) places(tokens []placement) []placement {
 	all := slices.Clone(r.static)
 	for i, d := range r.derived {
 		all[d.at] = tokens[i]
@@ -145,9 +145,9 @@ func (r *Recipe) places(tokens []placement) []placement {
 	return slices.DeleteFunc(all, func(p placement) bool { return p.forms == nil })
 }
 
-// Material returns the Recipe with the active tokens, from memory if none has changed. It waits only while there is no token,
+// Material returns the Assembly with the active tokens, from memory if none has changed. It waits only while there is no token,
 // or one has to be built into a Material.
-func (r *Recipe) Material(ctx context.Context) (*Material, *fault.Fault) {
+func (r *Assembly) Material(ctx context.Context) (*Material, *fault.Fault) {
 	if m := r.last.Load(); m != nil && m.fresh() {
 		return m, nil
 	}
@@ -166,7 +166,7 @@ func (r *Recipe) Material(ctx context.Context) (*Material, *fault.Fault) {
 
 func (m *Material) fresh() bool {
 	for i := range m.tokens {
-		if t, f := m.recipe.derived[i].source.Current(); f != nil || t.Serial != m.tokens[i].Serial {
+		if t, f := m.assembly.derived[i].source.Current(); f != nil || t.Serial != m.tokens[i].Serial {
 			return false
 		}
 	}
@@ -174,7 +174,7 @@ func (m *Material) fresh() bool {
 }
 
 // renew replaces every token of used, which the API has said is expired, by a newer one.
-func (r *Recipe) renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
+func (r *Assembly) renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
 	tokens := make([]derive.Token, len(r.derived))
 	for i, d := range r.derived {
 		t, f := r.wait(ctx, func(ctx context.Context) (derive.Token, error) { return d.source.Expired(ctx, used.tokens[i]) })
@@ -187,7 +187,7 @@ func (r *Recipe) renew(ctx context.Context, used *Material) (*Material, *fault.F
 }
 
 // wait calls get, which may take as long as the provider does, unless too many wait already.
-func (r *Recipe) wait(ctx context.Context, get func(context.Context) (derive.Token, error)) (derive.Token, *fault.Fault) {
+func (r *Assembly) wait(ctx context.Context, get func(context.Context) (derive.Token, error)) (derive.Token, *fault.Fault) {
 	defer r.waiting.Add(-1)
 	if r.waiting.Add(1) > maxWaiting {
 		return derive.Token{}, fault.New(fault.CredentialMintFailed, "too many requests of the service are waiting for a token already").WithRetryAfter(time.Second)
@@ -209,16 +209,16 @@ func mintFault(ctx context.Context, err error) *fault.Fault {
 	return fault.New(fault.CredentialMintFailed, "the token could not be obtained").Wrap(err)
 }
 
-// build joins the Recipe with tokens, once for all who have the same. The tokens before them can still come back in answers:
+// build joins the Assembly with tokens, once for all who have the same. The tokens before them can still come back in answers:
 // they stay among the forms for one generation.
-func (r *Recipe) build(tokens []derive.Token) (*Material, *fault.Fault) {
+func (r *Assembly) build(tokens []derive.Token) (*Material, *fault.Fault) {
 	r.building.Lock()
 	defer r.building.Unlock()
 	before := r.last.Load()
 	if before != nil && !newer(tokens, before.tokens) {
 		return before, nil
 	}
-	m := &Material{Versions: slices.Clone(r.versions), recipe: r, tokens: tokens}
+	m := &Material{Versions: slices.Clone(r.versions), assembly: r, tokens: tokens}
 	secrets := slices.Clone(r.secrets)
 	placed := make([]placement, len(tokens))
 	for i, d := range r.derived {
@@ -250,17 +250,17 @@ func newer(tokens, than []derive.Token) bool {
 	return some
 }
 
-// Build is NewRecipe with one static Part. It returns the Material.
+// Build is NewAssembly with one static Part. It returns the Material.
 func Build(s Spec, value secret.Value, versions ...string) (*Material, error) {
-	r, err := NewRecipe([]Part{{Spec: s, Value: value, Versions: slices.Clone(versions)}})
+	r, err := NewAssembly([]Part{{Spec: s, Value: value, Versions: slices.Clone(versions)}})
 	if err != nil {
 		return nil, err
 	}
 	return r.last.Load(), nil
 }
 
-// Recipe is the one that m was built from.
-func (m *Material) Recipe() *Recipe { return m.recipe }
+// Assembly is the one that m was built from.
+func (m *Material) Assembly() *Assembly { return m.assembly }
 
 // Format keeps fmt from looking inside.
-func (*Recipe) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[credential]")) }
+func (*Assembly) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[credential]")) }
