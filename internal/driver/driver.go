@@ -21,9 +21,10 @@ type Job struct {
 	// Run is the id of this run: 20 bytes of a-z and 0-9. What a driver makes at a provider is labelled with Label, so that a
 	// run finds it again after an answer that was lost.
 	Run string
-	// Old is the value that is current while the run lasts. Zero: there is none yet.
-	Old secret.Value
-	// OldKey is the provider's id of that value's key. "" when nobody knows it, as in the first run.
+	// Current is the store's current version when the method is called, which the provider accepts: the old value until the run
+	// finishes, and the new one after. Zero: there is none yet.
+	Current secret.Value
+	// OldKey is the provider's id of the key that this run replaces. "" when nobody knows it, as in the first run.
 	OldKey string
 }
 
@@ -60,14 +61,14 @@ type Driver interface {
 	// deleted them before: their values are lost. Where the provider does not mint values, Create makes one up, and contacts nobody.
 	Create(ctx context.Context, job Job) (Made, error)
 
-	// Set has the provider accept made beside job.Old, or in its place where it knows one value alone. Where Create has done that
+	// Set has the provider accept made beside job.Current, or in its place where it knows one value alone. Where Create has done that
 	// already, Set does nothing.
 	Set(ctx context.Context, job Job, made Made) error
 
 	// Test asks the provider whether it takes made. A driver that cannot ask returns nil: the rotation tests through the gate too.
 	Test(ctx context.Context, job Job, made Made) error
 
-	// Undo takes Set back: afterwards the provider accepts job.Old as before. It is not called where Capabilities.Deletes: made is
+	// Undo takes Set back: afterwards the provider accepts job.Current as before. It is not called where Capabilities.Deletes: made is
 	// deleted then.
 	Undo(ctx context.Context, job Job, made Made) error
 
@@ -88,7 +89,7 @@ type Capabilities struct {
 	// MaxKeys is how many keys may live at once. 0: nobody knows. 1: the new value takes the place of the old one, and the old one
 	// is not accepted any more as soon as Set has returned.
 	MaxKeys int
-	// NeedsOld: Set, Undo and Delete log in with the value that is valid; a run without job.Old cannot be made.
+	// NeedsOld: Set, Undo and Delete log in with job.Current; a run without job.Current cannot be made.
 	NeedsOld bool
 	// Late is how long the provider may take until a new key works everywhere. A test is repeated for that long.
 	Late time.Duration
