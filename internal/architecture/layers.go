@@ -23,6 +23,7 @@ const (
 var floors = [][]string{
 	{"fault", "pause"},
 	{"guard", "jsonpointer", "localfile", "nesting", "program"},
+	{"dockerapi", "kubeapi"},
 	{"secret", "driver", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey"},
 	{"monitor"},
@@ -41,8 +42,8 @@ var sideways = map[string]string{
 // ports gives each family of adapters what its members may import of the module: the port, and what is listed beside it.
 // Packages under a port that are no adapters are in portParts.
 var ports = map[string][]string{
-	"secret": {"secret", "secret/seal", "guard", "localfile", "pause", "fault"},
-	"fleet":  {"fleet", "secret", "guard", "localfile", "program", "pause", "fault"},
+	"secret": {"secret", "secret/seal", "dockerapi", "kubeapi", "guard", "localfile", "pause", "fault"},
+	"fleet":  {"fleet", "secret", "dockerapi", "kubeapi", "guard", "localfile", "program", "pause", "fault"},
 	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "pause", "fault"},
 }
 

@@ -27,8 +27,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 
+	"sallyport/internal/kubeapi"
 	"sallyport/internal/secret"
 )
 
@@ -111,10 +111,8 @@ func (s *Store) read(ctx context.Context, o object) (*corev1.Secret, error) {
 
 // bound gives a call its time limit, and keeps client-go from logging what happens in it.
 func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(silent(ctx), s.timeout)
+	return context.WithTimeout(kubeapi.Silent(ctx), s.timeout)
 }
-
-func silent(ctx context.Context) context.Context { return klog.NewContext(ctx, klog.Logger{}) }
 
 // versionOf tells of the current version of a Secret.
 func versionOf(held metav1.Object) secret.Version {

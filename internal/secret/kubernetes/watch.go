@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
+	"sallyport/internal/kubeapi"
 )
 
 const (
@@ -156,7 +157,7 @@ func (w *watcher) follow(ctx context.Context, scope object) (began bool, err err
 		return false, err
 	}
 	lasting := watchFor + rand.N(watchFor) //nolint:gosec // spreads load
-	ctx, cancel := context.WithTimeout(silent(ctx), lasting+w.store.timeout)
+	ctx, cancel := context.WithTimeout(kubeapi.Silent(ctx), lasting+w.store.timeout)
 	defer cancel()
 	seconds := int64(lasting.Seconds())
 	opts := metav1.ListOptions{FieldSelector: only(scope), ResourceVersion: version, TimeoutSeconds: &seconds}

@@ -5,39 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/containerd/errdefs"
 	api "github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"sallyport/internal/dockerapi"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
-
-// dial makes a client that contacts nobody yet and finds the API's version at its first call.
-func dial(host string) (*client.Client, error) {
-	u, err := url.Parse(host)
-	switch {
-	case host == "":
-		return nil, fault.WithHint(errors.New("there is no Docker host"), "set `host`, such as unix:///var/run/docker.sock")
-	case err != nil || !slices.Contains([]string{"unix", "tcp", "http", "https"}, u.Scheme):
-		return nil, fault.WithHint(errors.New("the Docker host is not one"), "write unix:///var/run/docker.sock, or https://HOST:PORT")
-	case u.Scheme != "unix" && u.Scheme != "https" && !isLoopback(u.Hostname()):
-		return nil, fault.WithHint(errors.New("the Docker host would get secrets in the clear"), "use its unix socket, https, or a tunnel that ends on this machine")
-	}
-	return bounded(host)
-}
-
-func isLoopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
-}
 
 // held is one version of a secret in Docker.
 type held struct {
@@ -83,33 +61,29 @@ func (m *Manager) known(ctx context.Context, path string) ([]held, error) {
 
 // reason sorts what the client says into the port's vocabulary. What the engine wrote stays out of it.
 func reason(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
+	switch dockerapi.WhyOf(ctx, err) {
+	case dockerapi.Cancelled:
 		return context.Canceled
-	case ctx.Err() != nil, isTimeout(err):
+	case dockerapi.Slow:
 		return unavailable("Docker did not answer in time", "see whether the swarm has a leader: `docker node ls`")
-	case errors.Is(err, fs.ErrPermission):
+	case dockerapi.SocketShut:
 		return fault.WithHint(fmt.Errorf("%w: Docker's socket cannot be opened by this user", secret.ErrDenied), "add this user to the socket's group; whoever may use the socket is as good as root on that machine")
-	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err):
+	case dockerapi.Denied:
 		return fault.WithHint(fmt.Errorf("%w: what guards Docker's API refuses", secret.ErrDenied), "allow /secrets, and /services and /tasks for rolling, in the socket proxy or the authorization plugin")
-	case errdefs.IsNotFound(err):
+	case dockerapi.Missing:
 		return secret.ErrNotFound
-	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err):
+	case dockerapi.Conflict:
 		return secret.ErrConflict
-	case errdefs.IsInvalidArgument(err):
+	case dockerapi.Invalid:
 		return errRefused
-	case errdefs.IsUnavailable(err):
+	case dockerapi.NoManager:
 		return unavailable("this engine does not manage a swarm", "point `host` at a manager (`docker node ls` works there), or make a swarm: `docker swarm init`")
-	case client.IsErrConnectionFailed(err):
+	case dockerapi.Unreachable:
 		return unavailable("Docker cannot be reached", "see whether it runs, and that `host` of the store (of a command: --docker-host or DOCKER_HOST) is its socket; in a container the socket has to be mounted")
+	case dockerapi.Strange:
 	}
 	return unavailable("what answers is not a Docker engine in good order", "run `docker node ls` with the same host")
 }
 
 // errRefused is an answer of the engine to what it understood and does not do.
 var errRefused = errors.New("Docker refuses") //nolint:staticcheck // a name
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) || errors.Is(err, syscall.ETIMEDOUT)
-}

@@ -13,6 +13,7 @@ import (
 	api "github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"sallyport/internal/dockerapi"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
@@ -41,7 +42,7 @@ func NewManager(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	docker, err := dial(o.Host)
+	docker, err := dockerapi.Dial(o.Host)
 	if err != nil {
 		return nil, fmt.Errorf("setting up swarm: %w", err)
 	}
