@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -37,10 +38,13 @@ func Run(t *testing.T, s Subject) {
 	if s.Patience == 0 {
 		s.Patience = 3 * time.Minute
 	}
-	t.Run("list", s.list)
+	t.Run("calls", func(t *testing.T) {
+		o, units := s.open(t)
+		s.list(t, o, units)
+		strangers(t, o)
+		cancelled(t, o, units)
+	})
 	t.Run("restart", s.restart)
-	t.Run("strangers", s.strangers)
-	t.Run("cancelled", s.cancelled)
 	if s.Unreachable != nil {
 		t.Run("unreachable", s.unreachable)
 	}
@@ -84,8 +88,8 @@ func (s *Subject) await(t *testing.T, o fleet.Orchestrator, unit string, want fl
 	return last
 }
 
-func (s *Subject) list(t *testing.T) {
-	o, units := s.open(t)
+func (s *Subject) list(t *testing.T, o fleet.Orchestrator, units []fleet.Unit) {
+	t.Helper()
 	again, err := o.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -141,8 +145,8 @@ func (s *Subject) restart(t *testing.T) {
 	}
 }
 
-func (s *Subject) strangers(t *testing.T) {
-	o, _ := s.open(t)
+func strangers(t *testing.T, o fleet.Orchestrator) {
+	t.Helper()
 	for _, name := range []string{"no-such-unit", "", "../x", "-x", "deployment/no-such-unit"} {
 		if _, err := o.Look(t.Context(), name); !errors.Is(err, fleet.ErrGone) {
 			t.Errorf("Look(%q): got %v, want ErrGone", name, err)
@@ -153,8 +157,8 @@ func (s *Subject) strangers(t *testing.T) {
 	}
 }
 
-func (s *Subject) cancelled(t *testing.T) {
-	o, units := s.open(t)
+func cancelled(t *testing.T, o fleet.Orchestrator, units []fleet.Unit) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := o.List(ctx); !errors.Is(err, context.Canceled) {
@@ -179,7 +183,7 @@ func (s *Subject) unreachable(t *testing.T) {
 	}
 }
 
-// broken: a unit whose nodes do not become healthy is never ready.
+// broken: a unit whose nodes end at once is not ready, or ready now and then with other processes.
 func (s *Subject) broken(t *testing.T) {
 	o, units := s.open(t)
 	unit := units[0].Name
@@ -187,13 +191,18 @@ func (s *Subject) broken(t *testing.T) {
 	if err := o.Restart(t.Context(), unit, grace); err != nil {
 		t.Fatal(err)
 	}
-	for range 20 {
+	var last string
+	for same, looks := 0, 0; looks < 30; looks++ {
 		u, err := o.Look(t.Context(), unit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u.State == fleet.Ready {
-			t.Fatalf("a unit whose nodes end at once is ready: %+v", u)
+		now := fmt.Sprint(u.Nodes)
+		if same++; u.State != fleet.Ready || now != last {
+			same = 0
+		}
+		if last = now; same > 15 {
+			t.Fatalf("a unit whose nodes end at once stays ready: %+v", u)
 		}
 		_ = pause.For(t.Context(), 50*time.Millisecond)
 	}

@@ -25,8 +25,8 @@ const (
 	// farewell is how long the engine may take to stop its containers.
 	farewell = 30 * time.Second
 
-	// imageName is an image of links into /usr, where containers have this machine's.
-	imageName = "sallyport-test:1"
+	// Image is an image of links into /usr, where containers have this machine's.
+	Image = "sallyport-test:1"
 )
 
 // Engine is a Docker engine that manages a swarm of one node.
@@ -94,7 +94,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if _, err := e.Client.SwarmInit(ctx, client.SwarmInitOptions{ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1"}); err != nil {
 		return fmt.Errorf("making a swarm: %w", err)
 	}
-	out, err := e.Client.ImageImport(ctx, client.ImageImportSource{Source: rootfs(), SourceName: "-"}, imageName, client.ImageImportOptions{})
+	out, err := e.Client.ImageImport(ctx, client.ImageImportSource{Source: rootfs(), SourceName: "-"}, Image, client.ImageImportOptions{})
 	if err != nil {
 		return fmt.Errorf("importing the image: %w", err)
 	}

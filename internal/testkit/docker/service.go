@@ -88,7 +88,7 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &s.Replicas}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: imageName, Command: command, Secrets: s.Secrets, StopSignal: "SIGKILL",
+				Image: Image, Command: command, Secrets: s.Secrets, StopSignal: "SIGKILL",
 				Mounts: []mount.Mount{bind("/usr", "/usr"), bind(binary, TestBinary), bind(strings.TrimPrefix(e.Host, "unix://"), Socket)},
 			},
 			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny, Delay: &delay, MaxAttempts: &attempts},
