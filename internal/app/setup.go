@@ -55,8 +55,8 @@ func (s *Stores) current() *setup {
 }
 
 // sources are the stores of p as the resolver uses them.
-func (s *Stores) sources(p *setup) []resolve.Source {
-	var list []resolve.Source
+func (s *Stores) sources(p *setup) []resolve.StoreSpec {
+	var list []resolve.StoreSpec
 	for _, name := range slices.Sorted(maps.Keys(p.set)) {
 		one := p.set[name]
 		refresh := one.Refresh
@@ -64,8 +64,8 @@ func (s *Stores) sources(p *setup) []resolve.Source {
 		if kind.Own && !s.o.told {
 			refresh = builtinRefresh
 		}
-		list = append(list, resolve.Source{
-			Name: name, Identity: strconv.Itoa(p.generation[name]), Place: one.Place(), Refresh: refresh, MaxStale: one.MaxStale,
+		list = append(list, resolve.StoreSpec{
+			Name: name, Identity: strconv.Itoa(p.generation[name]), Backend: one.Backend(), Refresh: refresh, MaxStale: one.MaxStale,
 			Moving: kind.Moving,
 			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
 		})

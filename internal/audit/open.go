@@ -160,7 +160,7 @@ func (l *Log) resume(ctx context.Context) (string, error) {
 	if err := l.lastCheckpoint(); err != nil {
 		return "", err
 	}
-	if err := l.place(); err != nil {
+	if err := l.locate(); err != nil {
 		return "", err
 	}
 	v := newVerifier(io.NewSectionReader(l.file.f, 0, l.file.size), l.o.Keys.Chain)

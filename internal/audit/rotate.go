@@ -162,7 +162,7 @@ func (l *Log) turnOver() (Rotation, error) {
 	next, at, err := l.prepare()
 	if err == nil {
 		l.o.step(stepPrepared)
-		if err = l.exchange(present, name); err != nil {
+		if err = l.swap(present, name); err != nil {
 			err = errors.Join(err, next.close())
 		}
 	}
@@ -280,8 +280,8 @@ func (l *Log) prepare() (next *file, at position, err error) {
 	return next, at, next.sync()
 }
 
-// exchange gives the file its own name, and the log's to the next one. After an error both have the names they had.
-func (l *Log) exchange(present, name string) error {
+// swap gives the file its own name, and the log's to the next one. After an error both have the names they had.
+func (l *Log) swap(present, name string) error {
 	base, next := filepath.Base(l.o.Path), nextName(l.o.Path)
 	if _, err := l.dir.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(fmt.Errorf("%q is there already", name), err)

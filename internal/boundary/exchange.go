@@ -15,11 +15,11 @@ import (
 )
 
 // exchange is one request on its way. Its parts are written at different times and by different rooms: decision by steps
-// 1 to 4 alone, places when they are taken and given back, result by steps 5 to 7.
+// 1 to 4 alone, admission when it is granted and given back, result by steps 5 to 7.
 type exchange struct {
 	entry
 	decision
-	places
+	admission
 	result
 
 	started  time.Time
@@ -160,16 +160,16 @@ func (p *Pipeline) finish(x *exchange) {
 	p.count(x, &o)
 }
 
-// idSource makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be secret.
-type idSource struct {
+// idGenerator makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be secret.
+type idGenerator struct {
 	prefix string
 	n      atomic.Uint64
 }
 
-func newIDSource() *idSource {
+func newIDGenerator() *idGenerator {
 	var b [5]byte
 	_, _ = rand.Read(b[:])
-	return &idSource{prefix: strings.ToLower(base32.StdEncoding.EncodeToString(b[:])) + "-"}
+	return &idGenerator{prefix: strings.ToLower(base32.StdEncoding.EncodeToString(b[:])) + "-"}
 }
 
-func (s *idSource) next() string { return s.prefix + strconv.FormatUint(s.n.Add(1), 36) }
+func (s *idGenerator) next() string { return s.prefix + strconv.FormatUint(s.n.Add(1), 36) }

@@ -72,7 +72,7 @@ type Options struct {
 // Pipeline is the one function every request goes through. It is safe for concurrent use.
 type Pipeline struct {
 	o        Options
-	ids      *idSource
+	ids      *idGenerator
 	config   atomic.Pointer[configuration]
 	inFlight atomic.Int64
 	byToken  shares
@@ -91,7 +91,7 @@ func New(o Options) *Pipeline {
 	if o.Kept == nil {
 		o.Kept = spool.NewBudget(0, 0)
 	}
-	p := &Pipeline{o: o, ids: newIDSource(), watches: newWatches()}
+	p := &Pipeline{o: o, ids: newIDGenerator(), watches: newWatches()}
 	p.Route(Configuration{Services: service.NewTable(nil)})
 	return p
 }

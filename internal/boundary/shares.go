@@ -21,14 +21,14 @@ func (s *shares) of(name string) *atomic.Int64 {
 	return n.(*atomic.Int64) //nolint:errcheck,forcetypeassert // nothing else is stored
 }
 
-// places are what a request holds while it is served. release gives them back.
-type places struct {
+// admission is what a request holds while it is served. release gives it back.
+type admission struct {
 	share    *atomic.Int64 // of the token's requests in flight; nil: none is held
 	acquired bool          // a place under the service's limits is held
 	probe    bool          // it tries whether the API can be connected to again
 }
 
-// enter takes the places that a request needs, which finish gives back, as long as its API is called at all.
+// enter takes what a request needs, which finish gives back, as long as its API is called at all.
 func (p *Pipeline) enter(x *exchange, svc *service.Service) *fault.Fault {
 	if f := p.shareOfToken(x, x.grant); f != nil {
 		return f

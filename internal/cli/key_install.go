@@ -132,7 +132,7 @@ func (e *env) installKey(ctx context.Context, o *keyInstall) error {
 	if err != nil {
 		return err
 	}
-	return e.withPlace(ctx, o, func(p install.Place) error {
+	return e.withTarget(ctx, o, func(p install.Target) error {
 		key, err := e.checkedKey(o, raw, p)
 		if err != nil {
 			return err
@@ -185,7 +185,7 @@ func (e *env) keyFromStore(ctx context.Context, from string) (key secret.Value, 
 }
 
 // checkedKey is the key to install: the one that was read, or a new one, which a dry run does not make.
-func (e *env) checkedKey(o *keyInstall, raw secret.Value, p install.Place) (secret.Value, error) {
+func (e *env) checkedKey(o *keyInstall, raw secret.Value, p install.Target) (secret.Value, error) {
 	switch {
 	case o.generate && o.dryRun:
 		return secret.Value{}, nil
@@ -204,9 +204,9 @@ func (e *env) checkedKey(o *keyInstall, raw secret.Value, p install.Place) (secr
 	return key, err
 }
 
-// withPlace runs fn on what the flags name.
-func (e *env) withPlace(ctx context.Context, o *keyInstall, fn func(install.Place) error) error {
-	p, closed, err := install.Place(nil), func() error { return nil }, error(nil)
+// withTarget runs fn on what the flags name.
+func (e *env) withTarget(ctx context.Context, o *keyInstall, fn func(install.Target) error) error {
+	p, closed, err := install.Target(nil), func() error { return nil }, error(nil)
 	switch o.target {
 	case "store":
 		return e.withStore(ctx, o.store, func(t *target) error { return o.inStore(ctx, t, fn) })
@@ -229,7 +229,7 @@ func (e *env) withPlace(ctx context.Context, o *keyInstall, fn func(install.Plac
 	return errors.Join(fn(p), closed())
 }
 
-func (o *keyInstall) swarm() (install.Place, func() error, error) {
+func (o *keyInstall) swarm() (install.Target, func() error, error) {
 	secrets, closed, err := app.SwarmSecrets(o.dockerHost)
 	if err != nil {
 		return nil, nil, err
@@ -238,7 +238,7 @@ func (o *keyInstall) swarm() (install.Place, func() error, error) {
 	return p, closed, err
 }
 
-func (o *keyInstall) kubernetes() (install.Place, func() error, error) {
+func (o *keyInstall) kubernetes() (install.Target, func() error, error) {
 	o.kube.Namespace = o.namespace
 	secrets, closed, err := app.KubernetesSecrets(o.kube)
 	if err != nil {
@@ -248,7 +248,7 @@ func (o *keyInstall) kubernetes() (install.Place, func() error, error) {
 	return p, closed, err
 }
 
-func (o *keyInstall) inStore(ctx context.Context, t *target, fn func(install.Place) error) error {
+func (o *keyInstall) inStore(ctx context.Context, t *target, fn func(install.Target) error) error {
 	store, ok := t.Store.(masterkey.Store)
 	if !ok {
 		return t.lacks("be written to")
@@ -279,7 +279,7 @@ func (e *env) tellInstalled(o *keyInstall, r install.Result) error {
 		did := map[string]string{
 			install.Created: "made", install.Planned: "would make", install.Present: "nothing changed: the same key is there already, as",
 		}[r.State]
-		_, _ = fmt.Fprintf(w, "%s %s in %s\nchecked: %s\n", did, r.Name, r.Place, r.Checked)
+		_, _ = fmt.Fprintf(w, "%s %s in %s\nchecked: %s\n", did, r.Name, r.Target, r.Checked)
 		for _, note := range r.Notes {
 			_, _ = fmt.Fprintf(w, "note: %s\n", note)
 		}

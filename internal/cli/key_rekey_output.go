@@ -19,7 +19,7 @@ import (
 // writeRekeyPlan prints what a change would do.
 func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
 	_, _ = cells(w, "database: %s\nn8n:      %s (newest migration %s)\n\n", r.Database, r.Edition.Line, orDash(r.Edition.Migration))
-	err := errors.Join(writePlaces(w, r.Survey), writeKeyChanges(w, r.Keys))
+	err := errors.Join(writeLocations(w, r.Survey), writeKeyChanges(w, r.Keys))
 	writeUnreadable(w, r.Survey)
 	for _, s := range r.Survey.Strays {
 		_, _ = cells(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s\n", s.Count, s.Name(), s.Row)
@@ -40,13 +40,13 @@ func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
 	return err
 }
 
-// writePlaces prints where values lie, and which key opens how many of them.
-func writePlaces(w io.Writer, s survey.Survey) error {
+// writeLocations prints where values lie, and which key opens how many of them.
+func writeLocations(w io.Writer, s survey.Survey) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprint(t, "PLACE\tROWS\tVALUES\tFORMS\tOLD KEY\tNEW KEY\tDATA KEY\tUNREADABLE\n")
-	for _, c := range append(filled(s.Places), s.Totals()) {
+	for _, c := range append(filled(s.Locations), s.Totals()) {
 		masters := append(slices.Clone(c.Masters), 0, 0)
-		_, _ = cells(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Place, c.Rows, c.Values, forms(c.Forms),
+		_, _ = cells(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Location, c.Rows, c.Values, forms(c.Forms),
 			numberOrDash(masters[0]), numberOrDash(masters[1]), numberOrDash(c.DataKeys), numberOrDash(c.Unreadable))
 	}
 	return t.Flush()
@@ -92,8 +92,8 @@ func keyDone(k rekey.KeyChange) string {
 }
 
 // filled leaves out the places that hold nothing.
-func filled(places []survey.PlaceCount) []survey.PlaceCount {
-	return slices.DeleteFunc(slices.Clone(places), func(c survey.PlaceCount) bool { return c.Values == 0 })
+func filled(locations []survey.LocationCount) []survey.LocationCount {
+	return slices.DeleteFunc(slices.Clone(locations), func(c survey.LocationCount) bool { return c.Values == 0 })
 }
 
 func forms(counts map[cipher.Form]int) string {
@@ -108,7 +108,7 @@ func forms(counts map[cipher.Form]int) string {
 
 func writeUnreadable(w io.Writer, s survey.Survey) {
 	for _, u := range s.Unreadable {
-		_, _ = cells(w, "\nunreadable: %s, row %s: %s", u.Place, u.Row, u.Why)
+		_, _ = cells(w, "\nunreadable: %s, row %s: %s", u.Location, u.Row, u.Why)
 	}
 	if more := s.Totals().Unreadable - len(s.Unreadable); more > 0 {
 		_, _ = cells(w, "\nand %d more", more)

@@ -43,8 +43,8 @@ func (p *progress) show(now rekey.Progress) {
 
 func (p *progress) line(now rekey.Progress) string {
 	line := now.Stage
-	if now.Place != "" {
-		line += " " + now.Place
+	if now.Location != "" {
+		line += " " + now.Location
 	}
 	spent := (now.Elapsed - p.began).Seconds()
 	if now.Done == 0 || spent <= 0 {

@@ -75,7 +75,7 @@ func (e *env) importFrom(ctx context.Context, s *app.State, o importOptions, sou
 	report := importReport{DryRun: o.dryRun, Left: orEmpty(found.left), Deletable: []string{}, Secrets: []imported{}}
 	var errs []error
 	for _, one := range found.list {
-		done, err := im.one(ctx, one, place(prefix, one.name))
+		done, err := im.one(ctx, one, pathOf(prefix, one.name))
 		report.Secrets = append(report.Secrets, done)
 		if err != nil {
 			errs = append(errs, err)
@@ -91,8 +91,8 @@ func (e *env) importFrom(ctx context.Context, s *app.State, o importOptions, sou
 	return errors.Join(append([]error{e.tellImport(report)}, errs...)...)
 }
 
-// place joins the prefix with a name.
-func place(prefix, name string) string {
+// pathOf joins the prefix with a name.
+func pathOf(prefix, name string) string {
 	if prefix = strings.TrimSuffix(prefix, "/"); prefix == "" {
 		return name
 	}

@@ -95,7 +95,7 @@ func TestARowIsOneRow(t *testing.T) {
 func TestProgressEscapesThePlace(t *testing.T) {
 	var out bytes.Buffer
 	p := &progress{w: &out}
-	p.show(rekey.Progress{Stage: "reading", Place: "a\x1b[2J\n\u202eb"})
+	p.show(rekey.Progress{Stage: "reading", Location: "a\x1b[2J\n\u202eb"})
 	if want := "\r\x1b[Kreading a" + `\u001b[2J\u000a\u202eb`; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}

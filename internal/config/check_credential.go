@@ -71,7 +71,7 @@ func (k *checker) credentials(s *Service, owner string) {
 func (k *checker) indexKeys(owner string) {
 	clear(k.set)
 	clear(k.written)
-	for rest, p := range k.cfg.places.of(owner) {
+	for rest, p := range k.cfg.positions.of(owner) {
 		key := owner + "." + rest
 		own := p.from == "" || p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset)
 		for i := len(key); i > len(owner); i = strings.LastIndexByte(key[:i], '.') {

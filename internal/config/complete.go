@@ -15,21 +15,21 @@ const (
 	fromPreset  = "preset "
 )
 
-func (c *Config) has(key string) bool { _, ok := c.places.get(key); return ok }
+func (c *Config) has(key string) bool { _, ok := c.positions.get(key); return ok }
 
-func (c *Config) placeOf(key string) place {
-	at, _ := c.places.get(key)
+func (c *Config) positionOf(key string) position {
+	at, _ := c.positions.get(key)
 	return at
 }
 
 // at returns where key stands, or the nearest key around it that stands anywhere in a file, or the flag that set it.
-func (c *Config) at(key string) place {
+func (c *Config) at(key string) position {
 	for key != "" {
-		switch p, ok := c.places.get(key); {
+		switch p, ok := c.positions.get(key); {
 		case ok && p.from == "":
 			return p
 		case ok && p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset):
-			return place{file: p.from}
+			return position{file: p.from}
 		}
 		i := strings.LastIndexByte(key, '.')
 		if i < 0 {
@@ -37,7 +37,7 @@ func (c *Config) at(key string) place {
 		}
 		key = key[:i]
 	}
-	return place{file: c.files[0]}
+	return position{file: c.files[0]}
 }
 
 // applyDefaults gives every key that nobody set the declaration's default.
@@ -95,7 +95,7 @@ func (c *Config) applyDefault(f *field, v reflect.Value, path keyPath) {
 		return
 	}
 	if len(path) < 3 || path[0] != "services" && path[0] != "tokens" {
-		c.places.set(key, place{from: fromDefault})
+		c.positions.set(key, position{from: fromDefault})
 	}
 	values := f.defaults()
 	if v.Kind() == reflect.Slice {
@@ -127,9 +127,9 @@ func (f *field) parseDefaults() []reflect.Value {
 
 // settle places the files below the data directory, once that is known, and lets key_env replace the default key_file.
 func (c *Config) settle() {
-	if c.Seal.KeyEnv != "" && c.placeOf("seal.key_file").from == fromDefault {
+	if c.Seal.KeyEnv != "" && c.positionOf("seal.key_file").from == fromDefault {
 		c.Seal.KeyFile = ""
-		c.places.drop("seal.key_file")
+		c.positions.drop("seal.key_file")
 		delete(c.underData, "seal.key_file")
 	}
 	for key, rest := range c.underData {

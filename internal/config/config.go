@@ -34,7 +34,7 @@ import (
 //	of       "kind": on a field without a key, the keys that go with one kind alone, which the key kind names (see Kinds)
 //	needed   the key has to be there; what to write
 //	meant    keys of other kinds, separated by blanks, by which people mean this one
-//	place    "same": with another value it is the same store all the same, entered otherwise
+//	backend  "same": with another value it is the same store all the same, entered otherwise
 
 // Config is the whole configuration, complete: defaults and presets are filled in, paths are resolved.
 type Config struct {
@@ -56,7 +56,7 @@ type Config struct {
 	_            struct{}            `yaml:"forward rotations" later:"true"`
 
 	presets    map[string]*preset.Preset // those that services name
-	places     places
+	positions  positions
 	underData  map[string]string // key → name below the data directory
 	files      []string
 	listed     map[string]bool // those in files

@@ -197,7 +197,7 @@ func indexOf(fields []field, name string) int {
 
 // unique drops what << brought in where the key is written out, and reports keys that are written twice.
 func (d *decoder) unique(n *node, path keyPath) []pair {
-	own := map[string]place{}
+	own := map[string]position{}
 	for _, p := range n.pairs {
 		if !p.merged {
 			if first, dup := own[p.key.text]; dup {
@@ -234,7 +234,7 @@ func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
 			d.fail(child, p.key.at, show(p.key.text)+" cannot be a name in "+path.String(), "names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
 			continue
 		}
-		if first, dup := d.cfg.places.get(child.String()); dup && v.MapIndex(key).IsValid() {
+		if first, dup := d.cfg.positions.get(child.String()); dup && v.MapIndex(key).IsValid() {
 			d.fail(child, p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first), "a name belongs to one file")
 			continue
 		}
@@ -428,15 +428,15 @@ func parseRef(s string) (secret.Ref, error) {
 }
 
 // fail reports and marks everything around path as broken, so that checks do not report what follows from it.
-func (d *decoder) fail(path keyPath, at place, message, hint string) {
+func (d *decoder) fail(path keyPath, at position, message, hint string) {
 	for i := range path {
 		d.rep.broken[path[:i+1].String()] = true
 	}
 	d.rep.fail(at, message, hint)
 }
 
-// note remembers where a key stands; a value replaces its key's place.
-func (d *decoder) note(path keyPath, at place) { d.cfg.places.set(path.String(), at) }
+// note remembers where a key stands; a value replaces its key's position.
+func (d *decoder) note(path keyPath, at position) { d.cfg.positions.set(path.String(), at) }
 
 // placeFile makes a file name absolute to the folder it was written in. Names under <data>/ follow the data directory.
 func (c *Config) placeFile(key, dir, name string) string {

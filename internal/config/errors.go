@@ -87,13 +87,13 @@ type report struct {
 
 func newReport() *report { return &report{broken: map[string]bool{}} }
 
-func (r *report) fail(at place, message, hint string) {
+func (r *report) fail(at position, message, hint string) {
 	if len(r.errs) < maxErrors {
 		r.errs = append(r.errs, &Error{File: at.file, Line: at.line, Column: at.col, Message: message, Hint: hint})
 	}
 }
 
-func (r *report) warn(at place, message, hint string) {
+func (r *report) warn(at position, message, hint string) {
 	if len(r.warns) < maxErrors {
 		r.warns = append(r.warns, &Error{File: at.file, Line: at.line, Column: at.col, Message: message, Hint: hint})
 	}
@@ -116,14 +116,14 @@ func (r *report) finish() (Warnings, error) {
 	return r.warns, r.errs
 }
 
-// place is where a value stands: in a file, or, with from set, elsewhere ("default", "preset openai", "--data flag").
-type place struct {
+// position is where a value stands: in a file, or, with from set, elsewhere ("default", "preset openai", "--data flag").
+type position struct {
 	file      string
 	line, col int
 	from      string
 }
 
-func (p place) String() string {
+func (p position) String() string {
 	if p.from != "" {
 		return p.from
 	}

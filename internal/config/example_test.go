@@ -21,7 +21,7 @@ services:
 	// Output: https://api.openai.com bearer <nil>
 }
 
-// A mistake has its place, and the words that were meant.
+// A mistake has its position, and the words that were meant.
 func ExampleErrors() {
 	_, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n  openai: {presett: openai}\n"), noFiles)
 	if all, ok := errors.AsType[config.Errors](err); ok {

@@ -16,7 +16,7 @@ import (
 type field struct {
 	name, doc, def, eg, keys, path string
 	url, lines                     string
-	needed, place                  string
+	needed, backend                string
 	meant                          []string
 	enum, later                    []string
 	min, max                       string
@@ -73,7 +73,7 @@ func readTags(t reflect.Type) *declared {
 			name: names[0], doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
 			keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
 			url: f.Tag.Get("url"), lines: f.Tag.Get("lines"),
-			needed: f.Tag.Get("needed"), place: f.Tag.Get("place"), meant: strings.Fields(f.Tag.Get("meant")),
+			needed: f.Tag.Get("needed"), backend: f.Tag.Get("backend"), meant: strings.Fields(f.Tag.Get("meant")),
 			enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: i, typ: f.Type,
 		})
 		last := keys[len(keys)-1]

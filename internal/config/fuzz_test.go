@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/config"
 )
 
-// FuzzParse gives the parser anything at all. It must not panic, every error must have a place, what loads must also load
+// FuzzParse gives the parser anything at all. It must not panic, every error must have a position, what loads must also load
 // as it is shown, and a literal in a place where a secret belongs is never shown.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")

@@ -162,7 +162,7 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 }
 
 // at is where an error about a key's value stands.
-func at(p pair) place {
+func at(p pair) position {
 	if p.value.kind == scalarNode {
 		return p.value.at
 	}
@@ -205,13 +205,13 @@ func (k *checker) needs(v reflect.Value, key, of string) {
 	}
 }
 
-// Place tells one store from another: all that is set but how to log in to it and how often it is asked.
-func (s *Store) Place() string {
+// Backend tells one store from another: all that is set but how to log in to it and how often it is asked.
+func (s *Store) Backend() string {
 	where := map[string]any{"kind": s.Kind}
 	if v, ok := settingsIn(reflect.ValueOf(s).Elem()); ok {
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
-			if fields[i].place == "" {
+			if fields[i].backend == "" {
 				where[fields[i].name] = v.Field(fields[i].index).Interface()
 			}
 		}

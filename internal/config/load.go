@@ -71,7 +71,7 @@ func (c *Config) addFile(name string) {
 }
 
 func newConfig(kinds Kinds, name string, read ReadFunc) *Config {
-	return &Config{kinds: kinds, presets: map[string]*preset.Preset{}, places: newPlaces(), underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
+	return &Config{kinds: kinds, presets: map[string]*preset.Preset{}, positions: newPositions(), underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
 }
 
 func (c *Config) finish(rep *report) (*Config, Warnings, error) {
@@ -112,7 +112,7 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 	}
 	if root == nil {
 		if src != nil {
-			rep.warn(place{file: name, line: 1, col: 1}, "the file holds no keys", "docs/configuration.md shows them")
+			rep.warn(position{file: name, line: 1, col: 1}, "the file holds no keys", "docs/configuration.md shows them")
 		}
 		return
 	}

@@ -124,7 +124,7 @@ func (l *loading) dropIns(c *Config, rep *report) {
 		switch p := parts[i]; {
 		case texts[i].err != nil:
 			rep.unparsed = true
-			rep.fail(place{file: name}, "reading the file: "+reason(texts[i].err), "")
+			rep.fail(position{file: name}, "reading the file: "+reason(texts[i].err), "")
 		case p == nil:
 		case p.clashes(c): // who reports that has to decode it into what is there
 			c.dropIn(name, texts[i].src, rep)
@@ -143,7 +143,7 @@ func (c *Config) dropInNames(rep *report) (names []string) {
 		return nil
 	}
 	if err != nil {
-		rep.fail(place{file: folder}, "reading the folder: "+reason(err), "")
+		rep.fail(position{file: folder}, "reading the folder: "+reason(err), "")
 		return nil
 	}
 	for _, e := range entries {
@@ -153,7 +153,7 @@ func (c *Config) dropInNames(rep *report) (names []string) {
 		case ext == ".yaml":
 			names = append(names, name)
 		case ext == ".yml":
-			rep.warn(place{file: name}, "only *.yaml is read in "+dropIns, "rename it")
+			rep.warn(position{file: name}, "only *.yaml is read in "+dropIns, "rename it")
 		}
 	}
 	return names
@@ -193,7 +193,7 @@ func (l *loading) part(main, name string, src []byte) *part {
 	p.filled.broken = p.decoded.broken
 	c.applyPresets(p.filled)
 	c.applyOwnDefaults()
-	p.services, p.tokens, p.owned, p.underData = c.Services, c.Tokens, c.places.owned, c.underData
+	p.services, p.tokens, p.owned, p.underData = c.Services, c.Tokens, c.positions.owned, c.underData
 	return p
 }
 
@@ -216,7 +216,7 @@ func (p *part) clashes(c *Config) bool {
 func (l *loading) take(c *Config, name string, p *part, rep *report) {
 	rep.add(p.decoded)
 	c.Services, c.Tokens = union(c.Services, p.services), union(c.Tokens, p.tokens)
-	maps.Copy(c.places.owned, p.owned)
+	maps.Copy(c.positions.owned, p.owned)
 	maps.Copy(c.underData, p.underData)
 	l.whole = append(l.whole, p)
 	if len(p.underData) == 0 { // or else c.settle changes its services

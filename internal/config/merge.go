@@ -25,7 +25,7 @@ func (c *Config) applyPresets(rep *report) {
 		}
 		if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
 			s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
-			c.places.set(key+".limits.burst", place{from: fromDefault})
+			c.positions.set(key+".limits.burst", position{from: fromDefault})
 		}
 		eachCredential(s, key, func(cred *Credential, at string) {
 			c.implied(s, cred, at)
@@ -74,8 +74,8 @@ func (c *Config) shortSecret(rep *report, s *Service, key string) {
 		return
 	}
 	s.Credential.Secret, s.Secret = s.Secret, secret.Ref{}
-	c.places.set(long, c.placeOf(key+".secret"))
-	c.places.drop(key + ".secret")
+	c.positions.set(long, c.positionOf(key+".secret"))
+	c.positions.drop(key + ".secret")
 }
 
 // implied fills in the kind and what the kind says of its other keys.
@@ -96,7 +96,7 @@ func (c *Config) implied(s *Service, cred *Credential, key string) {
 		c.impliedAuth(s, cred, key)
 		if !c.has(key + ".rotates") {
 			cred.Rotates = !preset.Reusable(cred.TokenURL)
-			c.places.set(key+".rotates", place{from: fromDefault})
+			c.positions.set(key+".rotates", position{from: fromDefault})
 		}
 	case KindClientCredentials, KindJWTBearer:
 		c.impliedAuth(s, cred, key)
@@ -143,7 +143,7 @@ func (c *Config) impliedAgent(s *Service, cred *Credential, key string) {
 		*to = map[string]Text{}
 	}
 	(*to)["User-Agent"] = PlainText(agent)
-	c.places.set(at+".User-Agent", place{from: fromDefault})
+	c.positions.set(at+".User-Agent", position{from: fromDefault})
 }
 
 // impliedAuth says how a client shows who it is. A JWT bearer grant without a client needs nothing of the kind.
@@ -166,7 +166,7 @@ func (c *Config) impliedAuth(s *Service, cred *Credential, key string) {
 func orText(c *Config, key string, to *string, value string) {
 	if *to == "" && value != "" {
 		*to = value
-		c.places.set(key, place{from: fromDefault})
+		c.positions.set(key, position{from: fromDefault})
 	}
 }
 
@@ -182,7 +182,7 @@ func (m *merger) open(key string) bool {
 	if m.cfg.has(m.key + "." + key) {
 		return false
 	}
-	m.cfg.places.set(m.key+"."+key, place{from: m.from})
+	m.cfg.positions.set(m.key+"."+key, position{from: m.from})
 	return true
 }
 
@@ -250,7 +250,7 @@ func (m *merger) headers(s *Service, p *preset.Preset) {
 			s.Headers = map[string]string{}
 		}
 		s.Headers[name] = value
-		m.cfg.places.set(m.key+".headers."+name, place{from: m.from})
+		m.cfg.positions.set(m.key+".headers."+name, position{from: m.from})
 	}
 	m.list("override_headers", &s.Override, p.Overrides)
 }
@@ -295,14 +295,14 @@ func (m *merger) oneForAll(s *Service, p *preset.Preset) bool {
 	if s.Credential.Secret.IsZero() {
 		return false
 	}
-	from := m.cfg.placeOf(m.key + ".credential.secret")
+	from := m.cfg.positionOf(m.key + ".credential.secret")
 	for i := range p.Credentials {
 		s.Credentials = append(s.Credentials, Credential{Secret: s.Credential.Secret})
-		m.cfg.places.set(m.key+".credentials."+strconv.Itoa(i)+".secret", from)
+		m.cfg.positions.set(m.key+".credentials."+strconv.Itoa(i)+".secret", from)
 		m.credential("credentials."+strconv.Itoa(i)+".", &s.Credentials[i], &p.Credentials[i])
 	}
 	s.Credential = Credential{}
-	m.cfg.places.drop(m.key + ".credential.secret")
+	m.cfg.positions.drop(m.key + ".credential.secret")
 	return true
 }
 

@@ -90,10 +90,10 @@ func showTree(node any) string {
 const notShown = "[not shown]"
 
 func (c *Config) origin(out []Origin, f *field, path keyPath, value string) []Origin {
-	p, ok := c.places.get(path.String())
+	p, ok := c.positions.get(path.String())
 	switch owner, _ := split(path.String()); {
 	case ok:
-	case owner != "" && f != nil && f.def != "": // which places leaves out
+	case owner != "" && f != nil && f.def != "": // which positions leaves out
 		p.from = fromDefault
 	default:
 		return out
@@ -137,7 +137,7 @@ func (c *Config) Override(key, value, from string) error {
 	if f.path != "" {
 		v.SetString(c.placeFile(key, "", value))
 	}
-	c.places.set(key, place{from: from})
+	c.positions.set(key, position{from: from})
 	c.settle()
 	rep := newReport()
 	c.check(rep, nil)

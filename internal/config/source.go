@@ -44,7 +44,7 @@ type node struct {
 	kind  nodeKind
 	text  string // of a scalar, unquoted
 	typed any    // of a scalar that is written as a number, true or false: json.Number or bool
-	at    place
+	at    position
 	pairs []pair
 	items []*node
 }
@@ -82,7 +82,7 @@ func parseSource(file string, src []byte, rep *report) (root *node, ok bool) {
 		return nil, true
 	case 1:
 	default:
-		rep.fail(tokenPlace(file, docs[1].GetToken()), "a second document begins here", "keep one document per file; services.d/*.yaml takes further files")
+		rep.fail(tokenPosition(file, docs[1].GetToken()), "a second document begins here", "keep one document per file; services.d/*.yaml takes further files")
 		return nil, false
 	}
 	b := &builder{file: file, rep: rep, anchors: map[string]ast.Node{}}
@@ -95,7 +95,7 @@ func parseSource(file string, src []byte, rep *report) (root *node, ok bool) {
 
 // checkText refuses what no parser should see.
 func checkText(file string, src []byte, rep *report) bool {
-	top := place{file: file, line: 1, col: 1}
+	top := position{file: file, line: 1, col: 1}
 	if len(src) > maxBytes {
 		rep.fail(top, "the file is larger than 4 MiB", "split it over services.d/*.yaml")
 		return false
@@ -107,7 +107,7 @@ func checkText(file string, src []byte, rep *report) bool {
 	depth, number := 0, 0
 	for line := range bytes.Lines(src) {
 		number++
-		at := place{file: file, line: number, col: 1}
+		at := position{file: file, line: number, col: 1}
 		if problem, col := checkLine(line, &depth); problem != "" {
 			at.col = col
 			rep.fail(at, problem, hintOf(problem))
@@ -192,21 +192,21 @@ var errParser = errors.New("the YAML parser cannot read this file")
 func (r *report) failSyntax(file string, err error) {
 	var syntax yaml.Error
 	if !errors.As(err, &syntax) {
-		r.fail(place{file: file, line: 1, col: 1}, errParser.Error(), "look for unusual indentation, quotes or brackets")
+		r.fail(position{file: file, line: 1, col: 1}, errParser.Error(), "look for unusual indentation, quotes or brackets")
 		return
 	}
 	message, _, quoted := strings.Cut(syntax.GetMessage(), `"`)
 	if quoted {
 		message = strings.TrimSpace(message) + " …"
 	}
-	r.fail(tokenPlace(file, syntax.GetToken()), "YAML: "+message, "")
+	r.fail(tokenPosition(file, syntax.GetToken()), "YAML: "+message, "")
 }
 
-func tokenPlace(file string, tk *token.Token) place {
+func tokenPosition(file string, tk *token.Token) position {
 	if tk == nil || tk.Position == nil {
-		return place{file: file, line: 1, col: 1}
+		return position{file: file, line: 1, col: 1}
 	}
-	return place{file: file, line: max(1, tk.Position.Line), col: max(1, tk.Position.Column)}
+	return position{file: file, line: max(1, tk.Position.Line), col: max(1, tk.Position.Column)}
 }
 
 // builder turns the parser's tree into ours. It counts nodes, so that aliases of aliases stay bounded.
@@ -219,9 +219,9 @@ type builder struct {
 }
 
 func (b *builder) fail(n ast.Node, message, hint string) *node {
-	at := place{file: b.file, line: 1, col: 1}
+	at := position{file: b.file, line: 1, col: 1}
 	if n != nil {
-		at = tokenPlace(b.file, n.GetToken())
+		at = tokenPosition(b.file, n.GetToken())
 	}
 	if !b.failed {
 		b.rep.fail(at, message, hint)
@@ -240,9 +240,9 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	case depth > maxNesting:
 		return b.fail(n, textDeep, "")
 	case n == nil:
-		return &node{at: place{file: b.file, line: 1, col: 1}}
+		return &node{at: position{file: b.file, line: 1, col: 1}}
 	}
-	at := tokenPlace(b.file, n.GetToken())
+	at := tokenPosition(b.file, n.GetToken())
 	switch n := n.(type) {
 	case *ast.NullNode:
 		return &node{at: at}
@@ -306,7 +306,7 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 	return b.build(source, depth+1)
 }
 
-func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *node {
+func (b *builder) mapping(at position, values []*ast.MappingValueNode, depth int) *node {
 	out := &node{kind: mapNode, at: at}
 	for _, v := range values {
 		if b.failed {
@@ -334,7 +334,7 @@ func (b *builder) key(n ast.MapKeyNode) (*node, bool) {
 		b.fail(n, "a key is a plain word", "")
 		return nil, false
 	}
-	return &node{kind: scalarNode, text: scalar.GetToken().Value, at: tokenPlace(b.file, n.GetToken())}, true
+	return &node{kind: scalarNode, text: scalar.GetToken().Value, at: tokenPosition(b.file, n.GetToken())}, true
 }
 
 // merge adds the pairs of <<: *a or <<: [*a, *b]; the first of several has precedence, and written-out keys have it over all.

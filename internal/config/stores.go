@@ -46,7 +46,7 @@ func (c *Config) storeDefaults() {
 		case !ok:
 		case kind.Fixed:
 			s.MaxStale = 0
-			c.places.drop(key + ".max_stale")
+			c.positions.drop(key + ".max_stale")
 		case !kind.Own:
 			orDefault(c, key+".refresh", &s.Refresh, cmp.Or(kind.Refresh, secret.DefaultRefresh))
 		}
@@ -56,6 +56,6 @@ func (c *Config) storeDefaults() {
 func orDefault[T comparable](c *Config, key string, to *T, value T) {
 	if !c.has(key) {
 		*to = value
-		c.places.set(key, place{from: fromDefault})
+		c.positions.set(key, position{from: fromDefault})
 	}
 }

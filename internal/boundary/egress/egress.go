@@ -162,7 +162,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx := req.Context()
 	if t.bodyIdle <= 0 {
-		return t.exchange(ctx, req)
+		return t.roundTrip(ctx, req)
 	}
 	body := &idleBody{idle: t.bodyIdle, release: func(error) {}}
 	if c, ok := ctx.(canceller); ok {
@@ -171,7 +171,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		ctx, body.cancel = context.WithCancelCause(ctx)
 		body.release = body.cancel
 	}
-	resp, err := t.exchange(ctx, req)
+	resp, err := t.roundTrip(ctx, req)
 	if err != nil || resp.Body == http.NoBody {
 		body.release(nil)
 		return resp, err
@@ -184,8 +184,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// exchange is RoundTrip over the connections that are kept.
-func (t *Transport) exchange(ctx context.Context, req *http.Request) (*http.Response, error) {
+// roundTrip is RoundTrip over the connections that are kept.
+func (t *Transport) roundTrip(ctx context.Context, req *http.Request) (*http.Response, error) {
 	u := use{base: t.current()}
 	defer u.end()
 	resp, err := u.base.base.RoundTrip(markBody(u.trace(ctx), req))

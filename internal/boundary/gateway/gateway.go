@@ -101,7 +101,7 @@ func (g *Gateway) Close() error {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: source(r)}
+	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: callerAddr(r)}
 	c, ok := r.Context().Value(connKey{}).(*wire.Conn)
 	if !ok {
 		panic("a request that did not come through package wire")
@@ -148,7 +148,7 @@ func (g *Gateway) split(v *boundary.View, r *http.Request, c *wire.Conn) {
 	v.Service, v.Path, v.Bare, v.Mount = name, "/"+path, !slash, prefix+name
 }
 
-func source(r *http.Request) netip.Addr {
+func callerAddr(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}

@@ -107,20 +107,20 @@ func (t *tails) fill() {
 	t.shift = uint(64 - width)
 	t.filter = make([]uint64, 1<<width)
 	for key := range t.forms {
-		word, pair := t.place(key)
+		word, pair := t.bitsOf(key)
 		t.filter[word] |= pair
 	}
 }
 
-// place is where the filter has the bits of a key.
-func (t *tails) place(key uint64) (word, pair uint64) {
+// bitsOf is where the filter has the bits of a key.
+func (t *tails) bitsOf(key uint64) (word, pair uint64) {
 	h := key * 0x9e3779b97f4a7c15
 	return h >> t.shift, 1<<(h>>(t.shift-6)&63) | 1<<(h>>(t.shift-12)&63)
 }
 
 // may tells whether there can be forms of a key.
 func (t *tails) may(key uint64) bool {
-	word, pair := t.place(key)
+	word, pair := t.bitsOf(key)
 	return t.filter[word]&pair == pair
 }
 

@@ -48,7 +48,7 @@ func Decoder(contentEncoding string, r io.Reader) (io.ReadCloser, error) {
 	}
 	body := io.NopCloser(r)
 	for i, name := range slices.Backward(names) {
-		d := &decoder{name: name, coding: codingOf(name), src: source{r: body}}
+		d := &decoder{name: name, coding: codingOf(name), src: stickyReader{r: body}}
 		if i < len(names)-1 {
 			d.under = body
 		}
@@ -212,7 +212,7 @@ func (d *deflate) Reset(r io.Reader) (err error) {
 type decoder struct {
 	name    string
 	coding  *coding
-	src     source
+	src     stickyReader
 	machine *machine  // nil before the first Read and after Close
 	under   io.Closer // the decoder that it reads from; nil: there is none
 	started bool      // the header has been read
@@ -304,14 +304,14 @@ func (d *decoder) Close() error {
 	return nil
 }
 
-// source remembers how reading the coded body ended, which the libraries may not
+// stickyReader remembers how reading the coded body ended, which the libraries may not
 // pass on.
-type source struct {
+type stickyReader struct {
 	r   io.Reader
 	err error
 }
 
-func (s *source) Read(p []byte) (int, error) {
+func (s *stickyReader) Read(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}

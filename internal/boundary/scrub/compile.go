@@ -60,13 +60,13 @@ func (s *Set) indexPairs() {
 	for h := range len(s.pairAt) - 1 {
 		s.pairAt[h+1] += s.pairAt[h]
 	}
-	s.pairs = make([]place, s.pairAt[len(s.pairAt)-1])
+	s.pairs = make([]formOffset, s.pairAt[len(s.pairAt)-1])
 	free := s.pairAt
 	for i := range s.forms {
 		f := &s.forms[i]
 		for j := 1; j < min(len(f.text), last+1); j++ {
 			h := at(f, j) - 1
-			s.pairs[free[h]] = place{int32(i), int32(j)}
+			s.pairs[free[h]] = formOffset{int32(i), int32(j)}
 			free[h]++
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// place is a place within a form: behind its first i bytes.
-type place struct{ form, i int32 }
+// formOffset is a position within a form: behind its first i bytes.
+type formOffset struct{ form, i int32 }
 
 // finding is one look through a text for all occurrences of all forms, in any spelling.
 //

@@ -60,8 +60,8 @@ type Set struct {
 	reach  [256]int                           // length of the longest of them
 	leads  [1 << (32 - leadShift) / 64]uint64 // filter of the forms' first blocks
 
-	needs  [256]bool // the bytes of all forms
-	pairs  []place   // places within the first bytes of the forms, by the bytes on either side of them
+	needs  [256]bool    // the bytes of all forms
+	pairs  []formOffset // positions within the first bytes of the forms, by the bytes on either side of them
 	pairAt [1<<pairBits + 1]int32
 
 	folding sync.Once
@@ -79,8 +79,8 @@ type entry struct {
 // marked tells whether c is where a spelling may leave the bytes of a form.
 func (s *Set) marked(c byte) bool { return isIntroducer(c) || c == '\n' || c == '\r' }
 
-// through returns the places in forms between bytes like before and after.
-func (s *Set) through(before, after byte) []place {
+// through returns the positions in forms between bytes like before and after.
+func (s *Set) through(before, after byte) []formOffset {
 	h := pairHash(before, after)
 	return s.pairs[s.pairAt[h]:s.pairAt[h+1]]
 }

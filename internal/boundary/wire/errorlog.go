@@ -109,21 +109,21 @@ func judge(message string) (kind, text string) {
 			line, _, _ := strings.Cut(message, "\n")
 			return p.kind, line[:min(len(line), maxComplaint)]
 		default:
-			return p.kind, "at " + strings.Join(places(message), " < ")
+			return p.kind, "at " + strings.Join(frames(message), " < ")
 		}
 	}
 	return kind, text
 }
 
-// maxPlaces is how much of a panic's stack is shown.
-const maxPlaces = 12
+// maxFrames is how much of a panic's stack is shown.
+const maxFrames = 12
 
 //nolint:gochecknoglobals // a constant
-var place = regexp.MustCompile(`(?m)^\t(?:.*/)?([^/\s]+/[^/\s]+\.go:\d+)`)
+var frame = regexp.MustCompile(`(?m)^\t(?:.*/)?([^/\s]+/[^/\s]+\.go:\d+)`)
 
-// places are the files and lines of a stack, without the arguments that stand beside them.
-func places(stack string) (list []string) {
-	for _, m := range place.FindAllStringSubmatch(stack, maxPlaces) {
+// frames are the files and lines of a stack, without the arguments that stand beside them.
+func frames(stack string) (list []string) {
+	for _, m := range frame.FindAllStringSubmatch(stack, maxFrames) {
 		list = append(list, m[1])
 	}
 	return list

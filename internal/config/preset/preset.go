@@ -198,7 +198,7 @@ func All() []Preset {
 
 // Lookup returns the preset of that name.
 func Lookup(name string) (Preset, bool) {
-	src, ok := sources().text[name]
+	src, ok := embeddedLibrary().text[name]
 	if !ok {
 		return Preset{}, false
 	}

@@ -19,7 +19,7 @@ import (
 
 // NewAnsible is files of variables, encrypted as ansible-vault does (format 1.1): out is a file or a folder, "" the working
 // folder. The password is read from passwordFile as Ansible reads it: a program is run.
-func NewAnsible(ctx context.Context, name, out, passwordFile string) (Place, error) {
+func NewAnsible(ctx context.Context, name, out, passwordFile string) (Target, error) {
 	family, err := named(name, identifier, "a-z, A-Z, 0-9 and '_', not beginning with a digit")
 	if err != nil {
 		return nil, err

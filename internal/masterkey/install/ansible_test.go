@@ -17,7 +17,7 @@ const (
 	vectorKey      = `q1W2"e3{{R4}}'t5\Y6/u7I8o9P0a1S2=`
 )
 
-func openAnsible(t *testing.T, out, password string) install.Place {
+func openAnsible(t *testing.T, out, password string) install.Target {
 	t.Helper()
 	p, err := install.NewAnsible(t.Context(), "", out, password)
 	if err != nil {

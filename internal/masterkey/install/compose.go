@@ -15,7 +15,7 @@ import (
 const imageUser = 1000
 
 // NewCompose is files for Docker Compose, with the bare key: out is a file or a folder, "" the working folder.
-func NewCompose(name, out string) (Place, error) {
+func NewCompose(name, out string) (Target, error) {
 	family, err := named(name, plainName, "a-z, A-Z, 0-9, '_', '.' and '-'")
 	return newFile(form{
 		seal: func(_ context.Context, _ string, key secret.Value) (secret.Value, error) { return key, nil },

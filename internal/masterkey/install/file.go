@@ -42,7 +42,7 @@ type one struct {
 }
 
 // newFile is one when out names a file, files when it names a folder or, for "", in dir.
-func newFile(f form, family, out, dir string) Place {
+func newFile(f form, family, out, dir string) Target {
 	if out == "" {
 		out = dir + "/"
 	}
@@ -58,7 +58,7 @@ func (f *files) path(n int) string    { return filepath.Join(f.dir, versioned(f.
 func (f *files) Snippet(n int) string { return f.snippet(versioned(f.family, n), f.path(n)) }
 func (f *files) Notes(n int) []string { return f.notes(f.path(n)) }
 
-// Held implements Place.
+// Held implements Target.
 func (f *files) Held(context.Context) ([]int, error) {
 	entries, err := os.ReadDir(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func (f *files) Held(context.Context) ([]int, error) {
 	return held, nil
 }
 
-// Create implements Place.
+// Create implements Target.
 func (f *files) Create(ctx context.Context, held []int, key secret.Value) (int, error) {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return 0, err
@@ -91,7 +91,7 @@ func (f *files) Create(ctx context.Context, held []int, key secret.Value) (int, 
 	})
 }
 
-// Read implements Place.
+// Read implements Target.
 func (f *files) Read(ctx context.Context, n int) (secret.Value, string, error) {
 	return f.read(ctx, versioned(f.family, n), f.path(n))
 }
@@ -101,10 +101,10 @@ func (o *one) Name(int) string    { return o.path }
 func (o *one) Snippet(int) string { return o.snippet(o.family, o.path) }
 func (o *one) Notes(int) []string { return o.notes(o.path) }
 
-// Next implements Place.
+// Next implements Target.
 func (o *one) Next([]int) int { return 0 }
 
-// Held implements Place: the file is version 0.
+// Held implements Target: the file is version 0.
 func (o *one) Held(context.Context) ([]int, error) {
 	_, err := os.Lstat(o.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,12 +113,12 @@ func (o *one) Held(context.Context) ([]int, error) {
 	return []int{0}, err
 }
 
-// Create implements Place.
+// Create implements Target.
 func (o *one) Create(ctx context.Context, _ []int, key secret.Value) (int, error) {
 	return 0, o.write(ctx, o.family, o.path, key)
 }
 
-// Read implements Place.
+// Read implements Target.
 func (o *one) Read(ctx context.Context, _ int) (secret.Value, string, error) {
 	return o.read(ctx, o.family, o.path)
 }

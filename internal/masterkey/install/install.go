@@ -20,8 +20,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Place is where versions of one key are kept, numbered from 1. A file that someone has named is the one version 0.
-type Place interface {
+// Target is where versions of one key are kept, numbered from 1. A file that someone has named is the one version 0.
+type Target interface {
 	// String is the place for people: "the swarm", "namespace "prod"".
 	String() string
 	// Name is what version n is called there.
@@ -50,7 +50,7 @@ const (
 
 // Result tells what was done. Nothing in it tells the key.
 type Result struct {
-	Place    string   `json:"place"`
+	Target   string   `json:"place"`
 	Name     string   `json:"name"`
 	State    string   `json:"state"`
 	Compared bool     `json:"compared"` // the key that is there was read, and is this one
@@ -71,7 +71,7 @@ var (
 )
 
 // Run installs a key that Check has let through, unless the place is seen to have it; and looks at what it has made.
-func Run(ctx context.Context, p Place, key secret.Value) (Result, error) {
+func Run(ctx context.Context, p Target, key secret.Value) (Result, error) {
 	held, found, err := look(ctx, p, key)
 	if err != nil || found != nil {
 		return deref(found), err
@@ -96,7 +96,7 @@ func Run(ctx context.Context, p Place, key secret.Value) (Result, error) {
 }
 
 // Plan is Run without the writing. Without a key it says what a new one would be called.
-func Plan(ctx context.Context, p Place, key secret.Value) (Result, error) {
+func Plan(ctx context.Context, p Target, key secret.Value) (Result, error) {
 	held, found, err := look(ctx, p, key)
 	if err != nil || found != nil {
 		return deref(found), err
@@ -116,7 +116,7 @@ func deref(r *Result) Result {
 }
 
 // look lists what is there, and finds the version that is this key already, the newest first.
-func look(ctx context.Context, p Place, key secret.Value) ([]int, *Result, error) {
+func look(ctx context.Context, p Target, key secret.Value) ([]int, *Result, error) {
 	held, err := p.Held(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("looking which keys are in %s: %w", p, err)
@@ -136,12 +136,12 @@ func look(ctx context.Context, p Place, key secret.Value) ([]int, *Result, error
 	return held, nil, nil
 }
 
-func describe(p Place, n int, state, how string) Result {
+func describe(p Target, n int, state, how string) Result {
 	notes := p.Notes(n)
 	if notes == nil {
 		notes = []string{}
 	}
-	return Result{Place: p.String(), Name: p.Name(n), State: state, Checked: how, Snippet: p.Snippet(n), Notes: notes}
+	return Result{Target: p.String(), Name: p.Name(n), State: state, Checked: how, Snippet: p.Snippet(n), Notes: notes}
 }
 
 // same compares two keys as n8n reads them, in time that depends on their lengths only.
@@ -159,7 +159,7 @@ const maxTaken = 100
 // numbered are places whose versions have the numbers from 1 on.
 type numbered struct{}
 
-// Next implements Place: the number after the last.
+// Next implements Target: the number after the last.
 func (numbered) Next(held []int) int {
 	if len(held) == 0 {
 		return 1

@@ -20,13 +20,13 @@ const canary = `cAn4ry"'{{x}}$HOME\n\\#%d/K9s=`
 func value(text string) secret.Value { return secret.NewValue([]byte(text)) }
 
 // run installs a key and fails the test when it cannot. What comes back must not have the key.
-func run(t *testing.T, p install.Place, key string) install.Result {
+func run(t *testing.T, p install.Target, key string) install.Result {
 	t.Helper()
 	r, err := install.Run(t.Context(), p, value(key))
 	if err != nil {
 		t.Fatalf("%v (hint %q)", err, fault.HintOf(err))
 	}
-	silent(t, r.Place+r.Name+r.Checked+r.Snippet+strings.Join(r.Notes, ""))
+	silent(t, r.Target+r.Name+r.Checked+r.Snippet+strings.Join(r.Notes, ""))
 	return r
 }
 
@@ -46,7 +46,7 @@ func want(t *testing.T, r install.Result, name, state string, compared bool) {
 }
 
 // life is what every place that can be read does: a version, the same again, another, an older one again, a plan.
-func life(t *testing.T, p install.Place, name func(n string) string) {
+func life(t *testing.T, p install.Target, name func(n string) string) {
 	t.Helper()
 	want(t, plan(t, p, canary), name("1"), install.Planned, false)
 	want(t, plan(t, p, ""), name("1"), install.Planned, false)
@@ -58,7 +58,7 @@ func life(t *testing.T, p install.Place, name func(n string) string) {
 	want(t, plan(t, p, ""), name("3"), install.Planned, false)
 }
 
-func plan(t *testing.T, p install.Place, key string) install.Result {
+func plan(t *testing.T, p install.Target, key string) install.Result {
 	t.Helper()
 	r, err := install.Plan(t.Context(), p, value(key))
 	if err != nil {

@@ -39,7 +39,7 @@ func TestKubernetes(t *testing.T) {
 	want(t, plan(t, narrow, ""), "n8n-encryption-key-v6", install.Planned, false)
 }
 
-func openKubernetes(t *testing.T, server *kube.Server, token, namespace string) install.Place {
+func openKubernetes(t *testing.T, server *kube.Server, token, namespace string) install.Target {
 	t.Helper()
 	store, err := kubernetes.New(kubernetes.Options{Kubeconfig: server.Kubeconfig(t, token, namespace), Timeout: time.Minute})
 	if err != nil {

@@ -32,7 +32,7 @@ type nomad struct {
 }
 
 // NewNomad is a variable of Nomad. Its items are called after o.Name; "" is DefaultName. What else is in the variable stays.
-func NewNomad(o *NomadOptions) (Place, error) {
+func NewNomad(o *NomadOptions) (Target, error) {
 	family, err := named(o.Name, identifier, "a-z, A-Z, 0-9 and '_', not beginning with a digit: the name stands in a template")
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (n *nomad) String() string {
 
 func (n *nomad) Name(version int) string { return versioned(n.family, version) }
 
-// Held implements Place.
+// Held implements Target.
 func (n *nomad) Held(ctx context.Context) ([]int, error) {
 	v, err := n.client.read(ctx, n.path)
 	return n.numbers(v), err
@@ -69,7 +69,7 @@ func (n *nomad) numbers(v nomadVariable) (held []int) {
 	return held
 }
 
-// Create implements Place: the item is added to what the variable has then, unless another process writes it meanwhile.
+// Create implements Target: the item is added to what the variable has then, unless another process writes it meanwhile.
 func (n *nomad) Create(ctx context.Context, _ []int, key secret.Value) (int, error) {
 	for range maxTaken {
 		v, err := n.client.read(ctx, n.path)
@@ -89,13 +89,13 @@ func (n *nomad) Create(ctx context.Context, _ []int, key secret.Value) (int, err
 	return 0, secret.ErrConflict
 }
 
-// Read implements Place.
+// Read implements Target.
 func (n *nomad) Read(ctx context.Context, version int) (secret.Value, string, error) {
 	v, err := n.client.read(ctx, n.path)
 	return secret.NewValue([]byte(v.Items[n.Name(version)])), "read back from Nomad and compared: it is the same key", err
 }
 
-// Snippet implements Place.
+// Snippet implements Target.
 func (n *nomad) Snippet(version int) string {
 	return fmt.Sprintf(`# in every task that runs n8n: main, webhook, worker
 template {
@@ -110,7 +110,7 @@ env {
 `, n.family, n.Name(version), n.path)
 }
 
-// Notes implements Place.
+// Notes implements Target.
 func (n *nomad) Notes(int) []string {
 	if n.path == DefaultNomadPath {
 		return []string{`the job "n8n" may read this variable by itself; a job of another name needs --path nomad/jobs/JOB, or a policy`}

@@ -26,7 +26,7 @@ func env(pairs ...string) func(string) (string, bool) {
 	}
 }
 
-func openNomad(t *testing.T, o install.NomadOptions) install.Place {
+func openNomad(t *testing.T, o install.NomadOptions) install.Target {
 	t.Helper()
 	if o.Lookup == nil {
 		o.Lookup = nothing

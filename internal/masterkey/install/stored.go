@@ -36,7 +36,7 @@ var dnsName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)
 
 // NewKubernetes is Secrets with the one key N8N_ENCRYPTION_KEY. Their names are after name, with '-' for '_', which Kubernetes
 // has not; "" is DefaultName.
-func NewKubernetes(secrets KubernetesSecrets, name string) (Place, error) {
+func NewKubernetes(secrets KubernetesSecrets, name string) (Target, error) {
 	if name == "" {
 		name = DefaultName
 	}
@@ -78,7 +78,7 @@ volumes:                    # of the pod; with securityContext.fsGroup: 1000, n8
 }
 
 // NewStore is a store of the configuration, by its name there. Paths are after name; "" is DefaultName.
-func NewStore(store masterkey.Store, label, name string) Place {
+func NewStore(store masterkey.Store, label, name string) Target {
 	if name == "" {
 		name = DefaultName
 	}
@@ -100,7 +100,7 @@ func (s *stored) Notes(int) []string   { return nil }
 // maxProbes bounds how many versions are looked for one by one.
 const maxProbes = 1000
 
-// Held implements Place: from the store's list, or one by one where the store has none or does not give it.
+// Held implements Target: from the store's list, or one by one where the store has none or does not give it.
 func (s *stored) Held(ctx context.Context) ([]int, error) {
 	var held []int
 	if lister, ok := s.store.(secret.Lister); ok {
@@ -130,7 +130,7 @@ func (s *stored) Held(ctx context.Context) ([]int, error) {
 	return held, nil
 }
 
-// Create implements Place.
+// Create implements Target.
 func (s *stored) Create(ctx context.Context, held []int, key secret.Value) (int, error) {
 	content, err := s.wrap(key)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *stored) Create(ctx context.Context, held []int, key secret.Value) (int,
 	})
 }
 
-// Read implements Place. A secret of this name that has no key is someone else's.
+// Read implements Target. A secret of this name that has no key is someone else's.
 func (s *stored) Read(ctx context.Context, n int) (secret.Value, string, error) {
 	value, _, err := s.store.Get(ctx, s.readAt(s.Name(n)), "")
 	if errors.Is(err, secret.ErrNotFound) {

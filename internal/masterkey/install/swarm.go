@@ -25,7 +25,7 @@ type swarm struct {
 }
 
 // NewSwarm is the secrets of a swarm. They are called after name; "" is DefaultName.
-func NewSwarm(secrets SwarmSecrets, name string) (Place, error) {
+func NewSwarm(secrets SwarmSecrets, name string) (Target, error) {
 	family, err := named(name, plainName, "a-z, A-Z, 0-9, '_', '.' and '-'")
 	return &swarm{secrets: secrets, family: family}, err
 }
@@ -35,7 +35,7 @@ func (s *swarm) Name(n int) string { return versioned(s.family, n) }
 
 func versioned(family string, n int) string { return family + "_v" + strconv.Itoa(n) }
 
-// Held implements Place.
+// Held implements Target.
 func (s *swarm) Held(ctx context.Context) ([]int, error) {
 	history, err := s.secrets.History(ctx, s.family)
 	var held []int
@@ -47,7 +47,7 @@ func (s *swarm) Held(ctx context.Context) ([]int, error) {
 	return held, unlessNone(err)
 }
 
-// Create implements Place. Docker itself refuses a name that is taken; the store goes on to the next.
+// Create implements Target. Docker itself refuses a name that is taken; the store goes on to the next.
 func (s *swarm) Create(ctx context.Context, _ []int, key secret.Value) (int, error) {
 	version, err := s.secrets.Put(ctx, s.family, key)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *swarm) Create(ctx context.Context, _ []int, key secret.Value) (int, err
 	return n, nil
 }
 
-// Read implements Place: Docker gives no value out.
+// Read implements Target: Docker gives no value out.
 func (s *swarm) Read(ctx context.Context, n int) (secret.Value, string, error) {
 	name, err := s.secrets.Named(ctx, s.family, strconv.Itoa(n))
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *swarm) Read(ctx context.Context, n int) (secret.Value, string, error) {
 	return secret.Value{}, fmt.Sprintf("Docker has the secret %s, with the labels sallyport.name=%s and sallyport.version=%d; it gives no value out, so the key was not compared", name, s.family, n), errHidden
 }
 
-// Snippet implements Place. The target is the same for every version, so that the variable stays as it is.
+// Snippet implements Target. The target is the same for every version, so that the variable stays as it is.
 func (s *swarm) Snippet(n int) string {
 	return fmt.Sprintf(`services:
   n8n:                      # and every other service that runs n8n: webhook, worker
@@ -89,7 +89,7 @@ secrets:
 `, s.family, s.Name(n))
 }
 
-// Notes implements Place.
+// Notes implements Target.
 func (s *swarm) Notes(int) []string {
 	return []string{
 		"Docker gives the value of a secret to nobody: keep the key in a second place too, or it is lost with the swarm",

@@ -25,7 +25,7 @@ type SystemdOptions struct {
 }
 
 // NewSystemd is credentials that only this machine can decrypt, made by systemd-creds (systemd 250 or later).
-func NewSystemd(o SystemdOptions) (Place, error) {
+func NewSystemd(o SystemdOptions) (Target, error) {
 	family, err := named(o.Name, plainName, "a-z, A-Z, 0-9, '_', '.' and '-'")
 	if o.WithKey == "" {
 		o.WithKey = "auto"

@@ -12,7 +12,7 @@ import (
 )
 
 // openSystemd makes credentials with a host key of the test's own.
-func openSystemd(t *testing.T, out string) install.Place {
+func openSystemd(t *testing.T, out string) install.Target {
 	t.Helper()
 	_, err := exec.LookPath("systemd-creds")
 	testkit.RequireTool(t, "systemd-creds", err == nil, "apt-get install systemd")

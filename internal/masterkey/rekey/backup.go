@@ -53,10 +53,10 @@ type mastersRecord struct {
 }
 
 type rowRecord struct {
-	Place string   `json:"place"`
-	Key   []string `json:"key"`
-	Old   string   `json:"old"` // the cell
-	New   string   `json:"new"` // SHA-256 of the cell that was put in its place, in hexadecimal
+	Location string   `json:"place"`
+	Key      []string `json:"key"`
+	Old      string   `json:"old"` // the cell
+	New      string   `json:"new"` // SHA-256 of the cell that was put in its place, in hexadecimal
 }
 
 type keyRecord struct {
@@ -159,12 +159,12 @@ func (w *backupWriter) put(r record) error {
 }
 
 // row keeps a row that is about to get another cell.
-func (w *backupWriter) row(p database.Place, row database.Row, cell string) error {
+func (w *backupWriter) row(p database.Location, row database.Row, cell string) error {
 	if w == nil { // an Undo has its backup already
 		return nil
 	}
 	w.end.Rows++
-	return w.put(record{Row: &rowRecord{Place: p.String(), Key: row.Key, Old: row.Cell, New: sumOf(cell)}})
+	return w.put(record{Row: &rowRecord{Location: p.String(), Key: row.Key, Old: row.Cell, New: sumOf(cell)}})
 }
 
 // leave notes a value that stays closed.

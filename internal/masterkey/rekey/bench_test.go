@@ -154,7 +154,7 @@ func BenchmarkCrypto(b *testing.B) {
 	was, is := must(survey.NewKeyring(nil, old, fresh))(b), must(survey.NewKeyring(nil, fresh))(b)
 	under := cipher.NewCBC(fresh)
 	plain := secret.NewValue([]byte(`{"token":"` + strings.Repeat("0123456789abcdef", 63) + `"}`))
-	stored, right := cipher.NewCBC(old).Encrypt(plain), database.Place{Plain: database.PlainObject}.Right
+	stored, right := cipher.NewCBC(old).Encrypt(plain), database.Location{Plain: database.PlainObject}.Right
 	var before, after syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
 	b.RunParallel(func(pb *testing.PB) {

@@ -31,14 +31,14 @@ const hopeless = 2000
 
 // convertAll rewrites every place.
 func (r *run) convertAll(ctx context.Context) error {
-	places, err := r.tx.Places(ctx)
+	locations, err := r.tx.Locations(ctx)
 	if err != nil {
 		return fmt.Errorf("listing what is encrypted: %w", err)
 	}
 	var done int64
-	for _, p := range places {
+	for _, p := range locations {
 		r.report.Survey.Count(p, len(r.masters), nil)
-		line := pipeline{r: r, ctx: ctx, place: p}
+		line := pipeline{r: r, ctx: ctx, location: p}
 		err := r.rows(ctx, p, func(rows []database.Row) error {
 			if err := line.next(rows); err != nil {
 				return err
@@ -67,7 +67,7 @@ func (r *run) judge() error {
 		return nil
 	}
 	first := r.report.Survey.Unreadable[0]
-	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: neither key opens %d values, the first of them %s of row %s (%s)", t.Unreadable, first.Place, first.Row, first.Why), fault.ExitFindings),
+	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: neither key opens %d values, the first of them %s of row %s (%s)", t.Unreadable, first.Location, first.Row, first.Why), fault.ExitFindings),
 		"n8n cannot read them either; --keep-unreadable leaves them as they are, `--dry-run` lists them")
 }
 
@@ -82,7 +82,7 @@ func (r *run) proved() bool {
 }
 
 // leave notes the values that stay closed in the backup; an Undo looks whether they did before.
-func (r *run) leave(p database.Place, items []survey.Item) error {
+func (r *run) leave(p database.Location, items []survey.Item) error {
 	for _, item := range items {
 		if item.Err != nil {
 			item.Values = []survey.Value{{Value: database.Value{Stored: item.Cell}, Err: item.Err}}
@@ -95,7 +95,7 @@ func (r *run) leave(p database.Place, items []survey.Item) error {
 					return err
 				}
 			case !r.left[sha256.Sum256([]byte(v.Stored))]:
-				r.alien = append(r.alien, survey.Unreadable{Place: p.String(), Row: strings.Join(item.Key, "/"), Path: v.Path, Why: v.Err.Error()})
+				r.alien = append(r.alien, survey.Unreadable{Location: p.String(), Row: strings.Join(item.Key, "/"), Path: v.Path, Why: v.Err.Error()})
 			}
 		}
 	}
@@ -104,10 +104,10 @@ func (r *run) leave(p database.Place, items []survey.Item) error {
 
 // pipeline has the processors at work on a batch while the one before is written and the one behind is read.
 type pipeline struct {
-	r       *run
-	ctx     context.Context //nolint:containedctx // one place's, and the callback of Rows has no other
-	place   database.Place
-	pending chan batch
+	r        *run
+	ctx      context.Context //nolint:containedctx // one place's, and the callback of Rows has no other
+	location database.Location
+	pending  chan batch
 }
 
 type batch struct {
@@ -118,7 +118,7 @@ type batch struct {
 
 func (l *pipeline) next(rows []database.Row) error {
 	ahead := make(chan batch, 1)
-	guard.Go("converting rows", func() { ahead <- l.r.convertBatch(l.place, rows) }, // last receives from it, always
+	guard.Go("converting rows", func() { ahead <- l.r.convertBatch(l.location, rows) }, // last receives from it, always
 		func(why *fault.Panic) { ahead <- batch{err: why} })
 	err := l.take()
 	l.pending = ahead
@@ -136,7 +136,7 @@ func (l *pipeline) take() error {
 		return b.err
 	}
 	l.r.report.Crypto += b.spent
-	return l.r.writeBatch(l.ctx, l.place, b.rows)
+	return l.r.writeBatch(l.ctx, l.location, b.rows)
 }
 
 // last ends the pipeline; after an error what is under way is only waited for.
@@ -148,7 +148,7 @@ func (l *pipeline) last(err error) error {
 	return l.take()
 }
 
-func (r *run) convertBatch(p database.Place, rows []database.Row) batch {
+func (r *run) convertBatch(p database.Location, rows []database.Row) batch {
 	began := time.Now()
 	list := make([]converted, len(rows))
 	survey.Spread(len(rows), func(i int) { list[i] = r.convert(p, rows[i]) })
@@ -156,7 +156,7 @@ func (r *run) convertBatch(p database.Place, rows []database.Row) batch {
 }
 
 // convert opens the values of a row, encrypts them as they are to be, and opens the result again.
-func (r *run) convert(p database.Place, row database.Row) converted {
+func (r *run) convert(p database.Location, row database.Row) converted {
 	c := converted{Item: r.ring.OpenRow(p, row), cell: row.Cell}
 	if c.Err != nil || len(c.Values) == 0 {
 		return c
@@ -182,7 +182,7 @@ func (r *run) convert(p database.Place, row database.Row) converted {
 }
 
 // target is a value as it is to be stored.
-func (r *run) target(p database.Place, v survey.Value) (stored string, same bool) {
+func (r *run) target(p database.Location, v survey.Value) (stored string, same bool) {
 	if v.Err != nil {
 		return v.Stored, true
 	}
@@ -195,7 +195,7 @@ func (r *run) target(p database.Place, v survey.Value) (stored string, same bool
 }
 
 // compare opens what is to be stored with the new keys alone. It returns the digest of the plaintexts.
-func (r *run) compare(p database.Place, c converted) (digest, error) {
+func (r *run) compare(p database.Location, c converted) (digest, error) {
 	var sum digest
 	again, err := p.Values(c.cell)
 	if err != nil || len(again) != len(c.Values) {
@@ -217,7 +217,7 @@ func (r *run) compare(p database.Place, c converted) (digest, error) {
 }
 
 // writeBatch puts a batch into the backup, then into the database.
-func (r *run) writeBatch(ctx context.Context, p database.Place, list []converted) error {
+func (r *run) writeBatch(ctx context.Context, p database.Location, list []converted) error {
 	var changed []database.Row
 	var first database.Row // of them, as it was
 	items := make([]survey.Item, 0, len(list))

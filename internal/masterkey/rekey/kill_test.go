@@ -37,7 +37,7 @@ func victim() int {
 	if err == nil {
 		_, err = rekey.Run(ctx, db, rekey.Options{
 			Old: key("old"), New: key("new"), Leaked: true, Active: true, Backup: filepath.Join(os.Getenv(victimEnv), "backup"),
-			Progress: func(p rekey.Progress) { fmt.Println(p.Stage, p.Place) },
+			Progress: func(p rekey.Progress) { fmt.Println(p.Stage, p.Location) },
 		})
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ func newDigest() digest {
 }
 
 // of is the digest of one value.
-func (d *digest) of(p database.Place, key []string, v survey.Value) digest {
+func (d *digest) of(p database.Location, key []string, v survey.Value) digest {
 	mac, _ := d.macs.Get().(hash.Hash)
 	defer d.macs.Put(mac)
 	mac.Reset()
@@ -110,7 +110,7 @@ func (r *run) proveKeys(ring *survey.Keyring) error {
 func (r *run) readBack(ctx context.Context, ring *survey.Keyring) (digest, error) {
 	var sum digest
 	var done int64
-	places, err := r.tx.Places(ctx)
+	locations, err := r.tx.Locations(ctx)
 	if err != nil {
 		return sum, fmt.Errorf("listing what is encrypted: %w", err)
 	}
@@ -122,7 +122,7 @@ func (r *run) readBack(ctx context.Context, ring *survey.Keyring) (digest, error
 		sum.add(last.sum)
 		return last.err
 	}
-	for _, p := range places {
+	for _, p := range locations {
 		err := r.rows(ctx, p, func(rows []database.Row) error {
 			broken := take()
 			if broken != nil {
@@ -149,7 +149,7 @@ type opened struct {
 	err   error // a panic
 }
 
-func (r *run) open(ring *survey.Keyring, p database.Place, rows []database.Row) (o opened) {
+func (r *run) open(ring *survey.Keyring, p database.Location, rows []database.Row) (o opened) {
 	began := time.Now()
 	sums := make([]digest, len(rows))
 	right := p.Right

@@ -47,7 +47,7 @@ type Options struct {
 // Progress is how far a run is.
 type Progress struct {
 	Stage       string // "reading", "writing", "proving", "restoring", …
-	Place       string
+	Location    string
 	Done, Total int64 // rows of this stage
 	Elapsed     time.Duration
 }
@@ -148,14 +148,14 @@ func (r *run) committed(ctx context.Context, db *database.DB) (done, known bool)
 		return false, false
 	}
 	defer func() { _ = tx.Rollback() }() // it was only read
-	cell, found, err := tx.Get(ctx, r.witness.place, r.witness.row.Key)
+	cell, found, err := tx.Get(ctx, r.witness.location, r.witness.row.Key)
 	return cell != r.witness.row.Cell, err == nil && found
 }
 
 // witness is a row as it was.
 type witness struct {
-	place database.Place
-	row   database.Row
+	location database.Location
+	row      database.Row
 }
 
 func uncertain(err error, backup string) error {
@@ -282,12 +282,12 @@ func wrongKey(err error) error {
 }
 
 func (r *run) count(ctx context.Context) (int64, error) {
-	places, err := r.tx.Places(ctx)
+	locations, err := r.tx.Locations(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("listing what is encrypted: %w", err)
 	}
 	var total int64
-	for _, p := range places {
+	for _, p := range locations {
 		n, err := r.tx.Count(ctx, p)
 		if err != nil {
 			return 0, fmt.Errorf("counting %s: %w", p, err)
@@ -298,7 +298,7 @@ func (r *run) count(ctx context.Context) (int64, error) {
 }
 
 // rows walks over a place; what fn takes does not count as the database's time.
-func (r *run) rows(ctx context.Context, p database.Place, fn func([]database.Row) error) error {
+func (r *run) rows(ctx context.Context, p database.Location, fn func([]database.Row) error) error {
 	var inside time.Duration
 	began := time.Now()
 	err := r.tx.Rows(ctx, p, func(rows []database.Row) error { return spent(&inside, func() error { return fn(rows) }) })
@@ -338,6 +338,6 @@ func (r *run) unknown() error {
 		"a newer Sallyport may know them; --accept "+strings.Join(names, ",")+" leaves them as they are, to be unreadable afterwards")
 }
 
-func (r *run) tell(stage, place string, done, total int64) {
-	r.o.Progress(Progress{Stage: stage, Place: place, Done: done, Total: total, Elapsed: r.o.Now().Sub(r.began)})
+func (r *run) tell(stage, location string, done, total int64) {
+	r.o.Progress(Progress{Stage: stage, Location: location, Done: done, Total: total, Elapsed: r.o.Now().Sub(r.began)})
 }

@@ -137,11 +137,11 @@ func (s *site) reads(keys ...secret.Value) (lines []string, closed int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	places, err := tx.Places(s.t.Context())
+	locations, err := tx.Locations(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, p := range places {
+	for _, p := range locations {
 		err := tx.Rows(s.t.Context(), p, func(rows []database.Row) error {
 			for _, item := range ring.OpenRows(p, rows) {
 				if item.Err != nil {
@@ -460,7 +460,7 @@ func (s *site) recrypt(key secret.Value, n int) int {
 		if v.Table != "credentials_entity" || done == n {
 			continue
 		}
-		for _, p := range must(tx.Places(ctx))(s.t) {
+		for _, p := range must(tx.Locations(ctx))(s.t) {
 			if p.Table != v.Table {
 				continue
 			}
@@ -533,7 +533,7 @@ func TestUnreadable(t *testing.T) {
 	})
 }
 
-func TestUnknownPlace(t *testing.T) {
+func TestUnknownLocation(t *testing.T) {
 	eachKind(t, func(t *testing.T, s *site) {
 		table := strings.Trim(s.Schema+"."+s.Prefix+"settings", ".")
 		quoted := `"` + strings.ReplaceAll(table, ".", `"."`) + `"`

@@ -65,12 +65,12 @@ func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 type undo struct {
 	run
 
-	backup *backup
-	done   Undone
-	places map[string]database.Place
-	kept   map[string]keyRecord // rows of deployment_key in the backup, by id
-	batch  []rowRecord
-	shown  int64
+	backup    *backup
+	done      Undone
+	locations map[string]database.Location
+	kept      map[string]keyRecord // rows of deployment_key in the backup, by id
+	batch     []rowRecord
+	shown     int64
 }
 
 // restoreBatch is how many rows are restored at once.
@@ -106,13 +106,13 @@ func (u *undo) back(ctx context.Context, db *database.DB) error {
 
 // restore puts every row of the backup back that is as the change left it.
 func (u *undo) restore(ctx context.Context) error {
-	places, err := u.tx.Places(ctx)
+	locations, err := u.tx.Locations(ctx)
 	if err != nil {
 		return fmt.Errorf("listing what is encrypted: %w", err)
 	}
-	u.places, u.kept, u.left = make(map[string]database.Place), make(map[string]keyRecord), make(map[[sha256.Size]byte]bool)
-	for _, p := range places {
-		u.places[p.String()] = p
+	u.locations, u.kept, u.left = make(map[string]database.Location), make(map[string]keyRecord), make(map[[sha256.Size]byte]bool)
+	for _, p := range locations {
+		u.locations[p.String()] = p
 	}
 	if _, err = u.backup.each(ctx, func(r record) error { return u.take(ctx, r) }); err == nil {
 		err = u.flush(ctx)
@@ -135,7 +135,7 @@ func (u *undo) take(ctx context.Context, r record) error {
 	case r.Key != nil:
 		u.kept[r.Key.ID] = *r.Key
 	case r.Row != nil:
-		if len(u.batch) == restoreBatch || len(u.batch) > 0 && u.batch[0].Place != r.Row.Place {
+		if len(u.batch) == restoreBatch || len(u.batch) > 0 && u.batch[0].Location != r.Row.Location {
 			if err := u.flush(ctx); err != nil {
 				return err
 			}
@@ -149,9 +149,9 @@ func (u *undo) flush(ctx context.Context) error {
 	if len(u.batch) == 0 {
 		return nil
 	}
-	p, ok := u.places[u.batch[0].Place]
+	p, ok := u.locations[u.batch[0].Location]
 	if !ok {
-		return anotherState(fmt.Errorf("this database has no %s", u.batch[0].Place), u.backup.header)
+		return anotherState(fmt.Errorf("this database has no %s", u.batch[0].Location), u.backup.header)
 	}
 	var rows []database.Row
 	for _, rec := range u.batch {
@@ -261,7 +261,7 @@ func (u *undo) judge() error {
 		return anotherState(errors.New("no value in this database is under a key of the backup"), u.backup.header)
 	}
 	first := u.alien[0]
-	err := fmt.Errorf("taking the change back: no key of the backup opens %d values, the first of them %s of row %s (%s)", len(u.alien), first.Place, first.Row, first.Why)
+	err := fmt.Errorf("taking the change back: no key of the backup opens %d values, the first of them %s of row %s (%s)", len(u.alien), first.Location, first.Row, first.Why)
 	return fault.WithHint(fault.WithExit(err, fault.ExitFindings),
 		"if a later change has put them under another key, take that one back first; --keep-unreadable leaves them as they are")
 }

@@ -29,14 +29,14 @@ const (
 
 // Verdict is what a database says of a master key.
 type Verdict struct {
-	Result     Result       `json:"result"`
-	Proof      string       `json:"proof,omitempty"`
-	Keys       int          `json:"deployment_keys"`        // rows of deployment_key that are wrapped
-	KeysOpen   int          `json:"deployment_keys_opened"` // of these, those that the key opens
-	Readable   int          `json:"readable"`
-	Unreadable int          `json:"unreadable"`
-	Places     []PlaceCount `json:"places"`
-	Named      []Unreadable `json:"unreadable_values"` // the first MaxNamed
+	Result     Result          `json:"result"`
+	Proof      string          `json:"proof,omitempty"`
+	Keys       int             `json:"deployment_keys"`        // rows of deployment_key that are wrapped
+	KeysOpen   int             `json:"deployment_keys_opened"` // of these, those that the key opens
+	Readable   int             `json:"readable"`
+	Unreadable int             `json:"unreadable"`
+	Places     []LocationCount `json:"places"`
+	Named      []Unreadable    `json:"unreadable_values"` // the first MaxNamed
 }
 
 // Check proves a master key on a database: on the rows of deployment_key (n8n 2.20 and later), and on every value.
@@ -67,7 +67,7 @@ func check(ctx context.Context, tx *database.Tx, key secret.Value) (Verdict, err
 
 func (k *Keyring) judge(s Survey) Verdict {
 	t := s.Totals()
-	v := Verdict{Readable: t.Readable(), Unreadable: t.Unreadable, Places: s.Places, Named: s.Unreadable}
+	v := Verdict{Readable: t.Readable(), Unreadable: t.Unreadable, Places: s.Locations, Named: s.Unreadable}
 	v.Keys, v.KeysOpen = k.wrapped()
 	good, bad := v.KeysOpen+v.Readable, v.Keys-v.KeysOpen+v.Unreadable
 	switch {

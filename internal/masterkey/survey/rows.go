@@ -36,19 +36,19 @@ func (v Value) form() cipher.Form {
 }
 
 // OpenRows opens the values of a batch of rows, on all processors.
-func (k *Keyring) OpenRows(p database.Place, rows []database.Row) []Item {
+func (k *Keyring) OpenRows(p database.Location, rows []database.Row) []Item {
 	items := make([]Item, len(rows))
 	Spread(len(rows), func(i int) { items[i] = k.OpenRow(p, rows[i]) })
 	return items
 }
 
 // OpenRow opens the values of one row.
-func (k *Keyring) OpenRow(p database.Place, row database.Row) Item {
+func (k *Keyring) OpenRow(p database.Location, row database.Row) Item {
 	return k.OpenRowAs(p, row, p.Right)
 }
 
 // OpenRowAs is OpenRow with another idea of what a plaintext can be.
-func (k *Keyring) OpenRowAs(p database.Place, row database.Row, right func(plaintext []byte) bool) Item {
+func (k *Keyring) OpenRowAs(p database.Location, row database.Row, right func(plaintext []byte) bool) Item {
 	item := Item{Row: row}
 	values, err := p.Values(row.Cell)
 	if err != nil {

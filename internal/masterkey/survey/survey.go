@@ -10,9 +10,9 @@ import (
 	"sallyport/internal/n8n/database"
 )
 
-// PlaceCount is what one place holds.
-type PlaceCount struct {
-	Place      string              `json:"place"`
+// LocationCount is what one place holds.
+type LocationCount struct {
+	Location   string              `json:"place"`
 	Rows       int                 `json:"rows"`
 	Values     int                 `json:"values"`
 	Forms      map[cipher.Form]int `json:"forms"`
@@ -22,14 +22,14 @@ type PlaceCount struct {
 }
 
 // Readable is how many values have been opened.
-func (c PlaceCount) Readable() int { return c.Values - c.Unreadable }
+func (c LocationCount) Readable() int { return c.Values - c.Unreadable }
 
 // Unreadable names a value that stays closed.
 type Unreadable struct {
-	Place string `json:"place"`
-	Row   string `json:"row"`            // its primary key
-	Path  string `json:"path,omitempty"` // where in the cell
-	Why   string `json:"why"`
+	Location string `json:"place"`
+	Row      string `json:"row"`            // its primary key
+	Path     string `json:"path,omitempty"` // where in the cell
+	Why      string `json:"why"`
 }
 
 // Stray is a column outside the inventory with ciphertext that a key of the ring opens: n8n, or a node of it, encrypts there.
@@ -45,19 +45,19 @@ func (s Stray) Name() string { return s.Table + "." + s.Column }
 
 // Survey is what a database holds, by the keys of a ring.
 type Survey struct {
-	Places     []PlaceCount `json:"places"`
-	Unreadable []Unreadable `json:"unreadable"` // the first of them, up to MaxNamed
-	Strays     []Stray      `json:"strays"`     // a column each
-	Foreign    int          `json:"foreign"`    // strays that no key opens: ciphertext of someone else's, in a workflow for example
+	Locations  []LocationCount `json:"places"`
+	Unreadable []Unreadable    `json:"unreadable"` // the first of them, up to MaxNamed
+	Strays     []Stray         `json:"strays"`     // a column each
+	Foreign    int             `json:"foreign"`    // strays that no key opens: ciphertext of someone else's, in a workflow for example
 }
 
 // MaxNamed bounds Survey.Unreadable: the counts are whole, the names are to begin with.
 const MaxNamed = 100
 
 // Totals adds the places up.
-func (s Survey) Totals() (t PlaceCount) {
-	t.Place, t.Forms = "all", make(map[cipher.Form]int)
-	for _, c := range s.Places {
+func (s Survey) Totals() (t LocationCount) {
+	t.Location, t.Forms = "all", make(map[cipher.Form]int)
+	for _, c := range s.Locations {
 		t.Rows += c.Rows
 		t.Values += c.Values
 		t.DataKeys += c.DataKeys
@@ -81,23 +81,23 @@ func add(sum, more []int) []int {
 }
 
 // Count adds the items of a place to the survey; masters is how many master keys the ring has.
-func (s *Survey) Count(p database.Place, masters int, items []Item) {
-	if len(s.Places) == 0 || s.Places[len(s.Places)-1].Place != p.String() {
-		s.Places = append(s.Places, PlaceCount{Place: p.String(), Forms: make(map[cipher.Form]int), Masters: make([]int, masters)})
+func (s *Survey) Count(p database.Location, masters int, items []Item) {
+	if len(s.Locations) == 0 || s.Locations[len(s.Locations)-1].Location != p.String() {
+		s.Locations = append(s.Locations, LocationCount{Location: p.String(), Forms: make(map[cipher.Form]int), Masters: make([]int, masters)})
 	}
-	c := &s.Places[len(s.Places)-1]
+	c := &s.Locations[len(s.Locations)-1]
 	for _, item := range items {
 		c.Rows++
 		if item.Err != nil {
 			c.Values++
-			s.closed(c, Unreadable{Place: c.Place, Row: nameOf(item.Key), Why: item.Err.Error()})
+			s.closed(c, Unreadable{Location: c.Location, Row: nameOf(item.Key), Why: item.Err.Error()})
 		}
 		for _, v := range item.Values {
 			c.Values++
 			c.Forms[v.form()]++
 			switch {
 			case v.Err != nil:
-				s.closed(c, Unreadable{Place: c.Place, Row: nameOf(item.Key), Path: v.Path, Why: v.Err.Error()})
+				s.closed(c, Unreadable{Location: c.Location, Row: nameOf(item.Key), Path: v.Path, Why: v.Err.Error()})
 			case v.Master >= 0:
 				c.Masters[v.Master]++
 			default:
@@ -107,7 +107,7 @@ func (s *Survey) Count(p database.Place, masters int, items []Item) {
 	}
 }
 
-func (s *Survey) closed(c *PlaceCount, u Unreadable) {
+func (s *Survey) closed(c *LocationCount, u Unreadable) {
 	c.Unreadable++
 	if len(s.Unreadable) < MaxNamed {
 		s.Unreadable = append(s.Unreadable, u)
@@ -117,11 +117,11 @@ func (s *Survey) closed(c *PlaceCount, u Unreadable) {
 // Take surveys every place. seen, if set, is called with the number of rows after each batch.
 func Take(ctx context.Context, tx *database.Tx, ring *Keyring, masters int, seen func(rows int)) (Survey, error) {
 	var s Survey
-	places, err := tx.Places(ctx)
+	locations, err := tx.Locations(ctx)
 	if err != nil {
 		return s, fmt.Errorf("surveying the database: %w", err)
 	}
-	for _, p := range places {
+	for _, p := range locations {
 		s.Count(p, masters, nil) // it is there, also when it is empty
 		err := tx.Rows(ctx, p, func(rows []database.Row) error {
 			s.Count(p, masters, ring.OpenRows(p, rows))

@@ -165,10 +165,10 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return c.exchange(req, out)
+	return c.do(req, out)
 }
 
-func (c *Client) exchange(req *http.Request, out any) error {
+func (c *Client) do(req *http.Request, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		failed := fault.WithHint(fmt.Errorf("calling n8n: %w", err), "check `url`, and that n8n is running and reachable from here")

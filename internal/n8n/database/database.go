@@ -133,8 +133,8 @@ func (d *DB) notHere(ctx context.Context, conn *sql.Conn) error {
 	return fault.WithExit(fault.WithHint(fmt.Errorf("no tables of n8n %s", where), hint), fault.ExitStore)
 }
 
-// place tells of a landmark table that has another prefix or schema.
-func place(schema, table string) string {
+// landmarkOf tells of a landmark table that has another prefix or schema.
+func landmarkOf(schema, table string) string {
 	prefix := strings.TrimSuffix(table, landmarks[0])
 	if schema == "" {
 		return fmt.Sprintf("prefix %q", prefix)

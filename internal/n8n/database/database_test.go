@@ -209,10 +209,10 @@ func begin(t *testing.T, db *database.DB, write bool) *database.Tx {
 	return tx
 }
 
-func placeOf(t *testing.T, name string) database.Place {
+func placeOf(t *testing.T, name string) database.Location {
 	t.Helper()
 	all := database.Inventory()
-	i := slices.IndexFunc(all, func(p database.Place) bool { return p.String() == name })
+	i := slices.IndexFunc(all, func(p database.Location) bool { return p.String() == name })
 	if i < 0 {
 		t.Fatalf("no place %s", name)
 	}
@@ -220,7 +220,7 @@ func placeOf(t *testing.T, name string) database.Place {
 }
 
 // all collects what Rows hands out.
-func all(ctx context.Context, t *testing.T, tx *database.Tx, p database.Place) (rows []database.Row) {
+func all(ctx context.Context, t *testing.T, tx *database.Tx, p database.Location) (rows []database.Row) {
 	t.Helper()
 	err := tx.Rows(ctx, p, func(batch []database.Row) error { rows = append(rows, batch...); return nil })
 	if err != nil {

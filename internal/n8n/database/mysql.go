@@ -83,7 +83,7 @@ func (mysqlDialect) catalogue(string) (string, []any) {
 }
 
 func (mysqlDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
-	return strs(ctx, conn, func(v []string) string { return place("", v[0]) },
+	return strs(ctx, conn, func(v []string) string { return landmarkOf("", v[0]) },
 		"SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND right(table_name, length(?)) = ?", suffix, suffix)
 }
 

@@ -67,7 +67,7 @@ func (postgresDialect) catalogue(schema string) (string, []any) {
 }
 
 func (postgresDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
-	return strs(ctx, conn, func(v []string) string { return place(v[0], v[1]) },
+	return strs(ctx, conn, func(v []string) string { return landmarkOf(v[0], v[1]) },
 		`SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p') AND right(c.relname::text, length($1::text)) = $1::text ORDER BY 1, 2`, suffix)
 }

@@ -71,7 +71,7 @@ func TestRecordedValues(t *testing.T) {
 	eachRecording(t, func(t *testing.T, r recorded.Recording, db *database.DB) {
 		tx := begin(t, db, true)
 		keys := dataKeys(t, tx, r)
-		places, err := tx.Places(t.Context())
+		locations, err := tx.Locations(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestRecordedValues(t *testing.T) {
 		for _, v := range r.Values {
 			want = append(want, fmt.Sprintf("%s.%s %s: %s", v.Table, v.Column, strings.Join(v.Key, ","), v.Plain))
 		}
-		for _, p := range places {
+		for _, p := range locations {
 			for _, row := range all(t.Context(), t, tx, p) {
 				values, err := p.Values(row.Cell)
 				if err != nil {

@@ -32,14 +32,14 @@ func Reference() []byte {
 	var b bytes.Buffer
 	b.WriteString(referenceHead)
 	for _, p := range Inventory() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p, p.layout(), p.Plain, p.Since, p.Source)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p, p.layout(), p.Plain, p.Since, p.WrittenBy)
 	}
 	b.WriteString(referenceTail)
 	return b.Bytes()
 }
 
 // layout says it with the keys that the place's own name does not have.
-func (p Place) layout() string {
+func (p Location) layout() string {
 	if p.Layout != Flatted {
 		return string(p.Layout)
 	}

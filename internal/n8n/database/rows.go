@@ -24,7 +24,7 @@ const (
 // Rows hands out every row whose cell is not empty, in batches of up to 1,000 rows and about 4 MiB; a larger cell comes alone.
 // Of execution_data it gives only rows that may hold ciphertext, which the server finds out. fn may call Update, Get and the
 // like on this transaction; the slice is fn's own.
-func (t *Tx) Rows(ctx context.Context, p Place, fn func([]Row) error) error {
+func (t *Tx) Rows(ctx context.Context, p Location, fn func([]Row) error) error {
 	scan, err := t.scan(ctx, p)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", p, err)
@@ -33,7 +33,7 @@ func (t *Tx) Rows(ctx context.Context, p Place, fn func([]Row) error) error {
 }
 
 // Count is how many rows Rows hands out.
-func (t *Tx) Count(ctx context.Context, p Place) (n int64, err error) {
+func (t *Tx) Count(ctx context.Context, p Location) (n int64, err error) {
 	scan, err := t.scan(ctx, p)
 	if err == nil {
 		err = t.conn.QueryRowContext(ctx, "SELECT count(*) FROM "+scan.to.table+" WHERE "+strings.Join(scan.where, " AND "), scan.args...).Scan(&n)
@@ -52,7 +52,7 @@ type scan struct {
 	args  []any
 }
 
-func (t *Tx) scan(ctx context.Context, p Place) (scan, error) {
+func (t *Tx) scan(ctx context.Context, p Location) (scan, error) {
 	to, err := t.target(p)
 	if err != nil {
 		return scan{}, err
@@ -88,7 +88,7 @@ func (s *scan) any(t *Tx, texts []string) {
 
 // marks are what execution data hold that may hold ciphertext: a string that begins like CBC or with the id of a data key, or a
 // key under which there is nothing else.
-func (t *Tx) marks(ctx context.Context, p Place) ([]string, error) {
+func (t *Tx) marks(ctx context.Context, p Location) ([]string, error) {
 	marks := []string{`"` + cbcMark}
 	for _, key := range p.Anywhere {
 		if key.Beside == "" {

@@ -76,7 +76,7 @@ func (sqliteDialect) catalogue(string) (string, []any) {
 }
 
 func (sqliteDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
-	return strs(ctx, conn, func(v []string) string { return place("", v[0]) },
+	return strs(ctx, conn, func(v []string) string { return landmarkOf("", v[0]) },
 		"SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, -length(?1)) = ?1", suffix)
 }
 

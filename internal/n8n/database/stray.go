@@ -42,8 +42,8 @@ func (t *Tx) Strays(ctx context.Context, keyIDs []string, fn func(Stray) error) 
 }
 
 func (t *Tx) straysOf(ctx context.Context, name, column string, marks []string, fn func(Stray) error) error {
-	places := slices.DeleteFunc(Inventory(), func(p Place) bool { return p.Table != name || p.Column != column })
-	if slices.ContainsFunc(places, func(p Place) bool { return p.Layout == Whole && p.Setting == "" }) {
+	locations := slices.DeleteFunc(Inventory(), func(p Location) bool { return p.Table != name || p.Column != column })
+	if slices.ContainsFunc(locations, func(p Location) bool { return p.Layout == Whole && p.Setting == "" }) {
 		return nil // whoever walks the place meets every cell as a whole: nothing can lie beside its value
 	}
 	to, err := t.targetOf(t.tables[name], column)
@@ -54,7 +54,7 @@ func (t *Tx) straysOf(ctx context.Context, name, column string, marks []string, 
 	s.any(t, marks)
 	return s.each(ctx, t, func(rows []Row) error {
 		for _, row := range rows {
-			for _, stored := range strays(row, places, marks[1:]) {
+			for _, stored := range strays(row, locations, marks[1:]) {
 				if err := fn(Stray{name, column, strings.Join(row.Key, ","), stored}); err != nil {
 					return fmt.Errorf("looking for ciphertext: %w", err)
 				}
@@ -65,12 +65,12 @@ func (t *Tx) straysOf(ctx context.Context, name, column string, marks []string, 
 }
 
 // strays is the ciphertext of a cell that its places do not hold.
-func strays(row Row, places []Place, ids []string) []string {
+func strays(row Row, locations []Location, ids []string) []string {
 	found := ciphertexts(row.Cell, ids)
 	if len(found) == 0 {
 		return nil
 	}
-	for _, p := range places {
+	for _, p := range locations {
 		if p.Setting != "" && p.Setting != row.Key[0] {
 			continue
 		}

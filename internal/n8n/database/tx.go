@@ -113,9 +113,9 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// Places returns those of the inventory whose table and column exist here. The keys are the table's own.
-func (t *Tx) Places(context.Context) ([]Place, error) {
-	var places []Place
+// Locations returns those of the inventory whose table and column exist here. The keys are the table's own.
+func (t *Tx) Locations(context.Context) ([]Location, error) {
+	var locations []Location
 	for _, p := range Inventory() {
 		have, ok := t.tables[p.Table]
 		if !ok {
@@ -128,9 +128,9 @@ func (t *Tx) Places(context.Context) ([]Place, error) {
 			return nil, fault.WithHint(fmt.Errorf("finding places: the primary key of %s is %q, want %q", p.Table, have.key, p.Key),
 				"this n8n is of a version that is not known; nothing has been changed")
 		}
-		places = append(places, p)
+		locations = append(locations, p)
 	}
-	return places, nil
+	return locations, nil
 }
 
 // target is a place as statements have it.
@@ -143,7 +143,7 @@ type target struct {
 	stamp  string   // the column that some databases set by themselves when a row is written; "" where there is none
 }
 
-func (t *Tx) target(p Place) (target, error) {
+func (t *Tx) target(p Location) (target, error) {
 	have, ok := t.tables[p.Table]
 	if !ok {
 		return target{}, fmt.Errorf("there is no table %s here", p.Table)
@@ -186,7 +186,7 @@ func (t *Tx) order(of table) []string {
 
 // Update writes cells; each row must be there, once. After an error the transaction is good for nothing but Rollback. updatedAt
 // stays as it is.
-func (t *Tx) Update(ctx context.Context, p Place, rows []Row) error {
+func (t *Tx) Update(ctx context.Context, p Location, rows []Row) error {
 	to, err := t.target(p)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", p, err)
@@ -215,7 +215,7 @@ func (t *Tx) Update(ctx context.Context, p Place, rows []Row) error {
 }
 
 // Get reads one cell of a place.
-func (t *Tx) Get(ctx context.Context, p Place, key []string) (cell string, found bool, err error) {
+func (t *Tx) Get(ctx context.Context, p Location, key []string) (cell string, found bool, err error) {
 	to, err := t.target(p)
 	if err == nil && len(key) != len(to.key) {
 		err = errors.New("the key has another number of columns")

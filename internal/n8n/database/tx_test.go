@@ -93,8 +93,8 @@ func TestUpdateThatHitsNothing(t *testing.T) {
 	})
 }
 
-// TestPlaces: every place of the inventory is found, read and written where its table is.
-func TestPlaces(t *testing.T) {
+// TestLocations: every location of the inventory is found, read and written where its table is.
+func TestLocations(t *testing.T) {
 	const uuid = "5f0c1c3e-8a54-4a58-9a3f-0c7a1a2b3c4d"
 	cells := map[string][]any{
 		"credentials_entity.data":                       {"id", "c", "name", "x", "type", "t"},
@@ -110,12 +110,12 @@ func TestPlaces(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		db := s.open()
 		tx := begin(t, db, false)
-		places, err := tx.Places(t.Context())
-		if want := len(database.Inventory()); err != nil || s.dialect != database.MySQL && len(places) != want {
-			t.Fatalf("%d places, %v", len(places), err)
+		locations, err := tx.Locations(t.Context())
+		if want := len(database.Inventory()); err != nil || s.dialect != database.MySQL && len(locations) != want {
+			t.Fatalf("%d places, %v", len(locations), err)
 		}
 		tx.Rollback()
-		for _, p := range places {
+		for _, p := range locations {
 			pairs, cell := cells[p.String()], "U2FsdGVkX1"
 			if p.Setting != "" {
 				pairs = []any{"key", p.Setting}
@@ -129,7 +129,7 @@ func TestPlaces(t *testing.T) {
 			s.insert(p.Table, slices.Concat(pairs, []any{p.Column, cell})...)
 		}
 		tx = begin(t, db, true)
-		for _, p := range places {
+		for _, p := range locations {
 			rows := all(t.Context(), t, tx, p)
 			if len(rows) != 1 || len(rows[0].Key) != len(p.Key) {
 				t.Errorf("%s: %v", p, rows)

@@ -36,7 +36,7 @@ type Settings struct {
 	Endpoint   string      `yaml:"endpoint" eg:"https://vpce-1234.secretsmanager.eu-central-1.vpce.amazonaws.com" meant:"address" doc:"Another address of the service, as a URL."`
 	Profile    string      `yaml:"profile" eg:"n8n" doc:"A profile of the shared AWS configuration."`
 	AssumeRole *RoleToTake `yaml:"assume_role" doc:"A role to assume first."`
-	CAFile     string      `yaml:"ca_file" path:"file" eg:"./ca.pem" place:"same" doc:"PEM certificates to trust instead of the system's."`
+	CAFile     string      `yaml:"ca_file" path:"file" eg:"./ca.pem" backend:"same" doc:"PEM certificates to trust instead of the system's."`
 }
 
 // RoleToTake is a role that is taken on with the credentials found.

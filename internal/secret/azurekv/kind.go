@@ -30,7 +30,7 @@ type Settings struct {
 	VaultURL *url.URL `yaml:"vault_url" eg:"https://n8n-prod.vault.azure.net" needed:"write vault_url: https://NAME.vault.azure.net" doc:"The vault."`
 	TenantID string   `yaml:"tenant_id" eg:"3fa8…" doc:"The identity's tenant. Default: AZURE_TENANT_ID."`
 	ClientID string   `yaml:"client_id" eg:"9b1c…" doc:"The client id of a user-assigned or workload identity. Default: AZURE_CLIENT_ID."`
-	CAFile   string   `yaml:"ca_file" path:"file" eg:"./ca.pem" place:"same" doc:"PEM certificates to trust instead of the system's."`
+	CAFile   string   `yaml:"ca_file" path:"file" eg:"./ca.pem" backend:"same" doc:"PEM certificates to trust instead of the system's."`
 }
 
 // Check implements secret.Settings.

@@ -85,7 +85,7 @@ func (s *Store) open(ctx context.Context, from querier, page *ledger.Page, path 
 	if !ValidName(path) {
 		return record{}, nil, secret.ErrNotFound
 	}
-	r, err := readRecord(ctx, from, standing(page, path), path, number)
+	r, err := readRecord(ctx, from, marksOf(page, path), path, number)
 	if err != nil {
 		return record{}, nil, err
 	}
@@ -127,7 +127,7 @@ func (s *Store) Delete(ctx context.Context, path string) error {
 		return s.failed(ctx, "deleting", path, secret.ErrNotFound)
 	}
 	err := s.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
-		is := standing(page, path)
+		is := marksOf(page, path)
 		if is.deleted() {
 			return secret.ErrNotFound
 		}
@@ -173,7 +173,7 @@ func (s *Store) add(ctx context.Context, path string, value func(*sql.Tx, *ledge
 		if err != nil {
 			return err
 		}
-		is := standing(page, path)
+		is := marksOf(page, path)
 		is.highest++
 		is.current = is.highest
 		r := record{number: int(is.current), created: database.Micros(time.Now()), current: true}

@@ -10,22 +10,22 @@ import (
 	"sallyport/internal/fault"
 )
 
-// place is how a secret stands: the marks of its entry in the ledger. The zero place is that of a secret that never was.
-type place struct {
+// marks are how a secret stands: the marks of its entry in the ledger. The zero marks are those of a secret that never was.
+type marks struct {
 	current int64 // the current version
 	floor   int64 // versions up to this one are gone
 	highest int64 // the highest number ever given out
 }
 
-func (p place) deleted() bool { return p.current <= p.floor }
+func (m marks) deleted() bool { return m.current <= m.floor }
 
-func (p place) entry() ledger.Entry {
-	return ledger.Entry{Marks: []int64{p.current, p.floor, p.highest}}
+func (m marks) entry() ledger.Entry {
+	return ledger.Entry{Marks: []int64{m.current, m.floor, m.highest}}
 }
 
-func standing(page *ledger.Page, path string) place {
+func marksOf(page *ledger.Page, path string) marks {
 	e := page.Entries[path]
-	return place{e.Mark(0), e.Mark(1), e.Mark(2)}
+	return marks{e.Mark(0), e.Mark(1), e.Mark(2)}
 }
 
 // Ledger is the book that vouches for the rows.
@@ -39,7 +39,7 @@ type version struct {
 
 // reading is the store at one moment, without values.
 type reading struct {
-	places  map[string]place
+	marks   map[string]marks
 	created map[version]int64 // of what is in the table and not gone
 	report  ledger.Report
 }
@@ -77,13 +77,13 @@ func (s *Store) Report() ledger.Report {
 
 // match compares the tables with what the ledger says. A secret whose row says otherwise stands as the ledger says.
 func (s *Store) match(ctx context.Context, tx *sql.Tx, state ledger.State) (*reading, error) {
-	m := &reading{places: make(map[string]place), created: make(map[version]int64), report: s.book.NewReport(state)}
+	m := &reading{marks: make(map[string]marks), created: make(map[version]int64), report: s.book.NewReport(state)}
 	for path := range state.Page.Entries {
-		m.places[path] = standing(state.Page, path)
+		m.marks[path] = marksOf(state.Page, path)
 	}
 	seen, wrong := make(map[string]bool), make(map[string]bool)
-	err := eachSecret(ctx, tx, func(name string, is place) {
-		want, listed := m.places[name]
+	err := eachSecret(ctx, tx, func(name string, is marks) {
+		want, listed := m.marks[name]
 		switch {
 		case !listed:
 			m.report.Unknown++
@@ -97,14 +97,14 @@ func (s *Store) match(ctx context.Context, tx *sql.Tx, state ledger.State) (*rea
 		return nil, err
 	}
 	err = eachVersion(ctx, tx, func(v version, created int64, there bool) {
-		if is := m.places[v.path]; v.number > is.floor && v.number <= is.highest && there {
+		if is := m.marks[v.path]; v.number > is.floor && v.number <= is.highest && there {
 			m.created[v] = created
 		}
 	}, &m.report.Unknown)
 	if err != nil {
 		return nil, err
 	}
-	for name, is := range m.places {
+	for name, is := range m.marks {
 		_, there := m.created[version{name, is.current}]
 		switch {
 		case wrong[name]:
@@ -117,7 +117,7 @@ func (s *Store) match(ctx context.Context, tx *sql.Tx, state ledger.State) (*rea
 }
 
 // eachSecret calls fn for every row of the table secret, and counts those that cannot be read.
-func eachSecret(ctx context.Context, tx *sql.Tx, fn func(name string, is place), malformed *int) error {
+func eachSecret(ctx context.Context, tx *sql.Tx, fn func(name string, is marks), malformed *int) error {
 	rows, err := tx.QueryContext(ctx, "SELECT CASE WHEN length(name) <= 200 THEN name END, latest, deleted FROM secret")
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func eachSecret(ctx context.Context, tx *sql.Tx, fn func(name string, is place),
 			*malformed++
 			continue
 		}
-		is := place{current: newest, highest: newest}
+		is := marks{current: newest, highest: newest}
 		if deleted != 0 {
 			is.floor = newest
 		}
@@ -161,13 +161,13 @@ func eachVersion(ctx context.Context, tx *sql.Tx, fn func(v version, created int
 
 // Adopt takes the secrets as they are, in a database from before there was a ledger. It runs in a transaction that has claimed Topic.
 func (s *Store) Adopt(ctx context.Context, tx *sql.Tx) error {
-	places, malformed := make(map[string]place), 0
-	err := eachSecret(ctx, tx, func(name string, is place) { places[name] = is }, &malformed)
+	known, malformed := make(map[string]marks), 0
+	err := eachSecret(ctx, tx, func(name string, is marks) { known[name] = is }, &malformed)
 	if err == nil {
 		err = eachVersion(ctx, tx, func(v version, _ int64, there bool) {
-			if is, ok := places[v.path]; ok && !there && v.number < is.current {
+			if is, ok := known[v.path]; ok && !there && v.number < is.current {
 				is.floor = max(is.floor, v.number)
-				places[v.path] = is
+				known[v.path] = is
 			}
 		}, &malformed)
 	}
@@ -175,7 +175,7 @@ func (s *Store) Adopt(ctx context.Context, tx *sql.Tx) error {
 		return fmt.Errorf("adopting the secrets of the database: %w", database.Explain(err))
 	}
 	next := new(ledger.Page).Next()
-	for name, is := range places {
+	for name, is := range known {
 		next.Entries[name] = is.entry()
 	}
 	return s.book.Write(ctx, tx, next)
@@ -197,7 +197,7 @@ func (s *Store) Accept(ctx context.Context) error {
 		}
 		next = state.Page.Next()
 		for name := range next.Entries {
-			is, since := standing(state.Own, name), standing(state.Page, name)
+			is, since := marksOf(state.Own, name), marksOf(state.Page, name)
 			is.highest = max(is.highest, since.highest)
 			next.Entries[name] = is.entry()
 		}
@@ -224,7 +224,7 @@ func giveUp(ctx context.Context, tx *sql.Tx, page *ledger.Page) error {
 		return err
 	}
 	for name := range page.Entries {
-		if is := standing(page, name); !there[version{name, is.current}] {
+		if is := marksOf(page, name); !there[version{name, is.current}] {
 			is.floor = is.highest
 			is.current = min(is.current, is.floor)
 			page.Entries[name] = is.entry()

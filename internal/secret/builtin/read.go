@@ -29,7 +29,7 @@ type record struct {
 const latest = 0
 
 // readRecord reads a version of a secret that stands like this in the ledger.
-func readRecord(ctx context.Context, from querier, is place, path string, number int) (record, error) {
+func readRecord(ctx context.Context, from querier, is marks, path string, number int) (record, error) {
 	if is.deleted() {
 		return record{}, secret.ErrNotFound
 	}
@@ -68,7 +68,7 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 		return nil, err
 	}
 	var entries []secret.Entry
-	for path, is := range m.places {
+	for path, is := range m.marks {
 		if !is.deleted() && strings.HasPrefix(path, prefix) {
 			r := record{number: int(is.current), created: m.created[version{path, is.current}], current: true}
 			entries = append(entries, secret.Entry{Path: path, Version: r.describe()})
@@ -94,7 +94,7 @@ func (s *Store) history(ctx context.Context, path string) ([]secret.Version, err
 	if err != nil {
 		return nil, err
 	}
-	is := m.places[path]
+	is := m.marks[path]
 	if is.deleted() {
 		return nil, secret.ErrNotFound
 	}

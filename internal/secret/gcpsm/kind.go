@@ -30,7 +30,7 @@ func isAlias(version string) bool { return strings.Trim(version, "0123456789") !
 type Settings struct {
 	Project  string `yaml:"project" eg:"n8n-prod" doc:"The project of paths that are not whole resource names."`
 	Endpoint string `yaml:"endpoint" eg:"secretmanager.europe-west3.rep.googleapis.com" meant:"address" doc:"Another address of the service, as HOST or HOST:PORT; that of a region makes the secrets the region's."`
-	CAFile   string `yaml:"ca_file" path:"file" eg:"./ca.pem" place:"same" doc:"PEM certificates to trust instead of the system's."`
+	CAFile   string `yaml:"ca_file" path:"file" eg:"./ca.pem" backend:"same" doc:"PEM certificates to trust instead of the system's."`
 }
 
 // Check implements secret.Settings.

@@ -34,17 +34,17 @@ type found struct {
 // GetBatch implements secret.Batcher. Many Secrets of a namespace are read by lists, where the role allows that, and the rest
 // one by one, some at a time.
 func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
-	places, results := make([]place, len(keys)), make([]secret.Result, len(keys))
+	locations, results := make([]location, len(keys)), make([]secret.Result, len(keys))
 	wanted := make(map[object]*found)
 	for i, k := range keys {
-		if places[i], results[i].Err = s.locate(k.Path); results[i].Err == nil {
-			wanted[places[i].object] = nil
+		if locations[i], results[i].Err = s.locate(k.Path); results[i].Err == nil {
+			wanted[locations[i].object] = nil
 		}
 	}
 	s.readAll(ctx, wanted)
 	for i, k := range keys {
 		if results[i].Err == nil {
-			results[i] = places[i].result(wanted[places[i].object], k.Version)
+			results[i] = locations[i].result(wanted[locations[i].object], k.Version)
 		}
 		if err := results[i].Err; err != nil {
 			results[i].Err = s.failed(ctx, "reading secret", k.Path, err)
@@ -53,7 +53,7 @@ func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result
 	return results
 }
 
-func (p place) result(f *found, version string) (r secret.Result) {
+func (p location) result(f *found, version string) (r secret.Result) {
 	if f.err != nil {
 		return secret.Result{Err: p.explain(f.err)}
 	}

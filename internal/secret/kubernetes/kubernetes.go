@@ -85,8 +85,8 @@ func (s *Store) get(ctx context.Context, path, version string) (secret.Value, se
 	return at.pick(held, version)
 }
 
-// pick takes what the place names out of a Secret, if the version is the current one.
-func (p place) pick(held *corev1.Secret, version string) (secret.Value, secret.Version, error) {
+// pick takes what the location names out of a Secret, if the version is the current one.
+func (p location) pick(held *corev1.Secret, version string) (secret.Value, secret.Version, error) {
 	value, err := p.value(held)
 	if err != nil {
 		return secret.Value{}, secret.Version{}, err

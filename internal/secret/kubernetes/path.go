@@ -14,17 +14,17 @@ import (
 // object names a Secret.
 type object struct{ namespace, name string }
 
-// place is what a path names: a Secret, or one key of it.
-type place struct {
+// location is what a path names: a Secret, or one key of it.
+type location struct {
 	object
 	key  string // "" is the Secret as a whole
 	both bool   // the path has two parts of which the first, a namespace, could have been meant as a name
 }
 
 // locate reads a path.
-func (s *Store) locate(path string) (place, error) {
+func (s *Store) locate(path string) (location, error) {
 	parts := strings.Split(path, "/")
-	at := place{object: object{namespace: s.namespace, name: parts[0]}}
+	at := location{object: object{namespace: s.namespace, name: parts[0]}}
 	if len(parts) > 1 {
 		at.name = parts[1]
 		at.both = parts[0] != "" && parts[0] != s.namespace && len(parts) == 2
@@ -37,24 +37,24 @@ func (s *Store) locate(path string) (place, error) {
 	}
 	switch {
 	case len(parts) > 3, len(parts) == 3 && len(validation.IsConfigMapKey(at.key)) > 0:
-		return place{}, errPath
+		return location{}, errPath
 	case len(validation.IsDNS1123Label(at.namespace)) > 0:
-		return place{}, errPath
+		return location{}, errPath
 	case len(validation.IsDNS1123Subdomain(at.name)) > 0:
-		return place{}, at.suspect(errPath)
+		return location{}, at.suspect(errPath)
 	}
 	return at, nil
 }
 
 // explain adds to an error about a path with two parts how the other meaning is written.
-func (p place) explain(err error) error {
+func (p location) explain(err error) error {
 	if errors.Is(err, secret.ErrNotFound) || forbidden(err) {
 		return p.suspect(err)
 	}
 	return err
 }
 
-func (p place) suspect(err error) error {
+func (p location) suspect(err error) error {
 	if !p.both {
 		return err
 	}

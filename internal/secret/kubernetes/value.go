@@ -32,8 +32,8 @@ const (
 	formValue  = "value"
 )
 
-// value is what stands at the place in a Secret.
-func (p place) value(held *corev1.Secret) ([]byte, error) {
+// value is what stands at the location in a Secret.
+func (p location) value(held *corev1.Secret) ([]byte, error) {
 	if p.key == "" {
 		return whole(held)
 	}
@@ -71,8 +71,8 @@ func whole(held *corev1.Secret) ([]byte, error) {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
 
-// put writes value into the Secret, at the place.
-func (p place) put(held *corev1.Secret, value []byte) error {
+// put writes value into the Secret, at the location.
+func (p location) put(held *corev1.Secret, value []byte) error {
 	if len(value) == 0 {
 		return errEmpty
 	}

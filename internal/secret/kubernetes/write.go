@@ -66,7 +66,7 @@ func (s *Store) change(ctx context.Context, path string, value secret.Value, exp
 }
 
 // expect compares the current version with what PutIf was told; Put has told nothing.
-func (p place) expect(held *corev1.Secret, isNew bool, expected *string) error {
+func (p location) expect(held *corev1.Secret, isNew bool, expected *string) error {
 	if expected == nil {
 		return nil
 	}

@@ -52,7 +52,7 @@ func BenchmarkStart(b *testing.B) {
 			refs := many(10_000)
 			for b.Loop() {
 				r := resolve.New(resolve.Options{Patience: time.Minute})
-				r.Configure([]resolve.Source{source("s", store)})
+				r.Configure([]resolve.StoreSpec{specOf("s", store)})
 				r.Keep(refs)
 				results, err := r.Load(b.Context(), refs)
 				if err != nil || results[len(results)-1].Err != nil {
@@ -71,7 +71,7 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		before := heap()
 		r := resolve.New(resolve.Options{Patience: time.Minute})
-		r.Configure([]resolve.Source{source("s", remote{})})
+		r.Configure([]resolve.StoreSpec{specOf("s", remote{})})
 		r.Keep(refs)
 		if _, err := r.Load(b.Context(), refs); err != nil {
 			b.Fatal(err)

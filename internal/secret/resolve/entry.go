@@ -55,7 +55,7 @@ func (e *entry) take(res secret.Result, now time.Time) (different bool) {
 }
 
 // since is when the store last confirmed the entry, by itself or by answering while its watch holds.
-func (e *entry) since(s *source) time.Time {
+func (e *entry) since(s *cachedStore) time.Time {
 	if s.vouched.After(e.confirmed) && e.err == nil {
 		return s.vouched
 	}
@@ -63,7 +63,7 @@ func (e *entry) since(s *source) time.Time {
 }
 
 // state returns how the entry stands at a time; pinned versions cannot go stale.
-func (e *entry) state(key secret.Key, s *source, now time.Time) state {
+func (e *entry) state(key secret.Key, s *cachedStore, now time.Time) state {
 	pinned := s.pinned(key)
 	switch {
 	case e.confirmed.IsZero() && !e.read:
@@ -81,7 +81,7 @@ func (e *entry) state(key secret.Key, s *source, now time.Time) state {
 func (s state) usable() bool { return s == good || s == stale }
 
 // result is what a caller gets: a value, or why there is none. unconfirmed is why the value is not confirmed.
-func (e *entry) result(key secret.Key, s *source, now time.Time) (res secret.Result, unconfirmed error) {
+func (e *entry) result(key secret.Key, s *cachedStore, now time.Time) (res secret.Result, unconfirmed error) {
 	why := e.err
 	if why == nil {
 		why = s.down
@@ -108,6 +108,6 @@ func (e *entry) result(key secret.Key, s *source, now time.Time) (res secret.Res
 	return failure(key, s, expired), nil
 }
 
-func failure(key secret.Key, s *source, why error) secret.Result {
+func failure(key secret.Key, s *cachedStore, why error) secret.Result {
 	return secret.Result{Err: fmt.Errorf("reading secret %q from %s: %w", key.Path, s.spec.Name, why)}
 }

@@ -172,9 +172,9 @@ func (w *watching) Run(ctx context.Context) error {
 	return nil
 }
 
-// source is a resolve.Source of a store that is there, read every minute, and outlived by an hour.
-func source(name string, store secret.Store) resolve.Source {
-	return resolve.Source{
+// specOf is a resolve.StoreSpec of a store that is there, read every minute, and outlived by an hour.
+func specOf(name string, store secret.Store) resolve.StoreSpec {
+	return resolve.StoreSpec{
 		Name: name, Refresh: time.Minute, MaxStale: time.Hour,
 		Open: func(context.Context) (secret.Store, error) { return store, nil },
 	}
@@ -189,7 +189,7 @@ type bed struct {
 	noted   []string
 }
 
-func newBed(t *testing.T, sources ...resolve.Source) *bed {
+func newBed(t *testing.T, stores ...resolve.StoreSpec) *bed {
 	t.Helper()
 	b := &bed{t: t}
 	b.Resolver = resolve.New(resolve.Options{Noted: func(store string, err error) {
@@ -197,7 +197,7 @@ func newBed(t *testing.T, sources ...resolve.Source) *bed {
 		defer b.mu.Unlock()
 		b.noted = append(b.noted, fmt.Sprint(store, " down ", err != nil))
 	}})
-	b.Configure(sources)
+	b.Configure(stores)
 	return b
 }
 
@@ -296,4 +296,4 @@ func parseAll(t *testing.T, texts []string) []secret.Ref {
 
 var errNoStore = resolve.ErrNoStore
 
-func sources(list ...resolve.Source) []resolve.Source { return list }
+func stores(list ...resolve.StoreSpec) []resolve.StoreSpec { return list }

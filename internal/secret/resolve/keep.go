@@ -23,13 +23,13 @@ func (r *Resolver) Keep(refs []secret.Ref) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kept = slices.Clone(refs)
-	parts := r.sources.split(refs)
-	for _, s := range r.sources {
+	parts := r.stores.split(refs)
+	for _, s := range r.stores {
 		s.keepOnly(parts[s])
 	}
 }
 
-func (s *source) keepOnly(keys []secret.Key) {
+func (s *cachedStore) keepOnly(keys []secret.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isRetired() {
@@ -57,9 +57,9 @@ func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 	var all guard.Group
 	defer all.Wait()
 	defer cancel()
-	running := make(map[*source]bool)
+	running := make(map[*cachedStore]bool)
 	for {
-		maps.DeleteFunc(running, func(s *source, _ bool) bool { return s.isRetired() }) // it does not come back
+		maps.DeleteFunc(running, func(s *cachedStore, _ bool) bool { return s.isRetired() }) // it does not come back
 		for _, s := range r.all() {
 			if !running[s] {
 				running[s] = true
@@ -88,11 +88,11 @@ func (r *Resolver) tell(changed func([]Change)) {
 	told = true
 }
 
-// doing names what goes on about a source, for people.
-func (s *source) doing(what string) string { return fmt.Sprintf("%s store %q", what, s.spec.Name) }
+// doing names what goes on about a store, for people.
+func (s *cachedStore) doing(what string) string { return fmt.Sprintf("%s store %q", what, s.spec.Name) }
 
-// run is all that goes on about a source until ctx ends or another takes its place.
-func (s *source) run(whole context.Context) {
+// run is all that goes on about a store until ctx ends or another takes its place.
+func (s *cachedStore) run(whole context.Context) {
 	s.setRunning(true)
 	defer func() {
 		if s.setRunning(false); s.isRetired() {
@@ -113,7 +113,7 @@ func (s *source) run(whole context.Context) {
 }
 
 // poll reads what is due, when it is.
-func (s *source) poll(ctx context.Context) {
+func (s *cachedStore) poll(ctx context.Context) {
 	timer := time.NewTimer(s.pause(0))
 	defer timer.Stop()
 	rounds, failures := 0, 0
@@ -145,7 +145,7 @@ func (s *source) poll(ctx context.Context) {
 
 // pause is how long until the next round: the interval, spread by a tenth so that replicas do not ask together; while the
 // store is down, sooner at first; and never past the moment at which a last known good runs out.
-func (s *source) pause(failures int) time.Duration {
+func (s *cachedStore) pause(failures int) time.Duration {
 	wait := s.spec.Refresh
 	switch {
 	case failures > 0:
@@ -166,7 +166,7 @@ func (s *source) pause(failures int) time.Duration {
 }
 
 // round reads everything again, or, of a store that is down or watched, little enough to see whether it answers.
-func (s *source) round(ctx context.Context, rounds int) error {
+func (s *cachedStore) round(ctx context.Context, rounds int) error {
 	down, watched := s.standing()
 	if !down && (!watched || rounds%fullEvery == 1) {
 		return s.read(ctx, s.due)
@@ -183,19 +183,19 @@ func (s *source) round(ctx context.Context, rounds int) error {
 	return s.read(ctx, s.unread)
 }
 
-func (s *source) isDown() bool {
+func (s *cachedStore) isDown() bool {
 	down, _ := s.standing()
 	return down
 }
 
-func (s *source) standing() (down, watched bool) {
+func (s *cachedStore) standing() (down, watched bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.down != nil, s.watched
 }
 
 // due is everything that can have changed; in a store that says when, what could not be read.
-func (s *source) due() []secret.Key {
+func (s *cachedStore) due() []secret.Key {
 	if s.spec.Refresh == 0 {
 		return s.unread()
 	}
@@ -203,13 +203,13 @@ func (s *source) due() []secret.Key {
 }
 
 // unread is what is kept and could not be read.
-func (s *source) unread() []secret.Key {
+func (s *cachedStore) unread() []secret.Key {
 	return s.choose(func(_ secret.Key, e *entry) bool { return e.kept && (!e.read || e.err != nil) })
 }
 
 // probe is one secret whose reading shows whether the store answers: one that was read the last time, if there is one, and one
 // that can go stale rather than one that cannot.
-func (s *source) probe() []secret.Key {
+func (s *cachedStore) probe() []secret.Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var best []secret.Key
@@ -230,13 +230,13 @@ func (s *source) probe() []secret.Key {
 }
 
 // hinted is what the store said has changed.
-func (s *source) hinted() []secret.Key {
+func (s *cachedStore) hinted() []secret.Key {
 	all, paths := s.hints.take()
 	return s.choose(func(key secret.Key, e *entry) bool { return e.kept && !s.pinned(key) && (all || paths[key.Path]) })
 }
 
 // untilExpiry is the time until the first last known good runs out.
-func (s *source) untilExpiry() (left time.Duration, any bool) {
+func (s *cachedStore) untilExpiry() (left time.Duration, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.spec.MaxStale == 0 {
@@ -254,7 +254,7 @@ func (s *source) untilExpiry() (left time.Duration, any bool) {
 }
 
 // expire tells of what has run out.
-func (s *source) expire() {
+func (s *cachedStore) expire() {
 	s.r.news.add(func() []Change {
 		s.mu.Lock()
 		defer s.mu.Unlock()

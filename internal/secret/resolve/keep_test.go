@@ -16,7 +16,7 @@ import (
 func TestPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "one", "b": "beta", "a@1": "pinned", "a@LABEL": "labelled"})
-		spec := source("s", store)
+		spec := specOf("s", store)
 		spec.Moving = func(version string) bool { return version == "LABEL" }
 		b := newBed(t, spec)
 		b.keep("ref+s://a", "ref+s://b", "ref+s://a?version=1", "ref+s://a?version=LABEL", "ref+s://later")
@@ -56,7 +56,7 @@ func TestPolling(t *testing.T) {
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, other := newFake(map[string]string{"a": "alpha", "a@1": "pinned"}), newFake(map[string]string{"x": "fine"})
-		b := newBed(t, source("s", store), source("other", other))
+		b := newBed(t, specOf("s", store), specOf("other", other))
 		b.keep("ref+s://a", "ref+s://a?version=1", "ref+other://x")
 		defer b.run()()
 		synctest.Wait()
@@ -105,7 +105,7 @@ func TestOutage(t *testing.T) {
 func TestOutageIsAskedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "alpha", "b": "beta"})
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		store.fail(secret.ErrUnavailable)
 		b.keep("ref+s://a", "ref+s://b")
 		defer b.run()()
@@ -130,7 +130,7 @@ func TestOutageIsAskedSeldom(t *testing.T) {
 func TestOneSecretFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "alpha", "b": "beta"})
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		b.keep("ref+s://a", "ref+s://b")
 		defer b.run()()
 		synctest.Wait()
@@ -165,7 +165,7 @@ func TestOneBrokenPath(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newFake(map[string]string{"a": "alpha", "b": "beta"})
 				store.errOf["broken"] = secret.ErrUnavailable
-				b := newBed(t, source("s", make(store)))
+				b := newBed(t, specOf("s", make(store)))
 				b.keep("ref+s://a", "ref+s://b")
 				defer b.run()()
 				synctest.Wait()
@@ -187,7 +187,7 @@ func TestOneBrokenPath(t *testing.T) {
 func TestWatching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWatching(newFake(map[string]string{"a": "one", "b": "beta", "c": "gamma"}))
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		b.keep("ref+s://a", "ref+s://b", "ref+s://b?version=1")
 		defer b.run()()
 		if diff := cmp.Diff([]string{"a", "b"}, <-store.began); diff != "" {
@@ -229,7 +229,7 @@ func TestWatching(t *testing.T) {
 func TestWatchedStoreGoesDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWatching(newFake(map[string]string{"a": "one", "b": "beta"}))
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		b.keep("ref+s://a", "ref+s://b")
 		defer b.run()()
 		time.Sleep(3*time.Hour + time.Second) // longer than max_stale: what the watch vouches for does not age
@@ -256,7 +256,7 @@ func TestUnwatchableIsPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWatching(newFake(map[string]string{"a": "one"}))
 		store.unwatchable = errors.New("no permission to watch")
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		b.keep("ref+s://a")
 		defer b.run()()
 		time.Sleep(70 * time.Second)
@@ -270,7 +270,7 @@ func TestUnwatchableIsPolled(t *testing.T) {
 func TestWithoutInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "one"})
-		spec := source("s", store)
+		spec := specOf("s", store)
 		spec.Refresh = 0
 		b := newBed(t, spec)
 		b.keep("ref+s://a", "ref+s://later")
@@ -299,16 +299,16 @@ func TestWithoutInterval(t *testing.T) {
 func TestConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, next, same := newFake(map[string]string{"a": "old", "a@1": "old pinned"}), newFake(map[string]string{"a": "new", "a@1": "new pinned"}), newFake(map[string]string{"x": "fine"})
-		b := newBed(t, source("s", old), source("same", same))
+		b := newBed(t, specOf("s", old), specOf("same", same))
 		b.keep("ref+s://a", "ref+s://a?version=1", "ref+same://x")
 		defer b.run()()
 		synctest.Wait()
 		b.heard()
 		same.asked("")
 		next.slow(20 * time.Second)
-		spec := source("s", next)
+		spec := specOf("s", next)
 		spec.Identity = "2"
-		b.Configure(append(sources(spec), source("same", same)))
+		b.Configure(append(stores(spec), specOf("same", same)))
 		began := time.Now()
 		check(t, "meanwhile", b.load("ref+s://a")[0], "old", nil)
 		if time.Since(began) != 0 {
@@ -321,7 +321,7 @@ func TestConfigure(t *testing.T) {
 		if diff := cmp.Diff([]string{"ref+s://a", "ref+s://a?version=1"}, b.heard()); diff != "" {
 			t.Error(diff)
 		}
-		b.Configure(sources(source("same", same)))
+		b.Configure(stores(specOf("same", same)))
 		synctest.Wait()
 		b.fails("ref+s://a", errNoStore)
 		b.is("ref+same://x", "fine")
@@ -338,7 +338,7 @@ func TestReplacedIsClosed(t *testing.T) {
 	for _, running := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			old, next := newWatching(newFake(map[string]string{"a": "old"})), newFake(map[string]string{"a": "new"})
-			b := newBed(t, source("s", old))
+			b := newBed(t, specOf("s", old))
 			b.keep("ref+s://a")
 			stop := func() { _ = b.Close() }
 			if running {
@@ -348,9 +348,9 @@ func TestReplacedIsClosed(t *testing.T) {
 			old.slow(5 * time.Second)
 			go func() { _ = b.Again(t.Context(), "s") }()
 			synctest.Wait()
-			spec := source("s", next)
+			spec := specOf("s", next)
 			spec.Identity = "2"
-			b.Configure(sources(spec))
+			b.Configure(stores(spec))
 			synctest.Wait()
 			if n := closed(old.fake); n != 0 {
 				t.Errorf("running %v: closed while it is read", running)
@@ -375,7 +375,7 @@ func TestReplacedIsClosed(t *testing.T) {
 func TestEverythingAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWatching(newFake(map[string]string{"a": "alpha", "b": "beta"}))
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		refs := parseAll(t, []string{"ref+s://a", "ref+s://b", "ref+s://missing"})
 		b.Keep(refs)
 		stop := b.run()
@@ -387,9 +387,9 @@ func TestEverythingAtOnce(t *testing.T) {
 					case 0:
 						b.Keep(refs[:1+round%3])
 					case 1:
-						spec := source("s", store)
+						spec := specOf("s", store)
 						spec.Identity = fmt.Sprint(round)
-						b.Configure(sources(spec))
+						b.Configure(stores(spec))
 					case 2:
 						_ = b.Again(t.Context(), "s")
 					case 3:

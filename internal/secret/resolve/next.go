@@ -8,38 +8,38 @@ import (
 	"sallyport/internal/secret"
 )
 
-// set is the sources of one configuration by name.
-type set map[string]*source
+// set is the stores of one configuration by name.
+type set map[string]*cachedStore
 
-// Next is another set of sources that is made ready while the active one serves. Exactly one of Use and Drop ends it; there is
+// Next is another set of stores that is made ready while the active one serves. Exactly one of Use and Drop ends it; there is
 // one Next at a time, and nobody calls Keep or Configure meanwhile.
 type Next struct {
-	r       *Resolver
-	sources set
-	refs    []secret.Ref
+	r      *Resolver
+	stores set
+	refs   []secret.Ref
 }
 
-// Prepare makes list and refs ready beside what is active, which goes on unchanged. A source of the active set whose Identity
-// is the same serves both; another one begins with the last known good of the one that it will replace, if its Place is the
+// Prepare makes list and refs ready beside what is active, which goes on unchanged. A store of the active set whose Identity
+// is the same serves both; another one begins with the last known good of the one that it will replace, if its Backend is the
 // same.
-func (r *Resolver) Prepare(list []Source, refs []secret.Ref) *Next {
+func (r *Resolver) Prepare(list []StoreSpec, refs []secret.Ref) *Next {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := &Next{r: r, sources: make(set, len(list)), refs: slices.Clone(refs)}
+	n := &Next{r: r, stores: make(set, len(list)), refs: slices.Clone(refs)}
 	for _, spec := range list {
-		old := r.sources[spec.Name]
+		old := r.stores[spec.Name]
 		if old != nil && old.spec.Identity == spec.Identity {
-			n.sources[spec.Name] = old
+			n.stores[spec.Name] = old
 			continue
 		}
-		n.sources[spec.Name] = newSource(spec, r)
-		if old != nil && old.spec.Place == spec.Place {
-			n.sources[spec.Name].inherit(old)
+		n.stores[spec.Name] = newCachedStore(spec, r)
+		if old != nil && old.spec.Backend == spec.Backend {
+			n.stores[spec.Name].inherit(old)
 		}
 	}
-	parts := n.sources.split(refs)
-	for _, s := range n.sources {
-		if r.sources[s.spec.Name] == s {
+	parts := n.stores.split(refs)
+	for _, s := range n.stores {
+		if r.stores[s.spec.Name] == s {
 			s.keepAlso(parts[s])
 		} else {
 			s.keepOnly(parts[s])
@@ -48,13 +48,13 @@ func (r *Resolver) Prepare(list []Source, refs []secret.Ref) *Next {
 	return n
 }
 
-// Load reads what is not in memory yet, and waits for it as long as Load of the Resolver does. What a source that is set up
+// Load reads what is not in memory yet, and waits for it as long as Load of the Resolver does. What a store that is set up
 // differently has inherited is waited for too. The error is ctx's alone.
 func (n *Next) Load(ctx context.Context) error {
 	n.r.mu.Lock()
-	active := maps.Clone(n.r.sources)
+	active := maps.Clone(n.r.stores)
 	n.r.mu.Unlock()
-	return n.r.fetch(ctx, n.sources.split(n.refs), func(s *source, key secret.Key) need {
+	return n.r.fetch(ctx, n.stores.split(n.refs), func(s *cachedStore, key secret.Key) need {
 		if e := s.entries[key]; e != nil && !e.read && active[s.spec.Name] != s {
 			return wanted
 		}
@@ -64,7 +64,7 @@ func (n *Next) Load(ctx context.Context) error {
 
 // Held is what Held of the Resolver will be after Use.
 func (n *Next) Held(ref secret.Ref) (res secret.Result, unconfirmed error) {
-	return n.sources.held(ref)
+	return n.stores.held(ref)
 }
 
 // Use puts n in the place of what is active, which is closed when nobody uses it any more.
@@ -79,14 +79,14 @@ func (n *Next) replace() {
 	r := n.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old := r.sources
-	r.sources, r.kept = n.sources, n.refs
+	old := r.stores
+	r.stores, r.kept = n.stores, n.refs
 	for name, before := range old {
-		next := n.sources[name]
+		next := n.stores[name]
 		if next == before {
 			continue
 		}
-		if next != nil && next.spec.Place == before.spec.Place {
+		if next != nil && next.spec.Backend == before.spec.Backend {
 			next.inherit(before) // what has changed since Prepare
 		}
 		r.retire(before)
@@ -97,8 +97,8 @@ func (n *Next) replace() {
 func (n *Next) Drop() {
 	r := n.r
 	r.mu.Lock()
-	for name, s := range n.sources {
-		if r.sources[name] != s {
+	for name, s := range n.stores {
+		if r.stores[name] != s {
 			r.retire(s)
 		}
 	}
@@ -107,8 +107,8 @@ func (n *Next) Drop() {
 	r.Keep(kept)
 }
 
-// retire ends a source. The caller holds r.mu.
-func (r *Resolver) retire(s *source) {
+// retire ends a store. The caller holds r.mu.
+func (r *Resolver) retire(s *cachedStore) {
 	close(s.retired)
 	s.mu.Lock()
 	clear(s.entries)
@@ -117,8 +117,8 @@ func (r *Resolver) retire(s *source) {
 	r.life.run(context.Background(), s.leave) //nolint:forbidigo // the lifetime's end is its end
 }
 
-// inherit takes over what old knows and this source has not read itself, to be read again.
-func (s *source) inherit(old *source) {
+// inherit takes over what old knows and this store has not read itself, to be read again.
+func (s *cachedStore) inherit(old *cachedStore) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
 	s.mu.Lock()
@@ -139,7 +139,7 @@ func (s *source) inherit(old *source) {
 }
 
 // keepAlso keeps keys beside what is kept already.
-func (s *source) keepAlso(keys []secret.Key) {
+func (s *cachedStore) keepAlso(keys []secret.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range keys {

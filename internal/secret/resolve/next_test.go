@@ -9,24 +9,24 @@ import (
 	"sallyport/internal/secret/resolve"
 )
 
-// at is a source in a place, set up in a way.
-func at(store *fake, place, identity string) resolve.Source {
-	s := source("s", store)
-	s.Place, s.Identity = place, identity
+// at is a store in a place, set up in a way.
+func at(store *fake, place, identity string) resolve.StoreSpec {
+	s := specOf("s", store)
+	s.Backend, s.Identity = place, identity
 	return s
 }
 
-// TestPrepare: what is made ready beside the active sources changes nothing of them, whether it is used in the end or dropped.
+// TestPrepare: what is made ready beside the active stores changes nothing of them, whether it is used in the end or dropped.
 func TestPrepare(t *testing.T) {
 	for _, use := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			old, next := newFake(map[string]string{"a": "old", "gone": "old"}), newFake(map[string]string{"a": "new", "b": "new"})
 			same := newFake(map[string]string{"x": "fine", "y": "also"})
-			b := newBed(t, at(old, "here", "1"), source("same", same))
+			b := newBed(t, at(old, "here", "1"), specOf("same", same))
 			b.keep("ref+s://a", "ref+s://gone", "ref+same://x")
 			defer b.run()()
 			next.slow(3 * time.Second)
-			n := b.Prepare([]resolve.Source{at(next, "there", "2"), source("same", same)}, parseAll(t, []string{"ref+s://a", "ref+s://b", "ref+same://y"}))
+			n := b.Prepare([]resolve.StoreSpec{at(next, "there", "2"), specOf("same", same)}, parseAll(t, []string{"ref+s://a", "ref+s://b", "ref+same://y"}))
 			held := func(ref string) string {
 				res, _ := n.Held(parse(t, ref))
 				return string(res.Value.Reveal())
@@ -72,8 +72,8 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// TestAnotherPlace: a store that is set up differently keeps its last known good only where it is the same store.
-func TestAnotherPlace(t *testing.T) {
+// TestAnotherBackend: a store that is set up differently keeps its last known good only where it is the same store.
+func TestAnotherBackend(t *testing.T) {
 	for place, want := range map[string]string{"here": "old", "there": ""} {
 		synctest.Test(t, func(t *testing.T) {
 			silent := newFake(nil)
@@ -81,7 +81,7 @@ func TestAnotherPlace(t *testing.T) {
 			b := newBed(t, at(newFake(map[string]string{"a": "old"}), "here", "1"))
 			b.keep("ref+s://a")
 			defer b.run()()
-			n := b.Prepare([]resolve.Source{at(silent, place, "2")}, parseAll(t, []string{"ref+s://a"}))
+			n := b.Prepare([]resolve.StoreSpec{at(silent, place, "2")}, parseAll(t, []string{"ref+s://a"}))
 			began := time.Now()
 			if err := n.Load(t.Context()); err != nil {
 				t.Fatal(err)

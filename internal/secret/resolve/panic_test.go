@@ -96,7 +96,7 @@ func TestPanicInAStore(t *testing.T) {
 				tell := new(told)
 				b := &bed{t: t}
 				b.Resolver = resolve.New(resolve.Options{Broke: tell.add})
-				b.Configure(sources(source("s", store)))
+				b.Configure(stores(specOf("s", store)))
 				bug := c.bug(store)
 				bug.Store(!c.down)
 				b.keep(c.refs...)
@@ -140,15 +140,15 @@ func TestPanicAtTheFirstReading(t *testing.T) {
 	store := &bugs{watching: newWatching(newFake(map[string]string{"a": "alpha", "b": "beta"}))}
 	store.get.Store(true)
 	store.batch.Store(true)
-	b := newBed(t, source("s", store))
+	b := newBed(t, specOf("s", store))
 	for _, res := range append(b.load("ref+s://a", "ref+s://b"), b.load("ref+s://a")...) {
 		if !errors.Is(res.Err, secret.ErrUnavailable) {
 			t.Errorf("got %q, %v", res.Value.Reveal(), res.Err)
 		}
 	}
-	opening := source("t", store)
+	opening := specOf("t", store)
 	opening.Open = func(context.Context) (secret.Store, error) { panic("hunter2") }
-	b.Configure(sources(opening))
+	b.Configure(stores(opening))
 	if res := b.load("ref+t://a")[0]; !errors.Is(res.Err, secret.ErrUnavailable) {
 		t.Errorf("got %q, %v", res.Value.Reveal(), res.Err)
 	}
@@ -161,7 +161,7 @@ func TestPanicAtTheFirstReading(t *testing.T) {
 func TestPanicInTheListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "one"})
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		b.keep("ref+s://a")
 		store.set("a", "two")
 		func() {

@@ -18,7 +18,7 @@ func (r *Resolver) Load(ctx context.Context, refs []secret.Ref) ([]secret.Result
 }
 
 // missing wants what is not in memory.
-func missing(s *source, key secret.Key) need {
+func missing(s *cachedStore, key secret.Key) need {
 	switch e := s.entries[key]; {
 	case e == nil, !e.kept, !e.read && e.confirmed.IsZero():
 		return wanted
@@ -30,13 +30,13 @@ func missing(s *source, key secret.Key) need {
 
 // Read is Load, but asks the stores for everything again. When a store has no answer, the last known good is the result.
 func (r *Resolver) Read(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
-	err := r.fetch(ctx, r.active().split(refs), func(*source, secret.Key) need { return wanted })
+	err := r.fetch(ctx, r.active().split(refs), func(*cachedStore, secret.Key) need { return wanted })
 	return r.results(refs), err
 }
 
 // Again reads everything again that is kept of a store, and returns when memory has it or the store was waited for in vain.
 func (r *Resolver) Again(ctx context.Context, store string) error {
-	s := r.source(store)
+	s := r.store(store)
 	if s == nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ const (
 )
 
 // fetch reads what judge says of parts, each store by itself, and waits as long as patience allows.
-func (r *Resolver) fetch(ctx context.Context, parts map[*source][]secret.Key, judge func(*source, secret.Key) need) error {
+func (r *Resolver) fetch(ctx context.Context, parts map[*cachedStore][]secret.Key, judge func(*cachedStore, secret.Key) need) error {
 	var waiting []<-chan struct{}
 	for s, keys := range parts {
 		keys, most := s.needed(keys, judge)
@@ -108,7 +108,7 @@ func (r *Resolver) fetch(ctx context.Context, parts map[*source][]secret.Key, ju
 }
 
 // needed keeps what judge says is needed of keys, and how much it is at the most.
-func (s *source) needed(keys []secret.Key, judge func(*source, secret.Key) need) (list []secret.Key, most need) {
+func (s *cachedStore) needed(keys []secret.Key, judge func(*cachedStore, secret.Key) need) (list []secret.Key, most need) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list = slices.DeleteFunc(keys, func(key secret.Key) bool {
@@ -120,8 +120,8 @@ func (s *source) needed(keys []secret.Key, judge func(*source, secret.Key) need)
 }
 
 // split sorts references by store, each key once.
-func (all set) split(refs []secret.Ref) map[*source][]secret.Key {
-	parts := make(map[*source][]secret.Key)
+func (all set) split(refs []secret.Ref) map[*cachedStore][]secret.Key {
+	parts := make(map[*cachedStore][]secret.Key)
 	seen := make(map[secret.Ref]bool, len(refs))
 	for _, ref := range refs {
 		ref.Field = ""
@@ -134,7 +134,7 @@ func (all set) split(refs []secret.Ref) map[*source][]secret.Key {
 }
 
 // begin reads what choose names. The reading goes on when nobody waits for it any more.
-func (s *source) begin(ctx context.Context, choose func() []secret.Key) <-chan struct{} {
+func (s *cachedStore) begin(ctx context.Context, choose func() []secret.Key) <-chan struct{} {
 	done := make(chan struct{})
 	started := s.r.life.run(ctx, func(ctx context.Context) {
 		defer close(done)
@@ -162,7 +162,7 @@ func (r *Resolver) wait(ctx context.Context, all []<-chan struct{}) error {
 }
 
 // choose lists the keys that fit.
-func (s *source) choose(fits func(secret.Key, *entry) bool) []secret.Key {
+func (s *cachedStore) choose(fits func(secret.Key, *entry) bool) []secret.Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var keys []secret.Key

@@ -14,7 +14,7 @@ import (
 
 func TestLoad(t *testing.T) {
 	store := newFake(map[string]string{"a": "alpha", "doc": `{"key":"k","list":["x"]}`, "a@1": "old"})
-	b := newBed(t, source("s", store))
+	b := newBed(t, specOf("s", store))
 	defer b.Close()
 	refs := []string{
 		"ref+s://a", "ref+s://doc#key", "ref+s://doc#/list/0", "ref+s://doc#none", "ref+s://a#key",
@@ -52,7 +52,7 @@ func TestMany(t *testing.T) {
 			refs = append(refs, "ref+one://"+path, "ref+many://"+path)
 		}
 		store.delay = 10 * time.Millisecond
-		b := newBed(t, source("one", store), source("many", batch))
+		b := newBed(t, specOf("one", store), specOf("many", batch))
 		defer b.Close()
 		for i, res := range b.load(refs...) {
 			check(t, refs[i], res, "value", nil)
@@ -77,7 +77,7 @@ func TestWhatHasComeCanBeUsed(t *testing.T) {
 			refs = append(refs, "ref+s://"+path)
 		}
 		store.delay = 100 * time.Millisecond // 31 s in all
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		b.Keep(parseAll(t, refs))
 		count := func(results []secret.Result) (n int) {
 			for _, res := range results {
@@ -100,7 +100,7 @@ func TestWhatHasComeCanBeUsed(t *testing.T) {
 
 func TestHalfABatch(t *testing.T) {
 	batch := &batching{fake: newFake(map[string]string{"a": "alpha", "b": "beta"}), short: 1}
-	b := newBed(t, source("s", batch))
+	b := newBed(t, specOf("s", batch))
 	defer b.Close()
 	for i, res := range b.load("ref+s://a", "ref+s://b") {
 		check(t, fmt.Sprint(i), res, "", secret.ErrUnavailable)
@@ -112,7 +112,7 @@ func TestDownStoreIsNotAskedForEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(nil)
 		store.err, store.delay = secret.ErrUnavailable, time.Second
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		defer b.Close()
 		var refs []string
 		for i := range 10_000 {
@@ -134,7 +134,7 @@ func TestDeniedIsNotDown(t *testing.T) {
 	for i := range 99 {
 		store.errOf[fmt.Sprint("p", i)] = secret.ErrDenied
 	}
-	b := newBed(t, source("s", store))
+	b := newBed(t, specOf("s", store))
 	defer b.Close()
 	var refs []string
 	for i := range 100 {
@@ -151,7 +151,7 @@ func TestSlowStoreDelaysNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, fast := newFake(map[string]string{"a": "slow value"}), newFake(map[string]string{"a": "fast value"})
 		slow.delay = 25 * time.Second
-		b := newBed(t, source("slow", slow), source("fast", fast))
+		b := newBed(t, specOf("slow", slow), specOf("fast", fast))
 		began := time.Now()
 		b.Keep(parseAll(t, []string{"ref+slow://a", "ref+fast://a"}))
 		stop := b.run()
@@ -180,7 +180,7 @@ func TestSlowStoreDelaysNobodyElse(t *testing.T) {
 func TestMemoryIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "alpha"})
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		defer b.Close()
 		b.keep("ref+s://a")
 		store.slow(25 * time.Second)
@@ -196,7 +196,7 @@ func TestMemoryIsNotWaitedFor(t *testing.T) {
 // TestReadAsksAgain, and falls back to the last known good.
 func TestReadAsksAgain(t *testing.T) {
 	store := newFake(map[string]string{"a": "one"})
-	b := newBed(t, source("s", store))
+	b := newBed(t, specOf("s", store))
 	defer b.Close()
 	read := func() secret.Result {
 		t.Helper()
@@ -224,7 +224,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "alpha"})
 		store.delay = time.Minute
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
@@ -247,7 +247,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 func TestAgainIsNotOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "one"})
-		b := newBed(t, source("s", store))
+		b := newBed(t, specOf("s", store))
 		defer b.Close()
 		b.keep("ref+s://a")
 		store.slow(5 * time.Second)
@@ -267,7 +267,7 @@ func TestAgainIsNotOvertaken(t *testing.T) {
 // TestStoreThatCannotBeOpened is tried again, and says why meanwhile.
 func TestStoreThatCannotBeOpened(t *testing.T) {
 	store, ready := newFake(map[string]string{"a": "alpha"}), false
-	spec := source("s", store)
+	spec := specOf("s", store)
 	spec.Open = func(context.Context) (secret.Store, error) {
 		if !ready {
 			return nil, errors.New("no such certificate")

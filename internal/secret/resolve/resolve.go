@@ -30,8 +30,8 @@ var (
 	ErrField   = errors.New("the field cannot be obtained")
 )
 
-// Source is a store as the resolver uses it.
-type Source struct {
+// StoreSpec is a store as the resolver uses it.
+type StoreSpec struct {
 	Name string // of the store, as references have it
 
 	// Open returns the store; it contacts nobody. It is called when the store is first needed, and again after an error. A
@@ -41,9 +41,9 @@ type Source struct {
 	// Identity is the store's configuration in a form that differs when the store does.
 	Identity string
 
-	// Place is where the secrets are, in a form that differs when they are others. What was read in one place is never given
+	// Backend is where the secrets are, in a form that differs when they are others. What was read from one backend is never given
 	// out as the last known good of another.
-	Place string
+	Backend string
 
 	// Refresh is the interval at which secrets are read again, spread by a tenth. 0: they never change by themselves, or
 	// Again says when.
@@ -57,7 +57,7 @@ type Source struct {
 	MaxStale time.Duration
 }
 
-// Options are what a Resolver needs beside its sources.
+// Options are what a Resolver needs beside its stores.
 type Options struct {
 	// Patience is how long Load and Read wait for one store. What has not come by then is ErrUnavailable, and arrives later by
 	// itself if Run runs. 0 is 10 s.
@@ -81,18 +81,18 @@ type Change struct {
 type Resolver struct {
 	o       Options
 	life    lifetime
-	altered chan struct{} // a source came or went
+	altered chan struct{} // a store came or went
 	news    news
 
-	mu      sync.Mutex
-	sources set
-	kept    []secret.Ref // what Keep was last told
-	gone    []*source    // replaced, and to be closed
+	mu     sync.Mutex
+	stores set
+	kept   []secret.Ref   // what Keep was last told
+	gone   []*cachedStore // replaced, and to be closed
 }
 
 const defaultPatience = 10 * time.Second
 
-// New returns a Resolver without sources.
+// New returns a Resolver without stores.
 func New(o Options) *Resolver {
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
@@ -103,12 +103,12 @@ func New(o Options) *Resolver {
 	if o.Broke == nil {
 		o.Broke = func(*fault.Panic) {}
 	}
-	return &Resolver{life: lifetime{broke: o.Broke}, o: o, altered: make(chan struct{}, 1), news: newNews(), sources: make(set)}
+	return &Resolver{life: lifetime{broke: o.Broke}, o: o, altered: make(chan struct{}, 1), news: newNews(), stores: make(set)}
 }
 
-// Configure replaces the sources. One whose Identity is the same goes on as it is. One that is set up differently in the same
-// Place keeps what is in memory as the last known good and reads all of it again, pinned versions too.
-func (r *Resolver) Configure(list []Source) {
+// Configure replaces the stores. One whose Identity is the same goes on as it is. One that is set up differently in the same
+// Backend keeps what is in memory as the last known good and reads all of it again, pinned versions too.
+func (r *Resolver) Configure(list []StoreSpec) {
 	r.mu.Lock()
 	kept := r.kept
 	r.mu.Unlock()
@@ -121,36 +121,36 @@ func (r *Resolver) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
-	for _, s := range append(r.gone, slices.Collect(maps.Values(r.sources))...) {
+	for _, s := range append(r.gone, slices.Collect(maps.Values(r.stores))...) {
 		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
 }
 
-// forget drops a source whose store is closed.
-func (r *Resolver) forget(s *source) {
+// forget drops a store that is closed.
+func (r *Resolver) forget(s *cachedStore) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.gone = slices.DeleteFunc(r.gone, func(one *source) bool { return one == s })
+	r.gone = slices.DeleteFunc(r.gone, func(one *cachedStore) bool { return one == s })
 }
 
 // active is the set in use, which is never written to.
 func (r *Resolver) active() set {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sources
+	return r.stores
 }
 
-func (r *Resolver) source(name string) *source {
+func (r *Resolver) store(name string) *cachedStore {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sources[name]
+	return r.stores[name]
 }
 
-func (r *Resolver) all() []*source {
+func (r *Resolver) all() []*cachedStore {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Values(r.sources), func(a, b *source) int { return strings.Compare(a.spec.Name, b.spec.Name) })
+	return slices.SortedFunc(maps.Values(r.stores), func(a, b *cachedStore) int { return strings.Compare(a.spec.Name, b.spec.Name) })
 }
 
 func closeStore(s secret.Store) error {
@@ -170,7 +170,7 @@ func poke(c chan struct{}) {
 
 // Store returns an opened store, for what it can do beyond being read. The resolver closes it.
 func (r *Resolver) Store(ctx context.Context, name string) (secret.Store, error) {
-	s := r.source(name)
+	s := r.store(name)
 	if s == nil {
 		return nil, fmt.Errorf("opening store %q: %w", name, ErrNoStore)
 	}

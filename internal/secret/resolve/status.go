@@ -27,7 +27,7 @@ func (r *Resolver) Status() []Status {
 	return list
 }
 
-func (s *source) status(now time.Time) Status {
+func (s *cachedStore) status(now time.Time) Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Status{Store: s.spec.Name, Up: s.down == nil, Why: s.down, Answered: s.answered}

@@ -43,7 +43,7 @@ func (h *hints) take() (all bool, paths map[string]bool) {
 }
 
 // watch has the store tell of changes, if it can, and begins again when other secrets are kept.
-func (s *source) watch(ctx context.Context) {
+func (s *cachedStore) watch(ctx context.Context) {
 	store, ok := s.await(ctx)
 	if w, can := store.(secret.Watcher); ok && can {
 		for s.watchOnce(ctx, w) {
@@ -52,7 +52,7 @@ func (s *source) watch(ctx context.Context) {
 }
 
 // watchOnce tells whether to watch again.
-func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
+func (s *cachedStore) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 	select {
 	case <-s.rewatch: // it led here, or was for the first time
 	default:
@@ -85,14 +85,14 @@ func (s *source) watchOnce(ctx context.Context, w secret.Watcher) (again bool) {
 	}
 }
 
-func (s *source) setWatched(watched bool) {
+func (s *cachedStore) setWatched(watched bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watched = watched
 }
 
 // paths are those of the secrets that can change.
-func (s *source) paths() []string {
+func (s *cachedStore) paths() []string {
 	var list []string
 	for _, key := range s.choose(func(key secret.Key, e *entry) bool { return e.kept && !s.pinned(key) }) {
 		list = append(list, key.Path)
@@ -102,7 +102,7 @@ func (s *source) paths() []string {
 }
 
 // work does what the store has to do between calls.
-func (s *source) work(ctx context.Context) {
+func (s *cachedStore) work(ctx context.Context) {
 	store, ok := s.await(ctx)
 	if w, can := store.(secret.Runner); ok && can {
 		if err := w.Run(ctx); err != nil && ctx.Err() == nil {
@@ -112,7 +112,7 @@ func (s *source) work(ctx context.Context) {
 }
 
 // await opens the store, as often as it takes.
-func (s *source) await(ctx context.Context) (secret.Store, bool) {
+func (s *cachedStore) await(ctx context.Context) (secret.Store, bool) {
 	tick := time.NewTicker(retryTold)
 	defer tick.Stop()
 	for {

@@ -65,7 +65,7 @@ func (m *Manager) roll(ctx context.Context, service string, to held) error {
 		if err != nil {
 			return err
 		}
-		changed, err := exchange(&s.Spec, family, to)
+		changed, err := replaceVersion(&s.Spec, family, to)
 		if err != nil {
 			return err
 		}
@@ -127,8 +127,8 @@ func (m *Manager) update(ctx context.Context, s api.Service) error {
 	return reason(ctx, err)
 }
 
-// exchange puts another version in the place of the one that a service has mounted, in its specification.
-func exchange(spec *api.ServiceSpec, family map[string]bool, to held) (changed bool, err error) {
+// replaceVersion puts another version in the place of the one that a service has mounted, in its specification.
+func replaceVersion(spec *api.ServiceSpec, family map[string]bool, to held) (changed bool, err error) {
 	found := false
 	if c := spec.TaskTemplate.ContainerSpec; c != nil {
 		for _, ref := range c.Secrets {

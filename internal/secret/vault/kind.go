@@ -27,9 +27,9 @@ func Kind() secret.Kind {
 type Settings struct {
 	Address   *url.URL `yaml:"address" eg:"https://vault.internal:8200" needed:"write address: https://HOST:8200" meant:"vault_url endpoint" doc:"Where it is."`
 	Namespace string   `yaml:"namespace" eg:"n8n" doc:"The namespace."`
-	CAFile    string   `yaml:"ca_file" path:"file" eg:"./vault-ca.pem" place:"same" doc:"PEM certificates to trust instead of the system's."`
+	CAFile    string   `yaml:"ca_file" path:"file" eg:"./vault-ca.pem" backend:"same" doc:"PEM certificates to trust instead of the system's."`
 	KV        int      `yaml:"kv" eg:"2" min:"1" max:"2" doc:"The version of the KV engine. Default: ask Vault."`
-	Auth      *Auth    `yaml:"auth" needed:"write auth: {token_file: FILE}, or approle, kubernetes, jwt, cert" place:"same" doc:"How to log in; exactly one way."`
+	Auth      *Auth    `yaml:"auth" needed:"write auth: {token_file: FILE}, or approle, kubernetes, jwt, cert" backend:"same" doc:"How to log in; exactly one way."`
 }
 
 // Check implements secret.Settings.

@@ -25,19 +25,19 @@ const (
 )
 
 var (
-	whole   = database.Place{Table: "t", Column: "c", Layout: database.Whole}
-	list    = database.Place{Table: "t", Column: "c", Layout: database.List}
-	object  = database.Place{Table: "settings", Column: "value", Setting: "s", Layout: database.Object, Paths: []string{"user", "password"}}
-	flatted = database.Inventory()[slices.IndexFunc(database.Inventory(), func(p database.Place) bool { return p.Layout == database.Flatted })]
+	whole   = database.Location{Table: "t", Column: "c", Layout: database.Whole}
+	list    = database.Location{Table: "t", Column: "c", Layout: database.List}
+	object  = database.Location{Table: "settings", Column: "value", Setting: "s", Layout: database.Object, Paths: []string{"user", "password"}}
+	flatted = database.Inventory()[slices.IndexFunc(database.Inventory(), func(p database.Location) bool { return p.Layout == database.Flatted })]
 )
 
 func TestValuesAndReplace(t *testing.T) {
 	for name, c := range map[string]struct {
-		place  database.Place
-		cell   string
-		want   []database.Value // nil and no replaced: ErrCell
-		stored []string
-		after  string
+		location database.Location
+		cell     string
+		want     []database.Value // nil and no replaced: ErrCell
+		stored   []string
+		after    string
 	}{
 		"whole":                  {whole, cbc1, []database.Value{{"", cbc1}}, []string{"new"}, "new"},
 		"whole, anything at all": {whole, "not ciphertext\xff", []database.Value{{"", "not ciphertext\xff"}}, []string{"new"}, "new"},
@@ -85,7 +85,7 @@ func TestValuesAndReplace(t *testing.T) {
 		"flatted, an object":              {flatted, `{}`, nil, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			values, err := c.place.Values(c.cell)
+			values, err := c.location.Values(c.cell)
 			if c.want == nil {
 				if !errors.Is(err, database.ErrCell) {
 					t.Errorf("got %v, %v", values, err)
@@ -95,13 +95,13 @@ func TestValuesAndReplace(t *testing.T) {
 			if diff := cmp.Diff(c.want, values); diff != "" || err != nil {
 				t.Fatalf("%v\n%s", err, diff)
 			}
-			if after, err := c.place.Replace(c.cell, c.stored); after != c.after || err != nil {
+			if after, err := c.location.Replace(c.cell, c.stored); after != c.after || err != nil {
 				t.Errorf("got  %q, %v\nwant %q", after, err, c.after)
 			}
-			if same, err := c.place.Replace(c.cell, stored(values)); same != c.cell || err != nil {
+			if same, err := c.location.Replace(c.cell, stored(values)); same != c.cell || err != nil {
 				t.Errorf("with its own values it becomes %q, %v", same, err)
 			}
-			if _, err := c.place.Replace(c.cell, append(c.stored, "one more")); !errors.Is(err, database.ErrCell) {
+			if _, err := c.location.Replace(c.cell, append(c.stored, "one more")); !errors.Is(err, database.ErrCell) {
 				t.Errorf("with a value too many: %v", err)
 			}
 		})
@@ -117,11 +117,11 @@ func stored(values []database.Value) (out []string) {
 
 func TestReplaceRefusesWhatACellCannotHold(t *testing.T) {
 	for _, c := range []struct {
-		place  database.Place
-		cell   string
-		stored string
+		location database.Location
+		cell     string
+		stored   string
 	}{{whole, "a", ""}, {list, "a", "b,c"}, {list, "a", ""}, {object, `{"user":"a"}`, "\xff"}} {
-		if got, err := c.place.Replace(c.cell, []string{c.stored}); !errors.Is(err, database.ErrCell) {
+		if got, err := c.location.Replace(c.cell, []string{c.stored}); !errors.Is(err, database.ErrCell) {
 			t.Errorf("%q in %q: %q, %v", c.stored, c.cell, got, err)
 		}
 	}
@@ -129,11 +129,11 @@ func TestReplaceRefusesWhatACellCannotHold(t *testing.T) {
 
 // TestRight tells plaintexts from what a wrong key makes of CBC values.
 func TestRight(t *testing.T) {
-	json, text := database.Place{Plain: database.PlainObject}, database.Place{Plain: database.PlainText}
+	json, text := database.Location{Plain: database.PlainObject}, database.Location{Plain: database.PlainText}
 	for _, c := range []struct {
-		place database.Place
-		plain string
-		want  bool
+		location database.Location
+		plain    string
+		want     bool
 	}{
 		{json, `{"user":"ä","n":1}`, true},
 		{json, `{}`, true},
@@ -150,15 +150,15 @@ func TestRight(t *testing.T) {
 		{text, "\x8f\x13", false},
 		{text, "a\x7f", false},
 	} {
-		if got := c.place.Right([]byte(c.plain)); got != c.want {
-			t.Errorf("%q as %s: %v", c.plain, c.place.Plain, got)
+		if got := c.location.Right([]byte(c.plain)); got != c.want {
+			t.Errorf("%q as %s: %v", c.plain, c.location.Plain, got)
 		}
 	}
 }
 
 // TestRightRefusesGarbage opens values with wrong keys: what the padding lets through is not taken for a plaintext.
 func TestRightRefusesGarbage(t *testing.T) {
-	right, passed := database.Place{Plain: database.PlainText}, 0
+	right, passed := database.Location{Plain: database.PlainText}, 0
 	for i := range 3000 {
 		key := secret.NewValue([]byte(strings.Repeat("k", 1+i%50) + string(rune('a'+i/50))))
 		if plain, err := cipher.NewCBC(key).Decrypt(cbc2); err == nil {
@@ -180,32 +180,32 @@ func FuzzReplace(f *testing.F) {
 	f.Add(uint8(3), `[{"executionData":"1"},{"runtimeData":"2"},{"establishedAt":1,"credentials":"3"},"`+cbc1+`",{"encryptedMetadata":"5"},"`+prefixed+`"]`, gcm)
 	f.Add(uint8(3), `[{"executionData":"0","runtimeData":"0","credentials":"1"},"\ud800"]`, "x")
 	f.Fuzz(func(t *testing.T, layout uint8, cell, value string) {
-		place := []database.Place{whole, list, object, flatted}[layout%4]
-		values, err := place.Values(cell)
+		location := []database.Location{whole, list, object, flatted}[layout%4]
+		values, err := location.Values(cell)
 		if err != nil {
 			if !errors.Is(err, database.ErrCell) || strings.Contains(err.Error(), cell) && len(cell) > 20 {
 				t.Fatal(err)
 			}
 			return
 		}
-		if same, err := place.Replace(cell, stored(values)); err != nil || same != cell {
+		if same, err := location.Replace(cell, stored(values)); err != nil || same != cell {
 			t.Fatalf("%q became %q, %v", cell, same, err)
 		}
 		others := make([]string, len(values))
 		for i := range others {
 			others[i] = value
 		}
-		after, err := place.Replace(cell, others)
+		after, err := location.Replace(cell, others)
 		if err != nil {
 			return // nothing that the cell can hold
 		}
 		if layout%4 >= 2 && !json.Valid([]byte(after)) {
 			t.Fatalf("%q became %q", cell, after)
 		}
-		again, err := place.Values(after)
+		again, err := location.Values(after)
 		if err != nil || len(again) != len(values) {
 			// A place that is known by what it looks like is no place with another text in it.
-			if place.Layout == database.Flatted && cipher.FormOf(value) != cipher.FormCBC {
+			if location.Layout == database.Flatted && cipher.FormOf(value) != cipher.FormCBC {
 				return
 			}
 			t.Fatalf("%q became %q, with %d values for %d, %v", cell, after, len(again), len(values), err)
@@ -218,15 +218,15 @@ func FuzzReplace(f *testing.F) {
 		if !utf8.ValidString(cell) {
 			return // and so nothing that could be put back
 		}
-		if back, err := place.Replace(after, stored(values)); err != nil || place.Layout != database.Flatted && decoded(t, place, back) != decoded(t, place, cell) {
+		if back, err := location.Replace(after, stored(values)); err != nil || location.Layout != database.Flatted && decoded(t, location, back) != decoded(t, location, cell) {
 			t.Fatalf("%q came back as %q, %v", cell, back, err)
 		}
 	})
 }
 
 // decoded is what a reader of the cell sees.
-func decoded(t *testing.T, place database.Place, cell string) string {
-	if place.Layout == database.Whole || place.Layout == database.List {
+func decoded(t *testing.T, location database.Location, cell string) string {
+	if location.Layout == database.Whole || location.Layout == database.List {
 		return cell
 	}
 	var v any

@@ -13,12 +13,12 @@ import (
 	"sallyport/internal/secret"
 )
 
-// source is a store with what is in memory of it.
-type source struct {
-	spec    Source
+// cachedStore is a store with what is in memory of it.
+type cachedStore struct {
+	spec    StoreSpec
 	r       *Resolver
 	turn    chan struct{} // held by the one reading that goes on, so that an older answer never replaces a newer one
-	retired chan struct{} // closed when another source took its place
+	retired chan struct{} // closed when another store took its place
 	moved   chan struct{} // what is kept has changed: for poll
 	rewatch chan struct{} // the same, for watch
 	hints   hints         // what the store's own watch says
@@ -34,14 +34,14 @@ type source struct {
 	vouched  time.Time // when it last answered while watched: nothing unheard of had changed then
 }
 
-func newSource(spec Source, r *Resolver) *source {
-	return &source{
+func newCachedStore(spec StoreSpec, r *Resolver) *cachedStore {
+	return &cachedStore{
 		spec: spec, r: r, turn: make(chan struct{}, 1), retired: make(chan struct{}), moved: make(chan struct{}, 1),
 		rewatch: make(chan struct{}, 1), hints: newHints(), entries: make(map[secret.Key]*entry),
 	}
 }
 
-func (s *source) close() error {
+func (s *cachedStore) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := closeStore(s.store)
@@ -49,8 +49,8 @@ func (s *source) close() error {
 	return err
 }
 
-// leave closes the store of a source that was replaced, once nobody uses it any more; run, when it goes on, does so at its end.
-func (s *source) leave(ctx context.Context) {
+// leave closes a store that was replaced, once nobody uses it any more; run, when it goes on, does so at its end.
+func (s *cachedStore) leave(ctx context.Context) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -63,19 +63,19 @@ func (s *source) leave(ctx context.Context) {
 	}
 }
 
-func (s *source) isRunning() bool {
+func (s *cachedStore) isRunning() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.runs
 }
 
-func (s *source) setRunning(runs bool) {
+func (s *cachedStore) setRunning(runs bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.runs = runs
 }
 
-func (s *source) isRetired() bool {
+func (s *cachedStore) isRetired() bool {
 	select {
 	case <-s.retired:
 		return true
@@ -85,12 +85,12 @@ func (s *source) isRetired() bool {
 }
 
 // pinned tells whether a key names one version for good.
-func (s *source) pinned(key secret.Key) bool {
+func (s *cachedStore) pinned(key secret.Key) bool {
 	return key.Version != "" && (s.spec.Moving == nil || !s.spec.Moving(key.Version))
 }
 
 // read asks the store for what choose names, in its turn. Its error is the context's; the store's are in the entries.
-func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
+func (s *cachedStore) read(ctx context.Context, choose func() []secret.Key) error {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -117,7 +117,7 @@ func (s *source) read(ctx context.Context, choose func() []secret.Key) error {
 
 // witness is a secret that was read the last time, other than those asked for: when they cannot be obtained, it shows whether that
 // is the store's fault or theirs.
-func (s *source) witness(asked []secret.Key, results []secret.Result) (key secret.Key, ok bool) {
+func (s *cachedStore) witness(asked []secret.Key, results []secret.Result) (key secret.Key, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down != nil || verdict(results) == nil {
@@ -135,7 +135,7 @@ func (s *source) witness(asked []secret.Key, results []secret.Result) (key secre
 const portion = 512
 
 // ask has one result for each key, whatever the store does.
-func (s *source) ask(ctx context.Context, keys []secret.Key) (list []secret.Result) {
+func (s *cachedStore) ask(ctx context.Context, keys []secret.Key) (list []secret.Result) {
 	if why := guard.Call(s.doing("reading"), func() { list = s.askStore(ctx, keys) }); why != nil {
 		list = make([]secret.Result, len(keys))
 		for i, key := range keys {
@@ -152,7 +152,7 @@ func (s *source) ask(ctx context.Context, keys []secret.Key) (list []secret.Resu
 	return list
 }
 
-func (s *source) askStore(ctx context.Context, keys []secret.Key) []secret.Result {
+func (s *cachedStore) askStore(ctx context.Context, keys []secret.Key) []secret.Result {
 	store, err := s.opened(ctx)
 	if err != nil {
 		list := make([]secret.Result, len(keys))
@@ -165,7 +165,7 @@ func (s *source) askStore(ctx context.Context, keys []secret.Key) []secret.Resul
 }
 
 // opened returns the store. The first to need it opens it.
-func (s *source) opened(ctx context.Context) (secret.Store, error) {
+func (s *cachedStore) opened(ctx context.Context) (secret.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.store != nil {
@@ -183,7 +183,7 @@ func (s *source) opened(ctx context.Context) (secret.Store, error) {
 }
 
 // record writes results down and tells of what is different.
-func (s *source) record(keys []secret.Key, results []secret.Result) {
+func (s *cachedStore) record(keys []secret.Key, results []secret.Result) {
 	changes, down, turned := s.enter(keys, results)
 	s.r.news.add(changes)
 	if turned {
@@ -193,7 +193,7 @@ func (s *source) record(keys []secret.Key, results []secret.Result) {
 
 // enter puts results into memory. turned tells whether the store has stopped answering, which down is the reason of, or answers
 // again.
-func (s *source) enter(keys []secret.Key, results []secret.Result) (changes []Change, down error, turned bool) {
+func (s *cachedStore) enter(keys []secret.Key, results []secret.Result) (changes []Change, down error, turned bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +215,7 @@ func (s *source) enter(keys []secret.Key, results []secret.Result) (changes []Ch
 	return changes, s.down, turned
 }
 
-func (s *source) entry(key secret.Key) *entry {
+func (s *cachedStore) entry(key secret.Key) *entry {
 	e := s.entries[key]
 	if e == nil {
 		e = new(entry)
@@ -225,7 +225,7 @@ func (s *source) entry(key secret.Key) *entry {
 }
 
 // note adds what is new about an entry since someone was told. The mutex is held.
-func (s *source) note(changes []Change, key secret.Key, different bool) []Change {
+func (s *cachedStore) note(changes []Change, key secret.Key, different bool) []Change {
 	e := s.entries[key]
 	before, after := e.told, e.state(key, s, time.Now())
 	e.told = after
@@ -239,7 +239,7 @@ func (s *source) note(changes []Change, key secret.Key, different bool) []Change
 }
 
 // noteAll is note for what the store's standing alone has changed.
-func (s *source) noteAll(changes []Change) []Change {
+func (s *cachedStore) noteAll(changes []Change) []Change {
 	for key := range s.entries {
 		changes = s.note(changes, key, false)
 	}

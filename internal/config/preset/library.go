@@ -14,15 +14,15 @@ import (
 //go:embed data/*.yaml table/*.yaml
 var embedded embed.FS
 
-// source is the presets as they are written. They are decoded one by one when asked for: a configuration names few of them.
-type source struct {
+// library is the presets as they are written. They are decoded one by one when asked for: a configuration names few of them.
+type library struct {
 	names  []string // sorted
 	text   map[string][]byte
 	byHand map[string]bool // those that have a file of their own
 }
 
-var sources = sync.OnceValue(func() source {
-	s := source{text: map[string][]byte{}, byHand: map[string]bool{}}
+var embeddedLibrary = sync.OnceValue(func() library {
+	s := library{text: map[string][]byte{}, byHand: map[string]bool{}}
 	err := fs.WalkDir(embedded, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -42,7 +42,7 @@ var sources = sync.OnceValue(func() source {
 	return s
 })
 
-func (s *source) add(name string, text []byte) error {
+func (s *library) add(name string, text []byte) error {
 	if s.text[name] != nil {
 		return fmt.Errorf("preset %q stands there twice", name)
 	}
@@ -51,7 +51,7 @@ func (s *source) add(name string, text []byte) error {
 }
 
 // table cuts a file of many presets at the lines that begin with a name. Each entry is indented by two spaces.
-func (s *source) table(src []byte) error {
+func (s *library) table(src []byte) error {
 	var name string
 	var entry []byte
 	var errs []error
@@ -75,7 +75,7 @@ func (s *source) table(src []byte) error {
 }
 
 // Names returns the presets' names, sorted.
-func Names() []string { return slices.Clone(sources().names) }
+func Names() []string { return slices.Clone(embeddedLibrary().names) }
 
 // ByHand tells the presets that were written from the API's own documentation, each in a file of its own.
-func (p Preset) ByHand() bool { return sources().byHand[p.Name] }
+func (p Preset) ByHand() bool { return embeddedLibrary().byHand[p.Name] }

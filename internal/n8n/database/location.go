@@ -20,8 +20,8 @@ type Layout string
 const (
 	Whole   Layout = "the whole cell"
 	List    Layout = "a comma-separated list"              // TypeORM's simple-array
-	Object  Layout = "strings of a JSON object"            // Place.Paths names them
-	Flatted Layout = "strings of execution data (flatted)" // Place.Paths from the root, Place.Anywhere in any object
+	Object  Layout = "strings of a JSON object"            // Location.Paths names them
+	Flatted Layout = "strings of execution data (flatted)" // Location.Paths from the root, Location.Anywhere in any object
 )
 
 // Plain is what the plaintext of a value must be.
@@ -33,8 +33,8 @@ const (
 	PlainText   Plain = "printable text"
 )
 
-// Place is one column, or one row's part of a column, that holds values under the master key.
-type Place struct {
+// Location is one column, or one row's part of a column, that holds values under the master key.
+type Location struct {
 	Table  string // without the prefix
 	Column string
 	Key    []string // the columns of the table's primary key
@@ -44,10 +44,10 @@ type Place struct {
 	// Paths are what holds values in a cell: keys of an object (Object), or paths from the root with dots (Flatted).
 	Paths []string
 	// Anywhere are keys whose values count in any object of a Flatted cell, as far as they look like ciphertext.
-	Anywhere []AnyKey
-	Plain    Plain
-	Since    string // the n8n that began it, as far as is known
-	Source   string // the file of n8n that writes it
+	Anywhere  []AnyKey
+	Plain     Plain
+	Since     string // the n8n that began it, as far as is known
+	WrittenBy string // the file of n8n that writes it
 }
 
 // AnyKey is a key of an object.
@@ -57,7 +57,7 @@ type AnyKey struct {
 }
 
 // String names the place for people: credentials_entity.data, settings[features.ldap].bindingAdminPassword.
-func (p Place) String() string {
+func (p Location) String() string {
 	switch {
 	case p.Setting == "":
 		return p.Table + "." + p.Column
@@ -84,7 +84,7 @@ type span struct {
 }
 
 // Values returns the values of a cell, none if it has none. What is empty is no value. Errors: ErrCell.
-func (p Place) Values(cell string) ([]Value, error) {
+func (p Location) Values(cell string) ([]Value, error) {
 	spans, err := p.spans(cell)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (p Place) Values(cell string) ([]Value, error) {
 
 // Replace returns the cell with other values, as many as Values finds and in the same order. Everything else stays as it is,
 // byte for byte. Errors: ErrCell, also for a wrong number of values and for one that the cell cannot hold.
-func (p Place) Replace(cell string, stored []string) (string, error) {
+func (p Location) Replace(cell string, stored []string) (string, error) {
 	spans, err := p.spans(cell)
 	if err != nil {
 		return "", err
@@ -128,7 +128,7 @@ func (p Place) Replace(cell string, stored []string) (string, error) {
 }
 
 // spans finds the values, in the order of their bytes.
-func (p Place) spans(cell string) (spans []span, err error) {
+func (p Location) spans(cell string) (spans []span, err error) {
 	ok := true
 	switch p.Layout {
 	case Whole:
@@ -163,7 +163,7 @@ func listSpans(cell string) (spans []span) {
 
 // Right reports whether plaintext could be one here. A CBC value that a wrong key "decrypts", about 1 in 256, gives bytes that
 // are neither JSON nor text.
-func (p Place) Right(plaintext []byte) bool {
+func (p Location) Right(plaintext []byte) bool {
 	if p.Plain == PlainObject {
 		return bytes.HasPrefix(plaintext, []byte("{")) && json.Valid(plaintext)
 	}

@@ -5,30 +5,30 @@ import (
 	"strings"
 )
 
-// places is where each key stands. The keys of a service or token are with it: there are thousands of those, and each is looked at
+// positions is where each key stands. The keys of a service or token are with it: there are thousands of those, and each is looked at
 // by itself. What a service or token has of the declaration's defaults is not kept.
-type places struct {
-	head    map[string]place
+type positions struct {
+	head    map[string]position
 	owned   map[string]map[string]spot // "services.crm" → "limits.rate"; "" is the entry itself
-	sources map[source]*source
+	origins map[origin]*origin
 }
 
-// spot is a place as it is kept.
+// spot is a position as it is kept.
 type spot struct {
-	*source
+	*origin
 
 	line, col int32
 }
 
-// source is what many places have in common.
-type source struct{ file, from string }
+// origin is what many positions have in common.
+type origin struct{ file, from string }
 
-func (s spot) place() place {
-	return place{file: s.file, line: int(s.line), col: int(s.col), from: s.from}
+func (s spot) position() position {
+	return position{file: s.file, line: int(s.line), col: int(s.col), from: s.from}
 }
 
-func newPlaces() places {
-	return places{map[string]place{}, map[string]map[string]spot{}, map[source]*source{}}
+func newPositions() positions {
+	return positions{map[string]position{}, map[string]map[string]spot{}, map[origin]*origin{}}
 }
 
 // split returns the service or token that a key is of, and the rest. The owner of any other key is "".
@@ -44,7 +44,7 @@ func split(key string) (owner, rest string) {
 	return key[:name+end], key[name+end+1:]
 }
 
-func (p *places) get(key string) (place, bool) {
+func (p *positions) get(key string) (position, bool) {
 	owner, rest := split(key)
 	if owner == "" {
 		at, ok := p.head[key]
@@ -52,12 +52,12 @@ func (p *places) get(key string) (place, bool) {
 	}
 	at, ok := p.owned[owner][rest]
 	if !ok {
-		return place{}, false
+		return position{}, false
 	}
-	return at.place(), true
+	return at.position(), true
 }
 
-func (p *places) set(key string, at place) {
+func (p *positions) set(key string, at position) {
 	owner, rest := split(key)
 	if owner == "" {
 		p.head[key] = at
@@ -68,20 +68,20 @@ func (p *places) set(key string, at place) {
 		of = map[string]spot{}
 		p.owned[owner] = of
 	}
-	of[rest] = spot{p.source(at), int32(at.line), int32(at.col)} //nolint:gosec // a file has few lines, and those are short
+	of[rest] = spot{p.origin(at), int32(at.line), int32(at.col)} //nolint:gosec // a file has few lines, and those are short
 }
 
-func (p *places) source(at place) *source {
-	key := source{at.file, at.from}
-	known := p.sources[key]
+func (p *positions) origin(at position) *origin {
+	key := origin{at.file, at.from}
+	known := p.origins[key]
 	if known == nil {
 		known = &key
-		p.sources[key] = known
+		p.origins[key] = known
 	}
 	return known
 }
 
-func (p *places) drop(key string) {
+func (p *positions) drop(key string) {
 	if owner, rest := split(key); owner == "" {
 		delete(p.head, key)
 	} else {
@@ -90,10 +90,10 @@ func (p *places) drop(key string) {
 }
 
 // of are the keys of one service or token, without its own.
-func (p *places) of(owner string) iter.Seq2[string, place] {
-	return func(yield func(string, place) bool) {
+func (p *positions) of(owner string) iter.Seq2[string, position] {
+	return func(yield func(string, position) bool) {
 		for rest, at := range p.owned[owner] {
-			if rest != "" && !yield(rest, at.place()) {
+			if rest != "" && !yield(rest, at.position()) {
 				return
 			}
 		}

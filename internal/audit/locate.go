@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// place finds where in the log its file begins. The file's first record says it; a file without one is the first of a log, or
+// locate finds where in the log its file begins. The file's first record says it; a file without one is the first of a log, or
 // what a rotation had just begun when the process ended.
-func (l *Log) place() error {
+func (l *Log) locate() error {
 	c := l.stats.Checkpoint
 	l.begun = l.o.Now()
 	before, err := endedBeside(l.o.Path)
