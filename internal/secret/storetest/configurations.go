@@ -34,7 +34,7 @@ const canary = "CanaryCanary0123"
 func Kind(t *testing.T, kind secret.Kind) {
 	t.Helper()
 	kinds := config.Kinds{Stores: []secret.Kind{kind}}
-	editors := compile(t, kinds)
+	editors := Schema(t, kinds)
 	cases, err := filepath.Glob("testdata/config/*.txtar")
 	if err != nil || len(cases) == 0 {
 		t.Fatalf("no configurations of kind %s in testdata/config: %v", kind.Name, err)
@@ -70,7 +70,7 @@ func configuration(t *testing.T, kinds config.Kinds, editors *jsonschema.Schema,
 	if word == "opens.txtar" && got != "" {
 		t.Errorf("it loads with:\n%s", got)
 	}
-	if err := editors.Validate(asJSON(t, files["sallyport.yaml"])); (err != nil) != (word == "shape") {
+	if err := editors.Validate(AsJSON(t, files["sallyport.yaml"])); (err != nil) != (word == "shape") {
 		t.Errorf("the schema says: %v", err)
 	}
 	if os.Getenv(updating) != "" {
@@ -110,7 +110,8 @@ func rewrite(t *testing.T, file string, archive *txtar.Archive, report string) {
 	}
 }
 
-func compile(t *testing.T, kinds config.Kinds) *jsonschema.Schema {
+// Schema is the schema of these kinds, ready to be asked.
+func Schema(t *testing.T, kinds config.Kinds) *jsonschema.Schema {
 	t.Helper()
 	text, err := jsonschema.UnmarshalJSON(bytes.NewReader(config.Schema(kinds)))
 	if err != nil {
@@ -128,7 +129,8 @@ func compile(t *testing.T, kinds config.Kinds) *jsonschema.Schema {
 	return compiled
 }
 
-func asJSON(t *testing.T, source []byte) any {
+// AsJSON is a configuration in YAML as Schema takes it.
+func AsJSON(t *testing.T, source []byte) any {
 	t.Helper()
 	var v any
 	if err := yaml.Unmarshal(source, &v); err != nil {

@@ -13,36 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"sallyport/internal/testkit"
 )
 
-// Shared is one engine for all tests of a package, started when the first asks for it. The zero value is ready:
-//
-//	var shared docker.Shared
-//
-//	func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
-type Shared struct {
-	once   sync.Once
-	dir    string
-	engine *Engine
-	err    error
-}
-
-// Main runs the tests and stops the engine, whatever has become of them.
-func (s *Shared) Main(m *testing.M) int {
-	defer func() {
-		if s.engine != nil {
-			s.engine.stop()
-		}
-		if s.dir != "" {
-			_ = os.RemoveAll(s.dir)
-		}
-	}()
-	return m.Run()
-}
+// Shared is one engine for all tests of a package, started when the first asks for it: see [testkit.Shared].
+type Shared struct{ testkit.Shared[*Engine] }
 
 // Engine returns the engine. Tests keep apart by the names that they give.
 func (s *Shared) Engine(t testing.TB) *Engine {
@@ -52,17 +29,7 @@ func (s *Shared) Engine(t testing.TB) *Engine {
 		found = found && lookPath(program) != ""
 	}
 	testkit.RequireTool(t, "the Docker engine, for root,", found, "tools/docker/install installs it (as root)")
-	s.once.Do(s.start)
-	if s.err != nil {
-		t.Fatalf("starting Docker: %v", s.err)
-	}
-	return s.engine
-}
-
-func (s *Shared) start() {
-	if s.dir, s.err = os.MkdirTemp("", "sallyport-docker-"); s.err == nil {
-		s.engine, s.err = launch(s.dir)
-	}
+	return s.Get(t, "Docker", launch, (*Engine).stop)
 }
 
 // path is PATH with the folders of system programs, which a plain user's leaves out.

@@ -5,12 +5,7 @@
 package kube
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"sallyport/internal/testkit"
 )
@@ -26,77 +21,20 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Shared is one API server for all tests of a package, started when the first asks for it. The zero value is ready:
-//
-//	var shared kube.Shared
-//
-//	func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
-type Shared struct {
-	once   sync.Once
-	dir    string
-	server *Server
-	err    error
-}
-
-// Main runs the tests and stops the server, whatever has become of them.
-func (s *Shared) Main(m *testing.M) int {
-	defer func() {
-		if s.server != nil {
-			s.server.stop()
-		}
-		if s.dir != "" {
-			_ = os.RemoveAll(s.dir)
-		}
-	}()
-	return m.Run()
-}
+// Shared is one API server for all tests of a package, started when the first asks for it: see [testkit.Shared].
+type Shared struct{ testkit.Shared[*Server] }
 
 // Server returns the server. Tests keep apart by namespaces of their own.
 func (s *Shared) Server(t testing.TB) *Server {
 	t.Helper()
 	bin := require(t)
-	s.once.Do(func() {
-		if s.dir, s.err = os.MkdirTemp("", "sallyport-kube-"); s.err == nil { //nolint:usetesting // it outlives the test that asks first
-			s.server, s.err = launch(bin, s.dir)
-		}
-	})
-	if s.err != nil {
-		t.Fatalf("starting Kubernetes: %v", s.err)
-	}
-	return s.server
+	return s.Get(t, "Kubernetes", func(dir string) (*Server, error) { return launch(bin, dir) }, (*Server).stop)
 }
 
 // require returns the folder that tools/kube/install has printed, or skips the test.
 func require(t testing.TB) string {
 	t.Helper()
-	bin := find()
+	bin := testkit.Installed("kube", "", "kube-apiserver")
 	testkit.RequireTool(t, "the Kubernetes API server", bin != "", "`make servers` gets it (about 8 minutes)")
 	return bin
-}
-
-// find returns the folder that SALLYPORT_KUBE_DIR names, else the newest that tools/kube/install has made, or "".
-func find() string {
-	candidates := []string{os.Getenv("SALLYPORT_KUBE_DIR")}
-	if candidates[0] == "" {
-		tools := os.Getenv("SALLYPORT_TOOLS")
-		if home, err := os.UserHomeDir(); tools == "" && err == nil {
-			tools = filepath.Join(home, ".cache", "sallyport-tools")
-		}
-		candidates, _ = filepath.Glob(filepath.Join(tools, "kube-*"))
-		slices.SortFunc(candidates, func(a, b string) int { return modified(b).Compare(modified(a)) })
-	}
-	for _, dir := range candidates {
-		if _, err := os.Stat(filepath.Join(dir, "kube-apiserver")); dir != "" && err == nil { //nolint:gosec // whoever runs the tests chooses
-			return dir
-		}
-	}
-	return ""
-}
-
-func modified(path string) time.Time {
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
