@@ -31,7 +31,7 @@ import (
 //	lines    "true": the value may have line breaks
 //	min      the least value of a number, size or duration
 //	max      the greatest
-//	of       "kind": on a field without a key, the keys that go with one kind alone, which the key kind names (see Kinds)
+//	of       "kind": on a field without a key: the keys that go with one kind alone, which the key kind names
 //	needed   the key has to be there; what to write
 //	meant    keys of other kinds, separated by blanks, by which people mean this one
 //	backend  "same": with another value it is the same store all the same, entered otherwise

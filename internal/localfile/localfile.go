@@ -1,10 +1,12 @@
 // Package localfile opens files of this machine so that nobody else decides which file it is, or how long reading it takes.
 //
-//   - A file of ours (the database, the audit log, the control socket) is opened through [Dir] or [OpenOwn]: no link is followed, and
-//     what was opened must be a regular file that this user or root owns and that has no second name. Without that, a command
-//     that root runs in someone else's folder makes, cuts or chmods whatever file that person points it to.
-//   - A file that a flag, a variable or the configuration names is read with [Read]: links are followed, because the operator set
-//     them, but a FIFO that nobody writes to, a device or an endless file ends with an error, and not in waiting or without memory.
+//   - A file of ours (the database, the audit log, the control socket) is opened through [Dir] or [OpenOwn]: no link is
+//     followed, and what was opened must be a regular file that this user or root owns and that has no second name.
+//     Without that, a command that root runs in someone else's folder makes, cuts or chmods whatever file that person
+//     points it to.
+//   - A file that a flag, a variable or the configuration names is read with [Read]: links are followed, because the
+//     operator set them, but a FIFO that nobody writes to, a device or an endless file ends with an error, and not in
+//     waiting or without memory.
 //   - A file that is written for a person (--out, --backup) is made with [Create]: always new, never through a link.
 //
 // It is no guard against someone who has this user's rights, or root's.

@@ -27,7 +27,7 @@ const canary = "CanaryCanary0123"
 // Kind tests what a kind of store says of itself: each archive of testdata/config is a configuration (sallyport.yaml), the files that it
 // names, and what it is answered (report; absent: nothing). By its name it is one of
 //
-//	opens.txtar        loads without a word; internal/app opens its store "one", which must not need anything that is not in the archive
+//	opens.txtar        loads without a word; internal/app opens its store "one", which may need what is in the archive alone
 //	valid-….txtar      loads, perhaps with a warning
 //	refused-….txtar    is refused by the checks alone
 //	shape-….txtar      is refused by the JSON Schema too

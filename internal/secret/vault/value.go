@@ -13,7 +13,7 @@ import (
 
 // A secret of Vault is a map. What Put is given becomes one of three:
 //
-//	{"username":"a","password":"b"}             the map itself, if the value is a JSON object that Vault keeps as it is
+//	{"username":"a","password":"b"}             the map itself, if the value is a JSON object that Vault keeps so
 //	{"value":"…","encoding":"text"}             any other text
 //	{"value":"/wA=","encoding":"base64"}        what is not UTF-8
 //
