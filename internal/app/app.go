@@ -15,6 +15,7 @@ import (
 
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary"
+	"sallyport/internal/boundary/consent"
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/gateway"
 	"sallyport/internal/boundary/token"
@@ -61,7 +62,7 @@ type App struct {
 	loaded   atomic.Int64
 	tokens   atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
 	invalid  atomic.Pointer[string]             // why the configuration on disk is not active
-	consents consents
+	consents *consent.Gate
 
 	altered struct { // what was found last of rows that are left out
 		mu      sync.Mutex
@@ -97,6 +98,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return a, err
 	}
 	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
+	a.consents = a.newConsents()
 	if a.audit, err = a.state.openAudit(ctx, audit.Options{
 		OnCheckpoint: a.checkpointed, OnRotate: a.auditRotated, OnRemove: a.auditRemoved, AcceptDamage: o.AcceptAuditDamage,
 		Broke: func(why *fault.Panic) { a.broke("audit", why) },

@@ -38,7 +38,7 @@ const callerLife = 10 * time.Minute
 // loopback port when none does. Close it.
 func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 	if _, ok := o.Config.Services[name]; !ok {
-		return nil, NoService(o.Config, name)
+		return nil, service.Unknown(o.Config, name)
 	}
 	s, err := Open(ctx, o.Config)
 	if err != nil {

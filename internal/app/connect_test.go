@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/app"
+	"sallyport/internal/boundary/consent"
 	"sallyport/internal/fault"
 )
 
@@ -36,7 +37,7 @@ func browse(t *testing.T, address string) string {
 }
 
 // connect runs `service connect`, with visit as the person at the browser.
-func (b *derivedBed) connect(o app.ConnectOptions, visit func(url string)) (*app.Connected, error) {
+func (b *derivedBed) connect(o consent.Options, visit func(url string)) (*consent.Connected, error) {
 	b.t.Helper()
 	c, err := b.state.Connect(b.t.Context(), "crm", o)
 	if err != nil {
@@ -65,7 +66,7 @@ func connectBed(t *testing.T, head string) (*derivedBed, *app.App) {
 
 // TestConnect: a person's consent activates a service in the running gate at once; the tokens are never shown.
 func TestConnect(t *testing.T) {
-	for name, o := range map[string]app.ConnectOptions{"loopback": {}, "admin listener": {Callback: true}} {
+	for name, o := range map[string]consent.Options{"loopback": {}, "admin listener": {Callback: true}} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, head string) {
 				b, gate := connectBed(t, head)
@@ -107,7 +108,7 @@ func TestConnect(t *testing.T) {
 
 // TestConnectDenied: the person says no.
 func TestConnectDenied(t *testing.T) {
-	for name, o := range map[string]app.ConnectOptions{"loopback": {}, "admin listener": {Callback: true}} {
+	for name, o := range map[string]consent.Options{"loopback": {}, "admin listener": {Callback: true}} {
 		t.Run(name, func(t *testing.T) {
 			b, gate := connectBed(t, "")
 			b.tokens.Deny = true
@@ -127,7 +128,7 @@ func TestConnectDenied(t *testing.T) {
 // TestCallbackTakesItsOwnAlone: what comes with a state that nobody waits for, or comes twice, is turned away and changes nothing.
 func TestCallbackTakesItsOwnAlone(t *testing.T) {
 	b, gate := connectBed(t, "")
-	_, err := b.connect(app.ConnectOptions{Callback: true}, func(address string) {
+	_, err := b.connect(consent.Options{Callback: true}, func(address string) {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Error(err)
@@ -157,10 +158,10 @@ func TestCallbackTakesItsOwnAlone(t *testing.T) {
 // TestConnectWithoutGate: loopback needs none; the next gate finds what the consent has brought.
 func TestConnectWithoutGate(t *testing.T) {
 	b := newDerivedBed(t, "", atServer("crm", refreshing("")))
-	if _, err := b.connect(app.ConnectOptions{Callback: true}, func(string) {}); err == nil || !strings.Contains(err.Error(), "no gate") || fault.HintOf(err) == "" {
+	if _, err := b.connect(consent.Options{Callback: true}, func(string) {}); err == nil || !strings.Contains(err.Error(), "no gate") || fault.HintOf(err) == "" {
 		t.Errorf("by a gate that does not run: %v", err)
 	}
-	if _, err := b.connect(app.ConnectOptions{}, func(address string) { browse(t, address) }); err != nil {
+	if _, err := b.connect(consent.Options{}, func(address string) { browse(t, address) }); err != nil {
 		t.Fatal(err)
 	}
 	gate := b.serve()
@@ -173,7 +174,7 @@ func TestConnectAfterRejection(t *testing.T) {
 	b, gate := connectBed(t, "")
 	give := func() {
 		t.Helper()
-		if _, err := b.connect(app.ConnectOptions{}, func(address string) { browse(t, address) }); err != nil {
+		if _, err := b.connect(consent.Options{}, func(address string) { browse(t, address) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,11 +198,11 @@ func TestConnectRefuses(t *testing.T) {
 	for name, want := range map[string]string{
 		"nobody": "no service", "lark": "no credential of kind", "crm/2": "no credential of kind", "crm/x": "no credential of kind",
 	} {
-		if _, err := b.state.Connect(t.Context(), name, app.ConnectOptions{}); err == nil || !strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {
+		if _, err := b.state.Connect(t.Context(), name, consent.Options{}); err == nil || !strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {
 			t.Errorf("%s: got %v (hint %q)", name, err, fault.HintOf(err))
 		}
 	}
-	c, err := b.state.Connect(t.Context(), "crm/1", app.ConnectOptions{})
+	c, err := b.state.Connect(t.Context(), "crm/1", consent.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func TestConnectRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupted"))
-	c, err = b.state.Connect(t.Context(), "crm", app.ConnectOptions{})
+	c, err = b.state.Connect(t.Context(), "crm", consent.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport/internal/app"
+	"sallyport/internal/boundary/consent"
 	"sallyport/internal/fault"
 )
 
 // TestConnectComparesIssuer: whoever waits for the browser, an answer of another provider than the service's brings nothing.
 func TestConnectComparesIssuer(t *testing.T) {
-	for name, o := range map[string]app.ConnectOptions{"loopback": {}, "admin listener": {Callback: true}} {
+	for name, o := range map[string]consent.Options{"loopback": {}, "admin listener": {Callback: true}} {
 		t.Run(name, func(t *testing.T) {
 			b := newDerivedBed(t, "", atServer("crm", refreshing(", issuer: '%[1]s'")))
 			gate := b.serve()
@@ -50,7 +50,7 @@ func TestCallbackOfEachService(t *testing.T) {
 	callback := gate.AdminURL() + "/oauth/callback"
 	for _, own := range []string{callback + "/crm", callback} {
 		wrong := map[string]string{callback: callback + "/crm", callback + "/crm": callback}[own]
-		_, err := b.connect(app.ConnectOptions{Callback: true, RedirectURL: own}, func(address string) {
+		_, err := b.connect(consent.Options{Callback: true, RedirectURL: own}, func(address string) {
 			u, err := url.Parse(address)
 			if err != nil || u.Query().Get("redirect_uri") != own {
 				t.Errorf("the page is at %s (%v)", address, err)
@@ -72,13 +72,13 @@ func TestCallbackOfEachService(t *testing.T) {
 	}
 	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")
 	for _, other := range []string{"/other", "/crm/2", "/", "/crm/"} {
-		_, err := b.state.Connect(t.Context(), "crm", app.ConnectOptions{RedirectURL: "https://gate.test/oauth/callback" + other})
+		_, err := b.state.Connect(t.Context(), "crm", consent.Options{RedirectURL: "https://gate.test/oauth/callback" + other})
 		if err == nil || !strings.Contains(err.Error(), "redirect URL") || fault.HintOf(err) == "" {
 			t.Errorf("%s: got %v (hint %q)", other, err, fault.HintOf(err))
 		}
 	}
 	for _, good := range []string{"/gate/oauth/callback/crm", "/gate/oauth/callback", "/done", "/oauth/callback-of-n8n"} {
-		c, err := b.state.Connect(t.Context(), "crm", app.ConnectOptions{RedirectURL: "https://gate.test" + good})
+		c, err := b.state.Connect(t.Context(), "crm", consent.Options{RedirectURL: "https://gate.test" + good})
 		if err != nil {
 			t.Errorf("%s: %v", good, err)
 			continue

@@ -105,8 +105,8 @@ func (a *App) controlHandler() http.Handler {
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
 	mux.HandleFunc("GET /troubles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.troubles()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(context.WithoutCancel(r.Context()))) })
-	mux.HandleFunc("POST /connect", a.beginConnect)
-	mux.HandleFunc("GET /connect/{state}", a.endConnect)
+	mux.HandleFunc("POST /connect", a.consents.Begin)
+	mux.HandleFunc("GET /connect/{state}", a.consents.Result)
 	mux.HandleFunc("POST /audit", func(w http.ResponseWriter, r *http.Request) {
 		var ev audit.Event
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&ev); err != nil {
@@ -163,6 +163,11 @@ func Troubles(ctx context.Context, c *config.Config) (map[string]Trouble, error)
 		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
 	}
 	return m, nil
+}
+
+func writeJSON(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body)
 }
 
 func reply(w http.ResponseWriter, err error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/ca"
+	"sallyport/internal/boundary/consent"
 	"sallyport/internal/boundary/wire"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -125,8 +126,8 @@ func (a *App) adminHandler() http.Handler {
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	mux.Handle("GET /healthz", monitor.Alive())
 	mux.Handle("GET /readyz", monitor.Readiness(func(*http.Request) []monitor.Part { return a.parts() }))
-	mux.HandleFunc("GET "+callbackPath, a.callback)
-	mux.HandleFunc("GET "+callbackPath+"/{service...}", a.callback)
+	mux.HandleFunc("GET "+consent.CallbackPath, a.consents.Callback)
+	mux.HandleFunc("GET "+consent.CallbackPath+"/{service...}", a.consents.Callback)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = fmt.Fprintf(w, "Sallyport %s\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   able to serve, and what is not\n", a.o.Version)

@@ -2,12 +2,10 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"sallyport/internal/config"
 	"sallyport/internal/database"
-	"sallyport/internal/fault"
 )
 
 // Names are what the database has names for.
@@ -49,13 +47,4 @@ func namesIn(ctx context.Context, db *database.DB, query string) (names []string
 		names = append(names, name)
 	}
 	return names, rows.Err()
-}
-
-// NoService says that the configuration has no service of this name, and which one was probably meant.
-func NoService(c *config.Config, name string) error {
-	hint := "`sallyport service list` shows the names"
-	if near := config.Nearest(name, c.ServiceNames()); near != "" {
-		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
-	}
-	return fault.WithHint(fmt.Errorf("there is no service %q", name), hint)
 }

@@ -12,6 +12,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"sallyport/internal/app"
+	"sallyport/internal/boundary/consent"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 )
@@ -55,7 +56,7 @@ func TestPresetsConnect(t *testing.T) {
 // consent is a person who says yes, and the browser that brings the code back.
 func (p *play) consent(t *testing.T, state *app.State) {
 	t.Helper()
-	c, err := state.Connect(t.Context(), p.Name, app.ConnectOptions{})
+	c, err := state.Connect(t.Context(), p.Name, consent.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

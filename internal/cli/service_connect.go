@@ -13,10 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
+	"sallyport/internal/boundary/consent"
 )
 
 func (e *env) serviceConnect() *cobra.Command {
-	var o app.ConnectOptions
+	var o consent.Options
 	var noBrowser bool
 	cmd := &cobra.Command{
 		Use:   "connect NAME",
@@ -44,7 +45,7 @@ service alone: with a redirect URL for each, no provider can pass its answer off
 	return cmd
 }
 
-func (e *env) connect(ctx context.Context, s *app.State, name string, o app.ConnectOptions, noBrowser bool) error {
+func (e *env) connect(ctx context.Context, s *app.State, name string, o consent.Options, noBrowser bool) error {
 	c, err := s.Connect(ctx, name, o)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
+	"sallyport/internal/boundary/service"
 )
 
 func (e *env) serviceDisconnect() *cobra.Command {
@@ -29,7 +30,7 @@ again. At the provider the consent stays until it is withdrawn there.`,
 				}
 				owner, _, _ := strings.Cut(args[0], "/")
 				if _, ok := s.Config.Services[owner]; !ok && !was { // one that is gone from the configuration can still be connected
-					return app.NoService(s.Config, owner)
+					return service.Unknown(s.Config, owner)
 				}
 				return e.print(map[string]any{"service": args[0], "disconnected": was}, func(w io.Writer) error {
 					text := "%s is disconnected; withdraw the consent at the provider too\n"

@@ -63,7 +63,7 @@ type explanation struct {
 func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanation, error) {
 	c, ok := s.Config.Services[q.service]
 	if !ok {
-		return nil, app.NoService(s.Config, q.service)
+		return nil, service.Unknown(s.Config, q.service)
 	}
 	svc, err := service.New(q.service, c)
 	if err != nil {
