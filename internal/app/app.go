@@ -171,7 +171,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
 	for name, loop := range map[string]func(context.Context){
 		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens, "expiry": a.endExpired,
-		"secrets": a.follow, "rotation": a.rotateOnSchedule, "rows": a.watchRows, "derived tokens": a.state.pool.Run,
+		"secrets": a.follow, "rotation": a.newSchedule().Run, "rows": a.watchRows, "derived tokens": a.state.pool.Run,
 	} {
 		a.running.Go(name, func() { a.background(background, name, loop) })
 	}

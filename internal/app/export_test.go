@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
-	"time"
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/config"
@@ -23,10 +22,7 @@ func OpenStoresWith(c *config.Config, open func(*config.Store) (secret.Store, er
 }
 
 // RotateDue is one look at the schedule.
-func (a *App) RotateDue(ctx context.Context) { a.rotateDue(ctx, make(map[string]*backoff)) }
-
-// NewBackoff returns backoff.try.
-func NewBackoff() func(now time.Time, do func() error) { return new(backoff).try }
+func (a *App) RotateDue(ctx context.Context) { a.newSchedule().Look(ctx) }
 
 // Vault is where derived tokens are kept.
 func (s *State) Vault() derive.Vault { return s.vault }

@@ -27,7 +27,7 @@ type vouched struct {
 }
 
 func (s *State) vouched() []vouched {
-	journal := s.Rotations().Journal
+	journal := s.rotations()
 	return []vouched{
 		{topicTokens, s.Tokens.Ledger(), s.Tokens.Adopt, s.Tokens.Accept, func(ctx context.Context) (ledger.Report, error) {
 			err := s.Tokens.Load(ctx)

@@ -70,6 +70,9 @@ type UnconfirmedError struct {
 	Waited   time.Duration
 }
 
+// Unconfirmed implements proxytoken.Unconfirmed.
+func (*UnconfirmedError) Unconfirmed() bool { return true }
+
 // Error names the replicas.
 func (u *UnconfirmedError) Error() string {
 	var b strings.Builder

@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/fault"
+	"sallyport/internal/rotation/proxytoken"
 )
 
 // n8n is a stand-in for n8n's public API and, beside it, the way on which n8n reaches the gate: a proxy that notes what passes.
@@ -144,7 +144,7 @@ func TestPushOnTheWire(t *testing.T) {
 			}
 		}
 	}
-	result, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	result, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestPushRefused(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
 	n.status = http.StatusForbidden
-	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err == nil || !strings.Contains(err.Error(), "the old token stays valid") || fault.HintOf(err) == "" {
 		t.Errorf("got %v with the hint %q", err, fault.HintOf(err))
 	}
@@ -279,36 +279,11 @@ func TestPushIssuesTheFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.state = b.open()
-	if _, err := b.state.Rotate(t.Context(), app.Rotation{Name: "planned", PushN8N: true}); err != nil {
+	if _, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "planned", PushN8N: true}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
 		t.Errorf("what n8n holds gets %d %v", got.status, err)
-	}
-}
-
-// TestBackoff: each failure makes the next attempt wait longer; success makes it forget.
-func TestBackoff(t *testing.T) {
-	try, now := app.NewBackoff(), time.Unix(0, 0)
-	attempts := 0
-	attempt := func(err error) func() error { return func() error { attempts++; return err } }
-	var waits []time.Duration
-	last := now
-	for range 24 * 60 * 4 { // a day of looks at the schedule
-		before := attempts
-		if try(now, attempt(errors.New("no"))); attempts > before {
-			waits, last = append(waits, now.Sub(last)), now
-		}
-		now = now.Add(15 * time.Second)
-	}
-	if attempts > 32 || !slices.IsSorted(waits) || waits[len(waits)-1] != time.Hour {
-		t.Errorf("%d attempts in a day, with waits %v", attempts, waits)
-	}
-	now = now.Add(time.Hour)
-	try(now, attempt(nil))
-	before := attempts
-	if try(now, attempt(nil)); attempts != before+1 {
-		t.Error("waits after a success")
 	}
 }
 
@@ -319,7 +294,7 @@ func TestPushNeedsTheGatesAddress(t *testing.T) {
 			"tokens: {n8n: {services: [crm], rotate: {every: 24h, push: {n8n: {cli: [\"false\"], credential: Sallyport}}}}}\n"
 	})
 	b.serve()
-	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err == nil || !strings.Contains(fault.HintOf(err), "set `gate`") {
 		t.Errorf("got %v with the hint %q", err, fault.HintOf(err))
 	}
@@ -338,7 +313,7 @@ func TestPushByCommandLineAlone(t *testing.T) {
   n8n: {services: [crm], rotate: {every: 24h, push: {n8n: {cli: ["false"], gate: %s, credential: 0123456789abcdef}}}}
 `, n.way.URL))
 	b.state = b.open()
-	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err == nil || !strings.Contains(err.Error(), "export:credentials") {
 		t.Errorf("got %v, want what became of the command", err)
 	}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sallyport/internal/app"
 	"sallyport/internal/fault"
+	"sallyport/internal/rotation/proxytoken"
 )
 
 // page answers with a page of something that is not Sallyport.
@@ -114,7 +114,7 @@ func TestProbeBelievesNothingElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := len(n.noted())
 			n.instead = c.answer
-			_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+			_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 			if err == nil || !strings.Contains(err.Error(), c.is) || !strings.Contains(fault.HintOf(err), c.tip) {
 				t.Fatalf("got %v with the hint %q, want %q and %q", err, fault.HintOf(err), c.is, c.tip)
 			}
@@ -145,7 +145,7 @@ func TestProbeFromElsewhere(t *testing.T) {
 	}
 	b.state = b.open()
 	b.get(a.GatewayURL()+"/whoami").is(t, 403, "from this address")
-	if _, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true}); err != nil {
+	if _, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"/whoami", "PATCH", "/whoami"}, n.noted()); diff != "" {
@@ -162,7 +162,7 @@ func TestProbeFailsAfterSet(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
 	n.atSet = func(string) { n.instead = own(fault.Draining) }
-	_, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err == nil || !strings.Contains(err.Error(), "answered 503 (draining)") {
 		t.Fatalf("got %v", err)
 	}
@@ -172,7 +172,7 @@ func TestProbeFailsAfterSet(t *testing.T) {
 		}
 	}
 	n.instead, n.atSet = nil, nil
-	result, err := b.state.Rotate(t.Context(), app.Rotation{Name: "n8n", PushN8N: true})
+	result, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err != nil || !result.Resumed {
 		t.Errorf("got %+v, %v", result, err)
 	}

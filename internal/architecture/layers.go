@@ -34,9 +34,11 @@ var floors = [][]string{
 
 // sideways lists the imports between neighbours on one floor that are allowed all the same, each with its reason.
 var sideways = map[string]string{
-	"* -> secret":             "Value and Ref are how the whole house speaks of secrets; the package itself imports fault alone",
-	"config -> driver":        "a driver's settings are a part of the configuration, as a store's are",
-	"secret/seal -> database": "the wrapped keyset lies beside what it seals, so that a backup of the database is whole",
+	"* -> secret":                           "Value and Ref are how the whole house speaks of secrets; the package itself imports fault alone",
+	"config -> driver":                      "a driver's settings are a part of the configuration, as a store's are",
+	"rotation/proxytoken -> boundary":       "its probe reads the gate's own answers, and sends the token in the gate's header",
+	"rotation/proxytoken -> boundary/token": "what it rotates are that registry's generations",
+	"secret/seal -> database":               "the wrapped keyset lies beside what it seals, so that a backup of the database is whole",
 }
 
 // ports gives each family of adapters what its members may import of the module: the port, and what is listed beside it.

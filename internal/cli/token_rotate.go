@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/config"
 	"sallyport/internal/rotation"
+	"sallyport/internal/rotation/proxytoken"
 )
 
 func (e *env) tokenRotate() *cobra.Command {
@@ -25,7 +26,7 @@ n8n refuses, the old token stays valid. A token that has expired is replaced too
 sallyport.yaml also one that was never issued.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := app.Rotation{Name: args[0], PushN8N: push == "n8n"}
+			r := proxytoken.Rotation{Name: args[0], PushN8N: push == "n8n"}
 			if push != "" && push != "n8n" {
 				return usage(fmt.Errorf("there is no way to push to %q", push), "--push knows n8n")
 			}
@@ -45,7 +46,7 @@ sallyport.yaml also one that was never issued.`,
 	return e.waits(cmd)
 }
 
-func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
+func (e *env) rotate(ctx context.Context, s *app.State, r proxytoken.Rotation) error {
 	if err := record(ctx, s, "token.rotate", r.Name); err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (e *env) rotate(ctx context.Context, s *app.State, r app.Rotation) error {
 	return errors.Join(e.tellRotated(r, result), err)
 }
 
-func (e *env) tellRotated(r app.Rotation, result rotation.Result) error {
+func (e *env) tellRotated(r proxytoken.Rotation, result rotation.Result) error {
 	if r.PushN8N {
 		return e.print(map[string]any{"generation": result.ID, "note": result.Note, "resumed": result.Resumed}, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "token %s is at generation %s\n%s\n", r.Name, result.ID, result.Note)

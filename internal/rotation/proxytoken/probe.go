@@ -1,9 +1,7 @@
-package app
+package proxytoken
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"sallyport/internal/boundary"
-	"sallyport/internal/boundary/ca"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 	"sallyport/internal/rotation"
@@ -30,8 +27,8 @@ const maxProbed = 64 << 10
 // It is made once. An answer that says nothing of the token (503, or a page of something else) fails the step like a refusal: before
 // n8n has the new value the old one stays valid, and afterwards both are accepted, until the next run, which the schedule
 // begins by itself.
-func (s *State) probe(gate *url.URL, own bool) (rotation.Probe, error) {
-	tlsConfig, err := s.ownTLS()
+func (r *Rotator) probe(gate *url.URL, own bool) (rotation.Probe, error) {
+	tlsConfig, err := r.TLS()
 	if err != nil {
 		return nil, err
 	}
@@ -127,42 +124,4 @@ func notSallyport(resp *http.Response) (hint string, err error) {
 	}
 	return "what listens there, or stands in front of the gate? `gate` is the gate's own address, and /whoami has to reach it",
 		fmt.Errorf("it answered %d, and that is not Sallyport's answer", resp.StatusCode)
-}
-
-// ownTLS trusts what the gate's own listener shows, under a name it shows: the address that is called is often none of them.
-func (s *State) ownTLS() (*tls.Config, error) {
-	t, c := &tls.Config{MinVersion: tls.VersionTLS12}, s.Config.TLS
-	switch {
-	case c.CA != "":
-		authority, err := ca.Load(s.Config.Data)
-		if err != nil {
-			return nil, err
-		}
-		t.RootCAs, t.ServerName = authority.Pool(), c.Hosts[0]
-	case c.CertFile != "":
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading tls.cert_file and tls.key_file: %w", err)
-		}
-		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
-			t.RootCAs = x509.NewCertPool()
-		}
-		for _, der := range pair.Certificate {
-			if one, err := x509.ParseCertificate(der); err == nil {
-				t.RootCAs.AddCert(one)
-			}
-		}
-		t.ServerName = firstName(pair.Leaf)
-	}
-	return t, nil
-}
-
-func firstName(leaf *x509.Certificate) string {
-	switch {
-	case len(leaf.DNSNames) > 0:
-		return strings.Replace(leaf.DNSNames[0], "*", "gate", 1)
-	case len(leaf.IPAddresses) > 0:
-		return leaf.IPAddresses[0].String()
-	}
-	return ""
 }

@@ -1,4 +1,4 @@
-package app
+package proxytoken
 
 import (
 	"context"
@@ -14,14 +14,14 @@ import (
 )
 
 // gateOf is the gate as n8n reaches it; n8n's credential is locked to its host.
-func (s *State) gateOf(ctx context.Context, push *config.PushN8N) (*url.URL, error) {
+func (r *Rotator) gateOf(ctx context.Context, push *config.PushN8N) (*url.URL, error) {
 	if push.Gate != nil {
 		return push.Gate, nil
 	}
-	u, err := s.control().gateway(ctx)
+	u, err := r.Gateway(ctx)
 	if err != nil { // none here: another replica's, at the same address
-		u = &url.URL{Scheme: "http", Host: s.Config.Listen.Gateway}
-		if s.Config.TLS.Enabled() {
+		u = &url.URL{Scheme: "http", Host: r.Config.Listen.Gateway}
+		if r.Config.TLS.Enabled() {
 			u.Scheme = "https"
 		}
 	}
@@ -38,11 +38,11 @@ type n8n struct {
 	host   string
 }
 
-func (s *State) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8n, error) {
+func (r *Rotator) n8n(ctx context.Context, push *config.PushN8N, host string) (*n8n, error) {
 	var key secret.Value
 	var err error
 	if !push.APIKey.IsZero() && push.URL != nil {
-		if key, _, err = s.Resolve(ctx, push.APIKey); err != nil {
+		if key, _, err = r.Resolve(ctx, push.APIKey); err != nil {
 			return nil, err
 		}
 	}

@@ -1,9 +1,10 @@
-package app
+package proxytoken
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"time"
 
@@ -12,36 +13,60 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
+	"sallyport/internal/pause"
 	"sallyport/internal/rotation"
 )
 
 // scheduleInterval is how often the schedule is looked at; the shortest `every` is a minute.
 const scheduleInterval = 15 * time.Second
 
-// rotateOnSchedule rotates what is due. After a failure it waits longer each time: every attempt is a generation and a record.
-func (a *App) rotateOnSchedule(ctx context.Context) {
-	waits := make(map[string]*backoff)
-	every(ctx, scheduleInterval, func() { a.rotateDue(ctx, waits) })
+// ScheduleOptions are what a Schedule needs.
+type ScheduleOptions struct {
+	Config   func() *config.Config                            // the active one
+	Rotator  func() *Rotator                                  // under the active configuration
+	Record   func(ctx context.Context, ev *audit.Event) error // puts on record that a token is about to be rotated
+	Failed   func(token string)                               // counts a rotation that failed
+	Panicked func(why *fault.Panic)
+	Log      *slog.Logger
 }
 
-func (a *App) rotateDue(ctx context.Context, waits map[string]*backoff) {
-	list, err := a.state.Tokens.List(ctx)
+// Schedule rotates what is due.
+type Schedule struct {
+	o     ScheduleOptions
+	waits map[string]*backoff
+}
+
+// NewSchedule returns a Schedule that has not tried anything yet.
+func NewSchedule(o ScheduleOptions) *Schedule { return &Schedule{o, make(map[string]*backoff)} }
+
+// Run rotates what is due until ctx ends. After a failure it waits longer each time: every attempt is a generation and a record.
+func (s *Schedule) Run(ctx context.Context) {
+	for pause.For(ctx, scheduleInterval) == nil {
+		s.Look(ctx)
+	}
+}
+
+// Look rotates what is due now. It is for one caller at a time.
+func (s *Schedule) Look(ctx context.Context) {
+	list, err := s.o.Rotator().Tokens.List(ctx)
 	if err != nil {
-		a.log.ErrorContext(ctx, "looking for tokens to rotate", "error", err)
+		s.o.Log.ErrorContext(ctx, "looking for tokens to rotate", "error", err)
 		return
 	}
-	for name, c := range a.config.Load().Tokens {
+	for name, c := range s.o.Config().Tokens {
 		if c.Rotate == nil || c.Rotate.Every <= 0 || !due(list, name, c.Rotate.Every) {
 			continue
 		}
-		if waits[name] == nil {
-			waits[name] = new(backoff)
+		if s.waits[name] == nil {
+			s.waits[name] = new(backoff)
 		}
 		left := leftOf(list, name)
-		waits[name].longest = longestWait(left)
-		waits[name].try(time.Now(), func() error { // a panic is this token's failure, and keeps no other from its rotation
-			err := guard.Try("rotating a token", func() error { return a.rotateNow(ctx, name, c, left) })
-			a.noticed("rotation", err)
+		s.waits[name].longest = longestWait(left)
+		s.waits[name].try(time.Now(), func() error { // a panic is this token's failure, and keeps no other from its rotation
+			err := guard.Try("rotating a token", func() error { return s.rotate(ctx, name, c, left) })
+			if why, ok := errors.AsType[*fault.Panic](err); ok {
+				s.o.Panicked(why)
+			}
 			return err
 		})
 	}
@@ -97,30 +122,29 @@ func due(list []token.Generation, name string, age time.Duration) bool {
 	return time.Since(g.Created) >= age
 }
 
-func (a *App) rotateNow(ctx context.Context, name string, c *config.Token, left time.Duration) error {
+func (s *Schedule) rotate(ctx context.Context, name string, c *config.Token, left time.Duration) error {
 	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
-		a.metrics.RotationFailed(name)
-		a.log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "time_left", timeLeft(left),
+		s.o.Failed(name)
+		s.o.Log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "time_left", timeLeft(left),
 			"hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
 		return errNotRotated
 	}
-	err := a.audit.Admin(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
+	err := s.o.Record(ctx, &audit.Event{Actor: "schedule", Action: "token.rotate", Subject: name})
 	var result rotation.Result
 	if err == nil {
-		result, err = a.scheduled().Rotate(ctx, Rotation{Name: name, PushN8N: true})
+		result, err = s.o.Rotator().Rotate(ctx, Rotation{Name: name, PushN8N: true})
 	}
-	_, late := errors.AsType[*UnconfirmedError](err)
 	switch {
 	case errors.Is(err, rotation.ErrInProgress):
-		a.log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)
-	case late && result.ID != "":
-		a.log.WarnContext(ctx, "token rotated, but not every replica confirmed it", "token", name, "generation", result.ID, "why", err)
+		s.o.Log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)
+	case unconfirmed(err) && result.ID != "":
+		s.o.Log.WarnContext(ctx, "token rotated, but not every replica confirmed it", "token", name, "generation", result.ID, "why", err)
 		return nil
 	case err != nil:
-		a.metrics.RotationFailed(name)
-		a.log.ErrorContext(ctx, "ROTATION FAILED; no token was revoked", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
+		s.o.Failed(name)
+		s.o.Log.ErrorContext(ctx, "ROTATION FAILED; no token was revoked", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
 	default:
-		a.log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
+		s.o.Log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
 	}
 	return err
 }
@@ -138,10 +162,3 @@ func timeLeft(left time.Duration) string {
 
 // errNotRotated is logged where it occurs.
 var errNotRotated = errors.New("not rotated")
-
-// scheduled is the state under the active configuration, which may be newer than the one the gate started with.
-func (a *App) scheduled() *State {
-	s := *a.state
-	s.Config = a.config.Load()
-	return &s
-}

@@ -1,4 +1,4 @@
-package app
+package proxytoken
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/token"
+	"sallyport/internal/config"
 	"sallyport/internal/rotation"
 	"sallyport/internal/secret"
 )
@@ -15,7 +16,7 @@ import (
 // generations is rotation's view of the token registry. Each change is told to the running gate, and to the replicas, before
 // the next step.
 type generations struct {
-	s           *State
+	r           *Rotator
 	pushes      bool  // a consumer is given the new value before anybody sees it
 	unconfirmed error // of the last change: it is made, so the rotation goes on, and says so at its end
 }
@@ -28,32 +29,31 @@ func (g *generations) Begin(ctx context.Context, name string) (secret.Value, str
 		return value, made.ID, err
 	}
 	if !g.pushes { // Finish waits, before the value is shown
-		_, err := g.s.tell(ctx, topicTokens)
-		return value, made.ID, err
+		return value, made.ID, g.r.Tell(ctx)
 	}
-	err = g.s.Changed(ctx, topicTokens)
-	if _, late := errors.AsType[*UnconfirmedError](err); !late {
+	err = g.r.Changed(ctx)
+	if !unconfirmed(err) {
 		return value, made.ID, err
 	}
 	if held, errHeld := g.held(ctx, name); errHeld == nil && !held {
 		return value, made.ID, nil
 	}
-	aborted := g.s.Tokens.Abort(context.WithoutCancel(ctx), made.ID)
-	_, told := g.s.tell(ctx, topicTokens)
+	aborted := g.r.Tokens.Abort(context.WithoutCancel(ctx), made.ID)
+	told := g.r.Tell(ctx)
 	return secret.Value{}, "", errors.Join(fmt.Errorf("the old token stays valid, as not every replica accepts the new one yet: %w", err), aborted, told)
 }
 
 // begin makes the next generation, as the configuration plans it where it does.
 func (g *generations) begin(ctx context.Context, name string) (secret.Value, token.Generation, error) {
-	if c := g.s.Config.Tokens[name]; c != nil {
-		return g.s.Tokens.BeginPlanned(ctx, name, token.Plan{Scope: ScopeOf(c), Life: c.Expires})
+	if c := g.r.Config.Tokens[name]; c != nil {
+		return g.r.Tokens.BeginPlanned(ctx, name, token.Plan{Scope: scopeOf(c), Life: c.Expires})
 	}
-	return g.s.Tokens.Begin(ctx, name)
+	return g.r.Tokens.Begin(ctx, name)
 }
 
 // held tells whether a generation other than a pending one is accepted still.
 func (g *generations) held(ctx context.Context, name string) (bool, error) {
-	list, err := g.s.Tokens.List(ctx)
+	list, err := g.r.Tokens.List(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -66,7 +66,7 @@ func (g *generations) held(ctx context.Context, name string) (bool, error) {
 
 // Finish implements rotation.Tokens.
 func (g *generations) Finish(ctx context.Context, id string, overlap time.Duration) error {
-	err := g.s.Tokens.Finish(ctx, id, overlap)
+	err := g.r.Tokens.Finish(ctx, id, overlap)
 	if errors.Is(err, token.ErrEnded) {
 		return fmt.Errorf("%w: %w", rotation.ErrOvertaken, err)
 	}
@@ -75,7 +75,7 @@ func (g *generations) Finish(ctx context.Context, id string, overlap time.Durati
 
 // Abort implements rotation.Tokens.
 func (g *generations) Abort(ctx context.Context, id string) error {
-	err := g.s.Tokens.Abort(ctx, id)
+	err := g.r.Tokens.Abort(ctx, id)
 	return errors.Join(err, g.tell(ctx, err))
 }
 
@@ -83,8 +83,8 @@ func (g *generations) tell(ctx context.Context, failed error) error {
 	if failed != nil {
 		return nil //nolint:nilerr // nothing changed that could be told
 	}
-	err := g.s.Changed(ctx, topicTokens)
-	if _, late := errors.AsType[*UnconfirmedError](err); late {
+	err := g.r.Changed(ctx)
+	if unconfirmed(err) {
 		g.unconfirmed, err = err, nil
 	}
 	return err
@@ -92,7 +92,7 @@ func (g *generations) tell(ctx context.Context, failed error) error {
 
 // Pending implements rotation.Tokens.
 func (g *generations) Pending(ctx context.Context, name string) (string, error) {
-	list, err := g.s.Tokens.List(ctx)
+	list, err := g.r.Tokens.List(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -102,4 +102,14 @@ func (g *generations) Pending(ctx context.Context, name string) (string, error) 
 		}
 	}
 	return "", nil
+}
+
+// unconfirmed tells whether a change is made that not every replica was seen to act by.
+func unconfirmed(err error) bool {
+	var late Unconfirmed
+	return errors.As(err, &late) && late.Unconfirmed()
+}
+
+func scopeOf(t *config.Token) token.Scope {
+	return token.Scope{Services: t.Services, Methods: t.Methods, From: t.From}
 }
