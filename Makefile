@@ -59,6 +59,9 @@ bench-revoke: ## time a revocation over three replicas under load, with all of t
 bench-kinds: ## time each kind of credential: minting, first use, cached use, signing, the pipeline around it, and the scrubber
 	@go test -run '^$$' -bench 'FirstUse|CachedUse|SigV4|HMAC|OAuth1|Digest|Pipeline|StreamClean' -benchtime 200ms ./internal/boundary/credential/... ./internal/boundary/gateway ./internal/boundary/scrub
 
+rotations: ## rotate 500 secrets under random kills and a provider that lies: none is lost, no key is left over (ROTATIONS)
+	@SALLYPORT_ROTATIONS="$${ROTATIONS:-500}" go test -run TestManyUnderFire -timeout 30m -v -count=1 ./internal/rotation/run
+
 fuzz: ## run every fuzz target for 10 s (FUZZTIME)
 	@tools/fuzz
 
