@@ -1,0 +1,96 @@
+package kubernetes
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"sallyport/internal/fleet"
+	"sallyport/internal/program"
+)
+
+// podGrace is what pods without terminationGracePeriodSeconds have.
+const podGrace = 30 * time.Second
+
+// describe is a workload as the port has it.
+func describe(w *workload, pods []corev1.Pod) fleet.Unit {
+	u := fleet.Unit{Name: w.unit, Generation: w.generation(), Revision: w.revision, Want: w.want, Grace: podGrace}
+	if seconds := w.template.Spec.TerminationGracePeriodSeconds; seconds != nil {
+		u.Grace = time.Duration(*seconds) * time.Second
+	}
+	waiting := ""
+	for i := range pods {
+		if phase := pods[i].Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+			continue
+		}
+		u.Nodes = append(u.Nodes, node(&pods[i]))
+		waiting = cmp.Or(waiting, waitsFor(&pods[i]))
+	}
+	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
+	u.State, u.Problem = w.state(len(u.Nodes))
+	if waiting != "" && u.State == fleet.Changing {
+		u.Problem += "; " + waiting
+	}
+	return u
+}
+
+func (w *workload) state(pods int) (state fleet.State, problem string) {
+	want := int32(w.want) //nolint:gosec // from an int32
+	switch {
+	case w.observed < w.meta.Generation:
+		return fleet.Changing, "Kubernetes has not begun with it"
+	case w.failure != "":
+		return fleet.Failed, "Kubernetes has given up: " + w.failure
+	case w.want == 0 && w.total == 0 && pods == 0:
+		return fleet.Stopped, ""
+	case w.updated == want && w.available == want && w.total == want && pods == w.want:
+		return fleet.Ready, ""
+	}
+	return fleet.Changing, fmt.Sprintf("%d of %d pods are new, %d available", w.updated, w.want, w.available)
+}
+
+// node is a pod, and within it the container that n8n runs in.
+func node(p *corev1.Pod) fleet.Node {
+	n := fleet.Node{Name: p.Name, Address: p.Status.PodIP, Way: "kubectl:" + p.Namespace + "/" + p.Name, Instance: string(p.UID)}
+	if c := containerOf(p); c != "" {
+		n.Way += "/" + c
+	}
+	for _, s := range p.Status.ContainerStatuses {
+		n.Instance += fmt.Sprintf(" %d", s.RestartCount)
+	}
+	for _, c := range p.Status.Conditions {
+		n.Ready = n.Ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && p.DeletionTimestamp == nil
+	}
+	return n
+}
+
+// containerOf is the container whose name or image says n8n, where exactly one of several does.
+func containerOf(p *corev1.Pod) (found string) {
+	if named := p.Annotations["kubectl.kubernetes.io/default-container"]; named != "" {
+		return named
+	}
+	for _, c := range p.Spec.Containers {
+		if len(p.Spec.Containers) == 1 || !strings.Contains(c.Name, "n8n") && !strings.Contains(c.Image, "n8n") {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = c.Name
+	}
+	return found
+}
+
+// waitsFor is why a container of a pod does not run: CrashLoopBackOff, ImagePullBackOff.
+func waitsFor(p *corev1.Pod) string {
+	for _, s := range p.Status.ContainerStatuses {
+		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
+			return fmt.Sprintf("pod %s: %s", p.Name, program.Clean(s.State.Waiting.Reason))
+		}
+	}
+	return ""
+}
