@@ -40,6 +40,7 @@ func remarks(ev Event) string {
 	for _, r := range []struct{ name, value string }{
 		{"workflow=", ev.Workflow},
 		{"execution=", ev.Execution},
+		{"node=", ev.Node},
 		{"scrubbed=", number(ev.Scrubbed)},
 		{"suppressed=", number(ev.Suppressed)},
 		{"", ev.Detail},
