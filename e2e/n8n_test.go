@@ -36,6 +36,7 @@ func TestN8N(t *testing.T) {
 		{"a redirect never takes anything along", s.redirects},
 		{"the record says who called", s.record},
 		{"n8n tells whose fault it is", s.blame},
+		{"n8n's words are those of the page", s.words},
 		{"a rotation that n8n refuses leaves the old token valid", s.refusedPush},
 		{"a credential named by its name needs a second scope", s.pushByName},
 		{"a rotation during a loop of 500 calls breaks none", s.rotateDuringLoop},

@@ -37,6 +37,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/headers", headers)
 	mux.HandleFunc("GET /v1/forbidden-plan", forbiddenPlan)
 	mux.HandleFunc("GET /v1/broken", broken)
+	mux.HandleFunc("GET /v1/status/{code}", status)
 	mux.HandleFunc("GET /v1/redirect", redirect)
 	mux.HandleFunc("POST /v1/chat/completions", chat)
 	mux.HandleFunc("POST /v1/messages", messages)
@@ -159,6 +160,15 @@ func events(w http.ResponseWriter, _ *http.Request) {
 func headers(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Reflected", r.Header.Get("Authorization"))
 	answer(w, http.StatusOK, map[string]any{"headers": r.Header, "url": r.URL.String(), "host": r.Host})
+}
+
+// status answers with the status that the path names.
+func status(w http.ResponseWriter, r *http.Request) {
+	code, err := strconv.Atoi(r.PathValue("code"))
+	if err != nil || code < 400 || code > 599 {
+		code = http.StatusNotFound
+	}
+	answer(w, code, map[string]any{"message": "stand-in: as you wish"})
 }
 
 // forbiddenPlan is the API's own 401: the key is right, and still no.
