@@ -253,7 +253,7 @@ type Push struct {
 // PushN8N is one n8n and the Header Auth credential in it.
 type PushN8N struct {
 	URL        *url.URL   `yaml:"url" eg:"http://n8n-main:5678" doc:"n8n's base URL."`
-	APIKey     secret.Ref `yaml:"api_key" eg:"ref+builtin://n8n-api" doc:"An API key of n8n with the scope credential:update, by reference."`
+	APIKey     secret.Ref `yaml:"api_key" eg:"ref+builtin://n8n-api-key" doc:"An API key of n8n with the scope credential:update, by reference."`
 	Credential string     `yaml:"credential" eg:"Sallyport" doc:"The Header Auth credential's id or name."`
 	Gate       *url.URL   `yaml:"gate" eg:"http://gate:8470" doc:"The gateway as n8n reaches it; the credential has to be locked to its host. Default: the gateway listener."`
 	CAFile     string     `yaml:"ca_file" path:"file" eg:"./n8n-ca.pem" doc:"PEM certificates to trust for n8n instead of the system's."`
