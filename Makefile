@@ -14,6 +14,7 @@ demo: build ## build Sallyport and run the main job against a stand-in API, then
 STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true || echo -buildvcs=false)
 
 build: ## build ./bin/sallyport, one static binary that knows its version and commit
+	@[ -x bin/sallyport ] || echo 'building; the first time it takes some minutes, most of them in silence' >&2
 	@CGO_ENABLED=0 go build -trimpath $(STAMP) -ldflags '-s -w' -o bin/sallyport ./cmd/sallyport
 
 man: build ## write the manual pages into ./bin/man, one for each command

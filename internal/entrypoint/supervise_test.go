@@ -282,8 +282,8 @@ func processOne(t *testing.T) []string {
 	if os.Getuid() != 0 {
 		command = append(command, "--user", "--map-root-user")
 	}
-	if err := exec.Command(command[0], append(command[1:], "true")...).Run(); err != nil {
-		testkit.RequireTool(t, "a PID namespace for this user", false, err.Error())
+	if out, err := exec.Command(command[0], append(command[1:], "true")...).CombinedOutput(); err != nil {
+		testkit.RequireTool(t, "a PID namespace for this user", false, fmt.Sprintf("%v: %s", err, out))
 	}
 	return command
 }
