@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 
 	"sallyport/internal/audit"
 	"sallyport/internal/monitor"
@@ -46,4 +47,19 @@ func (a *App) auditParts() []monitor.Part {
 		parts = append(parts, monitor.Part{Name: "audit retention", Ready: true, Why: err.Error(), Hint: "run `sallyport audit verify`; nothing is removed until it holds"})
 	}
 	return parts
+}
+
+// checkpointed writes each whole checkpoint, signature included, to the process's log, which may be kept outside the host: a
+// copy of it there is what shows that log and checkpoints were not cut back together.
+func (a *App) checkpointed(c audit.Checkpoint) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		a.log.Error("writing an audit checkpoint to the log", "error", err)
+		return
+	}
+	write := a.log.Info
+	if !a.started.Load() {
+		write = a.log.Debug // it signs nothing yet but that the log was opened
+	}
+	write("audit checkpoint", "checkpoint", json.RawMessage(text))
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/internal/audit"
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
@@ -34,11 +33,6 @@ func (a *App) derivedParts() []monitor.Part {
 	return parts
 }
 
-// mintEvent is the record of a call to a token endpoint: the credential leaves for it.
-func mintEvent(actor, name string) *audit.Event {
-	return &audit.Event{Actor: actor, Action: "token.mint", Subject: name}
-}
-
 // minted counts an attempt to have a token, and logs one that failed. Nothing of it quotes a token.
 func (a *App) minted(o derive.Observation) {
 	a.metrics.Minted(o)
@@ -59,4 +53,13 @@ func failure(o derive.Observation) error {
 		return nil
 	}
 	return o.Fault
+}
+
+// noted logs that a store stopped answering, or answers again.
+func (a *App) noted(store string, err error) {
+	if err != nil {
+		a.log.Warn("a secret store does not answer; what is in memory stays active up to its max_stale", "store", store, "error", err, "hint", fault.HintOf(err))
+		return
+	}
+	a.log.Info("a secret store answers again", "store", store)
 }

@@ -13,11 +13,6 @@ import (
 	"sallyport/internal/monitor"
 )
 
-// fixed is what a reload cannot change.
-func fixed(c *config.Config) string {
-	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits, c.Revocation.MaxStale, c.Drain)
-}
-
 // parts is what must work for the gate to serve. A single service without its credential does not make the gate unready: the
 // others go on, and a load balancer that took this replica out would gain nothing.
 // Nothing is asked for it that could keep the answer waiting: a probe that times out is a 503.
@@ -30,13 +25,6 @@ func (a *App) parts() []monitor.Part {
 	}
 	parts = append(append(append(parts, a.auditParts()...), a.storeParts()...), a.derivedParts()...)
 	return append(parts, a.ledgerParts()...)
-}
-
-func part(name string, err error, hint string) monitor.Part {
-	if err == nil {
-		return monitor.Part{Name: name, Ready: true}
-	}
-	return monitor.Part{Name: name, Why: err.Error(), Hint: hint}
 }
 
 // databasePart is about the database that replicas share. All of them serve from memory when it is away: it is degraded until
@@ -179,11 +167,4 @@ const shownFor = 7 * 24 * time.Hour
 func RunOut(list []token.Generation, g *token.Generation, planned bool, now time.Time) bool {
 	last := token.Last(list, g.Name)
 	return last != nil && last.ID == g.ID && g.State(now) == token.Expired && (planned || now.Sub(g.Expires) < shownFor)
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/ca"
-	"sallyport/internal/boundary/consent"
 	"sallyport/internal/boundary/wire"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
@@ -103,48 +102,9 @@ func serveAdmin(server *http.Server, l net.Listener, c *tls.Config, log *slog.Lo
 	})
 }
 
-// serveHTTP serves a handler of our own until close closes its listener.
-func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
-	server := newServer(name, a.guarded(name, h), a.log, a.metrics)
-	a.serve(name, func() (err error) {
-		if name == "admin" {
-			var tlsConfig *tls.Config
-			if tlsConfig, err = serverTLS(a.o.Config); err != nil {
-				return err
-			}
-			err = serveAdmin(server, l, tlsConfig, a.log, a.metrics)
-		} else {
-			err = server.Serve(l)
-		}
-		return errors.Join(err, server.Close())
-	})
-}
-
-// adminHandler is the admin listener: it tells, and changes nothing but what a command has begun and a person consents to.
-func (a *App) adminHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", a.metrics.Handler())
-	mux.Handle("GET /healthz", monitor.Alive())
-	mux.Handle("GET /readyz", monitor.Readiness(func(*http.Request) []monitor.Part { return a.parts() }))
-	mux.HandleFunc("GET "+consent.CallbackPath, a.consents.Callback)
-	mux.HandleFunc("GET "+consent.CallbackPath+"/{service...}", a.consents.Callback)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = fmt.Fprintf(w, "Sallyport %s\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   able to serve, and what is not\n", a.o.Version)
-	})
-	return mux
-}
-
-// GatewayURL is where the gateway listens.
-func (a *App) GatewayURL() string { return a.url(a.listeners.gateway) }
-
-// AdminURL is where the admin listener listens.
-func (a *App) AdminURL() string { return a.url(a.listeners.admin) }
-
-func (a *App) url(l net.Listener) string {
-	scheme := "http"
-	if a.o.Config.TLS.Enabled() {
-		scheme = "https"
+func addressOf(l net.Listener) netip.AddrPort {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		return tcp.AddrPort()
 	}
-	return scheme + "://" + l.Addr().String()
+	return netip.AddrPort{}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
@@ -73,3 +74,22 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+const (
+	watchInterval = 2 * time.Second
+	flushInterval = 5 * time.Second
+)
+
+// every calls fn at each tick until ctx ends.
+func every(ctx context.Context, d time.Duration, fn func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			fn()
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"sallyport/internal/boundary"
@@ -18,65 +17,6 @@ import (
 // The rule of a reload: at every instant a request is decided by one whole configuration. Scopes, services and credentials
 // change together, by one pointer, after everything has been loaded. Until then the old configuration serves, with its own
 // credentials, and the next one may only refuse: what it tightens holds at once, what it loosens holds when all of it does.
-
-// next is a configuration on its way to being active.
-type next struct {
-	config  *config.Config
-	table   *service.Table
-	routing boundary.Configuration
-	stores  *nextStores
-	stop    context.CancelFunc // ends the loading
-	loading context.Context    //nolint:containedctx // what stop ends
-	done    chan struct{}
-	err     error // once done is closed
-	by      *next // what took its place before it was active; guarded by App.reload until done is closed
-}
-
-// reloads is who has asked for a reload.
-type reloads struct {
-	reading sync.Mutex // held by the one that reads files
-
-	mu       sync.Mutex
-	waiting  *reloading // asked for, and has not begun to read; who asks now is content with it
-	underWay bool       // one is reading
-}
-
-// reloading is one reload, which any number of callers may wait for.
-type reloading struct {
-	done chan struct{}
-	err  error // once done is closed
-}
-
-// join returns the reload that has not begun to read, or makes it: then the caller leads.
-func (r *reloads) join() (run *reloading, lead bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiting != nil {
-		return r.waiting, false
-	}
-	r.waiting = &reloading{done: make(chan struct{})}
-	return r.waiting, true
-}
-
-func (r *reloads) begin() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiting = nil
-	r.underWay = true
-}
-
-func (r *reloads) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.underWay = false
-}
-
-// reads tells whether one reads the files just now, and sees what changes meanwhile by itself.
-func (r *reloads) reads() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.underWay
-}
 
 // Reload reads the configuration again, and makes it active once all of it is built and loaded. With an error, or when ctx
 // ends first, everything stays as it is. Calls may overlap: one that asks while another is still waiting for its turn shares
@@ -333,4 +273,9 @@ func closeReplaced(old, next *service.Table) {
 			s.Close()
 		}
 	}
+}
+
+// fixed is what a reload cannot change.
+func fixed(c *config.Config) string {
+	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits, c.Revocation.MaxStale, c.Drain)
 }

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"time"
 
-	"sallyport/internal/fault"
 	"sallyport/internal/rotation"
 	"sallyport/internal/rotation/proxytoken"
 )
@@ -38,17 +37,4 @@ func (s *State) rotator() *proxytoken.Rotator {
 
 func (s *State) rotations() *rotation.Journal {
 	return &rotation.Journal{DB: s.DB, Sealer: s.sealer, Now: time.Now, Ledger: s.journal}
-}
-
-// newSchedule rotates tokens as the configuration says.
-func (a *App) newSchedule() *proxytoken.Schedule {
-	return proxytoken.NewSchedule(proxytoken.ScheduleOptions{
-		Config: a.config.Load, Record: a.audit.Admin, Failed: a.metrics.RotationFailed, Log: a.log,
-		Panicked: func(why *fault.Panic) { a.broke("rotation", why) },
-		Rotator: func() *proxytoken.Rotator {
-			r := a.state.rotator()
-			r.Config = a.config.Load() // which may be newer than the one that the gate started with
-			return r
-		},
-	})
 }

@@ -128,3 +128,20 @@ func refuseLoss(active, c *config.Config, blank []string) error {
 	}
 	return nil
 }
+
+// noteRead notes how the files are that are just being read for c, which is nil when it has errors. What changes later is another
+// change to the watcher; that a file was replaced which could not be read is one too.
+func (a *App) noteRead(active, c *config.Config) {
+	files := filesInForce(active)
+	if c != nil {
+		files = filesInForce(c)
+	}
+	for _, name := range files { // also those that a configuration with errors has, and the active one has not
+		if filepath.Ext(name) != ".yaml" {
+			inside, _ := filepath.Glob(filepath.Join(name, "[^.]*.yaml"))
+			files = union(files, inside)
+		}
+	}
+	m := stamps(files)
+	a.files.Store(&m)
+}

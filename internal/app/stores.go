@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,18 +46,6 @@ func newStores(c *config.Config, o storesOptions) *Stores {
 	s.active = s.plan(c)
 	s.resolver.Configure(s.sources(s.active))
 	return s
-}
-
-// filesOf are those that a store reads once, when it is opened. Tokens and their like are read each time.
-func filesOf(c *config.Store) []string {
-	return slices.DeleteFunc(c.Settings.Files(), func(name string) bool { return name == "" })
-}
-
-func storeFiles(c *config.Config) (list []string) {
-	for _, one := range c.Stores {
-		list = append(list, filesOf(one)...)
-	}
-	return list
 }
 
 func (s *Stores) open(ctx context.Context, c *config.Store) (secret.Store, error) {
@@ -140,4 +130,49 @@ func (s *Stores) againBuiltin(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// plan compares the stores of c with the active ones. Those that are set up the same will go on as they are.
+func (s *Stores) plan(c *config.Config) *setup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &setup{config: c, set: c.StoreSet(), files: stamps(storeFiles(c)), generation: make(map[string]int)}
+	before := s.active
+	if before == nil {
+		return p
+	}
+	maps.Copy(p.generation, before.generation)
+	for name, one := range p.set {
+		changed := func(file string) bool { return before.files[file] != p.files[file] }
+		if old, ok := before.set[name]; !ok || !reflect.DeepEqual(old, one) || slices.ContainsFunc(filesOf(one), changed) {
+			p.generation[name]++
+		}
+	}
+	return p
+}
+
+// current is the setup of the active configuration.
+func (s *Stores) current() *setup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.active
+}
+
+// sources are the stores of p as the resolver uses them.
+func (s *Stores) sources(p *setup) []resolve.StoreSpec {
+	var list []resolve.StoreSpec
+	for _, name := range slices.Sorted(maps.Keys(p.set)) {
+		one := p.set[name]
+		refresh := one.Refresh
+		kind, _ := p.config.Kinds().Store(one.Kind)
+		if kind.Own && !s.o.told {
+			refresh = builtinRefresh
+		}
+		list = append(list, resolve.StoreSpec{
+			Name: name, Identity: strconv.Itoa(p.generation[name]), Backend: one.Backend(), Refresh: refresh, MaxStale: one.MaxStale,
+			Moving: kind.Moving,
+			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
+		})
+	}
+	return list
 }

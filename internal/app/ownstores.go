@@ -4,29 +4,11 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
 	"sync"
 
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
-
-// Store opens a store of the configuration by name, for what it can do beyond being read.
-func (s *State) Store(ctx context.Context, name string) (secret.Store, error) {
-	return s.stores.Store(ctx, name)
-}
-
-// StoreChanged is Changed for the secrets of a store.
-func (s *State) StoreChanged(ctx context.Context, name string) error {
-	if slices.Contains(s.stores.builtins(), name) {
-		return s.Changed(ctx, topicSecrets)
-	}
-	// The database has no part in it, but its numbers are how other replicas hear of it.
-	if err := s.DB.Notify(ctx, topicStore+name); err != nil {
-		return err
-	}
-	return s.Changed(ctx, topicStore+name)
-}
 
 // OwnStores are Stores for who has no State: the database and the seal key are touched for a builtin reference alone.
 type OwnStores struct {

@@ -51,3 +51,30 @@ func (a *App) warnDropped(ctx context.Context, before, next *config.Config) {
 		}
 	}
 }
+
+// flushTokens writes down when tokens were last used; the last seconds before a kill -9 are in the audit log.
+func (a *App) flushTokens(ctx context.Context) {
+	a.flush(ctx)
+	every(ctx, flushInterval, func() {
+		a.flush(ctx)
+		a.narrow(ctx)
+	})
+	a.flush(context.WithoutCancel(ctx))
+}
+
+func (a *App) flush(ctx context.Context) {
+	if err := a.state.Tokens.Flush(ctx); err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "writing down the last use of tokens", "error", err)
+	}
+	if list, err := a.state.Tokens.List(ctx); err == nil {
+		a.tokens.Store(&list)
+	}
+}
+
+// recheckEvery bounds how long a stream or socket outlives its token.
+const recheckEvery = time.Second
+
+// endExpired ends the streams and sockets of tokens that have expired meanwhile, or that may not be believed any longer.
+func (a *App) endExpired(ctx context.Context) {
+	every(ctx, recheckEvery/2, func() { a.pipeline.RecheckOld(recheckEvery / 2) })
+}
