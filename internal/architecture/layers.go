@@ -46,7 +46,7 @@ var sideways = map[string]string{
 var ports = map[string][]string{
 	"secret": {"secret", "secret/seal", "dockerapi", "kubeapi", "guard", "localfile", "pause", "fault"},
 	"fleet":  {"fleet", "secret", "dockerapi", "kubeapi", "guard", "localfile", "program", "pause", "fault"},
-	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "pause", "fault"},
+	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "program", "pause", "fault"},
 }
 
 // portParts are the packages beside the adapters that belong to the port itself.

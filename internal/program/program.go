@@ -1,5 +1,5 @@
 // Package program runs other programs for what they answer: docker, kubectl, systemctl, or a command that someone names. There is
-// no shell, no input, and a bound on what is kept of what they write.
+// no shell, no input but what a caller gives, and a bound on what is kept of what they write.
 //
 // Invariant: what a program has started ends with it or with the caller's context, and what it wrote is cleaned before anybody
 // prints it.
@@ -35,10 +35,24 @@ type Ended struct {
 }
 
 // Run runs a program without a shell and without input, until it ends or ctx does.
-func Run(ctx context.Context, argv []string) Ended {
+func Run(ctx context.Context, argv []string) Ended { return Command{Argv: argv}.Run(ctx) }
+
+// Command is a program with what it is given.
+type Command struct {
+	Argv  []string // the program and its arguments, which anybody on the machine can read
+	Env   []string // NAME=VALUE each; nil is this process's own
+	Input []byte   // for its stdin
+}
+
+// Run is as the function Run.
+func (c Command) Run(ctx context.Context) Ended {
+	argv := c.Argv
 	stdout, stderr := &bounded{most: MaxStdout}, &bounded{most: maxStderr}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // docker, kubectl, nomad, or the operator's own command
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Env, cmd.Stdout, cmd.Stderr = c.Env, stdout, stderr
+	if c.Input != nil {
+		cmd.Stdin = bytes.NewReader(c.Input)
+	}
 	cmd.WaitDelay = leftover
 	// A group of its own, so that what it has started is killed with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
