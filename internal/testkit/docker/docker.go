@@ -18,18 +18,40 @@ import (
 	"sallyport/internal/testkit"
 )
 
+// Start starts an engine for one test.
+func Start(t testing.TB) *Engine {
+	t.Helper()
+	require(t)
+	dir, err := os.MkdirTemp("", "sallyport-docker-") //nolint:usetesting // the name of a socket has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	e, err := launch(dir)
+	if err != nil {
+		t.Fatalf("starting Docker: %v", err)
+	}
+	t.Cleanup(e.stop)
+	return e
+}
+
 // Shared is one engine for all tests of a package, started when the first asks for it: see [testkit.Shared].
 type Shared struct{ testkit.Shared[*Engine] }
 
 // Engine returns the engine. Tests keep apart by the names that they give.
 func (s *Shared) Engine(t testing.TB) *Engine {
 	t.Helper()
+	require(t)
+	return s.Get(t, "Docker", launch, (*Engine).stop)
+}
+
+func require(t testing.TB) {
+	t.Helper()
 	found := os.Geteuid() == 0
 	for _, program := range []string{"dockerd", "iptables", "ip"} {
 		found = found && lookPath(program) != ""
 	}
 	testkit.RequireTool(t, "the Docker engine, for root,", found, "tools/docker/install installs it (as root)")
-	return s.Get(t, "Docker", launch, (*Engine).stop)
 }
 
 // path is PATH with the folders of system programs, which a plain user's leaves out.
