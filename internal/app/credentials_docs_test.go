@@ -20,6 +20,8 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/secret"
+	"sallyport/internal/testkit/presetkeys"
+	"sallyport/internal/testkit/setting"
 )
 
 // TestCredentialExamplesWork serves every example of docs/credentials.md with made-up secrets, and makes a call by each: the
@@ -36,8 +38,10 @@ func TestCredentialExamplesWork(t *testing.T) {
 		s.CAFile = "" // a file that is not here
 		made.add(s)
 		one := s.Placements()[len(s.Placements())-1]
-		w.plays[name] = &play{world: w, Preset: preset.Preset{Name: name, Credential: preset.Credential{
-			Kind: one.Kind, Token: one.Token, Lifetime: one.Lifetime, ExpiresAt: one.ExpiresAt, As: one.As,
+		w.plays[name] = &play{world: w, Preset: presetkeys.Preset{Preset: preset.Preset{Name: name}, Credential: presetkeys.Credential{
+			Kind: one.Kind, Token: setting.Text(&one, "token"), Lifetime: setting.Text(&one, "lifetime"),
+			ExpiresAt: setting.Text(&one, "expires_at"), As: setting.Text(&one, "as"),
+			TokenURL: setting.Text(&one, "token_url"), APIURL: setting.Text(&one, "api_url"),
 		}}, secrets: map[string]string{}}
 	}
 	made.put(w)
@@ -52,7 +56,7 @@ func TestCredentialExamplesWork(t *testing.T) {
 }
 
 func (p *play) example(t *testing.T, s *config.Service) {
-	if s.Proxy != nil || len(s.Allow) > 0 || s.Placements()[0].Kind == config.KindRefreshToken && s.Placements()[0].RefreshToken.IsZero() {
+	if s.Proxy != nil || len(s.Allow) > 0 || s.Placements()[0].Kind == presetkeys.KindRefreshToken && setting.At[secret.Ref](&s.Placements()[0], "refresh_token").IsZero() {
 		return // there is no such proxy; other paths than the one asked for; nobody has connected it
 	}
 	if status, body := p.ask(t); status != http.StatusOK || body != fine.body {
@@ -127,14 +131,14 @@ func (m *madeSecrets) add(s *config.Service) {
 		m.set(s.TLS.Key, m.ec)
 	}
 	for _, c := range s.Placements() {
-		m.set(c.ServiceAccount, m.account)
-		if c.Alg == "ES256" {
-			m.set(c.Key, m.ec)
+		m.set(*setting.At[secret.Ref](&c, "service_account"), m.account)
+		if setting.Text(&c, "alg") == "ES256" {
+			m.set(*setting.At[secret.Ref](&c, "key"), m.ec)
 		} else {
-			m.set(c.Key, m.rsa)
+			m.set(*setting.At[secret.Ref](&c, "key"), m.rsa)
 		}
-		if c.SecretEncoding == "base64" {
-			m.set(c.Secret, "bWFkZS11cC1zZWNyZXQ=")
+		if setting.Text(&c, "secret_encoding") == "base64" {
+			m.set(*setting.At[secret.Ref](&c, "secret"), "bWFkZS11cC1zZWNyZXQ=")
 		}
 	}
 }

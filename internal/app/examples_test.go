@@ -22,6 +22,7 @@ import (
 	boundaryservice "sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
+	"sallyport/internal/testkit/setting"
 )
 
 // TestExamplesBuild: what docs/credentials.md and the configuration's own tests show is not only read, but can be built: minters,
@@ -126,15 +127,16 @@ func (k *keys) valuesFor(s *config.Service) map[secret.Ref]secret.Value {
 		set(s.TLS.Key, k.ec)
 	}
 	for _, c := range s.Placements() {
+		account, key := *setting.At[secret.Ref](&c, "service_account"), *setting.At[secret.Ref](&c, "key")
 		switch {
-		case !c.ServiceAccount.IsZero():
-			set(c.ServiceAccount, k.account)
-		case !c.Key.IsZero() && c.Alg == "ES256":
-			set(c.Key, k.ec)
-		case !c.Key.IsZero():
-			set(c.Key, k.rsa)
-		case c.SecretEncoding == "base64":
-			set(c.Secret, "c2VjcmV0c2VjcmV0")
+		case !account.IsZero():
+			set(account, k.account)
+		case !key.IsZero() && setting.Text(&c, "alg") == "ES256":
+			set(key, k.ec)
+		case !key.IsZero():
+			set(key, k.rsa)
+		case setting.Text(&c, "secret_encoding") == "base64":
+			set(*setting.At[secret.Ref](&c, "secret"), "c2VjcmV0c2VjcmV0")
 		}
 	}
 	return values

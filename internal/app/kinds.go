@@ -1,6 +1,23 @@
 package app
 
 import (
+	"sallyport/internal/boundary/credential/awssigv4"
+	"sallyport/internal/boundary/credential/basic"
+	"sallyport/internal/boundary/credential/bearer"
+	"sallyport/internal/boundary/credential/body"
+	"sallyport/internal/boundary/credential/cookie"
+	"sallyport/internal/boundary/credential/digest"
+	"sallyport/internal/boundary/credential/exchange"
+	"sallyport/internal/boundary/credential/githubapp"
+	"sallyport/internal/boundary/credential/header"
+	"sallyport/internal/boundary/credential/hmac"
+	"sallyport/internal/boundary/credential/jwtbearer"
+	"sallyport/internal/boundary/credential/none"
+	"sallyport/internal/boundary/credential/oauth1"
+	"sallyport/internal/boundary/credential/oauth2clientcredentials"
+	"sallyport/internal/boundary/credential/oauth2refreshtoken"
+	"sallyport/internal/boundary/credential/path"
+	"sallyport/internal/boundary/credential/query"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/awssm"
@@ -18,7 +35,11 @@ import (
 // Kinds are the kinds that this program has. A new one is its folder and a line here: configuration, schema, reference and
 // commands know it by what it says of itself.
 func Kinds() config.Kinds {
-	return config.Kinds{Stores: []secret.Kind{
+	return config.Kinds{Stores: stores(), Credentials: credentials()}
+}
+
+func stores() []secret.Kind {
+	return []secret.Kind{
 		builtin.Kind(),
 		vault.Kind(),
 		awssm.Kind(),
@@ -29,5 +50,28 @@ func Kinds() config.Kinds {
 		env.Kind(),
 		exec.Kind(),
 		swarm.Kind(),
-	}}
+	}
+}
+
+// credentials are in the order of the reference. Where the kind is not written, the first that takes the keys is suggested.
+func credentials() []config.CredentialKind {
+	return []config.CredentialKind{
+		bearer.Kind(),
+		header.Kind(),
+		basic.Kind(),
+		query.Kind(),
+		cookie.Kind(),
+		path.Kind(),
+		body.Kind(),
+		none.Kind(),
+		oauth2clientcredentials.Kind(),
+		jwtbearer.Kind(),
+		oauth2refreshtoken.Kind(),
+		githubapp.Kind(),
+		exchange.Kind(),
+		awssigv4.Kind(),
+		hmac.Kind(),
+		oauth1.Kind(),
+		digest.Kind(),
+	}
 }

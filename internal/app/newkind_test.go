@@ -8,15 +8,71 @@ import (
 	"testing"
 
 	"sallyport/internal/app"
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/credential/credentialtest"
 	"sallyport/internal/config"
 	"sallyport/internal/secret/storetest"
 	"sallyport/internal/testkit/shelf"
+	"sallyport/internal/testkit/stamp"
 )
 
 // TestKindsAreComplete: each kind of store has its page, its configurations, and its run of the conformance suite.
 func TestKindsAreComplete(t *testing.T) {
 	for _, lacking := range storetest.Complete(app.Kinds().Stores, os.DirFS("../secret")) {
 		t.Error(lacking)
+	}
+}
+
+// TestCredentialKindsAreComplete: each kind of credential has its section, its configurations, and its run of the conformance suite.
+func TestCredentialKindsAreComplete(t *testing.T) {
+	for _, lacking := range credentialtest.Complete(app.Kinds().Credentials, os.DirFS("../boundary/credential")) {
+		t.Error(lacking)
+	}
+}
+
+// TestNewCredentialKind: a kind that is added to the list, and to nothing beside, is in the reference, and its credential goes onto the
+// requests of a gate.
+func TestNewCredentialKind(t *testing.T) {
+	kinds := app.Kinds()
+	kinds.Credentials = append(kinds.Credentials, stamp.Kind())
+	for _, want := range []string{
+		"[`stamp`](#servicesnamecredential-of-kind-stamp)", "## `services.NAME.credential` of kind stamp\n\nA secret with a stamp before it.",
+		"## `services.NAME.credential.ink` of kind stamp", "| `stamp` | string |  | What goes before the secret. Required. Example: `top`. |",
+	} {
+		if !strings.Contains(string(config.Reference(kinds)), want) {
+			t.Errorf("the reference does not have %q", want)
+		}
+	}
+	if page := string(credential.Page(kinds.Credentials)); !strings.Contains(page, "\n### stamp\n\nFor tests.\n") {
+		t.Error("its page is not in docs/credentials.md")
+	}
+
+	b := newBed(t, one(""))
+	o := b.options()
+	b.put("far", "secret-canary")
+	b.write(one("")(b.api.URL) + fmt.Sprintf("  far: {upstream: %s, allow_private: [127.0.0.1/32], "+
+		"credential: {kind: stamp, stamp: \"{word}:\", secret: ref+builtin://far, ink: {}, inputs: {word: top}}}\n", b.api.URL))
+	l := config.NewLoader(kinds, b.path)
+	o.Reread = l.Load
+	var err error
+	if o.Config, _, err = l.Load(); err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := o.Config.Services["far"].Credential.Settings.(*stamp.Settings)
+	if !ok || settings.Stamp != "top:" || settings.Ink.Colour != "red" {
+		t.Errorf("the settings are %+v", o.Config.Services["far"].Credential.Settings)
+	}
+	a, err := app.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Stop(context.WithoutCancel(t.Context())) })
+	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
+	if got := b.api.last(); got != "top: secret-canary" {
+		t.Errorf("the API received %q", got)
 	}
 }
 

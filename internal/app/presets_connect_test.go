@@ -13,14 +13,13 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/boundary/consent"
-	"sallyport/internal/config"
-	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // TestPresetsConnect gives consent for every preset that asks a person for one: the page is n8n's, with n8n's parameters, the
 // code buys a token where the preset says, and a gate that starts after that uses it.
 func TestPresetsConnect(t *testing.T) {
-	presets := slices.DeleteFunc(preset.All(), func(p preset.Preset) bool { return p.Credential.Kind != config.KindRefreshToken })
+	presets := slices.DeleteFunc(presetkeys.All(), func(p presetkeys.Preset) bool { return p.Credential.Kind != presetkeys.KindRefreshToken })
 	w := emptyWorld(t)
 	w.unconnected = true
 	w.fill(t, presets)

@@ -22,7 +22,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"sallyport/internal/config"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // wantLogin holds the login call of that number to what the preset says, with everything that was given in its place.
@@ -30,10 +30,10 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 	t.Helper()
 	c := p.Credential
 	switch c.Kind {
-	case config.KindExchange:
+	case presetkeys.KindExchange:
 		p.wantExchange(t, got)
 		return
-	case config.KindGitHubApp:
+	case presetkeys.KindGitHubApp:
 		if want := p.there(t, c.APIURL+"/app/installations/456/access_tokens"); got.Method != http.MethodPost || got.URI != want {
 			t.Errorf("the login call is %s %s, want POST %s", got.Method, got.URI, want)
 		}
@@ -49,7 +49,7 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 		t.Errorf("the token request is no form: %s %q, %v", got.Header.Get("Content-Type"), got.Body, err)
 	}
 	want := p.wantedForm(serial)
-	if c.Kind == config.KindJWTBearer {
+	if c.Kind == presetkeys.KindJWTBearer {
 		p.wantAssertion(t, form.Get("assertion"))
 		form.Del("assertion")
 	}
@@ -65,7 +65,7 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 // wantedClient puts the client into the form, or returns the Authorization header that says who it is.
 func (p *play) wantedClient(form url.Values) (authorization string) {
 	switch {
-	case p.Credential.Kind == config.KindJWTBearer: // the assertion says who it is
+	case p.Credential.Kind == presetkeys.KindJWTBearer: // the assertion says who it is
 		return ""
 	case p.byPost():
 		form.Set("client_id", p.secrets["client_id"])
@@ -89,22 +89,22 @@ func (p *play) wantedForm(serial int) url.Values {
 	c := p.Credential
 	form := url.Values{}
 	switch c.Kind {
-	case config.KindClientCredentials:
+	case presetkeys.KindClientCredentials:
 		form.Set("grant_type", "client_credentials")
-	case config.KindRefreshToken:
+	case presetkeys.KindRefreshToken:
 		form.Set("grant_type", "refresh_token")
 		form.Set("refresh_token", p.refreshToken(serial))
-	case config.KindJWTBearer:
+	case presetkeys.KindJWTBearer:
 		form.Set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
 	}
 	scopes := slices.Clone(c.Scopes)
-	if c.Kind == config.KindJWTBearer && p.Needs["issuer"] == "" {
+	if c.Kind == presetkeys.KindJWTBearer && p.Needs["issuer"] == "" {
 		scopes = append(scopes, googleScope)
 	}
 	for i := range scopes {
 		scopes[i] = p.filled(scopes[i])
 	}
-	if len(scopes) > 0 && c.Kind != config.KindRefreshToken {
+	if len(scopes) > 0 && c.Kind != presetkeys.KindRefreshToken {
 		form.Set("scope", strings.Join(scopes, " "))
 	}
 	for name, value := range c.Params {
@@ -171,8 +171,8 @@ func (p *play) wantExchange(t *testing.T, got arrival) {
 	for name, value := range r.Headers {
 		want.Header[name] = p.filled(value)
 	}
-	if r.Basic != "" {
-		want.Header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(p.filled(r.Basic)))
+	if r.Basic != nil {
+		want.Header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(p.filled(r.Basic.Username+":"+r.Basic.Password)))
 	}
 	switch {
 	case r.JSON != nil:
@@ -231,12 +231,12 @@ func (p *play) wantLoginFacts(t *testing.T, got arrival) {
 func (p *play) verified(t *testing.T, got arrival) []string {
 	t.Helper()
 	switch p.Credential.Kind {
-	case config.KindSigV4:
+	case presetkeys.KindSigV4:
 		return p.verifySigV4(t, got)
-	case config.KindOAuth1:
+	case presetkeys.KindOAuth1:
 		p.verifyOAuth1(t, got)
 		return []string{"Authorization"}
-	case config.KindHMAC:
+	case presetkeys.KindHMAC:
 		c := p.Credential // the one preset with it signs the query
 		_, query, _ := strings.Cut(got.URI, "?")
 		mac := hmac.New(sha256.New, []byte(p.secrets[secretName(0)]))

@@ -16,8 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/config"
-	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // What is made up. Secrets and tokens have characters that URLs, forms, JSON and base64 write differently.
@@ -33,7 +32,7 @@ const (
 
 // play is one preset in the test: what it was given, and what the stand-in got.
 type play struct {
-	preset.Preset
+	presetkeys.Preset
 
 	world   *presetWorld
 	key     *presetKey
@@ -199,10 +198,10 @@ func (p *play) login(w http.ResponseWriter, got arrival, serial int) {
 	c, inAnHour := p.Credential, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	answer := map[string]any{}
 	switch c.Kind {
-	case config.KindGitHubApp:
+	case presetkeys.KindGitHubApp:
 		w.WriteHeader(http.StatusCreated)
 		answer["token"], answer["expires_at"] = p.token(serial), inAnHour
-	case config.KindExchange:
+	case presetkeys.KindExchange:
 		switch kind, name, _ := strings.Cut(c.Token, ":"); kind {
 		case "header":
 			w.Header().Set(name, p.token(serial))
@@ -228,7 +227,7 @@ func (p *play) login(w http.ResponseWriter, got arrival, serial int) {
 		set(answer, at, p.token(serial))
 		set(answer, beside+"token_type", "bearer")
 		set(answer, beside+"expires_in", 3600)
-		if c.Kind == config.KindRefreshToken {
+		if c.Kind == presetkeys.KindRefreshToken {
 			set(answer, beside+"refresh_token", p.refreshToken(serial+1))
 		}
 	}

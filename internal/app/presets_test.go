@@ -20,13 +20,14 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
-	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
+	"sallyport/internal/testkit/setting"
 )
 
 // TestPresetsOnTheWire loads every preset with made-up inputs, serves them all, and looks at the bytes that arrive at the API and
 // at the login call: what a preset says stands where it says, once, and nothing beside it.
 func TestPresetsOnTheWire(t *testing.T) {
-	w := newPresetWorld(t, preset.All())
+	w := newPresetWorld(t, presetkeys.All())
 	t.Run("presets", func(t *testing.T) { // ends when all of them have
 		for _, name := range slices.Sorted(maps.Keys(w.plays)) {
 			t.Run(name, func(t *testing.T) {
@@ -57,7 +58,7 @@ type presetWorld struct {
 	unconnected bool // nobody has a refresh token to begin with
 }
 
-func newPresetWorld(t *testing.T, presets []preset.Preset) *presetWorld {
+func newPresetWorld(t *testing.T, presets []presetkeys.Preset) *presetWorld {
 	t.Helper()
 	w := emptyWorld(t)
 	w.fill(t, presets)
@@ -68,7 +69,7 @@ func newPresetWorld(t *testing.T, presets []preset.Preset) *presetWorld {
 }
 
 // fill writes the services, and what they are given.
-func (w *presetWorld) fill(t *testing.T, presets []preset.Preset) {
+func (w *presetWorld) fill(t *testing.T, presets []presetkeys.Preset) {
 	t.Helper()
 	secrets := filepath.Join(w.dir, "made")
 	if err := os.Mkdir(secrets, 0o700); err != nil {
@@ -143,17 +144,14 @@ func (w *presetWorld) move(t *testing.T, name string, s *config.Service) {
 		all = append(all, &s.Credentials[i])
 	}
 	for _, c := range all {
-		targets := []*string{&c.TokenURL, &c.RefreshURL, &c.APIURL}
-		if c.Request != nil {
-			targets = append(targets, &c.Request.URL)
-		}
-		for _, u := range targets {
-			if *u != "" && c.Derived() {
+		for _, key := range []string{"token_url", "refresh_url", "api_url", "request.url"} {
+			if u := setting.At[string](c, key); *u != "" && c.Derived() {
 				*u = moved(*u)
 			}
 		}
-		if c.Kind == config.KindSigV4 { // the host told
-			c.Service, c.Region = cmp.Or(c.Service, awsService), cmp.Or(c.Region, awsRegion)
+		if c.Kind == presetkeys.KindSigV4 { // the host told
+			name, region := setting.At[string](c, "service"), setting.At[string](c, "region")
+			*name, *region = cmp.Or(*name, awsService), cmp.Or(*region, awsRegion)
 		}
 	}
 }
@@ -326,29 +324,29 @@ func (p *play) given() (lines []string) {
 		}
 	}
 	switch p.Credential.Kind {
-	case config.KindRefreshToken:
+	case presetkeys.KindRefreshToken:
 		give("client_id", "client_secret")
 		if !p.world.unconnected {
 			give("refresh_token")
 		}
-	case config.KindClientCredentials:
+	case presetkeys.KindClientCredentials:
 		give("client_id", "client_secret")
-	case config.KindJWTBearer:
+	case presetkeys.KindJWTBearer:
 		if p.Needs["issuer"] != "" {
 			give("issuer", "subject", "key")
 			return lines
 		}
 		give("service_account")
 		return append(lines, "scopes: ["+googleScope+"]")
-	case config.KindGitHubApp:
+	case presetkeys.KindGitHubApp:
 		give("key")
 		return append(lines, "app_id: 123", "installation_id: 456")
-	case config.KindSigV4:
+	case presetkeys.KindSigV4:
 		give("access_key", "secret_key", "session_token")
 		lines = append(lines, "region: "+awsRegion)
-	case config.KindOAuth1:
+	case presetkeys.KindOAuth1:
 		give("consumer_key", "consumer_secret", "access_token", "token_secret")
-	case config.KindExchange:
+	case presetkeys.KindExchange:
 	default:
 		lines = append(lines, "secret: "+p.ref(secretName(0)))
 	}

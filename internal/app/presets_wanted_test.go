@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // body is what the caller sends: JSON, or a form where the credential is a field of one.
@@ -120,7 +120,7 @@ func orSecret(format string) string {
 }
 
 // pair is a user and a password.
-func (p *play) pair(c preset.Credential, secret string) string {
+func (p *play) pair(c presetkeys.Credential, secret string) string {
 	switch {
 	case c.UserPass != "":
 		return strings.ReplaceAll(c.UserPass, "{secret}", secret)
@@ -208,7 +208,7 @@ func (p *play) wantAgent(t *testing.T, login arrival) {
 var braced = regexp.MustCompile(`\{.*\}`) // from the first to the last: what is fixed stands before and after
 
 // n8nTypes are n8n's definitions that the preset stands for.
-func n8nTypes(p preset.Preset) (types []preset.Type) {
+func n8nTypes(p presetkeys.Preset) (types []preset.Type) {
 	all, err := preset.ReadCatalogue()
 	if err != nil {
 		panic(err) // a test of package preset reads it
@@ -224,7 +224,7 @@ func n8nTypes(p preset.Preset) (types []preset.Type) {
 // wantFacts holds a request to n8n's own definition: each place that n8n puts a credential into has it, in that form.
 func (p *play) wantFacts(t *testing.T, got arrival) {
 	t.Helper()
-	if p.Deviates != "" || p.Credential.Kind == config.KindSigV4 || p.Credential.Kind == config.KindOAuth1 {
+	if p.Deviates != "" || p.Credential.Kind == presetkeys.KindSigV4 || p.Credential.Kind == presetkeys.KindOAuth1 {
 		return // verified by its signature; or the preset says why it is not n8n's, and what it is was held to that
 	}
 	for _, n := range n8nTypes(p.Preset) {

@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/fault"
 	"sallyport/internal/testkit/shelf"
+	"sallyport/internal/testkit/stamp"
 )
 
 // TestNewKindInCommands: a kind that is added to the list, and to nothing beside, is in the schema, its page is written, its stores are
@@ -59,5 +60,53 @@ func TestNewKindInCommands(t *testing.T) {
 	t.Setenv("SHELF_KEY", "canary")
 	if said, exit := command("label: top", "run", "--supervise", "--", "env"); exit != 0 || strings.Contains(said, "SHELF_KEY=") || !strings.Contains(said, "not handed to env: ") {
 		t.Errorf("run ends with %d: %s", exit, said)
+	}
+}
+
+// TestNewCredentialKindInCommands: a kind of credential that is added to the list, and to nothing beside, is in the schema and in the
+// page, and its credentials are checked.
+func TestNewCredentialKindInCommands(t *testing.T) {
+	kinds := app.Kinds()
+	kinds.Credentials = append(kinds.Credentials, stamp.Kind())
+	file := filepath.Join(t.TempDir(), "sallyport.yaml")
+	command := func(credential string, args ...string) (string, fault.Exit) {
+		t.Helper()
+		text := "services: {mine: {upstream: \"https://api.example.com\", credential: {" + credential + "}}}\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		exit := run(t.Context(), append([]string{"--config", file}, args...), Streams{In: strings.NewReader(""), Out: &out, Err: &out}, kinds)
+		return out.String(), exit
+	}
+	const whole = "kind: stamp, stamp: top, secret: ref+builtin://one"
+
+	if said, exit := command(whole, "config", "check"); exit != 0 {
+		t.Errorf("config check ends with %d: %s", exit, said)
+	}
+	if said, _ := command(whole, "config", "show"); !strings.Contains(said, "services.mine.credential.stamp") {
+		t.Errorf("config show: %s", said)
+	}
+	if said, exit := command(whole, "service", "list"); exit != 0 || !strings.Contains(said, "stamp Authorization") {
+		t.Errorf("service list ends with %d: %s", exit, said)
+	}
+	for credential, want := range map[string]string{
+		whole + ", ink: {colour: green}":                         `ink.colour of service "mine": "green" is not allowed`,
+		whole + ", region: x":                                    `credential.region of service "mine" does not go with kind stamp: region goes with aws_sigv4; kind stamp takes secret, stamp, ink, inputs`,
+		"kind: stamp, secret: ref+builtin://one":                 `service "mine" has a credential of kind stamp without stamp: write stamp: TEXT`,
+		"kind: stamp, stamp: a/b, secret: ref+builtin://one":     `credential.stamp of service "mine" has a slash in it: leave it out`,
+		"kind: bearer, stamp: top, secret: ref+builtin://one":    `credential.stamp of service "mine" does not go with kind bearer: stamp goes with stamp; kind bearer takes secret, format`,
+		"kind: stamp, stamp: \"{x}\", secret: ref+builtin://one": `credential.stamp of service "mine" has {x} in it, which stands for nothing`,
+		"ink: {}": `service "mine" has a credential without kind: write kind: stamp`,
+	} {
+		if said, exit := command(credential, "config", "check"); exit == 0 || !strings.Contains(said, want) {
+			t.Errorf("config check of %s ends with %d, and without %q: %s", credential, exit, want, said)
+		}
+	}
+	if said, exit := command(whole, "config", "schema"); exit != 0 || !json.Valid([]byte(said)) || !strings.Contains(said, `"const": "stamp"`) {
+		t.Errorf("config schema ends with %d, without the kind", exit)
+	}
+	if said, exit := command(whole, "reference", "credentials"); exit != 0 || !strings.Contains(said, "\n### stamp\n\nFor tests.\n") {
+		t.Errorf("reference credentials ends with %d, without the kind", exit)
 	}
 }

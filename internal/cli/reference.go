@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/fault"
@@ -21,11 +22,11 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use:       "reference errors|configuration|cli|presets|stores|man [DIR]",
+		Use:       "reference errors|configuration|credentials|cli|presets|stores|man [DIR]",
 		Short:     "Print a generated page of the documentation, or write the pages of the stores or the manual into a directory",
 		Hidden:    true,
 		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: []string{"errors", "configuration", "cli", "presets", "stores", "man"},
+		ValidArgs: []string{"errors", "configuration", "credentials", "cli", "presets", "stores", "man"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch many := args[0] == "man" || args[0] == "stores"; {
 			case many != (len(args) == 2):
@@ -51,12 +52,14 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 		return errorsPage(), nil
 	case "configuration":
 		return config.Reference(e.kinds), nil
+	case "credentials":
+		return credential.Page(e.kinds.Credentials), nil
 	case "presets":
 		return preset.Reference()
 	case "cli":
 		return cliPage(root), nil
 	}
-	return nil, misnamed("page", name, "errors", "configuration", "cli", "presets", "stores", "man")
+	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets", "stores", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -79,14 +78,7 @@ func lineOf(name string, c *config.Service) serviceLine {
 
 // kindOf names a credential's kind, and where it goes.
 func kindOf(c *config.Credential) string {
-	at := c.Header + c.Param + c.Cookie + c.Pointer
-	switch {
-	case c.Derived() && c.Place == nil:
-		at = "Authorization"
-	case c.Derived():
-		at = cmp.Or(c.Place.Header+c.Place.Param+c.Place.Cookie, "Authorization")
-	}
-	return strings.TrimSuffix(c.Kind+" "+at, " ")
+	return strings.TrimSuffix(c.Kind+" "+c.Slot().Name(), " ")
 }
 
 func rules(n int) string {

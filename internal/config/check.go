@@ -35,7 +35,6 @@ type checker struct {
 	cfg          *Config
 	rep          *report
 	set, written map[string]bool // as indexKeys says
-	fields       []string        // of Credential
 	stores       map[string]*Store
 	reads        bool // it has looked for a file
 }

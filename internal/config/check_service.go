@@ -158,7 +158,7 @@ func (k *checker) fixedHeaders(s *Service, owner string) {
 			continue
 		}
 		asked := slices.ContainsFunc(sortedKeys(p.HeadersNeeds), func(need string) bool { return strings.EqualFold(need, name) })
-		if carriesCredential(name) && !asked || slices.Contains(slotsOf(s), "header "+strings.ToLower(name)) {
+		if carriesCredential(name) && !asked || goesInto(s, name) {
 			k.fail(key, "is where a credential goes", "use credential, with the secret by reference")
 		}
 	}

@@ -44,7 +44,7 @@ func (c *Config) at(key string) position {
 func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 	fields, _ := fieldsOf(v.Type())
 	for i := range fields {
-		f, fv, child := &fields[i], v.Field(fields[i].index), path.child(fields[i].name)
+		f, fv, child := &fields[i], v.FieldByIndex(fields[i].index), path.child(fields[i].name)
 		switch {
 		case f.def != "":
 			c.applyDefault(f, fv, child)
@@ -177,7 +177,7 @@ func (c *Config) find(key string) (reflect.Value, *field, bool) {
 func fieldNamed(v reflect.Value, key string) (reflect.Value, *field) {
 	fields, _ := fieldsOf(v.Type())
 	if i := indexOf(fields, key); i >= 0 {
-		return v.Field(fields[i].index), &fields[i]
+		return v.FieldByIndex(fields[i].index), &fields[i]
 	}
 	if settings, ok := settingsIn(v); ok {
 		return fieldNamed(settings, key)

@@ -162,7 +162,7 @@ func TestDocumentedStores(t *testing.T) {
 // one for each kind and for each way in which a client shows who it is.
 func TestDocumentedCredentials(t *testing.T) {
 	missing := map[string]bool{"tls": true, "proxy": true, "credentials": true, "expired_when": true, "service_account": true}
-	for _, choice := range config.CredentialChoices() {
+	for _, choice := range credentialChoices() {
 		missing[choice] = true
 	}
 	blocks := strings.Split(string(read(t, "../../docs/credentials.md")), "```yaml\n")[1:]
@@ -181,11 +181,11 @@ func TestDocumentedCredentials(t *testing.T) {
 			}
 			for _, cred := range s.Placements() {
 				delete(missing, cred.Kind)
-				delete(missing, "auth "+cred.Auth)
-				if cred.ExpiredWhen != nil {
+				delete(missing, "auth "+of(cred).Auth)
+				if of(cred).ExpiredWhen != nil {
 					delete(missing, "expired_when")
 				}
-				if !cred.ServiceAccount.IsZero() {
+				if !of(cred).ServiceAccount.IsZero() {
 					delete(missing, "service_account")
 				}
 			}
@@ -194,4 +194,12 @@ func TestDocumentedCredentials(t *testing.T) {
 	for key := range missing {
 		t.Errorf("no example has %s", key)
 	}
+}
+
+// credentialChoices are the kinds of credential, and the ways of showing who a client is as "auth NAME".
+func credentialChoices() (out []string) {
+	for _, kind := range app.Kinds().Credentials {
+		out = append(out, kind.Name)
+	}
+	return append(out, "auth basic", "auth post", "auth private_key_jwt", "auth mtls", "auth none")
 }

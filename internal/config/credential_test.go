@@ -5,10 +5,11 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/credential/exchange"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
@@ -25,32 +26,32 @@ func builtin(path, field string) secret.Ref {
 // TestCredentialIsComplete: what a kind implies is filled in, URLs are whole, inputs are in their places.
 func TestCredentialIsComplete(t *testing.T) {
 	all := kinds(t)
-	client := all["client"].Credential
-	want := config.Credential{
-		Kind: config.KindClientCredentials, TokenURL: "https://a.example.com/oauth/token", ClientID: config.RefText(builtin("c", "id")),
+	client := of(all["client"].Credential)
+	want := view{
+		Kind: "oauth2_client_credentials", TokenURL: "https://a.example.com/oauth/token", ClientID: config.RefText(builtin("c", "id")),
 		Key: builtin("c", "key"), KeyID: config.PlainText("2026"), Alg: "ES256", Auth: "private_key_jwt", Audience: config.PlainText("https://a.example.com"),
 		Scopes:       []string{"a", "b"},
 		Params:       map[string]config.Text{"resource": config.PlainText("https://a.example.com"), "tenant": config.PlainText("https://a.example.com/v1")},
 		TokenHeaders: map[string]config.Text{"X-Tenant": config.PlainText("acme")},
-		Lifetime:     "1h", Place: &config.Place{Kind: config.KindQuery, Param: "access_token", Format: "{secret}"},
-		ExpiredWhen: &config.ExpiredWhen{Status: []int{401, 403}, Body: &config.ExpiredBody{Pointer: "/errors/0/code", In: []string{"1", "expired", "true"}, Within: 16 << 10}},
+		Lifetime:     "1h", Place: &credential.Place{Kind: "query", Param: "access_token", Format: "{secret}"},
+		ExpiredWhen: &credential.ExpiredWhen{Status: []int{401, 403}, Body: &credential.ExpiredBody{Pointer: "/errors/0/code", In: []string{"1", "expired", "true"}, Within: 16 << 10}},
 	}
 	if diff := cmp.Diff(want, client); diff != "" {
 		t.Errorf("client (-want +got):\n%s", diff)
 	}
-	if auth := all["mtls"].Credential.Auth; auth != "mtls" {
+	if auth := of(all["mtls"].Credential).Auth; auth != "mtls" {
 		t.Errorf("auth %q, want mtls with a client certificate", auth)
 	}
-	if auth := all["several"].Placements()[2].Auth; auth != "basic" {
+	if auth := allOf(all["several"].Placements())[2].Auth; auth != "basic" {
 		t.Errorf("auth %q, want basic with a client secret", auth)
 	}
-	if auth := all["assertion"].Credential.Auth; auth != "" {
+	if auth := of(all["assertion"].Credential).Auth; auth != "" {
 		t.Errorf("auth %q, want none at all: the assertion says who asks", auth)
 	}
-	if u := all["app"].Credential.APIURL; u != "https://api.github.com" {
+	if u := of(all["app"].Credential).APIURL; u != "https://api.github.com" {
 		t.Errorf("api_url %q", u)
 	}
-	hook := all["hook"].Credential
+	hook := of(all["hook"].Credential)
 	if hook.Algorithm != "sha256" || hook.Encoding != "hex" || hook.Message != "{method}\n{target}\n{timestamp}\n{header:X-Id}\n{body_sha256}{{}}" {
 		t.Errorf("%+v", hook)
 	}
@@ -62,13 +63,13 @@ func TestCredentialIsComplete(t *testing.T) {
 // TestCredentialOfAUser: what a token endpoint wants beyond the standard is there, and the service's User-Agent goes to it as well.
 func TestCredentialOfAUser(t *testing.T) {
 	user := kinds(t)["user"]
-	want := config.Credential{
-		Kind: config.KindRefreshToken, TokenURL: "https://a.example.com/token", RefreshURL: "https://a.example.com/refresh",
+	want := view{
+		Kind: "oauth2_refresh_token", TokenURL: "https://a.example.com/token", RefreshURL: "https://a.example.com/refresh",
 		AuthorizeURL: "https://a.example.com/authorize", PKCE: "off", Token: "/authed_user/access_token",
 		ClientID: config.PlainText("c"), ClientSecret: builtin("a", ""), Auth: "basic", Rotates: true,
 		TokenHeaders: map[string]config.Text{"X-T": config.PlainText("1"), "User-Agent": config.PlainText("linux:example:v1")},
 	}
-	if diff := cmp.Diff(want, user.Credential); diff != "" {
+	if diff := cmp.Diff(want, of(user.Credential)); diff != "" {
 		t.Errorf("user (-want +got):\n%s", diff)
 	}
 	all := parse(t, `services:
@@ -77,16 +78,16 @@ func TestCredentialOfAUser(t *testing.T) {
   login: {upstream: "https://a.example.com", headers: {User-Agent: mine}, credential: {kind: exchange, request: {url: /login}, token: /token}}
   elsewhere: {preset: figma-oauth2, credential: {client_id: c, client_secret: ref+builtin://a, token_url: "https://b.example.com/token"}}
 `).Services
-	if got := all["own"].Credential.TokenHeaders["User-Agent"].String(); got != "mine" || !slices.Equal(all["own"].Override, []string{"User-Agent"}) {
+	if got := of(all["own"].Credential).TokenHeaders["User-Agent"].String(); got != "mine" || !slices.Equal(all["own"].Override, []string{"User-Agent"}) {
 		t.Errorf("the token endpoint gets %q, and the API overriding %q", got, all["own"].Override)
 	}
-	if got := all["preset"].Credential.TokenHeaders; len(got) != 1 || got["user-agent"].String() != "theirs" {
+	if got := of(all["preset"].Credential).TokenHeaders; len(got) != 1 || got["user-agent"].String() != "theirs" {
 		t.Errorf("the token endpoint gets %v", got)
 	}
-	if got := all["login"].Credential.Request.Headers["User-Agent"].String(); got != "mine" {
+	if got := of(all["login"].Credential).Request.Headers["User-Agent"].String(); got != "mine" {
 		t.Errorf("the login call gets %q", got)
 	}
-	if got := all["elsewhere"].Credential.RefreshURL; got != "" {
+	if got := of(all["elsewhere"].Credential).RefreshURL; got != "" {
 		t.Errorf("refresh tokens of a provider of one's own go to %s", got)
 	}
 }
@@ -94,29 +95,21 @@ func TestCredentialOfAUser(t *testing.T) {
 func TestLoginCallIsComplete(t *testing.T) {
 	all := kinds(t)
 	user := config.RefText(builtin("u", ""))
-	want := &config.LoginRequest{
+	want := &exchange.LoginRequest{
 		Method: "POST", URL: "https://a.example.com/login",
 		Headers: map[string]config.Text{"X-V": config.PlainText("2")}, Query: map[string]config.Text{"type": config.PlainText("normal")},
-		Basic: &config.LoginBasic{Username: user, Password: config.RefText(builtin("p", ""))},
+		Basic: &exchange.LoginBasic{Username: user, Password: config.RefText(builtin("p", ""))},
 		JSON: map[string]any{
 			"user": user, "text": config.PlainText("007"), "empty": config.Text{{}},
 			"nested": []any{json.Number("1"), json.Number("2.5"), true, nil, map[string]any{"deep": config.RefText(builtin("q", ""))}},
 		},
 	}
-	if diff := cmp.Diff(want, all["login"].Credential.Request); diff != "" {
+	if diff := cmp.Diff(want, of(all["login"].Credential).Request); diff != "" {
 		t.Errorf("login (-want +got):\n%s", diff)
 	}
-	private := all["private"].Credential
+	private := of(all["private"].Credential)
 	if diff := cmp.Diff(config.Text{{Plain: "k-x-"}, {Ref: builtin("b", "")}}, private.Request.Query["key"]); diff != "" {
 		t.Errorf("an input within a text (-want +got):\n%s", diff)
-	}
-	for name, want := range map[string]struct {
-		pointer  string
-		fallback time.Duration
-	}{"login": {"/ttl", 0}, "private": {"", 10 * time.Minute}, "assertion": {"", 2 * time.Hour}, "google": {}} {
-		if pointer, fallback := all[name].Credential.TokenLife(); pointer != want.pointer || fallback != want.fallback {
-			t.Errorf("TokenLife of %s = %q, %s", name, pointer, fallback)
-		}
 	}
 }
 
@@ -144,18 +137,18 @@ func TestSeveralOfAPreset(t *testing.T) {
   own: {preset: datadog, credential: {kind: bearer, secret: ref+builtin://a}}
   more: {preset: openai, credentials: [{secret: ref+builtin://a}, {kind: header, header: X-Team, secret: ref+builtin://b}]}
 `)
-	two := c.Services["two"].Placements()
+	two := allOf(c.Services["two"].Placements())
 	if len(two) != 2 || two[0].Header != "DD-API-KEY" || two[1].Header != "DD-APPLICATION-KEY" || two[1].Secret.Path != "b" {
 		t.Errorf("%+v", two)
 	}
 	same := c.Services["same"].Placements()
-	if len(same) != 2 || same[0].Header != "apikey" || same[1].Header != "Authorization" || same[0].Secret != same[1].Secret || !c.Services["same"].Credential.Secret.IsZero() {
+	if len(same) != 2 || same[0].Slot().Header != "apikey" || same[1].Slot().Header != "Authorization" || of(same[0]).Secret != of(same[1]).Secret || !of(c.Services["same"].Credential).Secret.IsZero() {
 		t.Errorf("%+v", same)
 	}
-	if own := c.Services["own"].Placements(); len(own) != 1 || own[0].Header != "Authorization" {
+	if own := c.Services["own"].Placements(); len(own) != 1 || own[0].Slot().Header != "Authorization" {
 		t.Errorf("%+v", own)
 	}
-	if more := c.Services["more"].Placements(); len(more) != 2 || more[0].Kind != config.KindBearer || c.Services["more"].Upstream.Host != "api.openai.com" {
+	if more := allOf(c.Services["more"].Placements()); len(more) != 2 || more[0].Kind != "bearer" || c.Services["more"].Upstream.Host != "api.openai.com" {
 		t.Errorf("%+v", more)
 	}
 }
@@ -168,16 +161,16 @@ func TestOwnBeforePreset(t *testing.T) {
   upstream: {preset: taiga, upstream: "https://taiga.example.com/x", credential: {inputs: {username: u, password: ref+builtin://a}}}
   google: {preset: google-service-account, credential: {service_account: ref+builtin://g, scopes: [x]}}
 `)
-	if u := c.Services["url"].Credential; u.TokenURL != "https://api-m.sandbox.paypal.com/v1/oauth2/token" || u.Auth != "post" {
+	if u := of(c.Services["url"].Credential); u.TokenURL != "https://api-m.sandbox.paypal.com/v1/oauth2/token" || u.Auth != "post" {
 		t.Errorf("%+v", u)
 	}
-	if e := c.Services["expiry"].Credential; e.ExpiredWhen.Body != nil || e.Lifetime != "1h" || e.Request.URL == "" {
+	if e := of(c.Services["expiry"].Credential); e.ExpiredWhen.Body != nil || e.Lifetime != "1h" || e.Request.URL == "" {
 		t.Errorf("%+v", e)
 	}
-	if u := c.Services["upstream"].Credential; u.Request.URL != "https://taiga.example.com/api/v1/auth" {
+	if u := of(c.Services["upstream"].Credential); u.Request.URL != "https://taiga.example.com/api/v1/auth" {
 		t.Errorf("a path is one on the upstream's host, and is %q", u.Request.URL)
 	}
-	if g := c.Services["google"].Credential; g.TokenURL != "" {
+	if g := of(c.Services["google"].Credential); g.TokenURL != "" {
 		t.Errorf("token_url %q: the file names it", g.TokenURL)
 	}
 }

@@ -18,6 +18,8 @@ type decoder struct {
 	cfg *Config
 	rep *report
 	dir string // of the file
+
+	usual map[string]string // key of a credential → the kind that it is of if it names none
 }
 
 // keyPath is the way to a value: ["services", "openai", "limits", "rate"].
@@ -166,10 +168,14 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 		return
 	}
 	keys, reserved := fieldsOf(v.Type())
-	for _, p := range d.unique(n, path) {
+	pairs := d.unique(n, path)
+	if v.Type() == reflect.TypeFor[Service]() {
+		d.usualKinds(pairs, path)
+	}
+	for _, p := range pairs {
 		at := p.key.at
 		if i := indexOf(keys, p.key.text); i >= 0 {
-			d.key(p, v.Field(keys[i].index), &keys[i], path.child(p.key.text))
+			d.key(p, v.FieldByIndex(keys[i].index), &keys[i], path.child(p.key.text))
 			continue
 		}
 		if slices.Contains(reserved, p.key.text) {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,11 +17,11 @@ import (
 type field struct {
 	name, doc, def, eg, keys, path string
 	url, lines                     string
-	needed, backend                string
-	meant                          []string
+	needed, backend, inputs        string
+	meant, yields                  []string
 	enum, later                    []string
 	min, max                       string
-	index                          int
+	index                          []int // as reflect.Value.FieldByIndex takes it
 	typ                            reflect.Type
 	defaults                       func() []reflect.Value // of def; parsed once, and shared
 }
@@ -53,33 +54,41 @@ func declaredBy(t reflect.Type) *declared {
 }
 
 func readTags(t reflect.Type) *declared {
-	var keys []field
-	var reserved []string
-	settings := -1
+	d := &declared{settings: -1}
+	d.read(t, nil)
+	return d
+}
+
+// read takes the keys of a struct; those of an embedded one stand among them. within is the way to the struct.
+func (d *declared) read(t reflect.Type, within []int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
+		at := append(slices.Clone(within), i)
 		names := strings.Fields(f.Tag.Get("yaml"))
-		if f.Name == "_" {
-			reserved = append(reserved, names...)
-			continue
+		switch {
+		case f.Name == "_":
+			d.reserved = append(d.reserved, names...)
+		case f.Tag.Get("of") != "":
+			d.settings = i
+		case f.Anonymous && len(names) == 0:
+			d.read(f.Type, at)
+		case len(names) > 0:
+			d.keys = append(d.keys, readTag(names[0], &f, at))
+			last := d.keys[len(d.keys)-1]
+			d.keys[len(d.keys)-1].defaults = sync.OnceValue(last.parseDefaults)
 		}
-		if f.Tag.Get("of") != "" {
-			settings = i
-		}
-		if len(names) == 0 {
-			continue
-		}
-		keys = append(keys, field{
-			name: names[0], doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
-			keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
-			url: f.Tag.Get("url"), lines: f.Tag.Get("lines"),
-			needed: f.Tag.Get("needed"), backend: f.Tag.Get("backend"), meant: strings.Fields(f.Tag.Get("meant")),
-			enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: i, typ: f.Type,
-		})
-		last := keys[len(keys)-1]
-		keys[len(keys)-1].defaults = sync.OnceValue(last.parseDefaults)
 	}
-	return &declared{keys, reserved, settings}
+}
+
+func readTag(name string, f *reflect.StructField, at []int) field {
+	return field{
+		name: name, doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
+		keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
+		url: f.Tag.Get("url"), lines: f.Tag.Get("lines"), inputs: f.Tag.Get("inputs"),
+		needed: f.Tag.Get("needed"), backend: f.Tag.Get("backend"),
+		meant: strings.Fields(f.Tag.Get("meant")), yields: strings.Fields(f.Tag.Get("yields")),
+		enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: at, typ: f.Type,
+	}
 }
 
 func names(fields []field) []string {

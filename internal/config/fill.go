@@ -20,7 +20,7 @@ type filler struct {
 	cred    *Credential
 	key     string // of the credential
 
-	inputs  map[string]Text
+	inputs  Inputs
 	used    map[string]bool
 	missing map[string]bool
 }
@@ -28,29 +28,28 @@ type filler struct {
 var inputName = regexp.MustCompile(`\{[a-z][a-z0-9_]*\}`)
 
 func (f *filler) fill() {
+	if f.cred.Settings == nil {
+		return
+	}
 	f.used, f.missing = map[string]bool{}, map[string]bool{}
-	own := f.cred
-	f.inputs, own.Inputs = own.Inputs, nil // what they say is taken as it is
-	f.texts(reflect.ValueOf(own).Elem(), keyPath(strings.Split(f.key, ".")))
-	own.Inputs = f.inputs
-	f.url(f.key+".token_url", &own.TokenURL)
-	f.url(f.key+".authorize_url", &own.AuthorizeURL)
-	f.url(f.key+".refresh_url", &own.RefreshURL)
-	f.url(f.key+".api_url", &own.APIURL)
-	if own.Request != nil {
-		f.url(f.key+".request.url", &own.Request.URL)
-	}
-	if own.Kind == KindPath {
-		f.pathFormat(f.key+".format", &own.Format)
-	}
-	own.Scopes = slices.Clone(own.Scopes)
-	for i := range own.Scopes {
-		f.plain(f.key+".scopes", &own.Scopes[i])
-	}
+	own := reflect.ValueOf(f.cred.Settings).Elem()
+	f.inputs = inputsIn(own)
+	f.texts(own, keyPath(strings.Split(f.key, ".")))
 	f.unused()
 }
 
-// texts walks a value of the declaration and fills every Text in it. v is settable.
+// inputsIn returns the inputs of settings; nil where their kind takes none.
+func inputsIn(settings reflect.Value) Inputs {
+	fields, _ := fieldsOf(settings.Type())
+	for i := range fields {
+		if in, ok := reflect.TypeAssert[Inputs](settings.FieldByIndex(fields[i].index)); ok {
+			return in
+		}
+	}
+	return nil
+}
+
+// texts walks a value of the declaration and fills every Text in it, and what else has the tag inputs. v is settable.
 func (f *filler) texts(v reflect.Value, path keyPath) {
 	if t, ok := reflect.TypeAssert[Text](v); ok {
 		v.Set(reflect.ValueOf(f.text(path.String(), t)))
@@ -60,7 +59,7 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 	case reflect.Struct:
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
-			f.texts(v.Field(fields[i].index), path.child(fields[i].name))
+			f.field(v.FieldByIndex(fields[i].index), &fields[i], path.child(fields[i].name))
 		}
 	case reflect.Pointer:
 		if !v.IsNil() && !isLeaf(v.Type()) {
@@ -76,6 +75,26 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 		if !v.IsNil() {
 			v.Set(reflect.ValueOf(f.tree(path.String(), v.Interface())))
 		}
+	}
+}
+
+// field fills a key's value. What inputs say is taken as it is.
+func (f *filler) field(v reflect.Value, of *field, path keyPath) {
+	switch {
+	case v.Type() == reflect.TypeFor[Inputs]():
+	case of.inputs == "":
+		f.texts(v, path)
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.AppendSlice(reflect.Zero(v.Type()), v)) // it may be a preset's
+		for i := range v.Len() {
+			f.plain(path.String(), v.Index(i))
+		}
+	case of.inputs == "url":
+		f.url(path.String(), v)
+	case of.inputs == "around":
+		f.around(path.String(), v)
+	default:
+		f.plain(path.String(), v)
 	}
 }
 
@@ -124,35 +143,34 @@ func (f *filler) text(key string, t Text) Text {
 }
 
 // plain fills a text in which no secret can stand.
-func (f *filler) plain(key string, to *string) {
-	t := f.text(key, PlainText(*to))
-	text, ok := t.Plain()
+func (f *filler) plain(key string, to reflect.Value) { to.SetString(f.filled(key, to.String())) }
+
+func (f *filler) filled(key, with string) string {
+	text, ok := f.text(key, PlainText(with)).Plain()
 	if !ok {
 		f.rep.fail(f.cfg.at(key), subject(key)+" has an input in it that is a reference, and no secret goes there", "write that input as it is, if it is none")
-		return
+		return with
 	}
-	*to = text
+	return text
 }
 
-// pathFormat fills what stands around the secret: the parts of a webhook's address that are none.
-func (f *filler) pathFormat(key string, to *string) {
+// around fills what stands around the secret: the parts of a webhook's address that are none.
+func (f *filler) around(key string, to reflect.Value) {
 	const secret = "{secret}"
-	parts := strings.Split(*to, secret)
+	parts := strings.Split(to.String(), secret)
 	for i := range parts {
-		f.plain(key, &parts[i])
+		parts[i] = f.filled(key, parts[i])
 	}
-	*to = strings.Join(parts, secret)
+	to.SetString(strings.Join(parts, secret))
 }
 
 // url is plain, and makes a path one on the upstream's host.
-func (f *filler) url(key string, to *string) {
-	if *to == "" {
-		return
+func (f *filler) url(key string, to reflect.Value) {
+	text := f.filled(key, to.String())
+	if strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && f.service.Upstream != nil {
+		text = f.service.Upstream.Scheme + "://" + f.service.Upstream.Host + text
 	}
-	f.plain(key, to)
-	if strings.HasPrefix(*to, "/") && !strings.HasPrefix(*to, "//") && f.service.Upstream != nil {
-		*to = f.service.Upstream.Scheme + "://" + f.service.Upstream.Host + *to
-	}
+	to.SetString(text)
 }
 
 // input returns what a name in braces stands for; one that nobody has given is reported once.
@@ -205,7 +223,7 @@ func (f *filler) unused() {
 			continue
 		}
 		hint := "leave it out"
-		fields, _ := fieldsOf(reflect.TypeFor[Credential]())
+		fields, _ := fieldsOf(reflect.TypeOf(f.cred.Settings).Elem())
 		if indexOf(fields, name) >= 0 {
 			hint = "did you mean the key " + name + " beside inputs?"
 		} else if word := didYouMean(name, sortedKeys(f.missing)); word != "" {

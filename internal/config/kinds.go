@@ -14,7 +14,26 @@ import (
 // Kinds are the kinds of what a configuration can have several kinds of. This package knows none by name: internal/app has the
 // list, and hands it in.
 type Kinds struct {
-	Stores []secret.Kind
+	Stores      []secret.Kind
+	Credentials []CredentialKind
+}
+
+// Credential returns the kind of credential that is called name.
+func (k Kinds) Credential(name string) (CredentialKind, bool) {
+	return k.credential(func(one CredentialKind) bool { return one.Name == name })
+}
+
+// usual is the kind of a credential of which nothing but the secret is written.
+func (k Kinds) usual() (CredentialKind, bool) {
+	return k.credential(func(one CredentialKind) bool { return one.Usual })
+}
+
+func (k Kinds) credential(is func(CredentialKind) bool) (CredentialKind, bool) {
+	i := slices.IndexFunc(k.Credentials, is)
+	if i < 0 {
+		return CredentialKind{}, false
+	}
+	return k.Credentials[i], true
 }
 
 // Store returns the kind of store that is called name.
@@ -36,16 +55,31 @@ type member struct {
 	empty         func() any // a pointer to a struct: the keys that go with this kind alone
 	without       []string   // the common keys that it does not take
 	notes         []string   // on the common keys, for the reference
+	presets       bool       // keys, the kind among them, may come from a preset
+	page          string     // a link to more, for the reference
 }
 
 // familyOf returns the kinds that a struct can be of; none if it is of no kind.
 func (k Kinds) familyOf(t reflect.Type) family {
-	if t != reflect.TypeFor[Store]() {
-		return nil
+	switch t {
+	case reflect.TypeFor[Store]():
+		return k.stores()
+	case reflect.TypeFor[Credential]():
+		all := make(family, len(k.Credentials))
+		for i, kind := range k.Credentials {
+			all[i] = member{name: kind.Name, summary: kind.Summary, empty: func() any { return kind.Settings() }, presets: true}
+			all[i].page = "[credentials.md](credentials.md#" + kind.Name + ") has examples."
+		}
+		return all
 	}
+	return nil
+}
+
+func (k Kinds) stores() family {
 	all := make(family, len(k.Stores))
 	for i, kind := range k.Stores {
 		all[i] = member{name: kind.Name, summary: kind.Summary, empty: func() any { return kind.Settings() }}
+		all[i].page = "[stores/" + kind.Name + ".md](stores/" + kind.Name + ".md) has more."
 		switch {
 		case kind.Fixed:
 			all[i].without = []string{"refresh", "max_stale"}
@@ -59,6 +93,11 @@ func (k Kinds) familyOf(t reflect.Type) family {
 		}
 	}
 	return all
+}
+
+// fromPresets tells whether keys, the kind among them, may come from a preset.
+func (f family) fromPresets() bool {
+	return slices.ContainsFunc(f, func(m member) bool { return m.presets })
 }
 
 func (f family) names() []string {
@@ -114,7 +153,11 @@ func (f family) misplaced(key string, m member, common []field) string {
 			return "did you mean " + strconv.Quote(own.name) + "?"
 		}
 	}
-	hint := "kind " + m.name + " takes " + strings.Join(m.takes(common), ", ")
+	takes := m.takes(common)
+	if len(takes) == 0 {
+		return "kind " + m.name + " takes no other keys"
+	}
+	hint := "kind " + m.name + " takes " + strings.Join(takes, ", ")
 	if kinds := f.takers(key, common); len(kinds) > 0 && len(kinds) < 3 {
 		hint = key + " goes with " + strings.Join(kinds, " and ") + "; " + hint
 	}
@@ -133,8 +176,13 @@ func settingsIn(v reflect.Value) (reflect.Value, bool) {
 // ofKind is structure for a struct of some kind: the other keys are those of the kind that it names.
 func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath) {
 	common, _ := fieldsOf(v.Type())
-	kind, known := all.named(kindIn(pairs))
+	named := kindIn(pairs)
+	if named == "" {
+		named = d.usual[path.String()]
+	}
+	kind, known := all.named(named)
 	var own []field
+	var unread []string
 	var settings reflect.Value
 	if known {
 		made := reflect.ValueOf(kind.empty())
@@ -148,16 +196,21 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 		case key == "kind":
 			f := common[i]
 			f.enum = all.names()
-			d.key(p, v.Field(f.index), &f, child)
+			d.key(p, v.FieldByIndex(f.index), &f, child)
 		case i >= 0 && !slices.Contains(kind.without, key):
-			d.key(p, v.Field(common[i].index), &common[i], child)
+			d.key(p, v.FieldByIndex(common[i].index), &common[i], child)
 		case j >= 0:
-			d.key(p, settings.Field(own[j].index), &own[j], child)
+			d.key(p, settings.FieldByIndex(own[j].index), &own[j], child)
 		case i < 0 && len(all.takers(key, common)) == 0:
 			d.fail(child, p.key.at, "unknown key "+show(key)+path.in(), suggestion(key, append(kind.takesOr(all, common), "kind")))
 		case known:
 			d.rep.fail(at(p), child.subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))
+		default:
+			unread = append(unread, key)
 		}
+	}
+	if cred, ok := reflect.TypeAssert[*Credential](v.Addr()); ok {
+		cred.unread = unread
 	}
 }
 
@@ -199,7 +252,7 @@ func (k *checker) needs(v reflect.Value, key, of string) {
 		if f.needed != "" && !k.cfg.has(child) {
 			k.missing(key, of+"has no "+f.name, f.needed)
 		}
-		if at := v.Field(f.index); at.Kind() == reflect.Pointer && !isLeaf(f.typ) && !at.IsNil() {
+		if at := v.FieldByIndex(f.index); at.Kind() == reflect.Pointer && !isLeaf(f.typ) && !at.IsNil() {
 			k.needs(at.Elem(), child, "")
 		}
 	}
@@ -212,7 +265,7 @@ func (s *Store) Backend() string {
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
 			if fields[i].backend == "" {
-				where[fields[i].name] = v.Field(fields[i].index).Interface()
+				where[fields[i].name] = v.FieldByIndex(fields[i].index).Interface()
 			}
 		}
 	}

@@ -46,8 +46,8 @@ func TestServiceIsComplete(t *testing.T) {
 	if a.Upstream.String() != "https://api.example.com:8443/v1" || a.CAFile != "/etc/sallyport/ca.pem" || a.Limits.Body != 2<<30 {
 		t.Errorf("%+v", a)
 	}
-	want := config.Credential{Kind: "header", Secret: secret.Ref{Store: "corp", Path: "a/b", Version: "3", Field: "key"}, Header: "X-API-Key", Format: "Token {secret}"}
-	if diff := cmp.Diff(want, a.Credential); diff != "" {
+	want := view{Kind: "header", Secret: secret.Ref{Store: "corp", Path: "a/b", Version: "3", Field: "key"}, Header: "X-API-Key", Format: "Token {secret}"}
+	if diff := cmp.Diff(want, of(a.Credential)); diff != "" {
 		t.Errorf("credential (-want +got):\n%s", diff)
 	}
 	rules := []config.Rule{{Methods: []string{"GET"}, Path: "/v1/**"}, {Methods: []string{"GET", "POST"}, Path: "/v1/files/*"}, {Path: "/v1/models"}}
@@ -57,10 +57,10 @@ func TestServiceIsComplete(t *testing.T) {
 	if !slices.Contains(a.AllowPrivate, netip.MustParsePrefix("fd12::1/128")) {
 		t.Errorf("allow_private %v", a.AllowPrivate)
 	}
-	if b := c.Services["b"]; b.Credential.Format != "" || b.Timeouts.Dial != 10*time.Second || b.Redirects != "refuse" || b.Test != nil {
+	if b := c.Services["b"]; of(b.Credential).Format != "" || b.Timeouts.Dial != 10*time.Second || b.Redirects != "refuse" || b.Test != nil {
 		t.Errorf("%+v", b)
 	}
-	if q := c.Services["c"].Credential; q.Format != "{secret}" || q.Header != "" {
+	if q := of(c.Services["c"].Credential); q.Format != "{secret}" || q.Header != "" {
 		t.Errorf("%+v", q)
 	}
 	if n8n := c.Tokens["n8n"]; n8n.Rotate.Push.N8N.Gate.Host != "gate:8470" || c.Tokens["all"].Expires != 90*24*time.Hour {
@@ -87,19 +87,19 @@ func TestPresetFillsWhatIsOpen(t *testing.T) {
   slash: {preset: gitlab, secret: ref+builtin://a, encoded_slash: false}
 `)
 	plain, own, kind := c.Services["plain"], c.Services["own"], c.Services["kind"]
-	if plain.Upstream.String() != "https://api.anthropic.com" || plain.Credential.Header != "x-api-key" || plain.Headers["anthropic-version"] == "" || plain.Test.Path != "/v1/models" || plain.Test.Method != "GET" {
+	if plain.Upstream.String() != "https://api.anthropic.com" || of(plain.Credential).Header != "x-api-key" || plain.Headers["anthropic-version"] == "" || plain.Test.Path != "/v1/models" || plain.Test.Method != "GET" {
 		t.Errorf("%+v", plain)
 	}
-	if plain.Credential.Secret.Path != "a" || !plain.Secret.IsZero() {
+	if of(plain.Credential).Secret.Path != "a" || !plain.Secret.IsZero() {
 		t.Errorf("the secret stands at %+v", plain.Credential)
 	}
 	if own.Upstream.Host != "eu.example.com" || len(own.Headers) != 1 || own.Test.Path != "/ping" {
 		t.Errorf("%+v", own)
 	}
-	if kind.Credential.Header != "" || kind.Credential.Param != "k" {
+	if of(kind.Credential).Header != "" || of(kind.Credential).Param != "k" {
 		t.Errorf("another kind takes nothing from the preset's credential: %+v", kind.Credential)
 	}
-	if f := c.Services["raw"].Credential.Format; f != "Bot {secret}" {
+	if f := of(c.Services["raw"].Credential).Format; f != "Bot {secret}" {
 		t.Errorf("format %q", f)
 	}
 	if c.Services["slash"].EncodedSlash {
@@ -266,7 +266,7 @@ func TestOriginsHideWhatLooksLikeASecret(t *testing.T) {
 
 func TestByteOrderMarkAndCRLF(t *testing.T) {
 	c := parse(t, "\ufeffdrain: 5s\r\nservices:\r\n  openai:\r\n    preset: openai\r\n    secret: ref+builtin://openai\r\n")
-	if c.Drain != 5*time.Second || c.Services["openai"].Credential.Secret.Path != "openai" {
+	if c.Drain != 5*time.Second || of(c.Services["openai"].Credential).Secret.Path != "openai" {
 		t.Errorf("%+v", c)
 	}
 }

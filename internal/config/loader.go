@@ -80,7 +80,7 @@ func headOf(c *Config) *Config {
 	fields, _ := fieldsOf(from.Type())
 	for i := range fields {
 		if name := fields[i].name; name != "services" && name != "tokens" {
-			to.Field(fields[i].index).Set(from.Field(fields[i].index))
+			to.FieldByIndex(fields[i].index).Set(from.FieldByIndex(fields[i].index))
 		}
 	}
 	return head

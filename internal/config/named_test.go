@@ -50,7 +50,14 @@ func TestLoadNamed(t *testing.T) {
 			if c.err || wholeErr != nil {
 				return
 			}
-			show := func(what any) string { return fmt.Sprintf("%+v", what) }
+			show := func(what any) string {
+				if s, ok := what.(*config.Service); ok && s != nil {
+					bare := *s
+					bare.Credential, bare.Credentials = config.Credential{}, nil
+					return fmt.Sprintf("%+v %+v", bare, allOf(s.Placements()))
+				}
+				return fmt.Sprintf("%+v", what)
+			}
 			if diff := cmp.Diff(show(whole.Tokens["n8n"]), show(got.Tokens["n8n"])); diff != "" {
 				t.Errorf("the token (-Load +LoadNamed):\n%s", diff)
 			}

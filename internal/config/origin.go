@@ -28,7 +28,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) 
 	case reflect.Struct:
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
-			out = c.origins(out, v.Field(fields[i].index), &fields[i], path.child(fields[i].name))
+			out = c.origins(out, v.FieldByIndex(fields[i].index), &fields[i], path.child(fields[i].name))
 		}
 		if settings, ok := settingsIn(v); ok {
 			out = c.origins(out, settings, nil, path)

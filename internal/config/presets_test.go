@@ -11,13 +11,13 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
-	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // TestEveryPresetLoads writes for each preset what its page asks for, with made-up values, and wants a complete service
 // without a word of warning; and, asking for nothing, an error that names each thing that is missing.
 func TestEveryPresetLoads(t *testing.T) {
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		t.Run(p.Name, func(t *testing.T) {
 			src := made(p)
 			c, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(src), nil)
@@ -47,7 +47,7 @@ func TestEveryPresetLoads(t *testing.T) {
 }
 
 // made writes a service of the preset with everything that it asks for.
-func made(p preset.Preset) string {
+func made(p presetkeys.Preset) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "services:\n  x:\n    preset: %s\n", p.Name)
 	if p.UpstreamEg != "" {
@@ -73,23 +73,23 @@ func made(p preset.Preset) string {
 	return b.String()
 }
 
-func given(p preset.Preset) []string {
+func given(p presetkeys.Preset) []string {
 	var lines []string
 	switch p.Credential.Kind {
-	case config.KindRefreshToken, config.KindClientCredentials:
+	case "oauth2_refresh_token", "oauth2_client_credentials":
 		lines = []string{"client_id: sallyport", "client_secret: ref+builtin://x#client_secret"}
-	case config.KindJWTBearer:
+	case "jwt_bearer":
 		if p.Needs["issuer"] == "" {
 			return []string{"service_account: ref+builtin://x", "scopes: [https://www.googleapis.com/auth/drive]"}
 		}
 		return []string{"issuer: someone", "subject: ref+builtin://x#user", "key: ref+builtin://x#key"}
-	case config.KindGitHubApp:
+	case "github_app":
 		return []string{"app_id: 123", "installation_id: 456", "key: ref+builtin://x"}
-	case config.KindSigV4:
+	case "aws_sigv4":
 		return []string{"access_key: AKIAIOSFODNN7EXAMPLE", "secret_key: ref+builtin://x", "region: eu-central-1"}
-	case config.KindOAuth1:
+	case "oauth1":
 		return []string{"consumer_key: ref+builtin://x#key", "consumer_secret: ref+builtin://x#secret", "access_token: ref+builtin://x#token", "token_secret: ref+builtin://x#token_secret"}
-	case config.KindExchange:
+	case "exchange":
 	default:
 		lines = []string{"secret: ref+builtin://x"}
 	}
@@ -112,19 +112,20 @@ func given(p preset.Preset) []string {
 var braces = regexp.MustCompile(`\{[a-z][a-z0-9_]*\}`)
 
 // complete wants nothing open: URLs whole, everything in braces replaced, and a place for what is sent.
-func complete(t *testing.T, c *config.Credential, p preset.Credential) {
+func complete(t *testing.T, c *config.Credential, p presetkeys.Credential) {
 	t.Helper()
+	one := of(*c)
 	if c.Kind != p.Kind || c.Derived() != p.Derived() {
 		t.Errorf("kind %q, want %q", c.Kind, p.Kind)
 	}
-	urls := []string{c.TokenURL, c.AuthorizeURL, c.APIURL}
-	if c.Request != nil {
-		urls = append(urls, c.Request.URL)
-		if left := braces.FindString(fmt.Sprint(c.Request.JSON, c.Request.Form, c.Request.Query, c.Request.Headers, c.Request.Basic)); left != "" {
+	urls := []string{one.TokenURL, one.AuthorizeURL, one.APIURL}
+	if one.Request != nil {
+		urls = append(urls, one.Request.URL)
+		if left := braces.FindString(fmt.Sprint(one.Request.JSON, one.Request.Form, one.Request.Query, one.Request.Headers, one.Request.Basic)); left != "" {
 			t.Errorf("%s has not been filled in", left)
 		}
 	}
-	if left := braces.FindString(fmt.Sprint(urls, c.Scopes, c.Params, c.AuthorizeParams, c.Audience)); left != "" {
+	if left := braces.FindString(fmt.Sprint(urls, one.Scopes, one.Params, one.AuthorizeParam, one.Audience)); left != "" {
 		t.Errorf("%s has not been filled in", left)
 	}
 	for _, text := range urls {
@@ -138,16 +139,16 @@ func complete(t *testing.T, c *config.Credential, p preset.Credential) {
 		}
 		return "contoso"
 	})
-	if format != "" && c.Format != format || p.Header != "" && c.Header != p.Header || p.Param != c.Param || p.UserPass != c.UserPass || p.Pointer != c.Pointer {
-		t.Errorf("%+v is not where %+v says", c, p)
+	if format != "" && one.Format != format || p.Header != "" && one.Header != p.Header || p.Param != one.Param || p.UserPass != one.UserPass || p.Pointer != one.Pointer {
+		t.Errorf("%+v is not where %+v says", one, p)
 	}
 	if c.Refs() == nil {
 		t.Error("no reference in it")
 	}
-	if c.Derived() && (p.Place == nil) != (c.Place == nil) {
-		t.Errorf("place %+v, want %+v", c.Place, p.Place)
+	if c.Derived() && (p.Place == nil) != (one.Place == nil) {
+		t.Errorf("place %+v, want %+v", one.Place, p.Place)
 	}
-	if c.Place != nil && c.Place.Format == "" {
+	if one.Place != nil && one.Place.Format == "" {
 		t.Error("the place has no format")
 	}
 }
@@ -176,7 +177,7 @@ func TestPathInputs(t *testing.T) {
 			t.Errorf("%s: %v", test.inputs, err)
 			continue
 		}
-		if got := c.Services["hook"].Credential.Format; got != test.format {
+		if got := of(c.Services["hook"].Credential).Format; got != test.format {
 			t.Errorf("%s: got format %q, want %q", test.inputs, got, test.format)
 		}
 	}

@@ -42,13 +42,15 @@ func Reference(kinds Kinds) []byte {
 	var b bytes.Buffer
 	b.WriteString(referenceHead)
 	fmt.Fprintf(&b, "```yaml\n%s```\n", example)
-	(&reference{&b, kinds}).section(section{title: "Top level", doc: "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config]()})
+	(&reference{&b, kinds, map[reflect.Type]string{}}).section(section{title: "Top level", doc: "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config]()})
 	return b.Bytes()
 }
 
 type reference struct {
 	b     *bytes.Buffer
 	kinds Kinds
+
+	described map[reflect.Type]string // anchors
 }
 
 type section struct {
@@ -87,6 +89,11 @@ func (r *reference) section(s section) {
 			if f.typ.Kind() == reflect.Map {
 				key += ".NAME"
 			}
+			if at, known := r.described[inner]; known && s.of != "" { // what several kinds have is described once
+				fmt.Fprintf(r.b, "| `%s` | [map](#%s) | %s | %s |\n", f.name, at, code(f.def), cell(meaning(f)))
+				continue
+			}
+			r.described[inner] = anchorOf(key + s.of)
 			title = "[map](#" + anchorOf(key+s.of) + ")"
 			below = append(below, section{title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".", typ: inner, of: s.of})
 		}
@@ -103,7 +110,7 @@ func (m member) section(s section) section {
 	if len(m.without) > 0 {
 		doc = append(doc, "It takes no `"+strings.Join(m.without, "` and no `")+"`.")
 	}
-	doc = append(doc, "[stores/"+m.name+".md](stores/"+m.name+".md) has more.")
+	doc = append(doc, m.page)
 	return section{title: s.title + " of kind " + m.name, doc: strings.Join(doc, " "), prefix: s.prefix, typ: m.settings(), of: " of kind " + m.name}
 }
 

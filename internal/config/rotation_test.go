@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/setting"
 )
 
 // TestRotates: what a service says counts before what its preset says, and that before what its token endpoint is known for.
@@ -34,7 +35,7 @@ func TestRotates(t *testing.T) {
 		"upstream: https://a.example.com, credential: {kind: oauth2_refresh_token, token_url: https://a.example.com/token, rotates: false":     false,
 		"upstream: https://a.example.com, credential: {kind: oauth2_refresh_token, token_url: https://oauth2.googleapis.com.example.com/token": true,
 	} {
-		if got := parse(t, "services: {a: {"+text+own+"}}}\n").Services["a"].Credential.Rotates; got != want {
+		if got := *setting.At[bool](&parse(t, "services: {a: {"+text+own+"}}}\n").Services["a"].Credential, "rotates"); got != want {
 			t.Errorf("%s: rotates %t, want %t", text, got, want)
 		}
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ func Schema(kinds Kinds) []byte {
 	s := kinds.schemaOf(reflect.TypeFor[Config](), &field{})
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "sallyport.yaml"
+	s["$defs"] = schema{"store": kinds.familySchema(reflect.TypeFor[Store]()), "credential": kinds.familySchema(reflect.TypeFor[Credential]())}
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("writing the schema: %v", err)) // strings and numbers alone
@@ -46,8 +48,8 @@ func (k Kinds) schemaOf(t reflect.Type, f *field) schema {
 }
 
 func (k Kinds) structSchema(t reflect.Type) schema {
-	if all := k.familyOf(t); all != nil {
-		return k.familySchema(t, all)
+	if k.familyOf(t) != nil {
+		return schema{"$ref": "#/$defs/" + strings.ToLower(t.Name())}
 	}
 	properties, needed := k.properties(t)
 	out := schema{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
@@ -77,11 +79,31 @@ func (k Kinds) properties(t reflect.Type) (out schema, needed []string) {
 }
 
 // familySchema is the schema of a struct that is of one of several kinds: once the kind is written, the keys are that kind's alone.
-func (k Kinds) familySchema(t reflect.Type, all family) schema {
+// Where a preset may bring the kind, the keys of all kinds are known without it, and none has to be there.
+func (k Kinds) familySchema(t reflect.Type) schema {
+	all := k.familyOf(t)
 	common, needed := k.properties(t)
 	fields, _ := fieldsOf(t)
-	common["kind"] = schema{"enum": all.names(), "description": fields[indexOf(fields, "kind")].doc}
-	cases := make([]schema, len(all))
+	common["kind"] = schema{"description": fields[indexOf(fields, "kind")].doc}
+	out := schema{"type": "object", "properties": common}
+	if len(all) > 0 {
+		common["kind"] = schema{"enum": all.names(), "description": fields[indexOf(fields, "kind")].doc}
+		out["allOf"] = k.cases(all, common)
+	}
+	if len(needed) > 0 {
+		out["required"] = needed
+	}
+	if all.fromPresets() {
+		out["type"] = []string{"object", "null"}
+		out["additionalProperties"] = false
+		out["properties"] = all.anyKey(common)
+	}
+	return out
+}
+
+// cases are what holds for each kind.
+func (k Kinds) cases(all family, common schema) []schema {
+	out := make([]schema, len(all))
 	for i, m := range all {
 		properties, own := k.properties(m.settings())
 		for name := range common {
@@ -90,12 +112,24 @@ func (k Kinds) familySchema(t reflect.Type, all family) schema {
 			}
 		}
 		then := schema{"properties": properties, "additionalProperties": false, "description": m.summary}
-		if len(own) > 0 {
+		if len(own) > 0 && !m.presets {
 			then["required"] = own
 		}
-		cases[i] = schema{"if": schema{"properties": schema{"kind": schema{"const": m.name}}, "required": []string{"kind"}}, "then": then}
+		out[i] = schema{"if": schema{"properties": schema{"kind": schema{"const": m.name}}, "required": []string{"kind"}}, "then": then}
 	}
-	return schema{"type": "object", "properties": common, "required": needed, "allOf": cases}
+	return out
+}
+
+// anyKey are the keys of all kinds beside the common ones.
+func (f family) anyKey(common schema) schema {
+	out := schema{}
+	for _, m := range f {
+		for _, key := range m.keys() {
+			out[key.name] = true
+		}
+	}
+	maps.Copy(out, common)
+	return out
 }
 
 func leafSchema(l leaf, t reflect.Type, f *field) schema {

@@ -4,22 +4,21 @@ import (
 	"crypto/tls"
 	"errors"
 
-	"sallyport/internal/boundary/credential/derive"
+	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/service"
-	"sallyport/internal/config"
 	"sallyport/internal/fault"
 )
 
-// Consent equips svc, and makes the Minter that it is connected for: c is its credential of that kind.
-func Consent(svc *service.Service, c *config.Credential, of *Secrets) (*derive.RefreshToken, error) {
+// Consent equips svc, and makes what a person gives consent with: settings are those of its credential of such a kind.
+func Consent(svc *service.Service, settings credential.Consenting, of *Secrets) (credential.Consent, error) {
 	if err := equip(svc, of); err != nil {
-		return nil, unfit(svc, err)
+		return credential.Consent{}, unfit(svc, err)
 	}
-	refresher, err := minting(c, svc, of).refresher()
+	consent, err := settings.Consent(mint(svc, of))
 	if err != nil {
-		return nil, unfit(svc, err)
+		return credential.Consent{}, unfit(svc, err)
 	}
-	return refresher, nil
+	return consent, nil
 }
 
 // equip gives a service its client certificate and what its proxy asks for.
@@ -29,8 +28,8 @@ func equip(svc *service.Service, of *Secrets) error {
 	proxy := in.Value(c.ProxySecret)
 	if c.TLS != nil {
 		cert, key := in.Value(c.TLS.Cert), in.Value(c.TLS.Key)
-		if in.err != nil {
-			return in.err
+		if in.Err != nil {
+			return in.Err
 		}
 		pair, err := tls.X509KeyPair(cert.Reveal(), key.Reveal())
 		if err != nil {
@@ -38,10 +37,10 @@ func equip(svc *service.Service, of *Secrets) error {
 		}
 		svc.SetClientCertificate(&pair)
 	}
-	if in.err == nil {
+	if in.Err == nil {
 		svc.SetProxySecret(proxy)
 	}
-	return in.err
+	return in.Err
 }
 
 // unfit is the fault of secrets that are there and cannot be used.

@@ -3,6 +3,7 @@ package assemble
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"sallyport/internal/boundary/credential/derive/pool"
 	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/boundary/service"
-	"sallyport/internal/config"
 	"sallyport/internal/secret"
 )
 
@@ -28,13 +28,13 @@ func (a *Assembler) parts(ctx context.Context, svc *service.Service, of *Secrets
 			}
 		}
 		var err error
-		switch {
-		case c.Derived():
+		switch settings := c.Settings.(type) {
+		case credential.Minting:
 			err = a.derivedPart(ctx, svc, i, of, &p)
-		case c.Signing():
-			p.Signer, err = signer(c, of)
+		case credential.Building:
+			err = settings.Build(of.Reader(), &p)
 		default:
-			err = staticPart(c, of, &p)
+			err = fmt.Errorf("credentials of kind %q put nothing onto a request", c.Kind)
 		}
 		if err != nil {
 			return nil, err
@@ -48,19 +48,14 @@ func (a *Assembler) parts(ctx context.Context, svc *service.Service, of *Secrets
 	return parts, nil
 }
 
-func staticPart(c *config.Credential, of *Secrets, p *credential.Part) error {
-	in := of.Reader()
-	p.Value = in.Value(c.Secret)
-	if !c.UsernameSecret.IsZero() {
-		p.Spec.Username, p.Spec.HideUser = string(in.Value(c.UsernameSecret).Reveal()), true
-	}
-	return in.err
-}
-
 // derivedPart finds the Source of a derived credential, or makes it. What it mints with must not come back either.
 func (a *Assembler) derivedPart(ctx context.Context, svc *service.Service, index int, of *Secrets, p *credential.Part) error {
 	c := &svc.Config.Placements()[index]
-	minter, err := minting(c, svc, of).minter()
+	settings, ok := c.Settings.(credential.Minting)
+	if !ok {
+		return fmt.Errorf("credentials of kind %q have no token", c.Kind)
+	}
+	minter, err := settings.Minter(mint(svc, of))
 	if err != nil {
 		return err
 	}
@@ -77,7 +72,7 @@ func (a *Assembler) derivedPart(ctx context.Context, svc *service.Service, index
 // multiline tells keys and files, which are no text that an answer could quote in one piece.
 func multiline(v secret.Value) bool { return bytes.ContainsRune(bytes.TrimSpace(v.Reveal()), '\n') }
 
-// minting reads what a derived credential is minted with.
-func minting(c *config.Credential, svc *service.Service, of *Secrets) *mint {
-	return &mint{Reader: of.Reader(), c: c, way: func(u *url.URL) (http.RoundTripper, error) { return svc.TokenTransport(u) }}
+// mint is what the Minters of a service are made with.
+func mint(svc *service.Service, of *Secrets) *credential.Mint {
+	return &credential.Mint{Reader: *of.Reader(), Way: func(u *url.URL) (http.RoundTripper, error) { return svc.TokenTransport(u) }}
 }

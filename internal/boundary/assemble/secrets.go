@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 
+	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -78,7 +79,7 @@ func (s *Secrets) same(other *Secrets) bool {
 }
 
 // Reader reads from s.
-func (s *Secrets) Reader() Reader { return Reader{get: s.get} }
+func (s *Secrets) Reader() *credential.Reader { return &credential.Reader{Get: s.get} }
 
 func (s *Secrets) get(ref secret.Ref) (secret.Value, error) {
 	one, ok := s.values[ref]

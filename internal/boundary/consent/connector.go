@@ -86,22 +86,13 @@ func (k *Connector) begin(ctx context.Context, c *config.Config, name, redirect 
 	if err != nil {
 		return nil, err
 	}
-	refresher, err := assemble.Consent(svc, which.credential, of)
+	asked, err := assemble.Consent(svc, which.settings, of)
 	if err != nil {
 		return nil, err
 	}
-	in := of.Reader()
-	params := make(map[string]string, len(which.credential.AuthorizeParams))
-	for key, t := range which.credential.AuthorizeParams {
-		params[key] = in.Plain(t)
-	}
-	issuer := in.Plain(which.credential.Issuer)
-	if err := in.Err(); err != nil {
-		return nil, err
-	}
 	connect, err := derive.NewConnect(derive.ConnectOptions{
-		AuthorizeURL: which.credential.AuthorizeURL, Issuer: issuer, RedirectURL: redirect, Params: params, For: refresher,
-		WithoutPKCE: which.credential.PKCE == "off",
+		AuthorizeURL: asked.AuthorizeURL, Issuer: asked.Issuer, RedirectURL: redirect, Params: asked.Params, For: asked.For,
+		WithoutPKCE: asked.WithoutPKCE,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connecting %q: %w", name, err)

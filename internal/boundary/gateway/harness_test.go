@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/app"
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary"
 	"sallyport/internal/boundary/credential"
@@ -41,7 +42,6 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 	"sallyport/internal/secret"
-	"sallyport/internal/secret/builtin"
 )
 
 // canary is the secret of this run. It has characters that URLs, JSON and base64 write differently.
@@ -237,7 +237,7 @@ func openAudit(t testing.TB, path string) *audit.Log {
 
 func table(t testing.TB, yaml string, o options) *service.Table {
 	t.Helper()
-	c, _, err := config.Parse(config.Kinds{Stores: []secret.Kind{builtin.Kind()}}, "sallyport.yaml", []byte("services:\n"+yaml), func(name string) ([]byte, error) { return os.ReadFile(name) })
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n"+yaml), func(name string) ([]byte, error) { return os.ReadFile(name) })
 	if err != nil {
 		t.Fatalf("%v\n%s", err, yaml)
 	}

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/boundary/spool"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
+	"sallyport/internal/testkit/setting"
 	"sallyport/internal/testkit/tokenserver"
 )
 
@@ -412,7 +413,7 @@ func TestTokenEndpoint(t *testing.T) {
 	ts.Clients["me"] = tokenserver.Client{Auth: "basic", Secret: canary}
 	yaml := strings.Replace(lark(ts.URL), "https://tokens.test/token", ts.URL+"/token", 1)
 	g := newGate(t, yaml, options{parts: func(s *service.Service) []credential.Part {
-		at, _ := url.Parse(s.Config.Credential.TokenURL)
+		at, _ := url.Parse(setting.Text(&s.Config.Credential, "token_url"))
 		transport, err := s.TokenTransport(at)
 		if err != nil {
 			t.Fatal(err)

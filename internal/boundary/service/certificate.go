@@ -136,7 +136,7 @@ func (s *Service) alsoTrusted() *x509.CertPool {
 
 func knownByCertificate(placements []config.Credential) bool {
 	for i := range placements {
-		if placements[i].Auth == "mtls" {
+		if c, ok := placements[i].Settings.(interface{ ByCertificate() bool }); ok && c.ByCertificate() {
 			return true
 		}
 	}

@@ -13,18 +13,17 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/app"
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
-	"sallyport/internal/secret"
-	"sallyport/internal/secret/builtin"
 )
 
 // configured is a service as configuration describes it.
 func configured(t *testing.T, yaml string) *config.Service {
 	t.Helper()
-	c, _, err := config.Parse(config.Kinds{Stores: []secret.Kind{builtin.Kind()}}, "sallyport.yaml", []byte("services:\n  api:\n    upstream: http://127.0.0.1:1\n    secret: ref+builtin://x\n"+yaml), os.ReadFile)
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n  api:\n    upstream: http://127.0.0.1:1\n    secret: ref+builtin://x\n"+yaml), os.ReadFile)
 	if err != nil {
 		t.Fatal(err)
 	}

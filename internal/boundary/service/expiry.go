@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/jsonpointer"
 )
@@ -33,16 +34,15 @@ func newExpiry(placements []config.Credential) (*Expiry, error) {
 	e := &Expiry{}
 	some := false
 	for i := range placements {
-		c := &placements[i]
-		some = some || c.Derived()
-		when := c.ExpiredWhen
-		if when == nil && c.Derived() {
-			when = &config.ExpiredWhen{Status: []int{http.StatusUnauthorized}}
-		}
-		if when == nil {
+		minting, ok := placements[i].Settings.(credential.Minting)
+		if !ok {
 			continue
 		}
 		some = true
+		when := minting.Expires()
+		if when == nil {
+			when = &credential.ExpiredWhen{Status: []int{http.StatusUnauthorized}}
+		}
 		e.statuses = append(e.statuses, when.Status...)
 		if when.Body == nil {
 			continue

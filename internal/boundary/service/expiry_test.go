@@ -12,15 +12,17 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"sallyport/internal/boundary/credential"
+	"sallyport/internal/boundary/credential/exchange"
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/config"
 )
 
-func expiry(tb testing.TB, rules ...config.ExpiredWhen) *service.Expiry {
+func expiry(tb testing.TB, rules ...credential.ExpiredWhen) *service.Expiry {
 	tb.Helper()
 	c := config.Service{Upstream: &url.URL{Scheme: "https", Host: "api.example.com"}}
 	for i := range rules {
-		c.Credentials = append(c.Credentials, config.Credential{Kind: config.KindExchange, ExpiredWhen: &rules[i]})
+		c.Credentials = append(c.Credentials, config.Credential{Kind: "exchange", Settings: &exchange.Settings{Token: credential.Token{ExpiredWhen: &rules[i]}}})
 	}
 	s, err := service.New("api", &c)
 	if err != nil {
@@ -29,8 +31,8 @@ func expiry(tb testing.TB, rules ...config.ExpiredWhen) *service.Expiry {
 	return s.Expiry
 }
 
-func body(pointer string, in ...string) config.ExpiredWhen {
-	return config.ExpiredWhen{Status: []int{401}, Body: &config.ExpiredBody{Pointer: pointer, In: in, Within: 1 << 10}}
+func body(pointer string, in ...string) credential.ExpiredWhen {
+	return credential.ExpiredWhen{Status: []int{401}, Body: &credential.ExpiredBody{Pointer: pointer, In: in, Within: 1 << 10}}
 }
 
 func TestExpirySays(t *testing.T) {
@@ -64,7 +66,7 @@ func (r reads) Read(p []byte) (int, error) { return r(p) }
 
 func TestExpiryByStatusAndType(t *testing.T) {
 	var none *service.Expiry
-	e, status := expiry(t, body("/code", "1")), expiry(t, config.ExpiredWhen{Status: []int{401, 403}})
+	e, status := expiry(t, body("/code", "1")), expiry(t, credential.ExpiredWhen{Status: []int{401, 403}})
 	if none.ByStatus(401) || none.InBody(http.Header{}) || !e.ByStatus(401) || e.ByStatus(403) || !status.ByStatus(403) || status.InBody(http.Header{}) {
 		t.Error("wrong by status")
 	}
@@ -87,7 +89,7 @@ func FuzzExpiry(f *testing.F) {
 	for _, s := range []string{`{"a":{"b":1}}`, `{"a":[{"b":"1"},{"b":1}]}`, `[[1,2],3]`, `{"a":{"b":{"b":1}},"b":true}`, `{`} {
 		f.Add([]byte(s))
 	}
-	rules := []config.ExpiredWhen{body("/a/b", "1", "true"), body("/a/1/b", "1"), body("/0/1", "2"), body("/b", "x")}
+	rules := []credential.ExpiredWhen{body("/a/b", "1", "true"), body("/a/1/b", "1"), body("/0/1", "2"), body("/b", "x")}
 	e := expiry(f, rules...)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		e.Says(strings.NewReader(string(raw)))
@@ -99,7 +101,7 @@ func FuzzExpiry(f *testing.F) {
 		if err != nil {
 			return
 		}
-		want := slices.ContainsFunc(rules, func(r config.ExpiredWhen) bool {
+		want := slices.ContainsFunc(rules, func(r credential.ExpiredWhen) bool {
 			return slices.ContainsFunc(r.Body.In, func(in string) bool {
 				found, ok := lookup(doc, strings.Split(r.Body.Pointer, "/")[1:])
 				n, number := found.(float64)

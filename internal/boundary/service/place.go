@@ -20,23 +20,18 @@ func (s *Service) place(placements []config.Credential) {
 
 // specOf is where a credential goes: of a derived one its token.
 func specOf(c *config.Credential) credential.Spec {
-	switch {
-	case c.Derived() && c.Place == nil:
-		return credential.Spec{Kind: credential.KindBearer}
-	case c.Derived():
-		return credential.Spec{Kind: c.Place.Kind, Header: c.Place.Header, Param: c.Place.Param, Cookie: c.Place.Cookie, Format: c.Place.Format}
-	case c.Signing():
-		return credential.Spec{Kind: c.Kind, Header: c.Header, Param: c.Param}
+	if settings, ok := c.Settings.(credential.Settings); ok {
+		return settings.Spec()
 	}
-	return credential.Spec{
-		Kind: c.Kind, Header: c.Header, Param: c.Param, Cookie: c.Cookie, Pointer: c.Pointer, As: c.As,
-		Username: c.Username, UserPass: c.UserPass, Format: c.Format,
-	}
+	return credential.Spec{Kind: c.Kind} // which no recipe can be made of, unless the kind is none
 }
 
 // replays tells whether a request may have to be sent twice: with a newer token, or to answer what a server asks.
 func replays(placements []config.Credential) bool {
-	return slices.ContainsFunc(placements, func(c config.Credential) bool { return c.Derived() || c.Kind == config.KindDigest })
+	return slices.ContainsFunc(placements, func(c config.Credential) bool {
+		again, ok := c.Settings.(interface{ Replays() bool })
+		return ok && again.Replays()
+	})
 }
 
 // PathPrefixed tells whether a credential is put before the path.

@@ -18,13 +18,11 @@ func spelled(c *config.Service) (list []Spelling) {
 	}
 	placements := c.Placements()
 	for i := range placements {
-		p := &placements[i]
-		add(p.Header)
-		if p.Place != nil {
-			add(p.Place.Header)
-		}
-		for name := range p.SignedHeaders {
-			add(name)
+		add(placements[i].Slot().Header)
+		if signing, ok := placements[i].Settings.(interface{ Headers() []string }); ok {
+			for _, name := range signing.Headers() {
+				add(name)
+			}
 		}
 	}
 	for name := range c.Headers {

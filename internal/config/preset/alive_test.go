@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // gone are addresses that their owner has taken out of service, or means to on a day that has come, with what stands in their
@@ -44,7 +44,7 @@ func TestNothingIsGone(t *testing.T) {
 			t.Errorf("%+v: want a day that has been, and what to call instead", g)
 		}
 	}
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		for _, at := range addresses(p) {
 			for _, g := range gone {
 				if at == g.at || strings.HasPrefix(at, strings.TrimSuffix(g.at, "/")+"/") {
@@ -56,7 +56,7 @@ func TestNothingIsGone(t *testing.T) {
 }
 
 // addresses are the host and path of everything that a preset calls by itself.
-func addresses(p preset.Preset) (list []string) {
+func addresses(p presetkeys.Preset) (list []string) {
 	base := cmp.Or(p.Upstream, p.UpstreamEg)
 	urls := []string{base}
 	if p.Test.Path != "" {
@@ -82,7 +82,7 @@ func addresses(p preset.Preset) (list []string) {
 
 // TestTestCalls: a test call is a path of the upstream's host as it goes on the wire, and asks for nothing that only a caller knows.
 func TestTestCalls(t *testing.T) {
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		if p.Test.Path == "" {
 			if p.Test.Method != "" || p.Test.Status != nil {
 				t.Errorf("%s: a test call without a path", p.Name)
@@ -120,7 +120,7 @@ func TestTestCalls(t *testing.T) {
 func TestTestCallsHaveTheirQuery(t *testing.T) {
 	held := 0
 	for _, v := range readCatalogue(t).Verdicts {
-		p, ok := preset.Lookup(v.Preset)
+		p, ok := presetkeys.Lookup(v.Preset)
 		if !ok || p.Test.Path == "" {
 			continue
 		}
@@ -158,8 +158,8 @@ var regional = regexp.MustCompile(`upstream (https://[A-Za-z0-9.-]+)`)
 // TestRegionsOfBothKinds: a preset with OAuth names the regions that the one with a key of the same API names.
 func TestRegionsOfBothKinds(t *testing.T) {
 	pairs := 0
-	for _, p := range preset.All() {
-		key, ok := preset.Lookup(strings.TrimSuffix(p.Name, "-oauth2"))
+	for _, p := range presetkeys.All() {
+		key, ok := presetkeys.Lookup(strings.TrimSuffix(p.Name, "-oauth2"))
 		if !ok || key.Name == p.Name || key.Upstream == "" || key.Upstream != p.Upstream {
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/config/preset"
 	"sallyport/internal/testkit"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 func readCatalogue(t *testing.T) preset.Catalogue {
@@ -65,7 +66,7 @@ func TestUncoveredTypes(t *testing.T) {
 			t.Errorf("%s: reason %q, %q", v.Type.Name, v.Reason, v.Say)
 		}
 		for _, m := range regexp.MustCompile(`preset ([a-z0-9-]+)`).FindAllStringSubmatch(v.Say, -1) {
-			if _, ok := preset.Lookup(m[1]); !ok {
+			if _, ok := presetkeys.Lookup(m[1]); !ok {
 				t.Errorf("%s: there is no preset %q", v.Type.Name, m[1])
 			}
 		}
@@ -77,11 +78,11 @@ func TestUncoveredTypes(t *testing.T) {
 func TestPresetsSayWhatN8NSays(t *testing.T) {
 	differ := map[string][]string{}
 	for _, v := range readCatalogue(t).Verdicts {
-		if p, ok := preset.Lookup(v.Preset); ok {
+		if p, ok := presetkeys.Lookup(v.Preset); ok {
 			differ[p.Name] = slices.Concat(differ[p.Name], places(p, v.Type), host(p, v.Type), grant(p, v.Type), login(p, v.Type))
 		}
 	}
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		found := differ[p.Name]
 		if p.Deviates == "" && len(found) > 0 {
 			t.Errorf("%s:\n%s", p.Name, strings.Join(found, "\n"))
@@ -95,10 +96,10 @@ func TestPresetsSayWhatN8NSays(t *testing.T) {
 var (
 	field  = regexp.MustCompile(`\{.*\}`) // from the first to the last: what is fixed stands before and after
 	fixed  = []string{"accept", "content-type", "http-referer", "user-agent", "x-source", "x-title"}
-	opaque = []string{preset.KindSigV4, preset.KindOAuth1}
+	opaque = []string{presetkeys.KindSigV4, presetkeys.KindOAuth1}
 )
 
-func places(p preset.Preset, n preset.Type) (differ []string) {
+func places(p presetkeys.Preset, n preset.Type) (differ []string) {
 	if slices.Contains(opaque, p.Credential.Kind) {
 		return nil
 	}
@@ -107,14 +108,14 @@ func places(p preset.Preset, n preset.Type) (differ []string) {
 		switch {
 		case !variable && (p.Headers[place.Name] != "" || slices.Contains(fixed, strings.ToLower(place.Name))):
 		case variable && p.HeadersNeeds[place.Name] != "":
-		case !slices.ContainsFunc(p.Placements(), func(c preset.Credential) bool { return samePlace(p, c, place) }):
+		case !slices.ContainsFunc(p.Placements(), func(c presetkeys.Credential) bool { return samePlace(p, c, place) }):
 			differ = append(differ, fmt.Sprintf("n8n puts %+v", place))
 		}
 	}
 	return differ
 }
 
-func samePlace(p preset.Preset, c preset.Credential, n preset.TypePlace) bool {
+func samePlace(p presetkeys.Preset, c presetkeys.Credential, n preset.TypePlace) bool {
 	goes := c.Goes()
 	format := strings.TrimSpace(field.ReplaceAllLiteralString(n.Format, "{secret}"))
 	switch n.In {
@@ -147,7 +148,7 @@ func samePlace(p preset.Preset, c preset.Credential, n preset.TypePlace) bool {
 }
 
 // host holds fixed hosts equal, and those that are the user's open.
-func host(p preset.Preset, n preset.Type) []string {
+func host(p presetkeys.Preset, n preset.Type) []string {
 	suggested := n.Usual
 	if suggested == "" {
 		suggested = n.Base
@@ -161,7 +162,7 @@ func host(p preset.Preset, n preset.Type) []string {
 	return nil
 }
 
-func grant(p preset.Preset, n preset.Type) (differ []string) {
+func grant(p presetkeys.Preset, n preset.Type) (differ []string) {
 	if n.OAuth2 == nil {
 		return nil
 	}
@@ -170,7 +171,7 @@ func grant(p preset.Preset, n preset.Type) (differ []string) {
 		g.Authorize, g.Token = g.UsualAuthorize, g.UsualToken
 	}
 	g.Authorize, _, _ = strings.Cut(g.Authorize, "?")
-	if c.Kind == preset.KindRefreshToken && !sameEndpoint(c.AuthorizeURL, g.Authorize) {
+	if c.Kind == presetkeys.KindRefreshToken && !sameEndpoint(c.AuthorizeURL, g.Authorize) {
 		differ = append(differ, "n8n asks for consent at "+g.Authorize)
 	}
 	if !sameEndpoint(c.TokenURL, g.Token) {
@@ -206,9 +207,9 @@ func sameEndpoint(own, theirs string) bool {
 	return ok && strings.HasPrefix(own, "/") && rest != ""
 }
 
-func login(p preset.Preset, n preset.Type) []string {
+func login(p presetkeys.Preset, n preset.Type) []string {
 	c := p.Credential
-	if n.Login == nil || c.Kind != preset.KindExchange {
+	if n.Login == nil || c.Kind != presetkeys.KindExchange {
 		return nil
 	}
 	fields := slices.Sorted(slices.Values(leaves(c.Request.JSON, "")))

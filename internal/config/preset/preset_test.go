@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 func TestPresets(t *testing.T) {
-	all := preset.All()
+	all := presetkeys.All()
 	if len(all) < 380 {
 		t.Fatalf("got %d presets, want those of n8n's credential types", len(all))
 	}
@@ -37,7 +38,7 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-func checkIdentity(t *testing.T, p preset.Preset) {
+func checkIdentity(t *testing.T, p presetkeys.Preset) {
 	if p.Title == "" || !name.MatchString(p.Name) {
 		t.Errorf("title %q, name %q: want both, and the name in lower case", p.Title, p.Name)
 	}
@@ -71,7 +72,7 @@ func checkIdentity(t *testing.T, p preset.Preset) {
 }
 
 // checkChecked holds that what a preset was held against is a page or n8n's code, and when is a day that has been.
-func checkChecked(t *testing.T, p preset.Preset) {
+func checkChecked(t *testing.T, p presetkeys.Preset) {
 	if p.Checked == (preset.Checked{}) {
 		return
 	}
@@ -97,7 +98,7 @@ var (
 
 // checkPlaceholders holds that everything in braces is the secret, the service's upstream, or something that is asked for, and that
 // everything asked for is used.
-func checkPlaceholders(t *testing.T, p preset.Preset) {
+func checkPlaceholders(t *testing.T, p presetkeys.Preset) {
 	placements := slices.Clone(p.Placements())
 	for i := range placements {
 		placements[i].Message = "" // has placeholders of its own
@@ -122,14 +123,14 @@ func checkPlaceholders(t *testing.T, p preset.Preset) {
 		}
 	}
 	for need := range p.Needs {
-		byField := p.Credential.Kind == preset.KindGitHubApp || p.Credential.Kind == preset.KindJWTBearer
+		byField := p.Credential.Kind == presetkeys.KindGitHubApp || p.Credential.Kind == presetkeys.KindJWTBearer
 		if !found[need] && !byField {
 			t.Errorf("%s is asked for and not used", need)
 		}
 	}
 }
 
-func checkUpstream(t *testing.T, p preset.Preset) {
+func checkUpstream(t *testing.T, p presetkeys.Preset) {
 	text := p.Upstream
 	if len(p.UpstreamNeeds) > 0 {
 		if p.Upstream != "" {
@@ -159,7 +160,7 @@ func eachString(tree any, do func(string)) {
 }
 
 // checkCredential holds that a credential has what its kind wants, and that every URL is https or on the upstream.
-func checkCredential(t *testing.T, p preset.Preset, c preset.Credential) {
+func checkCredential(t *testing.T, p presetkeys.Preset, c presetkeys.Credential) {
 	want := map[string]bool{
 		"bearer": c.Header == "" && c.Param == "" && c.Format == "",
 		"header": c.Header != "",
@@ -168,22 +169,22 @@ func checkCredential(t *testing.T, p preset.Preset, c preset.Credential) {
 		"path":   strings.HasPrefix(c.Format, "/"),
 		"body":   strings.HasPrefix(c.Pointer, "/") && (c.As == "json" || c.As == "form"),
 
-		preset.KindRefreshToken:      c.TokenURL != "" && c.AuthorizeURL != "" && (c.Auth == "basic" || c.Auth == "post"),
-		preset.KindClientCredentials: c.TokenURL != "" && c.AuthorizeURL == "" && (c.Auth == "basic" || c.Auth == "post"),
-		preset.KindJWTBearer:         c.TokenURL != "" && c.Audience != "",
-		preset.KindGitHubApp:         c.APIURL != "",
-		preset.KindExchange:          c.Request != nil && (strings.HasPrefix(c.Token, "/") || strings.HasPrefix(c.Token, "header:")),
-		preset.KindSigV4:             true,
-		preset.KindOAuth1:            true,
-		preset.KindHMAC:              c.Message != "" && (c.Header != "" || c.Param != ""),
+		presetkeys.KindRefreshToken:      c.TokenURL != "" && c.AuthorizeURL != "" && (c.Auth == "basic" || c.Auth == "post"),
+		presetkeys.KindClientCredentials: c.TokenURL != "" && c.AuthorizeURL == "" && (c.Auth == "basic" || c.Auth == "post"),
+		presetkeys.KindJWTBearer:         c.TokenURL != "" && c.Audience != "",
+		presetkeys.KindGitHubApp:         c.APIURL != "",
+		presetkeys.KindExchange:          c.Request != nil && (strings.HasPrefix(c.Token, "/") || strings.HasPrefix(c.Token, "header:")),
+		presetkeys.KindSigV4:             true,
+		presetkeys.KindOAuth1:            true,
+		presetkeys.KindHMAC:              c.Message != "" && (c.Header != "" || c.Param != ""),
 	}
 	if !want[c.Kind] {
 		t.Errorf("kind %q lacks something, or is none: %+v", c.Kind, c)
 	}
-	if c.PKCE != "" && (c.PKCE != "off" || c.Kind != preset.KindRefreshToken) || c.RefreshURL != "" && c.Kind != preset.KindRefreshToken {
+	if c.PKCE != "" && (c.PKCE != "off" || c.Kind != presetkeys.KindRefreshToken) || c.RefreshURL != "" && c.Kind != presetkeys.KindRefreshToken {
 		t.Errorf("pkce %q, refresh_url %q: what for?", c.PKCE, c.RefreshURL)
 	}
-	if c.Token != "" && c.Kind != preset.KindExchange && (!strings.HasPrefix(c.Token, "/") || !c.Derived()) {
+	if c.Token != "" && c.Kind != presetkeys.KindExchange && (!strings.HasPrefix(c.Token, "/") || !c.Derived()) {
 		t.Errorf("token %q: want a JSON pointer", c.Token)
 	}
 	if (len(p.Credentials) > 0) != (c.Is != "") {
@@ -206,7 +207,7 @@ func checkCredential(t *testing.T, p preset.Preset, c preset.Credential) {
 	checkExpiry(t, c)
 }
 
-func checkExpiry(t *testing.T, c preset.Credential) {
+func checkExpiry(t *testing.T, c presetkeys.Credential) {
 	if c.Lifetime != "" && !strings.HasPrefix(c.Lifetime, "/") {
 		if d, err := time.ParseDuration(c.Lifetime); err != nil || d < time.Minute {
 			t.Errorf("lifetime %q: want a JSON pointer or a duration", c.Lifetime)
@@ -224,7 +225,7 @@ func checkExpiry(t *testing.T, c preset.Credential) {
 }
 
 // checkPlacement computes what would be sent and compares it with what the API's documentation says, written by hand.
-func checkPlacement(t *testing.T, p preset.Preset) {
+func checkPlacement(t *testing.T, p presetkeys.Preset) {
 	c, want := p.Credential, p.Expect
 	value := strings.Replace(c.Format, "{secret}", preset.ExpectSecret, 1)
 	if c.Format == "" {
@@ -257,11 +258,11 @@ func checkPlacement(t *testing.T, p preset.Preset) {
 
 func TestLookup(t *testing.T) {
 	for _, name := range []string{"", "nope", "../preset", "openai.yaml", "OPENAI", "a/b"} {
-		if _, ok := preset.Lookup(name); ok {
+		if _, ok := presetkeys.Lookup(name); ok {
 			t.Errorf("Lookup(%q) found something", name)
 		}
 	}
-	if p, ok := preset.Lookup("openai"); !ok || p.Title != "OpenAI" {
+	if p, ok := presetkeys.Lookup("openai"); !ok || p.Title != "OpenAI" {
 		t.Errorf("Lookup(openai) = %q, %v", p.Title, ok)
 	}
 }

@@ -192,10 +192,10 @@ func (c Credential) cell() string {
 	case "path":
 		place = "path: `" + format + "/…`"
 	case "body":
-		place = "body, " + c.As + ": `" + c.Pointer + "`"
+		place = "body, " + c.Text("as") + ": `" + c.Text("pointer") + "`"
 	case "basic":
 		place = "basic: `" + c.pair() + "`"
-	case KindHMAC:
+	case "hmac":
 		place = "hmac: `" + goes.Header + ": {signature}`"
 	default:
 		place = goes.Kind
@@ -209,23 +209,12 @@ func (c Credential) cell() string {
 
 func (c Credential) pair() string {
 	switch {
-	case c.UserPass != "":
-		return c.UserPass
-	case c.Username != "":
-		return c.Username + ":{secret}"
+	case c.Text("user_pass") != "":
+		return c.Text("user_pass")
+	case c.Text("username") != "":
+		return c.Text("username") + ":{secret}"
 	}
 	return "{username}:{secret}"
-}
-
-// from returns where a derived token comes from.
-func (c Credential) from() string {
-	switch {
-	case c.Request != nil:
-		return c.Request.URL
-	case c.APIURL != "":
-		return c.APIURL
-	}
-	return c.TokenURL
 }
 
 func (p Preset) testCell() string {
@@ -290,41 +279,67 @@ func (p Preset) note() string {
 	return strings.Join(parts, " ")
 }
 
-// keyOf is the key of a service that a need is given by: one of the credential's own, or an input.
+// keyOf is the key of a service that a need is given by: an input where its name stands in braces somewhere, else a key of the
+// credential's own.
 func (p Preset) keyOf(need string) string {
-	if p.Credential.Kind == KindGitHubApp || p.Credential.Kind == KindJWTBearer {
-		return "credential." + need
+	for _, c := range p.Placements() {
+		if mentions(c.Keys, "{"+need+"}") {
+			return "credential.inputs." + need
+		}
 	}
-	return "credential.inputs." + need
+	return "credential." + need
+}
+
+// mentions tells whether a text stands in a value, or in a value within it.
+func mentions(value any, text string) bool {
+	switch x := value.(type) {
+	case string:
+		return strings.Contains(x, text)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(x)), func(v any) bool { return mentions(v, text) })
+	case []any:
+		return slices.ContainsFunc(x, func(v any) bool { return mentions(v, text) })
+	}
+	return false
 }
 
 // grantNotes says what is out of the ordinary in how a token is obtained.
 func (c Credential) grantNotes() (parts []string) {
-	if c.RefreshURL != "" {
-		parts = append(parts, "Refresh tokens go to `"+c.RefreshURL+"`.")
+	if c.Text("refresh_url") != "" {
+		parts = append(parts, "Refresh tokens go to `"+c.Text("refresh_url")+"`.")
 	}
-	if c.PKCE == "off" {
+	if c.Text("pkce") == "off" {
 		parts = append(parts, "`pkce` is off.")
 	}
-	if c.Token != "" && c.Kind != KindExchange {
-		parts = append(parts, "The token is at `"+c.Token+"` of the token endpoint's answer.")
+	if c.Text("token") != "" && c.Keys["request"] == nil {
+		parts = append(parts, "The token is at `"+c.Text("token")+"` of the token endpoint's answer.")
 	}
 	return parts
 }
 
 // expiry says how a token's end shows, where that is more than a status of 401.
 func (c Credential) expiry() string {
-	if c.ExpiredWhen == nil {
+	when, ok := c.Keys["expired_when"].(map[string]any)
+	if !ok {
 		return ""
 	}
 	var parts []string
-	for _, status := range c.ExpiredWhen.Status {
-		parts = append(parts, fmt.Sprintf("status %d", status))
+	for _, status := range texts(when["status"]) {
+		parts = append(parts, "status "+status)
 	}
-	if b := c.ExpiredWhen.Body; b != nil {
-		parts = append(parts, "`"+b.Pointer+"` "+strings.Join(b.In, " or ")+" in the body")
+	if b, ok := when["body"].(map[string]any); ok {
+		parts = append(parts, fmt.Sprintf("`%v` %s in the body", b["pointer"], strings.Join(texts(b["in"]), " or ")))
 	}
 	return "Expired: " + strings.Join(parts, ", ") + "."
+}
+
+// texts are the entries of a list.
+func texts(list any) (out []string) {
+	entries, _ := list.([]any)
+	for _, entry := range entries {
+		out = append(out, fmt.Sprint(entry))
+	}
+	return out
 }
 
 // cell keeps a sentence from ending a cell.

@@ -45,12 +45,3 @@ func ReusableEndpoints() []string {
 	}
 	return out
 }
-
-// Rotating tells whether a credential's refresh tokens have to be taken for such that are used once: as the preset says, or as
-// its token endpoint is known for.
-func (c *Credential) Rotating() bool {
-	if c.Rotates != nil {
-		return *c.Rotates
-	}
-	return !Reusable(c.TokenURL)
-}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport/internal/config/preset"
+	"sallyport/internal/testkit/presetkeys"
 )
 
 // lasting is what a provider wants before it issues a refresh token: a scope, or parameters of the page of consent.
@@ -37,7 +37,7 @@ func lastings() []lasting {
 // TestRefreshTokensAreAskedFor: who connects a service by a preset gets a refresh token, or reads in its note what to ask for.
 func TestRefreshTokensAreAskedFor(t *testing.T) {
 	met := map[string]bool{}
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		c := p.Credential
 		for _, rule := range lastings() {
 			if !strings.HasPrefix(c.AuthorizeURL, rule.page) || rule.page == "https://login.microsoftonline.com/" && !strings.Contains(c.AuthorizeURL, "/v2.0/") {
@@ -62,7 +62,7 @@ func TestRefreshTokensAreAskedFor(t *testing.T) {
 }
 
 // asksFor tells whether a preset asks for a scope; one that leaves the scopes to the user has to name it.
-func asksFor(p preset.Preset, good func(scope string) bool, named string) bool {
+func asksFor(p presetkeys.Preset, good func(scope string) bool, named string) bool {
 	if len(p.Credential.Scopes) == 0 {
 		return strings.Contains(p.Notes, named)
 	}
@@ -109,7 +109,7 @@ func TestTestsAreAllowed(t *testing.T) {
 		"x":                        {"/2/users/me", `users\.read`},
 		"zoom":                     {"/v2/users/me", `user:read:user`},
 	} {
-		p, ok := preset.Lookup(name)
+		p, ok := presetkeys.Lookup(name)
 		if !ok || p.Test.Path != c.test {
 			t.Errorf("%s is tested by %s, want %s; another call may want another scope", name, p.Test.Path, c.test)
 		}
@@ -127,7 +127,7 @@ func TestNothingIsToEnd(t *testing.T) {
 		"/v2/user/remaining_quota": "2026-10-31", "/ocs/v1.php/cloud/capabilities": "answered to anyone",
 		"/api/v2/collections": "deprecated by Zep", "/api/v1/api_key/fe_user": "of another host", "r_liteprofile": "2023-08-01", "r_emailaddress": "2023-08-01",
 	}
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		c := p.Credential
 		texts := append([]string{p.Upstream, c.AuthorizeURL, c.TokenURL, c.RefreshURL, p.Test.Path, p.Notes}, c.Scopes...)
 		for where, when := range ends {
@@ -141,7 +141,7 @@ func TestNothingIsToEnd(t *testing.T) {
 // TestHeadersReachTheAPI: n8n's HTTP Request node sends some headers with every request, so a preset's own of that name has to replace it.
 func TestHeadersReachTheAPI(t *testing.T) {
 	always := []string{"accept", "user-agent"} // n8n 2.41.1, nodes/HttpRequest
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		for name := range p.Headers {
 			if slices.Contains(always, strings.ToLower(name)) && !slices.Contains(p.Overrides, name) {
 				t.Errorf("%s: %s never applies: n8n always sends one", p.Name, name)
@@ -155,7 +155,7 @@ func TestHeadersReachTheAPI(t *testing.T) {
 // Everybody else takes one, or does not look at it (RFC 7636 section 5).
 func TestWithoutPKCE(t *testing.T) {
 	without := []string{"www.facebook.com", "www.linkedin.com", "slack.com"}
-	for _, p := range preset.All() {
+	for _, p := range presetkeys.All() {
 		u, err := url.Parse(p.Credential.AuthorizeURL)
 		if refuses := err == nil && slices.Contains(without, u.Host); refuses != (p.Credential.PKCE == "off") {
 			t.Errorf("%s: pkce %q", p.Name, p.Credential.PKCE)

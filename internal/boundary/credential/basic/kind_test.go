@@ -1,0 +1,14 @@
+package basic_test
+
+import (
+	"testing"
+
+	"sallyport/internal/boundary/credential/basic"
+	"sallyport/internal/boundary/credential/credentialtest"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { credentialtest.Kind(t, basic.Kind()) }
+
+// TestContract: what its settings make is what the contract of a credential says.
+func TestContract(t *testing.T) { credentialtest.Run(t, basic.Kind()) }

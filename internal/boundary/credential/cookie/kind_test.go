@@ -1,0 +1,14 @@
+package cookie_test
+
+import (
+	"testing"
+
+	"sallyport/internal/boundary/credential/cookie"
+	"sallyport/internal/boundary/credential/credentialtest"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { credentialtest.Kind(t, cookie.Kind()) }
+
+// TestContract: what its settings make is what the contract of a credential says.
+func TestContract(t *testing.T) { credentialtest.Run(t, cookie.Kind()) }

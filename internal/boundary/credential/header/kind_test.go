@@ -1,0 +1,14 @@
+package header_test
+
+import (
+	"testing"
+
+	"sallyport/internal/boundary/credential/credentialtest"
+	"sallyport/internal/boundary/credential/header"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { credentialtest.Kind(t, header.Kind()) }
+
+// TestContract: what its settings make is what the contract of a credential says.
+func TestContract(t *testing.T) { credentialtest.Run(t, header.Kind()) }

@@ -1,0 +1,14 @@
+package query_test
+
+import (
+	"testing"
+
+	"sallyport/internal/boundary/credential/credentialtest"
+	"sallyport/internal/boundary/credential/query"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { credentialtest.Kind(t, query.Kind()) }
+
+// TestContract: what its settings make is what the contract of a credential says.
+func TestContract(t *testing.T) { credentialtest.Run(t, query.Kind()) }
