@@ -83,7 +83,13 @@ func allowed(from string) []string {
 func files(group string) []string {
 	port, adapters := strings.CutSuffix(group, "/*")
 	if _, family := ports[port]; !family {
-		return []string{folder(group)}
+		patterns := []string{folder(group)}
+		for _, place := range onlyInTests {
+			if room(place) == group && place != group {
+				patterns = append(patterns, "!"+folder(place))
+			}
+		}
+		return patterns
 	}
 	own := slices.DeleteFunc(slices.Concat(portParts, apart()), func(place string) bool { return room(place) != port })
 	slices.Sort(own)

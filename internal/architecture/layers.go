@@ -47,10 +47,18 @@ var ports = map[string][]string{
 	"secret": {"secret", "secret/seal", "dockerapi", "kubeapi", "guard", "localfile", "pause", "fault"},
 	"fleet":  {"fleet", "secret", "dockerapi", "kubeapi", "guard", "localfile", "program", "pause", "fault"},
 	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "program", "pause", "fault"},
+
+	"boundary/credential": {
+		"boundary/credential", "boundary/credential/derive", "boundary/credential/sign", "config", "config/preset", "secret",
+		"jsonpointer", "fault",
+	},
 }
 
 // portParts are the packages beside the adapters that belong to the port itself.
-var portParts = []string{"secret/resolve", "secret/seal", "secret/storetest", "fleet/fleettest"}
+var portParts = []string{
+	"secret/resolve", "secret/seal", "secret/storetest", "fleet/fleettest",
+	"boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign", "boundary/credential/credentialtest",
+}
 
 // besidePort lists what a single adapter needs more than its port, each with its reason.
 var besidePort = map[string]string{
@@ -59,7 +67,7 @@ var besidePort = map[string]string{
 }
 
 // onlyInTests are packages, each with what lies below it, that no other package's non-test files import.
-var onlyInTests = []string{"testkit", "architecture", "secret/storetest", "fleet/fleettest"}
+var onlyInTests = []string{"testkit", "architecture", "secret/storetest", "fleet/fleettest", "boundary/credential/credentialtest"}
 
 // outside are programs that come with the source and import nothing of the product.
 var outside = []string{"tools", "bench"}
@@ -136,11 +144,15 @@ func floor(place string) int {
 
 // adapter reports whether place is an adapter, and of which port.
 func adapter(place string) (port string, ok bool) {
-	_, isFamily := ports[room(place)]
-	if !isFamily || place == room(place) || slices.Contains(portParts, place) {
+	if slices.Contains(portParts, place) {
 		return "", false
 	}
-	return room(place), true
+	for port := range ports {
+		if strings.HasPrefix(place, port+"/") {
+			return port, true
+		}
+	}
+	return "", false
 }
 
 // judge returns the rule that an import breaks, or "".

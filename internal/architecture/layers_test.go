@@ -53,6 +53,11 @@ func TestCheck(t *testing.T) {
 	}{
 		"main to cli":                        {"sallyport/cmd/sallyport", "sallyport/internal/cli", ""},
 		"app names an adapter":               {"sallyport/internal/app", "sallyport/internal/secret/vault", ""},
+		"app names a kind of credential":     {"sallyport/internal/app", "sallyport/internal/boundary/credential/hmac", ""},
+		"a kind of credential and its port":  {"sallyport/internal/boundary/credential/hmac", "sallyport/internal/boundary/credential/sign", ""},
+		"a kind of credential and another":   {"sallyport/internal/boundary/credential/hmac", "sallyport/internal/boundary/credential/basic", "imports its port"},
+		"a kind of credential is named":      {"sallyport/internal/boundary/service", "sallyport/internal/boundary/credential/hmac", "only internal/app"},
+		"configuration and a kind":           {"sallyport/internal/config", "sallyport/internal/boundary/credential/hmac", "only internal/app"},
 		"app names an orchestrator":          {"sallyport/internal/app", "sallyport/internal/fleet/compose", ""},
 		"down across floors":                 {"sallyport/internal/monitor", "sallyport/internal/fault", ""},
 		"a neighbour and the secrets":        {"sallyport/internal/n8n/api", "sallyport/internal/secret", ""},

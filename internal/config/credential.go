@@ -171,7 +171,7 @@ func appendRefs(out []secret.Ref, v reflect.Value) []secret.Ref {
 	switch v.Kind() { //nolint:exhaustive // the declaration has references nowhere else
 	case reflect.Struct:
 		for i := range v.NumField() {
-			switch v.Field(i).Kind() { //nolint:exhaustive // most fields, and this is asked for often
+			switch v.Field(i).Kind() { // most fields are, and this is asked for often
 			case reflect.String, reflect.Bool:
 			default:
 				out = appendRefs(out, v.Field(i))

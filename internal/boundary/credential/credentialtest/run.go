@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -15,12 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/secret"
+	"sallyport/internal/testkit/archive"
 )
 
 // Run holds what a kind makes of its settings to the contract of credential.Building and credential.Minting, with the service "one" of
@@ -29,7 +26,7 @@ import (
 // ref+builtin://one. What a path that ends in .pem stands for is a private key (RSA), and any other made-up text.
 func Run(t *testing.T, kind config.CredentialKind) {
 	t.Helper()
-	_, files := unpack(t, "testdata/config/builds.txtar")
+	_, files := archive.Read(t, "testdata/config/builds.txtar")
 	c, _, err := config.Parse(alone(kind), "sallyport.yaml", files["sallyport.yaml"], func(string) ([]byte, error) { return nil, fs.ErrNotExist })
 	if err != nil {
 		t.Fatal(err)
@@ -39,19 +36,23 @@ func Run(t *testing.T, kind config.CredentialKind) {
 	if !ok {
 		t.Fatalf("the settings of kind %s do not say where the credential goes: they implement credential.Settings", one.Kind)
 	}
-	pemKey := privateKey(t)
 	var read []secret.Ref
-	get := func(ref secret.Ref) (secret.Value, error) {
-		read = append(read, ref)
-		if strings.HasSuffix(ref.Path, ".pem") {
-			return secret.NewValue(pemKey), nil
+	pemKey := privateKey(t)
+	without := func(gone secret.Ref) func(secret.Ref) (secret.Value, error) {
+		return func(ref secret.Ref) (secret.Value, error) {
+			read = append(read, ref)
+			switch {
+			case ref == gone:
+				return secret.Value{}, errGone
+			case strings.HasSuffix(ref.Path, ".pem"):
+				return secret.NewValue(pemKey), nil
+			case ref.Path == "one":
+				return secret.NewValue([]byte(archive.Canary)), nil
+			}
+			return secret.NewValue([]byte("made-up-" + ref.Path)), nil
 		}
-		if ref.Path == "one" {
-			return secret.NewValue([]byte(canary)), nil
-		}
-		return secret.NewValue([]byte("made-up-" + ref.Path)), nil
 	}
-	made, err := build(settings, get)
+	made, err := build(settings, without(secret.Ref{}))
 	if err != nil {
 		t.Fatalf("building: %v", err)
 	}
@@ -65,23 +66,18 @@ func Run(t *testing.T, kind config.CredentialKind) {
 			t.Errorf("%s is read, and Refs does not have it", ref)
 		}
 	}
-	if text := fmt.Sprintf("%v %+v %#v", made, made, made); strings.Contains(text, canary) {
+	if text := fmt.Sprintf("%v %+v %#v", made, made, made); strings.Contains(text, archive.Canary) {
 		t.Error("what it makes prints the secret")
 	}
 	places(t, settings)
-	gone := errors.New("gone")
 	for _, ref := range one.Refs() {
-		_, err := build(settings, func(other secret.Ref) (secret.Value, error) {
-			if other == ref {
-				return secret.Value{}, gone
-			}
-			return get(other)
-		})
-		if !errors.Is(err, gone) {
+		if _, err := build(settings, without(ref)); !errors.Is(err, errGone) {
 			t.Errorf("without %s: %v, want its error", ref, err)
 		}
 	}
 }
+
+var errGone = errors.New("gone")
 
 // build makes what goes onto requests, or what obtains a token.
 func build(settings credential.Settings, get func(secret.Ref) (secret.Value, error)) (made any, err error) {
@@ -110,23 +106,6 @@ func places(t *testing.T, settings credential.Settings) {
 	if nothing := settings.Class() == config.Nothing; nothing != (said == config.Slot{}) {
 		t.Errorf("class nothing: %v; slot %+v", nothing, said)
 	}
-}
-
-func asJSON(t *testing.T, source []byte) any {
-	t.Helper()
-	var v any
-	if err := yaml.Unmarshal(source, &v); err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 func privateKey(t *testing.T) []byte {

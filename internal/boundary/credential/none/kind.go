@@ -20,8 +20,7 @@ func Kind() config.CredentialKind {
 }
 
 // Settings are the keys of a credential of kind none.
-type Settings struct {
-}
+type Settings struct{}
 
 // Class implements config.CredentialSettings.
 func (*Settings) Class() config.Class { return config.Nothing }
