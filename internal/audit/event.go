@@ -64,7 +64,7 @@ type Event struct {
 	BytesOut int64
 	Gate     time.Duration // time spent in Sallyport; written as gate_us
 	Upstream time.Duration // time spent waiting for the API; written as upstream_us
-	Scrubbed int           // secrets taken out of the answer
+	Scrubbed int           // secrets taken out of the response
 
 	Actor   string // admin: the os user, "schedule", or "gate"
 	Action  string // admin: "secret.set"

@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Handle takes one request the whole way. The response is written when it returns; an answer that ended short panics with
+// Handle takes one request the whole way. The response is written when it returns; a response that ended short panics with
 // http.ErrAbortHandler, so that the caller's connection breaks off and nothing incomplete passes for whole.
 func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 	x := p.begin(v)
@@ -122,7 +122,7 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 	case v.Body != nil && v.Body.BodyViolation() != "":
 		return fault.New(fault.RequestMalformed, v.Body.BodyViolation()).Wrap(err)
 	case errors.As(err, &client), r.Context().Err() != nil:
-		return fault.New(fault.ClientGone, "the caller closed the connection before the answer was complete").Wrap(err)
+		return fault.New(fault.ClientGone, "the caller closed the connection before the response was complete").Wrap(err)
 	default:
 		return egress.Classify(err)
 	}

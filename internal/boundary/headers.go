@@ -190,12 +190,12 @@ func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) 
 func tidy(resp *http.Response) *fault.Fault {
 	if resp.StatusCode < 100 || resp.StatusCode > 999 {
 		_ = resp.Body.Close()
-		return fault.New(fault.UpstreamMalformed, "its answer has status "+strconv.Itoa(resp.StatusCode)+", which is none").
+		return fault.New(fault.UpstreamMalformed, "its response has status "+strconv.Itoa(resp.StatusCode)+", which is none").
 			WithDetails("malformed status")
 	}
 	if length := resp.Header["Content-Length"]; length != nil && (len(length) > 1 || !isNumber(length[0])) {
 		_ = resp.Body.Close()
-		return fault.New(fault.UpstreamMalformed, "its answer has a Content-Length that is not one plain number").
+		return fault.New(fault.UpstreamMalformed, "its response has a Content-Length that is not one plain number").
 			WithDetails("malformed response header")
 	}
 	for name, values := range resp.Header {
@@ -208,7 +208,7 @@ func tidy(resp *http.Response) *fault.Fault {
 		switch plain {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade":
 			_ = resp.Body.Close()
-			return fault.New(fault.UpstreamMalformed, "its answer has a blank before the colon of "+plain+", so that nobody can tell where it ends").
+			return fault.New(fault.UpstreamMalformed, "its response has a blank before the colon of "+plain+", so that nobody can tell where it ends").
 				WithDetails("malformed response header")
 		}
 		resp.Header[plain] = append(resp.Header[plain], values...)

@@ -26,7 +26,7 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms())
 	body, length, err := decoded(r.Method, resp)
 	if err != nil {
-		return fault.New(fault.UpstreamMalformed, "its answer is in a content coding that cannot be checked for secrets").Wrap(err)
+		return fault.New(fault.UpstreamMalformed, "its response is in a content coding that cannot be checked for secrets").Wrap(err)
 	}
 	if length != resp.ContentLength || resp.Uncompressed {
 		delete(h, "Content-Length")
@@ -289,7 +289,7 @@ func (s *sender) trailers(trailer http.Header) {
 // bodyFault tells an answer that ended short from one that could not be decoded.
 func (s *sender) bodyFault(err error) error {
 	if errors.Is(err, scrub.ErrCoding) {
-		return fault.New(fault.UpstreamMalformed, "the body of its answer, which has status "+strconv.Itoa(s.status)+", is not in the content coding that it names").Wrap(err)
+		return fault.New(fault.UpstreamMalformed, "the body of its response, which has status "+strconv.Itoa(s.status)+", is not in the content coding that it names").Wrap(err)
 	}
 	return egress.ClassifyBody(err)
 }

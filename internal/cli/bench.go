@@ -108,7 +108,7 @@ func timed(do func() (*http.Response, error)) (time.Duration, error) {
 	_, err = io.Copy(io.Discard, resp.Body)
 	took := time.Since(before)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return 0, fmt.Errorf("reading an answer: %w", err)
+		return 0, fmt.Errorf("reading a response: %w", err)
 	}
 	if ours(resp) {
 		return 0, fault.WithHint(fmt.Errorf("the gate answered instead of the API: %s", resp.Header.Get("Proxy-Status")), "`sallyport service test` says more")

@@ -32,7 +32,7 @@ func (e *env) demo() *cobra.Command {
 		Short: "Show the main job on this machine: an API, the gate, one request as n8n would send it",
 		Long: `Starts a stand-in API that answers to one real key only, and a gate that holds this key in its builtin store; then sends one
 request as n8n would, with the proxy token instead of the key. Everything lives in a temporary directory and on loopback.
-Without --once it goes on serving until Ctrl-C. With --once it exits 0 only if the real key arrived at the API, the answer
+Without --once it goes on serving until Ctrl-C. With --once it exits 0 only if the real key arrived at the API, the response
 came back, the key did not, and the audit log verifies.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -153,7 +153,7 @@ func (d *demonstration) show(ctx context.Context) error {
 	}
 	checks := []check{
 		{"the real key arrived at the API", received == "Bearer "+d.key},
-		{"the answer came back", bytes.Contains(answer, []byte("sunny"))},
+		{"the response came back", bytes.Contains(answer, []byte("sunny"))},
 		{"the key did not come back", !bytes.Contains(answer, []byte(d.key)) && !strings.Contains(fmt.Sprint(header), d.key)},
 		{"n8n's token did not reach the API", !strings.Contains(d.api.everything(), d.token)},
 		{"the use is on record, and the record verifies", report.OK && strings.Contains(records, "completed")},
@@ -193,7 +193,7 @@ func (d *demonstration) request(ctx context.Context) ([]byte, http.Header, error
 	defer resp.Body.Close() //nolint:errcheck // read only
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the demo's answer: %w", err)
+		return nil, nil, fmt.Errorf("reading the demo's response: %w", err)
 	}
 	return answer, resp.Header, nil
 }

@@ -113,7 +113,7 @@ func TestVerifyOut(t *testing.T) {
 		t.Error("a file was made where a link leads")
 	}
 	if text, err := os.ReadFile(filepath.Join(foreign, "new.json")); err != nil || strings.Contains(string(text), "q1W2") {
-		t.Errorf("the answer is %s, %v", text, err)
+		t.Errorf("the response is %s, %v", text, err)
 	}
 }
 

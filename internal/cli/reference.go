@@ -115,7 +115,7 @@ func manualPages(cmd *cobra.Command, dir string, built time.Time) error {
 
 const errorsHead = "# Errors\n\n" +
 	"<!-- Generated from the table in internal/fault. Do not edit. -->\n\n" +
-	"Every answer carries `Proxy-Status` (RFC 9209). `Proxy-Status: sallyport; received-status=401` means that the API said 401.\n" +
+	"Every response carries `Proxy-Status` (RFC 9209). `Proxy-Status: sallyport; received-status=401` means that the API said 401.\n" +
 	"`Proxy-Status: sallyport; error=…` means that Sallyport answered; the body is then `application/problem+json` (RFC 9457) with\n" +
 	"`code`, `blame`, `message`, `hint` and `request_id`, and with `error: {message, type, code}`, which the SDKs in n8n's AI nodes show (`type` is\n" +
 	"always `sallyport_error`). An API cannot forge either: what it sends of them is removed.\n\n" +

@@ -30,7 +30,7 @@ SERVICE/N.
 The browser comes back to a free port of this machine. A provider that knows redirect URLs to the letter needs one that is
 registered there: --redirect-url http://localhost:8473/callback has this command listen on that port, any other URL has to lead
 to /oauth/callback or /oauth/callback/NAME of the admin listener of the gate that runs on this data directory. The second is for that
-service alone: with a redirect URL for each, no provider can pass its answer off as another's.`,
+service alone: with a redirect URL for each, no provider can pass its response off as another's.`,
 		Example: `  sallyport service connect crm
   sallyport service connect crm --redirect-url http://localhost:8473/callback
   sallyport service connect crm --redirect-url https://sallyport.example.com/oauth/callback/crm`,

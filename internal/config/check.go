@@ -78,7 +78,7 @@ func (k *checker) address(key, address string) bool {
 		return true
 	}
 	if k.cfg.Insecure {
-		k.warn(key, "serves plain HTTP beyond loopback: tokens and answers can be read on the way", "set tls")
+		k.warn(key, "serves plain HTTP beyond loopback: tokens and responses can be read on the way", "set tls")
 		return true
 	}
 	k.fail(key, "is beyond loopback and there is no TLS", "set tls, or insecure: true where the network itself is trusted")

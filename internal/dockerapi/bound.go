@@ -19,7 +19,7 @@ const (
 	dialTime  = 10 * time.Second
 )
 
-var errAnswerTooLarge = errors.New("the engine's answer is larger than 64 MiB")
+var errAnswerTooLarge = errors.New("the engine's response is larger than 64 MiB")
 
 // bounded makes a client whose answers have a bound: Docker's own client reads whatever comes. The bound is on the connection,
 // because that client accepts no transport but net/http's; so nothing may be compressed below it. It gets the host first and

@@ -1,4 +1,4 @@
-// Package dockerapi makes clients of a Docker engine: its host is checked, its answers have a bound, and a call goes nowhere in the
+// Package dockerapi makes clients of a Docker engine: its host is checked, its responses have a bound, and a call goes nowhere in the
 // clear but to this machine.
 package dockerapi
 

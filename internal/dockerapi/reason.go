@@ -18,7 +18,7 @@ type Why int
 const (
 	Strange     Why = iota // what answers is not an engine in good order
 	Cancelled              // the caller's context was
-	Slow                   // no answer in time
+	Slow                   // no response in time
 	SocketShut             // this user may not open the socket
 	Denied                 // what guards the API refuses
 	Missing                // there is no such thing

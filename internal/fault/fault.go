@@ -42,7 +42,7 @@ func (f *Fault) WithRetryAfter(d time.Duration) *Fault { f.RetryAfter = d; retur
 // InSlot says that a credential stood where the API's own key goes: the caller is a client of the API, and is told in its words.
 func (f *Fault) InSlot() *Fault { f.inSlot = true; return f }
 
-// Status is the HTTP status of Sallyport's own answer.
+// Status is the HTTP status of Sallyport's own response.
 func (f *Fault) Status() int {
 	if f.inSlot {
 		return f.Row().SlotStatus()

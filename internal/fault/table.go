@@ -60,7 +60,7 @@ const (
 type Row struct {
 	Code       Code
 	Blame      Blame
-	Status     int           // HTTP status of Sallyport's own answer; 0: the upstream's status is passed through
+	Status     int           // HTTP status of Sallyport's own response; 0: the upstream's status is passed through
 	ProxyError string        // RFC 9209 section 2.3 error type; empty when the upstream answered
 	RetryAfter time.Duration // default Retry-After; 0: none
 	Exit       Exit          // exit code of a command that ends with this fault
@@ -124,7 +124,7 @@ var table = [...]Row{
 	},
 	{BodyTooLarge, BlameCaller, 413, "http_request_error", 0, ExitError, "The request body is larger than the service allows.", "raise `limits.body` of the service"},
 	{RequestTimeout, BlameCaller, 408, "http_request_error", 0, ExitError, "The request body stopped in the middle for longer than the service allows.", "look at the caller and the network before it, or raise `timeouts.request_idle` of the service"},
-	{ClientGone, BlameCaller, 499, "", 0, ExitError, "The caller closed the connection before the answer was complete.", "look at the caller's own time-out"},
+	{ClientGone, BlameCaller, 499, "", 0, ExitError, "The caller closed the connection before the response was complete.", "look at the caller's own time-out"},
 	{
 		CredentialMissing, BlameCredential, 503, "proxy_configuration_error", 0, ExitError, "The service's credential is not available: the secret does not exist, or cannot be used as it is.",
 		"`sallyport secret list` shows what is held; `sallyport secret set NAME` sets it",
@@ -142,8 +142,8 @@ var table = [...]Row{
 	},
 	{UpstreamTimeout, BlameUpstream, 504, "http_response_timeout", 5 * time.Second, ExitError, "The API did not connect, answer or go on in time.", "raise `timeouts` of the service, or ask the API's operator"},
 	{UpstreamReset, BlameUpstream, 502, "connection_terminated", time.Second, ExitError, "The API closed the connection in the middle.", hintUpstream},
-	{UpstreamTruncated, BlameUpstream, 502, "http_response_incomplete", 0, ExitError, "The API's answer ended short; the caller's connection was broken off so that it cannot pass for whole.", hintUpstream},
-	{UpstreamMalformed, BlameUpstream, 502, "http_protocol_error", 0, ExitError, "The API's answer is not valid HTTP, or is in a content coding that cannot be checked.", hintUpstream},
+	{UpstreamTruncated, BlameUpstream, 502, "http_response_incomplete", 0, ExitError, "The API's response ended short; the caller's connection was broken off so that it cannot pass for whole.", hintUpstream},
+	{UpstreamMalformed, BlameUpstream, 502, "http_protocol_error", 0, ExitError, "The API's response is not valid HTTP, or is in a content coding that cannot be checked.", hintUpstream},
 	{
 		RedirectRefused, BlameUpstream, 502, "http_request_denied", 0, ExitError, "The API answered with a redirect that leaves the service.",
 		"set `redirects: fetch` of the service to let the gate fetch such targets without a credential",
@@ -153,8 +153,8 @@ var table = [...]Row{
 		"name the address in `allow_private` of the service if it is yours",
 	},
 	{CircuitOpen, BlameUpstream, 503, "destination_unavailable", 10 * time.Second, ExitError, "The API could not be connected to several times in a row, and is not called for a moment.", "see why it cannot be reached: `sallyport service test NAME`; `circuit` of the service sets when this happens"},
-	{Upstream4xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 4xx status: passed through untouched.", "read the API's own answer"},
-	{Upstream5xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 5xx status: passed through untouched.", "read the API's own answer"},
+	{Upstream4xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 4xx status: passed through untouched.", "read the API's own response"},
+	{Upstream5xx, BlameUpstream, 0, "", 0, ExitError, "The API answered with a 5xx status: passed through untouched.", "read the API's own response"},
 	{
 		StoreUnavailable, BlameSallyport, 503, "proxy_internal_error", 5 * time.Second, ExitStore, "The store that holds the secret cannot be read, or is sealed; or this replica could not learn for revocation.max_stale which tokens were revoked.",
 		"`/readyz` on the admin listener names the part; check the store and the seal key",

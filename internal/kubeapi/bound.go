@@ -10,7 +10,7 @@ import (
 // 500 at most, and those are metadata. client-go has no bound of its own: a server that does not end takes all memory.
 const maxAnswer = 64 << 20
 
-var errAnswerTooLarge = errors.New("the API server's answer is larger than 64 MiB")
+var errAnswerTooLarge = errors.New("the API server's response is larger than 64 MiB")
 
 // bounded ends responses that are too large. A watch that has come so far begins again.
 type bounded struct{ next http.RoundTripper }

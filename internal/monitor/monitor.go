@@ -107,12 +107,12 @@ func New(version string) *Metrics {
 			Name: "sallyport_requests_total", Help: "Requests by service, outcome (ok or a code of docs/errors.md) and the party to blame.",
 		}, []string{"service", "outcome", "blame"}),
 		gate:     histogram("sallyport_gate_duration_seconds", "Time spent in Sallyport, without waiting for the API or the caller.", 0.00005),
-		upstream: histogram("sallyport_upstream_duration_seconds", "Time spent waiting for the API, over the whole answer.", 0.001),
+		upstream: histogram("sallyport_upstream_duration_seconds", "Time spent waiting for the API, over the whole response.", 0.001),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_body_bytes_total", Help: "Bytes of bodies by direction: request or response.",
 		}, []string{"service", "direction"}),
 		scrubbed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sallyport_scrubbed_total", Help: "Held secrets taken out of answers.",
+			Name: "sallyport_scrubbed_total", Help: "Held secrets taken out of responses.",
 		}, []string{"service"}),
 		minted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_derived_token_minted_total", Help: "Tokens that were obtained from a token endpoint, by service (service/N for its Nth credential).",

@@ -16,7 +16,7 @@ import (
 
 // Classify turns an error of [Transport.RoundTrip] into the taxonomy; nil stays
 // nil. The message is for a person and quotes nothing that was sent; the cause,
-// which may quote the answer's header, is kept to be unwrapped, and has to be
+// which may quote the response's header, is kept to be unwrapped, and has to be
 // scrubbed before it is logged. A Fault in the chain, such as the cause that a context was
 // cancelled with, comes back as it is. The caller's own leaving is client_gone.
 func Classify(err error) *fault.Fault {
@@ -57,7 +57,7 @@ func Classify(err error) *fault.Fault {
 	return f.Wrap(err)
 }
 
-// ClassifyBody is [Classify] for errors of reading an answer's body.
+// ClassifyBody is [Classify] for errors of reading a response's body.
 func ClassifyBody(err error) *fault.Fault {
 	if err == nil {
 		return nil
@@ -70,17 +70,17 @@ func ClassifyBody(err error) *fault.Fault {
 		return fault.From(err)
 	case machine(err, &f):
 	case errors.Is(err, errStalled):
-		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body idle timeout")
+		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its response").WithDetails("body idle timeout")
 	case errors.Is(err, context.Canceled):
-		f = fault.New(fault.ClientGone, "the caller left before the answer was complete")
+		f = fault.New(fault.ClientGone, "the caller left before the response was complete")
 	case timeout(err):
-		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its answer").WithDetails("body timeout")
+		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its response").WithDetails("body timeout")
 	case errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "unexpected EOF"): // in a trailer it has another type
-		f = fault.New(fault.UpstreamTruncated, "the API's answer ended before it was complete").WithDetails("unexpected end of body")
+		f = fault.New(fault.UpstreamTruncated, "the API's response ended before it was complete").WithDetails("unexpected end of body")
 	case malformed(err):
-		f = fault.New(fault.UpstreamMalformed, "the API's answer is not valid HTTP").WithDetails("malformed body framing")
+		f = fault.New(fault.UpstreamMalformed, "the API's response is not valid HTTP").WithDetails("malformed body framing")
 	default:
-		f = fault.New(fault.UpstreamReset, "the API broke the connection in the middle of its answer").WithDetails("connection lost in body")
+		f = fault.New(fault.UpstreamReset, "the API broke the connection in the middle of its response").WithDetails("connection lost in body")
 	}
 	return f.Wrap(err)
 }
@@ -159,7 +159,7 @@ func classifyExchange(err error) *fault.Fault {
 	case alert(err) != "": // TLS 1.3 refuses a client's certificate only after the handshake
 		return classifyAlert(alert(err))
 	case malformed(err):
-		return fault.New(fault.UpstreamMalformed, "the API's answer is not valid HTTP").WithDetails("malformed response header")
+		return fault.New(fault.UpstreamMalformed, "the API's response is not valid HTTP").WithDetails("malformed response header")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fault.New(fault.UpstreamReset, "the API reset the connection before it answered").WithDetails("connection reset")
 	default:

@@ -6,7 +6,7 @@
 //
 // Invariant: no connection is opened to a host or port other than the service's,
 // or to an address that is neither public nor named by the operator. The address
-// is checked at every dial, after DNS, as the kernel is about to get it: an answer
+// is checked at every dial, after DNS, as the kernel is about to get it: a response
 // that changes between two look-ups gains nothing.
 package egress
 
@@ -49,8 +49,8 @@ type Options struct {
 
 	Dial           time.Duration // look-up and connection; default 10 s
 	TLSHandshake   time.Duration // default 10 s
-	ResponseHeader time.Duration // from the end of the request to the header of the answer; default 5 min
-	// BodyIdle is how long the upstream may be silent in the middle of an answer's
+	ResponseHeader time.Duration // from the end of the request to the header of the response; default 5 min
+	// BodyIdle is how long the upstream may be silent in the middle of a response's
 	// body. Only the time that a Read waits is counted, so that a slow
 	// caller is not taken for a stalled upstream. Default 5 min, which outlives the
 	// pings of the event streams in use.

@@ -96,12 +96,12 @@ func playTogether(t *testing.T, c *net.TCPConn, r *bufio.Reader, ops []byte) (an
 	}
 	if resp.Close || last&opEnds != 0 {
 		if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
-			t.Fatalf("%x: behind the last answer: got %v, want EOF", ops, err)
+			t.Fatalf("%x: behind the last response: got %v, want EOF", ops, err)
 		}
 		return answers, false
 	}
 	if later != "" {
-		t.Fatalf("%x: the answer came before the body, and does not announce the end", ops)
+		t.Fatalf("%x: the response came before the body, and does not announce the end", ops)
 	}
 	return answers, true
 }

@@ -210,10 +210,10 @@ func readAnswer(t testing.TB, r *bufio.Reader) *http.Response {
 	for {
 		resp, err := http.ReadResponse(r, &http.Request{Method: "POST"})
 		if err != nil {
-			t.Fatalf("reading the answer: %v", err)
+			t.Fatalf("reading the response: %v", err)
 		}
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			t.Fatalf("reading the answer's body: %v", err)
+			t.Fatalf("reading the response's body: %v", err)
 		}
 		if resp.StatusCode != http.StatusContinue {
 			return resp
@@ -286,7 +286,7 @@ func TestEarlyAnswerEndsTheConnection(t *testing.T) {
 					_, _ = io.WriteString(c, "0\r\n\r\n"+poison+"NOT A HEAD\r\n\r\n")
 				}()
 				if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
-					t.Errorf("behind the answer: got %v, want EOF", err)
+					t.Errorf("behind the response: got %v, want EOF", err)
 				}
 				g.finished()
 				if heads.Load() != 1 {

@@ -90,7 +90,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	return g.server.Shutdown(ctx)
 }
 
-// BreakOff ends the requests in flight, and those to come, because of why: their calls to APIs end, and whoever has no answer yet
+// BreakOff ends the requests in flight, and those to come, because of why: their calls to APIs end, and whoever has no response yet
 // gets that one.
 func (g *Gateway) BreakOff(why *fault.Fault) { g.breakOff(why) }
 

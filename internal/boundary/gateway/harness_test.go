@@ -477,7 +477,7 @@ func (a *answer) problem(t testing.TB) problem {
 	t.Helper()
 	var p problem
 	if err := json.Unmarshal(a.body, &p); err != nil {
-		t.Fatalf("the answer is no problem: %v\n%s", err, a.raw)
+		t.Fatalf("the response is no problem: %v\n%s", err, a.raw)
 	}
 	return p
 }
@@ -516,7 +516,7 @@ func (a *answer) wantFaultAs(t testing.TB, code fault.Code, status int) {
 		t.Errorf("got Content-Type %q", got)
 	}
 	if p.Message == "" || p.Hint == "" || p.RequestID == "" || p.RequestID != a.Header.Get("X-Sallyport-Request-Id") {
-		t.Errorf("message, hint and request id must stand in the answer: %+v", p)
+		t.Errorf("message, hint and request id must stand in the response: %+v", p)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestResponseHeader(t *testing.T) {
 		a.Header["Connection"] = []string{"close"}
 	}
 	if diff := cmp.Diff(want, a.Header); diff != "" {
-		t.Errorf("the answer's header (-want +got):\n%s", diff)
+		t.Errorf("the response's header (-want +got):\n%s", diff)
 	}
 	if list := g.records(); id == "forged" || list[0].ID != id || a.Status != "200 OK" {
 		t.Errorf("got request id %q, on record %q, status %q", id, list[0].ID, a.Status)

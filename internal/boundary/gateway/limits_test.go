@@ -113,7 +113,7 @@ func TestDrain(t *testing.T) {
 	}
 	_, _ = io.WriteString(kept, strings.Replace(request("GET", "/s/api/z"), "Connection: close\r\n", "", 1))
 	if all, err := io.ReadAll(kept); err != nil || !strings.Contains(string(all), "503 Service Unavailable") || !strings.Contains(string(all), "Connection: close") {
-		t.Errorf("got %q, %v; want the answer and the end of the connection", all, err)
+		t.Errorf("got %q, %v; want the response and the end of the connection", all, err)
 	}
 	g.do("GET", "/whoami").wantFault(t, fault.Draining)
 	release <- struct{}{}

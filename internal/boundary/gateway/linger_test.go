@@ -29,7 +29,7 @@ func TestLingerOverTLS(t *testing.T) {
 		head string
 		want int
 	}{
-		"own answer":       {keepAlive("POST", "/s/none/x", sized), http.StatusNotFound},
+		"own response":     {keepAlive("POST", "/s/none/x", sized), http.StatusNotFound},
 		"early answer":     {keepAlive("POST", "/s/api/x", sized), http.StatusRequestEntityTooLarge},
 		"refused head":     {keepAlive("POST", "/s/api/x", sized, sized), http.StatusBadRequest},
 		"chunked, refused": {keepAlive("POST", "/s/none/x", "Transfer-Encoding: chunked") + "zz\r\n", http.StatusNotFound},
@@ -53,13 +53,13 @@ func TestLingerOverTLS(t *testing.T) {
 			_, err = r.Peek(1)
 			close(answered)
 			if err != nil {
-				t.Fatalf("no answer: %v", err)
+				t.Fatalf("no response: %v", err)
 			}
 			if a := readAnswer(t, r); a.StatusCode != c.want || !a.Close {
 				t.Errorf("got %s, close %v; want %d and the end announced", a.Status, a.Close, c.want)
 			}
 			if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
-				t.Errorf("behind the answer: got %v, want EOF", err)
+				t.Errorf("behind the response: got %v, want EOF", err)
 			}
 			<-sent
 			for _, r := range g.records() {

@@ -204,7 +204,7 @@ func TestCodingsThatCannotBeChecked(t *testing.T) {
 			_, err = io.ReadAll(resp.Body)
 		}
 		if err == nil && resp.StatusCode == 200 {
-			t.Error("a broken coding passed for a whole answer")
+			t.Error("a broken coding passed for a whole response")
 		}
 		if list := g.records(); list[1].Code != string(fault.UpstreamMalformed) {
 			t.Errorf("got code %q", list[1].Code)

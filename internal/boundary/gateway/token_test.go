@@ -293,12 +293,12 @@ func TestNothingOnRecordOfStrangers(t *testing.T) {
 	for _, target := range []string{"/bot" + unheld + "/getMe", "/s/telegram/bot" + unheld + "/getMe", "/s/sk-live-0123456789abcdef0123/x", "/v1/x?" + unheld} {
 		a := g.do("GET", target, append(attributes(unheld), "-")...)
 		if strings.Contains(a.raw, "AAEhBO") || strings.Contains(a.raw, "sk-live") {
-			t.Errorf("the answer has the key: %s", a.raw)
+			t.Errorf("the response has the key: %s", a.raw)
 		}
 	}
 	a := g.do("GET", "/s/sk-live-0123456789abcdef0123/x")
 	if a.wantFault(t, fault.ServiceUnknown); strings.Contains(a.raw, "sk-live") {
-		t.Errorf("the answer has the key: %s", a.raw)
+		t.Errorf("the response has the key: %s", a.raw)
 	}
 	g.records()
 	data, err := os.ReadFile(g.auditAt)

@@ -70,7 +70,7 @@ func TestTroubleBeforeTheAnswer(t *testing.T) {
 			}
 			a.wantFault(t, c.code)
 			if p := a.problem(t); p.Service != "api" || !strings.Contains(p.Message, `"api"`) {
-				t.Errorf("the answer does not name the service: %+v", p)
+				t.Errorf("the response does not name the service: %+v", p)
 			}
 			if list := g.records(); len(list) != 2 || list[1].Code != string(c.code) || list[1].Blame != "upstream" {
 				t.Errorf("got records %+v", list)
@@ -136,7 +136,7 @@ func TestCutAnswerNeverPassesForWhole(t *testing.T) {
 				_, err = io.ReadAll(resp.Body)
 			}
 			if err == nil {
-				t.Errorf("the caller took the answer for whole: %v", resp)
+				t.Errorf("the caller took the response for whole: %v", resp)
 			}
 			o := g.finished()
 			if o.Code == "" || c.code != "" && o.Code != c.code {
@@ -238,11 +238,11 @@ func TestFullDuplex(t *testing.T) {
 
 // TestCallerGone: when the caller hangs up, the call to the API ends, and the record says whose doing it was.
 func TestCallerGone(t *testing.T) {
-	for _, when := range []string{"before the answer", "in the middle of the answer", "in the middle of the body"} {
+	for _, when := range []string{"before the response", "in the middle of the response", "in the middle of the body"} {
 		t.Run(when, func(t *testing.T) {
 			arrived, gone := make(chan struct{}), make(chan struct{})
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if when == "in the middle of the answer" {
+				if when == "in the middle of the response" {
 					_, _ = io.WriteString(w, "half")
 					_ = http.NewResponseController(w).Flush()
 				}
@@ -264,7 +264,7 @@ func TestCallerGone(t *testing.T) {
 				_, _ = io.WriteString(c, request("GET", "/s/api/x"))
 			}
 			<-arrived
-			if when == "in the middle of the answer" {
+			if when == "in the middle of the response" {
 				if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
 					t.Error(err)
 				}

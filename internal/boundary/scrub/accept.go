@@ -6,7 +6,7 @@ import (
 )
 
 // Accept reduces an Accept-Encoding header (RFC 9110 section 12.5.3) to what
-// [Decoder] reads, so that no answer comes in a coding that can't be looked into.
+// [Decoder] reads, so that no response comes in a coding that can't be looked into.
 // Weights stay as they are; a coding with weight 0 or a malformed weight is left
 // out, and "*" stands for gzip. With nothing left it is "identity", also for an
 // empty header.

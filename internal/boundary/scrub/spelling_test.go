@@ -266,10 +266,10 @@ func TestUnmatched(t *testing.T) {
 		"spaced out":                 {wrapped(secret, 1, " ")},
 		"in ROT13 or another cipher": {rot13},
 		"hashed":                     {hex.EncodeToString(digest[:]), b64(string(digest[:]))},
-		"split over two answers, messages or ranges": {secret[:9], secret[9:]},
-		"compressed inside a file":                   {zipped.String()},
-		"in base64 three times":                      {b64(b64(b64(secret)))},
-		"spelled in more than 256 bytes":             {"&#" + strings.Repeat("0", 300) + "115;" + secret[1:]},
+		"split over two responses, messages or ranges": {secret[:9], secret[9:]},
+		"compressed inside a file":                     {zipped.String()},
+		"in base64 three times":                        {b64(b64(b64(secret)))},
+		"spelled in more than 256 bytes":               {"&#" + strings.Repeat("0", 300) + "115;" + secret[1:]},
 	}
 	model, err := os.ReadFile("../../../docs/threat-model.md")
 	if err != nil {

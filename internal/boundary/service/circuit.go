@@ -15,7 +15,7 @@ import (
 // meanwhile. It opens after a number of failures to connect in a row, and lets one request through after a pause: if that connects
 // it closes, otherwise the pause doubles. The first pause is short, since most outages are those of a restart.
 //
-// Only the opening of connections counts: no status of an answer, nothing that goes wrong on an open connection, no caller that
+// Only the opening of connections counts: no status of a response, nothing that goes wrong on an open connection, no caller that
 // leaves, and no fault of Sallyport's own or of the machine beneath it. It is safe for concurrent use.
 type Circuit struct {
 	failures int64 // in a row, to open; 0: never
@@ -58,7 +58,7 @@ func (c *Circuit) Admit(now time.Time) (probe bool, f *fault.Fault) {
 // Probed ends a probe, however it went.
 func (c *Circuit) Probed() { c.probing.Store(false) }
 
-// Connected notes that the API can be reached: a connection was opened, or one from before brought an answer.
+// Connected notes that the API can be reached: a connection was opened, or one from before brought a response.
 func (c *Circuit) Connected() {
 	if c.count.Load() == 0 && c.until.Load() == 0 {
 		return

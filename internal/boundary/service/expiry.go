@@ -63,7 +63,7 @@ func newExpiry(placements []config.Credential) (*Expiry, error) {
 // ByStatus tells whether a status alone says that the token has expired.
 func (e *Expiry) ByStatus(status int) bool { return e != nil && slices.Contains(e.statuses, status) }
 
-// InBody tells whether the body of such an answer may say it: of JSON, or of what may be, and never of an event stream.
+// InBody tells whether the body of such a response may say it: of JSON, or of what may be, and never of an event stream.
 func (e *Expiry) InBody(h http.Header) bool {
 	if e == nil || len(e.fields) == 0 {
 		return false

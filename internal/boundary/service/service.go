@@ -153,7 +153,7 @@ func (s *Service) elsewhere(scheme, host, port string) egress.Options {
 	return o
 }
 
-// Answered notes what an answer says of the credential: 401 that it is refused, success that it works.
+// Answered notes what a response says of the credential: 401 that it is refused, success that it works.
 func (s *Service) Answered(status int) {
 	if refused := status == http.StatusUnauthorized; (refused || status < 300) && refused != s.rejected.Load() {
 		s.rejected.Store(refused)

@@ -24,7 +24,7 @@ var ErrBodyOver = errors.New("reading a request body: the request is over")
 var discarded = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // Body is the body of a request. One goroutine reads it at a time, which may be another one than the handler's: the transport
-// to an API reads it, and may do so until after the answer.
+// to an API reads it, and may do so until after the response.
 //
 // Invariant: when Finish has returned, nobody reads the request any more, and the connection goes on only if its body was read
 // to the end.
@@ -97,7 +97,7 @@ func (b *Body) readSource(p []byte) (n int, err error) {
 }
 
 // Close implements io.Closer: nobody wants more of the body. A Read that waits for the caller returns, and the connection ends
-// with the answer then. Nothing more is read of the caller before the answer is through.
+// with the response then. Nothing more is read of the caller before the response is through.
 func (b *Body) Close() error {
 	b.given.Store(true)
 	if b.reading.TryLock() {
@@ -126,7 +126,7 @@ func (b *Body) Broken() *fault.Panic {
 	return b.conn.Broken()
 }
 
-// Settle is called before an answer that nobody waits with for the body. It reads what is left of a small one, which has
+// Settle is called before a response that nobody waits with for the body. It reads what is left of a small one, which has
 // mostly arrived, so that the connection can be kept. It leaves a body alone that someone reads, that is large, or
 // that the caller holds back until it is asked for (RFC 9110 section 10.1.1).
 func (b *Body) Settle() {

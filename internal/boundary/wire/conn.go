@@ -7,7 +7,7 @@
 // stricter than net/http and never more lenient, and it decides nothing about tokens, services or policy.
 //
 // A Body is a request's body on its way up, and an Answer the way back. Together they see to it that a connection is used again
-// only when the body before is at its end, and that otherwise the answer says `Connection: close` (RFC 9112 section 9.6).
+// only when the body before is at its end, and that otherwise the response says `Connection: close` (RFC 9112 section 9.6).
 //
 // Invariant: what net/http reads from a Conn is a request that has one reading only, or the stand-in request that carries
 // the refusal to the pipeline, which answers and records it in turn. No byte of a body is ever read as a head.

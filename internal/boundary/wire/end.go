@@ -66,7 +66,7 @@ const (
 )
 
 // Close implements net.Conn. After a refusal, and after an answer to a request that was not at its end, it first reads what the
-// caller is still sending: to close on unread bytes makes the caller's kernel throw the answer away (RFC 9112 section 9.6).
+// caller is still sending: to close on unread bytes makes the caller's kernel throw the response away (RFC 9112 section 9.6).
 // A second Close ends that at once.
 func (c *Conn) Close() error {
 	defer c.leave()

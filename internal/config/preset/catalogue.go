@@ -68,7 +68,7 @@ type TypeGrant struct {
 	// What n8n keeps with its HTTP Request node and not with the type.
 	Header  string `json:"header"`  // where the token goes; "": bearer
 	Expired []int  `json:"expired"` // the statuses, instead of 401, that say that the token has expired
-	Answer  string `json:"answer"`  // where the answer has the token, as a JSON pointer; "": /access_token
+	Answer  string `json:"answer"`  // where the response has the token, as a JSON pointer; "": /access_token
 }
 
 // Classes are what Type.Class can be, with what each means, in the order of the reference.

@@ -312,7 +312,7 @@ func (c Credential) grantNotes() (parts []string) {
 		parts = append(parts, "`pkce` is off.")
 	}
 	if c.Text("token") != "" && c.Keys["request"] == nil {
-		parts = append(parts, "The token is at `"+c.Text("token")+"` of the token endpoint's answer.")
+		parts = append(parts, "The token is at `"+c.Text("token")+"` of the token endpoint's response.")
 	}
 	return parts
 }

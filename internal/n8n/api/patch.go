@@ -180,13 +180,13 @@ func (c *Client) do(req *http.Request, out any) error {
 	defer resp.Body.Close() //nolint:errcheck // read to its bound; nothing is left to learn from closing it
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("reading n8n's answer: %w", err)
+		return fmt.Errorf("reading n8n's response: %w", err)
 	}
 	if resp.StatusCode/100 != 2 {
 		return newStatusError(resp.StatusCode, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fault.WithHint(errors.New("n8n's answer is not JSON"), "check `url`: something else may answer there, a sign-in page for one")
+		return fault.WithHint(errors.New("n8n's response is not JSON"), "check `url`: something else may answer there, a sign-in page for one")
 	}
 	return nil
 }

@@ -4,7 +4,7 @@
 // own). It is a secret.Store, secret.Writer, secret.Lister, secret.Batcher and secret.CheckAndSetter. It is not a cache: every
 // Get asks the service. Values that are text are kept as SecretString, others as SecretBinary.
 //
-// Invariant: no error carries what the service or an identity provider wrote in an answer, beyond the error's code; no
+// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the error's code; no
 // redirect is followed; requests go out signed, to the configured endpoint or the service's own.
 package awssm
 
@@ -152,7 +152,7 @@ type held struct {
 }
 
 // errHalf is an answer that lacks what every whole one has.
-var errHalf = errors.New("the answer is not whole")
+var errHalf = errors.New("the response is not whole")
 
 func read(h held) (secret.Value, secret.Version, error) {
 	if h.id == nil || *h.id == "" || (h.text == nil && h.binary == nil) {

@@ -187,11 +187,11 @@ func cause(err error) string {
 	var op *net.OpError
 	switch {
 	case isTimeout(err):
-		return "no answer in time"
+		return "no response in time"
 	case errors.As(err, &op):
 		return op.Error()
 	case errors.As(err, new(*url.Error)):
 		return "the connection failed"
 	}
-	return "no usable answer"
+	return "no usable response"
 }

@@ -4,7 +4,7 @@
 // a secret.Store, secret.Writer and secret.Lister. It is not a cache: every Get asks the service. Key Vault has no
 // check-and-set: of two writers at once both make a version, and the later one is current.
 //
-// Invariant: no error carries what the service or an identity provider wrote in an answer, beyond the error's code; the token
+// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the error's code; the token
 // goes to the vault's own host and nowhere else.
 package azurekv
 
@@ -176,7 +176,7 @@ func (s *Store) vaultName() string {
 
 var (
 	// errHalf is an answer that lacks what every whole one has.
-	errHalf = errors.New("the answer is not whole")
+	errHalf = errors.New("the response is not whole")
 	// errEncoding is a value that is not in the encoding that its tag names.
 	errEncoding = errors.New("the value is not base64, as its tag file-encoding says")
 )

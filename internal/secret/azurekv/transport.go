@@ -68,7 +68,7 @@ func bound(resp *http.Response) {
 }
 
 // errElsewhere is a link of the answer that leads to another host; it does not get the token.
-var errElsewhere = errors.New("the answer leads to another host")
+var errElsewhere = errors.New("the response leads to another host")
 
 // finalError tells the SDK not to ask again.
 type finalError struct{ error }

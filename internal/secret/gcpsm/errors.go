@@ -37,11 +37,11 @@ func (s *Store) reason(ctx context.Context, err error) error {
 	case errors.Is(err, errHalf):
 		return unavailable(err.Error(), "it is tried again")
 	case isTimeout(err):
-		return unavailable("no answer in time", "check the network to the service, and `endpoint` of the store")
+		return unavailable("no response in time", "check the network to the service, and `endpoint` of the store")
 	case errors.As(err, &call):
 		return answered(call.method, status.Convert(call.error))
 	}
-	return unavailable("no usable answer", "check `endpoint` of the store")
+	return unavailable("no usable response", "check `endpoint` of the store")
 }
 
 // withoutToken explains why there is no token to send.
@@ -109,7 +109,7 @@ func hint(method string, answer *status.Status) string {
 		}
 	}
 	n := needs[method]
-	return fmt.Sprintf("grant %s (it has %s) on the secret or its project to this identity; if there is no such secret, the answer is the same", n.role, n.permission)
+	return fmt.Sprintf("grant %s (it has %s) on the secret or its project to this identity; if there is no such secret, the response is the same", n.role, n.permission)
 }
 
 func unavailable(what, hint string) error {

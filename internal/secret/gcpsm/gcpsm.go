@@ -4,7 +4,7 @@
 // or an alias. It is a secret.Store, secret.Writer and secret.Lister. It is not a cache: every Get asks the service. Secret
 // Manager has no check-and-set for versions: of two writers at once both add one, and the later one is current.
 //
-// Invariant: no error carries what the service or an identity provider wrote in an answer, beyond the status code; tokens go
+// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the status code; tokens go
 // over TLS to the configured endpoint and nowhere else; a value whose checksum does not fit is not handed out.
 package gcpsm
 
@@ -131,7 +131,7 @@ func (s *Store) get(ctx context.Context, r resource, version string) (secret.Val
 const latest = "latest"
 
 // errHalf is an answer that lacks what every whole one has, or came damaged.
-var errHalf = errors.New("the answer is not whole")
+var errHalf = errors.New("the response is not whole")
 
 // access reads a version and returns its number.
 func (s *Store) access(ctx context.Context, r resource, version string) (value secret.Value, id string, err error) {

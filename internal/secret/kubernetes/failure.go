@@ -34,7 +34,7 @@ func forbidden(err error) bool {
 }
 
 var (
-	errNotKubernetes = fault.WithHint(errors.New("the answer is not understood"), "is the address that of a Kubernetes API server?")
+	errNotKubernetes = fault.WithHint(errors.New("the response is not understood"), "is the address that of a Kubernetes API server?")
 	errVersionGone   = fault.WithHint(secret.ErrVersionGone, "Kubernetes keeps the current version only; leave the version out of the reference")
 	errNoRollback    = fault.WithHint(secret.ErrVersionGone, "Kubernetes keeps the current version only: put the old value again, from where you have it")
 	errEmpty         = fault.WithHint(errors.New("the value is empty"), "`sallyport secret delete` removes a secret")
@@ -103,7 +103,7 @@ func explain(err error, r rule) error {
 func explainAnswer(said metav1.Status, err error, r rule) error {
 	e := &answerError{status: int(said.Code)}
 	if apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && e.status != http.StatusUnauthorized && e.status != http.StatusForbidden {
-		return unavailable(e, "the answer is not in the form of Kubernetes: what stands at that address, or in between?")
+		return unavailable(e, "the response is not in the form of Kubernetes: what stands at that address, or in between?")
 	}
 	switch e.status {
 	case http.StatusUnauthorized:

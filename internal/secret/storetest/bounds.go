@@ -53,9 +53,9 @@ func bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 		limit  time.Duration
 		handle http.HandlerFunc
 	}{
-		"an answer without end": {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent) }},
-		"a head without end":    {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) { endlessHead(w, &sent) }},
-		"one byte at a time":    {300 * time.Millisecond, drip},
+		"a response without end": {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent) }},
+		"a head without end":     {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) { endlessHead(w, &sent) }},
+		"one byte at a time":     {300 * time.Millisecond, drip},
 		"a redirect to plain HTTP": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
 			redirect(w, plain.URL+r.URL.Path, http.StatusTemporaryRedirect)
 		}},
@@ -82,7 +82,7 @@ func bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 				t.Errorf("it took %s with a time-out of %s", took, c.limit)
 			}
 			if n := sent.Load(); n > most {
-				t.Errorf("%d MiB were taken of an answer without end", n>>20)
+				t.Errorf("%d MiB were taken of a response without end", n>>20)
 			}
 		})
 	}

@@ -115,9 +115,9 @@ func (c *client) send(ctx context.Context, r request, token secret.Value) (reply
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return reply{}, unavailable("the answer of vault broke off", "something between here and vault cuts connections, or vault is stopping")
+		return reply{}, unavailable("the response of vault broke off", "something between here and vault cuts connections, or vault is stopping")
 	case len(body) > maxAnswer:
-		return reply{}, unavailable(fmt.Sprintf("the answer is longer than %d bytes", maxAnswer), notVault)
+		return reply{}, unavailable(fmt.Sprintf("the response is longer than %d bytes", maxAnswer), notVault)
 	}
 	return c.read(resp.StatusCode, body)
 }
@@ -169,7 +169,7 @@ func (c *client) read(status int, body []byte) (reply, error) {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return reply{}, &answerError{status: status, reply: r}
 	case !isJSON, status == http.StatusNotFound && !r.isVaults():
-		return reply{}, unavailable(fmt.Sprintf("the answer (%d) is not one of vault's", status), notVault)
+		return reply{}, unavailable(fmt.Sprintf("the response (%d) is not one of vault's", status), notVault)
 	case status < 200 || status >= 300:
 		return r, &answerError{status: status, reply: r}
 	}

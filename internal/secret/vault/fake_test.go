@@ -78,7 +78,7 @@ func TestAnswers(t *testing.T) {
 		"no such secret":       {404, `{"errors":[]}`, secret.ErrNotFound, ""},
 		"empty":                {200, ``, secret.ErrUnavailable, ""},
 		"half JSON":            {200, value1[:60], secret.ErrUnavailable, ""},
-		"two answers":          {200, value1 + value1, secret.ErrUnavailable, ""},
+		"two responses":        {200, value1 + value1, secret.ErrUnavailable, ""},
 		"an array":             {200, `[]`, secret.ErrUnavailable, ""},
 		"null":                 {200, `null`, secret.ErrUnavailable, ""},
 		"no metadata":          {200, `{"data":{"data":{"value":"` + canary + `"}}}`, secret.ErrUnavailable, "kv"},

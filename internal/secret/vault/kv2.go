@@ -87,7 +87,7 @@ func (s *Store) read2(ctx context.Context, m mount, key string, number int) (sto
 	}
 	metadata, ok := answer.Data["metadata"].(map[string]any)
 	if !ok {
-		return stored{}, unavailable("vault's answer is not one of KV version 2", "see `kv` of the store, and `vault secrets list -detailed`")
+		return stored{}, unavailable("vault's response is not one of KV version 2", "see `kv` of the store, and `vault secrets list -detailed`")
 	}
 	v, err := readMetadata(metadata)
 	if err != nil {
@@ -104,7 +104,7 @@ func readMetadata(metadata map[string]any) (stored, error) {
 	n, errNumber := strconv.Atoi(number.String())
 	at, errTime := time.Parse(time.RFC3339Nano, created)
 	if err := errors.Join(errNumber, errTime); err != nil || n < 1 {
-		return stored{}, unavailable("vault's answer is not understood", notVault)
+		return stored{}, unavailable("vault's response is not understood", notVault)
 	}
 	return stored{number: n, created: at.UTC()}, nil
 }
@@ -227,7 +227,7 @@ func (s *Store) versions(ctx context.Context, m mount, key string) (numbered, er
 	number, err := strconv.Atoi(current.String())
 	byNumber, ok := r.Data["versions"].(map[string]any)
 	if err != nil || !ok {
-		return numbered{}, unavailable("vault's answer is not understood", notVault)
+		return numbered{}, unavailable("vault's response is not understood", notVault)
 	}
 	all := numbered{current: number}
 	for text, one := range byNumber {

@@ -151,7 +151,7 @@ func (s *Store) folder(ctx context.Context, m mount, dir string) ([]string, erro
 	}
 	keys, ok := r.Data["keys"].([]any)
 	if !ok {
-		return nil, unavailable("vault's answer is not understood", notVault)
+		return nil, unavailable("vault's response is not understood", notVault)
 	}
 	names := make([]string, 0, len(keys))
 	for _, one := range keys {

@@ -94,7 +94,7 @@ func (s *Store) discover(ctx context.Context, path string) (mount, error) {
 	}
 	m, ok := s.mounts.read(r.Data)
 	if !ok {
-		return mount{}, unavailable("vault's answer about the mount is not understood", notVault)
+		return mount{}, unavailable("vault's response about the mount is not understood", notVault)
 	}
 	return s.mounts.remember(m), nil
 }

@@ -129,7 +129,7 @@ func walk(dec *json.Decoder) bool {
 func valueOf(data map[string]any) (secret.Value, []byte, error) {
 	b, err := decode(data)
 	if err != nil {
-		return secret.Value{}, nil, unavailable("vault's answer is not understood", notVault)
+		return secret.Value{}, nil, unavailable("vault's response is not understood", notVault)
 	}
 	return secret.NewValue(b), b, nil
 }
