@@ -111,8 +111,18 @@ func (k *checker) noKind(s *Service, cred *Credential, owner string) {
 	case len(cred.unread) > 0:
 		k.missing(owner, "has a credential without kind", "write kind: "+k.guessKind(cred.unread))
 	default:
-		k.missing(owner, "has no credential", "write secret: ref+builtin://NAME, or credential: {kind: none} if the API wants none")
+		k.missing(owner, "has no credential", "write secret: ref+builtin://NAME"+k.orNothing())
 	}
+}
+
+// orNothing is what to write for an API that wants no credential.
+func (k *checker) orNothing() string {
+	for _, kind := range k.cfg.kinds.Credentials {
+		if kind.Settings().Class() == Nothing {
+			return ", or credential: {kind: " + kind.Name + "} if the API wants none"
+		}
+	}
+	return ""
 }
 
 // guessKind names the first kind that takes all that was written.
