@@ -261,7 +261,7 @@ func TestProxyAtMetadata(t *testing.T) {
 	}
 }
 
-func TestProxyTrouble(t *testing.T) {
+func TestProxyFailure(t *testing.T) {
 	const secretUser = "me:CANARY-51H8xAbCd"
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -22,8 +22,8 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// TestTroubleBeforeTheAnswer: every failure before there is an answer gets one that says what it was.
-func TestTroubleBeforeTheAnswer(t *testing.T) {
+// TestFailureBeforeTheResponse: every failure before there is an answer gets one that says what it was.
+func TestFailureBeforeTheResponse(t *testing.T) {
 	closed := newUpstream(t, nil)
 	closedURL := closedPort(t)
 	tlsServer, ca := newTLSUpstream(t, nil)

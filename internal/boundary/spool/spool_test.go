@@ -273,8 +273,8 @@ func openFiles(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// TestDiskTrouble: a body that needs to be whole fails with what a person can do; one that only streams does not notice.
-func TestDiskTrouble(t *testing.T) {
+// TestDiskFailure: a body that needs to be whole fails with what a person can do; one that only streams does not notice.
+func TestDiskFailure(t *testing.T) {
 	dirs := map[string]string{"no directory": t.TempDir() + "/none"}
 	if f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
 		_ = f.Close()

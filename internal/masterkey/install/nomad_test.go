@@ -86,7 +86,7 @@ func TestNomadMeanwhile(t *testing.T) {
 	}
 }
 
-func TestNomadTrouble(t *testing.T) {
+func TestNomadFailure(t *testing.T) {
 	for name, c := range map[string]struct {
 		set  func(s *nomadfake.Server)
 		is   error

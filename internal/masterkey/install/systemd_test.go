@@ -53,7 +53,7 @@ func TestSystemd(t *testing.T) {
 	want(t, run(t, p, canary), filepath.Join(dir, "n8n_encryption_key_v3.cred"), install.Created, true)
 }
 
-func TestSystemdTrouble(t *testing.T) {
+func TestSystemdFailure(t *testing.T) {
 	p, err := install.NewSystemd(install.SystemdOptions{Out: t.TempDir(), WithKey: "no-such-key"})
 	if err != nil {
 		t.Fatal(err)

@@ -248,7 +248,7 @@ func TestAssumeRole(t *testing.T) {
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrDenied, "sts:AssumeRole")
 }
 
-func TestSTSInTrouble(t *testing.T) {
+func TestSTSFailure(t *testing.T) {
 	fake := awsfake.New(t)
 	o := options(fake)
 	o.AssumeRole = awssm.AssumeRole{ARN: "arn:aws:iam::123456789012:role/sallyport", Endpoint: fake.URL}

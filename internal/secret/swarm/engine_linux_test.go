@@ -382,7 +382,7 @@ func TestRollAndPrune(t *testing.T) {
 	}
 }
 
-func TestRollTrouble(t *testing.T) {
+func TestRollFailure(t *testing.T) {
 	e, m := newManager(t)
 	put(t, m, "bad", "good")
 	put(t, m, "unmounted", "x")

@@ -243,8 +243,8 @@ func TestHTTPSIsTLS(t *testing.T) {
 	}
 }
 
-// TestDockerInTrouble: nothing that the other side says gets into an error, and what is mounted can be read all the same.
-func TestDockerInTrouble(t *testing.T) {
+// TestDockerFailure: nothing that the other side says gets into an error, and what is mounted can be read all the same.
+func TestDockerFailure(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"key": "mounted"})
 	release := make(chan struct{})
