@@ -24,7 +24,7 @@ func (a *App) controlHandler() http.Handler {
 		reply(w, err)
 	})
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
-	mux.HandleFunc("GET /troubles", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.troubles()) })
+	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.failures()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(context.WithoutCancel(r.Context()))) })
 	mux.HandleFunc("POST /connect", a.consents.Begin)
 	mux.HandleFunc("GET /connect/{state}", a.consents.Result)
@@ -52,34 +52,34 @@ func (a *App) controlHandler() http.Handler {
 	return mux
 }
 
-// Trouble is what keeps a service from its credential.
-type Trouble struct {
+// Failure is what keeps a service from its credential.
+type Failure struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint,omitempty"`
 }
 
-func (a *App) troubles() map[string]Trouble {
-	m := make(map[string]Trouble)
+func (a *App) failures() map[string]Failure {
+	m := make(map[string]Failure)
 	for _, s := range a.pipeline.Services().All() {
 		if f := s.Credential.Trouble(); f != nil {
-			m[s.Name] = Trouble{f.Code, f.Message, f.Hint}
+			m[s.Name] = Failure{f.Code, f.Message, f.Hint}
 		}
 	}
 	return m
 }
 
-// Troubles asks the gate that runs on the data directory of c which services are without their credential. Without a gate there
+// Failures asks the gate that runs on the data directory of c which services are without their credential. Without a gate there
 // is no answer.
-func Troubles(ctx context.Context, c *config.Config) (map[string]Trouble, error) {
-	answer, err := control{c.Data}.call(ctx, http.MethodGet, "/troubles", nil)
+func Failures(ctx context.Context, c *config.Config) (map[string]Failure, error) {
+	answer, err := control{c.Data}.call(ctx, http.MethodGet, "/failures", nil)
 	if errors.Is(err, errNoGate) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var m map[string]Trouble
+	var m map[string]Failure
 	if err := json.Unmarshal(answer, &m); err != nil {
 		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
 	}

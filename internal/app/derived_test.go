@@ -222,8 +222,8 @@ func TestProviderRefuses(t *testing.T) {
 	if ready := b.fetch(gate.AdminURL() + "/readyz"); !strings.Contains(ready, `"ready":true}`) || !strings.Contains(ready, `{"part":"token of crm","ready":true,"why":"credential_mint_failed: `) {
 		t.Errorf("one service's failure is not told, or makes the gate unready: %s", ready)
 	}
-	if troubles, err := app.Troubles(t.Context(), b.load()); err != nil || troubles["crm"].Code != fault.CredentialMintFailed {
-		t.Errorf("the gate tells commands %v, %v", troubles, err)
+	if failures, err := app.Failures(t.Context(), b.load()); err != nil || failures["crm"].Code != fault.CredentialMintFailed {
+		t.Errorf("the gate tells commands %v, %v", failures, err)
 	}
 	b.put("client", clientSecret) // a changed secret makes a new Source, which has no failure to wait for
 	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")

@@ -46,3 +46,12 @@ var RaiseDescriptors = raiseDescriptors
 
 // Guarded is how the handlers of the gate's own listeners are served.
 func (a *App) Guarded(h http.Handler) http.Handler { return a.guarded("admin", h) }
+
+// Closers are closers.
+type Closers struct{ list closers }
+
+// Push is closers.push.
+func (c *Closers) Push(name string, closing func(context.Context) error) { c.list.push(name, closing) }
+
+// Close is closers.close.
+func (c *Closers) Close(ctx context.Context) error { return c.list.close(ctx) }

@@ -66,6 +66,8 @@ type App struct {
 	started   atomic.Bool        // it serves, or has served
 	stop      context.CancelFunc // ends the background loops
 	running   guard.Group
+	closers   closers
+	stopped   stopped
 	failed    chan error
 }
 

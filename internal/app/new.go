@@ -19,7 +19,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.noteRead(o.Config, nil)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, a.closers.close(context.WithoutCancel(ctx)))
 		}
 	}()
 	if a.state, err = open(ctx, o.Config, observers{
@@ -28,6 +28,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}); err != nil {
 		return a, err
 	}
+	a.closers.push("state", a.closeState)
 	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
 	a.consents = a.newConsents()
 	if a.audit, err = a.state.openAudit(ctx, audit.Options{
@@ -39,10 +40,13 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		}
 		return a, err
 	}
+	a.closers.push("audit log", func(context.Context) error { return a.audit.Close() })
 	a.pipeline = boundary.New(boundary.Options{
 		Tokens: a.state.Tokens, Audit: a.audit, Observer: a.metrics, Log: o.Log,
 		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()), PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
 	})
+	a.closers.push("services", a.closeServices)
+	a.closers.push("background tasks", a.closeBackground)
 	n, err := a.announce(o.Config)
 	if err != nil {
 		return a, err

@@ -8,7 +8,7 @@ import (
 // Start listens and serves. Wait tells when something broke; Stop ends it.
 func (a *App) Start(ctx context.Context) error {
 	if err := a.listen(ctx); err != nil {
-		return errors.Join(err, a.close(context.WithoutCancel(ctx)))
+		return errors.Join(err, a.closers.close(context.WithoutCancel(ctx)))
 	}
 	a.follower = a.newFollower()
 	if err := a.follower.Start(ctx); err != nil {
@@ -35,12 +35,17 @@ func (a *App) listen(ctx context.Context) (err error) {
 	if a.listeners.gateway, err = listenTCP(ctx, "gateway", c.Listen.Gateway, c, a.log); err != nil {
 		return err
 	}
+	a.closers.push("gateway's listener", closeListener(a.listeners.gateway))
 	if a.listeners.admin, err = listenTCP(ctx, "admin", c.Listen.Admin, c, a.log); err != nil {
 		return err
 	}
+	a.closers.push("admin listener", closeListener(a.listeners.admin))
 	a.listeners.own.Set(addressOf(a.listeners.gateway), addressOf(a.listeners.admin))
-	a.listeners.control, err = a.listenControl(ctx)
-	return err
+	if a.listeners.control, err = a.listenControl(ctx); err != nil {
+		return err
+	}
+	a.closers.push("control socket", closeListener(a.listeners.control))
+	return nil
 }
 
 // Wait blocks until ctx ends or a listener breaks.

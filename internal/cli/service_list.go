@@ -22,7 +22,7 @@ type serviceLine struct {
 	Rules      int    `json:"rules"`
 	Preset     string `json:"preset,omitempty"`
 
-	Trouble *app.Trouble `json:"trouble,omitempty"` // of its credential, as the running gate says
+	Trouble *app.Failure `json:"trouble,omitempty"` // of its credential, as the running gate says
 }
 
 func (e *env) serviceList() *cobra.Command {
@@ -35,14 +35,14 @@ func (e *env) serviceList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			troubles, err := app.Troubles(cmd.Context(), c)
+			failures, err := app.Failures(cmd.Context(), c)
 			if err != nil {
 				e.note("the running gate does not say how the credentials are: %v", err)
 			}
 			lines := []serviceLine{}
 			for _, name := range c.ServiceNames() {
 				line := lineOf(name, c.Services[name])
-				if t, ok := troubles[name]; ok {
+				if t, ok := failures[name]; ok {
 					line.Trouble = &t
 					e.note("%s has no usable credential: %s: %s; %s", name, t.Code, t.Message, t.Hint)
 				}
