@@ -84,7 +84,7 @@ func files(group string) []string {
 	port, adapters := strings.CutSuffix(group, "/*")
 	if _, family := ports[port]; !family {
 		patterns := []string{folder(group)}
-		for _, place := range onlyInTests {
+		for _, place := range slices.Concat(onlyInTests, apart()) {
 			if room(place) == group && place != group {
 				patterns = append(patterns, "!"+folder(place))
 			}
