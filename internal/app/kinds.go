@@ -19,6 +19,12 @@ import (
 	"sallyport/internal/boundary/credential/path"
 	"sallyport/internal/boundary/credential/query"
 	"sallyport/internal/config"
+	"sallyport/internal/fleet"
+	"sallyport/internal/fleet/command"
+	"sallyport/internal/fleet/compose"
+	fleetkubernetes "sallyport/internal/fleet/kubernetes"
+	fleetswarm "sallyport/internal/fleet/swarm"
+	"sallyport/internal/fleet/systemd"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/awssm"
 	"sallyport/internal/secret/azurekv"
@@ -35,7 +41,7 @@ import (
 // Kinds are the kinds that this program has. A new one is its folder and a line here: configuration, schema, reference and
 // commands know it by what it says of itself.
 func Kinds() config.Kinds {
-	return config.Kinds{Stores: stores(), Credentials: credentials()}
+	return config.Kinds{Stores: stores(), Credentials: credentials(), Fleets: fleets()}
 }
 
 func stores() []secret.Kind {
@@ -73,5 +79,15 @@ func credentials() []config.CredentialKind {
 		hmac.Kind(),
 		oauth1.Kind(),
 		digest.Kind(),
+	}
+}
+
+func fleets() []fleet.Kind {
+	return []fleet.Kind{
+		compose.Kind(),
+		fleetswarm.Kind(),
+		fleetkubernetes.Kind(),
+		systemd.Kind(),
+		command.Kind(),
 	}
 }

@@ -35,6 +35,7 @@ var floors = [][]string{
 // sideways lists the imports between neighbours on one floor that are allowed all the same, each with its reason.
 var sideways = map[string]string{
 	"* -> secret":                           "Value and Ref are how the whole house speaks of secrets; the package itself imports fault alone",
+	"config -> fleet":                       "a fleet's settings are a part of the configuration, as a store's are",
 	"config -> driver":                      "a driver's settings are a part of the configuration, as a store's are",
 	"rotation/proxytoken -> boundary":       "its probe reads the gate's own answers, and sends the token in the gate's header",
 	"rotation/proxytoken -> boundary/token": "what it rotates are that registry's generations",

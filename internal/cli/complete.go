@@ -27,7 +27,7 @@ var (
 		"METHOD": methods, "WORD": presetNames,
 	}
 	nameOf = map[string]completer{
-		"secret": secretNames, "token": tokenNames, "rotation": tokenNames, "service": serviceNames,
+		"secret": secretNames, "token": tokenNames, "rotation": tokenNames, "service": serviceNames, "fleet": fleetNames,
 	}
 	flagWords = map[string]completer{
 		"store": storeNames, "services": serviceNames, "service": serviceNames, "token": tokenNames, "methods": methods,
@@ -115,6 +115,14 @@ func serviceNames(_ context.Context, e *env) []string {
 		return nil
 	}
 	return c.ServiceNames()
+}
+
+func fleetNames(_ context.Context, e *env) []string {
+	c, _, err := e.loadBy(config.LoadHead)
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(c.Fleets))
 }
 
 func storeNames(_ context.Context, e *env) []string {

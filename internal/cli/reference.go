@@ -22,11 +22,11 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use:       "reference errors|configuration|credentials|cli|presets|stores|man [DIR]",
+		Use:       "reference errors|configuration|credentials|cli|presets|fleet|stores|man [DIR]",
 		Short:     "Print a generated page of the documentation, or write the pages of the stores or the manual into a directory",
 		Hidden:    true,
 		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: []string{"errors", "configuration", "credentials", "cli", "presets", "stores", "man"},
+		ValidArgs: []string{"errors", "configuration", "credentials", "cli", "presets", "fleet", "stores", "man"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch many := args[0] == "man" || args[0] == "stores"; {
 			case many != (len(args) == 2):
@@ -58,8 +58,10 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 		return preset.Reference()
 	case "cli":
 		return cliPage(root), nil
+	case "fleet":
+		return fleetPage(e.kinds.Fleets), nil
 	}
-	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets", "stores", "man")
+	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets", "fleet", "stores", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.

@@ -23,6 +23,9 @@ func (c *Config) check(rep *report, known *checks) {
 	for _, name := range sortedKeys(c.Stores) {
 		k.store(name)
 	}
+	for _, name := range sortedKeys(c.Fleets) {
+		k.fleet(name)
+	}
 	for _, name := range c.ServiceNames() {
 		known.take(k, name)
 	}

@@ -58,6 +58,7 @@ type Config struct {
 	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Some are there without an entry: their kinds say so."`
 	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
 	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
+	Fleets       map[string]*Fleet   `yaml:"fleets" keys:"name" doc:"The nodes of n8n installations by name, for sallyport fleet: what runs them, and how they are restarted."`
 	_            struct{}            `yaml:"forward rotations" later:"true"`
 
 	presets    map[string]*preset.Preset // those that services name

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/fleet"
 	"sallyport/internal/secret"
 )
 
@@ -16,6 +17,7 @@ import (
 type Kinds struct {
 	Stores      []secret.Kind
 	Credentials []CredentialKind
+	Fleets      []fleet.Kind
 }
 
 // Credential returns the kind of credential that is called name.
@@ -64,6 +66,8 @@ func (k Kinds) familyOf(t reflect.Type) family {
 	switch t {
 	case reflect.TypeFor[Store]():
 		return k.stores()
+	case reflect.TypeFor[Fleet]():
+		return k.fleets()
 	case reflect.TypeFor[Credential]():
 		all := make(family, len(k.Credentials))
 		for i, kind := range k.Credentials {
@@ -73,6 +77,16 @@ func (k Kinds) familyOf(t reflect.Type) family {
 		return all
 	}
 	return nil
+}
+
+func (k Kinds) fleets() family {
+	all := make(family, len(k.Fleets))
+	for i, kind := range k.Fleets {
+		title, _, _ := strings.Cut(strings.TrimPrefix(kind.Page, "## "), "\n")
+		all[i] = member{name: kind.Name, summary: kind.Summary, empty: func() any { return kind.Settings() }}
+		all[i].page = "[fleet.md](fleet.md#" + anchorOf(title) + ") has more."
+	}
+	return all
 }
 
 func (k Kinds) stores() family {

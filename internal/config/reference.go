@@ -83,6 +83,9 @@ func (r *reference) section(s section) {
 			if f.name == "kind" && all != nil {
 				title = all.links(s)
 			}
+		} else if f.typ.Kind() == reflect.Slice && indexOf(fields, strings.TrimSuffix(f.name, "s")) < 0 {
+			title = "list of [maps](#" + anchorOf(key+s.of) + ")"
+			below = append(below, section{title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".", typ: inner, of: s.of})
 		} else if f.typ.Kind() == reflect.Slice { // of the same maps as the key before it
 			title = "list of [maps](#" + anchorOf(strings.TrimSuffix(key, "s")) + ")"
 		} else {

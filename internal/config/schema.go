@@ -16,7 +16,10 @@ func Schema(kinds Kinds) []byte {
 	s := kinds.schemaOf(reflect.TypeFor[Config](), &field{})
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "sallyport.yaml"
-	s["$defs"] = schema{"store": kinds.familySchema(reflect.TypeFor[Store]()), "credential": kinds.familySchema(reflect.TypeFor[Credential]())}
+	s["$defs"] = schema{
+		"store": kinds.familySchema(reflect.TypeFor[Store]()), "credential": kinds.familySchema(reflect.TypeFor[Credential]()),
+		"fleet": kinds.familySchema(reflect.TypeFor[Fleet]()),
+	}
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("writing the schema: %v", err)) // strings and numbers alone

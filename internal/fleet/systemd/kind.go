@@ -22,7 +22,7 @@ func Kind() fleet.Kind {
 
 // Settings are the keys of a fleet of kind systemd.
 type Settings struct {
-	Units []string `yaml:"units" needed:"write units: [n8n-worker.service, n8n.service]" eg:"[n8n-2:n8n-worker.service, n8n.service]" doc:"The units, in the order in which they are restarted: UNIT.service, or HOST:UNIT.service for one that systemctl --host reaches."`
+	Units []string `yaml:"units" needed:"write units: [n8n-worker.service, n8n.service]" eg:"['n8n-2:n8n-worker.service', n8n.service]" doc:"The units, in the order in which they are restarted: UNIT.service, or HOST:UNIT.service for one that systemctl --host reaches."`
 }
 
 // Check implements fleet.Settings.

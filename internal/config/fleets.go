@@ -1,0 +1,36 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"time"
+
+	"sallyport/internal/fleet"
+)
+
+// Fleet is the nodes of one n8n installation, and how they are restarted.
+type Fleet struct {
+	Kind     string            `yaml:"kind" needed:"write kind: NAME" doc:"What runs the nodes, which says what other keys there are."`
+	Grace    time.Duration     `yaml:"grace" default:"30s" min:"1s" max:"1h" doc:"What n8n has to end its executions when it is told to stop: its N8N_GRACEFUL_SHUTDOWN_TIMEOUT, or more."`
+	Timeout  time.Duration     `yaml:"timeout" default:"10m" min:"1s" max:"24h" doc:"How long one unit may take to be healthy again; after that the restart is failed, and the units after it are left alone."`
+	Settle   time.Duration     `yaml:"settle" default:"10s" min:"1s" max:"1h" doc:"How long a unit has to stay healthy, with the same processes, before the next one is begun."`
+	Health   map[string]string `yaml:"health" keys:"text" eg:"{n8n-main: 'http://n8n-main:5678'}" doc:"Where units answer /healthz and /healthz/readiness, by the names that sallyport fleet list shows; a * in place of the host is each node's address. A unit without one is healthy when what runs it says so."`
+	Settings fleet.Settings    `of:"kind"`
+}
+
+func (k *checker) fleet(name string) {
+	f, key := k.cfg.Fleets[name], "fleets."+name
+	if f.Kind == "" {
+		k.missing(key, "has no kind", "write kind: NAME, one of "+strings.Join(k.cfg.kinds.familyOf(reflect.TypeFor[Fleet]()).names(), ", "))
+		return
+	}
+	for _, unit := range sortedKeys(f.Health) {
+		if err := fleet.CheckProbe(f.Health[unit]); err != nil {
+			k.fail(key+".health", "has for "+show(unit)+" what "+err.Error(), "write http://HOST:PORT, or http://*:PORT for each node's address")
+		}
+	}
+	if v, ok := settingsIn(reflect.ValueOf(f).Elem()); ok {
+		k.needs(v, key, "of kind "+f.Kind+" ")
+		f.Settings.Check(settingsReport{k, key})
+	}
+}

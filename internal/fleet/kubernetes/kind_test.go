@@ -1,0 +1,11 @@
+package kubernetes_test
+
+import (
+	"testing"
+
+	"sallyport/internal/fleet/fleettest"
+	"sallyport/internal/fleet/kubernetes"
+)
+
+// TestKind: its configurations are answered as their files say.
+func TestKind(t *testing.T) { fleettest.Kind(t, kubernetes.Kind()) }
