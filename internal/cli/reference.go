@@ -55,7 +55,7 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 	case "credentials":
 		return credential.Page(e.kinds.Credentials), nil
 	case "presets":
-		return preset.Reference()
+		return preset.Reference(e.kinds.ShowPreset)
 	case "cli":
 		return cliPage(root), nil
 	case "fleet":

@@ -29,6 +29,7 @@ import (
 //	keys     "name": the keys of a map are names of our own; "header": they are header names; "text": anything
 //	url      "proxy": the URL is that of a proxy
 //	lines    "true": the value may have line breaks
+//	free     "true": any text, in which a secret may stand by mistake: what looks like one is not shown
 //	min      the least value of a number, size or duration
 //	max      the greatest
 //	(none)   on an embedded struct: its keys stand among those of the struct around it
@@ -180,7 +181,7 @@ type Service struct {
 	Proxy        *url.URL          `yaml:"proxy" url:"proxy" eg:"http://proxy.internal:3128" doc:"A proxy on the way to the upstream and to token endpoints: http:// or socks5://, without user and password."`
 	ProxySecret  secret.Ref        `yaml:"proxy_secret" eg:"ref+builtin://proxy" doc:"USER:PASSWORD for the proxy, by reference."`
 	Replay       Replay            `yaml:"replay" doc:"How much of a request's body is kept, for sending it once more after a token has expired, or for signing it."`
-	Headers      map[string]string `yaml:"headers" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them; override_headers names those that are set all the same. A User-Agent goes onto calls to token endpoints too, unless token_headers has one. Never a credential."`
+	Headers      map[string]string `yaml:"headers" free:"true" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them; override_headers names those that are set all the same. A User-Agent goes onto calls to token endpoints too, unless token_headers has one. Never a credential."`
 	Override     []string          `yaml:"override_headers" eg:"[User-Agent]" doc:"Those of headers that replace what the caller sends, such as a User-Agent that an API asks for: n8n always sends one of its own."`
 	Allow        []Rule            `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
 	Limits       Limits            `yaml:"limits" doc:"Limits of this service, counted at each replica by itself. Absent: none."`
@@ -263,5 +264,5 @@ type PushN8N struct {
 	Credential string     `yaml:"credential" eg:"Sallyport" doc:"The Header Auth credential's id or name."`
 	Gate       *url.URL   `yaml:"gate" eg:"http://gate:8470" doc:"The gateway as n8n reaches it; the credential has to be locked to its host. Default: the gateway listener."`
 	CAFile     string     `yaml:"ca_file" path:"file" eg:"./n8n-ca.pem" doc:"PEM certificates to trust for n8n instead of the system's."`
-	CLI        []string   `yaml:"cli" eg:"[docker, exec, n8n, n8n]" doc:"The n8n command, for n8n 1.x, whose API cannot update credentials."`
+	CLI        []string   `yaml:"cli" free:"true" eg:"[docker, exec, n8n, n8n]" doc:"The n8n command, for n8n 1.x, whose API cannot update credentials."`
 }

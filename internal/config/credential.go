@@ -18,6 +18,11 @@ type CredentialKind struct {
 	// tags are those of this package; structs that several kinds share are embedded.
 	Settings func() CredentialSettings
 
+	// Shown writes what the keys of a preset's credential say, for the table of presets: what goes onto the wire, with {secret}
+	// for the secret; of a kind that obtains a token, where that comes from. It is handed the text at a key, which is "" where
+	// there is none. nil: the name says it all.
+	Shown func(text func(path ...string) string) string
+
 	Usual bool // it is the kind of a credential of which nothing but the secret is written; exactly one kind is
 }
 

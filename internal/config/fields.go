@@ -16,7 +16,7 @@ import (
 // field is one key of the declaration.
 type field struct {
 	name, doc, def, eg, keys, path string
-	url, lines                     string
+	url, lines, free               string
 	needed, backend, inputs        string
 	meant, yields                  []string
 	enum, later                    []string
@@ -84,7 +84,7 @@ func readTag(name string, f *reflect.StructField, at []int) field {
 	return field{
 		name: name, doc: f.Tag.Get("doc"), def: f.Tag.Get("default"), eg: f.Tag.Get("eg"),
 		keys: f.Tag.Get("keys"), path: f.Tag.Get("path"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
-		url: f.Tag.Get("url"), lines: f.Tag.Get("lines"), inputs: f.Tag.Get("inputs"),
+		url: f.Tag.Get("url"), lines: f.Tag.Get("lines"), free: f.Tag.Get("free"), inputs: f.Tag.Get("inputs"),
 		needed: f.Tag.Get("needed"), backend: f.Tag.Get("backend"),
 		meant: strings.Fields(f.Tag.Get("meant")), yields: strings.Fields(f.Tag.Get("yields")),
 		enum: strings.Fields(f.Tag.Get("enum")), later: strings.Fields(f.Tag.Get("later")), index: at, typ: f.Type,

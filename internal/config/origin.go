@@ -39,7 +39,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) 
 		}
 	case reflect.Map:
 		for _, key := range mapKeys(v) {
-			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), nil, path.child(key))
+			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), f.ofElements(), path.child(key))
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
@@ -98,26 +98,18 @@ func (c *Config) origin(out []Origin, f *field, path keyPath, value string) []Or
 	default:
 		return out
 	}
-	if freeText(path) && mayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
+	if f != nil && f.free != "" && mayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
 		value = notShown
 	}
 	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
 }
 
-// freeText tells keys that take any text, where a secret may stand by mistake.
-func freeText(path keyPath) bool {
-	switch path[len(path)-1] {
-	case "format", "cli", "command", "role_id", "user_pass", "message":
-		return true
+// ofElements declares the values of a map as far as the map does; nil where that says nothing.
+func (f *field) ofElements() *field {
+	if f == nil || f.free == "" {
+		return nil
 	}
-	if len(path) < 4 {
-		return false
-	}
-	switch path[len(path)-2] {
-	case "headers", "inputs", "params", "authorize_params", "token_headers", "set_headers", "claims", "query", "form", "basic":
-		return true
-	}
-	return false
+	return &field{free: f.free}
 }
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the

@@ -19,8 +19,8 @@ type Endpoint struct {
 	Alg          string                 `yaml:"alg" enum:"RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA" doc:"The algorithm. Default: RS256 for an RSA key, that of its curve for another."`
 	Audience     config.Text            `yaml:"audience" eg:"https://login.example.com" doc:"To whom an assertion is (aud). Default: token_url."`
 	Scopes       []string               `yaml:"scopes" inputs:"plain" eg:"[contacts.read]" doc:"The scopes to ask for."`
-	Params       map[string]config.Text `yaml:"params" keys:"text" eg:"{audience: https://api.example.com}" doc:"Further parameters for the token endpoint."`
-	TokenHeaders map[string]config.Text `yaml:"token_headers" keys:"header" eg:"{X-Tenant: acme}" doc:"Further headers for the token endpoint."`
+	Params       map[string]config.Text `yaml:"params" free:"true" keys:"text" eg:"{audience: https://api.example.com}" doc:"Further parameters for the token endpoint."`
+	TokenHeaders map[string]config.Text `yaml:"token_headers" free:"true" keys:"header" eg:"{X-Tenant: acme}" doc:"Further headers for the token endpoint."`
 	Lifetime     string                 `yaml:"lifetime" eg:"2h" doc:"How long a token lives where the answer says nothing of it."`
 	TokenAt      string                 `yaml:"token" eg:"/authed_user/access_token" doc:"Where the answer has the token, as a JSON pointer; refresh_token, expires_in and scope are read from beside it. Default: /access_token."`
 }

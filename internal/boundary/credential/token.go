@@ -10,7 +10,7 @@ import (
 type Token struct {
 	Where       *Place        `yaml:"place" doc:"Where the token goes. Default: Authorization: Bearer TOKEN."`
 	ExpiredWhen *ExpiredWhen  `yaml:"expired_when" doc:"How the API says that a token has expired; then a new one is obtained and the request sent once more. Default: status 401."`
-	Inputs      config.Inputs `yaml:"inputs" keys:"text" eg:"{tenant: contoso.onmicrosoft.com}" doc:"What a preset asks for (docs/presets.md): {NAME} stands for it in URLs, scopes, parameters, claims, headers and login calls. {upstream} stands for the service's upstream."`
+	Inputs      config.Inputs `yaml:"inputs" free:"true" keys:"text" eg:"{tenant: contoso.onmicrosoft.com}" doc:"What a preset asks for (docs/presets.md): {NAME} stands for it in URLs, scopes, parameters, claims, headers and login calls. {upstream} stands for the service's upstream."`
 }
 
 // Place is where a token goes.
@@ -19,7 +19,7 @@ type Place struct {
 	Header string `yaml:"header" eg:"X-Auth-Token" doc:"Kind header: the header's name."`
 	Param  string `yaml:"param" eg:"access_token" doc:"Kind query: the query parameter's name."`
 	Cookie string `yaml:"cookie" eg:"session" doc:"Kind cookie: the cookie's name."`
-	Format string `yaml:"format" eg:"\"Token {secret}\"" doc:"How the token is written; {secret} stands for it. Default: Bearer {secret} for bearer, {secret} for the others."`
+	Format string `yaml:"format" free:"true" eg:"\"Token {secret}\"" doc:"How the token is written; {secret} stands for it. Default: Bearer {secret} for bearer, {secret} for the others."`
 }
 
 // ExpiredWhen is how an API says that a token has expired: by one of the statuses, or by a value in the body whatever the

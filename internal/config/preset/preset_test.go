@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/app"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/testkit/presetkeys"
 )
@@ -271,7 +272,7 @@ var update = flag.Bool("update", false, "write the generated page")
 
 func TestReferenceIsInSync(t *testing.T) {
 	const page = "../../../docs/presets.md"
-	want, err := preset.Reference()
+	want, err := preset.Reference(app.Kinds().ShowPreset)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,8 +45,8 @@ const typesHead = `
 | --- | --- | --- |
 `
 
-// Reference returns docs/presets.md.
-func Reference() ([]byte, error) {
+// Reference returns docs/presets.md. shown writes what a credential puts onto the wire, and where that comes from.
+func Reference(shown func(Credential) string) ([]byte, error) {
 	c, err := ReadCatalogue()
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func Reference() ([]byte, error) {
 	pages := c.pages()
 	for _, p := range all {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n",
-			p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(), p.testCell(), codes(p.N8N), p.Checked.cell())
+			p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(shown), p.testCell(), codes(p.N8N), p.Checked.cell())
 	}
 	b.WriteString("\n## Notes\n\n")
 	for _, p := range all {
@@ -167,54 +167,12 @@ func (p Preset) upstreamCell() string {
 	return "yours, such as `" + p.UpstreamEg + "`"
 }
 
-func (p Preset) credentialCell() string {
+func (p Preset) credentialCell(shown func(Credential) string) string {
 	var parts []string
 	for _, c := range p.Placements() {
-		parts = append(parts, c.cell())
+		parts = append(parts, shown(c))
 	}
 	return strings.Join(parts, "; ")
-}
-
-func (c Credential) cell() string {
-	goes := c.Goes()
-	format := goes.Format
-	if format == "" {
-		format = "{secret}"
-	}
-	var place string
-	switch goes.Kind {
-	case "bearer":
-		place = "bearer: `Authorization: Bearer {secret}`"
-	case "header":
-		place = "header: `" + goes.Header + ": " + format + "`"
-	case "query":
-		place = "query: `?" + goes.Param + "=" + format + "`"
-	case "path":
-		place = "path: `" + format + "/…`"
-	case "body":
-		place = "body, " + c.Text("as") + ": `" + c.Text("pointer") + "`"
-	case "basic":
-		place = "basic: `" + c.pair() + "`"
-	case "hmac":
-		place = "hmac: `" + goes.Header + ": {signature}`"
-	default:
-		place = goes.Kind
-	}
-	if !c.Derived() {
-		return place
-	}
-	_, value, _ := strings.Cut(place, "`")
-	return c.Kind + ": `" + c.from() + "` → `" + strings.Replace(value, "{secret}", "{token}", 1)
-}
-
-func (c Credential) pair() string {
-	switch {
-	case c.Text("user_pass") != "":
-		return c.Text("user_pass")
-	case c.Text("username") != "":
-		return c.Text("username") + ":{secret}"
-	}
-	return "{username}:{secret}"
 }
 
 func (p Preset) testCell() string {

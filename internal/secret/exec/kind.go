@@ -25,7 +25,7 @@ func Kind() secret.Kind {
 
 // Settings are the keys of a store of kind exec.
 type Settings struct {
-	Command  []string      `yaml:"command" eg:"[op, read, \"op://prod/{path}\"]" needed:"write command: [op, read, \"op://prod/{path}\"]" doc:"The command and its arguments, without a shell; {path} stands for the path. Its output is the secret."`
+	Command  []string      `yaml:"command" free:"true" eg:"[op, read, \"op://prod/{path}\"]" needed:"write command: [op, read, \"op://prod/{path}\"]" doc:"The command and its arguments, without a shell; {path} stands for the path. Its output is the secret."`
 	Timeout  time.Duration `yaml:"timeout" default:"10s" min:"100ms" max:"5m" backend:"same" doc:"When the command is killed."`
 	Pass     []string      `yaml:"pass" eg:"[OP_SERVICE_ACCOUNT_TOKEN, OP_*]" backend:"same" doc:"The variables of Sallyport's environment that the command gets beside PATH and HOME; a '*' at the end stands for any ending."`
 	NotFound []int         `yaml:"not_found" eg:"[44]" min:"1" max:"255" doc:"Exit codes that mean that there is no such secret."`

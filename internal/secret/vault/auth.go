@@ -22,7 +22,7 @@ type Auth struct {
 
 // AppRoleAuth is Vault's login for machines.
 type AppRoleAuth struct {
-	RoleID       string `yaml:"role_id" eg:"5a1b…" doc:"The role id; not a secret by itself."`
+	RoleID       string `yaml:"role_id" free:"true" eg:"5a1b…" doc:"The role id; not a secret by itself."`
 	SecretIDFile string `yaml:"secret_id_file" path:"file" eg:"/run/secrets/vault_secret_id" doc:"A file with the secret id."`
 	SecretIDEnv  string `yaml:"secret_id_env" eg:"VAULT_SECRET_ID" doc:"The environment variable that holds the secret id."`
 	Wrapped      bool   `yaml:"wrapped" default:"false" doc:"It is a response-wrapping token around the secret id; unwrapped once."`

@@ -23,7 +23,7 @@ type Settings struct {
 
 	Stamp  string        `yaml:"stamp" inputs:"plain" needed:"write stamp: TEXT" eg:"top" doc:"What goes before the secret."`
 	Ink    *Ink          `yaml:"ink" doc:"What it is written with."`
-	Inputs config.Inputs `yaml:"inputs" keys:"text" doc:"What stands in stamp."`
+	Inputs config.Inputs `yaml:"inputs" free:"true" keys:"text" doc:"What stands in stamp."`
 }
 
 // Ink is the key ink.

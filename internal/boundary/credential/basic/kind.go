@@ -2,6 +2,7 @@
 package basic
 
 import (
+	"cmp"
 	_ "embed" // the page
 
 	"sallyport/internal/boundary/credential"
@@ -16,6 +17,9 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "basic", Summary: "Basic authentication (RFC 7617): user and password in the header Authorization.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown: func(text func(...string) string) string {
+			return "`" + cmp.Or(text("user_pass"), cmp.Or(text("username"), "{username}")+":{secret}") + "`"
+		},
 	}
 }
 
@@ -24,7 +28,7 @@ type Settings struct {
 	credential.Static
 	credential.User
 
-	UserPass string `yaml:"user_pass" yields:"username username_secret" eg:"\"{secret}:X\"" doc:"User and password as one, where the secret is not the password alone."`
+	UserPass string `yaml:"user_pass" free:"true" yields:"username username_secret" eg:"\"{secret}:X\"" doc:"User and password as one, where the secret is not the password alone."`
 }
 
 // Spec implements credential.Settings.

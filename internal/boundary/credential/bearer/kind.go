@@ -16,6 +16,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "bearer", Summary: "The secret goes into the header Authorization, behind the word Bearer or another.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return "`Authorization: Bearer {secret}`" },
 		Usual:    true,
 	}
 }
@@ -24,7 +25,7 @@ func Kind() config.CredentialKind {
 type Settings struct {
 	credential.Static
 
-	Format string `yaml:"format" default:"Bearer {secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
+	Format string `yaml:"format" free:"true" default:"Bearer {secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
 }
 
 // Spec implements credential.Settings.

@@ -17,6 +17,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "body", Summary: "The secret goes into a field of the body, JSON or a form.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return "`" + text("pointer") + "` (" + text("as") + ")" },
 	}
 }
 
@@ -26,7 +27,7 @@ type Settings struct {
 
 	Pointer string `yaml:"pointer" needed:"write pointer: /auth/api_key" eg:"/auth/api_key" doc:"The field that the secret goes into, as a JSON pointer; in a form /NAME."`
 	As      string `yaml:"as" default:"json" enum:"json form" doc:"What the body is."`
-	Format  string `yaml:"format" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
+	Format  string `yaml:"format" free:"true" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
 }
 
 // Spec implements credential.Settings.

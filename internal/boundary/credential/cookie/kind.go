@@ -24,7 +24,7 @@ type Settings struct {
 	credential.Static
 
 	Cookie string `yaml:"cookie" needed:"write cookie: session" eg:"session" doc:"The cookie's name."`
-	Format string `yaml:"format" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
+	Format string `yaml:"format" free:"true" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
 }
 
 // Spec implements credential.Settings.

@@ -24,6 +24,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "exchange", Summary: "A login call of any form, JSON or form, that returns a token.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return text("request", "url") },
 	}
 }
 
@@ -41,17 +42,17 @@ type Settings struct {
 type LoginRequest struct {
 	Method  string                 `yaml:"method" default:"POST" doc:"The method."`
 	URL     string                 `yaml:"url" inputs:"url" eg:"/open-apis/auth/v3/tenant_access_token/internal" doc:"Where: https://…, or a path on the upstream's host."`
-	Headers map[string]config.Text `yaml:"headers" keys:"header" eg:"{X-API-Version: \"2\"}" doc:"Headers."`
-	Query   map[string]config.Text `yaml:"query" keys:"text" eg:"{grant_type: client_credentials}" doc:"Query parameters."`
+	Headers map[string]config.Text `yaml:"headers" free:"true" keys:"header" eg:"{X-API-Version: \"2\"}" doc:"Headers."`
+	Query   map[string]config.Text `yaml:"query" free:"true" keys:"text" eg:"{grant_type: client_credentials}" doc:"Query parameters."`
 	Basic   *LoginBasic            `yaml:"basic" doc:"User and password of Basic authentication."`
 	JSON    any                    `yaml:"json" eg:"{app_id: cli_1, app_secret: \"ref+builtin://lark#app_secret\"}" doc:"A JSON body: objects, lists, strings, numbers. A string that is a reference stands for the secret."` // leaves are config.Text, json.Number, bool and nil
-	Form    map[string]config.Text `yaml:"form" keys:"text" eg:"{user: n8n, password: \"ref+builtin://erp#password\"}" doc:"A form as body."`
+	Form    map[string]config.Text `yaml:"form" free:"true" keys:"text" eg:"{user: n8n, password: \"ref+builtin://erp#password\"}" doc:"A form as body."`
 }
 
 // LoginBasic is the pair of Basic authentication.
 type LoginBasic struct {
-	Username config.Text `yaml:"username" eg:"n8n" doc:"The user."`
-	Password config.Text `yaml:"password" eg:"ref+builtin://erp#password" doc:"The password."`
+	Username config.Text `yaml:"username" free:"true" eg:"n8n" doc:"The user."`
+	Password config.Text `yaml:"password" free:"true" eg:"ref+builtin://erp#password" doc:"The password."`
 }
 
 // Imply implements config.Implying.

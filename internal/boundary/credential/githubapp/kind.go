@@ -19,6 +19,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "github_app", Summary: "An app of GitHub, as one of its installations.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return text("api_url") },
 	}
 }
 
@@ -28,7 +29,7 @@ type Settings struct {
 	InstallationID config.Text            `yaml:"installation_id" needed:"write installation_id: 12345678" eg:"12345678" doc:"The installation's ID."`
 	Key            secret.Ref             `yaml:"key" needed:"write key: ref+builtin://crm#private_key" eg:"ref+builtin://github#private_key" doc:"The app's private key, PEM."`
 	APIURL         string                 `yaml:"api_url" default:"https://api.github.com" inputs:"url" eg:"https://github.example.com/api/v3" doc:"The API."`
-	TokenHeaders   map[string]config.Text `yaml:"token_headers" keys:"header" eg:"{X-Tenant: acme}" doc:"Further headers for the call that obtains a token."`
+	TokenHeaders   map[string]config.Text `yaml:"token_headers" free:"true" keys:"header" eg:"{X-Tenant: acme}" doc:"Further headers for the call that obtains a token."`
 
 	credential.Token
 }

@@ -2,6 +2,7 @@
 package header
 
 import (
+	"cmp"
 	_ "embed" // the page
 
 	"sallyport/internal/boundary/credential"
@@ -16,6 +17,9 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "header", Summary: "The secret goes into a header of its own.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown: func(text func(...string) string) string {
+			return "`" + text("header") + ": " + cmp.Or(text("format"), "{secret}") + "`"
+		},
 	}
 }
 
@@ -24,7 +28,7 @@ type Settings struct {
 	credential.Static
 
 	Header string `yaml:"header" needed:"name the header, such as header: X-API-Key" eg:"X-API-Key" doc:"The header's name."`
-	Format string `yaml:"format" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
+	Format string `yaml:"format" free:"true" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
 }
 
 // Spec implements credential.Settings.

@@ -19,6 +19,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "hmac", Summary: "Each request is signed with an HMAC over a text that a template describes.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return "`" + text("header") + ": {signature}`" },
 	}
 }
 
@@ -28,11 +29,11 @@ type Settings struct {
 
 	Algorithm      string            `yaml:"algorithm" default:"sha256" enum:"sha256 sha512 sha384 sha1" doc:"The hash."`
 	Encoding       string            `yaml:"encoding" default:"hex" enum:"hex base64 base64url" doc:"How the signature is written."`
-	Message        string            `yaml:"message" lines:"true" needed:"write message: \"{timestamp}.{body}\"" eg:"\"{timestamp}.{body}\"" doc:"What is signed: text with {method} {scheme} {host} {path} {query} {target} {body} {body_sha256} {timestamp} {timestamp_ms} {nonce} {header:NAME}; other braces are doubled."`
+	Message        string            `yaml:"message" free:"true" lines:"true" needed:"write message: \"{timestamp}.{body}\"" eg:"\"{timestamp}.{body}\"" doc:"What is signed: text with {method} {scheme} {host} {path} {query} {target} {body} {body_sha256} {timestamp} {timestamp_ms} {nonce} {header:NAME}; other braces are doubled."`
 	Header         string            `yaml:"header" eg:"X-Signature" doc:"The header that the signature goes into."`
 	Param          string            `yaml:"param" eg:"sig" doc:"The query parameter that it goes into, instead of header."`
-	Format         string            `yaml:"format" default:"{signature}" eg:"\"t={timestamp},v1={signature}\"" doc:"How the value is written; {signature} stands for the signature, beside {timestamp}, {timestamp_ms} and {nonce}."`
-	SetHeaders     map[string]string `yaml:"set_headers" keys:"header" eg:"{X-Timestamp: \"{timestamp}\"}" doc:"Headers that are set beside the signature: text with {timestamp}, {timestamp_ms} and {nonce}."`
+	Format         string            `yaml:"format" free:"true" default:"{signature}" eg:"\"t={timestamp},v1={signature}\"" doc:"How the value is written; {signature} stands for the signature, beside {timestamp}, {timestamp_ms} and {nonce}."`
+	SetHeaders     map[string]string `yaml:"set_headers" free:"true" keys:"header" eg:"{X-Timestamp: \"{timestamp}\"}" doc:"Headers that are set beside the signature: text with {timestamp}, {timestamp_ms} and {nonce}."`
 	SecretEncoding string            `yaml:"secret_encoding" enum:"hex base64" doc:"How the secret's bytes are written. Default: as they are."`
 }
 

@@ -19,6 +19,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "jwt_bearer", Summary: "JWT bearer grant (RFC 7523): an assertion is exchanged for a token, as Google's service accounts do.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return text("token_url") },
 	}
 }
 
@@ -29,7 +30,7 @@ type Settings struct {
 	ServiceAccount secret.Ref             `yaml:"service_account" eg:"ref+builtin://google-service-account" doc:"Google's JSON file of a service account, as it comes; instead of token_url, issuer and key."`
 	Issuer         config.Text            `yaml:"issuer" eg:"3MVG9…" doc:"Who signs (iss)."`
 	Subject        config.Text            `yaml:"subject" eg:"n8n@example.com" doc:"For whom (sub)."`
-	Claims         map[string]config.Text `yaml:"claims" keys:"text" eg:"{tenant: acme}" doc:"Further claims, as strings."`
+	Claims         map[string]config.Text `yaml:"claims" free:"true" keys:"text" eg:"{tenant: acme}" doc:"Further claims, as strings."`
 
 	credential.Endpoint
 	credential.Token

@@ -17,6 +17,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "oauth2_client_credentials", Summary: "OAuth 2.0, client credentials (RFC 6749 section 4.4): the client obtains a token in its own name.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return text("token_url") },
 	}
 }
 

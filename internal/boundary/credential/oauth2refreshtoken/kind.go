@@ -22,6 +22,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "oauth2_refresh_token", Summary: "OAuth 2.0, in the name of a user: a person gives consent once, and refresh tokens keep it up.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return text("token_url") },
 	}
 }
 
@@ -30,7 +31,7 @@ type Settings struct {
 	TokenURL        string                 `yaml:"token_url" needed:"write token_url: https://auth.example.com/oauth/token" inputs:"url" eg:"https://auth.example.com/oauth/token" doc:"The token endpoint. A path, such as /oauth/token, is one on the upstream's host."`
 	ClientID        config.Text            `yaml:"client_id" needed:"write client_id: sallyport" eg:"sallyport" doc:"The client."`
 	AuthorizeURL    string                 `yaml:"authorize_url" inputs:"url" eg:"https://auth.example.com/oauth/authorize" doc:"The page of consent that service connect opens."`
-	AuthorizeParams map[string]config.Text `yaml:"authorize_params" keys:"text" eg:"{access_type: offline}" doc:"Further parameters of the page of consent."`
+	AuthorizeParams map[string]config.Text `yaml:"authorize_params" free:"true" keys:"text" eg:"{access_type: offline}" doc:"Further parameters of the page of consent."`
 	RefreshURL      string                 `yaml:"refresh_url" inputs:"url" yields:"token_url" eg:"https://auth.example.com/oauth/refresh" doc:"Where refresh tokens are sent, if that is not token_url, which then takes the codes of service connect alone."`
 	PKCE            string                 `yaml:"pkce" enum:"on off" doc:"Whether service connect sends a code_challenge and a code_verifier (RFC 7636). off is for providers that refuse them, such as LinkedIn; then the client needs a secret or a key. Default: on."`
 	RefreshToken    secret.Ref             `yaml:"refresh_token" eg:"ref+builtin://crm#refresh_token" doc:"The first refresh token. Absent: service connect brings it. Later ones are kept in the database, sealed."`

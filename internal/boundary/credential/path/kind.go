@@ -17,6 +17,7 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "path", Summary: "The secret goes before the path, as in the address of a webhook.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown:    func(text func(...string) string) string { return "`" + text("format") + "/…`" },
 	}
 }
 
@@ -24,8 +25,8 @@ func Kind() config.CredentialKind {
 type Settings struct {
 	credential.Static
 
-	Format string        `yaml:"format" inputs:"around" needed:"write it as \"/bot{secret}\"" eg:"/bot{secret}" doc:"What goes before the path; {secret} stands for the secret."`
-	Inputs config.Inputs `yaml:"inputs" keys:"text" eg:"{team: T024}" doc:"What a preset asks for (docs/presets.md): {NAME} stands for it in format."`
+	Format string        `yaml:"format" free:"true" inputs:"around" needed:"write it as \"/bot{secret}\"" eg:"/bot{secret}" doc:"What goes before the path; {secret} stands for the secret."`
+	Inputs config.Inputs `yaml:"inputs" free:"true" keys:"text" eg:"{team: T024}" doc:"What a preset asks for (docs/presets.md): {NAME} stands for it in format."`
 }
 
 // Spec implements credential.Settings.

@@ -2,6 +2,7 @@
 package query
 
 import (
+	"cmp"
 	_ "embed" // the page
 
 	"sallyport/internal/boundary/credential"
@@ -16,6 +17,9 @@ func Kind() config.CredentialKind {
 	return config.CredentialKind{
 		Name: "query", Summary: "The secret goes into a query parameter.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
+		Shown: func(text func(...string) string) string {
+			return "`?" + text("param") + "=" + cmp.Or(text("format"), "{secret}") + "`"
+		},
 	}
 }
 
@@ -24,7 +28,7 @@ type Settings struct {
 	credential.Static
 
 	Param  string `yaml:"param" needed:"name the query parameter, such as param: key" eg:"key" doc:"The query parameter's name."`
-	Format string `yaml:"format" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
+	Format string `yaml:"format" free:"true" default:"{secret}" eg:"\"Token {secret}\"" doc:"How the value is written; {secret} stands for the secret."`
 }
 
 // Spec implements credential.Settings.
