@@ -33,13 +33,13 @@ import (
 //	min      the least value of a number, size or duration
 //	max      the greatest
 //	(none)   on an embedded struct: its keys stand among those of the struct around it
-//	of       "kind": on a field without a key, the keys that go with one kind alone, which the key kind names (see Kinds)
+//	of       "kind": on a field without a key: the keys that go with one kind alone, which the key kind names
 //	needed   the key has to be there; what to write
 //	meant    keys of other kinds, separated by blanks, by which people mean this one
-//	inputs   "url": inputs stand in the text, and a path is one on the upstream's host; "plain": inputs that are no secret stand in
-//	         it; "around": they stand around its {secret}
-//	yields   keys of the same kind, separated by blanks: where a service sets one of them, a preset does not set this one;
-//	         KEY:TEXT only counts if what the service sets begins with TEXT
+//	inputs   "url": inputs stand in the text, and a path is one on the upstream's host; "plain": inputs that are no
+//	         secret stand in it; "around": they stand around its {secret}
+//	yields   keys of the same kind, separated by blanks: where a service sets one of them, a preset does not set this
+//	         one; KEY:TEXT only counts if what the service sets begins with TEXT
 //	backend  "same": with another value it is the same store all the same, entered otherwise
 
 // Config is the whole configuration, complete: defaults and presets are filled in, paths are resolved.

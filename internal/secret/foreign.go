@@ -19,8 +19,9 @@ const (
 //
 //	op://vault/item[/section]/field                     1Password: store "op", path vault/item/field; names may have
 //	                                                    blanks, as 1Password has them, and %XX is a byte, as in ours
-//	arn:aws:secretsmanager:region:account:secret:name   AWS Secrets Manager: store "awssm", the path is the ARN; #field,
-//	                                                    and Amazon ECS's :json-key:stage:version behind it, are read
+//	arn:aws:secretsmanager:region:account:secret:name   AWS Secrets Manager: store "awssm", the path is the ARN;
+//	                                                    #field, and Amazon ECS's :json-key:stage:version behind
+//	                                                    it, are read
 //	file:///absolute/path[#field]                       store "file", the path as it stands
 func ParseAny(s string) (r Ref, ok bool, err error) {
 	switch {
