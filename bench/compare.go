@@ -26,16 +26,19 @@ type sample struct {
 	memory int64         // bytes, right after
 }
 
-// compare measures every proxy in every cell: plain and TLS upstream, each number of connections. Within a cell the proxies
-// take turns, round after round, so that a machine which slows down does so for all of them.
+// compare measures every proxy in every cell: plain and TLS upstream, each number of connections. Within a cell the
+// proxies take turns, round after round, so that a machine which slows down does so for all of them.
 func compare(ctx context.Context, l *lab) error {
 	programs, err := l.programs(ctx)
 	if err != nil {
 		return err
 	}
-	report("GET of a %d-byte JSON document, HTTP/1.1 keep-alive on both sides, all on this machine (%s).\n", upstream.DocumentBytes, machine())
-	report("%v per turn after %v of warm-up, %d rounds in turns; each figure is the median of its rounds.\n", l.seconds, warmup, l.rounds)
-	report("%s is a plain httputil.ReverseProxy without a buffer pool; all may keep %d idle upstream connections.\n", yardstick, proxy.Idle)
+	report("GET of a %d-byte JSON document, HTTP/1.1 keep-alive on both sides, all on this machine (%s).\n",
+		upstream.DocumentBytes, machine())
+	report("%v per turn after %v of warm-up, %d rounds in turns; each figure is the median of its rounds.\n",
+		l.seconds, warmup, l.rounds)
+	report("%s is a plain httputil.ReverseProxy without a buffer pool; all may keep %d idle upstream connections.\n",
+		yardstick, proxy.Idle)
 	for _, api := range []proxy.API{l.plain, l.tls} {
 		if err := l.compareOver(ctx, programs, api); err != nil {
 			return err

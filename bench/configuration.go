@@ -72,14 +72,18 @@ func (g *largeGate) write(count int) error {
 	return nil
 }
 
-// dropIn is a file with the services and tokens from first to before end: each second one by a preset, as people write them.
+// dropIn is a file with the services and tokens from first to before end: each second one by a preset, as people write
+// them.
 func dropIn(first, end int) string {
 	var services, tokens strings.Builder
 	for i := first; i < end; i++ {
 		if i%2 == 0 {
 			fmt.Fprintf(&services, "  s%d: {preset: openai, secret: \"ref+builtin://shared\"}\n", i)
 		} else {
-			fmt.Fprintf(&services, "  s%d:\n    upstream: https://api%d.example.com/v1\n    credential: {kind: header, header: X-API-Key, secret: \"ref+builtin://shared\"}\n    allow: [\"GET /items/**\", \"POST /items\"]\n", i, i)
+			fmt.Fprintf(&services,
+				"  s%d:\n    upstream: https://api%d.example.com/v1\n    credential: {kind: header, header: "+
+					"X-API-Key, secret: \"ref+builtin://shared\"}\n    allow: [\"GET /items/**\", \"POST /items\"]\n",
+				i, i)
 		}
 		fmt.Fprintf(&tokens, "  t%d: {services: [s%d], expires: 90d}\n", i, i)
 	}
@@ -149,7 +153,8 @@ func (g *largeGate) memory(what string, pid int) error {
 	if err != nil {
 		return err
 	}
-	report("  %-24s %7.1f MiB, peak %.1f MiB, under %d MiB: %t\n", what, float64(used.RSS)/(1<<20), float64(used.Peak)/(1<<20), memoryAim>>20, used.Peak < memoryAim)
+	report("  %-24s %7.1f MiB, peak %.1f MiB, under %d MiB: %t\n", what, float64(used.RSS)/(1<<20),
+		float64(used.Peak)/(1<<20), memoryAim>>20, used.Peak < memoryAim)
 	return nil
 }
 
@@ -214,8 +219,8 @@ func (g *largeGate) serve(ctx context.Context) (*servingGate, error) {
 	return &servingGate{cmd: cmd, log: bufio.NewScanner(out)}, nil
 }
 
-// await reads the log up to a line that holds text. Lines that come later wait in the pipe until the next await: a gate with
-// no failure writes few.
+// await reads the log up to a line that holds text. Lines that come later wait in the pipe until the next await: a gate
+// with no failure writes few.
 func (s *servingGate) await(text string) error {
 	var last string
 	for s.log.Scan() {

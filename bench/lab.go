@@ -20,7 +20,8 @@ import (
 	"sallyport/bench/upstream"
 )
 
-// lab is what every measurement needs: a temporary directory, the stand-in API in a process of its own, and the settings.
+// lab is what every measurement needs: a temporary directory, the stand-in API in a process of its own, and the
+// settings.
 type lab struct {
 	dir         string
 	self        string // this program
@@ -59,7 +60,10 @@ func settings() (*lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the gate's binary: %w", err)
 	}
-	l := &lab{self: self, gate: gate, only: strings.Split(setting("BENCH_ONLY", "sallyport,ReverseProxy,nginx,Caddy"), ",")}
+	l := &lab{
+		self: self, gate: gate,
+		only: strings.Split(setting("BENCH_ONLY", "sallyport,ReverseProxy,nginx,Caddy"), ","),
+	}
 	seconds, err := strconv.ParseFloat(setting("BENCH_SECONDS", "5"), 64)
 	if err != nil {
 		return nil, fmt.Errorf("reading BENCH_SECONDS: %w", err)

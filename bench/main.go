@@ -1,5 +1,6 @@
 // Command bench measures the gate: beside other proxies (compare), with a body of 2 GiB (stream), over a million
-// requests (soak), and with 10,000 services (config). `make bench`, `bench-stream`, `bench-soak` and `bench-config` run it; README.md beside this file says how to read the figures.
+// requests (soak), and with 10,000 services (config). `make bench`, `bench-stream`, `bench-soak` and `bench-config` run
+// it; README.md beside this file says how to read the figures.
 //
 // Settings come from the environment:
 //
@@ -10,8 +11,9 @@
 //	BENCH_GATE     the gate's binary (bin/sallyport)
 //	BENCH_SERVICES services, and as many tokens, of config (10000)
 //
-// Everything runs on this machine, over loopback: the stand-in API, the load generator, and one proxy at a time under load.
-// The requests per second are therefore those of the whole chain; what a proxy itself costs is its CPU time per request.
+// Everything runs on this machine, over loopback: the stand-in API, the load generator, and one proxy at a time under
+// load. The requests per second are therefore those of the whole chain; what a proxy itself costs is its CPU time per
+// request.
 package main
 
 import (

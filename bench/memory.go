@@ -30,7 +30,8 @@ func stream(ctx context.Context, l *lab) error {
 			return err
 		}
 		err = errors.Join(
-			pass(ctx, gate, fmt.Sprintf("download from %s", api.URL()), http.MethodGet, fmt.Sprintf("/download/%d", int64(streamBytes))),
+			pass(ctx, gate, fmt.Sprintf("download from %s", api.URL()), http.MethodGet,
+				fmt.Sprintf("/download/%d", int64(streamBytes))),
 			pass(ctx, gate, fmt.Sprintf("upload to %s", api.URL()), http.MethodPost, "/upload"))
 		gate.Stop()
 		if err != nil {
@@ -103,13 +104,15 @@ func soak(ctx context.Context, l *lab) error {
 		if used, err := gate.Usage(); err != nil {
 			usageErr = err
 		} else if n.Progress > 0 {
-			report("after %9d requests: memory %6.1f MiB, peak %6.1f MiB\n", n.Progress, float64(used.RSS)/(1<<20), float64(used.Peak)/(1<<20))
+			report("after %9d requests: memory %6.1f MiB, peak %6.1f MiB\n", n.Progress, float64(used.RSS)/(1<<20),
+				float64(used.Peak)/(1<<20))
 		}
 	})
 	if err := errors.Join(err, usageErr); err != nil {
 		return err
 	}
-	report("%.0f requests/s, p50 %v, p99 %v\n", float64(result.Requests)/result.Elapsed.Seconds(), result.P50, result.P99)
+	report("%.0f requests/s, p50 %v, p99 %v\n", float64(result.Requests)/result.Elapsed.Seconds(),
+		result.P50, result.P99)
 	return nil
 }
 

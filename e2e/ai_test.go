@@ -21,12 +21,18 @@ type model struct {
 var models = []model{
 	{
 		"OpenAI", "lmChatOpenAi", "openAiApi", "apiKey", "url", 1.2,
-		map[string]any{"model": map[string]any{"__rl": true, "mode": "list", "value": "gpt-4o-mini"}, "options": map[string]any{"maxRetries": 1}},
+		map[string]any{
+			"model":   map[string]any{"__rl": true, "mode": "list", "value": "gpt-4o-mini"},
+			"options": map[string]any{"maxRetries": 1},
+		},
 		"/v1", "{kind: bearer, secret: %s}",
 	},
 	{
 		"Anthropic", "lmChatAnthropic", "anthropicApi", "apiKey", "url", 1.3,
-		map[string]any{"model": map[string]any{"__rl": true, "mode": "list", "value": "claude-sonnet-4-20250514"}, "options": map[string]any{}},
+		map[string]any{
+			"model":   map[string]any{"__rl": true, "mode": "list", "value": "claude-sonnet-4-20250514"},
+			"options": map[string]any{},
+		},
 		"", "{kind: header, header: X-Api-Key, secret: %s}",
 	},
 	{
@@ -36,7 +42,8 @@ var models = []model{
 	},
 }
 
-// TestAINodes: whatever keeps a chat model of n8n from its answer, the person in front of it reads what it was and whom to ask.
+// TestAINodes: whatever keeps a chat model of n8n from its answer, the person in front of it reads what it was and whom
+// to ask.
 func TestAINodes(t *testing.T) {
 	s := setUpForModels(t)
 	for _, m := range models {
@@ -72,7 +79,8 @@ func TestAINodes(t *testing.T) {
 					t.Errorf("%s: the run ended with %q and no error", tt.name, execution.Status)
 					continue
 				}
-				shown := strings.Join(append([]string{execution.Error.Message, execution.Error.Description}, execution.Error.Messages...), "\n")
+				shown := strings.Join(append([]string{execution.Error.Message, execution.Error.Description},
+					execution.Error.Messages...), "\n")
 				t.Logf("%s: n8n shows %q", tt.name, shown)
 				if !strings.Contains(shown, tt.want) {
 					t.Errorf("%s: n8n shows %q, want %q in it", tt.name, shown, tt.want)
@@ -106,29 +114,43 @@ func (s *scene) issueForModels(ctx context.Context) error {
 	return err
 }
 
-// modelServices is the same API once for each model, and as often again as there is something that can be wrong with it.
+// modelServices is the same API once for each model, and as often again as there is something that can be wrong with
+// it.
 func (s *scene) modelServices() string {
-	services := fmt.Sprintf("services:\n  other: {upstream: %q, allow_private: [127.0.0.1/32], credential: {kind: bearer, secret: ref+builtin://api}}\n", s.api.URL())
+	services := fmt.Sprintf("services:\n  other: {upstream: %q, allow_private: [127.0.0.1/32], credential: {kind: "+
+		"bearer, secret: ref+builtin://api}}\n", s.api.URL())
 	for _, m := range models {
-		for variant, more := range map[string]string{"": "", "-unset": "", "-limited": ", limits: {rate: 1/h, burst: 1}", "-ruled": `, allow: ["GET /**"]`} {
+		for variant, more := range map[string]string{
+			"": "", "-unset": "",
+			"-limited": ", limits: {rate: 1/h, burst: 1}", "-ruled": `, allow: ["GET /**"]`,
+		} {
 			reference := "ref+builtin://api"
 			if variant == "-unset" {
 				reference = "ref+builtin://nobody-set-this"
 			}
-			services += fmt.Sprintf("  %s: {upstream: %q, ca_file: ./api-ca.pem, allow_private: [127.0.0.1/32]%s, credential: %s}\n",
+			services += fmt.Sprintf("  %s: {upstream: %q, ca_file: ./api-ca.pem, allow_private: [127.0.0.1/32]%s, "+
+				"credential: %s}\n",
 				m.service(variant), s.api.URL(), more, fmt.Sprintf(m.slot, reference))
 		}
 	}
 	return services
 }
 
-// ask runs a workflow that asks the model one question. Of a service with a rate the one request that is free is spent before.
+// ask runs a workflow that asks the model one question. Of a service with a rate the one request that is free is spent
+// before.
 func (s *scene) ask(t *testing.T, m model, token, service string) *lab.Execution {
 	t.Helper()
-	credential, err := s.n8n.NewCredential(t.Context(), m.name, m.credential, map[string]any{m.key: token, m.address: s.gate.URL + "/s/" + service + m.path})
+	credential, err := s.n8n.NewCredential(t.Context(), m.name, m.credential,
+		map[string]any{m.key: token, m.address: s.gate.URL + "/s/" + service + m.path})
 	must(t, "making a credential", err)
-	root := lab.Node{Name: "Chain", Type: "@n8n/n8n-nodes-langchain.chainLlm", TypeVersion: 1.7, Parameters: map[string]any{"promptType": "define", "text": "hello"}}
-	node := lab.Node{Name: m.name, Type: "@n8n/n8n-nodes-langchain." + m.node, TypeVersion: m.version, Parameters: m.parameters}.With(credential)
+	root := lab.Node{
+		Name: "Chain", Type: "@n8n/n8n-nodes-langchain.chainLlm", TypeVersion: 1.7,
+		Parameters: map[string]any{"promptType": "define", "text": "hello"},
+	}
+	node := lab.Node{
+		Name: m.name, Type: "@n8n/n8n-nodes-langchain." + m.node, TypeVersion: m.version,
+		Parameters: m.parameters,
+	}.With(credential)
 	workflow, err := s.n8n.NewModelChain(t.Context(), m.name, root, node)
 	must(t, "making the workflow", err)
 	execution, err := workflow.Run(t.Context(), nil)

@@ -13,8 +13,9 @@ import (
 	"sallyport/e2e/standin"
 )
 
-// TestTokensExpire: a workflow of 300 calls, over an API whose token ends ten times on the way, as its author would write it who has
-// never heard of tokens: no node fails, every answer is the one to its own call, and the token was obtained again exactly ten times.
+// TestTokensExpire: a workflow of 300 calls, over an API whose token ends ten times on the way, as its author would
+// write it who has never heard of tokens: no node fails, every answer is the one to its own call, and the token was
+// obtained again exactly ten times.
 func TestTokensExpire(t *testing.T) {
 	const calls, good, expiries = 300, 28, 10 // 10 × 28 < 300 ≤ 11 × 28
 	secret := lab.NewCanary("app-secret")

@@ -13,13 +13,14 @@ import (
 // firstLine is the newest n8n 1.x, which has no data keys, and derives what it signs with from the master key.
 const firstLine = "1.123.81"
 
-// TestRekey1x changes the master key of n8n 1.x. Another n8n takes minutes to install, so the test runs where that was done, in CI, and
-// where everything is asked for; the recorded databases of `make test` have this version everywhere.
+// TestRekey1x changes the master key of n8n 1.x. Another n8n takes minutes to install, so the test runs where that was
+// done, in CI, and where everything is asked for; the recorded databases of `make test` have this version everywhere.
 func TestRekey1x(t *testing.T) {
 	t.Parallel()
 	install, err := lab.FindVersion(t.Context(), "../tools/n8n/install", firstLine)
 	if errors.Is(err, lab.ErrNoN8N) && os.Getenv("SALLYPORT_E2E_ALL") == "" && os.Getenv("CI") != "true" {
-		t.Skipf("NOT TESTED against n8n %s, which is not installed: tools/n8n/install %[1]s, or SALLYPORT_E2E_ALL=1", firstLine)
+		t.Skipf("NOT TESTED against n8n %s, which is not installed: tools/n8n/install %[1]s, or SALLYPORT_E2E_ALL=1",
+			firstLine)
 	}
 	must(t, "looking for n8n", err)
 	s := setUpRekey(t, install, "N8N_EXPRESSION_ENGINE=legacy") // the other needs a native module
@@ -40,7 +41,8 @@ func (s *rekeyScene) pinned(t *testing.T) {
 	s.rekey(t, s.on(s.fromTo("old", "new", "--settings", s.settingsFile(), "--pin-file", s.pinFile())...)...)
 	s.fits(t, "new", "old", "it opens all of")
 
-	must(t, "starting n8n with the new key", s.n8n.Restart(t.Context(), append(s.pins(t), "N8N_ENCRYPTION_KEY="+string(s.secrets["new"]))...))
+	must(t, "starting n8n with the new key",
+		s.n8n.Restart(t.Context(), append(s.pins(t), "N8N_ENCRYPTION_KEY="+string(s.secrets["new"]))...))
 	s.sameCredentials(t)
 	s.works(t)
 	s.accepts(t, http.StatusOK, http.StatusOK)

@@ -20,8 +20,8 @@ import (
 // rotation is what turns n8n's own rotation of data keys on.
 const rotation = "N8N_ENV_FEAT_ENCRYPTION_KEY_ROTATION=true"
 
-// A fleetScene is n8n in queue mode with values under the master key itself and under two data keys. Each process has the master
-// key from a file.
+// A fleetScene is n8n in queue mode with values under the master key itself and under two data keys. Each process has
+// the master key from a file.
 type fleetScene struct {
 	*queueScene
 
@@ -47,7 +47,8 @@ func setUpFleet(t *testing.T) *fleetScene {
 	must(t, "starting the API", f.startAPI(t))
 	must(t, "starting the servers", f.startServers(t, programs))
 	address := url.URL{
-		Scheme: "postgres", User: url.UserPassword("n8n", string(f.secrets["db_password"])), Host: "127.0.0.1:" + f.postgres.Port, Path: "/n8n", RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.UserPassword("n8n", string(f.secrets["db_password"])),
+		Host: "127.0.0.1:" + f.postgres.Port, Path: "/n8n", RawQuery: "sslmode=disable",
 	}
 	must(t, "writing the database's address", os.WriteFile(f.address(), []byte(address.String()), 0o600))
 	return f
@@ -63,7 +64,8 @@ func (f *fleetScene) on(more ...string) []string {
 // node is how one of n8n's processes is started, with a master key, or with none.
 func (f *fleetScene) node(name, key string, more ...string) lab.Setup {
 	settings := append(f.settings(name), "N8N_ENCRYPTION_KEY",
-		"DB_POSTGRESDB_PASSWORD="+string(f.secrets["db_password"]), "QUEUE_BULL_REDIS_PASSWORD="+string(f.secrets["redis_password"]))
+		"DB_POSTGRESDB_PASSWORD="+string(f.secrets["db_password"]), "QUEUE_BULL_REDIS_PASSWORD="+
+			string(f.secrets["redis_password"]))
 	if key != "" {
 		settings = append(settings, "N8N_ENCRYPTION_KEY_FILE="+f.op.keyFile(key))
 	}
@@ -84,7 +86,8 @@ func (f *fleetScene) environ(name string) []string {
 	return environ
 }
 
-// startMain starts the main process and enters credentials: under the master key, under a data key, and under the next one.
+// startMain starts the main process and enters credentials: under the master key, under a data key, and under the next
+// one.
 func (f *fleetScene) startMain(t *testing.T) {
 	var err error
 	f.main, err = f.node("main", "old").Start(t.Context())
@@ -151,10 +154,12 @@ func (f *fleetScene) dataKeys(t *testing.T) map[string]int {
 	return keys
 }
 
-// rotate makes another data key, and saves a credential until it is under that: n8n goes on with the one before for some seconds.
+// rotate makes another data key, and saves a credential until it is under that: n8n goes on with the one before for
+// some seconds.
 func (f *fleetScene) rotate(t *testing.T) {
 	t.Helper()
-	must(t, "making a data key", f.main.REST(t.Context(), http.MethodPost, "/rest/encryption/keys", map[string]string{"type": "data_encryption"}, nil))
+	must(t, "making a data key", f.main.REST(t.Context(), http.MethodPost, "/rest/encryption/keys",
+		map[string]string{"type": "data_encryption"}, nil))
 	probe := f.entry("httpHeaderAuth")
 	made, err := f.main.NewCredential(t.Context(), probe.Name, probe.Kind, probe.Data)
 	must(t, "making a credential", err)
@@ -223,7 +228,10 @@ func (f *fleetScene) verify(t *testing.T, exit int, want map[string]string) {
 	folder := t.TempDir()
 	challenge := filepath.Join(folder, "challenge")
 	f.op.key(t, 0, "verify", "--new-challenge", challenge)
-	args := append([]string{"verify", "--nonce-file", challenge, "--remote-binary", f.op.binary, "--key-file", f.op.keyFile("new")}, f.on()...)
+	args := append([]string{
+		"verify", "--nonce-file", challenge, "--remote-binary", f.op.binary, "--key-file",
+		f.op.keyFile("new"),
+	}, f.on()...)
 	for i, name := range slices.Sorted(maps.Keys(want)) {
 		if i%2 == 0 { // as with ssh: a command that runs another one there
 			args = append(args, "--node", name+"=exec:env -i "+strings.Join(f.environ(name), " "))
@@ -234,7 +242,9 @@ func (f *fleetScene) verify(t *testing.T, exit int, want map[string]string) {
 			role = "worker"
 		}
 		answer := filepath.Join(folder, name+".json")
-		f.op.runIn(t.Context(), f.environ(name), "verify", "--local", "--role", role, "--nonce-file", challenge, "--out", answer) // what it finds shows below
+		// what it finds shows below
+		f.op.runIn(t.Context(), f.environ(name), "verify", "--local", "--role", role, "--nonce-file",
+			challenge, "--out", answer)
 		args = append(args, "--node", name+"=file:"+answer)
 	}
 	var r fleetReport

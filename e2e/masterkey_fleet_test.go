@@ -11,8 +11,9 @@ import (
 	"sallyport/e2e/lab"
 )
 
-// TestRekeyQueue is one story: the master key of a fleet is changed, and the nodes come back one by one, not all of them right at
-// first. The chapters build on each other, and the last one searches all that sallyport has shown and written.
+// TestRekeyQueue is one story: the master key of a fleet is changed, and the nodes come back one by one, not all of
+// them right at first. The chapters build on each other, and the last one searches all that sallyport has shown and
+// written.
 func TestRekeyQueue(t *testing.T) {
 	t.Parallel()
 	f := setUpFleet(t)
@@ -42,10 +43,12 @@ func (f *fleetScene) refusedWhileRunning(t *testing.T) {
 	}
 	after, fresh := f.op.plan(t, f.on(f.op.fromTo("old", "new")...)...).under()
 	if old == 0 || after != old || fresh != 0 || len(f.op.backups()) > 0 {
-		t.Errorf("%d values under the old key and %d under the new one, %d before; backups: %q", after, fresh, old, f.op.backups())
+		t.Errorf("%d values under the old key and %d under the new one, %d before; backups: %q", after, fresh,
+			old, f.op.backups())
 	}
 	p := before.place("credentials_entity.data")
-	if got, want := p.Forms, len(f.exported); p.Values != want || got["cbc"] != 6 || got["prefixed"] != want-6 || p.DataKeys != want-6 {
+	if got, want := p.Forms, len(f.exported); p.Values != want || got["cbc"] != 6 || got["prefixed"] != want-6 ||
+		p.DataKeys != want-6 {
 		t.Errorf("of %d credentials the plan has %+v, want 6 under the master key", want, p)
 	}
 }
@@ -59,7 +62,8 @@ func (f *fleetScene) change(t *testing.T) {
 	config := filepath.Join(f.folder, "main", ".n8n", "config")
 	done := f.op.rekey(t, f.on(f.op.fromTo("old", "new", "--settings", config)...)...)
 	if done.Changed != plan.Changed || done.After.Settings[config] != "changed" {
-		t.Errorf("%d values were changed, %d planned; the settings files are %v", done.Changed, plan.Changed, done.After.Settings)
+		t.Errorf("%d values were changed, %d planned; the settings files are %v", done.Changed, plan.Changed,
+			done.After.Settings)
 	}
 	if after := f.dataKeys(t); len(before) != 2 || len(after) != 2 {
 		t.Errorf("values under the data keys: %v, and before %v", after, before)
@@ -77,12 +81,17 @@ func (f *fleetScene) misfits(t *testing.T) {
 	for _, refused := range []struct{ kind, node, key string }{{"worker", "two", "old"}, {"webhook", "webhook", ""}} {
 		code, said, err := f.node(refused.node, refused.key, rotation).Refused(t.Context(), refused.kind)
 		must(t, "starting "+refused.node, err)
-		if want := "cannot be read with this instance encryption key"; code == 0 || !bytes.Contains(said, []byte(want)) {
-			t.Errorf("%s ended with %d, and does not say %q:\n%s", refused.node, code, want, said[max(0, len(said)-2000):])
+		if want := "cannot be read with this instance encryption key"; code == 0 ||
+			!bytes.Contains(said, []byte(want)) {
+			t.Errorf("%s ended with %d, and does not say %q:\n%s", refused.node, code, want,
+				said[max(0, len(said)-2000):])
 		}
 	}
 	must(t, "waiting for worker one", f.one.AwaitReady(t.Context()))
-	f.verify(t, exitOtherKey, map[string]string{"main": "yes", "one": "yes", "two": "no other_key", "webhook": "no own_key"})
+	f.verify(t, exitOtherKey, map[string]string{
+		"main": "yes", "one": "yes", "two": "no other_key",
+		"webhook": "no own_key",
+	})
 	if !strings.Contains(f.op.said(), "two, webhook") {
 		t.Errorf("it does not name the two: %s", f.op.said())
 	}

@@ -35,14 +35,18 @@ type rekeyScene struct {
 // setUpRekey makes what n8n needs. It runs beside other tests: it owns its folders, and picks free ports.
 func setUpRekey(t *testing.T, install string, settings ...string) *rekeyScene {
 	t.Helper()
-	s := &rekeyScene{operator: newOperator(t), install: install, home: t.TempDir(), apiKey: lab.NewCanary("sk"), box: openPostbox(t)}
+	s := &rekeyScene{
+		operator: newOperator(t), install: install, home: t.TempDir(), apiKey: lab.NewCanary("sk"),
+		box: openPostbox(t),
+	}
 	var err error
 	s.api, err = standin.Start(string(s.apiKey))
 	must(t, "starting the API", err)
 	t.Cleanup(s.api.Down)
 	ca := filepath.Join(t.TempDir(), "api-ca.pem")
 	must(t, "writing the API's CA", os.WriteFile(ca, s.api.CA(), 0o600))
-	s.settings = append([]string{"NODE_EXTRA_CA_CERTS=" + ca, "N8N_ENCRYPTION_KEY=" + string(s.secrets["old"])}, settings...)
+	s.settings = append([]string{"NODE_EXTRA_CA_CERTS=" + ca, "N8N_ENCRYPTION_KEY=" + string(s.secrets["old"])},
+		settings...)
 	return s
 }
 
@@ -86,30 +90,40 @@ func (s *rekeyScene) begin(t *testing.T) {
 func (s *rekeyScene) fill(t *testing.T) {
 	t.Helper()
 	made, err := s.n8n.Enter(t.Context(), append(lab.Entries(),
-		lab.Entry{Name: "API", Kind: "httpHeaderAuth", Data: map[string]any{"name": "X-Api-Key", "value": string(s.apiKey)}},
-		lab.Entry{Name: "Telegram", Kind: "telegramApi", Data: map[string]any{"accessToken": "recorded-bot", "baseUrl": s.box.URL}},
+		lab.Entry{
+			Name: "API", Kind: "httpHeaderAuth",
+			Data: map[string]any{"name": "X-Api-Key", "value": string(s.apiKey)},
+		},
+		lab.Entry{Name: "Telegram", Kind: "telegramApi", Data: map[string]any{
+			"accessToken": "recorded-bot",
+			"baseUrl":     s.box.URL,
+		}},
 	))
 	must(t, "entering credentials", err)
 	s.token, s.telegram = made[len(made)-2], made[len(made)-1]
 	s.personal, err = s.n8n.NewAPIKey(t.Context(), "personal", "workflow:list")
 	must(t, "making an API key", err)
-	s.workflow, err = s.n8n.NewWorkflow(t.Context(), "uses a credential", lab.HTTPRequest("Call", http.MethodGet, s.api.URL()+"/v1/items", s.token, nil))
+	s.workflow, err = s.n8n.NewWorkflow(t.Context(), "uses a credential",
+		lab.HTTPRequest("Call", http.MethodGet, s.api.URL()+"/v1/items", s.token, nil))
 	must(t, "making a workflow", err)
 	s.mfa, err = s.n8n.EnableMFA(t.Context())
 	must(t, "enabling MFA", err)
 }
 
-// wait leaves two executions waiting. Both have sent the link that resumes them: one has a token in it, which n8n keeps with the
-// execution, the other, of an approval, is signed.
+// wait leaves two executions waiting. Both have sent the link that resumes them: one has a token in it, which n8n keeps
+// with the execution, the other, of an approval, is signed.
 func (s *rekeyScene) wait(t *testing.T, name string) {
 	t.Helper()
 	tell := lab.HTTPRequest("Tell", http.MethodGet, s.box.URL, s.token, map[string]any{
 		"sendQuery": true, "queryParameters": parameters("link", "={{ $execution.resumeUrl }}"),
 	})
-	ask := lab.Node{Name: "Ask", Type: "n8n-nodes-base.telegram", TypeVersion: 1.2, WebhookID: name + "-ask", Parameters: map[string]any{
-		"resource": "message", "operation": "sendAndWait", "chatId": "1", "message": "May I?", "responseType": "approval",
-		"approvalOptions": map[string]any{"values": map[string]any{"approvalType": "single"}}, "options": map[string]any{},
-	}}.With(s.telegram)
+	ask := lab.Node{
+		Name: "Ask", Type: "n8n-nodes-base.telegram", TypeVersion: 1.2, WebhookID: name + "-ask",
+		Parameters: map[string]any{
+			"resource": "message", "operation": "sendAndWait", "chatId": "1", "message": "May I?", "responseType": "approval",
+			"approvalOptions": map[string]any{"values": map[string]any{"approvalType": "single"}}, "options": map[string]any{},
+		},
+	}.With(s.telegram)
 	for i, steps := range [][]lab.Node{{tell, lab.Wait()}, {ask}} {
 		_, err := s.n8n.RunUntilWaiting(t.Context(), name, map[string]string{"order": "A-1"}, steps...)
 		must(t, "running until it waits", err)

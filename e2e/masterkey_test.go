@@ -12,8 +12,8 @@ import (
 	"sallyport/e2e/lab"
 )
 
-// TestRekeySQLite is one story: n8n's master key is changed, the change is taken back, and then the key has leaked. The chapters
-// build on each other, and the last one searches all that sallyport has shown and written.
+// TestRekeySQLite is one story: n8n's master key is changed, the change is taken back, and then the key has leaked. The
+// chapters build on each other, and the last one searches all that sallyport has shown and written.
 func TestRekeySQLite(t *testing.T) {
 	t.Parallel()
 	s := setUpRekey(t, findN8N(t))
@@ -57,7 +57,10 @@ func (s *rekeyScene) holds(t *testing.T) {
 
 func (s *rekeyScene) refusedWhileRunning(t *testing.T) {
 	shown := s.key(t, exitFindings, slices.Concat([]string{"rekey", "--dry-run"}, s.on(s.fromTo("old", "new")...))...)
-	for _, want := range []string{"credentials_entity.data", "user.mfaSecret", "signing.jwt", "the database is in use by"} {
+	for _, want := range []string{
+		"credentials_entity.data", "user.mfaSecret", "signing.jwt",
+		"the database is in use by",
+	} {
 		if !bytes.Contains(shown, []byte(want)) {
 			t.Errorf("the plan does not say %q:\n%s", want, shown)
 		}
@@ -71,7 +74,8 @@ func (s *rekeyScene) refusedWhileRunning(t *testing.T) {
 	}
 	after, fresh := s.plan(t, s.on(s.fromTo("old", "new")...)...).under()
 	if before == 0 || after != before || fresh != 0 || len(s.backups()) > 0 {
-		t.Errorf("%d values under the old key and %d under the new one, %d before; backups: %q", after, fresh, before, s.backups())
+		t.Errorf("%d values under the old key and %d under the new one, %d before; backups: %q", after, fresh,
+			before, s.backups())
 	}
 	s.works(t)
 }
@@ -82,9 +86,11 @@ func (s *rekeyScene) change(t *testing.T) {
 	plan := s.plan(t, s.on(s.fromTo("old", "new")...)...)
 	plan.nobodyThere(t)
 	s.planned(t, plan)
-	done := s.rekey(t, s.on(s.fromTo("old", "new", "--settings", s.settingsFile(), "--backup", s.file("first.backup"))...)...)
+	done := s.rekey(t,
+		s.on(s.fromTo("old", "new", "--settings", s.settingsFile(), "--backup", s.file("first.backup"))...)...)
 	if done.Changed != plan.Changed || done.After.Settings[s.settingsFile()] != "changed" {
-		t.Errorf("%d values were changed, %d planned; the settings files are %v", done.Changed, plan.Changed, done.After.Settings)
+		t.Errorf("%d values were changed, %d planned; the settings files are %v", done.Changed, plan.Changed,
+			done.After.Settings)
 	}
 	s.fits(t, "new", "old", "proved by deployment_key")
 
@@ -107,7 +113,8 @@ func (s *rekeyScene) planned(t *testing.T, plan changeReport) {
 		}
 	}
 	if old, fresh := plan.under(); old != plan.Changed || fresh > 0 || len(s.backups()) > 0 {
-		t.Errorf("after the plan %d of %d values are under the old key, and %d under the new one; backups: %q", old, plan.Changed, fresh, s.backups())
+		t.Errorf("after the plan %d of %d values are under the old key, and %d under the new one; backups: %q", old,
+			plan.Changed, fresh, s.backups())
 	}
 }
 
@@ -121,7 +128,8 @@ func (s *rekeyScene) fits(t *testing.T, right, wrong, proof string) {
 	s.key(t, exitOtherKey, append([]string{"verify"}, s.on("--key-file", s.keyFile(wrong))...)...)
 }
 
-// oldKeyIsRefused starts n8n with the old key: on the settings file that has the new one, and where there is no such file.
+// oldKeyIsRefused starts n8n with the old key: on the settings file that has the new one, and where there is no such
+// file.
 func (s *rekeyScene) oldKeyIsRefused(t *testing.T) {
 	s.n8n.Stop()
 	for want, setup := range map[string]lab.Setup{
@@ -137,7 +145,8 @@ func (s *rekeyScene) oldKeyIsRefused(t *testing.T) {
 }
 
 func (s *rekeyScene) undo(t *testing.T) {
-	s.key(t, 0, append([]string{"rekey", "--even-if-active"}, s.on("--undo", s.file("first.backup"), "--new-key-file", s.keyFile("new"), "--settings", s.settingsFile())...)...)
+	s.key(t, 0, append([]string{"rekey", "--even-if-active"}, s.on("--undo", s.file("first.backup"), "--new-key-file",
+		s.keyFile("new"), "--settings", s.settingsFile())...)...)
 	s.fits(t, "old", "new", "proved by deployment_key")
 	must(t, "starting n8n with the old key", s.n8n.Restart(t.Context(), "N8N_ENCRYPTION_KEY="+string(s.secrets["old"])))
 	s.sameCredentials(t)
@@ -147,20 +156,24 @@ func (s *rekeyScene) undo(t *testing.T) {
 	s.wait(t, "second")
 }
 
-// notSigned is what n8n 2.41.1 answers to an API key of its table that it has not signed: it does not expect one. n8n 1.x says 401.
+// notSigned is what n8n 2.41.1 answers to an API key of its table that it has not signed: it does not expect one. n8n
+// 1.x says 401.
 const notSigned = http.StatusInternalServerError
 
-// leaked: a change that ends what whoever had the old key could have signed. The link with a token does not hang on a key.
+// leaked: a change that ends what whoever had the old key could have signed. The link with a token does not hang on a
+// key.
 func (s *rekeyScene) leaked(t *testing.T) {
 	s.n8n.Stop()
-	out := s.key(t, 0, append([]string{"rekey", "--leaked", "--even-if-active"}, s.on(s.fromTo("old", "next", "--settings", s.settingsFile())...)...)...)
+	out := s.key(t, 0, append([]string{"rekey", "--leaked", "--even-if-active"},
+		s.on(s.fromTo("old", "next", "--settings", s.settingsFile())...)...)...)
 	for _, want := range []string{"API keys are refused", "API keys in the clear"} {
 		if !bytes.Contains(out, []byte(want)) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
 	}
 	s.fits(t, "next", "old", "proved by deployment_key")
-	must(t, "starting n8n with the next key", s.n8n.Restart(t.Context(), "N8N_ENCRYPTION_KEY="+string(s.secrets["next"])))
+	must(t, "starting n8n with the next key",
+		s.n8n.Restart(t.Context(), "N8N_ENCRYPTION_KEY="+string(s.secrets["next"])))
 	s.sameCredentials(t)
 	s.accepts(t, notSigned, http.StatusUnauthorized)
 	s.resumes(t, http.StatusOK, http.StatusUnauthorized)

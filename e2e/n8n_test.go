@@ -21,8 +21,8 @@ import (
 // fileSize is the size of the file that goes down and up through the gate.
 const fileSize = 20 << 20
 
-// TestN8N is one story: a person sets n8n up, uses it, rotates, revokes. The chapters build on each other, and the last one
-// searches everything that n8n and the gate left behind.
+// TestN8N is one story: a person sets n8n up, uses it, rotates, revokes. The chapters build on each other, and the last
+// one searches everything that n8n and the gate left behind.
 func TestN8N(t *testing.T) {
 	s := setUp(t)
 	for _, chapter := range []struct {
@@ -58,11 +58,13 @@ func (s *scene) push(t *testing.T) {
 	}
 	data, err := s.n8n.CredentialData(t.Context(), s.credential.ID)
 	must(t, "reading the credential", err)
-	if data["name"] != tokenHeader || data["allowedHttpRequestDomains"] != "domains" || data["allowedDomains"] != "127.0.0.1" {
+	if data["name"] != tokenHeader || data["allowedHttpRequestDomains"] != "domains" ||
+		data["allowedDomains"] != "127.0.0.1" {
 		t.Errorf("the credential is %v, want it to keep its header and be locked to 127.0.0.1", data)
 	}
 	// The lock is n8n's to keep: the same credential towards any other host never leaves.
-	elsewhere := lab.HTTPRequest("Elsewhere", "GET", strings.Replace(s.gate.URL, "127.0.0.1", "localhost", 1)+"/s/api/v1/items", s.credential, nil)
+	elsewhere := lab.HTTPRequest("Elsewhere", "GET", strings.Replace(s.gate.URL, "127.0.0.1", "localhost", 1)+
+		"/s/api/v1/items", s.credential, nil)
 	_, execution := s.run(t.Context(), t, "elsewhere", elsewhere)
 	if execution.Error == nil || !strings.Contains(execution.Error.Message, "Domain not allowed") {
 		t.Errorf("n8n sent the token to another host: %+v", execution)
@@ -72,11 +74,13 @@ func (s *scene) push(t *testing.T) {
 func (s *scene) everyCall(t *testing.T) {
 	before := len(s.api.Seen())
 	_, execution := s.run(t.Context(), t, "every call",
-		s.call("Query", "GET", "api/v1/items", map[string]any{"sendQuery": true, "queryParameters": parameters("q", "a b&c=d/ü")}),
+		s.call("Query", "GET", "api/v1/items",
+			map[string]any{"sendQuery": true, "queryParameters": parameters("q", "a b&c=d/ü")}),
 		s.call("JSON", "POST", "api/v1/echo", map[string]any{
 			"sendBody": true, "specifyBody": "json", "jsonBody": `={{ JSON.stringify({count: $json.items.length, text: "ü"}) }}`,
 		}),
-		s.call("Download", "GET", fmt.Sprintf("api/v1/files/%d", fileSize), map[string]any{"options": responseFormat("file")}),
+		s.call("Download", "GET", fmt.Sprintf("api/v1/files/%d", fileSize),
+			map[string]any{"options": responseFormat("file")}),
 		s.call("Upload", "POST", "api/v1/files", map[string]any{
 			"sendBody": true, "contentType": "multipart-form-data",
 			"bodyParameters": map[string]any{"parameters": []map[string]string{{"parameterType": "formBinaryData", "name": "file", "inputDataFieldName": "data"}}},
@@ -126,7 +130,8 @@ func (s *scene) checkOutputs(t *testing.T, execution *lab.Execution) {
 		items := execution.Items(want.node)
 		text := string(bytes.Join(rawBytes(items), []byte("\n")))
 		if len(items) != want.items || !strings.Contains(text, want.text) {
-			t.Errorf("node %q got %d items, want %d with %s in them:\n%.2000s", want.node, len(items), want.items, want.text, text)
+			t.Errorf("node %q got %d items, want %d with %s in them:\n%.2000s", want.node, len(items),
+				want.items, want.text, text)
 		}
 		if form, found := s.key.In([]byte(text)); found {
 			t.Errorf("node %q got the API's key (%s):\n%.2000s", want.node, form, text)
@@ -153,7 +158,8 @@ func (s *scene) checkArrivals(t *testing.T, calls []standin.Request) {
 			t.Errorf("%s %s arrived without the key", call.Method, call.Target)
 		}
 		for name, values := range call.Header {
-			if strings.HasPrefix(name, "X-Sallyport") || strings.HasPrefix(name, "Proxy-") || strings.Contains(strings.Join(values, " "), "spt_") {
+			if strings.HasPrefix(name, "X-Sallyport") || strings.HasPrefix(name, "Proxy-") ||
+				strings.Contains(strings.Join(values, " "), "spt_") {
 				t.Errorf("%s %s arrived with %s: %q", call.Method, call.Target, name, values)
 			}
 		}
@@ -163,7 +169,8 @@ func (s *scene) checkArrivals(t *testing.T, calls []standin.Request) {
 func (s *scene) everyCredential(t *testing.T) {
 	_, execution := s.run(t.Context(), t, "every credential",
 		s.call("Header", "GET", "api-header/v1/items", nil),
-		s.call("Query", "GET", "api-query/v1/items", map[string]any{"sendQuery": true, "queryParameters": parameters("q", "x")}),
+		s.call("Query", "GET", "api-query/v1/items",
+			map[string]any{"sendQuery": true, "queryParameters": parameters("q", "x")}),
 		s.call("Reflected", "GET", "api-query/v1/headers", nil),
 	)
 	if execution.Status != "success" {
@@ -186,9 +193,11 @@ func (s *scene) nativeNodes(t *testing.T) {
 	token = strings.TrimSpace(token)
 	s.tokens = append(s.tokens, token)
 	base := s.gate.URL + "/s/api"
-	openAI, err := s.n8n.NewCredential(t.Context(), "OpenAI by the gate", "openAiApi", map[string]any{"apiKey": token, "url": base + "/v1"})
+	openAI, err := s.n8n.NewCredential(t.Context(), "OpenAI by the gate", "openAiApi",
+		map[string]any{"apiKey": token, "url": base + "/v1"})
 	must(t, "making a credential", err)
-	gitHub, err := s.n8n.NewCredential(t.Context(), "GitHub by the gate", "githubApi", map[string]any{"accessToken": token, "server": base, "user": "u"})
+	gitHub, err := s.n8n.NewCredential(t.Context(), "GitHub by the gate", "githubApi",
+		map[string]any{"accessToken": token, "server": base, "user": "u"})
 	must(t, "making a credential", err)
 
 	_, execution := s.run(t.Context(), t, "native nodes",
@@ -230,7 +239,8 @@ func (s *scene) redirects(t *testing.T) {
 			t.Errorf("a redirect to %s ended with %q: %+v", target, execution.Status, execution.Error)
 		}
 	}
-	_, execution := s.run(t.Context(), t, "redirect outside", s.call("Call", "GET", "api/v1/redirect", to(stranger.URL()+"/v1/items")))
+	_, execution := s.run(t.Context(), t, "redirect outside",
+		s.call("Call", "GET", "api/v1/redirect", to(stranger.URL()+"/v1/items")))
 	if execution.Error == nil || execution.Error.HTTPCode != "502" {
 		t.Errorf("a redirect out of the service ended with %q: %+v, want a 502", execution.Status, execution.Error)
 	}
@@ -247,7 +257,8 @@ func (s *scene) record(t *testing.T) {
 	for line := range bytes.Lines(log) {
 		var record struct{ Event, Workflow, Execution, Node, Service, Method, Path string }
 		must(t, "reading an audit record", json.Unmarshal(line, &record))
-		if record.Workflow == workflow.ID && record.Execution == execution.ID && record.Node != "" && record.Service == "api" {
+		if record.Workflow == workflow.ID && record.Execution == execution.ID && record.Node != "" &&
+			record.Service == "api" {
 			uses = append(uses, record.Event)
 		}
 	}
@@ -291,7 +302,8 @@ func (s *scene) blame(t *testing.T) {
 			continue
 		}
 		shown := execution.Error.Message + "\n" + execution.Error.Description
-		if execution.Error.HTTPCode != tt.code || !strings.Contains(shown, tt.want) || (tt.not != "" && strings.Contains(shown, tt.not)) {
+		if execution.Error.HTTPCode != tt.code || !strings.Contains(shown, tt.want) ||
+			(tt.not != "" && strings.Contains(shown, tt.not)) {
 			t.Errorf("%s: n8n shows %q (%s), want %q (%s)", tt.name, shown, execution.Error.HTTPCode, tt.want, tt.code)
 		}
 		t.Logf("%s: n8n shows %q", tt.name, shown)
@@ -307,7 +319,8 @@ func (s *scene) refusedPush(t *testing.T) {
 	bad := "a-key-that-n8n-does-not-know"
 	set(bad)
 	_, err := s.gate.Run(t.Context(), "", "token", "rotate", "n8n", "--push", "n8n")
-	if err == nil || !strings.Contains(err.Error(), "old token stays") || !strings.Contains(err.Error(), "hint:") || strings.Contains(err.Error(), bad) {
+	if err == nil || !strings.Contains(err.Error(), "old token stays") || !strings.Contains(err.Error(), "hint:") ||
+		strings.Contains(err.Error(), bad) {
 		t.Errorf("the rotation said %v, want that the old token stays, a hint, and not the key", err)
 	}
 	set(s.apiKey)
@@ -320,8 +333,10 @@ func (s *scene) refusedPush(t *testing.T) {
 func (s *scene) pushByName(t *testing.T) {
 	must(t, "configuring", s.gate.Configure(s.configuration(s.credential.Name)))
 	_, err := s.gate.Run(t.Context(), "", "token", "rotate", "n8n", "--push", "n8n")
-	if err == nil || !strings.Contains(err.Error(), "credential:list") || !strings.Contains(err.Error(), "old token stays") {
-		t.Errorf("with the scope credential:update alone the rotation said %v, want that it takes credential:list too", err)
+	if err == nil || !strings.Contains(err.Error(), "credential:list") ||
+		!strings.Contains(err.Error(), "old token stays") {
+		t.Errorf("with the scope credential:update alone the rotation said %v, want that it takes credential:list too",
+			err)
 	}
 	key, err := s.n8n.NewAPIKey(t.Context(), "sallyport by name", "credential:update", "credential:list")
 	must(t, "making an API key", err)
@@ -395,7 +410,8 @@ func (s *scene) revoke(t *testing.T) {
 	must(t, "revoking", err)
 	before := len(s.api.Seen())
 	_, execution := s.run(t.Context(), t, "after the end", s.call("Call", "GET", "api/v1/items", nil))
-	if execution.Error == nil || execution.Error.HTTPCode != "407" || !strings.Contains(execution.Error.Description, "token") {
+	if execution.Error == nil || execution.Error.HTTPCode != "407" ||
+		!strings.Contains(execution.Error.Description, "token") {
 		t.Fatalf("n8n shows %+v, want a 407 that speaks of the token", execution.Error)
 	}
 	t.Logf("n8n shows %q", execution.Error.Message+"\n"+execution.Error.Description)

@@ -34,7 +34,8 @@ import (
 // callers is how many call each service at once.
 const callers = 4
 
-// oauthServices are the services of the scene, each named after its client at the provider, or the subject of its assertions.
+// oauthServices are the services of the scene, each named after its client at the provider, or the subject of its
+// assertions.
 var oauthServices = []string{"basic", "post", "signed", "connected", "asserted"}
 
 // oauthScene is an OAuth server, an API behind it, and a gate with a service for each way to a token.
@@ -78,12 +79,17 @@ func (s *oauthScene) startProvider(t *testing.T, lifetime time.Duration) error {
 			{ID: "post", Auth: "client_secret_post", Secret: string(s.secrets["post"]), Grants: machine, Scopes: []string{"things"}},
 			{ID: "signed", Auth: "private_key_jwt", Key: s.newKey(t, "signed", elliptical), Grants: machine, Scopes: []string{"things"}},
 			{
-				ID: "connected", Auth: "client_secret_basic", Secret: string(s.secrets["connected"]), Redirects: []string{"http://127.0.0.1/callback"},
-				Grants: []string{"authorization_code", "refresh_token"}, Scopes: []string{"openid", "offline_access", "things"},
+				ID: "connected", Auth: "client_secret_basic", Secret: string(s.secrets["connected"]),
+				Redirects: []string{"http://127.0.0.1/callback"},
+				Grants:    []string{"authorization_code", "refresh_token"},
+				Scopes:    []string{"openid", "offline_access", "things"},
 			},
 			{ID: "api", Auth: "client_secret_basic", Secret: string(s.secrets["api"]), Grants: []string{"none"}},
 		},
-		Issuers: []provider.Issuer{{Name: "the-gate", Subject: "asserted", Key: s.newKey(t, "asserted", long), Scopes: []string{"things"}}},
+		Issuers: []provider.Issuer{{
+			Name: "the-gate", Subject: "asserted", Key: s.newKey(t, "asserted", long),
+			Scopes: []string{"things"},
+		}},
 	}
 	binary, err := provider.Build(t.Context(), "..", t.TempDir())
 	if err != nil {
@@ -133,7 +139,8 @@ func (s *oauthScene) startGate(t *testing.T) (err error) {
 			return err
 		}
 	}
-	token, err := s.gate.Run(t.Context(), "", "token", "issue", "callers", "--services", strings.Join(oauthServices, ","))
+	token, err := s.gate.Run(t.Context(), "", "token", "issue", "callers", "--services",
+		strings.Join(oauthServices, ","))
 	if err != nil {
 		return err
 	}
@@ -160,7 +167,8 @@ func (s *oauthScene) configuration() string {
 		if name == "connected" {
 			scopes = "openid, offline_access, things"
 		}
-		text += fmt.Sprintf("  %s:\n    upstream: %s\n    allow_private: [127.0.0.1/32]\n    credential: {%s, token_url: %s/token, scopes: [%s]}\n",
+		text += fmt.Sprintf("  %s:\n    upstream: %s\n    allow_private: [127.0.0.1/32]\n    credential: {%s, "+
+			"token_url: %s/token, scopes: [%s]}\n",
 			name, s.api.URL(), credential, s.provider.URL, scopes)
 	}
 	return text
@@ -254,7 +262,8 @@ func (s *oauthScene) call(t *testing.T, service string, n int) {
 		Who      string
 		Received struct{ Row int }
 	}
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(text, &got) != nil || got.Who != service || got.Received.Row != n*(n%2) {
+	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(text, &got) != nil || got.Who != service ||
+		got.Received.Row != n*(n%2) {
 		t.Errorf("call %d of %s: %s %s (%v)", n, service, resp.Status, text, err)
 		return
 	}
@@ -304,16 +313,19 @@ func (s *oauthScene) check(t *testing.T) {
 	record, err := s.provider.Record(t.Context())
 	must(t, "asking the provider", err)
 	counts := s.api.Counts()
-	t.Logf("the provider has given %v, the API has answered %v and refused %d", record.Minted, counts.Answered, counts.Refused)
+	t.Logf("the provider has given %v, the API has answered %v and refused %d", record.Minted,
+		counts.Answered, counts.Refused)
 	if record.Reused != 0 || len(record.Refused) != 0 {
-		t.Errorf("the provider has refused %v, %d of it because of a refresh token that was used twice", record.Refused, record.Reused)
+		t.Errorf("the provider has refused %v, %d of it because of a refresh token that was used twice",
+			record.Refused, record.Reused)
 	}
 	answered := 0
 	for _, n := range counts.Answered {
 		answered += n
 	}
 	if int64(answered) != s.answered.Load() || counts.Strange != 0 {
-		t.Errorf("the API has answered %d calls, of %d that were made, and %d were strange", answered, s.answered.Load(), counts.Strange)
+		t.Errorf("the API has answered %d calls, of %d that were made, and %d were strange", answered,
+			s.answered.Load(), counts.Strange)
 	}
 	if counts.Refused < len(oauthServices) {
 		t.Errorf("the API has refused %d calls: no token was over before the gate knew", counts.Refused)
@@ -323,8 +335,10 @@ func (s *oauthScene) check(t *testing.T) {
 
 	status, err := s.provider.Spend(t.Context(), "connected", string(s.secrets["connected"]), record.Refresh[0])
 	must(t, "spending a refresh token for the second time", err)
-	if record, err = s.provider.Record(t.Context()); err != nil || status != http.StatusBadRequest || record.Reused != 1 {
-		t.Errorf("the provider does not see that a refresh token is used twice: status %d, %d counted (%v)", status, record.Reused, err)
+	if record, err = s.provider.Record(t.Context()); err != nil || status != http.StatusBadRequest ||
+		record.Reused != 1 {
+		t.Errorf("the provider does not see that a refresh token is used twice: status %d, %d counted (%v)", status,
+			record.Reused, err)
 	}
 }
 
@@ -332,13 +346,14 @@ func (s *oauthScene) check(t *testing.T) {
 func (s *oauthScene) keepsQuiet(t *testing.T, tokens []string) {
 	t.Helper()
 	s.shown["the log"] = s.gate.Log()
-	must(t, "reading what the gate wrote", filepath.WalkDir(s.gate.Folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+	must(t, "reading what the gate wrote",
+		filepath.WalkDir(s.gate.Folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			s.shown[path], err = os.ReadFile(path)
 			return err
-		}
-		s.shown[path], err = os.ReadFile(path)
-		return err
-	}))
+		}))
 	secrets := map[string]lab.Canary{}
 	for name, secret := range s.secrets {
 		secrets["the secret of "+name] = secret

@@ -8,9 +8,9 @@ import (
 	"sallyport/e2e/provider"
 )
 
-// TestOAuthServer: services whose tokens come from a real OAuth 2.0 server, in each of the ways that it has, are called by many at once
-// while the tokens expire every two or three seconds, and across a crash of the gate: no call fails, no refresh token is used twice,
-// and nothing of it all can be read anywhere.
+// TestOAuthServer: services whose tokens come from a real OAuth 2.0 server, in each of the ways that it has, are called
+// by many at once while the tokens expire every two or three seconds, and across a crash of the gate: no call fails, no
+// refresh token is used twice, and nothing of it all can be read anywhere.
 func TestOAuthServer(t *testing.T) {
 	const short, long, expiries = 3 * time.Second, time.Hour, 3
 	s := newOAuthScene(t, short)
@@ -34,14 +34,16 @@ func TestOAuthServer(t *testing.T) {
 	s.crash(t)
 	s.callEach(t, 20)
 	if after := s.minted(t); !maps.Equal(before, after) {
-		t.Errorf("the provider had given %v tokens before the crash, and %v after it: those on record were not used", before, after)
+		t.Errorf("the provider had given %v tokens before the crash, and %v after it: those on record were not used",
+			before, after)
 	}
 
 	must(t, "ending the tokens", s.provider.Expire(t.Context()))
 	s.callEach(t, 20)
 	for who, n := range s.minted(t) {
 		if n != before[who]+1 {
-			t.Errorf("%s had %d tokens, which were ended once for %d callers: now it has had %d", who, before[who], callers, n)
+			t.Errorf("%s had %d tokens, which were ended once for %d callers: now it has had %d", who,
+				before[who], callers, n)
 		}
 	}
 

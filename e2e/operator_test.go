@@ -169,17 +169,19 @@ func (o *operator) backups() []string {
 	return found
 }
 
-// keepsQuiet searches all that sallyport has shown and written for the secrets, and the places for which a find is right.
+// keepsQuiet searches all that sallyport has shown and written for the secrets, and the places for which a find is
+// right.
 func (o *operator) keepsQuiet(t *testing.T, right map[string][]byte) {
 	t.Helper()
 	found := maps.Clone(o.shown)
-	must(t, "reading what sallyport wrote", filepath.WalkDir(o.folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || filepath.Ext(path) == ".key" {
+	must(t, "reading what sallyport wrote",
+		filepath.WalkDir(o.folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || filepath.Ext(path) == ".key" {
+				return err
+			}
+			found[path], err = os.ReadFile(path)
 			return err
-		}
-		found[path], err = os.ReadFile(path)
-		return err
-	}))
+		}))
 	for name, secret := range o.secrets {
 		for place, content := range found {
 			if form, leaked := secret.In(content); leaked {
@@ -188,7 +190,10 @@ func (o *operator) keepsQuiet(t *testing.T, right map[string][]byte) {
 		}
 	}
 	for place, content := range right {
-		if !slices.ContainsFunc(slices.Collect(maps.Values(o.secrets)), func(secret lab.Canary) bool { _, is := secret.In(content); return is }) {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(o.secrets)), func(secret lab.Canary) bool {
+			_, is := secret.In(content)
+			return is
+		}) {
 			t.Errorf("no secret was found in %s, where one is: the search would prove nothing", place)
 		}
 	}

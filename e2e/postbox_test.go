@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A postbox is where workflows send the links by which they are to be resumed: people's mail, so to speak. It plays Telegram.
+// A postbox is where workflows send the links by which they are to be resumed: people's mail, so to speak. It plays
+// Telegram.
 type postbox struct {
 	*httptest.Server
 	links chan string // paths on n8n

@@ -23,8 +23,8 @@ const (
 	labelVariable         = "TEAM_LABEL" // n8n does not know it: to change it harms nothing
 )
 
-// A queueScene is n8n in queue mode on real servers: a main process and two workers, each started by `sallyport run` with every
-// secret as a reference to Vault.
+// A queueScene is n8n in queue mode on real servers: a main process and two workers, each started by `sallyport run`
+// with every secret as a reference to Vault.
 type queueScene struct {
 	folder  string // everything that any process writes is below it
 	install string // n8n's
@@ -49,8 +49,11 @@ type queueScene struct {
 func setUpQueue(t *testing.T) *queueScene {
 	t.Helper()
 	q := &queueScene{
-		secrets: map[string]lab.Canary{"master_key": lab.NewCanary("mk"), "db_password": lab.NewCanary("db"), "redis_password": lab.NewCanary("rd")},
-		apiKey:  lab.NewCanary("sk"),
+		secrets: map[string]lab.Canary{
+			"master_key": lab.NewCanary("mk"), "db_password": lab.NewCanary("db"),
+			"redis_password": lab.NewCanary("rd"),
+		},
+		apiKey: lab.NewCanary("sk"),
 	}
 	programs := q.findParts(t)
 	must(t, "making a folder", q.makeFolder(t))
@@ -106,10 +109,12 @@ func (q *queueScene) startAPI(t *testing.T) (err error) {
 
 func (q *queueScene) startServers(t *testing.T, programs backing.Programs) (err error) {
 	t.Cleanup(func() { q.takeDown(t) })
-	if q.redis, err = backing.StartRedis(t.Context(), programs.Redis, q.sub("redis"), string(q.secrets["redis_password"])); err != nil {
+	if q.redis, err = backing.StartRedis(t.Context(), programs.Redis, q.sub("redis"),
+		string(q.secrets["redis_password"])); err != nil {
 		return err
 	}
-	q.postgres, err = backing.StartPostgres(t.Context(), programs.Postgres, q.sub("postgres"), "n8n", string(q.secrets["db_password"]))
+	q.postgres, err = backing.StartPostgres(t.Context(), programs.Postgres, q.sub("postgres"), "n8n",
+		string(q.secrets["db_password"]))
 	return err
 }
 
@@ -177,7 +182,10 @@ func (q *queueScene) store(name, auth string) error {
 
 // variables are those that are references, by the field that each is about.
 func variables() map[string]string {
-	return map[string]string{"master_key": "N8N_ENCRYPTION_KEY", "db_password": "DB_POSTGRESDB_PASSWORD", "redis_password": "QUEUE_BULL_REDIS_PASSWORD"}
+	return map[string]string{
+		"master_key": "N8N_ENCRYPTION_KEY", "db_password": "DB_POSTGRESDB_PASSWORD",
+		"redis_password": "QUEUE_BULL_REDIS_PASSWORD",
+	}
 }
 
 // process is how one of the three is started: through sallyport, with references in its environment.
@@ -187,7 +195,10 @@ func (q *queueScene) process(name string, flags []string, more ...string) lab.Se
 		settings = append(settings, variable+"="+reference(field))
 	}
 	run := []string{q.binary, "run", "--config", filepath.Join(q.folder, "sallyport", name+".yaml")}
-	return lab.Setup{Install: q.install, Folder: q.sub(name), Settings: append(settings, more...), Through: slices.Concat(run, flags, []string{"--"})}
+	return lab.Setup{
+		Install: q.install, Folder: q.sub(name), Settings: append(settings, more...),
+		Through: slices.Concat(run, flags, []string{"--"}),
+	}
 }
 
 // settings are what is no secret of a process's environment.
@@ -211,7 +222,8 @@ func (q *queueScene) startN8N(t *testing.T) {
 	must(t, "starting n8n", err)
 	q.one, err = q.process("one", nil).NewWorker()
 	must(t, "making a worker", err)
-	q.two, err = q.process("two", []string{"--watch", "--grace", "60s"}, "CORP_SECRET_ID="+q.entrance["two's secret id"]).NewWorker()
+	q.two, err = q.process("two", []string{"--watch", "--grace", "60s"},
+		"CORP_SECRET_ID="+q.entrance["two's secret id"]).NewWorker()
 	must(t, "making a worker", err)
 	for _, worker := range []*lab.Worker{q.one, q.two} {
 		must(t, "starting a worker", worker.Launch(t.Context()))
@@ -219,7 +231,8 @@ func (q *queueScene) startN8N(t *testing.T) {
 	for _, worker := range []*lab.Worker{q.one, q.two} {
 		must(t, "waiting for a worker", worker.AwaitReady(t.Context()))
 	}
-	credential, err := q.main.NewCredential(t.Context(), "API", "httpHeaderAuth", map[string]any{"name": "X-Api-Key", "value": string(q.apiKey)})
+	credential, err := q.main.NewCredential(t.Context(), "API", "httpHeaderAuth",
+		map[string]any{"name": "X-Api-Key", "value": string(q.apiKey)})
 	must(t, "making the credential", err)
 	call := func(path string) lab.Node {
 		return lab.HTTPRequest("Call", http.MethodGet, q.api.URL()+path, credential, nil)

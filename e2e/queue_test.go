@@ -18,8 +18,8 @@ import (
 // exitStore is what `sallyport run` ends with when a store cannot be reached (docs/entrypoint.md).
 const exitStore = 10
 
-// TestQueue is one story: n8n in queue mode gets its own secrets from Vault, Vault goes away and comes back, a value changes. The
-// chapters build on each other, and the last one searches every disk, so to speak.
+// TestQueue is one story: n8n in queue mode gets its own secrets from Vault, Vault goes away and comes back, a value
+// changes. The chapters build on each other, and the last one searches every disk, so to speak.
 func TestQueue(t *testing.T) {
 	q := setUpQueue(t)
 	t.Cleanup(func() {
@@ -83,7 +83,8 @@ func (q *queueScene) everything() map[string]string {
 	return all
 }
 
-// n8nBelow finds the process that has n8n's secrets in its environment, and holds all others against what they may have.
+// n8nBelow finds the process that has n8n's secrets in its environment, and holds all others against what they may
+// have.
 func (q *queueScene) n8nBelow(t *testing.T, name string, started *process.Process) (id int, environment []string) {
 	t.Helper()
 	for _, candidate := range started.Tree() {
@@ -101,7 +102,8 @@ func (q *queueScene) n8nBelow(t *testing.T, name string, started *process.Proces
 			}
 		}
 		if strings.Contains(text, "ref+") {
-			t.Errorf("%s: process %d (%s) has a reference in its environment", name, candidate, process.Program(candidate))
+			t.Errorf("%s: process %d (%s) has a reference in its environment", name, candidate,
+				process.Program(candidate))
 		}
 		if q.complete(variables) {
 			id, environment = candidate, variables
@@ -122,8 +124,8 @@ func (q *queueScene) complete(environment []string) bool {
 	return true
 }
 
-// bothWork runs two workflows at once. A worker takes one at a time, so while the first is held, the other worker has to take the
-// second.
+// bothWork runs two workflows at once. A worker takes one at a time, so while the first is held, the other worker has
+// to take the second.
 func (q *queueScene) bothWork(t *testing.T) {
 	t.Helper()
 	reached, release := q.api.Hold(heldPath, 1)
@@ -237,7 +239,8 @@ func (q *queueScene) change(t *testing.T) {
 		t.Errorf("worker two does not have the label")
 	}
 	must(t, "changing the label, without a password", q.put(t, "green", "redis_password"))
-	must(t, "waiting for worker two to say so", q.two.AwaitLog(t.Context(), time.Minute, "goes on with the values that it has"))
+	must(t, "waiting for worker two to say so",
+		q.two.AwaitLog(t.Context(), time.Minute, "goes on with the values that it has"))
 	if id, _ := q.n8nBelow(t, "two", q.two.Process); id != before {
 		t.Error("worker two was restarted although not everything could be obtained")
 	}
@@ -287,7 +290,8 @@ func (q *queueScene) onNoDisk(t *testing.T) {
 			}
 		}
 	}
-	// The search would find them: n8n's own copies were found, and what the API answered is in the database in the clear.
+	// The search would find them: n8n's own copies were found, and what the API answered is in the database in the
+	// clear.
 	for place, there := range own {
 		if !there {
 			t.Errorf("n8n's copy of the master key was not found in %s: the search would prove nothing", place)

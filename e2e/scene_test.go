@@ -35,8 +35,8 @@ func setUp(t *testing.T) *scene {
 	return raise(t, func(s *scene) string { return s.configuration(s.credential.ID) }, (*scene).prepareN8N)
 }
 
-// raise starts the API, n8n and, by the configuration, the gate. The configuration is asked for when the API and n8n are there;
-// prepare is called with the configuration and the API's key in place, before the gate serves.
+// raise starts the API, n8n and, by the configuration, the gate. The configuration is asked for when the API and n8n
+// are there; prepare is called with the configuration and the API's key in place, before the gate serves.
 func raise(t *testing.T, configuration func(*scene) string, prepare func(*scene, context.Context) error) *scene {
 	t.Helper()
 	s := &scene{key: lab.NewCanary("sk")}
@@ -85,8 +85,12 @@ func (s *scene) startN8N(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	// As in production: n8n's own guard is on, so the gate's private address has to be let through; and the gate's CA is known.
-	settings := []string{"N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32", "NODE_EXTRA_CA_CERTS=" + s.gate.CA}
+	// As in production: n8n's own guard is on, so the gate's private address has to be let through; and the gate's CA
+	// is known.
+	settings := []string{
+		"N8N_SSRF_PROTECTION_ENABLED=true", "N8N_SSRF_ALLOWED_IP_RANGES=127.0.0.1/32",
+		"NODE_EXTRA_CA_CERTS=" + s.gate.CA,
+	}
 	s.n8n, err = lab.Setup{Install: install, Folder: t.TempDir(), Settings: settings}.Start(t.Context())
 	if err != nil {
 		return err
@@ -97,7 +101,8 @@ func (s *scene) startN8N(t *testing.T) error {
 		}
 		s.n8n.Stop()
 	})
-	s.credential, err = s.n8n.NewCredential(t.Context(), "Sallyport gate", "httpHeaderAuth", map[string]any{"name": tokenHeader, "value": "not-yet"})
+	s.credential, err = s.n8n.NewCredential(t.Context(), "Sallyport gate", "httpHeaderAuth",
+		map[string]any{"name": tokenHeader, "value": "not-yet"})
 	return err
 }
 
@@ -124,7 +129,8 @@ var services = []string{"api", "api-header", "api-query", "unset"}
 
 // configuration is sallyport.yaml, with n8n's credential named by its id or by its name.
 func (s *scene) configuration(credential string) string {
-	service := fmt.Sprintf("{upstream: %q, ca_file: ./api-ca.pem, allow_private: [127.0.0.1/32], credential: ", s.api.URL())
+	service := fmt.Sprintf("{upstream: %q, ca_file: ./api-ca.pem, allow_private: [127.0.0.1/32], credential: ",
+		s.api.URL())
 	return "services:\n" +
 		"  api: " + service + "{kind: bearer, secret: ref+builtin://api}}\n" +
 		"  api-header: " + service + "{kind: header, header: X-Api-Key, secret: ref+builtin://api}}\n" +
@@ -133,7 +139,8 @@ func (s *scene) configuration(credential string) string {
 		"tokens:\n" +
 		"  n8n:\n" +
 		"    services: [" + strings.Join(services, ", ") + "]\n" +
-		"    rotate: {every: 24h, overlap: 1h, push: {n8n: {url: " + s.n8n.URL + ", api_key: ref+builtin://n8n-api-key, credential: " +
+		"    rotate: {every: 24h, overlap: 1h, push: {n8n: {url: " + s.n8n.URL +
+		", api_key: ref+builtin://n8n-api-key, credential: " +
 		credential + ", gate: " + s.gate.URL + "}}}\n"
 }
 

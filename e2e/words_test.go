@@ -16,7 +16,8 @@ var (
 	wordsAt    = regexp.MustCompile(`; at (\d{3}): (.*)$`)
 )
 
-// words: docs/n8n-setup.md has for each status the words that n8n shows, and a workflow finds the code where the page says.
+// words: docs/n8n-setup.md has for each status the words that n8n shows, and a workflow finds the code where the page
+// says.
 func (s *scene) words(t *testing.T) {
 	page, err := os.ReadFile("../docs/n8n-setup.md")
 	must(t, "reading the page", err)
@@ -31,21 +32,25 @@ func (s *scene) words(t *testing.T) {
 		}
 	}
 
-	plain := lab.HTTPRequest("Plain", "GET", strings.Replace(s.gate.URL, "https:", "http:", 1)+"/s/api/v1/items", s.credential, nil)
+	plain := lab.HTTPRequest("Plain", "GET",
+		strings.Replace(s.gate.URL, "https:", "http:", 1)+"/s/api/v1/items", s.credential, nil)
 	_, execution := s.run(t.Context(), t, "plain HTTP", plain)
 	if execution.Error == nil {
 		t.Fatal("plain HTTP to a gate with TLS is no error")
 	}
-	shown := "| " + execution.Error.Message + "<br>*" + strings.TrimSuffix(execution.Error.Description, "the URL has to begin with https://")
+	shown := "| " + execution.Error.Message + "<br>*" + strings.TrimSuffix(execution.Error.Description,
+		"the URL has to begin with https://")
 	if !bytes.Contains(page, []byte(shown)) {
 		t.Errorf("n8n shows %+v where the URL has http://, and the page has no row for it: %q", execution.Error, shown)
 	}
 
-	_, execution = s.run(t.Context(), t, "the code", s.call("Call", "GET", "nowhere/v1/items", map[string]any{"options": map[string]any{
-		"response": map[string]any{"response": map[string]any{"fullResponse": true, "neverError": true, "responseFormat": "json"}},
-	}}))
+	_, execution = s.run(t.Context(), t, "the code",
+		s.call("Call", "GET", "nowhere/v1/items", map[string]any{"options": map[string]any{
+			"response": map[string]any{"response": map[string]any{"fullResponse": true, "neverError": true, "responseFormat": "json"}},
+		}}))
 	got := bytes.Join(rawBytes(execution.Items("Call")), nil)
-	if !bytes.Contains(got, []byte(`"body":{"type":"urn:sallyport:error:service_unknown"`)) || !bytes.Contains(got, []byte(`"code":"service_unknown"`)) {
+	if !bytes.Contains(got, []byte(`"body":{"type":"urn:sallyport:error:service_unknown"`)) ||
+		!bytes.Contains(got, []byte(`"code":"service_unknown"`)) {
 		t.Errorf("a workflow that branches on the code gets %.600s", got)
 	}
 }

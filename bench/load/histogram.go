@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Histogram counts durations in buckets that are at most 1/64 (1.6 %) wide, so percentiles are that exact. The zero value
-// is ready; it is not safe for concurrent use.
+// Histogram counts durations in buckets that are at most 1/64 (1.6 %) wide, so percentiles are that exact. The zero
+// value is ready; it is not safe for concurrent use.
 type Histogram struct {
 	buckets [64 * 40]uint32
 	total   int64
@@ -31,7 +31,8 @@ func (h *Histogram) Merge(other *Histogram) {
 // Total is how many durations were counted.
 func (h *Histogram) Total() int64 { return h.total }
 
-// Percentile returns the upper edge of the bucket that holds the p-th part (0 < p <= 1) of all durations; 0 without any.
+// Percentile returns the upper edge of the bucket that holds the p-th part (0 < p <= 1) of all durations; 0 without
+// any.
 func (h *Histogram) Percentile(p float64) time.Duration {
 	rank := int64(p*float64(h.total) + 0.5)
 	var seen int64

@@ -1,8 +1,9 @@
-// Package load is a closed-loop HTTP/1.1 load generator: a fixed number of keep-alive connections, each with one request
-// under way at any time. It writes one ready-made request over and over and reads answers with next to no work, so that on a
-// small machine the proxy between the two ends is what costs.
+// Package load is a closed-loop HTTP/1.1 load generator: a fixed number of keep-alive connections, each with one
+// request under way at any time. It writes one ready-made request over and over and reads answers with next to no work,
+// so that on a small machine the proxy between the two ends is what costs.
 //
-// It measures nothing that went wrong: the first answer that is not 200, or shorter than it must be, ends the run with an error.
+// It measures nothing that went wrong: the first answer that is not 200, or shorter than it must be, ends the run with
+// an error.
 package load
 
 import (
@@ -29,9 +30,10 @@ type Options struct {
 	Duration    time.Duration // counted; 0: until Requests are done
 	Requests    int64         // with Duration 0; counted from the first, without a warm-up
 
-	Measuring func()           `json:"-"` // called once, when counting begins
-	Progress  func(done int64) `json:"-"` // with Requests: called about every Every requests, from one goroutine at a time
-	Every     int64
+	Measuring func() `json:"-"` // called once, when counting begins
+	// with Requests: called about every Every requests, from one goroutine at a time
+	Progress func(done int64) `json:"-"`
+	Every    int64
 }
 
 // Result is what was counted.

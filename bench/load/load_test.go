@@ -49,7 +49,8 @@ func TestRunStopsAtAWrongAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load.Run(t.Context(), load.Options{
-				Address: api.Plain, Connections: 2, BodyBytes: upstream.DocumentBytes, Request: c.request, Duration: time.Hour,
+				Address: api.Plain, Connections: 2, BodyBytes: upstream.DocumentBytes, Request: c.request,
+				Duration: time.Hour,
 			})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got error %v, want one with %q", err, c.want)
@@ -81,7 +82,8 @@ func TestUpstreamSpeaksHTTPOverTLSAndStreams(t *testing.T) {
 		{http.MethodGet, "/download/300000", 0, 300000},
 		{http.MethodPost, "/upload", 300000, upstream.DocumentBytes},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), c.method, "https://"+api.TLS+c.path, io.LimitReader(zeros{}, c.send))
+		req, err := http.NewRequestWithContext(t.Context(), c.method, "https://"+api.TLS+c.path,
+			io.LimitReader(zeros{}, c.send))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +114,12 @@ func TestHistogram(t *testing.T) {
 	for _, c := range []struct {
 		p    float64
 		want time.Duration
-	}{{0.01, time.Millisecond}, {0.5, 50 * time.Millisecond}, {0.99, 99 * time.Millisecond}, {1, 100 * time.Millisecond}} {
+	}{
+		{0.01, time.Millisecond},
+		{0.5, 50 * time.Millisecond},
+		{0.99, 99 * time.Millisecond},
+		{1, 100 * time.Millisecond},
+	} {
 		got := h.Percentile(c.p)
 		if got < c.want || got > c.want+c.want/50 {
 			t.Errorf("percentile %v is %v, want %v to 2 %% more", c.p, got, c.want)

@@ -1,5 +1,5 @@
-// Package proxy starts the proxies that are measured beside each other, all doing one thing: take a request over plain HTTP
-// on loopback, set the Authorization header, and pass it to one upstream over kept-alive HTTP/1.1 connections.
+// Package proxy starts the proxies that are measured beside each other, all doing one thing: take a request over plain
+// HTTP on loopback, set the Authorization header, and pass it to one upstream over kept-alive HTTP/1.1 connections.
 //
 //   - the gate, with everything on: token, policy, injection, audit, scrubbing, metrics
 //   - httputil.ReverseProxy from Go's standard library (reverse.go), the yardstick
@@ -65,7 +65,8 @@ type Proxy struct {
 // Request is a whole request to the proxy for a path of the API, with the headers that n8n's HTTP Request node sends.
 func (p *Proxy) Request(path string) string {
 	return "GET " + p.Prefix + path + " HTTP/1.1\r\nHost: " + p.Address + "\r\n" +
-		"Accept: application/json,text/html,application/xhtml+xml,application/xml,text/*;q=0.9, image/*;q=0.8, */*;q=0.7\r\n" +
+		"Accept: application/json,text/html,application/xhtml+xml,application/xml,text/*;q=0.9, image/*;q=0.8, " +
+		"*/*;q=0.7\r\n" +
 		"User-Agent: axios/1.12.0\r\nAccept-Encoding: gzip, compress, deflate, br\r\n" + p.Headers + "\r\n"
 }
 
@@ -169,7 +170,8 @@ func (p *Proxy) try(ctx context.Context, client *http.Client) error {
 	return nil
 }
 
-// freeAddress is a loopback address that nothing listens on yet. Another program may take it first; then the start fails.
+// freeAddress is a loopback address that nothing listens on yet. Another program may take it first; then the start
+// fails.
 func freeAddress(ctx context.Context) (string, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")

@@ -17,8 +17,8 @@ import (
 	"sallyport/bench/upstream"
 )
 
-// ReverseProxy is the yardstick: httputil.ReverseProxy that sets one header. self is this program; it runs Reverse when it is
-// called as "self reverseproxy ADDRESS URL AUTHORITY-FILE".
+// ReverseProxy is the yardstick: httputil.ReverseProxy that sets one header. self is this program; it runs Reverse when
+// it is called as "self reverseproxy ADDRESS URL AUTHORITY-FILE".
 func ReverseProxy(self string) Program {
 	return Program{Name: "ReverseProxy", Start: func(ctx context.Context, dir string, api API) (*Proxy, error) {
 		address, err := freeAddress(ctx)
@@ -30,8 +30,8 @@ func ReverseProxy(self string) Program {
 	}}
 }
 
-// Reverse serves until ctx ends. The server has the timeouts that any public one needs; the transport keeps as many idle
-// connections as the gate's; there is no buffer pool, as there is none unless one is written.
+// Reverse serves until ctx ends. The server has the timeouts that any public one needs; the transport keeps as many
+// idle connections as the gate's; there is no buffer pool, as there is none unless one is written.
 func Reverse(ctx context.Context, address, target, authorityFile string) error {
 	to, err := url.Parse(target)
 	if err != nil {

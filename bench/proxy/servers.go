@@ -32,7 +32,8 @@ func nginxConfig(dir, address string, api API) string {
 		user = "user root;" // the workers' temporary files are in a directory of ours
 	}
 	if api.TLS {
-		trust = fmt.Sprintf("proxy_ssl_verify on; proxy_ssl_trusted_certificate %s; proxy_ssl_name localhost; proxy_ssl_server_name on;", api.AuthorityFile)
+		trust = fmt.Sprintf("proxy_ssl_verify on; proxy_ssl_trusted_certificate %s; proxy_ssl_name localhost; "+
+			"proxy_ssl_server_name on;", api.AuthorityFile)
 	}
 	return fmt.Sprintf(`daemon off;
 %[1]s

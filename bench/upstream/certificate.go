@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Certificate makes an authority and a server certificate for localhost and 127.0.0.1, both for a day. The authority comes
-// back as PEM, for the proxies' trust; its key is forgotten.
+// Certificate makes an authority and a server certificate for localhost and 127.0.0.1, both for a day. The authority
+// comes back as PEM, for the proxies' trust; its key is forgotten.
 func Certificate() (server tls.Certificate, authority []byte, err error) {
 	now := time.Now()
 	caTemplate := &x509.Certificate{

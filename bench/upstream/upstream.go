@@ -1,11 +1,12 @@
-// Package upstream is the stand-in API of the benchmarks. It answers only to the real key, so that a proxy which forgets the
-// one thing it is there for fails the run and gets no figures.
+// Package upstream is the stand-in API of the benchmarks. It answers only to the real key, so that a proxy which
+// forgets the one thing it is there for fails the run and gets no figures.
 //
 //	GET  any path       200 with a JSON document of DocumentBytes
 //	GET  /download/N    200 with a body of N bytes
 //	POST any path       reads the body and answers with the document
 //
-// It writes ready-made answers straight to the connection: a full server would cost as much as the proxies it stands behind.
+// It writes ready-made answers straight to the connection: a full server would cost as much as the proxies it stands
+// behind.
 package upstream
 
 import (
@@ -140,7 +141,8 @@ func download(conn net.Conn, rest string) error {
 	if err != nil {
 		return fmt.Errorf("reading the size of a download: %w", err)
 	}
-	if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", size); err != nil {
+	if _, err := fmt.Fprintf(conn,
+		"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", size); err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
 	if _, err := io.CopyBuffer(conn, io.LimitReader(zeros{}, size), make([]byte, 64<<10)); err != nil {
@@ -161,5 +163,6 @@ func document() []byte {
 	}
 	body += `{"id":"item_last"}],"filler":"`
 	body += strings.Repeat("x", DocumentBytes-len(body)-2) + `"}`
-	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return fmt.Appendf(nil,
+		"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }

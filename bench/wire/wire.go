@@ -1,6 +1,6 @@
-// Package wire reads HTTP/1.1 message heads with as little work as possible, for the two ends of a measurement: the load
-// generator and the stand-in API. It is no parser for hostile input: both ends are ours, and what stands between them is
-// what is measured.
+// Package wire reads HTTP/1.1 message heads with as little work as possible, for the two ends of a measurement: the
+// load generator and the stand-in API. It is no parser for hostile input: both ends are ours, and what stands between
+// them is what is measured.
 package wire
 
 import (
@@ -19,8 +19,8 @@ type Head struct {
 	Close         bool // Connection: close
 }
 
-// ReadHead reads up to and including the empty line. each, if not nil, sees every field line, without its CRLF; the bytes
-// are valid during the call only. An error before the first byte is io.EOF alone.
+// ReadHead reads up to and including the empty line. each, if not nil, sees every field line, without its CRLF; the
+// bytes are valid during the call only. An error before the first byte is io.EOF alone.
 func ReadHead(r *bufio.Reader, each func(line []byte)) (Head, error) {
 	head := Head{ContentLength: -1}
 	for {

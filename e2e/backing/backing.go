@@ -1,6 +1,6 @@
-// Package backing runs what n8n in queue mode stands on, for the end-to-end tests: a real PostgreSQL, a real Redis, a real
-// Vault. Each is on loopback, on a free port, in a folder of its own, and leaves no password in a file or in an argument. It
-// knows neither n8n nor Sallyport.
+// Package backing runs what n8n in queue mode stands on, for the end-to-end tests: a real PostgreSQL, a real Redis, a
+// real Vault. Each is on loopback, on a free port, in a folder of its own, and leaves no password in a file or in an
+// argument. It knows neither n8n nor Sallyport.
 package backing
 
 import (

@@ -41,9 +41,10 @@ func StartMariaDB(ctx context.Context, daemon, folder, account, password string)
 		return nil, fmt.Errorf("running mariadb-install-db: %w\n%s", err, out)
 	}
 	m := &MariaDB{Port: ports[0], folder: folder}
-	server := exec.CommandContext(context.WithoutCancel(ctx), daemon, append(options, "--bind-address=127.0.0.1", "--port="+m.Port,
-		"--socket="+m.socket(), "--pid-file="+filepath.Join(folder, "pid"), "--innodb-flush-log-at-trx-commit=0",
-		"--innodb-buffer-pool-size=64M", "--skip-name-resolve", "--lc-messages=en_US")...)
+	server := exec.CommandContext(context.WithoutCancel(ctx), daemon,
+		append(options, "--bind-address=127.0.0.1", "--port="+m.Port,
+			"--socket="+m.socket(), "--pid-file="+filepath.Join(folder, "pid"), "--innodb-flush-log-at-trx-commit=0",
+			"--innodb-buffer-pool-size=64M", "--skip-name-resolve", "--lc-messages=en_US")...)
 	if m.Process, err = process.Start(server); err != nil {
 		return nil, err
 	}
@@ -64,7 +65,8 @@ func (m *MariaDB) socket() string { return filepath.Join(m.folder, "s") }
 
 func (m *MariaDB) create(ctx context.Context, account, password string) error {
 	quoted := strings.ReplaceAll(password, "'", "''")
-	statements := fmt.Sprintf("CREATE DATABASE %s CHARACTER SET utf8mb4;\nCREATE USER %[1]s@'127.0.0.1' IDENTIFIED BY '%s';\n"+
+	statements := fmt.Sprintf("CREATE DATABASE %s CHARACTER SET utf8mb4;\nCREATE USER %[1]s@'127.0.0.1' IDENTIFIED "+
+		"BY '%s';\n"+
 		"GRANT ALL ON %[1]s.* TO %[1]s@'127.0.0.1';\n", account, quoted)
 	_, err := m.run(ctx, statements, "mariadb")
 	return err
@@ -84,7 +86,8 @@ func (m *MariaDB) Execute(ctx context.Context, database, statements string) erro
 
 // run runs one of MariaDB's programs as its root, with input on stdin.
 func (m *MariaDB) run(ctx context.Context, input, program string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, program, append([]string{"--no-defaults", "--socket=" + m.socket(), "--user=root"}, args...)...)
+	cmd := exec.CommandContext(ctx, program,
+		append([]string{"--no-defaults", "--socket=" + m.socket(), "--user=root"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = strings.NewReader(input), &stderr
 	out, err := cmd.Output()

@@ -16,8 +16,8 @@ import (
 	"sallyport/e2e/process"
 )
 
-// Postgres is a running PostgreSQL with one role and one database of the same name. The role needs its password; who may enter the
-// folder needs none.
+// Postgres is a running PostgreSQL with one role and one database of the same name. The role needs its password; who
+// may enter the folder needs none.
 type Postgres struct {
 	*process.Process
 	Port string
@@ -25,8 +25,8 @@ type Postgres struct {
 	programs, folder string
 }
 
-// StartPostgres makes a cluster in folder and starts it. PostgreSQL does not run as root: then it runs as the user postgres, to
-// whom folder goes, and who must be able to get there.
+// StartPostgres makes a cluster in folder and starts it. PostgreSQL does not run as root: then it runs as the user
+// postgres, to whom folder goes, and who must be able to get there.
 func StartPostgres(ctx context.Context, programs, folder, role, password string) (*Postgres, error) {
 	ports, err := process.FreePorts(1)
 	if err != nil {
@@ -37,14 +37,17 @@ func StartPostgres(ctx context.Context, programs, folder, role, password string)
 		return nil, err
 	}
 	data := filepath.Join(folder, "data")
-	initdb := exec.CommandContext(ctx, filepath.Join(programs, "initdb"), "-D", data, "-U", "postgres", "--auth-local=trust",
+	initdb := exec.CommandContext(ctx, filepath.Join(programs, "initdb"), "-D", data, "-U",
+		"postgres", "--auth-local=trust",
 		"--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
 	initdb.Dir, initdb.SysProcAttr = folder, account
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("running initdb: %w\n%s", err, out)
 	}
-	server := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(programs, "postgres"), "-D", data, "-k", folder, "-p", ports[0],
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=64MB", "-c", "logging_collector=off")
+	server := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(programs, "postgres"), "-D", data, "-k",
+		folder, "-p", ports[0],
+		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=64MB", "-c",
+		"logging_collector=off")
 	server.Dir, server.SysProcAttr = folder, account
 	p := &Postgres{Port: ports[0], programs: programs, folder: folder}
 	if p.Process, err = process.Start(server); err != nil {
@@ -69,7 +72,8 @@ func (p *Postgres) create(ctx context.Context, role, password string) error {
 	return p.Execute(ctx, "postgres", statements)
 }
 
-// Dump is everything in a database in the clear, with further options of pg_dump. In the data folder longer values lie compressed.
+// Dump is everything in a database in the clear, with further options of pg_dump. In the data folder longer values lie
+// compressed.
 func (p *Postgres) Dump(ctx context.Context, database string, options ...string) ([]byte, error) {
 	return p.run(ctx, "", "pg_dump", append(options, "--inserts", database)...)
 }
@@ -82,7 +86,8 @@ func (p *Postgres) Execute(ctx context.Context, database, statements string) err
 
 // run runs one of PostgreSQL's programs as the superuser, with input on stdin.
 func (p *Postgres) run(ctx context.Context, input, program string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(p.programs, program), append([]string{"-h", p.folder, "-p", p.Port, "-U", "postgres"}, args...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(p.programs, program),
+		append([]string{"-h", p.folder, "-p", p.Port, "-U", "postgres"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Dir, cmd.Stdin, cmd.Stderr = p.folder, strings.NewReader(input), &stderr
 	out, err := cmd.Output()

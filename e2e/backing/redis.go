@@ -16,7 +16,8 @@ type Redis struct {
 	Port string
 }
 
-// StartRedis starts the program with folder for its data: an append-only file, so that all it is told comes to be on disk.
+// StartRedis starts the program with folder for its data: an append-only file, so that all it is told comes to be on
+// disk.
 func StartRedis(ctx context.Context, program, folder, password string) (*Redis, error) {
 	ports, err := process.FreePorts(1)
 	if err != nil {
@@ -24,7 +25,8 @@ func StartRedis(ctx context.Context, program, folder, password string) (*Redis, 
 	}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, "-") // "-": the configuration comes by stdin
 	cmd.Dir = folder
-	cmd.Stdin = strings.NewReader(fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %q\nappendonly yes\nrequirepass %q\n", ports[0], folder, password))
+	cmd.Stdin = strings.NewReader(fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %q\nappendonly yes\nrequirepass %q\n",
+		ports[0], folder, password))
 	r := &Redis{Port: ports[0]}
 	if r.Process, err = process.Start(cmd); err != nil {
 		return nil, err

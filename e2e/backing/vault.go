@@ -33,7 +33,10 @@ func StartVault(ctx context.Context, program, folder string) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{Address: "http://127.0.0.1:" + ports[0], program: program, folder: folder, client: &http.Client{Timeout: time.Minute}}
+	v := &Vault{
+		Address: "http://127.0.0.1:" + ports[0], program: program, folder: folder,
+		client: &http.Client{Timeout: time.Minute},
+	}
 	if err := v.configure("127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]); err != nil {
 		return nil, err
 	}
@@ -52,7 +55,8 @@ func (v *Vault) initialize(ctx context.Context) error {
 		Keys []string `json:"keys_base64"`
 		Root string   `json:"root_token"`
 	}
-	if err := v.Call(ctx, http.MethodPost, "sys/init", map[string]int{"secret_shares": 1, "secret_threshold": 1}, &made); err != nil {
+	if err := v.Call(ctx, http.MethodPost, "sys/init", map[string]int{"secret_shares": 1, "secret_threshold": 1},
+		&made); err != nil {
 		return err
 	}
 	if len(made.Keys) != 1 || made.Root == "" {
@@ -92,7 +96,9 @@ func (v *Vault) Start(ctx context.Context) (err error) {
 	if v.Process, err = process.Start(cmd); err != nil {
 		return err
 	}
-	if err := v.Await(ctx, patience, func() bool { return v.Call(ctx, http.MethodGet, "sys/seal-status", nil, nil) == nil }); err != nil {
+	if err := v.Await(ctx, patience, func() bool {
+		return v.Call(ctx, http.MethodGet, "sys/seal-status", nil, nil) == nil
+	}); err != nil {
 		v.Down()
 		return err
 	}

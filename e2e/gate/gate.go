@@ -1,5 +1,6 @@
-// Package gate builds the sallyport binary and runs it for the end-to-end tests, the way an operator does: a configuration
-// file, a data directory, commands, and the serving process. It knows Sallyport's command line and nothing of its insides.
+// Package gate builds the sallyport binary and runs it for the end-to-end tests, the way an operator does: a
+// configuration file, a data directory, commands, and the serving process. It knows Sallyport's command line and
+// nothing of its insides.
 package gate
 
 import (
@@ -49,7 +50,10 @@ func New(ctx context.Context, binary, folder string) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{URL: "https://127.0.0.1:" + ports[0], Admin: "https://127.0.0.1:" + ports[1], Folder: folder, binary: binary}
+	g := &Gate{
+		URL: "https://127.0.0.1:" + ports[0], Admin: "https://127.0.0.1:" + ports[1],
+		Folder: folder, binary: binary,
+	}
 	if _, err := g.Run(ctx, "", "init"); err != nil {
 		return nil, err
 	}

@@ -38,9 +38,13 @@ func (c Canary) forms() map[string]string {
 		"path-escaped":   url.PathEscape(raw),
 		"hex":            hex.EncodeToString([]byte(raw)),
 		"upper-case hex": strings.ToUpper(hex.EncodeToString([]byte(raw))),
-		"random part":    raw[strings.IndexByte(raw, '/')+1 : len(raw)-3], // whatever became of the characters around it
+		// whatever became of the characters around it
+		"random part": raw[strings.IndexByte(raw, '/')+1 : len(raw)-3],
 	}
-	for name, coding := range map[string]*base64.Encoding{"base64": base64.StdEncoding, "base64url": base64.URLEncoding} {
+	for name, coding := range map[string]*base64.Encoding{
+		"base64":    base64.StdEncoding,
+		"base64url": base64.URLEncoding,
+	} {
 		for shift := range 3 {
 			forms[fmt.Sprintf("%s at %d", name, shift)] = inner(coding, raw, shift)
 		}
@@ -48,7 +52,8 @@ func (c Canary) forms() map[string]string {
 	return forms
 }
 
-// inner is the part of raw's base64 that does not depend on its neighbours, when raw begins shift bytes into a group of three.
+// inner is the part of raw's base64 that does not depend on its neighbours, when raw begins shift bytes into a group of
+// three.
 func inner(coding *base64.Encoding, raw string, shift int) string {
 	encoded := coding.WithPadding(base64.NoPadding).EncodeToString([]byte(strings.Repeat("\x00", shift) + raw))
 	first := (shift*8 + 5) / 6

@@ -10,7 +10,8 @@ import (
 	"sallyport/e2e/process"
 )
 
-// REST calls n8n's internal API as the owner does in the editor. The answer's "data" is decoded into out unless that is nil.
+// REST calls n8n's internal API as the owner does in the editor. The answer's "data" is decoded into out unless that is
+// nil.
 func (n *N8N) REST(ctx context.Context, method, path string, in, out any) error {
 	if err := n.rest(ctx, method, path, in, out); err != nil {
 		return fmt.Errorf("calling %s %s: %w", method, path, err)
@@ -28,8 +29,8 @@ func (n *N8N) Restart(ctx context.Context, settings ...string) (err error) {
 	return n.waitReady(ctx)
 }
 
-// NewWaiting publishes a workflow that waits for its resume URL to be called, runs it with body, and returns the execution that
-// waits.
+// NewWaiting publishes a workflow that waits for its resume URL to be called, runs it with body, and returns the
+// execution that waits.
 func (n *N8N) NewWaiting(ctx context.Context, name string, body any) (execution string, err error) {
 	return n.RunUntilWaiting(ctx, name, body, Wait())
 }
@@ -42,7 +43,8 @@ func Wait() Node {
 	}
 }
 
-// RunUntilWaiting publishes a workflow of the steps, one of which waits, runs it with body, and returns the execution that waits.
+// RunUntilWaiting publishes a workflow of the steps, one of which waits, runs it with body, and returns the execution
+// that waits.
 func (n *N8N) RunUntilWaiting(ctx context.Context, name string, body any, steps ...Node) (execution string, err error) {
 	start := trigger()
 	start.Parameters["responseMode"] = "onReceived"

@@ -57,8 +57,8 @@ func FindN8N(ctx context.Context, script string) (string, error) {
 	return ask(ctx, script)
 }
 
-// FindVersion is the folder of another version. It takes minutes and 2 GB: unless everything is asked for (SALLYPORT_E2E_ALL), only
-// what is installed already is found.
+// FindVersion is the folder of another version. It takes minutes and 2 GB: unless everything is asked for
+// (SALLYPORT_E2E_ALL), only what is installed already is found.
 func FindVersion(ctx context.Context, script, version string) (string, error) {
 	if os.Getenv("SALLYPORT_E2E_ALL") != "" {
 		return ask(ctx, script, version)
@@ -81,8 +81,8 @@ func (s Setup) Start(ctx context.Context) (*N8N, error) {
 	return s.launch(ctx, (*N8N).setUp)
 }
 
-// Resume starts n8n's main process on a database that has an owner, and waits until it serves. The API key, one of those in the
-// database, is for looking at executions and must be good; nobody is signed in.
+// Resume starts n8n's main process on a database that has an owner, and waits until it serves. The API key, one of
+// those in the database, is for looking at executions and must be good; nobody is signed in.
 func (s Setup) Resume(ctx context.Context, apiKey string) (*N8N, error) {
 	return s.launch(ctx, func(n *N8N, ctx context.Context) error {
 		n.apiKey = apiKey
@@ -164,8 +164,8 @@ func settle(settings []string) []string {
 	return slices.Sorted(maps.Values(last))
 }
 
-// Refused starts one of n8n's processes ("start", "worker", "webhook"), which has to end by itself, and returns what it ended with
-// and what it said.
+// Refused starts one of n8n's processes ("start", "worker", "webhook"), which has to end by itself, and returns what it
+// ended with and what it said.
 func (s Setup) Refused(ctx context.Context, kind string) (code int, said []byte, err error) {
 	ports, err := process.FreePorts(2)
 	if err != nil {

@@ -32,7 +32,8 @@ func (n *N8N) setUp(ctx context.Context) error {
 	return n.TakeAPIKey(ctx, "lab")
 }
 
-// TakeAPIKey makes a key with every scope, for looking at executions, in place of the one before. Labels are taken once.
+// TakeAPIKey makes a key with every scope, for looking at executions, in place of the one before. Labels are taken
+// once.
 func (n *N8N) TakeAPIKey(ctx context.Context, label string) (err error) {
 	var scopes []string
 	if err := n.rest(ctx, http.MethodGet, "/rest/api-keys/scopes", nil, &scopes); err != nil {
@@ -44,11 +45,13 @@ func (n *N8N) TakeAPIKey(ctx context.Context, label string) (err error) {
 
 // waitReady polls /rest/settings: the health endpoints answer before the REST API does.
 func (n *N8N) waitReady(ctx context.Context) error {
-	return n.Await(ctx, readyWithin, func() bool { return n.rest(ctx, http.MethodGet, "/rest/settings", nil, nil) == nil })
+	return n.Await(ctx, readyWithin, func() bool {
+		return n.rest(ctx, http.MethodGet, "/rest/settings", nil, nil) == nil
+	})
 }
 
-// NewAPIKey makes a key for the public API with the given scopes. n8n 1.x makes the same key twice within a second of its clock, and
-// then takes the second for a label that is there: each key gets a second of its own.
+// NewAPIKey makes a key for the public API with the given scopes. n8n 1.x makes the same key twice within a second of
+// its clock, and then takes the second for a label that is there: each key gets a second of its own.
 func (n *N8N) NewAPIKey(ctx context.Context, label string, scopes ...string) (string, error) {
 	timer := time.NewTimer(time.Until(n.keyMade.Truncate(time.Second).Add(time.Second)))
 	defer timer.Stop()
@@ -83,7 +86,8 @@ func (n *N8N) CredentialData(ctx context.Context, id string) (map[string]any, er
 	var got struct {
 		Data map[string]any `json:"data"`
 	}
-	if err := n.rest(ctx, http.MethodGet, "/rest/credentials/"+url.PathEscape(id)+"?includeData=true", nil, &got); err != nil {
+	if err := n.rest(ctx, http.MethodGet, "/rest/credentials/"+url.PathEscape(id)+"?includeData=true", nil,
+		&got); err != nil {
 		return nil, fmt.Errorf("reading credential %q: %w", id, err)
 	}
 	return got.Data, nil

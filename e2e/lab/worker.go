@@ -30,7 +30,10 @@ func (s Setup) NewWorker() (*Worker, error) {
 	own := append(environment(s.Folder, ports[0], ports[1]),
 		"QUEUE_HEALTH_CHECK_ACTIVE=true", "QUEUE_HEALTH_CHECK_PORT="+ports[2], "N8N_WORKER_SERVER_ADDRESS=127.0.0.1")
 	s.Settings = append(own, s.Settings...)
-	return &Worker{setup: s, health: "http://127.0.0.1:" + ports[2] + "/healthz/readiness", client: &http.Client{Timeout: readyWithin}}, nil
+	return &Worker{
+		setup: s, health: "http://127.0.0.1:" + ports[2] + "/healthz/readiness",
+		client: &http.Client{Timeout: readyWithin},
+	}, nil
 }
 
 // Launch starts the worker and does not wait for what becomes of it.

@@ -35,7 +35,8 @@ type Credential struct {
 // Kind is n8n's name of its type.
 func (c Credential) Kind() string { return c.kind }
 
-// HTTPRequest is a step that calls url with a Header Auth credential. More parameters, by n8n's names, go over the basic ones.
+// HTTPRequest is a step that calls url with a Header Auth credential. More parameters, by n8n's names, go over the
+// basic ones.
 func HTTPRequest(name, method, url string, c Credential, more map[string]any) Node {
 	parameters := map[string]any{
 		"method": method, "url": url, "options": map[string]any{},
@@ -92,7 +93,10 @@ func trigger() Node {
 	path := nextPath()
 	return Node{
 		Name: "Webhook", Type: "n8n-nodes-base.webhook", TypeVersion: 2, WebhookID: path,
-		Parameters: map[string]any{"httpMethod": "POST", "path": path, "responseMode": "lastNode", "options": map[string]any{}},
+		Parameters: map[string]any{
+			"httpMethod": "POST", "path": path, "responseMode": "lastNode",
+			"options": map[string]any{},
+		},
 	}
 }
 
@@ -110,7 +114,8 @@ func chain(first Node, steps []Node) (nodes []Node, connections links) {
 	return nodes, connections
 }
 
-// NewModelChain publishes a workflow that asks a language model one question: chain is the root node, model the one beneath it.
+// NewModelChain publishes a workflow that asks a language model one question: chain is the root node, model the one
+// beneath it.
 func (n *N8N) NewModelChain(ctx context.Context, name string, chain, model Node) (*Workflow, error) {
 	connections := links{}
 	connections.add("Webhook", 0, chain.Name)
@@ -118,7 +123,8 @@ func (n *N8N) NewModelChain(ctx context.Context, name string, chain, model Node)
 	return n.publish(ctx, name, []Node{trigger(), chain, model}, connections)
 }
 
-// NewLoop publishes a workflow that runs step once for every element of "rows" in the body it is run with, batch at a time.
+// NewLoop publishes a workflow that runs step once for every element of "rows" in the body it is run with, batch at a
+// time.
 func (n *N8N) NewLoop(ctx context.Context, name string, batch int, step Node) (*Workflow, error) {
 	split := Node{
 		Name: "Split", Type: "n8n-nodes-base.splitOut", TypeVersion: 1,
@@ -150,7 +156,8 @@ func (n *N8N) publish(ctx context.Context, name string, nodes []Node, connection
 		return nil, fmt.Errorf("making workflow %q: %w", name, err)
 	}
 	w.ID = made.ID
-	if err := n.public(ctx, http.MethodPost, "/workflows/"+url.PathEscape(made.ID)+"/activate", struct{}{}, nil); err != nil {
+	if err := n.public(ctx, http.MethodPost, "/workflows/"+url.PathEscape(made.ID)+"/activate",
+		struct{}{}, nil); err != nil {
 		return nil, fmt.Errorf("publishing workflow %q: %w", name, err)
 	}
 	return w, nil
@@ -247,7 +254,10 @@ func (w *Workflow) recorded(ctx context.Context) (*Execution, error) {
 		return nil, fmt.Errorf("reading the execution of workflow %q: %w", w.ID, err)
 	}
 	latest := list.Data[0]
-	return &Execution{ID: latest.ID.String(), Status: latest.Status, Error: latest.Data.ResultData.Error, runs: latest.Data.ResultData.RunData}, nil
+	return &Execution{
+		ID: latest.ID.String(), Status: latest.Status, Error: latest.Data.ResultData.Error,
+		runs: latest.Data.ResultData.RunData,
+	}, nil
 }
 
 // poll calls try until it is done, for a minute at most.

@@ -1,5 +1,5 @@
-// Package process runs one program for the end-to-end tests: its output kept, its end waited for, and taken down by process
-// id together with what it has started. It knows none of the programs.
+// Package process runs one program for the end-to-end tests: its output kept, its end waited for, and taken down by
+// process id together with what it has started. It knows none of the programs.
 package process
 
 import (
@@ -58,7 +58,8 @@ func (p *Process) Log() []byte { return p.output.Bytes() }
 // Signal sends it a signal; one that comes too late is lost.
 func (p *Process) Signal(sig syscall.Signal) { p.cmd.Process.Signal(sig) }
 
-// Stop asks it to end by sig. If it takes longer than the programs here have reason to, it is killed, with everything that it has started.
+// Stop asks it to end by sig. If it takes longer than the programs here have reason to, it is killed, with everything
+// that it has started.
 func (p *Process) Stop(sig syscall.Signal) {
 	p.Signal(sig)
 	timer := time.NewTimer(40 * time.Second)
@@ -73,8 +74,8 @@ func (p *Process) Stop(sig syscall.Signal) {
 	}
 }
 
-// Await asks until it is so. It gives up when the program has ended, ctx has, or the time is over, and then shows the end of
-// the log.
+// Await asks until it is so. It gives up when the program has ended, ctx has, or the time is over, and then shows the
+// end of the log.
 func (p *Process) Await(ctx context.Context, within time.Duration, isSo func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -105,8 +106,8 @@ func (p *Process) because(err error) error {
 // given are the ports that FreePorts has picked: a program takes seconds to listen, and tests run beside each other.
 var given sync.Map
 
-// FreePorts picks n ports of 127.0.0.1 that nothing listens on, none of them twice, for programs that cannot be told to pick their
-// own.
+// FreePorts picks n ports of 127.0.0.1 that nothing listens on, none of them twice, for programs that cannot be told to
+// pick their own.
 func FreePorts(n int) ([]string, error) {
 	var ports []string
 	for len(ports) < n {

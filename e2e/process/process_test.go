@@ -32,7 +32,8 @@ func TestTreeAndWhatAProcessWasStartedWith(t *testing.T) {
 	})
 	grown := func() bool {
 		tree := p.Tree()
-		return len(tree) == 2 && tree[0] == p.ID() && slices.Equal(process.Arguments(tree[1]), []string{"cat", "/dev/zero"})
+		return len(tree) == 2 && tree[0] == p.ID() &&
+			slices.Equal(process.Arguments(tree[1]), []string{"cat", "/dev/zero"})
 	}
 	if err := p.Await(t.Context(), time.Minute, grown); err != nil {
 		t.Fatalf("the tree of %d is %v: %v", p.ID(), p.Tree(), err)

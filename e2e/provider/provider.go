@@ -1,5 +1,5 @@
-// Package provider runs tools/oauth for the end-to-end tests: a real OAuth 2.0 server, in a process of its own. It knows nothing of
-// Sallyport.
+// Package provider runs tools/oauth for the end-to-end tests: a real OAuth 2.0 server, in a process of its own. It
+// knows nothing of Sallyport.
 package provider
 
 import (
@@ -28,8 +28,9 @@ type Registration struct {
 
 // Client is a registered client.
 type Client struct {
-	ID        string   `json:"id"`
-	Auth      string   `json:"auth"` // client_secret_basic, client_secret_post, private_key_jwt: the one way that is taken
+	ID string `json:"id"`
+	// client_secret_basic, client_secret_post, private_key_jwt: the one way that is taken
+	Auth      string   `json:"auth"`
 	Secret    string   `json:"secret,omitempty"`
 	Key       string   `json:"key,omitempty"` // public, PEM
 	Grants    []string `json:"grants"`

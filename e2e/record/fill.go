@@ -38,7 +38,10 @@ func fill(ctx context.Context, r Recipe, install, folder string, database []stri
 	}
 	f := &filling{N8N: n, recipe: r, hook: h}
 	defer func() { f.Stop() }() // the latest process
-	f.made = Manifest{Name: r.Name, N8N: r.Version, Dialect: r.Dialect, Prefix: r.Prefix, Schema: r.Schema, Master: r.Master, Rotated: r.Rotated}
+	f.made = Manifest{
+		Name: r.Name, N8N: r.Version, Dialect: r.Dialect, Prefix: r.Prefix, Schema: r.Schema,
+		Master: r.Master, Rotated: r.Rotated,
+	}
 	for _, step := range []func(context.Context) error{f.beforeRotation, f.rotate, f.afterRotation, f.mfa, f.tell} {
 		if err := step(ctx); err != nil {
 			return Manifest{}, fmt.Errorf("%w\n%s", err, n.Log()[max(0, len(n.Log())-3000):])
@@ -49,7 +52,8 @@ func fill(ctx context.Context, r Recipe, install, folder string, database []stri
 
 func (f *filling) beforeRotation(ctx context.Context) error { return f.enter(ctx, lab.Entries()[:5]) }
 
-// rotation is what turns n8n's own rotation on. Before 2.40.3 n8n reads nothing of what it wrote so once it is off again.
+// rotation is what turns n8n's own rotation on. Before 2.40.3 n8n reads nothing of what it wrote so once it is off
+// again.
 func rotation() []string {
 	return []string{"N8N_ENV_FEAT_ENCRYPTION_KEY_ROTATION=true", "N8N_ENV_FEAT_OAUTH2_JWE=true"}
 }
@@ -65,7 +69,8 @@ func (f *filling) rotate(ctx context.Context) error {
 	if err := f.enter(ctx, lab.Entries()[5:8]); err != nil {
 		return err
 	}
-	if err := f.REST(ctx, http.MethodPost, "/rest/encryption/keys", map[string]string{"type": "data_encryption"}, nil); err != nil {
+	if err := f.REST(ctx, http.MethodPost, "/rest/encryption/keys",
+		map[string]string{"type": "data_encryption"}, nil); err != nil {
 		return err
 	}
 	return f.Restart(ctx) // n8n goes on with the key before for some seconds
@@ -75,7 +80,10 @@ func (f *filling) afterRotation(ctx context.Context) error {
 	if err := f.enter(ctx, lab.Entries()[len(f.entered):]); err != nil {
 		return err
 	}
-	overwrite := map[string]any{"slackOAuth2Api": map[string]string{"clientId": "recorded-client", "clientSecret": "recorded-overwrite-ğ-0123456789"}}
+	overwrite := map[string]any{"slackOAuth2Api": map[string]string{
+		"clientId":     "recorded-client",
+		"clientSecret": "recorded-overwrite-ğ-0123456789",
+	}}
 	return f.REST(ctx, http.MethodPost, "/overwrites", overwrite, nil)
 }
 
@@ -90,12 +98,15 @@ func (f *filling) enter(ctx context.Context, entries []lab.Entry) error {
 // mfa comes last: the owner stays signed in, and nobody else can sign in without a code.
 func (f *filling) mfa(ctx context.Context) error {
 	made, err := f.EnableMFA(ctx)
-	f.made.Owner = Owner{Email: lab.OwnerEmail, Password: lab.OwnerPassword, MFASecret: made.Secret, RecoveryCodes: made.RecoveryCodes}
+	f.made.Owner = Owner{
+		Email: lab.OwnerEmail, Password: lab.OwnerPassword, MFASecret: made.Secret,
+		RecoveryCodes: made.RecoveryCodes,
+	}
 	return err
 }
 
-// tell lets plant.cjs do its part. The execution that waits is made here: n8n takes it for crashed when it is started again with
-// the event log of the run that has ended.
+// tell lets plant.cjs do its part. The execution that waits is made here: n8n takes it for crashed when it is started
+// again with the event log of the run that has ended.
 func (f *filling) tell(ctx context.Context) (err error) {
 	f.made.Waiting, err = f.NewWaiting(ctx, "Recorded wait", map[string]string{"order": "A-1", "müşteri": "Ğ"})
 	if err != nil {

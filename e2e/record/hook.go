@@ -30,12 +30,16 @@ func (h hook) remove() { os.RemoveAll(h.folder) }
 func (h hook) file(name string) string { return filepath.Join(h.folder, name) }
 
 func (h hook) settings() []string {
-	return []string{"EXTERNAL_HOOK_FILES=" + h.file("plant.cjs"), "RECORD_GO=" + h.file("go"), "RECORD_OUT=" + h.file("told.json")}
+	return []string{
+		"EXTERNAL_HOOK_FILES=" + h.file("plant.cjs"), "RECORD_GO=" + h.file("go"),
+		"RECORD_OUT=" + h.file("told.json"),
+	}
 }
 
 // ask lets it do its part in the running n8n, which has this waiting execution.
 func (h hook) ask(ctx context.Context, n *lab.N8N, execution string) (told Told, err error) {
-	if err := errors.Join(os.WriteFile(h.file("part"), []byte(execution), 0o600), os.Rename(h.file("part"), h.file("go"))); err != nil {
+	if err := errors.Join(os.WriteFile(h.file("part"), []byte(execution), 0o600),
+		os.Rename(h.file("part"), h.file("go"))); err != nil {
 		return told, err
 	}
 	var text []byte

@@ -1,12 +1,12 @@
-// Command record makes a database with a real n8n and writes it, packed, with a manifest of all that is encrypted in it, where
-// the tests of Sallyport find it (internal/testkit/recorded).
+// Command record makes a database with a real n8n and writes it, packed, with a manifest of all that is encrypted in
+// it, where the tests of Sallyport find it (internal/testkit/recorded).
 //
 //	tools/record                     lists the recordings
 //	tools/record NAME...             makes these again
 //	tools/record -verify NAME...     starts n8n on these, and compares what it decrypts
 //
-// Every value comes from n8n: through its REST API, or, where its license forbids that, through its own Cipher inside the
-// running process (plant.cjs). The manifest is what n8n itself decrypted. Nothing in a recording is secret.
+// Every value comes from n8n: through its REST API, or, where its license forbids that, through its own Cipher inside
+// the running process (plant.cjs). The manifest is what n8n itself decrypted. Nothing in a recording is secret.
 package main
 
 import (

@@ -23,7 +23,8 @@ func openMariaDB(ctx context.Context, tools string, packed []byte) (store, error
 	if err != nil {
 		return nil, err
 	}
-	if out, err := exec.CommandContext(ctx, filepath.Join(tools, "debian"), "mariadb-client").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, filepath.Join(tools, "debian"),
+		"mariadb-client").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("installing mariadb-dump: %w\n%s", err, out)
 	}
 	folder, err := os.MkdirTemp("", "n8n-record-mariadb-")
@@ -52,10 +53,11 @@ func (s *mariaServer) Settings() []string {
 	}
 }
 
-// Pack leaves out what the client alone understands, so that one Exec can load it: DELIMITER around the trigger, and who has made
-// that.
+// Pack leaves out what the client alone understands, so that one Exec can load it: DELIMITER around the trigger, and
+// who has made that.
 func (s *mariaServer) Pack(ctx context.Context) ([]byte, error) {
-	dump, err := s.Dump(ctx, account, "--skip-comments", "--skip-add-locks", "--skip-add-drop-table", "--skip-disable-keys", "--no-tablespaces")
+	dump, err := s.Dump(ctx, account, "--skip-comments", "--skip-add-locks", "--skip-add-drop-table",
+		"--skip-disable-keys", "--no-tablespaces")
 	if err != nil {
 		return nil, err
 	}

@@ -51,8 +51,8 @@ func (file) Settings() []string { return nil }
 
 func (file) Down() {}
 
-// The write-ahead log goes into the file and the free pages out of it; the file then says again that it has such a log, as n8n
-// leaves it.
+// The write-ahead log goes into the file and the free pages out of it; the file then says again that it has such a log,
+// as n8n leaves it.
 const vacuum = `
 const { DatabaseSync } = require("node:sqlite");
 const db = new DatabaseSync(process.argv[1]);

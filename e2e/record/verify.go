@@ -17,8 +17,8 @@ import (
 	"sallyport/e2e/lab"
 )
 
-// verify starts the n8n that made a recording on it: it must take its key and serve, take its API key, and decrypt each value to
-// what the manifest says.
+// verify starts the n8n that made a recording on it: it must take its key and serve, take its API key, and decrypt each
+// value to what the manifest says.
 func verify(ctx context.Context, r Recipe, tools, out string) error {
 	fmt.Printf("%s: ", r.Name)
 	m, database, err := read(out, r)
@@ -81,7 +81,8 @@ func same(want, got Told) error {
 			return fmt.Errorf("n8n has another deployment key %q of type %s", key.ID, key.Type)
 		}
 	}
-	fmt.Printf("n8n serves, takes its API key, and decrypts %d values and %d deployment keys\n", len(got.Values), len(want.DataKeys))
+	fmt.Printf("n8n serves, takes its API key, and decrypts %d values and %d deployment keys\n", len(got.Values),
+		len(want.DataKeys))
 	return nil
 }
 

@@ -14,8 +14,8 @@ import (
 // ExpiredCode is what an Expiring API says of a token that is over, as Lark does.
 const ExpiredCode = 99991663
 
-// Expiring is an API in the manner of Lark: a login call gives a token, which ends after so many calls although the login said
-// two hours. By turns it says so with status 401, and with status 200 and a code in the body.
+// Expiring is an API in the manner of Lark: a login call gives a token, which ends after so many calls although the
+// login said two hours. By turns it says so with status 401, and with status 200 and a code in the body.
 type Expiring struct {
 	server *httptest.Server
 	app    string
@@ -89,7 +89,11 @@ func (e *Expiring) message(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if status := e.admit(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")); status != 0 {
-		answer(w, status, map[string]any{"code": ExpiredCode, "msg": "Invalid access token for authorization. Please make a request with token attached."})
+		answer(w, status,
+			map[string]any{
+				"code": ExpiredCode,
+				"msg":  "Invalid access token for authorization. Please make a request with token attached.",
+			})
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"code": 0, "data": body})

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Introspecting is an API behind an OAuth 2.0 server: with every call it asks there whether the token is valid (RFC 7662), and
-// whose it is.
+// Introspecting is an API behind an OAuth 2.0 server: with every call it asks there whether the token is valid (RFC
+// 7662), and whose it is.
 type Introspecting struct {
 	server     *httptest.Server
 	client     *http.Client
@@ -35,7 +35,8 @@ type IntrospectingCounts struct {
 // StartIntrospecting listens on a free loopback port. It is itself a client of the OAuth server.
 func StartIntrospecting(endpoint, id, secret string) *Introspecting {
 	a := &Introspecting{
-		id: id, secret: secret, endpoint: endpoint, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}},
+		id: id, secret: secret, endpoint: endpoint,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}},
 		counts: IntrospectingCounts{Answered: map[string]int{}, Expiry: map[string]time.Time{}},
 	}
 	mux := http.NewServeMux()

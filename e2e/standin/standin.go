@@ -46,7 +46,8 @@ func (s *Server) handler() http.Handler {
 	return s.record(s.authenticate(mux))
 }
 
-// authenticate accepts the key as a bearer token (in GitHub's manner too), in X-Api-Key or X-Goog-Api-Key, or in the query as api_key.
+// authenticate accepts the key as a bearer token (in GitHub's manner too), in X-Api-Key or X-Goog-Api-Key, or in the
+// query as api_key.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, got := range []string{
@@ -141,7 +142,8 @@ func page(w http.ResponseWriter, r *http.Request) {
 	if number < Pages {
 		next = fmt.Sprintf("/v1/pages?page=%d", number+1)
 	}
-	answer(w, http.StatusOK, map[string]any{"page": number, "rows": []int{number * 10, number*10 + 1, number*10 + 2}, "next": next})
+	answer(w, http.StatusOK,
+		map[string]any{"page": number, "rows": []int{number * 10, number*10 + 1, number*10 + 2}, "next": next})
 }
 
 // events sends Events server-sent events, each flushed by itself.
@@ -197,8 +199,11 @@ func chat(w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, http.StatusOK, map[string]any{
 		"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": asked.Model,
-		"choices": []map[string]any{{"index": 0, "finish_reason": "stop", "message": map[string]string{"role": "assistant", "content": "stand-in: hello"}}},
-		"usage":   map[string]int{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+		"choices": []map[string]any{{
+			"index":         0,
+			"finish_reason": "stop", "message": map[string]string{"role": "assistant", "content": "stand-in: hello"},
+		}},
+		"usage": map[string]int{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 	})
 }
 
@@ -208,12 +213,17 @@ func messages(w http.ResponseWriter, r *http.Request) {
 		Stream bool `json:"stream"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
-		answer(w, http.StatusBadRequest, map[string]any{"type": "error", "error": map[string]string{"message": err.Error()}})
+		answer(w, http.StatusBadRequest,
+			map[string]any{"type": "error", "error": map[string]string{"message": err.Error()}})
 		return
 	}
-	usage, text := map[string]int{"input_tokens": 1, "output_tokens": 1}, map[string]string{"type": "text", "text": "stand-in: hello"}
+	usage, text := map[string]int{"input_tokens": 1, "output_tokens": 1}, map[string]string{
+		"type": "text",
+		"text": "stand-in: hello",
+	}
 	message := map[string]any{
-		"id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in", "stop_reason": "end_turn", "content": []any{text}, "usage": usage,
+		"id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in",
+		"stop_reason": "end_turn", "content": []any{text}, "usage": usage,
 	}
 	if !asked.Stream {
 		answer(w, http.StatusOK, message)
@@ -224,7 +234,10 @@ func messages(w http.ResponseWriter, r *http.Request) {
 	for _, event := range []map[string]any{
 		{"type": "message_start", "message": message},
 		{"type": "content_block_start", "index": 0, "content_block": map[string]string{"type": "text", "text": ""}},
-		{"type": "content_block_delta", "index": 0, "delta": map[string]string{"type": "text_delta", "text": text["text"]}},
+		{
+			"type": "content_block_delta", "index": 0,
+			"delta": map[string]string{"type": "text_delta", "text": text["text"]},
+		},
 		{"type": "content_block_stop", "index": 0},
 		{"type": "message_delta", "delta": map[string]string{"stop_reason": "end_turn"}, "usage": usage},
 		{"type": "message_stop"},
@@ -236,8 +249,14 @@ func messages(w http.ResponseWriter, r *http.Request) {
 
 // generate answers as Gemini's API does, whole or as a stream of events, as the call's name says.
 func generate(w http.ResponseWriter, r *http.Request) {
-	part := map[string]any{"content": map[string]any{"role": "model", "parts": []map[string]string{{"text": "stand-in: hello"}}}, "finishReason": "STOP", "index": 0}
-	whole := map[string]any{"candidates": []any{part}, "usageMetadata": map[string]int{"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}}
+	part := map[string]any{
+		"content":      map[string]any{"role": "model", "parts": []map[string]string{{"text": "stand-in: hello"}}},
+		"finishReason": "STOP", "index": 0,
+	}
+	whole := map[string]any{"candidates": []any{part}, "usageMetadata": map[string]int{
+		"promptTokenCount":     1,
+		"candidatesTokenCount": 1, "totalTokenCount": 2,
+	}}
 	if !strings.HasSuffix(r.PathValue("call"), ":streamGenerateContent") {
 		answer(w, http.StatusOK, whole)
 		return

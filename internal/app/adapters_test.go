@@ -16,7 +16,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// TestEveryKindOpens: each kind that the configuration takes is a store in this build, set up without contacting anybody.
+// TestEveryKindOpens: each kind that the configuration takes is a store in this build, set up without contacting
+// anybody.
 func TestEveryKindOpens(t *testing.T) {
 	for _, one := range app.Kinds().Stores {
 		kind := one.Name
@@ -57,7 +58,8 @@ func unpacked(t *testing.T, name string) string {
 	return filepath.Join(dir, "sallyport.yaml")
 }
 
-// TestEachVaultLogin: each way to log in is handed on, and what it reads from files is looked at when the store is opened.
+// TestEachVaultLogin: each way to log in is handed on, and what it reads from files is looked at when the store is
+// opened.
 func TestEachVaultLogin(t *testing.T) {
 	dir := t.TempDir()
 	_, certFile, keyFile := issuedBy(t, "client")

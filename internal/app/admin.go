@@ -14,7 +14,8 @@ import (
 
 func (a *App) serve(name string, run func() error) {
 	a.running.Go("serving "+name, func() {
-		if err := guard.Try("serving", run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := guard.Try("serving", run); err != nil && !errors.Is(err, http.ErrServerClosed) &&
+			!errors.Is(err, net.ErrClosed) {
 			a.failed <- fmt.Errorf("serving %s: %w", name, err)
 		}
 	})
@@ -37,7 +38,8 @@ func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 	})
 }
 
-// adminHandler is the admin listener: it tells, and changes nothing but what a command has begun and a person consents to.
+// adminHandler is the admin listener: it tells, and changes nothing but what a command has begun and a person consents
+// to.
 func (a *App) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", a.metrics.Handler())
@@ -47,7 +49,9 @@ func (a *App) adminHandler() http.Handler {
 	mux.HandleFunc("GET "+consent.CallbackPath+"/{service...}", a.consents.Callback)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = fmt.Fprintf(w, "Sallyport %s\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   able to serve, and what is not\n", a.o.Version)
+		_, _ = fmt.Fprintf(w,
+			"Sallyport %s\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   able to serve, and what is not\n",
+			a.o.Version)
 	})
 	return mux
 }

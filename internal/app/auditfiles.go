@@ -25,8 +25,8 @@ func (a *App) auditRemoved(gone audit.Range, err error) {
 	}
 }
 
-// ResettleAudit begins a new file of the audit log where someone has moved the one before, as logrotate does. How it ends is
-// logged.
+// ResettleAudit begins a new file of the audit log where someone has moved the one before, as logrotate does. How it
+// ends is logged.
 func (a *App) ResettleAudit(ctx context.Context) {
 	if a.audit == nil { // the store is not open yet
 		return
@@ -41,16 +41,22 @@ func (a *App) auditParts() []monitor.Part {
 	var parts []monitor.Part
 	stats := a.audit.Stats()
 	if err := stats.Rotation; err != nil {
-		parts = append(parts, monitor.Part{Name: "audit rotation", Ready: true, Why: err.Error(), Hint: "the log goes on in the file it had, and a file that is due is tried again every minute"})
+		parts = append(parts, monitor.Part{
+			Name: "audit rotation", Ready: true, Why: err.Error(),
+			Hint: "the log goes on in the file it had, and a file that is due is tried again every minute",
+		})
 	}
 	if err := stats.Retention; err != nil {
-		parts = append(parts, monitor.Part{Name: "audit retention", Ready: true, Why: err.Error(), Hint: "run `sallyport audit verify`; nothing is removed until it holds"})
+		parts = append(parts, monitor.Part{
+			Name: "audit retention", Ready: true, Why: err.Error(),
+			Hint: "run `sallyport audit verify`; nothing is removed until it holds",
+		})
 	}
 	return parts
 }
 
-// checkpointed writes each whole checkpoint, signature included, to the process's log, which may be kept outside the host: a
-// copy of it there is what shows that log and checkpoints were not cut back together.
+// checkpointed writes each whole checkpoint, signature included, to the process's log, which may be kept outside the
+// host: a copy of it there is what shows that log and checkpoints were not cut back together.
 func (a *App) checkpointed(c audit.Checkpoint) {
 	text, err := json.Marshal(c)
 	if err != nil {

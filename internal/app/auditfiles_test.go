@@ -7,7 +7,8 @@ import (
 	"sallyport/internal/audit"
 )
 
-// TestAuditRotatesWhileItServes: a command and a moved file begin the next one, requests go on, and the log holds over all files.
+// TestAuditRotatesWhileItServes: a command and a moved file begin the next one, requests go on, and the log holds over
+// all files.
 func TestAuditRotatesWhileItServes(t *testing.T) {
 	b := newBed(t, one(""))
 	b.put("key", "sk-live-one")

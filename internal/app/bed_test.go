@@ -51,7 +51,8 @@ type bed struct {
 
 const (
 	listen  = "listen: {gateway: 127.0.0.1:0, admin: 127.0.0.1:0}\n"
-	service = "  %s: {upstream: %s, credential: {kind: bearer, secret: ref+builtin://crm}, allow_private: [127.0.0.1/32]%s}\n"
+	service = "  %s: {upstream: %s, credential: {kind: bearer, secret: ref+builtin://crm}, allow_private: " +
+		"[127.0.0.1/32]%s}\n"
 )
 
 // one is the configuration of one service named crm; more is put into it.

@@ -25,8 +25,8 @@ type Caller struct {
 // callerLife is how long a Caller's token lives, should nobody revoke it.
 const callerLife = 10 * time.Minute
 
-// Call opens a Caller for a service: through the gate that runs on this data directory, or through one of its own on a free
-// loopback port when none does. Close it.
+// Call opens a Caller for a service: through the gate that runs on this data directory, or through one of its own on a
+// free loopback port when none does. Close it.
 func Call(ctx context.Context, o Options, name string) (_ *Caller, err error) {
 	if _, ok := o.Config.Services[name]; !ok {
 		return nil, service.Unknown(o.Config, name)
@@ -92,7 +92,8 @@ func ownGate(ctx context.Context, o Options) (*App, error) {
 	return a, a.Start(ctx)
 }
 
-// accepted is what n8n asks for when it tries a credential out. Some APIs, MISP among them, take a key of such calls alone.
+// accepted is what n8n asks for when it tries a credential out. Some APIs, MISP among them, take a key of such calls
+// alone.
 const accepted = "application/json, text/plain, */*"
 
 // Do makes one call below Base. The caller closes the body.

@@ -62,7 +62,8 @@ func TestStoreFails(t *testing.T) {
 	b := newBed(t, one(""))
 	a := b.serve()
 	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
-	if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE secret_version SET sealed = $1", []byte("damaged")); err != nil {
+	if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE secret_version SET sealed = $1",
+		[]byte("damaged")); err != nil {
 		t.Fatal(err)
 	}
 	b.changed("secrets")
@@ -124,7 +125,10 @@ func TestAdminEventsAreOnRecord(t *testing.T) {
 	b := newBed(t, one(""))
 	record := func(subject string) {
 		t.Helper()
-		if err := b.state.Record(t.Context(), &audit.Event{Actor: "tester", Action: "secret.set", Subject: subject}); err != nil {
+		if err := b.state.Record(t.Context(), &audit.Event{
+			Actor: "tester", Action: "secret.set",
+			Subject: subject,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// closers are what has been opened, in order. What was opened last is closed first, so that nothing is closed beneath what still
-// uses it.
+// closers are what has been opened, in order. What was opened last is closed first, so that nothing is closed beneath
+// what still uses it.
 type closers struct {
 	mu   sync.Mutex
 	list []closer

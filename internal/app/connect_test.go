@@ -15,7 +15,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// browse does what a browser does with a page of consent at which everybody consents at once, and returns what it shows in the end.
+// browse does what a browser does with a page of consent at which everybody consents at once, and returns what it shows
+// in the end.
 func browse(t *testing.T, address string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
@@ -72,14 +73,17 @@ func TestConnect(t *testing.T) {
 				b, gate := connectBed(t, head)
 				got, err := b.connect(o, func(address string) {
 					u, err := url.Parse(address)
-					if err != nil || u.Query().Get("code_challenge_method") != "S256" || u.Query().Get("scope") != "offline crm" {
+					if err != nil || u.Query().Get("code_challenge_method") != "S256" ||
+						u.Query().Get("scope") != "offline crm" {
 						t.Errorf("the page is at %s (%v)", address, err)
 					}
-					if shown := browse(t, address); !strings.HasPrefix(shown, "200") || !strings.Contains(shown, "close this page") {
+					if shown := browse(t, address); !strings.HasPrefix(shown, "200") ||
+						!strings.Contains(shown, "close this page") {
 						t.Errorf("the browser shows %q", shown)
 					}
 				})
-				if err != nil || got.Service != "crm" || strings.Join(got.Scopes, " ") != "offline crm" || time.Until(got.Expires) < time.Minute {
+				if err != nil || got.Service != "crm" || strings.Join(got.Scopes, " ") != "offline crm" ||
+					time.Until(got.Expires) < time.Minute {
 					t.Fatalf("got %+v, %v", got, err)
 				}
 				b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")
@@ -113,7 +117,8 @@ func TestConnectDenied(t *testing.T) {
 			b, gate := connectBed(t, "")
 			b.tokens.Deny = true
 			_, err := b.connect(o, func(address string) {
-				if shown := browse(t, address); strings.Contains(shown, "access_denied") || !strings.Contains(shown, "close this page") {
+				if shown := browse(t, address); strings.Contains(shown, "access_denied") ||
+					!strings.Contains(shown, "close this page") {
 					t.Errorf("the browser shows %q", shown)
 				}
 			})
@@ -125,7 +130,8 @@ func TestConnectDenied(t *testing.T) {
 	}
 }
 
-// TestCallbackTakesItsOwnAlone: what comes with a state that nobody waits for, or comes twice, is turned away and changes nothing.
+// TestCallbackTakesItsOwnAlone: what comes with a state that nobody waits for, or comes twice, is turned away and
+// changes nothing.
 func TestCallbackTakesItsOwnAlone(t *testing.T) {
 	b, gate := connectBed(t, "")
 	_, err := b.connect(consent.Options{Callback: true}, func(address string) {
@@ -135,13 +141,20 @@ func TestCallbackTakesItsOwnAlone(t *testing.T) {
 			return
 		}
 		callback := gate.AdminURL() + "/oauth/callback?"
-		for _, query := range []string{"", "code=stolen", "code=stolen&state=guessed", "error=access_denied&state=guessed", "code=%3Cscript%3E&state=x"} {
-			if shown := browse(t, callback+query); !strings.HasPrefix(shown, "404") || strings.Contains(shown, "script") {
+		for _, query := range []string{
+			"", "code=stolen", "code=stolen&state=guessed",
+			"error=access_denied&state=guessed", "code=%3Cscript%3E&state=x",
+		} {
+			if shown := browse(t, callback+query); !strings.HasPrefix(shown, "404") ||
+				strings.Contains(shown, "script") {
 				t.Errorf("%q: the browser shows %q", query, shown)
 			}
 		}
 		state := u.Query().Get("state")
-		if shown := browse(t, callback+url.Values{"code": {"a code that the provider does not know"}, "state": {state}}.Encode()); !strings.HasPrefix(shown, "400") {
+		if shown := browse(t, callback+url.Values{
+			"code":  {"a code that the provider does not know"},
+			"state": {state},
+		}.Encode()); !strings.HasPrefix(shown, "400") {
 			t.Errorf("the browser shows %q", shown)
 		}
 		if shown := browse(t, address); !strings.HasPrefix(shown, "404") {
@@ -158,7 +171,8 @@ func TestCallbackTakesItsOwnAlone(t *testing.T) {
 // TestConnectWithoutGate: loopback needs none; the next gate finds what the consent has brought.
 func TestConnectWithoutGate(t *testing.T) {
 	b := newDerivedBed(t, "", atServer("crm", refreshing("")))
-	if _, err := b.connect(consent.Options{Callback: true}, func(string) {}); err == nil || !strings.Contains(err.Error(), "no gate") || fault.HintOf(err) == "" {
+	if _, err := b.connect(consent.Options{Callback: true}, func(string) {}); err == nil ||
+		!strings.Contains(err.Error(), "no gate") || fault.HintOf(err) == "" {
 		t.Errorf("by a gate that does not run: %v", err)
 	}
 	if _, err := b.connect(consent.Options{}, func(address string) { browse(t, address) }); err != nil {
@@ -198,7 +212,8 @@ func TestConnectRefuses(t *testing.T) {
 	for name, want := range map[string]string{
 		"nobody": "no service", "lark": "no credential of kind", "crm/2": "no credential of kind", "crm/x": "no credential of kind",
 	} {
-		if _, err := b.state.Connect(t.Context(), name, consent.Options{}); err == nil || !strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {
+		if _, err := b.state.Connect(t.Context(), name, consent.Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) || fault.HintOf(err) == "" {
 			t.Errorf("%s: got %v (hint %q)", name, err, fault.HintOf(err))
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestConnectComparesIssuer: whoever waits for the browser, an answer of another provider than the service's brings nothing.
+// TestConnectComparesIssuer: whoever waits for the browser, an answer of another provider than the service's brings
+// nothing.
 func TestConnectComparesIssuer(t *testing.T) {
 	for name, o := range map[string]consent.Options{"loopback": {}, "admin listener": {Callback: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -32,7 +33,8 @@ func TestConnectComparesIssuer(t *testing.T) {
 				if _, err := b.connect(o, visit); err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%q, denied %t: got %v", tt.iss, tt.deny, err)
 				}
-				b.get(gate.GatewayURL()+"/s/crm/api").is(t, fault.Lookup(fault.CredentialMissing).Status, "service connect crm")
+				b.get(gate.GatewayURL()+"/s/crm/api").is(t, fault.Lookup(fault.CredentialMissing).Status,
+					"service connect crm")
 			}
 			b.wantMinted(0)
 			b.tokens.Iss, b.tokens.Deny = []string{b.tokens.URL}, false
@@ -44,7 +46,8 @@ func TestConnectComparesIssuer(t *testing.T) {
 	}
 }
 
-// TestCallbackOfEachService: an answer counts only at the redirect URL that the attempt named, and a service can have one of its own.
+// TestCallbackOfEachService: an answer counts only at the redirect URL that the attempt named, and a service can have
+// one of its own.
 func TestCallbackOfEachService(t *testing.T) {
 	b, gate := connectBed(t, "")
 	callback := gate.AdminURL() + "/oauth/callback"
@@ -57,7 +60,10 @@ func TestCallbackOfEachService(t *testing.T) {
 				return
 			}
 			stolen := "?" + url.Values{"code": {"x"}, "state": {u.Query().Get("state")}}.Encode()
-			for _, at := range []string{wrong, callback + "/other", callback + "/crm/2", callback + "/", callback + "/CRM"} {
+			for _, at := range []string{
+				wrong, callback + "/other", callback + "/crm/2", callback + "/",
+				callback + "/CRM",
+			} {
 				if shown := browse(t, at+stolen); !strings.HasPrefix(shown, "404") {
 					t.Errorf("%s: the browser shows %q", at, shown)
 				}
@@ -72,12 +78,16 @@ func TestCallbackOfEachService(t *testing.T) {
 	}
 	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")
 	for _, other := range []string{"/other", "/crm/2", "/", "/crm/"} {
-		_, err := b.state.Connect(t.Context(), "crm", consent.Options{RedirectURL: "https://gate.test/oauth/callback" + other})
+		_, err := b.state.Connect(t.Context(),
+			"crm", consent.Options{RedirectURL: "https://gate.test/oauth/callback" + other})
 		if err == nil || !strings.Contains(err.Error(), "redirect URL") || fault.HintOf(err) == "" {
 			t.Errorf("%s: got %v (hint %q)", other, err, fault.HintOf(err))
 		}
 	}
-	for _, good := range []string{"/gate/oauth/callback/crm", "/gate/oauth/callback", "/done", "/oauth/callback-of-n8n"} {
+	for _, good := range []string{
+		"/gate/oauth/callback/crm", "/gate/oauth/callback", "/done",
+		"/oauth/callback-of-n8n",
+	} {
 		c, err := b.state.Connect(t.Context(), "crm", consent.Options{RedirectURL: "https://gate.test" + good})
 		if err != nil {
 			t.Errorf("%s: %v", good, err)

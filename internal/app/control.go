@@ -23,9 +23,13 @@ func (a *App) controlHandler() http.Handler {
 		a.follower.Hurry()
 		reply(w, err)
 	})
-	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.GatewayURL()) })
+	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, a.GatewayURL())
+	})
 	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.failures()) })
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) { reply(w, a.Reload(context.WithoutCancel(r.Context()))) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, a.Reload(context.WithoutCancel(r.Context())))
+	})
 	mux.HandleFunc("POST /connect", a.consents.Begin)
 	mux.HandleFunc("GET /connect/{state}", a.consents.Result)
 	mux.HandleFunc("POST /audit", func(w http.ResponseWriter, r *http.Request) {
@@ -69,8 +73,8 @@ func (a *App) failures() map[string]Failure {
 	return m
 }
 
-// Failures asks the gate that runs on the data directory of c which services are without their credential. Without a gate there
-// is no answer.
+// Failures asks the gate that runs on the data directory of c which services are without their credential. Without a
+// gate there is no answer.
 func Failures(ctx context.Context, c *config.Config) (map[string]Failure, error) {
 	answer, err := control{c.Data}.call(ctx, http.MethodGet, "/failures", nil)
 	if errors.Is(err, errNoGate) {
@@ -99,8 +103,8 @@ func reply(w http.ResponseWriter, err error) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// listenControl opens the socket. A left-over of a process that is gone is replaced; the audit log's lock has shown by now
-// that no other gate runs on this data directory.
+// listenControl opens the socket. A left-over of a process that is gone is replaced; the audit log's lock has shown by
+// now that no other gate runs on this data directory.
 func (a *App) listenControl(ctx context.Context) (net.Listener, error) {
 	dir, err := localfile.OpenDir(a.state.Config.Data)
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 	"sallyport/internal/testkit/setting"
 )
 
-// TestCredentialExamplesWork serves every example of docs/credentials.md with made-up secrets, and makes a call by each: the
-// API gets it, after one login where the kind has one.
+// TestCredentialExamplesWork serves every example of docs/credentials.md with made-up secrets, and makes a call by
+// each: the API gets it, after one login where the kind has one.
 func TestCredentialExamplesWork(t *testing.T) {
 	w := emptyWorld(t)
 	o := w.options()
@@ -38,11 +38,14 @@ func TestCredentialExamplesWork(t *testing.T) {
 		s.CAFile = "" // a file that is not here
 		made.add(s)
 		one := s.Placements()[len(s.Placements())-1]
-		w.plays[name] = &play{world: w, Preset: presetkeys.Preset{Preset: preset.Preset{Name: name}, Credential: presetkeys.Credential{
-			Kind: one.Kind, Token: setting.Text(&one, "token"), Lifetime: setting.Text(&one, "lifetime"),
-			ExpiresAt: setting.Text(&one, "expires_at"), As: setting.Text(&one, "as"),
-			TokenURL: setting.Text(&one, "token_url"), APIURL: setting.Text(&one, "api_url"),
-		}}, secrets: map[string]string{}}
+		w.plays[name] = &play{world: w, Preset: presetkeys.Preset{
+			Preset: preset.Preset{Name: name},
+			Credential: presetkeys.Credential{
+				Kind: one.Kind, Token: setting.Text(&one, "token"), Lifetime: setting.Text(&one, "lifetime"),
+				ExpiresAt: setting.Text(&one, "expires_at"), As: setting.Text(&one, "as"),
+				TokenURL: setting.Text(&one, "token_url"), APIURL: setting.Text(&one, "api_url"),
+			},
+		}, secrets: map[string]string{}}
 	}
 	made.put(w)
 	w.moveAll(t, o.Config)
@@ -56,7 +59,8 @@ func TestCredentialExamplesWork(t *testing.T) {
 }
 
 func (p *play) example(t *testing.T, s *config.Service) {
-	if s.Proxy != nil || len(s.Allow) > 0 || s.Placements()[0].Kind == presetkeys.KindRefreshToken && setting.At[secret.Ref](&s.Placements()[0], "refresh_token").IsZero() {
+	if s.Proxy != nil || len(s.Allow) > 0 || s.Placements()[0].Kind == presetkeys.KindRefreshToken &&
+		setting.At[secret.Ref](&s.Placements()[0], "refresh_token").IsZero() {
 		return // there is no such proxy; other paths than the one asked for; nobody has connected it
 	}
 	if status, body := p.ask(t); status != http.StatusOK || body != fine.body {
@@ -113,7 +117,10 @@ func newMadeSecrets(t *testing.T, w *presetWorld) *madeSecrets {
 	m.certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	for name := range exampleServices(t) {
 		if strings.HasSuffix(name, "-sheets") {
-			account, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "n8n@project.example", "private_key": m.rsa, "token_uri": w.at + "/" + name + "/token"})
+			account, _ := json.Marshal(map[string]string{
+				"type":         "service_account",
+				"client_email": "n8n@project.example", "private_key": m.rsa, "token_uri": w.at + "/" + name + "/token",
+			})
 			m.account = string(account)
 		}
 	}

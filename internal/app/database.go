@@ -21,7 +21,8 @@ func databaseURL(c *config.Config) (string, error) {
 	return "sqlite://" + filepath.Join(c.Data, "sallyport.db"), nil
 }
 
-// hasDatabase tells whether there is a SQLite database already. (Whether a PostgreSQL server has one can't be seen from here.)
+// hasDatabase tells whether there is a SQLite database already. (Whether a PostgreSQL server has one can't be seen from
+// here.)
 func hasDatabase(c *config.Config) bool {
 	where, err := databaseURL(c)
 	path, isFile := strings.CutPrefix(where, "sqlite://")

@@ -21,13 +21,17 @@ func (a *App) collectDerived(emit func(monitor.Gauge), now time.Time) {
 	}
 }
 
-// derivedParts tells of the derived tokens that cannot be obtained. Each is its service's failure, and leaves the gate ready for the others.
+// derivedParts tells of the derived tokens that cannot be obtained. Each is its service's failure, and leaves the gate
+// ready for the others.
 func (a *App) derivedParts() []monitor.Part {
 	var parts []monitor.Part
 	list := a.state.pool.Active()
 	for _, name := range slices.Sorted(maps.Keys(list)) {
 		if f := list[name].Trouble(); f != nil {
-			parts = append(parts, monitor.Part{Name: "token of " + name, Ready: true, Why: string(f.Code) + ": " + f.Message, Hint: f.Hint})
+			parts = append(parts, monitor.Part{
+				Name: "token of " + name, Ready: true,
+				Why: string(f.Code) + ": " + f.Message, Hint: f.Hint,
+			})
 		}
 	}
 	return parts
@@ -38,10 +42,12 @@ func (a *App) minted(o derive.Observation) {
 	a.metrics.Minted(o)
 	if why, ok := errors.AsType[*fault.Panic](failure(o)); ok && why.Tell() {
 		a.metrics.Panicked()
-		a.log.Error("minting a token ended in a panic: this is a mistake in Sallyport", "service", o.Name, "what", why.What, "stack", why.Stack)
+		a.log.Error("minting a token ended in a panic: this is a mistake in Sallyport", "service", o.Name,
+			"what", why.What, "stack", why.Stack)
 	}
 	if o.Fault != nil {
-		a.log.Warn("a token could not be obtained", "service", o.Name, "code", o.Fault.Code, "why", o.Fault.Message, "hint", o.Fault.Hint)
+		a.log.Warn("a token could not be obtained", "service", o.Name, "code", o.Fault.Code, "why", o.Fault.Message,
+			"hint", o.Fault.Hint)
 		return
 	}
 	a.log.Info("a token was obtained", "service", o.Name, "took", o.Took)
@@ -58,7 +64,8 @@ func failure(o derive.Observation) error {
 // noted logs that a store stopped answering, or answers again.
 func (a *App) noted(store string, err error) {
 	if err != nil {
-		a.log.Warn("a secret store does not answer; what is in memory stays active up to its max_stale", "store", store, "error", err, "hint", fault.HintOf(err))
+		a.log.Warn("a secret store does not answer; what is in memory stays active up to its max_stale", "store", store,
+			"error", err, "hint", fault.HintOf(err))
 		return
 	}
 	a.log.Info("a secret store answers again", "store", store)

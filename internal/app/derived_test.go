@@ -23,7 +23,8 @@ import (
 	"sallyport/internal/testkit/tokenserver"
 )
 
-// derivedBed is a bed whose services, all with derived credentials, have the token server as their API: its /api takes tokens.
+// derivedBed is a bed whose services, all with derived credentials, have the token server as their API: its /api takes
+// tokens.
 type derivedBed struct {
 	*bed
 
@@ -34,20 +35,24 @@ const clientSecret = "client-secret-canary-9b1e"
 
 // service begins a service that has its upstream at the token server.
 func atServer(name, credential string) string {
-	return "  " + name + ":\n    upstream: %[1]s\n    allow_private: [127.0.0.1/32]\n    test: {path: /api}\n    credential: " + credential + "\n"
+	return "  " + name + ":\n    upstream: %[1]s\n    allow_private: [127.0.0.1/32]\n    test: {path: /api}\n    " +
+		"credential: " + credential + "\n"
 }
 
 // The credentials, all of which the token server knows.
 func clientCredentials() string {
-	return "{kind: oauth2_client_credentials, token_url: /token, client_id: basic, client_secret: ref+builtin://client, auth: basic}"
+	return "{kind: oauth2_client_credentials, token_url: /token, client_id: basic, client_secret: " +
+		"ref+builtin://client, auth: basic}"
 }
 
 func loginCall(expired string) string {
-	return "{kind: exchange, request: {url: /login, json: {user: n8n, password: ref+builtin://password}}, token: /data/token, lifetime: /expire" + expired + "}"
+	return "{kind: exchange, request: {url: /login, json: {user: n8n, password: ref+builtin://password}}, token: " +
+		"/data/token, lifetime: /expire" + expired + "}"
 }
 
 func refreshing(more string) string {
-	return "{kind: oauth2_refresh_token, token_url: /token, authorize_url: '%[1]s/authorize', client_id: basic, client_secret: ref+builtin://client, scopes: [offline, crm]" + more + "}"
+	return "{kind: oauth2_refresh_token, token_url: /token, authorize_url: '%[1]s/authorize', client_id: basic, " +
+		"client_secret: ref+builtin://client, scopes: [offline, crm]" + more + "}"
 }
 
 func newDerivedBed(t *testing.T, head, services string) *derivedBed {
@@ -81,7 +86,10 @@ func (b *derivedBed) wantMinted(want int) {
 // wantNoSecret searches everything that a gate leaves behind.
 func (b *derivedBed) wantNoSecret(gate *app.App) {
 	b.t.Helper()
-	places := map[string]string{"log": b.log.String(), "metrics": b.scrape(gate), "readyz": b.fetch(gate.AdminURL() + "/readyz")}
+	places := map[string]string{
+		"log": b.log.String(), "metrics": b.scrape(gate),
+		"readyz": b.fetch(gate.AdminURL() + "/readyz"),
+	}
 	record, err := os.ReadFile(b.load().Audit.File)
 	if err != nil {
 		b.t.Fatal(err)
@@ -121,7 +129,8 @@ func pemKey(t *testing.T, key any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// TestDerivedKinds: each kind mints once, is used from memory, and is obtained again once when the API says that it has expired.
+// TestDerivedKinds: each kind mints once, is used from memory, and is obtained again once when the API says that it has
+// expired.
 func TestDerivedKinds(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -153,7 +162,10 @@ func TestDerivedKinds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, value := range map[string]string{"ec": pemKey(t, ecKey), "rsa": pemKey(t, rsaKey), "account": string(account), "refresh": b.tokens.Grant("basic")} {
+			for name, value := range map[string]string{
+				"ec": pemKey(t, ecKey), "rsa": pemKey(t, rsaKey),
+				"account": string(account), "refresh": b.tokens.Grant("basic"),
+			} {
 				b.put(name, value)
 			}
 			gate := b.serve()
@@ -167,7 +179,11 @@ func TestDerivedKinds(t *testing.T) {
 			}
 			b.wantMinted(2)
 			metrics := b.scrape(gate)
-			for _, want := range []string{`sallyport_derived_token_minted_total{service="crm"} 2`, `sallyport_derived_token_healthy{service="crm"} 1`, `sallyport_derived_token_expiry_seconds{service="crm"}`} {
+			for _, want := range []string{
+				`sallyport_derived_token_minted_total{service="crm"} 2`,
+				`sallyport_derived_token_healthy{service="crm"} 1`,
+				`sallyport_derived_token_expiry_seconds{service="crm"}`,
+			} {
 				if !strings.Contains(metrics, want) {
 					t.Errorf("the metrics have no %s", want)
 				}
@@ -177,7 +193,8 @@ func TestDerivedKinds(t *testing.T) {
 	}
 }
 
-// TestExpiredByBody is Lark's way: status 200, and a code in the body. One refresh for all who call, and nobody sees the code.
+// TestExpiredByBody is Lark's way: status 200, and a code in the body. One refresh for all who call, and nobody sees
+// the code.
 func TestExpiredByBody(t *testing.T) {
 	b := newDerivedBed(t, "", atServer("lark", loginCall(", expired_when: {body: {pointer: /code, in: [99991663]}}")))
 	gate := b.serve()
@@ -200,8 +217,8 @@ func TestExpiredByBody(t *testing.T) {
 	b.wantNoSecret(gate)
 }
 
-// TestProviderRefuses: what a caller is told names the provider's code, and nothing of its answer; the next minute is not spent
-// asking again and again.
+// TestProviderRefuses: what a caller is told names the provider's code, and nothing of its answer; the next minute is
+// not spent asking again and again.
 func TestProviderRefuses(t *testing.T) {
 	b := newDerivedBed(t, "", atServer("crm", clientCredentials()))
 	b.put("client", "not-the-secret")
@@ -209,20 +226,25 @@ func TestProviderRefuses(t *testing.T) {
 	for range 10 {
 		got := b.get(gate.GatewayURL() + "/s/crm/api")
 		got.is(t, fault.Lookup(fault.CredentialMintFailed).Status, `"credential_mint_failed"`)
-		if !strings.Contains(got.body, "invalid_client") || strings.Contains(got.body, "test server") || got.header.Get("Retry-After") == "" {
+		if !strings.Contains(got.body, "invalid_client") || strings.Contains(got.body, "test server") ||
+			got.header.Get("Retry-After") == "" {
 			t.Errorf("got %s (Retry-After %q)", got.body, got.header.Get("Retry-After"))
 		}
 	}
 	if calls := b.tokens.Record().Calls; calls > 4 {
 		t.Errorf("the provider was asked %d times", calls)
 	}
-	if metrics := b.scrape(gate); !strings.Contains(metrics, `sallyport_credential_valid{service="crm"} 0`) || !strings.Contains(metrics, `sallyport_derived_token_failed_total{code="credential_mint_failed",service="crm"}`) {
+	if metrics := b.scrape(gate); !strings.Contains(metrics, `sallyport_credential_valid{service="crm"} 0`) ||
+		!strings.Contains(metrics,
+			`sallyport_derived_token_failed_total{code="credential_mint_failed",service="crm"}`) {
 		t.Error("the metrics do not tell")
 	}
-	if ready := b.fetch(gate.AdminURL() + "/readyz"); !strings.Contains(ready, `"ready":true}`) || !strings.Contains(ready, `{"part":"token of crm","ready":true,"why":"credential_mint_failed: `) {
+	if ready := b.fetch(gate.AdminURL() + "/readyz"); !strings.Contains(ready, `"ready":true}`) ||
+		!strings.Contains(ready, `{"part":"token of crm","ready":true,"why":"credential_mint_failed: `) {
 		t.Errorf("one service's failure is not told, or makes the gate unready: %s", ready)
 	}
-	if failures, err := app.Failures(t.Context(), b.load()); err != nil || failures["crm"].Code != fault.CredentialMintFailed {
+	if failures, err := app.Failures(t.Context(), b.load()); err != nil ||
+		failures["crm"].Code != fault.CredentialMintFailed {
 		t.Errorf("the gate tells commands %v, %v", failures, err)
 	}
 	b.put("client", clientSecret) // a changed secret makes a new Source, which has no failure to wait for
@@ -287,7 +309,8 @@ func TestHangingProviderHoldsUpNobodyElse(t *testing.T) {
 // TestRestartKeepsTheToken: the next process uses what the one before has minted, and asks nobody.
 func TestRestartKeepsTheToken(t *testing.T) {
 	onBoth(t, func(t *testing.T, head string) {
-		b := newDerivedBed(t, head, atServer("lark", loginCall(""))+atServer("crm", refreshing(", refresh_token: ref+builtin://refresh")))
+		b := newDerivedBed(t, head,
+			atServer("lark", loginCall(""))+atServer("crm", refreshing(", refresh_token: ref+builtin://refresh")))
 		b.put("refresh", b.tokens.Grant("basic"))
 		for round := range 3 {
 			gate, err := app.New(t.Context(), b.options())
@@ -329,8 +352,8 @@ func TestReloadKeepsTheToken(t *testing.T) {
 	}
 }
 
-// TestMintIsOnRecord: what the gate sends to a token endpoint is on record before what it sends to the API, and so is what a
-// command sends.
+// TestMintIsOnRecord: what the gate sends to a token endpoint is on record before what it sends to the API, and so is
+// what a command sends.
 func TestMintIsOnRecord(t *testing.T) {
 	b := newDerivedBed(t, "", atServer("crm", clientCredentials()))
 	s := b.open()
@@ -366,7 +389,8 @@ func TestMintIsOnRecord(t *testing.T) {
 
 // TestProxySecretStays: what the proxy is told does not come back either.
 func TestProxySecretStays(t *testing.T) {
-	b := newDerivedBed(t, "", atServer("crm", "{kind: bearer, secret: ref+builtin://client}")+"    proxy: http://127.0.0.1:9\n    proxy_secret: ref+builtin://proxy\n")
+	b := newDerivedBed(t, "", atServer("crm", "{kind: bearer, secret: ref+builtin://client}")+
+		"    proxy: http://127.0.0.1:9\n    proxy_secret: ref+builtin://proxy\n")
 	b.put("proxy", "gate:proxy-password-canary")
 	_, m, err := b.open().Service(t.Context(), "crm")
 	if err != nil {

@@ -16,17 +16,20 @@ import (
 	"sallyport/internal/secret"
 )
 
-// onBoth runs test on a fresh data directory with SQLite, and on one with PostgreSQL. text makes the configuration's beginning.
+// onBoth runs test on a fresh data directory with SQLite, and on one with PostgreSQL. text makes the configuration's
+// beginning.
 func onBoth(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "") })
 	t.Run("postgres", func(t *testing.T) {
-		test(t, fmt.Sprintf("database: %q\nseal: {key_file: %s}\n", postgres.URL(t), filepath.Join(t.TempDir(), "seal.key")))
+		test(t, fmt.Sprintf("database: %q\nseal: {key_file: %s}\n", postgres.URL(t),
+			filepath.Join(t.TempDir(), "seal.key")))
 	})
 }
 
 func state(token string) derive.State {
 	return derive.State{
-		Token: secret.NewValue([]byte(token)), Refresh: secret.NewValue([]byte("refresh of " + token)), Inputs: "inputs", Grant: "grant",
+		Token: secret.NewValue([]byte(token)), Refresh: secret.NewValue([]byte("refresh of " + token)),
+		Inputs: "inputs", Grant: "grant",
 		Minted: time.Unix(1_700_000_000, 0), Expiry: time.Unix(1_700_003_600, 0), Rotates: true,
 	}
 }
@@ -50,7 +53,8 @@ func TestVault(t *testing.T) {
 		}
 		got, version, err = there.Load(t.Context(), "lark")
 		want := state("token two")
-		if err != nil || version != 2 || !got.Token.Equal(want.Token) || !got.Refresh.Equal(want.Refresh) || !got.Expiry.Equal(want.Expiry) || got.Inputs != want.Inputs || !got.Rotates {
+		if err != nil || version != 2 || !got.Token.Equal(want.Token) || !got.Refresh.Equal(want.Refresh) ||
+			!got.Expiry.Equal(want.Expiry) || got.Inputs != want.Inputs || !got.Rotates {
 			t.Errorf("got version %d, %+v, %v", version, got, err)
 		}
 		if err := here.Save(t.Context(), "lark", state("of the future"), 7); !errors.Is(err, derive.ErrStale) {
@@ -99,7 +103,8 @@ func TestVaultIsSealed(t *testing.T) {
 			}
 		}
 		var sealed []byte
-		if err := b.state.DB.QueryRow("SELECT sealed FROM derived_token WHERE name = 'lark'").Scan(&sealed); err != nil || bytes.Contains(sealed, []byte("canary")) {
+		if err := b.state.DB.QueryRow("SELECT sealed FROM derived_token WHERE name = 'lark'").Scan(
+			&sealed); err != nil || bytes.Contains(sealed, []byte("canary")) {
 			t.Errorf("the record holds it in the clear (%v): %q", err, sealed)
 		}
 		for _, statement := range []string{
@@ -132,7 +137,8 @@ func TestVaultAnnounces(t *testing.T) {
 		b := newBed(t, func(url string) string { return head + one("")(url) })
 		marked := state("token")
 		marked.Spending = time.Now()
-		if err := errors.Join(b.state.Vault().Save(t.Context(), "mill", marked, 0), b.state.Vault().Save(t.Context(), "lark", state("token"), 0)); err != nil {
+		if err := errors.Join(b.state.Vault().Save(t.Context(), "mill", marked, 0),
+			b.state.Vault().Save(t.Context(), "lark", state("token"), 0)); err != nil {
 			t.Fatal(err)
 		}
 		for name, announced := range map[string]bool{"mill": false, "lark": true} {
@@ -157,14 +163,16 @@ func TestInstallBesideAMinter(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := derive.Install(ctx, s.Vault(), s.Owner(), "lark", state("of another")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := derive.Install(ctx, s.Vault(), s.Owner(), "lark", state("of another")); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Errorf("while someone mints: got %v", err)
 		}
 		release()
 		if err := derive.Install(t.Context(), s.Vault(), s.Owner(), "lark", state("of another")); err != nil {
 			t.Error(err)
 		}
-		if got, version, err := s.Vault().Load(t.Context(), "lark"); err != nil || version != 2 || !got.Token.Equal(state("of another").Token) {
+		if got, version, err := s.Vault().Load(t.Context(), "lark"); err != nil || version != 2 ||
+			!got.Token.Equal(state("of another").Token) {
 			t.Errorf("got version %d, %v", version, err)
 		}
 	})

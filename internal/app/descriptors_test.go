@@ -28,7 +28,8 @@ func TestDescriptors(t *testing.T) {
 		want     uint64 // at least; 0: it cannot be reached
 	}{{50, 256}, {200, 500}, {1 << 40, 0}} {
 		var log bytes.Buffer
-		got := app.RaiseDescriptors(t.Context(), &config.Config{Limits: config.GateLimits{InFlight: c.inFlight}}, slog.New(slog.NewTextHandler(&log, nil)))
+		got := app.RaiseDescriptors(t.Context(), &config.Config{Limits: config.GateLimits{InFlight: c.inFlight}},
+			slog.New(slog.NewTextHandler(&log, nil)))
 		if got < c.want || got == 0 {
 			t.Errorf("in_flight %d: %d may be opened, want %d", c.inFlight, got, c.want)
 		}

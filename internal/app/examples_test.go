@@ -25,8 +25,8 @@ import (
 	"sallyport/internal/testkit/setting"
 )
 
-// TestExamplesBuild: what docs/credentials.md and the configuration's own tests show is not only read, but can be built: minters,
-// signers, places, certificates.
+// TestExamplesBuild: what docs/credentials.md and the configuration's own tests show is not only read, but can be
+// built: minters, signers, places, certificates.
 func TestExamplesBuild(t *testing.T) {
 	k := newKeys(t)
 	built := 0
@@ -105,7 +105,10 @@ func newKeys(t *testing.T) *keys {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now(),
+		NotAfter: time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, ecKey.Public(), ecKey)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,8 @@ type Options struct {
 	Reread     func() (*config.Config, config.Warnings, error)
 	Log        *slog.Logger
 	Version    string
-	Settled    func() // is called when another configuration has become active, and what it took to load can be let go; may be nil
+	// is called when another configuration has become active, and what it took to load can be let go; may be nil
+	Settled func()
 
 	adapter func(*config.Store) (secret.Store, error) // instead of the real ones, in tests
 

@@ -15,8 +15,8 @@ import (
 // defaultDocker is where Docker listens unless told otherwise.
 const defaultDocker = "unix:///var/run/docker.sock"
 
-// SwarmSecrets are the secrets of a swarm behind a Docker host; "" is what DOCKER_HOST says, else Docker's own socket. It contacts
-// nobody. Close it.
+// SwarmSecrets are the secrets of a swarm behind a Docker host; "" is what DOCKER_HOST says, else Docker's own socket.
+// It contacts nobody. Close it.
 func SwarmSecrets(host string) (secrets install.SwarmSecrets, closed func() error, err error) {
 	if host == "" {
 		host = os.Getenv("DOCKER_HOST")
@@ -42,7 +42,9 @@ func KubernetesSecrets(o KubernetesOptions) (secrets install.KubernetesSecrets, 
 	}
 	s, err := kubernetes.New(kubernetes.Options{Kubeconfig: o.Kubeconfig, Context: o.Context, Namespace: o.Namespace})
 	if err != nil {
-		return nil, nil, fault.WithHint(err, "name the cluster: --kubeconfig FILE (or KUBECONFIG, or ~/.kube/config), and --context NAME for another than its current one")
+		return nil, nil, fault.WithHint(err,
+			"name the cluster: --kubeconfig FILE (or KUBECONFIG, or ~/.kube/config), and --context NAME for another "+
+				"than its current one")
 	}
 	return s, s.Close, nil
 }
@@ -52,7 +54,8 @@ func kubeconfig(named string) (string, error) {
 		named = os.Getenv("KUBECONFIG")
 	}
 	if strings.ContainsRune(named, filepath.ListSeparator) {
-		return "", fault.WithExit(fault.WithHint(fmt.Errorf("KUBECONFIG names several files"), "name the one: --kubeconfig FILE"), fault.ExitUsage)
+		return "", fault.WithExit(fault.WithHint(fmt.Errorf("KUBECONFIG names several files"),
+			"name the one: --kubeconfig FILE"), fault.ExitUsage)
 	}
 	if home, err := os.UserHomeDir(); named == "" && err == nil {
 		if file := filepath.Join(home, ".kube", "config"); isFile(file) {

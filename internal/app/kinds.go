@@ -38,8 +38,8 @@ import (
 	"sallyport/internal/secret/vault"
 )
 
-// Kinds are the kinds that this program has. A new one is its folder and a line here: configuration, schema, reference and
-// commands know it by what it says of itself.
+// Kinds are the kinds that this program has. A new one is its folder and a line here: configuration, schema, reference
+// and commands know it by what it says of itself.
 func Kinds() config.Kinds {
 	return config.Kinds{Stores: stores(), Credentials: credentials(), Fleets: fleets()}
 }
@@ -59,7 +59,8 @@ func stores() []secret.Kind {
 	}
 }
 
-// credentials are in the order of the reference. Where the kind is not written, the first that takes the keys is suggested.
+// credentials are in the order of the reference. Where the kind is not written, the first that takes the keys is
+// suggested.
 func credentials() []config.CredentialKind {
 	return []config.CredentialKind{
 		bearer.Kind(),

@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/app"
 )
 
-// TestKindsOnTheWire: every kind that needs no token endpoint arrives as configuration says, made of the secrets in the store; a
-// changed secret arrives with the next request.
+// TestKindsOnTheWire: every kind that needs no token endpoint arrives as configuration says, made of the secrets in the
+// store; a changed secret arrives with the next request.
 func TestKindsOnTheWire(t *testing.T) {
 	for name, c := range map[string]struct{ credential, want string }{
 		"cookie":  {"credential: {kind: cookie, cookie: session, secret: ref+builtin://one}", `Cookie: session=VALUE1\b`},
@@ -35,7 +35,8 @@ func TestKindsOnTheWire(t *testing.T) {
 				if name == "digest" {
 					base += "/challenge"
 				}
-				return listen + "services:\n  crm:\n    upstream: " + base + "\n    allow_private: [127.0.0.1/32]\n    " + c.credential + "\n"
+				return listen + "services:\n  crm:\n    upstream: " + base +
+					"\n    allow_private: [127.0.0.1/32]\n    " + c.credential + "\n"
 			})
 			gate := b.serve()
 			for _, generation := range []string{"first", "second"} {
@@ -52,7 +53,8 @@ func TestKindsOnTheWire(t *testing.T) {
 	}
 }
 
-// TestUnusableSecrets: what is in the store and cannot be used is told without quoting it, and mends itself when it is changed.
+// TestUnusableSecrets: what is in the store and cannot be used is told without quoting it, and mends itself when it is
+// changed.
 func TestUnusableSecrets(t *testing.T) {
 	for name, c := range map[string]struct{ credential, want string }{
 		"key":             {"{kind: jwt_bearer, token_url: 'https://127.0.0.1/token', issuer: me, key: ref+builtin://one}", "not in PEM"},
@@ -62,7 +64,8 @@ func TestUnusableSecrets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, func(url string) string {
-				return listen + "services:\n  crm: {upstream: '" + url + "', allow_private: [127.0.0.1/32], credential: " + c.credential + "}\n"
+				return listen + "services:\n  crm: {upstream: '" + url +
+					"', allow_private: [127.0.0.1/32], credential: " + c.credential + "}\n"
 			})
 			b.put("one", "canary value\nof two lines")
 			gate := b.serve()
@@ -77,7 +80,8 @@ func TestUnusableSecrets(t *testing.T) {
 
 func (b *bed) post(gate *app.App, path, body string) answer {
 	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, gate.GatewayURL()+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, gate.GatewayURL()+path,
+		strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 	"sallyport/internal/app"
 )
 
-// TestStopLeavesNothing: however far a gate came, of one that has stopped no goroutine is left; and it can be stopped again.
+// TestStopLeavesNothing: however far a gate came, of one that has stopped no goroutine is left; and it can be stopped
+// again.
 func TestStopLeavesNothing(t *testing.T) {
 	for name, run := range map[string]func(t *testing.T, b *bed, a *app.App){
 		"not started": func(*testing.T, *bed, *app.App) {},
@@ -52,7 +53,8 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestFailureLeavesNothing: a gate that cannot be built, or cannot listen, has closed what there was of it. Stop has nothing to do.
+// TestFailureLeavesNothing: a gate that cannot be built, or cannot listen, has closed what there was of it. Stop has
+// nothing to do.
 func TestFailureLeavesNothing(t *testing.T) {
 	b := newBed(t, one(""))
 	first, err := app.New(t.Context(), b.options())

@@ -66,44 +66,57 @@ type attack struct {
 func attacks() map[string]attack {
 	return map[string]attack{
 		"revoked is cleared": {func(w writer) { w.do("UPDATE proxy_token SET revoked = 0") }, "tokens"},
-		"scope is widened":   {func(w writer) { w.do(`UPDATE proxy_token SET scope = '{"services":["*"]}' WHERE name = 'narrow'`) }, "tokens"},
+		"scope is widened": {func(w writer) {
+			w.do(`UPDATE proxy_token SET scope = '{"services":["*"]}' WHERE name = 'narrow'`)
+		}, "tokens"},
 		"scope of another": {func(w writer) {
-			w.do("UPDATE proxy_token SET scope = (SELECT scope FROM proxy_token WHERE name = 'n8n') WHERE name = 'narrow'")
+			w.do("UPDATE proxy_token SET scope = (SELECT scope FROM proxy_token WHERE name = 'n8n') WHERE name = " +
+				"'narrow'")
 		}, "tokens"},
 		"hash of another": {func(w writer) {
-			w.do("UPDATE proxy_token SET hash = (SELECT hash FROM proxy_token WHERE name = 'revoked') WHERE name = 'narrow'")
+			w.do("UPDATE proxy_token SET hash = (SELECT hash FROM proxy_token WHERE name = 'revoked') WHERE name = " +
+				"'narrow'")
 		}, "tokens"},
 		"a row put back": {func(w writer) {
-			w.do("DELETE FROM proxy_token WHERE name = 'revoked'", "INSERT INTO proxy_token SELECT * FROM kept_proxy_token WHERE name = 'revoked'")
+			w.do("DELETE FROM proxy_token WHERE name = 'revoked'",
+				"INSERT INTO proxy_token SELECT * FROM kept_proxy_token WHERE name = 'revoked'")
 		}, "tokens"},
 		"the table put back":      {func(w writer) { w.putBack("proxy_token") }, "tokens"},
 		"table and list put back": {func(w writer) { w.putBack("proxy_token", "ledger") }, "tokens"},
 		"everything put back":     {func(w writer) { w.putBack(vouchedTables()...) }, "tokens"},
-		"list deleted":            {func(w writer) { w.do("DELETE FROM ledger", "UPDATE proxy_token SET revoked = 0") }, "tokens"},
+		"list deleted": {func(w writer) {
+			w.do("DELETE FROM ledger", "UPDATE proxy_token SET revoked = 0")
+		}, "tokens"},
 		"list of another table": {func(w writer) {
-			w.do("UPDATE ledger SET page = (SELECT page FROM ledger WHERE topic = 'secrets'), mac = (SELECT mac FROM ledger WHERE topic = 'secrets') WHERE topic = 'tokens'", "UPDATE proxy_token SET revoked = 0")
+			w.do("UPDATE ledger SET page = (SELECT page FROM ledger WHERE topic = 'secrets'), mac = (SELECT mac FROM "+
+				"ledger WHERE topic = 'secrets') WHERE topic = 'tokens'", "UPDATE proxy_token SET revoked = 0")
 		}, "tokens"},
 		"list destroyed": {func(w writer) {
 			w.do("UPDATE ledger SET page = "+w.zeros(1)+", mac = "+w.zeros(1), "UPDATE proxy_token SET revoked = 0")
 		}, "tokens"},
 		"rows added": {func(w writer) {
-			w.do("INSERT INTO proxy_token SELECT 'zzzzzzzzzz', 'n8n', 77, hash, scope, pending, created, expires, retire_at, 0, last_used, last_workflow FROM proxy_token WHERE name = 'revoked'")
+			w.do("INSERT INTO proxy_token SELECT 'zzzzzzzzzz', 'n8n', 77, hash, scope, pending, created, expires, " +
+				"retire_at, 0, last_used, last_workflow FROM proxy_token WHERE name = 'revoked'")
 		}, "tokens"},
 		"a row without a form": {func(w writer) {
-			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'other', " + w.odd() + ")")
+			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'other', " +
+				w.odd() + ")")
 		}, "tokens"},
 		"an endless scope": {func(w writer) {
-			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'n8n', 9, " + w.zeros(32) + ", " + w.long(20000000) + ", 0, 0)")
+			w.do("INSERT INTO proxy_token (id, name, number, hash, scope, pending, created) VALUES ('bad', 'n8n', 9, " +
+				w.zeros(32) + ", " + w.long(20000000) + ", 0, 0)")
 		}, "tokens"},
-		"rows deleted":               {func(w writer) { w.do("DELETE FROM proxy_token WHERE name = 'narrow'") }, "tokens"},
+		"rows deleted": {func(w writer) {
+			w.do("DELETE FROM proxy_token WHERE name = 'narrow'")
+		}, "tokens"},
 		"an old version of a secret": {func(w writer) { w.do("UPDATE secret SET latest = 1") }, "secrets"},
 		"a deleted secret":           {func(w writer) { w.putBack("secret", "secret_version") }, "secrets"},
 		"old secrets and their list": {func(w writer) { w.putBack("secret", "secret_version", "ledger") }, "secrets"},
 	}
 }
 
-// TestWriterOfTheDatabase: who can write the database, but has no seal key, revives no token, widens no scope, and stops nothing
-// but what he destroys, in a running gate and in one that starts.
+// TestWriterOfTheDatabase: who can write the database, but has no seal key, revives no token, widens no scope, and
+// stops nothing but what he destroys, in a running gate and in one that starts.
 func TestWriterOfTheDatabase(t *testing.T) {
 	for name, c := range attacks() {
 		t.Run("sqlite/"+name, func(t *testing.T) {
@@ -163,7 +176,8 @@ func writeTheDatabase(t *testing.T, head, name string, c attack) {
 	}
 	gate.TellAltered(t.Context())
 	ready := b.get(gate.AdminURL() + "/readyz")
-	if ready.status != 200 && c.part == "tokens" && !strings.Contains(name, "everything") || !strings.Contains(ready.body, "rows of "+c.part) {
+	if ready.status != 200 && c.part == "tokens" && !strings.Contains(name, "everything") ||
+		!strings.Contains(ready.body, "rows of "+c.part) {
 		t.Errorf("/readyz says %d %s", ready.status, ready.body)
 	}
 	if !strings.Contains(b.log.String(), "ROWS OF THE DATABASE ARE LEFT OUT") {
@@ -210,7 +224,8 @@ func TestRevokeWorksWhateverIsInTheTable(t *testing.T) {
 				}
 			}
 			w.putBack("proxy_token")
-			if _, _, err := b.state.Tokens.Issue(t.Context(), "victim", token.Scope{Services: []string{"crm"}}, time.Time{}); err != nil && name != "taken away" {
+			if _, _, err := b.state.Tokens.Issue(t.Context(), "victim", token.Scope{Services: []string{"crm"}},
+				time.Time{}); err != nil && name != "taken away" {
 				t.Errorf("issuing the next: %v", err)
 			}
 			b.state = b.open()
@@ -250,19 +265,23 @@ func (w writer) older(b *bed) {
 		w.t.Fatal(err)
 	}
 	var wrapped []byte
-	if err := w.db.QueryRowContext(w.t.Context(), "SELECT wrapped FROM keyset WHERE name = 'records'").Scan(&wrapped); err != nil {
+	if err := w.db.QueryRowContext(w.t.Context(),
+		"SELECT wrapped FROM keyset WHERE name = 'records'").Scan(&wrapped); err != nil {
 		w.t.Fatal(err)
 	}
 	now, before := firstForm{keeper, "sallyport keyset 2\x00"}, firstForm{keeper, "sallyport keyset 1\x00"}
-	handle, err := keyset.ReadWithContext(w.t.Context(), keyset.NewBinaryReader(bytes.NewReader(wrapped)), now, []byte(now.form))
+	handle, err := keyset.ReadWithContext(w.t.Context(), keyset.NewBinaryReader(bytes.NewReader(wrapped)),
+		now, []byte(now.form))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := handle.WriteWithContext(w.t.Context(), keyset.NewBinaryWriter(&out), before, []byte(before.form)); err != nil {
+	if err := handle.WriteWithContext(w.t.Context(), keyset.NewBinaryWriter(&out), before,
+		[]byte(before.form)); err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.db.ExecContext(w.t.Context(), "UPDATE keyset SET wrapped = $1 WHERE name = 'records'", out.Bytes()); err != nil {
+	if _, err := w.db.ExecContext(w.t.Context(), "UPDATE keyset SET wrapped = $1 WHERE name = 'records'",
+		out.Bytes()); err != nil {
 		w.t.Fatal(err)
 	}
 	w.do("DELETE FROM ledger", "DELETE FROM keyset WHERE name = 'mac/rows'")
@@ -286,7 +305,8 @@ func TestOlderDatabaseIsAdoptedOnce(t *testing.T) {
 	if got := b.asks(gate, b.token, "crm"); got != 200 || b.api.last() != "Bearer sk-live-canary-2" {
 		t.Errorf("after the upgrade: got %d, and the API %q", got, b.api.last())
 	}
-	if reports, err := b.state.Check(t.Context()); err != nil || !reports[0].OK() || !reports[1].OK() || !reports[2].OK() {
+	if reports, err := b.state.Check(t.Context()); err != nil || !reports[0].OK() ||
+		!reports[1].OK() || !reports[2].OK() {
 		t.Errorf("after the upgrade: %v %v", reports, err)
 	}
 	if err := gate.Stop(t.Context()); err != nil {
@@ -299,7 +319,8 @@ func TestOlderDatabaseIsAdoptedOnce(t *testing.T) {
 		{"without its list", func() { w.do("DELETE FROM ledger") }},
 		{"as before the upgrade", func() {
 			w.putBack("ledger", "proxy_token")
-			w.do("UPDATE keyset SET wrapped = (SELECT wrapped FROM kept_keyset WHERE name = 'records') WHERE name = 'records'")
+			w.do("UPDATE keyset SET wrapped = (SELECT wrapped FROM kept_keyset WHERE name = 'records') WHERE name = " +
+				"'records'")
 		}},
 		{"without list, and nothing beside it", func() { // the last: from here on nothing is remembered
 			w.do("DELETE FROM ledger")
@@ -324,8 +345,8 @@ func TestOlderDatabaseIsAdoptedOnce(t *testing.T) {
 	}
 }
 
-// TestRestoredDatabase: an older database, put back whole, revives nothing that was revoked or replaced since; what has not changed
-// since goes on. A person has the rest count again, and what was revoked stays revoked.
+// TestRestoredDatabase: an older database, put back whole, revives nothing that was revoked or replaced since; what has
+// not changed since goes on. A person has the rest count again, and what was revoked stays revoked.
 func TestRestoredDatabase(t *testing.T) {
 	b := newBed(t, two)
 	revoked, rotated := b.issueFor("revoked", "*"), b.issueFor("rotated", "*")
@@ -365,7 +386,8 @@ func TestRestoredDatabase(t *testing.T) {
 		}
 	}
 	want("restored", map[string]int{revoked: 407, rotated: 407, late: 407, b.token: 503})
-	if v, _, err := b.state.Builtin.Get(t.Context(), "kept", ""); err != nil || string(v.Reveal()) != "sk-live-canary-kept" {
+	if v, _, err := b.state.Builtin.Get(t.Context(), "kept", ""); err != nil ||
+		string(v.Reveal()) != "sk-live-canary-kept" {
 		t.Errorf("what has not changed since: %v", err)
 	}
 	b.get(gate.AdminURL()+"/readyz").is(t, 503, "an older database was put back")
@@ -377,7 +399,8 @@ func TestRestoredDatabase(t *testing.T) {
 	if b.api.last() != "Bearer sk-live-canary-1" {
 		t.Errorf("the API received %q", b.api.last())
 	}
-	if v, err := b.state.Builtin.Put(t.Context(), "crm", secret.NewValue([]byte("sk-live-canary-3"))); err != nil || v.ID != "3" {
+	if v, err := b.state.Builtin.Put(t.Context(), "crm", secret.NewValue([]byte("sk-live-canary-3"))); err != nil ||
+		v.ID != "3" {
 		t.Errorf("the next version: %v %v, and 2 was given out before", v, err)
 	}
 	gate.TellAltered(t.Context())

@@ -56,8 +56,8 @@ func (w writer) long(n int) string {
 	return fmt.Sprintf("repeat('{', %d)", n)
 }
 
-// odd are the number, the pending and the created of a row that nobody can read, or of one that is out of every range where the
-// database holds the types.
+// odd are the number, the pending and the created of a row that nobody can read, or of one that is out of every range
+// where the database holds the types.
 func (w writer) odd() string {
 	if w.db.Dialect == database.SQLite {
 		return "'x', " + w.zeros(1) + ", '{', 'y', 'z'"
@@ -100,5 +100,6 @@ func (w writer) putBack(tables ...string) {
 
 // putBackWhole tells of an attack that brings back rows together with the list that vouches for them.
 func putBackWhole(attack string) bool {
-	return strings.Contains(attack, "list put back") || strings.Contains(attack, "everything") || strings.Contains(attack, "and their list")
+	return strings.Contains(attack, "list put back") || strings.Contains(attack, "everything") ||
+		strings.Contains(attack, "and their list")
 }

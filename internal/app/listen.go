@@ -47,14 +47,19 @@ func serverTLS(c *config.Config) (*tls.Config, error) {
 func listenTCP(ctx context.Context, name, address string, c *config.Config, log *slog.Logger) (net.Listener, error) {
 	if !c.TLS.Enabled() && !loopback(address) {
 		if !c.Insecure {
-			return nil, fault.WithHint(fmt.Errorf("opening the %s listener on %s: plain HTTP beyond loopback would show tokens to the network", name, address),
-				"set `tls`, or `insecure: true` if something else encrypts the way")
+			return nil,
+				fault.WithHint(
+					fmt.Errorf("opening the %s listener on %s: plain HTTP beyond loopback would show tokens to the "+
+						"network", name, address),
+					"set `tls`, or `insecure: true` if something else encrypts the way")
 		}
-		log.WarnContext(ctx, "INSECURE: plain HTTP beyond loopback; proxy tokens travel in clear", "listener", name, "address", address)
+		log.WarnContext(ctx, "INSECURE: plain HTTP beyond loopback; proxy tokens travel in clear", "listener", name,
+			"address", address)
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fault.WithHint(fmt.Errorf("opening the %s listener: %w", name, err), "is another process on this address? `listen."+name+"` sets it")
+		return nil, fault.WithHint(fmt.Errorf("opening the %s listener: %w", name, err),
+			"is another process on this address? `listen."+name+"` sets it")
 	}
 	return l, nil
 }
@@ -77,14 +82,15 @@ func connectionLimit(ctx context.Context, c *config.Config, log *slog.Logger, m 
 	return wire.Limit{Total: total, PerSource: perSource, Closed: m.ConnectionClosed}
 }
 
-// adminConnections are allowed on the admin listener at one time: those of scrapers, probes and a few browsers. For a new one the
-// oldest idle one goes, of the source that has the most.
+// adminConnections are allowed on the admin listener at one time: those of scrapers, probes and a few browsers. For a
+// new one the oldest idle one goes, of the source that has the most.
 const adminConnections = 256
 
 // newServer is a server of a handler of our own (not the gateway).
 func newServer(name string, h http.Handler, log *slog.Logger, m *monitor.Metrics) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: adminHead, ReadTimeout: time.Minute, IdleTimeout: time.Minute, ErrorLog: wire.ErrorLog(log, name, m.ServerError),
+		Handler: h, ReadHeaderTimeout: adminHead, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
+		ErrorLog: wire.ErrorLog(log, name, m.ServerError),
 	}
 }
 

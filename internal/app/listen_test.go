@@ -37,8 +37,8 @@ func TestAdminInAnotherLanguage(t *testing.T) {
 	}
 }
 
-// TestAdminConnections: however many connections someone opens to the admin listener, probes and scrapers get through, and the
-// oldest of them go.
+// TestAdminConnections: however many connections someone opens to the admin listener, probes and scrapers get through,
+// and the oldest of them go.
 func TestAdminConnections(t *testing.T) {
 	b := newBed(t, one(""))
 	a := b.serve()

@@ -21,7 +21,8 @@ func (a *App) broke(name string, why *fault.Panic) {
 		return
 	}
 	a.metrics.Panicked()
-	a.log.Error("a background task ended in a panic: this is a mistake in Sallyport", "task", name, "while", why.Where, "what", why.What, "stack", why.Stack)
+	a.log.Error("a background task ended in a panic: this is a mistake in Sallyport", "task", name, "while", why.Where,
+		"what", why.What, "stack", why.Stack)
 }
 
 // noticed is broke for an error that may come from a panic.
@@ -31,7 +32,8 @@ func (a *App) noticed(name string, err error) {
 	}
 }
 
-// guarded is h, of which a panic is a 500 with what is safe to tell, counted and logged once; net/http would log the value.
+// guarded is h, of which a panic is a 500 with what is safe to tell, counted and logged once; net/http would log the
+// value.
 func (a *App) guarded(name string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &answer{ResponseWriter: w}

@@ -14,8 +14,8 @@ type Names struct {
 	Tokens  []string
 }
 
-// NamesOf reads names, for a shell that completes a word: it opens no seal, makes no file and no table, and vouches for nothing.
-// Where there is no database yet, there are none.
+// NamesOf reads names, for a shell that completes a word: it opens no seal, makes no file and no table, and vouches for
+// nothing. Where there is no database yet, there are none.
 func NamesOf(ctx context.Context, c *config.Config) (n Names, err error) {
 	where, err := databaseURL(c)
 	if err != nil || strings.HasPrefix(where, "sqlite://") && !hasDatabase(c) {
@@ -26,10 +26,12 @@ func NamesOf(ctx context.Context, c *config.Config) (n Names, err error) {
 		return n, err
 	}
 	defer db.Close() //nolint:errcheck // read only
-	if n.Secrets, err = namesIn(ctx, db, "SELECT name FROM secret WHERE deleted = 0 AND length(name) <= 255 ORDER BY name LIMIT 10000"); err != nil {
+	if n.Secrets, err = namesIn(ctx, db,
+		"SELECT name FROM secret WHERE deleted = 0 AND length(name) <= 255 ORDER BY name LIMIT 10000"); err != nil {
 		return n, err
 	}
-	n.Tokens, err = namesIn(ctx, db, "SELECT DISTINCT name FROM proxy_token WHERE length(name) <= 100 ORDER BY name LIMIT 10000")
+	n.Tokens, err = namesIn(ctx, db,
+		"SELECT DISTINCT name FROM proxy_token WHERE length(name) <= 100 ORDER BY name LIMIT 10000")
 	return n, err
 }
 

@@ -32,18 +32,21 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.state.Tokens.Bound(o.Config.Revocation.MaxStale)
 	a.consents = a.newConsents()
 	if a.audit, err = a.state.openAudit(ctx, audit.Options{
-		OnCheckpoint: a.checkpointed, OnRotate: a.auditRotated, OnRemove: a.auditRemoved, AcceptDamage: o.AcceptAuditDamage,
-		Broke: func(why *fault.Panic) { a.broke("audit", why) },
+		OnCheckpoint: a.checkpointed, OnRotate: a.auditRotated, OnRemove: a.auditRemoved,
+		AcceptDamage: o.AcceptAuditDamage,
+		Broke:        func(why *fault.Panic) { a.broke("audit", why) },
 	}); err != nil {
 		if errors.Is(err, audit.ErrLocked) {
-			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"), fault.ExitLocked)
+			err = fault.WithExit(fault.WithHint(err, "another `sallyport serve` runs on this data directory"),
+				fault.ExitLocked)
 		}
 		return a, err
 	}
 	a.closers.push("audit log", func(context.Context) error { return a.audit.Close() })
 	a.pipeline = boundary.New(boundary.Options{
 		Tokens: a.state.Tokens, Audit: a.audit, Observer: a.metrics, Log: o.Log,
-		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()), PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
+		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()),
+		PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
 	})
 	a.closers.push("services", a.closeServices)
 	a.closers.push("background tasks", a.closeBackground)
@@ -56,7 +59,8 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.narrow(ctx)
 	if a.state.adopted {
-		a.log.InfoContext(ctx, "the rows of this database were put on record; from now on only what Sallyport writes counts")
+		a.log.InfoContext(ctx,
+			"the rows of this database were put on record; from now on only what Sallyport writes counts")
 	}
 	a.tellAltered(ctx)
 	a.metrics.Watch(a, func(why *fault.Panic) { a.broke("metrics", why) })

@@ -23,15 +23,16 @@ func TestKindsAreComplete(t *testing.T) {
 	}
 }
 
-// TestCredentialKindsAreComplete: each kind of credential has its section, its configurations, and its run of the conformance suite.
+// TestCredentialKindsAreComplete: each kind of credential has its section, its configurations, and its run of the
+// conformance suite.
 func TestCredentialKindsAreComplete(t *testing.T) {
 	for _, lacking := range credentialtest.Complete(app.Kinds().Credentials, os.DirFS("../boundary/credential")) {
 		t.Error(lacking)
 	}
 }
 
-// TestNewCredentialKind: a kind that is added to the list, and to nothing beside, is in the reference, and its credential goes onto the
-// requests of a gate.
+// TestNewCredentialKind: a kind that is added to the list, and to nothing beside, is in the reference, and its
+// credential goes onto the requests of a gate.
 func TestNewCredentialKind(t *testing.T) {
 	kinds := app.Kinds()
 	kinds.Credentials = append(kinds.Credentials, stamp.Kind())
@@ -51,7 +52,8 @@ func TestNewCredentialKind(t *testing.T) {
 	o := b.options()
 	b.put("far", "secret-canary")
 	b.write(one("")(b.api.URL) + fmt.Sprintf("  far: {upstream: %s, allow_private: [127.0.0.1/32], "+
-		"credential: {kind: stamp, stamp: \"{word}:\", secret: ref+builtin://far, ink: {}, inputs: {word: top}}}\n", b.api.URL))
+		"credential: {kind: stamp, stamp: \"{word}:\", secret: ref+builtin://far, ink: {}, inputs: {word: top}}}\n",
+		b.api.URL))
 	l := config.NewLoader(kinds, b.path)
 	o.Reread = l.Load
 	var err error
@@ -76,7 +78,8 @@ func TestNewCredentialKind(t *testing.T) {
 	}
 }
 
-// TestNewKind: a kind that is added to the list, and to nothing beside, is in the reference, and its store is opened and used by a gate.
+// TestNewKind: a kind that is added to the list, and to nothing beside, is in the reference, and its store is opened
+// and used by a gate.
 func TestNewKind(t *testing.T) {
 	kinds := app.Kinds()
 	kinds.Stores = append(kinds.Stores, shelf.Kind())
@@ -92,7 +95,8 @@ func TestNewKind(t *testing.T) {
 	b := newBed(t, one(""))
 	o := b.options()
 	b.write(one("")(b.api.URL) +
-		fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+mine://n8n/far}, allow_private: [127.0.0.1/32]}\n", b.api.URL) +
+		fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+mine://n8n/far}, allow_private: "+
+			"[127.0.0.1/32]}\n", b.api.URL) +
 		"stores: {mine: {kind: shelf, label: top-canary, board: {}}}\n")
 	l := config.NewLoader(kinds, b.path)
 	o.Reread = l.Load

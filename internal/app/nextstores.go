@@ -21,7 +21,8 @@ func (s *Stores) prepare(p *setup) *nextStores {
 	return &nextStores{Next: s.resolver.Prepare(s.sources(p), references(p.config)), s: s, setup: p}
 }
 
-// load reads the secrets, and makes the credentials of those services of t that are not active yet. It ends early with ctx.
+// load reads the secrets, and makes the credentials of those services of t that are not active yet. It ends early with
+// ctx.
 func (n *nextStores) load(ctx context.Context, a *assemble.Assembler, t, active *service.Table) {
 	_ = n.Load(ctx) // each reference's own error is held
 	for _, svc := range t.All() {

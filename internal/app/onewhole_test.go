@@ -38,7 +38,8 @@ func newStuck(values map[string]string) *stuck {
 	return s
 }
 
-const corpStore = "stores: {corp: {kind: vault, address: \"http://127.0.0.1:%d\", auth: {token_env: NONE}, refresh: 1h}}\n"
+const corpStore = "stores: {corp: {kind: vault, address: \"http://127.0.0.1:%d\", auth: {token_env: NONE}, refresh: " +
+	"1h}}\n"
 
 // whole is a configuration: services as YAML flow maps without their upstream, and what else there is.
 func (b *bed) whole(services map[string]string, more string) string {
@@ -92,8 +93,8 @@ func (b *bed) ended(done <-chan error) error {
 	}
 }
 
-// TestNoMixture: of two configurations neither permits what a mixture of them does: the scope of one with the rules, the
-// credential, or the store of the other. Requests hammer while reloads go to and fro, with a store that is slow.
+// TestNoMixture: of two configurations neither permits what a mixture of them does: the scope of one with the rules,
+// the credential, or the store of the other. Requests hammer while reloads go to and fro, with a store that is slow.
 func TestNoMixture(t *testing.T) {
 	const narrow, wide = "tokens: {n8n: {services: [crm], methods: [GET]}}\n", "tokens: {n8n: {services: [crm]}}\n"
 	corp := newStuck(map[string]string{"n8n/far": "far-canary", "n8n/crm": "crm-canary-of-corp"})
@@ -148,8 +149,8 @@ func TestNoMixture(t *testing.T) {
 	hammering.Wait()
 }
 
-// TestTighterAtOnce: while a store is slow, the next configuration refuses already, and permits nothing yet; the credentials are
-// those of the old one.
+// TestTighterAtOnce: while a store is slow, the next configuration refuses already, and permits nothing yet; the
+// credentials are those of the old one.
 func TestTighterAtOnce(t *testing.T) {
 	corp := newStuck(map[string]string{"n8n/far": "far-canary", "n8n/crm": "crm-canary-of-corp"})
 	b := newBed(t, one(""))
@@ -219,8 +220,8 @@ func TestTighterAtOnce(t *testing.T) {
 	at("GET", "out/", denied)
 }
 
-// TestReloadOverReload: a newer configuration does not wait for what an older one is still loading, and takes its place for all
-// who wait.
+// TestReloadOverReload: a newer configuration does not wait for what an older one is still loading, and takes its place
+// for all who wait.
 func TestReloadOverReload(t *testing.T) {
 	corp := newStuck(map[string]string{"n8n/far": "far-canary"})
 	b := newBed(t, one(""))
@@ -228,7 +229,8 @@ func TestReloadOverReload(t *testing.T) {
 	b.write(b.whole(crm, ""))
 	a := b.serveWith(&corp.outside)
 	corp.blocked.Store(true)
-	slow := b.reload(t.Context(), a, b.whole(map[string]string{"far": bearer("ref+corp://n8n/far")}, fmt.Sprintf(corpStore, 1)))
+	slow := b.reload(t.Context(), a, b.whole(map[string]string{"far": bearer("ref+corp://n8n/far")},
+		fmt.Sprintf(corpStore, 1)))
 	<-corp.arrived
 	storm := make(chan error, 20)
 	b.write(b.whole(map[string]string{"crm": bearer("ref+builtin://crm") + ", allow: [\"GET /fine\"]"}, ""))
@@ -243,7 +245,10 @@ func TestReloadOverReload(t *testing.T) {
 	if err := b.ended(slow); err != nil {
 		t.Error(err)
 	}
-	for path, want := range map[string]string{"crm/fine": "200", "crm/other": string(fault.RequestDenied), "far/": "404"} {
+	for path, want := range map[string]string{
+		"crm/fine":  "200",
+		"crm/other": string(fault.RequestDenied), "far/": "404",
+	} {
 		if got := b.code("GET", a.GatewayURL()+"/s/"+path); got != want {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}

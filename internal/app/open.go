@@ -17,17 +17,18 @@ import (
 	"sallyport/internal/secret/seal"
 )
 
-// Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal key must
-// be there: without it nothing can be read, and making another would hide that.
+// Open opens the state that c describes, creating the data directory and the tables where they are missing. The seal
+// key must be there: without it nothing can be read, and making another would hide that.
 func Open(ctx context.Context, c *config.Config) (*State, error) { return open(ctx, c, observers{}) }
 
 // observers are told what happens beneath a State. What is nil is told nobody.
 type observers struct {
-	store      func(name string, err error)                 // a store stopped answering, or answers again
-	minted     func(derive.Observation)                     // an attempt to obtain a derived token
-	panicked   func(task string, why *fault.Panic)          // in the background
-	recordMint func(ctx context.Context, name string) error // puts a call to a token endpoint on record; nil: as a command's
-	adapter    func(*config.Store) (secret.Store, error)    // instead of the real stores, in tests
+	store    func(name string, err error)        // a store stopped answering, or answers again
+	minted   func(derive.Observation)            // an attempt to obtain a derived token
+	panicked func(task string, why *fault.Panic) // in the background
+	// puts a call to a token endpoint on record; nil: as a command's
+	recordMint func(ctx context.Context, name string) error
+	adapter    func(*config.Store) (secret.Store, error) // instead of the real stores, in tests
 }
 
 func open(ctx context.Context, c *config.Config, o observers) (*State, error) {
@@ -57,7 +58,9 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper, o observers) err
 	}
 	s.sealer, s.Builtin = sealer, builtin.New(s.DB, sealer)
 	s.stores = newStores(s.Config, storesOptions{
-		own: func(context.Context) (secret.Store, error) { return s.Builtin, nil }, told: true, noted: o.store, adapter: o.adapter,
+		own: func(context.Context) (secret.Store, error) {
+			return s.Builtin, nil
+		}, told: true, noted: o.store, adapter: o.adapter,
 		panicked: func(why *fault.Panic) {
 			if o.panicked != nil {
 				o.panicked("secrets", why)
@@ -69,7 +72,10 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper, o observers) err
 		record = func(ctx context.Context, name string) error { return s.Record(ctx, mintEvent("command", name)) }
 	}
 	s.vault, s.owner = pool.NewVault(s.DB, sealer), pool.NewOwner(s.locks)
-	s.pool = pool.New(pool.Options{Vault: s.vault, Owner: s.owner, Record: record, Observe: o.minted, Panicked: o.panicked})
+	s.pool = pool.New(pool.Options{
+		Vault: s.vault, Owner: s.owner, Record: record, Observe: o.minted,
+		Panicked: o.panicked,
+	})
 	s.assembler = assemble.New(s.pool)
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Plan(s.Config)

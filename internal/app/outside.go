@@ -16,7 +16,8 @@ func CheckServices(c *config.Config) error {
 	return err
 }
 
-// Service builds one service with its current credentials, outside any gate. A token that has to be minted is, and is kept.
+// Service builds one service with its current credentials, outside any gate. A token that has to be minted is, and is
+// kept.
 func (s *State) Service(ctx context.Context, name string) (*service.Service, *credential.Material, error) {
 	svc, of, err := s.outside(ctx, s.Config, name)
 	if err != nil {
@@ -34,7 +35,9 @@ func (s *State) Service(ctx context.Context, name string) (*service.Service, *cr
 }
 
 // outside builds one service outside any gate, and reads what its credentials are made of.
-func (s *State) outside(ctx context.Context, c *config.Config, name string) (*service.Service, *assemble.Secrets, error) {
+func (s *State) outside(ctx context.Context, c *config.Config, name string) (*service.Service,
+	*assemble.Secrets, error,
+) {
 	one := c.Services[name]
 	svc, err := service.New(name, one)
 	if err != nil {

@@ -19,8 +19,8 @@ type OwnStores struct {
 	state  *State // nil: not opened yet
 }
 
-// OpenStores returns the stores of c. It contacts nobody. How long a store is waited for is up to the caller's context: a
-// command for each of many secrets takes its time.
+// OpenStores returns the stores of c. It contacts nobody. How long a store is waited for is up to the caller's context:
+// a command for each of many secrets takes its time.
 func OpenStores(_ context.Context, c *config.Config) (*OwnStores, error) {
 	return openStores(c, nil), nil
 }

@@ -9,7 +9,8 @@ import (
 	"sallyport/internal/boundary/ca"
 )
 
-// ownTLS trusts what the gate's own listener shows, under a name it shows: the address that is called is often none of them.
+// ownTLS trusts what the gate's own listener shows, under a name it shows: the address that is called is often none of
+// them.
 func (s *State) ownTLS() (*tls.Config, error) {
 	t, c := &tls.Config{MinVersion: tls.VersionTLS12}, s.Config.TLS
 	switch {

@@ -68,7 +68,8 @@ func TestPanicInReload(t *testing.T) {
 // TestPanicInAdapter: a store with a bug keeps its own services from their credential, and nobody else from anything.
 func TestPanicInAdapter(t *testing.T) {
 	b := newBed(t, func(api string) string {
-		return one("")(api) + fmt.Sprintf(strings.ReplaceAll(service, "ref+builtin://", "ref+corp://"), "other", api, "") + fmt.Sprintf(corpStore, 1)
+		return one("")(api) + fmt.Sprintf(strings.ReplaceAll(service, "ref+builtin://", "ref+corp://"), "other", api,
+			"") + fmt.Sprintf(corpStore, 1)
 	})
 	o := b.options().WithAdapter(func(*config.Store) (secret.Store, error) { panic("hunter2") })
 	a := b.serveOptions(o)

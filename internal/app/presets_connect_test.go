@@ -16,10 +16,12 @@ import (
 	"sallyport/internal/testkit/presetkeys"
 )
 
-// TestPresetsConnect gives consent for every preset that asks a person for one: the page is n8n's, with n8n's parameters, the
-// code buys a token where the preset says, and a gate that starts after that uses it.
+// TestPresetsConnect gives consent for every preset that asks a person for one: the page is n8n's, with n8n's
+// parameters, the code buys a token where the preset says, and a gate that starts after that uses it.
 func TestPresetsConnect(t *testing.T) {
-	presets := slices.DeleteFunc(presetkeys.All(), func(p presetkeys.Preset) bool { return p.Credential.Kind != presetkeys.KindRefreshToken })
+	presets := slices.DeleteFunc(presetkeys.All(), func(p presetkeys.Preset) bool {
+		return p.Credential.Kind != presetkeys.KindRefreshToken
+	})
 	w := emptyWorld(t)
 	w.unconnected = true
 	w.fill(t, presets)

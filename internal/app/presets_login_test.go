@@ -34,7 +34,8 @@ func (p *play) wantLogin(t *testing.T, got arrival, serial int) {
 		p.wantExchange(t, got)
 		return
 	case presetkeys.KindGitHubApp:
-		if want := p.there(t, c.APIURL+"/app/installations/456/access_tokens"); got.Method != http.MethodPost || got.URI != want {
+		if want := p.there(t, c.APIURL+"/app/installations/456/access_tokens"); got.Method != http.MethodPost ||
+			got.URI != want {
 			t.Errorf("the login call is %s %s, want POST %s", got.Method, got.URI, want)
 		}
 		assertion, _ := strings.CutPrefix(got.Header.Get("Authorization"), "Bearer ")
@@ -72,7 +73,9 @@ func (p *play) wantedClient(form url.Values) (authorization string) {
 		form.Set("client_secret", p.secrets["client_secret"])
 		return ""
 	}
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(p.secrets["client_id"])+":"+url.QueryEscape(p.secrets["client_secret"])))
+	return "Basic " +
+		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(p.secrets["client_id"])+":"+
+			url.QueryEscape(p.secrets["client_secret"])))
 }
 
 // byPost tells how the client shows who it is: as n8n has it, where n8n has this grant.
@@ -172,7 +175,8 @@ func (p *play) wantExchange(t *testing.T, got arrival) {
 		want.Header[name] = p.filled(value)
 	}
 	if r.Basic != nil {
-		want.Header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(p.filled(r.Basic.Username+":"+r.Basic.Password)))
+		want.Header["Authorization"] = "Basic " +
+			base64.StdEncoding.EncodeToString([]byte(p.filled(r.Basic.Username+":"+r.Basic.Password)))
 	}
 	switch {
 	case r.JSON != nil:
@@ -184,7 +188,10 @@ func (p *play) wantExchange(t *testing.T, got arrival) {
 		}
 		want.Header["Content-Type"], want.Body = "application/x-www-form-urlencoded", form
 	}
-	have := wire{Method: got.Method, URI: got.URI, Header: map[string]string{}, Body: parsed(t, got.Header.Get("Content-Type"), got.Body)}
+	have := wire{
+		Method: got.Method, URI: got.URI, Header: map[string]string{},
+		Body: parsed(t, got.Header.Get("Content-Type"), got.Body),
+	}
 	for _, name := range append(slices.Collect(maps.Keys(want.Header)), "Authorization") {
 		if value := got.Header.Get(name); value != "" {
 			have.Header[name] = value
@@ -241,7 +248,8 @@ func (p *play) verified(t *testing.T, got arrival) []string {
 		_, query, _ := strings.Cut(got.URI, "?")
 		mac := hmac.New(sha256.New, []byte(p.secrets[secretName(0)]))
 		mac.Write([]byte(query))
-		if want := base64.StdEncoding.EncodeToString(mac.Sum(nil)); c.Message != "{query}" || got.Header.Get(c.Header) != want {
+		if want := base64.StdEncoding.EncodeToString(mac.Sum(nil)); c.Message != "{query}" ||
+			got.Header.Get(c.Header) != want {
 			t.Errorf("%s is %q, want %q", c.Header, got.Header.Get(c.Header), want)
 		}
 		return []string{c.Header}
@@ -256,7 +264,8 @@ func (p *play) verifySigV4(t *testing.T, got arrival) []string {
 	_, names, _ := strings.Cut(own, "SignedHeaders=")
 	names, _, _ = strings.Cut(names, ",")
 	service := cmp.Or(p.Credential.Service, awsService)
-	req, err := http.NewRequestWithContext(t.Context(), got.Method, "http://"+got.Host+"/"+p.Name+got.URI, nil) // without the length, which is not signed
+	// without the length, which is not signed
+	req, err := http.NewRequestWithContext(t.Context(), got.Method, "http://"+got.Host+"/"+p.Name+got.URI, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +279,10 @@ func (p *play) verifySigV4(t *testing.T, got arrival) []string {
 		t.Errorf("X-Amz-Date is %q", got.Header.Get("X-Amz-Date"))
 	}
 	sum := sha256.Sum256([]byte(got.Body))
-	key := aws.Credentials{AccessKeyID: p.secrets["access_key"], SecretAccessKey: p.secrets["secret_key"], SessionToken: p.secrets["session_token"]}
+	key := aws.Credentials{
+		AccessKeyID: p.secrets["access_key"], SecretAccessKey: p.secrets["secret_key"],
+		SessionToken: p.secrets["session_token"],
+	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == "s3" })
 	if err := signer.SignHTTP(t.Context(), key, req, hex.EncodeToString(sum[:]), service, awsRegion, at); err != nil {
 		t.Fatal(err)
@@ -292,7 +304,8 @@ func (p *play) verifyOAuth1(t *testing.T, got arrival) {
 	}
 	signature := params["oauth_signature"]
 	delete(params, "oauth_signature")
-	if params["oauth_consumer_key"] != p.secrets["consumer_key"] || params["oauth_token"] != p.secrets["access_token"] || params["oauth_signature_method"] != "HMAC-SHA1" {
+	if params["oauth_consumer_key"] != p.secrets["consumer_key"] ||
+		params["oauth_token"] != p.secrets["access_token"] || params["oauth_signature_method"] != "HMAC-SHA1" {
 		t.Errorf("the parameters are %v", params)
 	}
 	var pairs []string

@@ -93,7 +93,10 @@ func (p *play) ref(name string) string {
 	case name == "access_key", name == "session_token", name == "client_id":
 		value = madeUp + p.Name + "=" + name
 	case name == "service_account":
-		account, _ := json.Marshal(map[string]string{"type": "service_account", "client_email": "n8n@project.example", "private_key": p.key.pem, "token_uri": p.world.at + "/" + p.Name + "/oauth2.googleapis.com/token"})
+		account, _ := json.Marshal(map[string]string{
+			"type": "service_account", "client_email": "n8n@project.example",
+			"private_key": p.key.pem, "token_uri": p.world.at + "/" + p.Name + "/oauth2.googleapis.com/token",
+		})
 		value = string(account)
 	}
 	p.secrets[name] = value
@@ -110,7 +113,8 @@ func (p *play) input(name string) string {
 
 func (p *play) derived() bool { return p.Credential.Derived() }
 
-// username is what is given where a preset asks for one; where n8n writes something behind it, as the preset says, with that.
+// username is what is given where a preset asks for one; where n8n writes something behind it, as the preset says, with
+// that.
 func (p *play) username() string {
 	const name = "someone+else@example.com"
 	for _, n := range n8nTypes(p.Preset) {
@@ -169,7 +173,10 @@ func newStandIn(t *testing.T, plays map[string]*play) string {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		p.serve(w, arrival{Method: r.Method, URI: "/" + rest, Host: r.Host, Header: r.Header.Clone(), Body: body.String()})
+		p.serve(w, arrival{
+			Method: r.Method, URI: "/" + rest, Host: r.Host, Header: r.Header.Clone(),
+			Body: body.String(),
+		})
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -221,7 +228,8 @@ func (p *play) login(w http.ResponseWriter, got arrival, serial int) {
 		if strings.Contains(got.Body, "grant_type=refresh_token") {
 			at = "/access_token" // Slack has it inside a member after a consent alone
 		} else if c.Token != "" {
-			answer["access_token"], answer["refresh_token"], answer["expires_in"] = "of-someone-else", "of-someone-else", 1
+			answer["access_token"], answer["refresh_token"], answer["expires_in"] = "of-someone-else",
+				"of-someone-else", 1
 		}
 		beside := strings.TrimSuffix(at, "access_token")
 		set(answer, at, p.token(serial))
@@ -256,8 +264,8 @@ func (p *play) expiryStatus() []int {
 	return []int{http.StatusUnauthorized}
 }
 
-// expired are the answers by which the API says that the token has expired: each status, and each value of the body, as a
-// string and, where it is one, as a number, with status 200.
+// expired are the answers by which the API says that the token has expired: each status, and each value of the body, as
+// a string and, where it is one, as a number, with status 200.
 func (p *play) expired() (list []reply) {
 	for _, status := range p.expiryStatus() {
 		list = append(list, reply{status, `{"message":"expired"}`})

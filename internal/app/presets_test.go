@@ -24,8 +24,8 @@ import (
 	"sallyport/internal/testkit/setting"
 )
 
-// TestPresetsOnTheWire loads every preset with made-up inputs, serves them all, and looks at the bytes that arrive at the API and
-// at the login call: what a preset says stands where it says, once, and nothing beside it.
+// TestPresetsOnTheWire loads every preset with made-up inputs, serves them all, and looks at the bytes that arrive at
+// the API and at the login call: what a preset says stands where it says, once, and nothing beside it.
 func TestPresetsOnTheWire(t *testing.T) {
 	w := newPresetWorld(t, presetkeys.All())
 	t.Run("presets", func(t *testing.T) { // ends when all of them have
@@ -45,8 +45,8 @@ func TestPresetsOnTheWire(t *testing.T) {
 	w.wantNothingLeaks(t)
 }
 
-// presetWorld is a gate with a service for each preset. Every URL of theirs is the stand-in's, with the preset's name and the
-// real host before the path.
+// presetWorld is a gate with a service for each preset. Every URL of theirs is the stand-in's, with the preset's name
+// and the real host before the path.
 type presetWorld struct {
 	*bed
 
@@ -164,11 +164,15 @@ func (p *play) ask(t *testing.T) (status int, body string) {
 
 func (p *play) send(t *testing.T, method, target, body string) (status int, answer string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, p.world.gate.GatewayURL()+"/s/"+p.Name+target, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, p.world.gate.GatewayURL()+"/s/"+p.Name+target,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = http.Header{"X-Sallyport-Token": {p.world.token}, "X-Own": {"own"}, "User-Agent": {"n8n"}, "Content-Type": {p.contentType()}}
+	req.Header = http.Header{
+		"X-Sallyport-Token": {p.world.token}, "X-Own": {"own"}, "User-Agent": {"n8n"},
+		"Content-Type": {p.contentType()},
+	}
 	if body == "" {
 		req.Header.Del("Content-Type")
 	}
@@ -192,7 +196,8 @@ func (p *play) plainCall(t *testing.T) {
 	p.wantFacts(t, p.last(1)[0])
 }
 
-// asked makes a call that ends with the answer, after so many requests to the API; each has the active credential by then.
+// asked makes a call that ends with the answer, after so many requests to the API; each has the active credential by
+// then.
 func (p *play) asked(t *testing.T, want reply, arrivals int) {
 	t.Helper()
 	before := p.minted() // with the first request
@@ -212,8 +217,8 @@ func (p *play) asked(t *testing.T, want reply, arrivals int) {
 	}
 }
 
-// expiries has the API say in each way the preset knows that the token has expired: that costs one login and one replay, also
-// when the API says it again, and then the caller sees it.
+// expiries has the API say in each way the preset knows that the token has expired: that costs one login and one
+// replay, also when the API says it again, and then the caller sees it.
 func (p *play) expiries(t *testing.T) {
 	t.Helper()
 	for _, expired := range p.expired() {
@@ -228,8 +233,8 @@ func (p *play) expiries(t *testing.T) {
 	p.wantLogins(t, before+1)
 }
 
-// otherRefusal has the API refuse for another reason, or something that does not expire: the caller gets that, and nothing is
-// done about it.
+// otherRefusal has the API refuse for another reason, or something that does not expire: the caller gets that, and
+// nothing is done about it.
 func (p *play) otherRefusal(t *testing.T) {
 	t.Helper()
 	refusal := reply{http.StatusUnauthorized, `{"message":"no"}`}
@@ -285,7 +290,10 @@ func (w *presetWorld) wantNothingLeaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for place, text := range map[string]string{"the log": w.log.String(), "the audit log": string(record), "the metrics": w.scrape(w.gate)} {
+	for place, text := range map[string]string{
+		"the log": w.log.String(), "the audit log": string(record),
+		"the metrics": w.scrape(w.gate),
+	} {
 		for _, canary := range []string{madeUp, mintedToken, "spt_"} {
 			if at := strings.Index(text, canary); at >= 0 {
 				t.Errorf("%s has %q in it: …%s", place, canary, text[max(0, at-100):min(len(text), at+60)])

@@ -40,7 +40,8 @@ func (p *play) upstream() string {
 	return p.Upstream
 }
 
-// there is a URL as the stand-in gets it: the host, and then the path. One that begins with a slash is on the upstream's host.
+// there is a URL as the stand-in gets it: the host, and then the path. One that begins with a slash is on the
+// upstream's host.
 func (p *play) there(t *testing.T, target string) string {
 	t.Helper()
 	base, err := url.Parse(p.upstream())
@@ -70,11 +71,14 @@ type wire struct {
 	Body        any // the values of a form or of JSON
 }
 
-// wanted is the request that the API is to get, with the token of that number in it: what the caller sent, the preset's headers,
-// and the credentials, each written from what the preset says.
+// wanted is the request that the API is to get, with the token of that number in it: what the caller sent, the preset's
+// headers, and the credentials, each written from what the preset says.
 func (p *play) wanted(t *testing.T, serial int) wire {
 	t.Helper()
-	w := wire{Method: http.MethodPost, Header: map[string]string{"X-Own": "own", "User-Agent": "n8n", "Content-Type": p.contentType()}, Body: parsed(t, p.contentType(), p.body())}
+	w := wire{Method: http.MethodPost, Header: map[string]string{
+		"X-Own": "own", "User-Agent": "n8n",
+		"Content-Type": p.contentType(),
+	}, Body: parsed(t, p.contentType(), p.body())}
 	for name, value := range p.Headers {
 		if overrides := slices.Contains(p.Overrides, name); w.Header[http.CanonicalHeaderKey(name)] == "" || overrides {
 			name = http.CanonicalHeaderKey(name)
@@ -130,7 +134,8 @@ func (p *play) pair(c presetkeys.Credential, secret string) string {
 	return p.username() + ":" + secret
 }
 
-// comparable is a request by its parts, without what every request has, and without a signature, once that has been verified.
+// comparable is a request by its parts, without what every request has, and without a signature, once that has been
+// verified.
 func (p *play) comparable(t *testing.T, got arrival) wire {
 	t.Helper()
 	header := got.Header.Clone()
@@ -140,7 +145,10 @@ func (p *play) comparable(t *testing.T, got arrival) wire {
 	for _, name := range []string{"Content-Length", "Accept-Encoding"} {
 		header.Del(name)
 	}
-	w := wire{Method: got.Method, URI: got.URI, Header: make(map[string]string), Body: parsed(t, header.Get("Content-Type"), got.Body)}
+	w := wire{
+		Method: got.Method, URI: got.URI, Header: make(map[string]string),
+		Body: parsed(t, header.Get("Content-Type"), got.Body),
+	}
 	for name, values := range header {
 		w.Header[name] = strings.Join(values, "; and a second one: ")
 	}
@@ -269,7 +277,8 @@ func (p *play) stands(got arrival, place preset.TypePlace) bool {
 // (RFC 9110, section 11.1).
 func (p *play) formatted(value, format string) bool {
 	before, after, _ := strings.Cut(braced.ReplaceAllLiteralString(strings.TrimSpace(format), "\x00"), "\x00")
-	if len(value) < len(before)+len(after) || !strings.EqualFold(value[:len(before)], before) || value[len(value)-len(after):] != after {
+	if len(value) < len(before)+len(after) || !strings.EqualFold(value[:len(before)], before) ||
+		value[len(value)-len(after):] != after {
 		return false
 	}
 	held := value[len(before) : len(value)-len(after)]

@@ -35,26 +35,30 @@ func (s *State) openAudit(ctx context.Context, o audit.Options) (*audit.Log, err
 	o.Path, o.CheckpointPath, o.Keys, o.Sync = c.File, c.CheckpointFile, keys, c.Sync
 	o.CheckpointEvery, o.CheckpointInterval = c.CheckpointEvery, c.CheckpointInterval
 	if o.OnCheckpoint != nil { // a gate; a command that ends at once leaves the files to it
-		o.RotateSize, o.RotateEvery, o.KeepAge, o.KeepSize = int64(c.Rotate.Size), c.Rotate.Every, c.Keep.Age, int64(c.Keep.Size)
+		o.RotateSize, o.RotateEvery, o.KeepAge, o.KeepSize = int64(c.Rotate.Size), c.Rotate.Every,
+			c.Keep.Age, int64(c.Keep.Size)
 	}
 	l, err := audit.Open(ctx, o)
 	if _, damaged := errors.AsType[*audit.DamageError](err); damaged {
-		return nil, fault.WithHint(err, "`sallyport audit verify` says where; `sallyport serve --accept-audit-damage` sets the damaged files aside and begins a new log")
+		return nil, fault.WithHint(err,
+			"`sallyport audit verify` says where; `sallyport serve --accept-audit-damage` sets the damaged files "+
+				"aside and begins a new log")
 	}
 	return l, err
 }
 
-// recordPatience is how long Record waits for another command, or a gate that is just starting or stopping, to let go of the log.
+// recordPatience is how long Record waits for another command, or a gate that is just starting or stopping, to let go
+// of the log.
 const recordPatience = 10 * time.Second
 
-// Record puts what a person did on record before it is done: through the running gate when there is one, which holds the log,
-// or in the log itself.
+// Record puts what a person did on record before it is done: through the running gate when there is one, which holds
+// the log, or in the log itself.
 func (s *State) Record(ctx context.Context, ev *audit.Event) error {
 	return patiently(ctx, func() error { return s.record(ctx, ev) })
 }
 
-// RotateAudit ends the audit log's file and begins the next one, through the running gate when there is one. ev goes on record
-// first.
+// RotateAudit ends the audit log's file and begins the next one, through the running gate when there is one. ev goes on
+// record first.
 func (s *State) RotateAudit(ctx context.Context, ev *audit.Event) (r audit.Rotation, err error) {
 	err = patiently(ctx, func() (err error) {
 		r, err = s.rotateAudit(ctx, ev)
@@ -109,7 +113,8 @@ func patiently(ctx context.Context, try func() error) error {
 		select {
 		case <-tick.C:
 		case <-waiting.Done():
-			return fault.WithExit(fault.WithHint(audit.ErrLocked, "it is neither a gate on this data directory nor a command that ends"), fault.ExitLocked)
+			return fault.WithExit(fault.WithHint(audit.ErrLocked,
+				"it is neither a gate on this data directory nor a command that ends"), fault.ExitLocked)
 		}
 	}
 }

@@ -14,7 +14,8 @@ func TestRecordWaitsItsTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := audit.Open(t.Context(), audit.Options{Path: b.load().Audit.File, CheckpointPath: b.load().Audit.CheckpointFile, Keys: keys})
+	other, err := audit.Open(t.Context(),
+		audit.Options{Path: b.load().Audit.File, CheckpointPath: b.load().Audit.CheckpointFile, Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +23,8 @@ func TestRecordWaitsItsTurn(t *testing.T) {
 	go func() {
 		recorded <- b.state.Record(t.Context(), &audit.Event{Actor: "tester", Action: "secret.set", Subject: "crm"})
 	}()
-	if err := errors.Join(other.Admin(t.Context(), &audit.Event{Actor: "other", Action: "x", Subject: "y"}), other.Close()); err != nil {
+	if err := errors.Join(other.Admin(t.Context(), &audit.Event{Actor: "other", Action: "x", Subject: "y"}),
+		other.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-recorded; err != nil {

@@ -48,7 +48,8 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 	return nil
 }
 
-// refreshDerived takes over what is on record of a derived token. If that is nothing any more, what is in memory goes too.
+// refreshDerived takes over what is on record of a derived token. If that is nothing any more, what is in memory goes
+// too.
 func (a *App) refreshDerived(ctx context.Context, name string) error {
 	gone, err := a.state.connector().Disconnected(ctx, name)
 	if err != nil || !gone {

@@ -14,13 +14,15 @@ import (
 	"sallyport/internal/guard"
 )
 
-// The rule of a reload: at every instant a request is decided by one whole configuration. Scopes, services and credentials
-// change together, by one pointer, after everything has been loaded. Until then the old configuration serves, with its own
-// credentials, and the next one may only refuse: what it tightens holds at once, what it loosens holds when all of it does.
+// The rule of a reload: at every instant a request is decided by one whole configuration. Scopes, services and
+// credentials change together, by one pointer, after everything has been loaded. Until then the old configuration
+// serves, with its own credentials, and the next one may only refuse: what it tightens holds at once, what it loosens
+// holds when all of it does.
 
-// Reload reads the configuration again, and makes it active once all of it is built and loaded. With an error, or when ctx
-// ends first, everything stays as it is. Calls may overlap: one that asks while another is still waiting for its turn shares
-// its result, and a newer configuration takes the place of one that is still being loaded, whose caller gets the newer result.
+// Reload reads the configuration again, and makes it active once all of it is built and loaded. With an error, or when
+// ctx ends first, everything stays as it is. Calls may overlap: one that asks while another is still waiting for its
+// turn shares its result, and a newer configuration takes the place of one that is still being loaded, whose caller
+// gets the newer result.
 func (a *App) Reload(ctx context.Context) error {
 	run, lead := a.reloads.join()
 	if !lead {
@@ -35,9 +37,9 @@ func (a *App) Reload(ctx context.Context) error {
 	return run.err
 }
 
-// RequestReload is Reload for who does not wait for it, and asks again when there is more to read: a configuration that is slow
-// to load does not keep a newer one from taking its place. It is logged how it ends. ctx ends it early. Call it between Start
-// and Stop.
+// RequestReload is Reload for who does not wait for it, and asks again when there is more to read: a configuration that
+// is slow to load does not keep a newer one from taking its place. It is logged how it ends. ctx ends it early. Call it
+// between Start and Stop.
 func (a *App) RequestReload(ctx context.Context) {
 	if run, lead := a.reloads.join(); lead {
 		a.running.Go("reloading", func() { a.run(ctx, run) })
@@ -91,8 +93,8 @@ func (a *App) lead(ctx context.Context) error {
 	return nil
 }
 
-// brokenOff tells, and logs, that a reload ended because the gate stops, or whoever asked for it does not want it any more. That
-// says nothing about the configuration, and nobody has to do anything about it.
+// brokenOff tells, and logs, that a reload ended because the gate stops, or whoever asked for it does not want it any
+// more. That says nothing about the configuration, and nobody has to do anything about it.
 func (a *App) brokenOff(ctx context.Context, err error) bool {
 	if !errors.Is(err, errStopping) && ctx.Err() == nil {
 		return false
@@ -115,8 +117,8 @@ func (a *App) read(ctx context.Context) (*next, config.Warnings, error) {
 	return n, warnings, err
 }
 
-// announce builds c beside the active configuration, takes the place of one that is still being loaded, and begins to refuse
-// what c does not permit.
+// announce builds c beside the active configuration, takes the place of one that is still being loaded, and begins to
+// refuse what c does not permit.
 func (a *App) announce(c *config.Config) (*next, error) {
 	for {
 		active, before := a.pipeline.Services(), a.state.stores.current()
@@ -144,7 +146,10 @@ func (a *App) announced(c *config.Config, p *setup, active, table *service.Table
 	case a.pipeline.Services() != active:
 		return nil, nil //nolint:nilnil // as it says above
 	}
-	n := &next{config: c, table: table, routing: boundary.Configuration{Services: table, Scopes: scopes(c)}, done: make(chan struct{})}
+	n := &next{
+		config: c, table: table, routing: boundary.Configuration{Services: table, Scopes: scopes(c)},
+		done: make(chan struct{}),
+	}
 	n.loading, n.stop = context.WithCancel(context.Background()) //nolint:forbidigo // activate ends it with its own
 	if old := a.next; old != nil {
 		old.by = n
@@ -156,8 +161,8 @@ func (a *App) announced(c *config.Config, p *setup, active, table *service.Table
 	return n, nil
 }
 
-// discard takes back what was made ready for a configuration that will not be active; what it refuses stays refused until the
-// caller says otherwise, who holds a.reload.
+// discard takes back what was made ready for a configuration that will not be active; what it refuses stays refused
+// until the caller says otherwise, who holds a.reload.
 func (a *App) discard(n *next) {
 	n.stop()
 	n.stores.Drop()
@@ -166,8 +171,8 @@ func (a *App) discard(n *next) {
 	a.state.assembler.Keep(a.pipeline.Services())
 }
 
-// activate loads what n names and puts it in the place of the active configuration, unless another took the place of n, which is
-// returned. An error says that ctx ended first.
+// activate loads what n names and puts it in the place of the active configuration, unless another took the place of n,
+// which is returned. An error says that ctx ended first.
 func (a *App) activate(ctx context.Context, n *next) (by *next, err error) {
 	defer func() { n.by, n.err = by, err; close(n.done) }()
 	err = guard.Try("loading a configuration", func() (err error) {
@@ -261,7 +266,8 @@ func (a *App) swap(ctx context.Context, n *next) {
 func (a *App) warnOfCredentials(ctx context.Context, t *service.Table) {
 	for _, s := range t.All() {
 		if f := s.Credential.Trouble(); f != nil {
-			a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code, "why", f.Message, "hint", f.Hint)
+			a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code,
+				"why", f.Message, "hint", f.Hint)
 		}
 	}
 }
@@ -277,5 +283,6 @@ func closeReplaced(old, next *service.Table) {
 
 // fixed is what a reload cannot change.
 func fixed(c *config.Config) string {
-	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits, c.Revocation.MaxStale, c.Drain)
+	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits,
+		c.Revocation.MaxStale, c.Drain)
 }

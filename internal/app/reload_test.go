@@ -63,7 +63,8 @@ func TestWatch(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(b.dir, "services.d"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	beside := "services:\n" + strings.Replace(strings.SplitAfter(one("")(b.api.URL), "services:\n")[1], "crm:", "beside:", 1)
+	beside := "services:\n" + strings.Replace(strings.SplitAfter(one("")(b.api.URL), "services:\n")[1],
+		"crm:", "beside:", 1)
 	if err := os.WriteFile(filepath.Join(b.dir, "services.d", "beside.yaml"), []byte(beside), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,9 @@ func TestScopeOfReload(t *testing.T) {
 
 // TestNewCAFileContent: the file's name is the same and its content is not.
 func TestNewCAFileContent(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("over TLS")) }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("over TLS"))
+	}))
 	defer server.Close()
 	other := t.TempDir()
 	if err := ca.Create(other); err != nil {
@@ -139,7 +142,8 @@ func copyFile(t *testing.T, from, to string) {
 
 func writePEM(t *testing.T, file string, cert *x509.Certificate) {
 	t.Helper()
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	// A modification time of its own, on file systems that keep whole seconds too.

@@ -62,8 +62,8 @@ func part(name, ref string) string {
 	return strings.NewReplacer("NAME", name, "REF", ref).Replace(partService)
 }
 
-// TestReloadOfParts: a service whose file has not changed lives on over reloads, connection and all, and has what changes beside it:
-// its secret, its store, and the file itself when it is gone and put back.
+// TestReloadOfParts: a service whose file has not changed lives on over reloads, connection and all, and has what
+// changes beside it: its secret, its store, and the file itself when it is gone and put back.
 func TestReloadOfParts(t *testing.T) {
 	store := func(dir string) string { return strings.ReplaceAll(partStore, "DIR", dir) }
 	a, b := part("a", "ref+builtin://crm"), part("b", "ref+corp://key")
@@ -98,9 +98,13 @@ func TestReloadOfParts(t *testing.T) {
 	p.sends("a", "sk-live-canary-2")
 }
 
-// TestWarningsOfParts: a warning about a service whose file has not changed is told again at each reload, with its line.
+// TestWarningsOfParts: a warning about a service whose file has not changed is told again at each reload, with its
+// line.
 func TestWarningsOfParts(t *testing.T) {
-	p := newParts(t, "", map[string]string{"services.d/a.yaml": "\nservices: {a: {upstream: http://api.example.com, secret: ref+builtin://crm}}\n"})
+	p := newParts(t, "",
+		map[string]string{
+			"services.d/a.yaml": "\nservices: {a: {upstream: http://api.example.com, secret: ref+builtin://crm}}\n",
+		})
 	for n := range 3 {
 		p.again()
 		if got := strings.Count(p.log.String(), "a.yaml:2:"); got != n+1 {

@@ -80,8 +80,8 @@ func (b *bed) process() *process {
 	return nil
 }
 
-// replicas are two gates on one PostgreSQL whose service has a refresh token that the provider rotates, and lets be spent once.
-// The first is a process of its own.
+// replicas are two gates on one PostgreSQL whose service has a refresh token that the provider rotates, and lets be
+// spent once. The first is a process of its own.
 func replicas(t *testing.T, more string) (b *derivedBed, first *process, second *app.App) {
 	t.Helper()
 	database, key := postgres.URL(t), filepath.Join(t.TempDir(), "seal.key")
@@ -89,13 +89,15 @@ func replicas(t *testing.T, more string) (b *derivedBed, first *process, second 
 	services := atServer("crm", refreshing(", refresh_token: ref+builtin://refresh"+more))
 	b = newDerivedBed(t, head, services)
 	b.put("refresh", b.tokens.Grant("basic"))
-	there := newBedOn(t, b.bed, func(string) string { return head + listen + "services:\n" + fmt.Sprintf(services, b.tokens.URL) })
+	there := newBedOn(t, b.bed, func(string) string {
+		return head + listen + "services:\n" + fmt.Sprintf(services, b.tokens.URL)
+	})
 	first = b.process()
 	return b, first, there.serve()
 }
 
-// TestTwoGatesRotate: two replicas use one refresh token that changes with each use, and neither spends one twice. When one of
-// them is killed the other goes on.
+// TestTwoGatesRotate: two replicas use one refresh token that changes with each use, and neither spends one twice. When
+// one of them is killed the other goes on.
 func TestTwoGatesRotate(t *testing.T) {
 	b, first, second := replicas(t, "")
 	const rounds = 4
@@ -136,8 +138,8 @@ func TestOtherGateHears(t *testing.T) {
 	}
 }
 
-// TestGateKilledWhileSpending: the answer to spending a refresh token dies with its gate. The other one does not spend it again,
-// but says that a person is needed; if the provider allows a second use for a while, it recovers by itself.
+// TestGateKilledWhileSpending: the answer to spending a refresh token dies with its gate. The other one does not spend
+// it again, but says that a person is needed; if the provider allows a second use for a while, it recovers by itself.
 func TestGateKilledWhileSpending(t *testing.T) {
 	for name, c := range map[string]struct {
 		more   string

@@ -19,9 +19,9 @@ import (
 	"sallyport/internal/testkit/link"
 )
 
-// TestRevocationIsAwaited: over three replicas under load a revocation has returned when all refuse the token. One that is cut off from the
-// database is named (exit code 13), serves from memory and stays ready, and accepts nothing after max_stale; then nobody waits
-// for it. `make bench-revoke` prints how long a revocation takes.
+// TestRevocationIsAwaited: over three replicas under load a revocation has returned when all refuse the token. One that
+// is cut off from the database is named (exit code 13), serves from memory and stays ready, and accepts nothing after
+// max_stale; then nobody waits for it. `make bench-revoke` prints how long a revocation takes.
 func TestRevocationIsAwaited(t *testing.T) {
 	var cutOff *link.Link
 	beds, apps := three(t, "revocation: {max_stale: 4s, wait: 20s}\n", func(database string) (through string) {
@@ -44,7 +44,8 @@ func TestRevocationIsAwaited(t *testing.T) {
 	}
 	err := here.state.Changed(t.Context(), "tokens")
 	late, ok := errors.AsType[*app.UnconfirmedError](err)
-	if !ok || fault.ExitOf(err) != fault.ExitUnconfirmed || len(late.Replicas) != 1 || !strings.Contains(err.Error(), "1 of 3 replicas") ||
+	if !ok || fault.ExitOf(err) != fault.ExitUnconfirmed || len(late.Replicas) != 1 ||
+		!strings.Contains(err.Error(), "1 of 3 replicas") ||
 		!strings.Contains(fault.HintOf(err), "--wait") {
 		t.Errorf("with a replica cut off: got %v, exit %d", err, fault.ExitOf(err))
 	}
@@ -58,14 +59,16 @@ func TestRevocationIsAwaited(t *testing.T) {
 	})
 	far.until("the cut gate accepts nothing", func() bool {
 		got, err := far.try(cut.GatewayURL()+"/s/crm/", issued)
-		return err == nil && got.status == 503 && strings.Contains(got.body, string(fault.StoreUnavailable)) && got.header.Get("Retry-After") != ""
+		return err == nil && got.status == 503 && strings.Contains(got.body, string(fault.StoreUnavailable)) &&
+			got.header.Get("Retry-After") != ""
 	})
 	t.Logf("a replica cut off with max_stale 4s accepts for %s", time.Since(began).Round(10*time.Millisecond))
 	far.get(cut.AdminURL()+"/readyz").is(t, 503, `{"part":"database","ready":false`)
 	if err := <-waited; err != nil || len(notes) != 1 || !strings.Contains(notes[0], "is not waited for") {
 		t.Errorf("got %v; what is said of the replica that has stopped: %q", err, notes)
 	}
-	t.Logf("revoke over 3 replicas, the first after 1 was cut off: %s, when that one has stopped for certain", time.Since(began).Round(10*time.Millisecond))
+	t.Logf("revoke over 3 replicas, the first after 1 was cut off: %s, when that one has stopped for certain",
+		time.Since(began).Round(10*time.Millisecond))
 
 	stop = here.keepBusy(gates[:2])
 	took = here.revokeMany("cut", gates[:2])
@@ -80,8 +83,8 @@ func TestRevocationIsAwaited(t *testing.T) {
 	t.Logf("healed: refused as revoked after %s", time.Since(began).Round(10*time.Millisecond))
 }
 
-// revokeMany issues and revokes tokens, 40 or as many as BENCH_REVOCATIONS says, and wants each refused by all gates as soon as its
-// revocation has returned. It returns how long that took, in words.
+// revokeMany issues and revokes tokens, 40 or as many as BENCH_REVOCATIONS says, and wants each refused by all gates as
+// soon as its revocation has returned. It returns how long that took, in words.
 func (b *bed) revokeMany(name string, gates []string) string {
 	b.t.Helper()
 	n, err := strconv.Atoi(os.Getenv("BENCH_REVOCATIONS"))
@@ -96,17 +99,19 @@ func (b *bed) revokeMany(name string, gates []string) string {
 		b.revoke(one)
 		took = append(took, time.Since(began))
 		for _, gate := range gates {
-			if got, err := b.try(gate+"/s/crm/", issued); err != nil || got.status != 407 || !strings.Contains(got.body, string(fault.TokenRevoked)) {
+			if got, err := b.try(gate+"/s/crm/", issued); err != nil || got.status != 407 ||
+				!strings.Contains(got.body, string(fault.TokenRevoked)) {
 				b.t.Fatalf("after its revocation has returned the token gets %d %q, %v", got.status, got.body, err)
 			}
 		}
 	}
 	slices.Sort(took)
-	return fmt.Sprintf("median %s, p99 %s of %d", took[n/2].Round(time.Microsecond), took[(99*n+99)/100-1].Round(time.Microsecond), n)
+	return fmt.Sprintf("median %s, p99 %s of %d", took[n/2].Round(time.Microsecond),
+		took[(99*n+99)/100-1].Round(time.Microsecond), n)
 }
 
-// keepBusy sends requests to gates, each over kept connections, until the returned function is called. That returns how many a second went
-// through; each has to.
+// keepBusy sends requests to gates, each over kept connections, until the returned function is called. That returns how
+// many a second went through; each has to.
 func (b *bed) keepBusy(gates []string) (stop func() float64) {
 	b.t.Helper()
 	var working sync.WaitGroup
@@ -121,7 +126,8 @@ func (b *bed) keepBusy(gates []string) (stop func() float64) {
 					return
 				default:
 				}
-				req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, gates[i%len(gates)]+"/s/crm/", nil)
+				req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet,
+					gates[i%len(gates)]+"/s/crm/", nil)
 				if err != nil {
 					b.t.Error(err)
 					return

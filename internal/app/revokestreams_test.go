@@ -45,7 +45,8 @@ func (b *bed) lasting(gate, token, path, more string) *bufio.Reader {
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := io.WriteString(c, "GET /s/crm"+path+" HTTP/1.1\r\nHost: gate\r\nX-Sallyport-Token: "+token+"\r\n"+more+"\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /s/crm"+path+" HTTP/1.1\r\nHost: gate\r\nX-Sallyport-Token: "+token+"\r\n"+more+
+		"\r\n"); err != nil {
 		b.t.Fatal(err)
 	}
 	r := bufio.NewReader(c)
@@ -62,8 +63,8 @@ func (b *bed) lasting(gate, token, path, more string) *bufio.Reader {
 
 const wsHead = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
-// TestStreamsEndEverywhere: a WebSocket and an event stream of a revoked token end on each of three replicas when the revocation has
-// returned, or within a second; those of another token go on, and the record says why.
+// TestStreamsEndEverywhere: a WebSocket and an event stream of a revoked token end on each of three replicas when the
+// revocation has returned, or within a second; those of another token go on, and the record says why.
 func TestStreamsEndEverywhere(t *testing.T) {
 	beds, gates := three(t, "", func(database string) string { return database })
 	here := beds[0]
@@ -100,8 +101,8 @@ func TestStreamsEndEverywhere(t *testing.T) {
 	}
 }
 
-// TestKilledWhileAwaited: a replica that is killed while a revocation waits for it holds that up for as long as it could have accepted
-// the token, and no longer; one that starts again on its data directory takes its place at once.
+// TestKilledWhileAwaited: a replica that is killed while a revocation waits for it holds that up for as long as it
+// could have accepted the token, and no longer; one that starts again on its data directory takes its place at once.
 func TestKilledWhileAwaited(t *testing.T) {
 	for name, again := range map[string]bool{"stays away": false, "starts again": true} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +110,8 @@ func TestKilledWhileAwaited(t *testing.T) {
 			link, through := postgres.Through(t, database)
 			text := func(at, stale string) func(string) string {
 				return func(url string) string {
-					return fmt.Sprintf("database: %q\nseal: {key_file: %s}\nrevocation: {max_stale: %s, wait: 50s}\n", at, key, stale) + one("")(url)
+					return fmt.Sprintf("database: %q\nseal: {key_file: %s}\nrevocation: {max_stale: %s, wait: 50s}\n",
+						at, key, stale) + one("")(url)
 				}
 			}
 			stale, longest := "3s", 10*time.Second

@@ -21,7 +21,8 @@ import (
 	"sallyport/internal/rotation/proxytoken"
 )
 
-// n8n is a stand-in for n8n's public API and, beside it, the way on which n8n reaches the gate: a proxy that notes what passes.
+// n8n is a stand-in for n8n's public API and, beside it, the way on which n8n reaches the gate: a proxy that notes what
+// passes.
 type n8n struct {
 	*httptest.Server
 	way *httptest.Server
@@ -133,7 +134,8 @@ func (b *bed) states(name string) (states []string) {
 	return states
 }
 
-// TestPushOnTheWire: n8n gets the new value after the gate took it, and while both are accepted; then it is tried again.
+// TestPushOnTheWire: n8n gets the new value after the gate took it, and while both are accepted; then it is tried
+// again.
 func TestPushOnTheWire(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
@@ -192,7 +194,8 @@ func TestSchedule(t *testing.T) {
 	}
 	age := func() {
 		t.Helper()
-		if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE proxy_token SET created = created - $1", (25 * time.Hour).Microseconds()); err != nil {
+		if _, err := b.state.DB.ExecContext(t.Context(), "UPDATE proxy_token SET created = created - $1",
+			(25 * time.Hour).Microseconds()); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.state.AdoptAgain(t.Context()); err != nil {
@@ -225,8 +228,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestScheduleAfterExpiry: a token that ran out while its rotation failed stays in metrics, is told of, and is rotated as soon as
-// n8n takes it; what a person revoked is not.
+// TestScheduleAfterExpiry: a token that ran out while its rotation failed stays in metrics, is told of, and is rotated
+// as soon as n8n takes it; what a person revoked is not.
 func TestScheduleAfterExpiry(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
@@ -249,7 +252,8 @@ func TestScheduleAfterExpiry(t *testing.T) {
 	}
 	b.until("the metrics tell of it", func() bool {
 		text := b.get(a.AdminURL() + "/metrics").body
-		return strings.Contains(text, `sallyport_token_expiry_seconds{token="n8n"} -`) && strings.Contains(text, `sallyport_rotation_failed_total{token="n8n"} 1`) &&
+		return strings.Contains(text, `sallyport_token_expiry_seconds{token="n8n"} -`) &&
+			strings.Contains(text, `sallyport_rotation_failed_total{token="n8n"} 1`) &&
 			strings.Contains(text, `sallyport_rotation_last_success_timestamp_seconds{token="n8n"}`)
 	})
 	n.status = 200
@@ -291,7 +295,8 @@ func TestPushIssuesTheFirst(t *testing.T) {
 func TestPushNeedsTheGatesAddress(t *testing.T) {
 	b := newBed(t, func(url string) string {
 		return "insecure: true\n" + strings.Replace(one("")(url), "gateway: 127.0.0.1:0", "gateway: 0.0.0.0:0", 1) +
-			"tokens: {n8n: {services: [crm], rotate: {every: 24h, push: {n8n: {cli: [\"false\"], credential: Sallyport}}}}}\n"
+			"tokens: {n8n: {services: [crm], rotate: {every: 24h, push: {n8n: {cli: [\"false\"], credential: " +
+			"Sallyport}}}}}\n"
 	})
 	b.serve()
 	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})

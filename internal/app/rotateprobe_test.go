@@ -53,8 +53,8 @@ func through(t *testing.T, gate, path string) http.HandlerFunc {
 	}
 }
 
-// TestProbeBelievesNothingElse: nothing but the gate's word about this very token lets a rotation go on. Whatever else answers, n8n is
-// not asked, the old token stays, and a person reads what answered.
+// TestProbeBelievesNothingElse: nothing but the gate's word about this very token lets a rotation go on. Whatever else
+// answers, n8n is not asked, the old token stays, and a person reads what answered.
 func TestProbeBelievesNothingElse(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
@@ -109,7 +109,9 @@ func TestProbeBelievesNothingElse(t *testing.T) {
 			w.Header().Set("Location", "http://\u202eevil/")
 			w.WriteHeader(308)
 		}, "answered 308", "gate"},
-		"broken off": {func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, "calling the gate", "is the gate running"},
+		"broken off": {func(w http.ResponseWriter, _ *http.Request) {
+			panic(http.ErrAbortHandler)
+		}, "calling the gate", "is the gate running"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(n.noted())
@@ -118,7 +120,8 @@ func TestProbeBelievesNothingElse(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.is) || !strings.Contains(fault.HintOf(err), c.tip) {
 				t.Fatalf("got %v with the hint %q, want %q and %q", err, fault.HintOf(err), c.is, c.tip)
 			}
-			if !strings.Contains(err.Error(), "the old token stays valid") || strings.ContainsAny(err.Error(), "\x1b\u202e") || strings.Contains(err.Error(), "spt_") {
+			if !strings.Contains(err.Error(), "the old token stays valid") ||
+				strings.ContainsAny(err.Error(), "\x1b\u202e") || strings.Contains(err.Error(), "spt_") {
 				t.Errorf("got %q", err)
 			}
 			if got := n.noted()[before:]; slices.Contains(got, "PATCH") {
@@ -135,7 +138,8 @@ func TestProbeBelievesNothingElse(t *testing.T) {
 	}
 }
 
-// TestProbeFromElsewhere: a token whose networks do not name the address of this process is proved all the same, by the refusal.
+// TestProbeFromElsewhere: a token whose networks do not name the address of this process is proved all the same, by the
+// refusal.
 func TestProbeFromElsewhere(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
@@ -156,8 +160,8 @@ func TestProbeFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestProbeFailsAfterSet: when n8n has the value and the second look finds something else, both values go on, and the next run
-// takes it to the end.
+// TestProbeFailsAfterSet: when n8n has the value and the second look finds something else, both values go on, and the
+// next run takes it to the end.
 func TestProbeFailsAfterSet(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)

@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/rotation/proxytoken"
 )
 
-// Rotate rotates a token. Commands come here. An UnconfirmedError beside a result tells that it is done, but that not every
-// replica was seen to act by it.
+// Rotate rotates a token. Commands come here. An UnconfirmedError beside a result tells that it is done, but that not
+// every replica was seen to act by it.
 func (s *State) Rotate(ctx context.Context, r proxytoken.Rotation) (rotation.Result, error) {
 	return s.rotator().Rotate(ctx, r)
 }

@@ -7,7 +7,8 @@ import (
 	"sallyport/internal/monitor"
 )
 
-const hintAltered = "someone writes to the database beside Sallyport, or an older one was put back: `sallyport database check` names the rows, " +
+const hintAltered = "someone writes to the database beside Sallyport, or an older one was put back: `sallyport " +
+	"database check` names the rows, " +
 	"docs/operations.md says what to do"
 
 // ledgerParts tells of rows that are left out. The gate serves with the others.
@@ -18,7 +19,10 @@ func (a *App) ledgerParts() []monitor.Part {
 	}
 	for _, report := range *a.altered.reports.Load() {
 		if why := report.String(); why != "" {
-			parts = append(parts, monitor.Part{Name: "rows of " + report.Table, Ready: true, Why: why, Hint: hintAltered})
+			parts = append(parts, monitor.Part{
+				Name: "rows of " + report.Table, Ready: true, Why: why,
+				Hint: hintAltered,
+			})
 		}
 	}
 	return parts
@@ -31,7 +35,10 @@ func (a *App) collectLedger(emit func(monitor.Gauge)) {
 	}
 	for _, report := range *a.altered.reports.Load() {
 		emit(monitor.Gauge{Desc: monitor.RowsRefused, Value: float64(report.Rows()), Labels: []string{report.Table}})
-		emit(monitor.Gauge{Desc: monitor.DatabaseTrusted, Value: truth(report.List == ""), Labels: []string{report.Table}})
+		emit(monitor.Gauge{
+			Desc: monitor.DatabaseTrusted, Value: truth(report.List == ""),
+			Labels: []string{report.Table},
+		})
 	}
 }
 
@@ -60,9 +67,11 @@ func (a *App) tellAltered(ctx context.Context) {
 		switch why {
 		case told:
 		case "":
-			a.log.InfoContext(ctx, "the rows of the database are as Sallyport has written them again", "table", report.Table)
+			a.log.InfoContext(ctx, "the rows of the database are as Sallyport has written them again",
+				"table", report.Table)
 		default:
-			a.log.ErrorContext(ctx, "ROWS OF THE DATABASE ARE LEFT OUT: Sallyport has not written them so", "table", report.Table, "why", why, "hint", hintAltered)
+			a.log.ErrorContext(ctx, "ROWS OF THE DATABASE ARE LEFT OUT: Sallyport has not written them so",
+				"table", report.Table, "why", why, "hint", hintAltered)
 		}
 	}
 }

@@ -19,9 +19,10 @@ import (
 // sealedRetry is how often a sealed start tries to open the store.
 const sealedRetry = 2 * time.Second
 
-// NewWhenOpen is New for a gate that must answer from its first moment: as long as the store cannot be opened (the database
-// is not there yet, the seal key is missing or does not fit), its listeners answer every request with store_unavailable, and
-// /readyz says why. Nothing is decided, dialled or recorded meanwhile. Other errors end it, as New's do.
+// NewWhenOpen is New for a gate that must answer from its first moment: as long as the store cannot be opened (the
+// database is not there yet, the seal key is missing or does not fit), its listeners answer every request with
+// store_unavailable, and /readyz says why. Nothing is decided, dialled or recorded meanwhile. Other errors end it, as
+// New's do.
 func NewWhenOpen(ctx context.Context, o Options) (*App, error) {
 	a, err := New(ctx, o)
 	if !closedStore(err) {
@@ -31,7 +32,8 @@ func NewWhenOpen(ctx context.Context, o Options) (*App, error) {
 	if serr != nil {
 		return nil, errors.Join(err, serr)
 	}
-	o.Log.ErrorContext(ctx, "SEALED: answering store_unavailable until the store can be opened", "error", err, "hint", fault.HintOf(err))
+	o.Log.ErrorContext(ctx, "SEALED: answering store_unavailable until the store can be opened", "error", err,
+		"hint", fault.HintOf(err))
 	tick := time.NewTicker(sealedRetry)
 	defer tick.Stop()
 	for {
@@ -96,7 +98,8 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 		return nil, err
 	}
 	s.gateway = gateway.New(gateway.Options{
-		Pipeline: s.pipeline, MaxHead: int(o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: o.Log, ServerError: metrics.ServerError,
+		Pipeline: s.pipeline, MaxHead: int(o.Config.Limits.HeaderBytes), TLS: tlsConfig, Log: o.Log,
+		ServerError: metrics.ServerError,
 		Connections: connectionLimit(ctx, o.Config, o.Log, metrics),
 	})
 	front, err := listenTCP(ctx, "gateway", o.Config.Listen.Gateway, o.Config, o.Log)
@@ -119,7 +122,8 @@ func startSealed(ctx context.Context, o Options, why error) (*sealed, error) {
 
 func (s *sealed) serve(run func() error) {
 	s.running.Go("serving", func() {
-		if err := guard.Try("serving", run); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := guard.Try("serving", run); err != nil && !errors.Is(err, http.ErrServerClosed) &&
+			!errors.Is(err, net.ErrClosed) {
 			s.failed <- err
 		}
 	})

@@ -19,7 +19,8 @@ func keeperOf(c *config.Config) (seal.Keeper, error) {
 }
 
 // hintKeyAway is for a database whose seal key is not there.
-const hintKeyAway = "put the key back where `seal.key_file` says, from the copy that was kept apart from the data; another key opens nothing in this database"
+const hintKeyAway = "put the key back where `seal.key_file` says, from the copy that was kept apart from the data; " +
+	"another key opens nothing in this database"
 
 // keyAway says of a missing seal key what helps: a new one does where there is no database yet.
 func keyAway(c *config.Config, err error) error {
@@ -37,6 +38,7 @@ func MayInit(c *config.Config) error {
 	if _, err := os.Stat(c.Seal.KeyFile); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return fault.WithHint(fmt.Errorf("making seal key %q: there is a database already, which was sealed under a key that is not there", c.Seal.KeyFile),
+	return fault.WithHint(fmt.Errorf("making seal key %q: there is a database already, which was sealed under a key "+
+		"that is not there", c.Seal.KeyFile),
 		hintKeyAway+". To begin again without what it holds, move the data directory away first")
 }

@@ -76,14 +76,18 @@ func TestReadyNamesThePart(t *testing.T) {
 		if err := os.Rename(file, file+".away"); err != nil {
 			t.Fatal(err)
 		}
-		b.until("the gate says what is away", func() bool { return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":["database"]`) })
+		b.until("the gate says what is away", func() bool {
+			return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":["database"]`)
+		})
 		b.get(a.AdminURL()+"/readyz").is(t, 200, `{"part":"database","ready":true,"why":`)
 		b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_degraded{part="database"} 1`)
 		b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "the API's answer") // the hot path needs no database
 		if err := os.Rename(file+".away", file); err != nil {
 			t.Fatal(err)
 		}
-		b.until("all is well again", func() bool { return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":[]`) })
+		b.until("all is well again", func() bool {
+			return strings.Contains(b.get(a.AdminURL()+"/readyz").body, `"degraded":[]`)
+		})
 	})
 }
 
@@ -132,7 +136,8 @@ func TestPlainHTTPBeyondLoopback(t *testing.T) {
 	o := b.options()
 	o.Config.Insecure = false
 	o.Config.Data = t.TempDir()
-	o.Config.Audit.File, o.Config.Audit.CheckpointFile = filepath.Join(o.Config.Data, "audit"), filepath.Join(o.Config.Data, "checkpoints")
+	o.Config.Audit.File, o.Config.Audit.CheckpointFile = filepath.Join(o.Config.Data,
+		"audit"), filepath.Join(o.Config.Data, "checkpoints")
 	a, err := app.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -142,8 +147,8 @@ func TestPlainHTTPBeyondLoopback(t *testing.T) {
 	}
 }
 
-// TestTLS: both ways to a certificate, TLS 1.2 or newer alone, and commands find their way although the certificate does not
-// name the address that they call.
+// TestTLS: both ways to a certificate, TLS 1.2 or newer alone, and commands find their way although the certificate
+// does not name the address that they call.
 func TestTLS(t *testing.T) {
 	authority := t.TempDir()
 	if err := ca.Create(authority); err != nil {
@@ -168,8 +173,14 @@ func TestTLS(t *testing.T) {
 				if !strings.HasPrefix(url, "https://") {
 					t.Errorf("%s is not https", url)
 				}
-				for version, want := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-					err := handshake(url, &tls.Config{RootCAs: pool, ServerName: "gate.internal", MinVersion: tls.VersionTLS10, MaxVersion: version})
+				for version, want := range map[uint16]bool{
+					tls.VersionTLS11: false, tls.VersionTLS12: true,
+					tls.VersionTLS13: true,
+				} {
+					err := handshake(url, &tls.Config{
+						RootCAs: pool, ServerName: "gate.internal",
+						MinVersion: tls.VersionTLS10, MaxVersion: version,
+					})
 					if (err == nil) != want {
 						t.Errorf("%s with %s: %v", url, tls.VersionName(version), err)
 					}
@@ -196,7 +207,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestCallerAsksForJSON: an API that takes a key of calls for JSON alone, and leads others to its login, takes that of a Caller.
+// TestCallerAsksForJSON: an API that takes a key of calls for JSON alone, and leads others to its login, takes that of
+// a Caller.
 func TestCallerAsksForJSON(t *testing.T) {
 	b := newBed(t, one(""))
 	caller, err := app.Call(t.Context(), b.options(), "crm")
@@ -249,7 +261,8 @@ func issued(t *testing.T, authority, name string) (pool *x509.CertPool, certFile
 	if err := os.WriteFile(certFile, chain, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600); err != nil {
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	return signer.Pool(), certFile, keyFile

@@ -27,7 +27,9 @@ func (p *setup) keeps(other *setup, c *config.Service) bool {
 	if maps.Equal(p.generation, other.generation) {
 		return true
 	}
-	return !slices.ContainsFunc(c.Refs(), func(ref secret.Ref) bool { return p.generation[ref.Store] != other.generation[ref.Store] })
+	return !slices.ContainsFunc(c.Refs(), func(ref secret.Ref) bool {
+		return p.generation[ref.Store] != other.generation[ref.Store]
+	})
 }
 
 // references are all that a configuration has in use.

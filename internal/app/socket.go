@@ -85,7 +85,8 @@ func (c control) call(ctx context.Context, method, path string, payload []byte) 
 		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, fault.WithHint(fmt.Errorf("the running gate answered: %s", bytes.TrimSpace(answer)), "its log and /readyz tell more")
+		return nil, fault.WithHint(fmt.Errorf("the running gate answered: %s", bytes.TrimSpace(answer)),
+			"its log and /readyz tell more")
 	}
 	return answer, nil
 }

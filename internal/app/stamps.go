@@ -30,7 +30,8 @@ func stamps(files []string) map[string]string {
 	for _, f := range files {
 		m[f] = "gone"
 		if info, err := os.Stat(f); err == nil {
-			m[f] = strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10) + " " + identity(info)
+			m[f] = strconv.FormatInt(info.Size(), 10) + " " + strconv.FormatInt(info.ModTime().UnixNano(), 10) +
+				" " + identity(info)
 		}
 	}
 	return m

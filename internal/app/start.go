@@ -20,13 +20,15 @@ func (a *App) Start(ctx context.Context) error {
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
 	a.serveHTTP("control", a.listeners.control, a.controlHandler())
 	for name, loop := range map[string]func(context.Context){
-		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens, "expiry": a.endExpired,
+		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens,
+		"expiry":  a.endExpired,
 		"secrets": a.follow, "rotation": a.newSchedule().Run, "rows": a.watchRows, "derived tokens": a.state.pool.Run,
 	} {
 		a.running.Go(name, func() { a.background(background, name, loop) })
 	}
 	a.started.Store(true)
-	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL(), "services", len(a.o.Config.Services), "version", a.o.Version)
+	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL(),
+		"services", len(a.o.Config.Services), "version", a.o.Version)
 	return nil
 }
 

@@ -1,8 +1,8 @@
 // Package app puts Sallyport together: the one place that names every adapter.
 //
-// State is what commands and the running gate share: configuration, database, sealing, the builtin store, tokens. App is the
-// running gate around it: New builds everything before anything listens, Start listens, Reload swaps in a configuration that
-// was fully built, Stop drains and tears down in reverse order.
+// State is what commands and the running gate share: configuration, database, sealing, the builtin store, tokens. App
+// is the running gate around it: New builds everything before anything listens, Start listens, Reload swaps in a
+// configuration that was fully built, Stop drains and tears down in reverse order.
 package app
 
 import (

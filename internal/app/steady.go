@@ -16,13 +16,14 @@ import (
 	"sallyport/internal/pause"
 )
 
-// A file that is being written is short for a moment, and YAML that ends early is often still YAML. What a reload reads has
-// therefore to stay as it is for a moment, and what takes services away has to be meant.
+// A file that is being written is short for a moment, and YAML that ends early is often still YAML. What a reload reads
+// has therefore to stay as it is for a moment, and what takes services away has to be meant.
 const (
-	steadyFor  = 200 * time.Millisecond // two readings this far apart have to agree
-	goneFor    = 2 * time.Second        // a file that was read before is away for this long before it counts as removed
-	steadyWait = 15 * time.Second       // files that go on changing for so long are an error; the watcher sees the last change
-	readMost   = 8 << 20                // bytes of one file; the configuration refuses less than this
+	steadyFor = 200 * time.Millisecond // two readings this far apart have to agree
+	goneFor   = 2 * time.Second        // a file that was read before is away for this long before it counts as removed
+	// files that go on changing for so long are an error; the watcher sees the last change
+	steadyWait = 15 * time.Second
+	readMost   = 8 << 20 // bytes of one file; the configuration refuses less than this
 )
 
 // look is what files held at one instant.
@@ -65,7 +66,8 @@ func lookAt(names []string) (l look) {
 
 // reread reads the files until two readings agree, and refuses what a file looks like while it is written.
 func (a *App) reread(ctx context.Context) (*config.Config, config.Warnings, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, steadyWait, errors.New("the files go on changing: write each beside and rename it into place"))
+	ctx, cancel := context.WithTimeoutCause(ctx, steadyWait,
+		errors.New("the files go on changing: write each beside and rename it into place"))
 	defer cancel()
 	active := a.config.Load()
 	names, wait := active.Files(), steadyFor
@@ -116,21 +118,30 @@ func missesFile(active, c *config.Config) bool {
 	return slices.ContainsFunc(missing, func(name string) bool { return filepath.Ext(name) == ".yaml" })
 }
 
-// refuseLoss refuses an empty file, and a configuration without services that does not say so while the active one has some.
+// refuseLoss refuses an empty file, and a configuration without services that does not say so while the active one has
+// some.
 func refuseLoss(active, c *config.Config, blank []string) error {
 	switch {
 	case len(active.Services) == 0:
 		return nil
 	case len(blank) > 0:
-		return config.Errors{{File: blank[0], Message: "the file is empty", Hint: "write it whole; `services: {}` in the main file removes all services, and a file of services.d is removed by deleting it"}}
+		return config.Errors{{
+			File: blank[0], Message: "the file is empty",
+			Hint: "write it whole; `services: {}` in the main file removes all services, and a file of services.d is " +
+				"removed by deleting it",
+		}}
 	case len(c.Services) == 0 && !c.SaysNoServices():
-		return config.Errors{{File: c.Files()[0], Message: fmt.Sprintf("there are no services, and the active configuration has %d", len(active.Services)), Hint: "write the file whole; `services: {}` removes all"}}
+		return config.Errors{{
+			File:    c.Files()[0],
+			Message: fmt.Sprintf("there are no services, and the active configuration has %d", len(active.Services)),
+			Hint:    "write the file whole; `services: {}` removes all",
+		}}
 	}
 	return nil
 }
 
-// noteRead notes how the files are that are just being read for c, which is nil when it has errors. What changes later is another
-// change to the watcher; that a file was replaced which could not be read is one too.
+// noteRead notes how the files are that are just being read for c, which is nil when it has errors. What changes later
+// is another change to the watcher; that a file was replaced which could not be read is one too.
 func (a *App) noteRead(active, c *config.Config) {
 	files := filesInForce(active)
 	if c != nil {

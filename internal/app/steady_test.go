@@ -23,7 +23,8 @@ func TestReloadRefusesLoss(t *testing.T) {
 		listen + "tokens: {}\nservices:\n": "there are no services",
 	} {
 		b.write(text)
-		if err := a.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "sallyport.yaml") {
+		if err := a.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "sallyport.yaml") {
 			t.Errorf("reloading %q: got %v, want %q and the file", text, err, want)
 		}
 		b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
@@ -84,7 +85,8 @@ func TestReloadFileBack(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(beside), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := "services:\n" + strings.Replace(strings.SplitAfter(one("")(b.api.URL), "services:\n")[1], "crm:", "beside:", 1)
+	text := "services:\n" + strings.Replace(strings.SplitAfter(one("")(b.api.URL), "services:\n")[1],
+		"crm:", "beside:", 1)
 	if err := os.WriteFile(beside, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,11 @@ import (
 	"sallyport/internal/guard"
 )
 
-// Stop drains and tears down, within the drain time in all: new requests are answered with draining until those in flight are
-// through. What has not ended shortly before the time is over is broken off, which is on record as Sallyport's doing; the rest of the
-// time is for the last records and the teardown. Nothing acknowledged is lost. It may be called any number of times, and whatever
-// New and Start came to: there is one end, and every call returns when it is reached, with its error.
+// Stop drains and tears down, within the drain time in all: new requests are answered with draining until those in
+// flight are through. What has not ended shortly before the time is over is broken off, which is on record as
+// Sallyport's doing; the rest of the time is for the last records and the teardown. Nothing acknowledged is lost. It
+// may be called any number of times, and whatever New and Start came to: there is one end, and every call returns when
+// it is reached, with its error.
 func (a *App) Stop(ctx context.Context) error {
 	a.stopped.once.Do(func() {
 		if a.gateway != nil { // or else New has failed, and closed what there was
@@ -37,7 +38,8 @@ func (a *App) endRequests(ctx context.Context, end time.Time) error {
 	a.drain(ctx, end.Add(-tail))
 	if n := a.pipeline.InFlight(); n > 0 {
 		a.log.WarnContext(ctx, "breaking off requests that did not end within the drain time", "in_flight", n)
-		why := fault.New(fault.Draining, "this Sallyport is stopping, and the request did not end within its drain time")
+		why := fault.New(fault.Draining,
+			"this Sallyport is stopping, and the request did not end within its drain time")
 		a.pipeline.EndAll(why)
 		a.gateway.BreakOff(why) // also what has no credential yet, such as a wait for a token
 	}
@@ -57,8 +59,8 @@ func (a *App) endRequests(ctx context.Context, end time.Time) error {
 // teardown is the most of the drain time that is kept for the end.
 const teardown = 3 * time.Second
 
-// drain waits until nothing is in flight. The listener stays open meanwhile, so that callers get an answer and not a refused
-// connection.
+// drain waits until nothing is in flight. The listener stays open meanwhile, so that callers get an answer and not a
+// refused connection.
 func (a *App) drain(ctx context.Context, until time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
@@ -73,8 +75,8 @@ func (a *App) drain(ctx context.Context, until time.Time) {
 	}
 }
 
-// closeBackground ends what works beside requests. What still works when its share of the time is over, such as a call to a token
-// endpoint, is left to end with the process, which it survives like any other crash.
+// closeBackground ends what works beside requests. What still works when its share of the time is over, such as a call
+// to a token endpoint, is left to end with the process, which it survives like any other crash.
 func (a *App) closeBackground(ctx context.Context) error {
 	a.endBackground()
 	if !a.within(ctx, 2, func() { a.abandon(); a.running.Wait() }) {
@@ -115,8 +117,8 @@ func closeListener(l net.Listener) func(context.Context) error {
 	}
 }
 
-// within calls wait, and reports false when it took longer than a share (one part of so many) of what is left until ctx ends.
-// What it waits for goes on then.
+// within calls wait, and reports false when it took longer than a share (one part of so many) of what is left until ctx
+// ends. What it waits for goes on then.
 func (a *App) within(ctx context.Context, parts time.Duration, wait func()) bool {
 	end, bounded := ctx.Deadline()
 	if !bounded {

@@ -12,9 +12,9 @@ import (
 	"sallyport/internal/testkit/tokenserver"
 )
 
-// TestStopTakesNoLongerThanDrain, whatever holds it up: a request that does not end, a caller that has sent half a head, one that takes
-// no answer, an open WebSocket or stream, and a token that is being minted. What is broken off is Sallyport's doing, on record, and
-// in the answer where there can be one.
+// TestStopTakesNoLongerThanDrain, whatever holds it up: a request that does not end, a caller that has sent half a
+// head, one that takes no answer, an open WebSocket or stream, and a token that is being minted. What is broken off is
+// Sallyport's doing, on record, and in the answer where there can be one.
 func TestStopTakesNoLongerThanDrain(t *testing.T) {
 	for name, c := range map[string]struct {
 		hold   func(t *testing.T, b *bed, a *app.App) (told <-chan answer) // nil: nobody can be told
@@ -68,10 +68,13 @@ func TestStopTakesNoLongerThanDrain(t *testing.T) {
 	}
 }
 
-// TestStopWhileMinting: a token endpoint that does not answer holds a stop up no longer than anything else, and the caller that waits for
-// the token is told that it is Sallyport that stops.
+// TestStopWhileMinting: a token endpoint that does not answer holds a stop up no longer than anything else, and the
+// caller that waits for the token is told that it is Sallyport that stops.
 func TestStopWhileMinting(t *testing.T) {
-	for name, how := range map[string]tokenserver.Misbehaviour{"it hangs": tokenserver.Hang, "it answers too late": tokenserver.Slow} {
+	for name, how := range map[string]tokenserver.Misbehaviour{
+		"it hangs":            tokenserver.Hang,
+		"it answers too late": tokenserver.Slow,
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newDerivedBed(t, "drain: 2s\n", atServer("crm", refreshing(", refresh_token: ref+builtin://refresh")))
 			b.put("refresh", b.tokens.Grant("basic"))

@@ -20,7 +20,8 @@ import (
 	"sallyport/internal/secret/resolve"
 )
 
-// Stores are the secret stores of a configuration. Each is opened when it is first needed. Safe for concurrent use. Close it.
+// Stores are the secret stores of a configuration. Each is opened when it is first needed. Safe for concurrent use.
+// Close it.
 type Stores struct {
 	resolver *resolve.Resolver
 	o        storesOptions
@@ -30,12 +31,14 @@ type Stores struct {
 }
 
 type storesOptions struct {
-	own      func(context.Context) (secret.Store, error) // opens Sallyport's own store
-	told     bool                                        // of changes in it: it is not read again at intervals
-	patience time.Duration                               // how long a store is waited for; 0 is the resolver's own measure
-	noted    func(store string, err error)               // is told when a store stops answering, or answers again; may be nil
-	panicked func(*fault.Panic)                          // may be nil
-	adapter  func(*config.Store) (secret.Store, error)   // instead of the kinds' own, but for builtin ones, in tests
+	own  func(context.Context) (secret.Store, error) // opens Sallyport's own store
+	told bool                                        // of changes in it: it is not read again at intervals
+	// how long a store is waited for; 0 is the resolver's own measure
+	patience time.Duration
+	// is told when a store stops answering, or answers again; may be nil
+	noted    func(store string, err error)
+	panicked func(*fault.Panic)                        // may be nil
+	adapter  func(*config.Store) (secret.Store, error) // instead of the kinds' own, but for builtin ones, in tests
 }
 
 // builtinRefresh is how often the builtin store is read again by who, unlike the gate, is not told of its changes.
@@ -75,15 +78,15 @@ func (s *Stores) names() []string {
 	return slices.Sorted(maps.Keys(s.active.set))
 }
 
-// Resolve reads what refs name, one result per reference, in order. At ctx's end, which is the error beside the results,
-// what has not come has an error of its own that is secret.ErrUnavailable.
+// Resolve reads what refs name, one result per reference, in order. At ctx's end, which is the error beside the
+// results, what has not come has an error of its own that is secret.ErrUnavailable.
 func (s *Stores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
 	return s.resolver.Read(ctx, refs)
 }
 
-// Watch keeps refs up to date until ctx ends, and calls changed, never twice at once, when the value of one is another, is gone,
-// or is back. The first reading of what Resolve could not have counts. At the end of ctx it returns nil; an error means that
-// a reference names no store.
+// Watch keeps refs up to date until ctx ends, and calls changed, never twice at once, when the value of one is another,
+// is gone, or is back. The first reading of what Resolve could not have counts. At the end of ctx it returns nil; an
+// error means that a reference names no store.
 func (s *Stores) Watch(ctx context.Context, refs []secret.Ref, changed func()) error {
 	known := s.names()
 	for _, ref := range refs {
@@ -144,7 +147,8 @@ func (s *Stores) plan(c *config.Config) *setup {
 	maps.Copy(p.generation, before.generation)
 	for name, one := range p.set {
 		changed := func(file string) bool { return before.files[file] != p.files[file] }
-		if old, ok := before.set[name]; !ok || !reflect.DeepEqual(old, one) || slices.ContainsFunc(filesOf(one), changed) {
+		if old, ok := before.set[name]; !ok || !reflect.DeepEqual(old, one) ||
+			slices.ContainsFunc(filesOf(one), changed) {
 			p.generation[name]++
 		}
 	}
@@ -169,9 +173,10 @@ func (s *Stores) sources(p *setup) []resolve.StoreSpec {
 			refresh = builtinRefresh
 		}
 		list = append(list, resolve.StoreSpec{
-			Name: name, Identity: strconv.Itoa(p.generation[name]), Backend: one.Backend(), Refresh: refresh, MaxStale: one.MaxStale,
-			Moving: kind.Moving,
-			Open:   func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
+			Name: name, Identity: strconv.Itoa(p.generation[name]), Backend: one.Backend(), Refresh: refresh,
+			MaxStale: one.MaxStale,
+			Moving:   kind.Moving,
+			Open:     func(ctx context.Context) (secret.Store, error) { return s.open(ctx, one) },
 		})
 	}
 	return list

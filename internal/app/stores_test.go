@@ -56,7 +56,8 @@ func (o *outside) adapter(*config.Store) (secret.Store, error) { return o, nil }
 func twoStores(store string) func(url string) string {
 	return func(url string) string {
 		return one("")(url) +
-			fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+corp://n8n/far#key}, allow_private: [127.0.0.1/32]}\n", url) +
+			fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+corp://n8n/far#key}, "+
+				"allow_private: [127.0.0.1/32]}\n", url) +
 			"stores: {corp: {kind: vault, address: \"http://127.0.0.1:1\", auth: {token_env: NONE}, " + store + "}}\n"
 	}
 }
@@ -74,8 +75,8 @@ func (b *bed) serveWith(o *outside) *app.App {
 	return a
 }
 
-// TestChangeElsewhere: what changes in a store elsewhere is used, by polling or at once when a command says so, and the audit
-// log names store, path and version.
+// TestChangeElsewhere: what changes in a store elsewhere is used, by polling or at once when a command says so, and the
+// audit log names store, path and version.
 func TestChangeElsewhere(t *testing.T) {
 	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
 	b := newBed(t, twoStores("refresh: 1s"))
@@ -109,8 +110,8 @@ func TestChangeElsewhere(t *testing.T) {
 	}
 }
 
-// TestOutageElsewhere: the last known good stays active until max_stale, the builtin store's services are not touched, and
-// everything is back when the store is.
+// TestOutageElsewhere: the last known good stays active until max_stale, the builtin store's services are not touched,
+// and everything is back when the store is.
 func TestOutageElsewhere(t *testing.T) {
 	corp := &outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}}
 	b := newBed(t, twoStores("refresh: 1s, max_stale: 4s"))
@@ -215,13 +216,16 @@ func TestStoreFilesAreWatched(t *testing.T) {
 func TestTokensDoNotWaitForStores(t *testing.T) {
 	b := newBed(t, one(""))
 	asked, mend := make(chan struct{}, 8), make(chan struct{})
-	a := b.serveWith(&outside{values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`}, before: func(ctx context.Context) {
-		asked <- struct{}{}
-		select {
-		case <-mend:
-		case <-ctx.Done():
-		}
-	}})
+	a := b.serveWith(&outside{
+		values: map[string]string{"n8n/far": `{"key":"far-canary-1"}`},
+		before: func(ctx context.Context) {
+			asked <- struct{}{}
+			select {
+			case <-mend:
+			case <-ctx.Done():
+			}
+		},
+	})
 	b.write(twoStores("refresh: 1h")(b.api.URL))
 	reloaded := make(chan error, 1)
 	go func() { reloaded <- a.Reload(t.Context()) }()
@@ -251,12 +255,17 @@ func TestStoresWithoutState(t *testing.T) {
 	c.Data = t.TempDir() + "/none"
 	c.Seal.KeyFile = c.Data + "/seal.key"
 	stores := app.OpenStoresWith(c, corp.adapter)
-	refs := []secret.Ref{{Store: "corp", Path: "n8n/far", Field: "key"}, {Store: "corp", Path: "gone"}, {Store: "nowhere", Path: "x"}}
+	refs := []secret.Ref{
+		{Store: "corp", Path: "n8n/far", Field: "key"},
+		{Store: "corp", Path: "gone"},
+		{Store: "nowhere", Path: "x"},
+	}
 	results, err := stores.Resolve(t.Context(), refs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(results[0].Value.Reveal()); got != "far-canary-1" || !errors.Is(results[1].Err, secret.ErrNotFound) || !errors.Is(results[2].Err, resolve.ErrNoStore) {
+	if got := string(results[0].Value.Reveal()); got != "far-canary-1" ||
+		!errors.Is(results[1].Err, secret.ErrNotFound) || !errors.Is(results[2].Err, resolve.ErrNoStore) {
 		t.Errorf("got %q, %v, %v", got, results[1].Err, results[2].Err)
 	}
 	if _, err := os.Stat(c.Data); !errors.Is(err, os.ErrNotExist) {

@@ -27,28 +27,34 @@ type vouched struct {
 func (s *State) vouched() []vouched {
 	journal := s.rotations()
 	return []vouched{
-		{topicTokens, s.Tokens.Ledger(), s.Tokens.Adopt, s.Tokens.Accept, func(ctx context.Context) (ledger.Report, error) {
-			err := s.Tokens.Load(ctx)
-			return s.Tokens.Report(), err
-		}},
+		{
+			topicTokens, s.Tokens.Ledger(), s.Tokens.Adopt, s.Tokens.Accept,
+			func(ctx context.Context) (ledger.Report, error) {
+				err := s.Tokens.Load(ctx)
+				return s.Tokens.Report(), err
+			},
+		},
 		{topicSecrets, s.Builtin.Ledger(), s.Builtin.Adopt, s.Builtin.Accept, s.Builtin.Check},
 		{"rotation", s.journal, journal.Adopt, journal.Accept, journal.Check},
 	}
 }
 
-// vouch has the pages kept in the data directory, and puts the rows of a database from before there were pages on record, once.
+// vouch has the pages kept in the data directory, and puts the rows of a database from before there were pages on
+// record, once.
 //
-// The rule: rows are adopted only where nothing says that this was done before. Two things say so. One is in the database: the
-// form of the wrapped keyset, which nobody can make without the seal key. The other is beside it: any page in the data directory.
-// So who can write the database gets rows adopted only by putting back a copy of it from before the upgrade, and only in a gate
-// whose data directory is empty.
+// The rule: rows are adopted only where nothing says that this was done before. Two things say so. One is in the
+// database: the form of the wrapped keyset, which nobody can make without the seal key. The other is beside it: any
+// page in the data directory. So who can write the database gets rows adopted only by putting back a copy of it from
+// before the upgrade, and only in a gate whose data directory is empty.
 func (s *State) vouch(ctx context.Context) error {
 	list := s.vouched()
 	seen := false
 	for _, one := range list {
 		if err := one.book.Beside(filepath.Join(s.Config.Data, ledgerDir)); err != nil {
-			return fault.WithHint(err, "this file keeps revoked tokens revoked, whatever the database says; restore it from a backup, or, if you know that "+
-				"nobody has altered it, move it away: then the database's own list counts")
+			return fault.WithHint(err,
+				"this file keeps revoked tokens revoked, whatever the database says; restore it from a backup, or, "+
+					"if you know that "+
+					"nobody has altered it, move it away: then the database's own list counts")
 		}
 		seen = seen || one.book.Seen()
 	}
@@ -93,8 +99,8 @@ func (s *State) Check(ctx context.Context) ([]ledger.Report, error) {
 	return reports, errors.Join(errs...)
 }
 
-// Accept has a database that was put back count, as far as its own lists vouch for it. What was revoked since then stays
-// revoked. A person answers for it, who has put that on record.
+// Accept has a database that was put back count, as far as its own lists vouch for it. What was revoked since then
+// stays revoked. A person answers for it, who has put that on record.
 func (s *State) Accept(ctx context.Context) error {
 	var errs []error
 	for _, one := range s.vouched() {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// watchConfig reloads when a file of the configuration changes. It does not wait until what it has read is loaded: the next
-// change takes the place of that.
+// watchConfig reloads when a file of the configuration changes. It does not wait until what it has read is loaded: the
+// next change takes the place of that.
 func (a *App) watchConfig(ctx context.Context) {
 	if a.o.ConfigPath == "" {
 		return

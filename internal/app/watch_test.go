@@ -14,8 +14,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestNewerReloadDoesNotWait: while what one configuration names is still loaded from a store that does not answer, a newer one
-// takes its place, whether a signal or the watcher of the files asks for it.
+// TestNewerReloadDoesNotWait: while what one configuration names is still loaded from a store that does not answer, a
+// newer one takes its place, whether a signal or the watcher of the files asks for it.
 func TestNewerReloadDoesNotWait(t *testing.T) {
 	for name, ask := range map[string]func(*bed, *app.App){
 		"signal":  func(b *bed, a *app.App) { a.RequestReload(b.t.Context()) },
@@ -29,7 +29,8 @@ func TestNewerReloadDoesNotWait(t *testing.T) {
 			b.write(b.whole(map[string]string{"crm": crm}, ""))
 			a := b.serveWith(&corp.outside)
 			corp.blocked.Store(true)
-			b.write(b.whole(map[string]string{"crm": crm, "far": bearer("ref+corp://n8n/far")}, fmt.Sprintf(corpStore, 1)))
+			b.write(b.whole(map[string]string{"crm": crm, "far": bearer("ref+corp://n8n/far")},
+				fmt.Sprintf(corpStore, 1)))
 			ask(b, a)
 			<-corp.arrived
 			b.write(b.whole(map[string]string{"crm": crm + ", allow: [\"GET /fine\"]"}, ""))
@@ -38,7 +39,10 @@ func TestNewerReloadDoesNotWait(t *testing.T) {
 			b.until("the newer one is active", func() bool {
 				return strings.Contains(b.log.String(), active) && strings.Contains(b.log.String(), replaced)
 			})
-			for path, want := range map[string]string{"crm/fine": "200", "crm/other": string(fault.RequestDenied), "far/": "404"} {
+			for path, want := range map[string]string{
+				"crm/fine":  "200",
+				"crm/other": string(fault.RequestDenied), "far/": "404",
+			} {
 				if got := b.code("GET", a.GatewayURL()+"/s/"+path); got != want {
 					t.Errorf("%s: got %s, want %s", path, got, want)
 				}
@@ -83,8 +87,8 @@ func TestStopWhileLoading(t *testing.T) {
 
 var fixedTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// configMap is a folder as a kubelet makes it of a ConfigMap: each name is a link into ..data, which is a link to the folder of one
-// version, and is replaced at once by a rename.
+// configMap is a folder as a kubelet makes it of a ConfigMap: each name is a link into ..data, which is a link to the
+// folder of one version, and is replaced at once by a rename.
 type configMap struct {
 	t       *testing.T
 	dir     string
@@ -110,7 +114,8 @@ func (m *configMap) publish(files map[string]string) {
 	must(os.Symlink(folder, filepath.Join(m.dir, "..data_tmp")))
 	must(os.Rename(filepath.Join(m.dir, "..data_tmp"), filepath.Join(m.dir, "..data")))
 	for name := range files {
-		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(m.dir, name)); err != nil && !os.IsExist(err) {
+		if err := os.Symlink(filepath.Join("..data", name),
+			filepath.Join(m.dir, name)); err != nil && !os.IsExist(err) {
 			m.t.Fatal(err)
 		}
 	}
@@ -119,13 +124,14 @@ func (m *configMap) publish(files map[string]string) {
 	}
 }
 
-// TestConfigMap: a swap of ..data is seen by the watcher, in the main file and in services.d, though names, sizes and times are as
-// before; and so is a name that is new.
+// TestConfigMap: a swap of ..data is seen by the watcher, in the main file and in services.d, though names, sizes and
+// times are as before; and so is a name that is new.
 func TestConfigMap(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, one(""))
 	dropIn := func(name string) string {
-		return "services:\n  " + name + ": {upstream: " + b.api.URL + ", allow_private: [127.0.0.1/32], " + bearer("ref+builtin://crm") + "}\n"
+		return "services:\n  " + name + ": {upstream: " + b.api.URL + ", allow_private: [127.0.0.1/32], " +
+			bearer("ref+builtin://crm") + "}\n"
 	}
 	folder := filepath.Join(b.dir, "mounted")
 	main := &configMap{t: t, dir: folder}
@@ -157,7 +163,8 @@ func TestConfigMap(t *testing.T) {
 	}
 }
 
-// TestMendedInPlace: a drop-in that came with a mistake is read again when the mistake is mended, though the folder is as it was.
+// TestMendedInPlace: a drop-in that came with a mistake is read again when the mistake is mended, though the folder is
+// as it was.
 func TestMendedInPlace(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, one(""))
@@ -166,13 +173,16 @@ func TestMendedInPlace(t *testing.T) {
 	}
 	a := b.serve()
 	mend := func(key string) {
-		text := "services: {late: {" + key + ": " + b.api.URL + ", allow_private: [127.0.0.1/32], " + bearer("ref+builtin://crm") + "}}\n"
+		text := "services: {late: {" + key + ": " + b.api.URL + ", allow_private: [127.0.0.1/32], " +
+			bearer("ref+builtin://crm") + "}}\n"
 		if err := os.WriteFile(filepath.Join(b.dir, "services.d", "late.yaml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	mend("upsteram")
-	b.until("the mistake is told", func() bool { return strings.Contains(b.log.String(), "keeping the old configuration") })
+	b.until("the mistake is told", func() bool {
+		return strings.Contains(b.log.String(), "keeping the old configuration")
+	})
 	mend("upstream")
 	b.until("the service is there", func() bool { return b.get(a.GatewayURL()+"/s/late/").status == 200 })
 }

@@ -9,31 +9,35 @@ import (
 
 //go:generate go test -count=1 -run ^TestLinterKnowsThePlan$ -update .
 
-// Depguard is the plan as rules of the linter depguard, so that an editor marks a wrong import as it is written: YAML, indented for
-// linters.settings.depguard.rules of .golangci.yml. It refuses less than Check: an adapter that names another is told by Check alone.
+// Depguard is the plan as rules of the linter depguard, so that an editor marks a wrong import as it is written: YAML,
+// indented for linters.settings.depguard.rules of .golangci.yml. It refuses less than Check: an adapter that names
+// another is told by Check alone.
 func Depguard() string {
 	var text strings.Builder
 	tests := []string{"**"}
 	for _, place := range onlyInTests {
 		tests = append(tests, "!"+folder(place))
 	}
-	fmt.Fprintf(&text, "        for-tests-alone:\n          files: [%s]\n          deny:\n", list(append(tests, notInTests)))
+	fmt.Fprintf(&text, "        for-tests-alone:\n          files: [%s]\n          deny:\n",
+		list(append(tests, notInTests)))
 	for _, place := range onlyInTests {
 		fmt.Fprintf(&text, "            - {pkg: %s, desc: that package is for tests}\n", importPath(place))
 	}
 	for _, group := range groups() {
 		name := strings.NewReplacer("/", "-", "*", "adapters").Replace(group)
-		fmt.Fprintf(&text, "        imports-of-%s:\n          list-mode: lax\n          files: [%s]\n", name, list(append(files(group), notInTests)))
+		fmt.Fprintf(&text, "        imports-of-%s:\n          list-mode: lax\n          files: [%s]\n", name,
+			list(append(files(group), notInTests)))
 		fmt.Fprintf(&text, "          allow: [%s]\n", list(allowed(group)))
-		fmt.Fprintf(&text, "          deny: [{pkg: %s, desc: the table in internal/architecture does not allow it}]\n", module)
+		fmt.Fprintf(&text, "          deny: [{pkg: %s, desc: the table in internal/architecture does not allow it}]\n",
+			module)
 	}
 	return text.String()
 }
 
 const notInTests = "!**/*_test.go"
 
-// groups lists whose imports are judged alike: each room, a port apart from its adapters ("secret/*"), each package with an exception
-// of its own, and the programs beside the product.
+// groups lists whose imports are judged alike: each room, a port apart from its adapters ("secret/*"), each package
+// with an exception of its own, and the programs beside the product.
 func groups() []string {
 	var all []string
 	for _, r := range slices.Concat(floors...) {
@@ -49,7 +53,8 @@ func groups() []string {
 func apart() []string {
 	var all []string
 	for _, pair := range slices.Concat(slices.Collect(maps.Keys(sideways)), slices.Collect(maps.Keys(besidePort))) {
-		if from, _, _ := strings.Cut(pair, " -> "); strings.Contains(from, "/") { // a room's exceptions are in its own group
+		// a room's exceptions are in its own group
+		if from, _, _ := strings.Cut(pair, " -> "); strings.Contains(from, "/") {
 			all = append(all, from)
 		}
 	}
@@ -57,8 +62,9 @@ func apart() []string {
 	return slices.Compact(all)
 }
 
-// allowed lists what a group may import of the module: import paths with all below them, or, with $, alone. The linter takes the longer
-// of what allows and what denies, and looks for it at one place of each sorted list: no path of one kind may lie below another of its own.
+// allowed lists what a group may import of the module: import paths with all below them, or, with $, alone. The linter
+// takes the longer of what allows and what denies, and looks for it at one place of each sorted list: no path of one
+// kind may lie below another of its own.
 func allowed(from string) []string {
 	paths := []string{importPath(room(from))}
 	for _, to := range slices.Concat(floors...) {

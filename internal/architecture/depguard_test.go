@@ -15,7 +15,8 @@ var update = flag.Bool("update", false, "write the generated part of .golangci.y
 
 // TestLinterKnowsThePlan: the rules that an editor shows are those of the table.
 func TestLinterKnowsThePlan(t *testing.T) {
-	const file, begin, end = "../../.golangci.yml", "        # begin generated: the table in internal/architecture\n", "        # end generated\n"
+	const file, begin, end = "../../.golangci.yml", "        # begin generated: the table in internal/architecture\n",
+		"        # end generated\n"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -44,8 +44,8 @@ func textsOf(t *testing.T, extensions ...string) map[string]string {
 	return texts
 }
 
-// TestLinks: each link of a page leads to a file or folder of the tree, and its anchor to a heading there; each page that a comment or
-// a string of the program names is there too.
+// TestLinks: each link of a page leads to a file or folder of the tree, and its anchor to a heading there; each page
+// that a comment or a string of the program names is there too.
 func TestLinks(t *testing.T) {
 	texts := sources(t)
 	found := 0
@@ -158,7 +158,8 @@ func TestStoreErrors(t *testing.T) {
 	texts := sources(t)
 	var program strings.Builder
 	for name, text := range texts {
-		if strings.HasPrefix(name, "internal/secret/") && path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") {
+		if strings.HasPrefix(name, "internal/secret/") && path.Ext(name) == ".go" &&
+			!strings.HasSuffix(name, "_test.go") {
 			program.WriteString(text)
 		}
 	}
@@ -215,7 +216,8 @@ func TestMetricsAreInTheDocs(t *testing.T) {
 			continue
 		}
 		for _, m := range namedMetric.FindAllStringSubmatch(text, -1) {
-			if other := m[1] == "sallyport_error" || m[1] == "sallyport_schema"; !metrics[m[1]] && !other { // a type of error, a table
+			// a type of error, a table
+			if other := m[1] == "sallyport_error" || m[1] == "sallyport_schema"; !metrics[m[1]] && !other {
 				t.Errorf("%s has %s, which is no metric", page, m[1])
 			}
 		}
@@ -227,7 +229,8 @@ var (
 	namedMetric = regexp.MustCompile("`(sallyport_[a-z_]+)[`{ ]")
 )
 
-// TestNamedFlags: every flag that a page gives to one of our commands is one of docs/cli.md, which is made from the commands.
+// TestNamedFlags: every flag that a page gives to one of our commands is one of docs/cli.md, which is made from the
+// commands.
 func TestNamedFlags(t *testing.T) {
 	texts := sources(t)
 	found := 0
@@ -258,11 +261,14 @@ var (
 // TestPresetsAreCounted: the README has the numbers that docs/presets.md counts.
 func TestPresetsAreCounted(t *testing.T) {
 	texts := sources(t)
-	counted := regexp.MustCompile(`There are (\d+) presets\. n8n ([\d.]+) has (\d+) types of credential; (\d+) of them`).FindStringSubmatch(texts["docs/presets.md"])
+	counted := regexp.MustCompile(
+		`There are (\d+) presets\. n8n ([\d.]+) has (\d+) types of credential; (\d+) of them`).FindStringSubmatch(
+		texts["docs/presets.md"])
 	if counted == nil {
 		t.Fatal("docs/presets.md counts nothing")
 	}
-	want := fmt.Sprintf("**%s presets** ([docs/presets.md](docs/presets.md)), for %s of the %s credential types of n8n %s", counted[1], counted[4], counted[3], counted[2])
+	want := fmt.Sprintf("**%s presets** ([docs/presets.md](docs/presets.md)), for %s of the %s credential types of "+
+		"n8n %s", counted[1], counted[4], counted[3], counted[2])
 	if !strings.Contains(texts["README.md"], want) {
 		t.Errorf("README.md does not say %q", want)
 	}

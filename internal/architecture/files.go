@@ -17,8 +17,9 @@ import (
 	"strings"
 )
 
-// Layered are the packages whose files form layers: each uses what files below it declare, and none of them leads back to it. So a
-// file can be read after those that it uses, and needs no other. A package gets its row here once it has no circle.
+// Layered are the packages whose files form layers: each uses what files below it declare, and none of them leads back
+// to it. So a file can be read after those that it uses, and needs no other. A package gets its row here once it has no
+// circle.
 var Layered = []string{"app"}
 
 // Arrow is one file's use of what another file of its package declares: a function, method, type, constant or variable.
@@ -30,11 +31,12 @@ type listed struct {
 	GoFiles                 []string
 }
 
-// Files reads the answer of `go list -export -deps -json`, and returns the arrows between the files of one package, each with
-// the names that are used, sorted.
+// Files reads the answer of `go list -export -deps -json`, and returns the arrows between the files of one package,
+// each with the names that are used, sorted.
 //
-// An arrow is counted where an identifier is resolved (by go/types) to what another file of the package declares at the top level,
-// or as a method. Fields do not count: they belong to their type. Nor do tests, and files of other platforms.
+// An arrow is counted where an identifier is resolved (by go/types) to what another file of the package declares at the
+// top level, or as a method. Fields do not count: they belong to their type. Nor do tests, and files of other
+// platforms.
 func Files(list []byte, importPath string) (map[Arrow][]string, error) {
 	packages, err := readList(list)
 	if err != nil {
@@ -101,8 +103,8 @@ func counts(pkg *types.Package, obj types.Object) bool {
 	return isFunc || obj.Parent() == pkg.Scope()
 }
 
-// Circles returns the arrows that are part of a circle: a way over other files leads back to the file that they begin at. They are
-// sorted. Without one, the files of a package form layers.
+// Circles returns the arrows that are part of a circle: a way over other files leads back to the file that they begin
+// at. They are sorted. Without one, the files of a package form layers.
 func Circles(all map[Arrow][]string) []Arrow {
 	next := make(map[string][]string)
 	for a := range all {

@@ -19,7 +19,8 @@ func TestFilesFormLayers(t *testing.T) {
 			t.Errorf("%s has %d arrows; the check would pass over an empty house", name, len(all))
 		}
 		for _, one := range architecture.Circles(all) {
-			t.Errorf("internal/%s: %s uses %v of %s, which leads back to it: move what is shared into a file below both",
+			t.Errorf("internal/%s: %s uses %v of %s, which leads back to it: move what is shared into a file below "+
+				"both",
 				name, one.From, all[one], one.To)
 		}
 	}
@@ -57,7 +58,8 @@ func TestCircles(t *testing.T) {
 func arrowsOf(t *testing.T, dir, importPath string) map[architecture.Arrow][]string {
 	t.Helper()
 	lookAt(t, dir)
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,GoFiles", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps",
+		"-json=ImportPath,Dir,Export,GoFiles", ".")
 	cmd.Dir = dir
 	out, err := cmd.Output()
 	if err != nil {

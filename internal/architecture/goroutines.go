@@ -32,9 +32,9 @@ var timers = map[string]string{
 	"internal/secret/kubernetes/watch.go": "cancels a context",
 }
 
-// Goroutines returns one line per place at which a goroutine is begun that guard does not know of: a `go` statement, a method Go
-// with one argument (sync.WaitGroup, errgroup) that is no guard.Func, or an AfterFunc. It has a line, too, for each exception that
-// is not needed any more. sources are files by their paths in the module.
+// Goroutines returns one line per place at which a goroutine is begun that guard does not know of: a `go` statement, a
+// method Go with one argument (sync.WaitGroup, errgroup) that is no guard.Func, or an AfterFunc. It has a line, too,
+// for each exception that is not needed any more. sources are files by their paths in the module.
 func Goroutines(sources map[string][]byte) ([]string, error) {
 	var found []string
 	needed := make(map[string]bool)
@@ -53,8 +53,10 @@ func Goroutines(sources map[string][]byte) ([]string, error) {
 				needed[by] = true
 				continue
 			}
-			found = append(found, fmt.Sprintf("%s:%d begins a goroutine by %s: a panic in it ends the process; use %s, or list the file with its reason",
-				name, files.Position(n.Pos()).Line, what, guardPackage))
+			found = append(found,
+				fmt.Sprintf("%s:%d begins a goroutine by %s: a panic in it ends the process; use %s, or list the "+
+					"file with its reason",
+					name, files.Position(n.Pos()).Line, what, guardPackage))
 		}
 	}
 	for _, name := range slices.Concat(slices.Collect(maps.Keys(unguarded)), slices.Collect(maps.Keys(timers))) {

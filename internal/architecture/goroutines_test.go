@@ -60,7 +60,9 @@ func TestGoroutines(t *testing.T) {
 		"a name that begins so":    {"internal/guardian/a.go", "go f()", "a go statement"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found, err := architecture.Goroutines(map[string][]byte{c.file: []byte("package p\nfunc _() {\n" + c.body + "\n}\n")})
+			found, err := architecture.Goroutines(map[string][]byte{
+				c.file: []byte("package p\nfunc _() {\n" + c.body + "\n}\n"),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +75,8 @@ func TestGoroutines(t *testing.T) {
 			switch {
 			case c.want == "" && len(got) > 0:
 				t.Errorf("unexpected complaints: %q", got)
-			case c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want+":") || !strings.Contains(got[0], c.file+":3 ")):
+			case c.want != "" &&
+				(len(got) != 1 || !strings.Contains(got[0], c.want+":") || !strings.Contains(got[0], c.file+":3 ")):
 				t.Errorf("got %q, want one complaint with %q", got, c.want)
 			}
 		})

@@ -1,8 +1,8 @@
 // Package architecture is the plan of the house as a table, and the check that the code keeps to it.
 //
 // Imports run downward, from floor to floor; adapters import their port and nothing beside it; only internal/app names
-// adapters; the tests' own packages are imported by tests alone. Only the imports of non-test files are looked at: a test
-// may reach for whatever it needs. The package is used by its own test; nothing imports it.
+// adapters; the tests' own packages are imported by tests alone. Only the imports of non-test files are looked at: a
+// test may reach for whatever it needs. The package is used by its own test; nothing imports it.
 //
 // A package that stands in no row is refused: a new room gets its row here first, so that the plan stays the tree.
 package architecture
@@ -18,8 +18,8 @@ const (
 	inside = module + "internal/"
 )
 
-// floors lists the rooms (folders right under internal, or the two programs' folders) from the bottom to the top. A room
-// imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
+// floors lists the rooms (folders right under internal, or the two programs' folders) from the bottom to the top. A
+// room imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
 var floors = [][]string{
 	{"fault", "pause"},
 	{"guard", "jsonpointer", "localfile", "nesting", "program"},
@@ -34,23 +34,27 @@ var floors = [][]string{
 
 // sideways lists the imports between neighbours on one floor that are allowed all the same, each with its reason.
 var sideways = map[string]string{
-	"* -> secret":                           "Value and Ref are how the whole house speaks of secrets; the package itself imports fault alone",
-	"config -> fleet":                       "a fleet's settings are a part of the configuration, as a store's are",
-	"config -> driver":                      "a driver's settings are a part of the configuration, as a store's are",
-	"rotation/proxytoken -> boundary":       "its probe reads the gate's own answers, and sends the token in the gate's header",
+	"* -> secret": "Value and Ref are how the whole house speaks of secrets; the package " +
+		"itself imports fault alone",
+	"config -> fleet":  "a fleet's settings are a part of the configuration, as a store's are",
+	"config -> driver": "a driver's settings are a part of the configuration, as a store's are",
+	"rotation/proxytoken -> boundary": "its probe reads the gate's own answers, and sends the token in the " +
+		"gate's header",
 	"rotation/proxytoken -> boundary/token": "what it rotates are that registry's generations",
-	"secret/seal -> database":               "the wrapped keyset lies beside what it seals, so that a backup of the database is whole",
+	"secret/seal -> database": "the wrapped keyset lies beside what it seals, so that a backup of the " +
+		"database is whole",
 }
 
-// ports gives each family of adapters what its members may import of the module: the port, and what is listed beside it.
-// Packages under a port that are no adapters are in portParts.
+// ports gives each family of adapters what its members may import of the module: the port, and what is listed beside
+// it. Packages under a port that are no adapters are in portParts.
 var ports = map[string][]string{
 	"secret": {"secret", "secret/seal", "dockerapi", "kubeapi", "guard", "localfile", "pause", "fault"},
 	"fleet":  {"fleet", "secret", "dockerapi", "kubeapi", "guard", "localfile", "program", "pause", "fault"},
 	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "program", "pause", "fault"},
 
 	"boundary/credential": {
-		"boundary/credential", "boundary/credential/derive", "boundary/credential/sign", "config", "config/preset", "secret",
+		"boundary/credential", "boundary/credential/derive", "boundary/credential/sign",
+		"config", "config/preset", "secret",
 		"jsonpointer", "fault",
 	},
 }
@@ -58,7 +62,8 @@ var ports = map[string][]string{
 // portParts are the packages beside the adapters that belong to the port itself.
 var portParts = []string{
 	"secret/resolve", "secret/seal", "secret/storetest", "fleet/fleettest",
-	"boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign", "boundary/credential/credentialtest",
+	"boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign",
+	"boundary/credential/credentialtest",
 }
 
 // besidePort lists what a single adapter needs more than its port, each with its reason.
@@ -68,7 +73,10 @@ var besidePort = map[string]string{
 }
 
 // onlyInTests are packages, each with what lies below it, that no other package's non-test files import.
-var onlyInTests = []string{"testkit", "architecture", "secret/storetest", "fleet/fleettest", "boundary/credential/credentialtest"}
+var onlyInTests = []string{
+	"testkit", "architecture", "secret/storetest", "fleet/fleettest",
+	"boundary/credential/credentialtest",
+}
 
 // outside are programs that come with the source and import nothing of the product.
 var outside = []string{"tools", "bench"}
@@ -108,7 +116,9 @@ func Check(packages []Package) []string {
 			}
 		}
 		if from := place(p.ImportPath); !known(from) {
-			broken = append(broken, fmt.Sprintf("%s stands on no floor: give %q a row in internal/architecture, or find its room", p.ImportPath, room(from)))
+			broken = append(broken,
+				fmt.Sprintf("%s stands on no floor: give %q a row in internal/architecture, or find its room",
+					p.ImportPath, room(from)))
 		}
 	}
 	slices.Sort(broken)
@@ -135,7 +145,9 @@ func known(place string) bool {
 
 // forTests reports whether place is one of onlyInTests, or lies below one.
 func forTests(place string) bool {
-	return slices.ContainsFunc(onlyInTests, func(p string) bool { return place == p || strings.HasPrefix(place, p+"/") })
+	return slices.ContainsFunc(onlyInTests, func(p string) bool {
+		return place == p || strings.HasPrefix(place, p+"/")
+	})
 }
 
 // floor is the index of the place's floor, or -1.
@@ -167,7 +179,8 @@ func judge(from, to string) string {
 		return ""
 	case isAdapter:
 		allowed := slices.Contains(ports[port], to) || inFamily(from, to) || besidePort[from+" -> "+to] != ""
-		return unless(allowed, "an adapter imports its port and nothing beside it; declare what it needs as an interface or a setting")
+		return unless(allowed,
+			"an adapter imports its port and nothing beside it; declare what it needs as an interface or a setting")
 	}
 	if _, named := adapter(to); named {
 		return unless(room(from) == "app", "only internal/app names an adapter; take the port's interface instead")
@@ -188,7 +201,8 @@ func judgeFloors(from, to string) string {
 	case sideways["* -> "+to] != "", sideways[from+" -> "+to] != "":
 		return ""
 	}
-	return "these rooms stand side by side on one floor; pass what is needed in from internal/app, or list the pair with its reason in sideways"
+	return "these rooms stand side by side on one floor; pass what is needed in from internal/app, or list the pair " +
+		"with its reason in sideways"
 }
 
 // unless is the rule, unless it is held.

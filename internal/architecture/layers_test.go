@@ -144,8 +144,8 @@ func list(t *testing.T) []architecture.Package {
 	}
 }
 
-// lookAt makes the result of this test depend on the files of dir: the go command reuses a result as long as the files that
-// the test itself looked at are the same, and it does not see what "go list" looks at.
+// lookAt makes the result of this test depend on the files of dir: the go command reuses a result as long as the files
+// that the test itself looked at are the same, and it does not see what "go list" looks at.
 func lookAt(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

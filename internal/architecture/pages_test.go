@@ -14,10 +14,12 @@ import (
 	"testing"
 )
 
-// TestEveryModuleHasItsReason: ADR 0001 has one row for each module that go.mod requires directly, and no row for one that it does not.
+// TestEveryModuleHasItsReason: ADR 0001 has one row for each module that go.mod requires directly, and no row for one
+// that it does not.
 func TestEveryModuleHasItsReason(t *testing.T) {
 	reasons := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| (`.+) \\| (.+) \\| .*\\|$").FindAllStringSubmatch(page(t, "docs/adr/0001-dependencies.md"), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.+) \\| (.+) \\| .*\\|$").FindAllStringSubmatch(page(t,
+		"docs/adr/0001-dependencies.md"), -1) {
 		for _, module := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
 			reasons[module[1]] = strings.TrimSpace(row[2])
 		}
@@ -30,7 +32,8 @@ func TestEveryModuleHasItsReason(t *testing.T) {
 		delete(reasons, module)
 	}
 	for _, module := range slices.Sorted(maps.Keys(reasons)) {
-		t.Errorf("docs/adr/0001-dependencies.md has a reason for %s, which go.mod does not require directly: take it off", module)
+		t.Errorf("docs/adr/0001-dependencies.md has a reason for %s, which go.mod does not require directly: take it "+
+			"off", module)
 	}
 }
 
@@ -64,7 +67,8 @@ func directModules(t *testing.T) []string {
 	return direct
 }
 
-// TestTheTreeIsDrawn: each package under internal has its line in the tree of ARCHITECTURE.md, and each line its package.
+// TestTheTreeIsDrawn: each package under internal has its line in the tree of ARCHITECTURE.md, and each line its
+// package.
 func TestTheTreeIsDrawn(t *testing.T) {
 	_, rest, _ := strings.Cut(page(t, "ARCHITECTURE.md"), "\ninternal/\n")
 	tree, _, _ := strings.Cut(rest, "\n```")
@@ -96,7 +100,8 @@ func TestTheTreeIsDrawn(t *testing.T) {
 	}
 }
 
-// packages lists the folders under internal that hold Go files. The kinds of a family, which have a file kind.go, are one.
+// packages lists the folders under internal that hold Go files. The kinds of a family, which have a file kind.go, are
+// one.
 func packages(t *testing.T) []string {
 	t.Helper()
 	const root = "../../internal"
@@ -120,14 +125,18 @@ func packages(t *testing.T) []string {
 // TestContributorsFindWhatIsNamed: the files, the tests and the links of the pages for contributors are in the tree.
 func TestContributorsFindWhatIsNamed(t *testing.T) {
 	declared := declaredTests(t)
-	for _, name := range []string{"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ".github/pull_request_template.md"} {
+	for _, name := range []string{
+		"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
+		".github/pull_request_template.md",
+	} {
 		text := page(t, name)
 		for _, test := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(text, -1) {
 			if !declared[test] {
 				t.Errorf("%s names %s, which is not in the tree", name, test)
 			}
 		}
-		for _, file := range regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)|(?:^|[\s`+"`"+`])((?:internal|tools|docs|changelog)/[\w/.-]*\w)`).FindAllStringSubmatch(text, -1) {
+		for _, file := range regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)|(?:^|[\s`+"`"+
+			`])((?:internal|tools|docs|changelog)/[\w/.-]*\w)`).FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join("../..", file[1]+file[2])); err != nil {
 				t.Errorf("%s names %s, which is not in the tree", name, file[1]+file[2])
 			}

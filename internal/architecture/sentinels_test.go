@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestSentinelsHaveOneOwner: a name of an error is declared once in the module, so that an ErrX in a comment, a log or a search
-// is one error.
+// TestSentinelsHaveOneOwner: a name of an error is declared once in the module, so that an ErrX in a comment, a log or
+// a search is one error.
 func TestSentinelsHaveOneOwner(t *testing.T) {
 	owners := make(map[string][]string)
 	for name, text := range sources(t) {
@@ -27,7 +27,8 @@ func TestSentinelsHaveOneOwner(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(owners)) {
 		if where := owners[name]; len(where) > 1 {
 			slices.Sort(where)
-			t.Errorf("%s is declared in %s: use one of them, or name them for what each is about", name, strings.Join(where, " and "))
+			t.Errorf("%s is declared in %s: use one of them, or name them for what each is about", name,
+				strings.Join(where, " and "))
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 // wordsFile has the words itself.
 const wordsFile = "internal/architecture/words_test.go"
 
-// replacedWords are words that the field does not use for what they said here, and what is written instead. A space stands for
-// any, and for a comment that goes on in its next line.
+// replacedWords are words that the field does not use for what they said here, and what is written instead. A space
+// stands for any, and for a comment that goes on in its next line.
 var replacedWords = map[string]string{
 	`(?:in|into|out of) force`: "active, or valid",
 	`anew`:                     "again",
@@ -25,8 +25,8 @@ var replacedWords = map[string]string{
 	`(?-i:trouble[sd]?)`:                       "error, failure, or what it is",
 }
 
-// TestWords: a word that has been replaced does not come back, in pages, strings or comments. Names of JSON and of paths stay as
-// they are, since others may have built on them.
+// TestWords: a word that has been replaced does not come back, in pages, strings or comments. Names of JSON and of
+// paths stay as they are, since others may have built on them.
 func TestWords(t *testing.T) {
 	for name, text := range textsOf(t, ".md", ".go", ".yaml", ".yml", ".sh", ".tsv", ".txtar", ".golden") {
 		if name == wordsFile {
@@ -95,7 +95,9 @@ func prose(text string) string {
 		case token.EOF:
 			return string(blank)
 		case token.COMMENT, token.STRING:
-			written = fixedNames.ReplaceAllStringFunc(written, func(s string) string { return strings.Repeat(" ", len(s)) })
+			written = fixedNames.ReplaceAllStringFunc(written, func(s string) string {
+				return strings.Repeat(" ", len(s))
+			})
 			copy(blank[int(at)-1:], written)
 		}
 	}

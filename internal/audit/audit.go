@@ -75,7 +75,8 @@ type Public struct {
 
 func (k Keys) check() error {
 	if len(k.Sign) != ed25519.PrivateKeySize {
-		return fmt.Errorf("checking audit keys: the signing key has %d bytes, want %d", len(k.Sign), ed25519.PrivateKeySize)
+		return fmt.Errorf("checking audit keys: the signing key has %d bytes, want %d", len(k.Sign),
+			ed25519.PrivateKeySize)
 	}
 	return k.Public().check()
 }
@@ -85,7 +86,8 @@ func (p Public) check() error {
 		return fmt.Errorf("checking audit keys: the chain key has %d bytes, want %d", len(p.Chain), macSize)
 	}
 	if len(p.Sign) != ed25519.PublicKeySize {
-		return fmt.Errorf("checking audit keys: the public key has %d bytes, want %d", len(p.Sign), ed25519.PublicKeySize)
+		return fmt.Errorf("checking audit keys: the public key has %d bytes, want %d", len(p.Sign),
+			ed25519.PublicKeySize)
 	}
 	return nil
 }
@@ -110,8 +112,9 @@ type Options struct {
 	RotateSize  int64         // end a file once it has this many bytes; 0: not because of its size
 	RotateEvery time.Duration // and once its first record is this old; 0: not because of its age
 
-	// KeepAge and KeepSize bound what is kept: files that were ended, whole, and the oldest first, are removed when their
-	// last record is older, or when all files together have more bytes. 0: no bound. A file that does not verify is kept.
+	// KeepAge and KeepSize bound what is kept: files that were ended, whole, and the oldest first, are removed when
+	// their last record is older, or when all files together have more bytes. 0: no bound. A file that does not verify
+	// is kept.
 	KeepAge  time.Duration
 	KeepSize int64
 
@@ -125,8 +128,8 @@ type Options struct {
 	// It runs on the log's own goroutine: it must not call the log, and not block for long.
 	OnCheckpoint func(Checkpoint)
 
-	// Broke is told of a panic while writing. The record that it befell is not acknowledged, and Health has the panic until a
-	// write succeeds.
+	// Broke is told of a panic while writing. The record that it befell is not acknowledged, and Health has the panic
+	// until a write succeeds.
 	Broke func(*fault.Panic)
 
 	Now func() time.Time // default time.Now

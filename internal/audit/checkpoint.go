@@ -29,7 +29,8 @@ type Checkpoint struct {
 // SignedText is the fixed form that the signature covers; with it and the public key
 // anybody can check a checkpoint by hand.
 func (c Checkpoint) SignedText() []byte {
-	return fmt.Appendf(nil, "sallyport audit checkpoint v1\nnumber %d\nlog %s\nseq %d\noffset %d\nmac %s\ntime %s\nkey %s\n",
+	return fmt.Appendf(nil,
+		"sallyport audit checkpoint v1\nnumber %d\nlog %s\nseq %d\noffset %d\nmac %s\ntime %s\nkey %s\n",
 		c.Number, c.Log, c.Seq, c.Offset, c.MAC, c.Time.UTC().Format(time.RFC3339Nano), c.Key)
 }
 

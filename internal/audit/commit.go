@@ -145,7 +145,8 @@ func (l *Log) writeSafely(b *batch, gone error) (next position, err error) {
 	if why == nil {
 		return next, err
 	}
-	l.file.uncertain(l.at.offset - l.file.base) // nothing says how much of it is in the file: it is cut off before the next
+	// nothing says how much of it is in the file: it is cut off before the next
+	l.file.uncertain(l.at.offset - l.file.base)
 	l.o.Broke(why)
 	return l.at, why
 }
@@ -210,7 +211,9 @@ func (l *Log) write(b *batch, gone error) (position, error) {
 }
 
 func (l *Log) tellLost() {
-	told := &Event{Detail: fmt.Sprintf("%d completed or refused records were dropped while the log could not be written", l.lost)}
+	told := &Event{
+		Detail: fmt.Sprintf("%d completed or refused records were dropped while the log could not be written", l.lost),
+	}
 	l.pending.add(KindRecovered, told, l.o.Now(), entry{keep: true})
 	l.lost = 0
 }

@@ -22,7 +22,8 @@ func TestTheDocsNameEveryField(t *testing.T) {
 	for _, match := range jsonKey.FindAllSubmatch(read(t, o.Path), -1) {
 		written[string(match[1])] = true
 	}
-	if want := reflect.TypeFor[audit.Event]().NumField() + len([]string{"seq", "log", "checkpoints", "mac"}); len(written) != want {
+	if want := reflect.TypeFor[audit.Event]().NumField() +
+		len([]string{"seq", "log", "checkpoints", "mac"}); len(written) != want {
 		t.Errorf("%d fields written, want %d: is one of Event's not encoded?", len(written), want)
 	}
 	docs := regexp.MustCompile("`([a-z_]+)`").FindAllSubmatch(read(t, "../../docs/audit.md"), -1)

@@ -150,8 +150,8 @@ func appendUnit(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hexDigits[r>>12&0xf], hexDigits[r>>8&0xf], hexDigits[r>>4&0xf], hexDigits[r&0xf])
 }
 
-// mustEscape: invalid bytes, the C1 controls, the two separators that end a line in JavaScript, and what turns text around or
-// hides in it: bidirectional marks, zero-width characters, tags.
+// mustEscape: invalid bytes, the C1 controls, the two separators that end a line in JavaScript, and what turns text
+// around or hides in it: bidirectional marks, zero-width characters, tags.
 func mustEscape(r rune, size int) bool {
 	return r == utf8.RuneError && size == 1 || r <= 0x9f || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Cf, r)
 }

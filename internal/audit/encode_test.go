@@ -12,7 +12,10 @@ import (
 )
 
 func FuzzEscape(f *testing.F) {
-	for _, s := range []string{"", "plain", `"\`, "\x00\x1f\x7f", "\u0080\u009f\u00a0", "é\u2028\u2029", "\xff\xc3", "<&>", "\U0001f600", "\xed\xa0\x80", "a\u202eb\u200bc\ufeff\u2066\U000e0041"} {
+	for _, s := range []string{
+		"", "plain", `"\`, "\x00\x1f\x7f", "\u0080\u009f\u00a0", "é\u2028\u2029", "\xff\xc3",
+		"<&>", "\U0001f600", "\xed\xa0\x80", "a\u202eb\u200bc\ufeff\u2066\U000e0041",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -26,10 +29,13 @@ func FuzzEscape(f *testing.F) {
 		if err := json.Unmarshal(got, &back); err != nil {
 			t.Fatalf("escaping %q: %q: %v", s, got, err)
 		}
-		if want := strings.ToValidUTF8(strings.ToValidUTF8(s, "\ufffd"), ""); len([]rune(s)) == len([]rune(want)) && back != want {
+		if want := strings.ToValidUTF8(strings.ToValidUTF8(s, "\ufffd"),
+			""); len([]rune(s)) == len([]rune(want)) && back != want {
 			t.Errorf("escaping %q: reads back as %q", s, back)
 		}
-		if plain := jsonString(s); !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Cf, r) }) && !bytes.Equal(got, plain) {
+		if plain := jsonString(s); !strings.ContainsFunc(s, func(r rune) bool {
+			return r >= 0x7f && r <= 0x9f || unicode.Is(unicode.Cf, r)
+		}) && !bytes.Equal(got, plain) {
 			t.Errorf("escaping %q: got %s, encoding/json has %s", s, got, plain)
 		}
 	})
@@ -48,8 +54,10 @@ func jsonString(s string) []byte {
 
 func TestARecordReadsBackAsWritten(t *testing.T) {
 	ev := Event{
-		Time: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), Kind: KindCompleted, ID: "r", Token: "t", Label: "l", Generation: 2,
-		Service: "s", Method: "GET", Host: "h", Path: "/p?q=[redacted]", Source: "10.0.0.1", Workflow: "w\n", Execution: "e", Node: "n\"",
+		Time: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), Kind: KindCompleted,
+		ID: "r", Token: "t", Label: "l", Generation: 2,
+		Service: "s", Method: "GET", Host: "h", Path: "/p?q=[redacted]", Source: "10.0.0.1", Workflow: "w\n",
+		Execution: "e", Node: "n\"",
 		Rule: "r", Secrets: []string{"a@1", "b@2"}, Status: 200, Code: "upstream_5xx", Blame: "upstream", Detail: "d",
 		BytesIn: 1, BytesOut: 2, Gate: 3 * time.Microsecond, Upstream: 4 * time.Microsecond, Scrubbed: 5,
 		Actor: "root", Action: "x", Subject: "y", Suppressed: 6,
@@ -74,8 +82,10 @@ func TestTheWorstRecordFitsALine(t *testing.T) {
 		many[i] = long
 	}
 	ev := Event{
-		ID: long, Token: long, Label: long, Service: long, Method: long, Host: long, Path: long, Source: long, Workflow: long,
-		Execution: long, Node: long, Rule: long, Secrets: many, Code: long, Blame: long, Detail: long, Actor: long, Action: long, Subject: long,
+		ID: long, Token: long, Label: long, Service: long, Method: long, Host: long, Path: long,
+		Source: long, Workflow: long,
+		Execution: long, Node: long, Rule: long, Secrets: many, Code: long, Blame: long, Detail: long, Actor: long,
+		Action: long, Subject: long,
 	}
 	line := newChain(make([]byte, macSize)).seal(nil, &position{}, appendBody(nil, KindCompleted, &ev, time.Now()))
 	if len(line) > maxLine {
@@ -106,7 +116,8 @@ func TestEncodingAllocatesNothing(t *testing.T) {
 
 func BenchmarkEncode(b *testing.B) {
 	ev := &Event{
-		ID: "req-0123456789abcdef", Token: "tok_1", Label: "n8n-production", Generation: 2, Service: "openai", Method: "POST",
+		ID: "req-0123456789abcdef", Token: "tok_1", Label: "n8n-production", Generation: 2,
+		Service: "openai", Method: "POST",
 		Host: "api.openai.com", Path: "/v1/chat/completions", Source: "10.1.2.3", Workflow: "wf42", Execution: "1017",
 		Node: "HTTP Request", Rule: "default", Secrets: []string{"openai@3"},
 	}

@@ -11,7 +11,8 @@ import (
 	"sallyport/internal/audit"
 )
 
-// Authorise returns when the record is written: the credential may be used then, and not before. An edit breaks the chain.
+// Authorise returns when the record is written: the credential may be used then, and not before. An edit breaks the
+// chain.
 func ExampleLog() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "audit")
@@ -25,7 +26,10 @@ func ExampleLog() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(log.Authorise(ctx, &audit.Event{ID: "r1", Service: "openai", Method: "GET", Path: "/v1/models", Secrets: []string{"openai@3"}}))
+	fmt.Println(log.Authorise(ctx, &audit.Event{
+		ID: "r1", Service: "openai", Method: "GET", Path: "/v1/models",
+		Secrets: []string{"openai@3"},
+	}))
 	fmt.Println(log.Close())
 
 	text, err := os.ReadFile(path)

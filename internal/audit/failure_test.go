@@ -78,7 +78,8 @@ func mustHoldAll(t *testing.T, path string, acknowledged map[string]bool) {
 func TestAFullDiskRefusesAndHealsWithRoom(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		testkit.RequireTool(t, "a small file system", false, err.Error()+" (mounting wants root; TestAFileSizeLimitRefuses covers most of it)")
+		testkit.RequireTool(t, "a small file system", false,
+			err.Error()+" (mounting wants root; TestAFileSizeLimitRefuses covers most of it)")
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

@@ -17,7 +17,8 @@ type Filter struct {
 	Quiet    bool      // leaves out what the log says of itself: opened, closed, checkpoint
 }
 
-// housekeeping are the kinds of record that a log in good order has for its own sake. KindRecovered is none: it tells of a loss.
+// housekeeping are the kinds of record that a log in good order has for its own sake. KindRecovered is none: it tells
+// of a loss.
 var housekeeping = [][]byte{[]byte(KindOpened), []byte(KindClosed), []byte(KindCheckpoint), []byte(KindContinued)}
 
 // Match tells whether a line is chosen. One that cannot be read is: it is what someone who looks has to see.
@@ -50,14 +51,16 @@ func (f *Filter) Match(line []byte) bool {
 		return true
 	}
 	ev := &rec.Event
-	return f.names(ev.Service, f.Service) && f.names(ev.Workflow, f.Workflow) && (f.names(ev.Label, f.Token) || ev.Token == f.Token)
+	return f.names(ev.Service, f.Service) && f.names(ev.Workflow, f.Workflow) &&
+		(f.names(ev.Label, f.Token) || ev.Token == f.Token)
 }
 
 func (*Filter) names(got, want string) bool {
 	return want == "" || got == want || got == recorded(want)
 }
 
-// recorded is how a name from outside stands in a record, where that is not as it is: long ones are cut, and bytes that are no UTF-8 replaced.
+// recorded is how a name from outside stands in a record, where that is not as it is: long ones are cut, and bytes that
+// are no UTF-8 replaced.
 func recorded(name string) string {
 	if len(name) <= maxText && utf8.ValidString(name) {
 		return name

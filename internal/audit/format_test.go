@@ -14,7 +14,8 @@ func TestFormat(t *testing.T) {
 			`{"seq":3,"time":"2026-01-02T03:04:05.678901Z","event":"completed","token":"t1","label":"n8n-production","service":"openai",` +
 				`"method":"POST","path":"/v1/chat/completions","status":200,"gate_us":310,"upstream_us":42000,"workflow":"wf42",` +
 				`"execution":"7","node":"Get","mac":""}`,
-			"2026-01-02 03:04:05.678  completed   n8n-production    openai        POST /v1/chat/completions                     200  -                     gate 0.3ms      api 42.0ms  workflow=wf42 " +
+			"2026-01-02 03:04:05.678  completed   n8n-production    openai        POST /v1/chat/completions          " +
+				"           200  -                     gate 0.3ms      api 42.0ms  workflow=wf42 " +
 				"execution=7 node=Get",
 		},
 		{

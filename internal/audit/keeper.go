@@ -193,8 +193,8 @@ func (l *Log) sign() error {
 	return nil
 }
 
-// writeCheckpoint adds a line to the checkpoints. Whatever keeps it from being there whole and on the disk, a panic too, has it cut
-// off before the next.
+// writeCheckpoint adds a line to the checkpoints. Whatever keeps it from being there whole and on the disk, a panic
+// too, has it cut off before the next.
 func (l *Log) writeCheckpoint(number int, line []byte) error {
 	before, written := l.anchors.size, false
 	defer func() {

@@ -28,7 +28,8 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	}
 	r := mustHold(t, o)
 	mustHoldAll(t, path, acknowledged)
-	t.Logf("%d acknowledged; %d records, %d openings, %d recoveries, %d checkpoints", total, r.Records, r.Opens, r.Recovered, r.Checkpoints)
+	t.Logf("%d acknowledged; %d records, %d openings, %d recoveries, %d checkpoints", total, r.Records, r.Opens,
+		r.Recovered, r.Checkpoints)
 }
 
 // killed runs a writer until it has acknowledged at least n records, and kills it while it

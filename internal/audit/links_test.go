@@ -11,13 +11,15 @@ import (
 	"sallyport/internal/localfile"
 )
 
-// TestLinksAreNotFollowed: root, in a folder that another user may write to, makes, cuts and locks no file elsewhere because its log or
-// its checkpoints are a link there, whatever that leads to.
+// TestLinksAreNotFollowed: root, in a folder that another user may write to, makes, cuts and locks no file elsewhere
+// because its log or its checkpoints are a link there, whatever that leads to.
 func TestLinksAreNotFollowed(t *testing.T) {
 	for name, lay := range map[string]func(from, to string) error{
-		"a link":              func(from, to string) error { return os.Symlink(to, from) },
-		"a link into nothing": func(from, to string) error { return errors.Join(os.Rename(to, to+".away"), os.Symlink(to, from)) },
-		"a hard link":         func(from, to string) error { return os.Link(to, from) },
+		"a link": func(from, to string) error { return os.Symlink(to, from) },
+		"a link into nothing": func(from, to string) error {
+			return errors.Join(os.Rename(to, to+".away"), os.Symlink(to, from))
+		},
+		"a hard link": func(from, to string) error { return os.Link(to, from) },
 	} {
 		for _, file := range []string{"audit.jsonl", "audit.jsonl.checkpoints"} {
 			t.Run(name+" as "+file, func(t *testing.T) {
@@ -29,7 +31,10 @@ func TestLinksAreNotFollowed(t *testing.T) {
 				if err := lay(filepath.Join(dir, file), elsewhere); err != nil {
 					t.Fatal(err)
 				}
-				l, err := audit.Open(t.Context(), audit.Options{Path: filepath.Join(dir, "audit.jsonl"), Keys: testKeys(), AcceptDamage: true})
+				l, err := audit.Open(t.Context(), audit.Options{
+					Path: filepath.Join(dir, "audit.jsonl"),
+					Keys: testKeys(), AcceptDamage: true,
+				})
 				if err == nil {
 					_ = l.Close()
 				}
@@ -51,7 +56,8 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestForeignFolder: a log in another user's folder, or one that is another user's, is refused. Only root can make one to try.
+// TestForeignFolder: a log in another user's folder, or one that is another user's, is refused. Only root can make one
+// to try.
 func TestForeignFolder(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // localfile.TestTrust has the rule for other users
@@ -67,7 +73,10 @@ func TestForeignFolder(t *testing.T) {
 			if err := foreign(dir); err != nil {
 				t.Fatal(err)
 			}
-			l, err := audit.Open(t.Context(), audit.Options{Path: filepath.Join(dir, "audit.jsonl"), Keys: testKeys(), AcceptDamage: true})
+			l, err := audit.Open(t.Context(), audit.Options{
+				Path: filepath.Join(dir, "audit.jsonl"), Keys: testKeys(),
+				AcceptDamage: true,
+			})
 			if err == nil {
 				_ = l.Close()
 			}

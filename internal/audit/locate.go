@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// locate finds where in the log its file begins. The file's first record says it; a file without one is the first of a log, or
-// what a rotation had just begun when the process ended.
+// locate finds where in the log its file begins. The file's first record says it; a file without one is the first of a
+// log, or what a rotation had just begun when the process ended.
 func (l *Log) locate() error {
 	c := l.stats.Checkpoint
 	l.begun = l.o.Now()
@@ -17,7 +17,10 @@ func (l *Log) locate() error {
 	}
 	if len(before) > 0 && c.Number == 0 {
 		last := before[len(before)-1]
-		return l.damaged(Problem{In: InCheckpoints, Seq: last.to, Reason: fmt.Sprintf("none are there, but %s has records of this log", last.name)})
+		return l.damaged(Problem{
+			In: InCheckpoints, Seq: last.to,
+			Reason: fmt.Sprintf("none are there, but %s has records of this log", last.name),
+		})
 	}
 	first, err := l.file.firstLine()
 	if err != nil {
@@ -35,8 +38,8 @@ func (l *Log) locate() error {
 	return nil
 }
 
-// resumeRotation has the empty file go on after the last one that was ended, if the newest checkpoint signed the end of that.
-// Otherwise the file was emptied, and its place in the log stays unknown.
+// resumeRotation has the empty file go on after the last one that was ended, if the newest checkpoint signed the end of
+// that. Otherwise the file was emptied, and its place in the log stays unknown.
 func (l *Log) resumeRotation(last ended) error {
 	c := l.stats.Checkpoint
 	if last.to != c.Seq {

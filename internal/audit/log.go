@@ -81,11 +81,11 @@ func (l *Log) Admin(ctx context.Context, ev *Event) error {
 // record goes out with the next commit, about 5 ms later at the latest.
 func (l *Log) Complete(ev *Event) { l.leave(KindCompleted, ev) }
 
-// Refuse is like Complete for a request that got no credential. Of tokens that are valid (those with a Label) at most 100 per
-// second are written; the others are counted, and the next refused record says how many they were. Beyond that each token, each source
-// of requests without one, and all of either have a budget of bytes. A request without a valid token leaves a short record, and so
-// does a token that has used up half of its budget; what is beyond the budget is counted, and a record says once a minute how many
-// there were.
+// Refuse is like Complete for a request that got no credential. Of tokens that are valid (those with a Label) at most
+// 100 per second are written; the others are counted, and the next refused record says how many they were. Beyond that
+// each token, each source of requests without one, and all of either have a budget of bytes. A request without a valid
+// token leaves a short record, and so does a token that has used up half of its budget; what is beyond the budget is
+// counted, and a record says once a minute how many there were.
 func (l *Log) Refuse(ev *Event) { l.leave(KindRefused, ev) }
 
 // Close writes what is pending, a closed record and a last checkpoint, and gives the file

@@ -166,7 +166,8 @@ func TestALogIsContinued(t *testing.T) {
 	o := testOptions(t)
 	for range 3 {
 		l := open(t, o)
-		if err := l.Admin(t.Context(), &audit.Event{Actor: "root", Action: "secret.set", Subject: "openai"}); err != nil {
+		if err := l.Admin(t.Context(),
+			&audit.Event{Actor: "root", Action: "secret.set", Subject: "openai"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Close(); err != nil {

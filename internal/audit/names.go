@@ -16,8 +16,8 @@ type ended struct {
 	from, to int // its records
 }
 
-// endedName is the name of the file beside the log at path that holds these records: audit-000000000001-000000012345.jsonl
-// beside audit.jsonl.
+// endedName is the name of the file beside the log at path that holds these records:
+// audit-000000000001-000000012345.jsonl beside audit.jsonl.
 func endedName(path string, from, to int) string {
 	base := filepath.Base(path)
 	ext := filepath.Ext(base)

@@ -112,7 +112,8 @@ func open(ctx context.Context, o Options, notes ...string) (_ *Log, err error) {
 		strangers: quota{allowance: ofStrangers}, holders: quota{allowance: ofHolders},
 		o: o, file: log, anchors: anchors, chain: newChain(o.Keys.Chain),
 		pending: &batch{}, spare: &batch{},
-		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), due: make(chan struct{}, 1), quit: make(chan struct{}),
+		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		quit: make(chan struct{}),
 	}
 	if err := l.begin(ctx, notes); err != nil {
 		return nil, err
@@ -208,7 +209,10 @@ func (l *Log) lastCheckpoint() error {
 	line := end[lastLine(end[:whole]):whole]
 	c, err := parseCheckpoint(line, l.o.Keys.Public().Sign)
 	if err != nil {
-		return l.damaged(Problem{In: InCheckpoints, Seq: c.Seq, Offset: l.anchors.size - int64(len(line)), Reason: "newest checkpoint: " + err.Error()})
+		return l.damaged(Problem{
+			In: InCheckpoints, Seq: c.Seq, Offset: l.anchors.size - int64(len(line)),
+			Reason: "newest checkpoint: " + err.Error(),
+		})
 	}
 	l.stats.Checkpoint = c
 	return nil
@@ -220,7 +224,11 @@ func (l *Log) standsAt(c Checkpoint) error {
 	bad := Problem{In: InLog, Line: c.Seq - l.file.from + 1, Seq: c.Seq, Offset: min(here, l.file.size)}
 	switch {
 	case here < 0:
-		bad = Problem{In: InCheckpoints, Seq: c.Seq, Reason: fmt.Sprintf("checkpoint %d is the newest, but the log was in an earlier file then: checkpoints are missing", c.Number)}
+		bad = Problem{
+			In: InCheckpoints, Seq: c.Seq,
+			Reason: fmt.Sprintf("checkpoint %d is the newest, but the log was in an earlier file then: checkpoints "+
+				"are missing", c.Number),
+		}
 		return l.damaged(bad)
 	case l.file.size < here:
 		bad.Reason = fmt.Sprintf("the log has %d bytes, but checkpoint %d of %s saw %d: its tail was cut off",
@@ -234,7 +242,8 @@ func (l *Log) standsAt(c Checkpoint) error {
 		return err
 	}
 	if !ok {
-		bad.Reason = fmt.Sprintf("the record that checkpoint %d signed was changed, or the chain key is not this log's", c.Number)
+		bad.Reason = fmt.Sprintf("the record that checkpoint %d signed was changed, or the chain key is not this log's",
+			c.Number)
 		return l.damaged(bad)
 	}
 	return nil
@@ -299,7 +308,8 @@ func (l *Log) cutTorn(bad Problem) (string, error) {
 	}
 	sum := sha256.Sum256(rest)
 	l.file.uncertain(here) // the next append begins with cutting
-	return fmt.Sprintf("cut off an unfinished write of %d bytes, SHA-256 %s", len(rest), hex.EncodeToString(sum[:])), nil
+	return fmt.Sprintf("cut off an unfinished write of %d bytes, SHA-256 %s", len(rest),
+		hex.EncodeToString(sum[:])), nil
 }
 
 func (l *Log) damaged(p Problem) error {

@@ -49,8 +49,8 @@ func healthy(t *testing.T, l *audit.Log, want bool) {
 	t.Fatalf("Health is %v", l.Health())
 }
 
-// TestPanicWhileWriting: a record whose writing ends in a panic is not acknowledged, in whichever goroutine that was, and is not in
-// the log; what was acknowledged stays, what nobody waits for comes later, and nobody waits for ever.
+// TestPanicWhileWriting: a record whose writing ends in a panic is not acknowledged, in whichever goroutine that was,
+// and is not in the log; what was acknowledged stays, what nobody waits for comes later, and nobody waits for ever.
 func TestPanicWhileWriting(t *testing.T) {
 	o := testOptions(t)
 	b := newBuggy(&o)
@@ -85,7 +85,10 @@ func TestPanicWhileWriting(t *testing.T) {
 	}
 	mustHold(t, o)
 	log := string(read(t, o.Path))
-	for id, want := range map[string]bool{"before": true, "during": false, "during again": false, "kept": true, "after": true} {
+	for id, want := range map[string]bool{
+		"before": true, "during": false, "during again": false,
+		"kept": true, "after": true,
+	} {
 		if strings.Contains(log, `"`+id+`"`) != want {
 			t.Errorf("%q in the log: %v, want %v", id, !want, want)
 		}
@@ -139,8 +142,8 @@ func TestPanicUnderLoad(t *testing.T) {
 	mustHoldAll(t, o.Path, acknowledged)
 }
 
-// TestPanicWhileAnchoring: in a sink for checkpoints, or where a checkpoint's own record is made. Records go on, Health tells, and
-// checkpoints go on when it is over.
+// TestPanicWhileAnchoring: in a sink for checkpoints, or where a checkpoint's own record is made. Records go on, Health
+// tells, and checkpoints go on when it is over.
 func TestPanicWhileAnchoring(t *testing.T) {
 	for name, arm := range map[string]func(*audit.Options, *buggy){
 		"sink": func(o *audit.Options, b *buggy) { o.OnCheckpoint = func(audit.Checkpoint) { b.panic() } },

@@ -37,26 +37,30 @@ func (r *refusals) take() int {
 	return n
 }
 
-// allowance is what refused requests of one kind may write, in bytes: of the same name at once and in a second, and all together.
+// allowance is what refused requests of one kind may write, in bytes: of the same name at once and in a second, and all
+// together.
 type allowance struct {
 	burst, second       float64
 	ownBurst, ownSecond float64
-	told                string // for the summary: how many, of how many names, how many of the one that had most, by code
+	// for the summary: how many, of how many names, how many of the one that had most, by code
+	told string
 }
 
-// Requests without a valid token come to 350 MB a day at the most, whatever is sent and from wherever; one source to a quarter of the
-// first burst, and 44 MB a day. Those with a valid token come to 1.4 GB a day, one token to 350 MB: a workflow that runs wild, or a
-// token that got into wrong hands, must not fill the disk either.
+// Requests without a valid token come to 350 MB a day at the most, whatever is sent and from wherever; one source to a
+// quarter of the first burst, and 44 MB a day. Those with a valid token come to 1.4 GB a day, one token to 350 MB: a
+// workflow that runs wild, or a token that got into wrong hands, must not fill the disk either.
 //
 //nolint:gochecknoglobals // constants
 var (
 	ofStrangers = allowance{
 		burst: 512 << 10, second: 4 << 10, ownBurst: 128 << 10, ownSecond: 512,
-		told: "%d more requests without a valid token were refused, from %d sources; %d of them from the one named here; by code: %s",
+		told: "%d more requests without a valid token were refused, from %d sources; %d of them from the one named " +
+			"here; by code: %s",
 	}
 	ofHolders = allowance{
 		burst: 1 << 20, second: 16 << 10, ownBurst: 256 << 10, ownSecond: 4 << 10,
-		told: "%d more requests with a valid token were refused, of %d tokens; %d of them with the one named here; by code: %s",
+		told: "%d more requests with a valid token were refused, of %d tokens; %d of them with the one named here; " +
+			"by code: %s",
 	}
 )
 
@@ -79,8 +83,8 @@ func (b *budget) refill(now time.Time, burst, second float64) float64 {
 	return b.room
 }
 
-// quota bounds what refused requests write, by name: the source of those without a valid token, the token of the others. What gets
-// no record of its own is counted, and summary tells of it.
+// quota bounds what refused requests write, by name: the source of those without a valid token, the token of the
+// others. What gets no record of its own is counted, and summary tells of it.
 type quota struct {
 	allowance
 
@@ -96,8 +100,8 @@ type holder struct {
 	left int // left out since the last summary
 }
 
-// admit decides whether a refusal is written, and whether it has to be short: what has used up half of its own first bytes comes
-// again and again, and its first records say all there is.
+// admit decides whether a refusal is written, and whether it has to be short: what has used up half of its own first
+// bytes comes again and again, and its first records say all there is.
 func (q *quota) admit(now time.Time, name, code string) (write, short bool) {
 	h := q.of(now, name)
 	room := h.refill(now, q.ownBurst, q.ownSecond)

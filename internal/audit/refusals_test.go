@@ -16,22 +16,25 @@ import (
 func stranger(id, source string) *audit.Event {
 	long := strings.Repeat("\x01<", 5000)
 	return &audit.Event{
-		ID: id, Source: source, Service: long, Method: long, Path: "/" + long, Workflow: long, Execution: long, Node: long,
+		ID: id, Source: source, Service: long, Method: long, Path: "/" + long, Workflow: long,
+		Execution: long, Node: long,
 		Status: 407, Code: "token_missing", Blame: "caller", Detail: long,
 	}
 }
 
-// TestStrangersCannotFillTheDisk: a flood without a token stays within a budget of bytes, from one source and from many, nothing of
-// it vanishes uncounted, and it takes no record from anybody else.
+// TestStrangersCannotFillTheDisk: a flood without a token stays within a budget of bytes, from one source and from
+// many, nothing of it vanishes uncounted, and it takes no record from anybody else.
 func TestStrangersCannotFillTheDisk(t *testing.T) {
 	const flood = 20_000
 	for name, c := range map[string]struct {
 		source func(n int) string
 		most   int64 // bytes of the log
 	}{
-		"one source":         {func(int) string { return "192.0.2.1" }, 150 << 10},
-		"one IPv6 host":      {func(n int) string { return fmt.Sprintf("2001:db8::%x", n) }, 150 << 10},
-		"mapped and not":     {func(n int) string { return [2]string{"192.0.2.1", "::ffff:192.0.2.1"}[n%2] }, 150 << 10},
+		"one source":    {func(int) string { return "192.0.2.1" }, 150 << 10},
+		"one IPv6 host": {func(n int) string { return fmt.Sprintf("2001:db8::%x", n) }, 150 << 10},
+		"mapped and not": {func(n int) string {
+			return [2]string{"192.0.2.1", "::ffff:192.0.2.1"}[n%2]
+		}, 150 << 10},
 		"every time another": {func(n int) string { return fmt.Sprintf("2001:db8:0:%x::1", n) }, 600 << 10},
 		"what is no address": {func(n int) string { return fmt.Sprint("x", n) }, 150 << 10},
 	} {
@@ -69,7 +72,8 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 					case "known":
 						known = true
 					case "":
-						if told += r.Event.Suppressed; r.Event.Suppressed > 0 && !strings.Contains(r.Event.Detail, "token_missing") {
+						if told += r.Event.Suppressed; r.Event.Suppressed > 0 &&
+							!strings.Contains(r.Event.Detail, "token_missing") {
 							t.Errorf("the summary says %q", r.Event.Detail)
 						}
 					}
@@ -78,7 +82,8 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 					told-- // where all budgets are used up it is counted with the others
 				}
 				if written+told != flood || stats.Summarised == 0 || written == 0 {
-					t.Errorf("%d records and %d told of %d requests, %d in the stats", written, told, flood, stats.Summarised)
+					t.Errorf("%d records and %d told of %d requests, %d in the stats", written, told,
+						flood, stats.Summarised)
 				}
 				if !known || !another && name != "every time another" {
 					t.Errorf("the record of a valid token is there: %v, that of another source: %v", known, another)
@@ -88,8 +93,8 @@ func TestStrangersCannotFillTheDisk(t *testing.T) {
 	}
 }
 
-// TestTokensCannotFillTheDisk: neither can a flood with a valid token. The first records of a token are whole, another token's too,
-// and nothing vanishes uncounted.
+// TestTokensCannotFillTheDisk: neither can a flood with a valid token. The first records of a token are whole, another
+// token's too, and nothing vanishes uncounted.
 func TestTokensCannotFillTheDisk(t *testing.T) {
 	const seconds, each = 60, 200
 	for name, c := range map[string]struct {
@@ -136,7 +141,9 @@ func TestTokensCannotFillTheDisk(t *testing.T) {
 						if written++; len(r.Event.Path) > 1000 {
 							whole++
 						}
-					case r.Event.Suppressed > 0 && r.Event.Detail != "" && (r.Event.Label == "" && name != "very many" || !strings.Contains(r.Event.Detail, "request_denied ")):
+					case r.Event.Suppressed > 0 && r.Event.Detail != "" &&
+						(r.Event.Label == "" && name != "very many" || !strings.Contains(r.Event.Detail,
+							"request_denied ")):
 						t.Errorf("the summary says %q of %q", r.Event.Detail, r.Event.Label)
 					}
 				}

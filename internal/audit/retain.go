@@ -17,7 +17,8 @@ import (
 // retainEvery is how often old files are looked for when no rotation gives the occasion: they grow old by themselves.
 const retainEvery = time.Hour
 
-// The steps of a retention. Behind recorded the files are gone for the log, and whoever looks next unlinks what is left of them.
+// The steps of a retention. Behind recorded the files are gone for the log, and whoever looks next unlinks what is left
+// of them.
 const (
 	stepRecorded = "recorded"
 	stepUnlinked = "unlinked"
@@ -56,8 +57,8 @@ func (l *Log) retain() {
 	}
 }
 
-// removeOld removes files that were ended, the oldest first, and returns which records are gone. It verifies them first, so
-// that nothing that someone has changed is cleared away, and puts on record what it removes before it does.
+// removeOld removes files that were ended, the oldest first, and returns which records are gone. It verifies them
+// first, so that nothing that someone has changed is cleared away, and puts on record what it removes before it does.
 func (l *Log) removeOld(ctx context.Context) (Range, error) {
 	names, err := l.dir.Names()
 	if err != nil {
@@ -182,7 +183,8 @@ func (l *Log) recordRemoval(ctx context.Context, old []ended) error {
 		return errors.Join(errors.New("not while records cannot be anchored"), l.anchor)
 	}
 	l.enter(func() {
-		l.declare(l.pending, KindRemoved, &Event{}, true, fmt.Appendf(nil, `,"after":"%s","removed":%d`, after.MAC, after.Seq)...)
+		l.declare(l.pending, KindRemoved, &Event{}, true,
+			fmt.Appendf(nil, `,"after":"%s","removed":%d`, after.MAC, after.Seq)...)
 	})
 	err = l.commit(nil)
 	if err == nil {
@@ -238,8 +240,8 @@ func (l *Log) verifyOld(ctx context.Context, old []ended) (Checkpoint, error) {
 	return all[v.matched-1], nil
 }
 
-// findRemoved looks for the record that says that what comes before the first of these files was removed. Without it someone
-// else has removed that, and nothing is added to it.
+// findRemoved looks for the record that says that what comes before the first of these files was removed. Without it
+// someone else has removed that, and nothing is added to it.
 func (l *Log) findRemoved(ctx context.Context, files []ended) error {
 	missing := files[0].from - 1
 	if missing <= l.removed {
@@ -262,7 +264,8 @@ func (l *Log) findRemoved(ctx context.Context, files []ended) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("records 1 to %d are missing, and no record says that they were removed: nothing more is removed", missing)
+	return fmt.Errorf("records 1 to %d are missing, and no record says that they were removed: nothing more is removed",
+		missing)
 }
 
 // lastRemoved is up to where the removed records in a file say that records were removed.

@@ -60,7 +60,10 @@ func TestRetention(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rotations := aged(t, o)
 				o.KeepAge = tt.age
-				for _, path := range []string{o.Path, rotations[2].File, rotations[1].File, rotations[0].File}[:tt.files] {
+				for _, path := range []string{
+					o.Path, rotations[2].File, rotations[1].File,
+					rotations[0].File,
+				}[:tt.files] {
 					o.KeepSize += int64(len(read(t, path)))
 				}
 				if o.KeepSize > 0 {
@@ -95,7 +98,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestRetentionOfManyFiles: they are opened and removed some at a time, each time on record, so that they take no descriptors from the gate.
+// TestRetentionOfManyFiles: they are opened and removed some at a time, each time on record, so that they take no
+// descriptors from the gate.
 func TestRetentionOfManyFiles(t *testing.T) {
 	o := testOptions(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -133,8 +137,12 @@ func TestRetentionClearsNothingAway(t *testing.T) {
 			b := read(t, r[0].File)
 			replace(t, r[0].File, b[:endOfLine(b, 1)])
 		}, "evidence"},
-		"the first file removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) { replace(t, r[0].File, []byte("-")) }, "no record says"},
-		"one between removed":    {func(t *testing.T, _ audit.Options, r []audit.Rotation) { replace(t, r[1].File, []byte("-")) }, "evidence"},
+		"the first file removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) {
+			replace(t, r[0].File, []byte("-"))
+		}, "no record says"},
+		"one between removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) {
+			replace(t, r[1].File, []byte("-"))
+		}, "evidence"},
 		"a checkpoint changed": {func(t *testing.T, o audit.Options, _ []audit.Rotation) {
 			b := read(t, o.Path+".checkpoints")
 			b[30] ^= 1
@@ -171,7 +179,8 @@ func TestRetentionClearsNothingAway(t *testing.T) {
 	}
 }
 
-// TestWhatIsGoneBeyondTheRecordIsFound: the record of a removal covers what it names, and nothing that someone removes later.
+// TestWhatIsGoneBeyondTheRecordIsFound: the record of a removal covers what it names, and nothing that someone removes
+// later.
 func TestWhatIsGoneBeyondTheRecordIsFound(t *testing.T) {
 	o := testOptions(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -29,8 +29,8 @@ type Rotation struct {
 //	switched  the next file has the log's name; both names are synced
 //	anchored  a checkpoint signs the next file's first record
 //
-// Nothing else is written between signed and switched, and nothing is acknowledged in the next file before. A step that fails is taken
-// back, and the log goes on in the file it had.
+// Nothing else is written between signed and switched, and nothing is acknowledged in the next file before. A step that
+// fails is taken back, and the log goes on in the file it had.
 const (
 	stepSigned   = "signed"
 	stepPrepared = "prepared"
@@ -57,14 +57,14 @@ type rotated struct {
 // errInPlace ends a rotation that was only for a file that someone has moved.
 var errInPlace = errors.New("the log is in its place")
 
-// Rotate ends the log's file with a signed checkpoint, and begins the next one. Records that come meanwhile wait for it: three
-// to five calls of fsync. After an error the log goes on in the file it had.
+// Rotate ends the log's file with a signed checkpoint, and begins the next one. Records that come meanwhile wait for
+// it: three to five calls of fsync. After an error the log goes on in the file it had.
 //
 // A file that someone has moved is ended where it is, and takes its proper name if it is still in the same folder.
 func (l *Log) Rotate(ctx context.Context) (Rotation, error) { return l.ask(ctx, false) }
 
-// Resettle is Rotate for a log that someone has moved away, as logrotate does, and does nothing (false) when it is where it
-// belongs.
+// Resettle is Rotate for a log that someone has moved away, as logrotate does, and does nothing (false) when it is
+// where it belongs.
 func (l *Log) Resettle(ctx context.Context) (Rotation, bool, error) {
 	r, err := l.ask(ctx, true)
 	if errors.Is(err, errInPlace) {
@@ -86,7 +86,8 @@ func (l *Log) ask(ctx context.Context, moved bool) (Rotation, error) {
 	return r.Rotation, r.err
 }
 
-// rotateWhenDue rotates a file that has grown too large or too old. One with nothing in it but its own first record stays.
+// rotateWhenDue rotates a file that has grown too large or too old. One with nothing in it but its own first record
+// stays.
 func (l *Log) rotateWhenDue() {
 	l.mu.Lock()
 	now, failed := l.o.Now(), l.filed != nil
@@ -203,8 +204,8 @@ func (l *Log) finish(kind Kind, more []byte) error {
 	return err
 }
 
-// present is the name that the file has in the log's folder now, or "" if someone has moved it to another. What has the log's
-// name in its place must be nothing, or an empty file of ours, as logrotate makes one.
+// present is the name that the file has in the log's folder now, or "" if someone has moved it to another. What has the
+// log's name in its place must be nothing, or an empty file of ours, as logrotate makes one.
 func (l *Log) present() (string, error) {
 	base := filepath.Base(l.o.Path)
 	if l.file.attached() == nil {
@@ -243,7 +244,8 @@ func nextName(path string) string { return filepath.Base(path) + ".next" }
 
 // continuation says where in the log a file begins whose first record comes now.
 func (l *Log) continuation() []byte {
-	return fmt.Appendf(nil, `,"offset":%d,"after":"%s","file":"%s"`, l.at.offset, macEncoding.EncodeToString(l.at.mac[:]), l.previous)
+	return fmt.Appendf(nil, `,"offset":%d,"after":"%s","file":"%s"`, l.at.offset,
+		macEncoding.EncodeToString(l.at.mac[:]), l.previous)
 }
 
 // prepare makes the next file, locked and synced, with its first record. It returns the position behind that.

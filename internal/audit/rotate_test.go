@@ -108,7 +108,10 @@ func rotatedLog(t testing.TB) (audit.Options, []audit.Rotation) {
 
 func TestARotationDividesTheLog(t *testing.T) {
 	o, rotations := rotatedLog(t)
-	if got, want := files(t, o), []string{"audit-000000000001-000000000004.log", "audit-000000000005-000000000008.log", "audit.log"}; !slices.Equal(got, want) {
+	if got, want := files(t, o), []string{
+		"audit-000000000001-000000000004.log", "audit-000000000005-000000000008.log",
+		"audit.log",
+	}; !slices.Equal(got, want) {
 		t.Errorf("files: got %q, want %q", got, want)
 	}
 	if got, want := rotations[1], (audit.Rotation{
@@ -131,7 +134,8 @@ func TestARotationDividesTheLog(t *testing.T) {
 		}
 	}
 	r := holdsOver(t, o)
-	if r.Records != 12 || len(r.Files) != 3 || r.Anchored != (audit.Range{From: 1, To: 12}) || r.Files[1].Records != (audit.Range{From: 5, To: 8}) {
+	if r.Records != 12 || len(r.Files) != 3 || r.Anchored != (audit.Range{From: 1, To: 12}) ||
+		r.Files[1].Records != (audit.Range{From: 5, To: 8}) {
 		t.Errorf("report: %+v", r)
 	}
 	l := open(t, o) // the log is continued
@@ -204,16 +208,25 @@ func TestMissingAndForeignFilesAreFound(t *testing.T) {
 		change  func(t *testing.T, o audit.Options, r []audit.Rotation)
 		missing *audit.Range
 	}{
-		"the first one removed":  {func(t *testing.T, _ audit.Options, r []audit.Rotation) { replace(t, r[0].File, []byte("-")) }, &audit.Range{From: 1, To: 4}},
-		"the second one removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) { replace(t, r[1].File, []byte("-")) }, &audit.Range{From: 5, To: 8}},
+		"the first one removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) {
+			replace(t, r[0].File, []byte("-"))
+		}, &audit.Range{From: 1, To: 4}},
+		"the second one removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) {
+			replace(t, r[1].File, []byte("-"))
+		}, &audit.Range{From: 5, To: 8}},
 		"both removed": {func(t *testing.T, _ audit.Options, r []audit.Rotation) {
 			replace(t, r[0].File, []byte("-"))
 			replace(t, r[1].File, []byte("-"))
 		}, &audit.Range{From: 1, To: 8}},
-		"the newest removed": {func(t *testing.T, o audit.Options, _ []audit.Rotation) { replace(t, o.Path, []byte("-")) }, nil},
-		"the newest emptied": {func(t *testing.T, o audit.Options, _ []audit.Rotation) { replace(t, o.Path, nil) }, nil},
+		"the newest removed": {func(t *testing.T, o audit.Options, _ []audit.Rotation) {
+			replace(t, o.Path, []byte("-"))
+		}, nil},
+		"the newest emptied": {func(t *testing.T, o audit.Options, _ []audit.Rotation) {
+			replace(t, o.Path, nil)
+		}, nil},
 		"renumbered": {func(t *testing.T, o audit.Options, r []audit.Rotation) {
-			if err := os.Rename(r[1].File, filepath.Join(filepath.Dir(o.Path), "audit-000000000005-000000000009.log")); err != nil {
+			if err := os.Rename(r[1].File,
+				filepath.Join(filepath.Dir(o.Path), "audit-000000000005-000000000009.log")); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},
@@ -256,9 +269,11 @@ func replaceNew(t *testing.T, path string, b []byte) {
 // TestADamagedLogOfSeveralFilesIsNotContinued: what Open must not take for the crash of a rotation.
 func TestADamagedLogOfSeveralFilesIsNotContinued(t *testing.T) {
 	for name, damage := range map[string]func(o audit.Options, r []audit.Rotation){
-		"emptied":             func(o audit.Options, _ []audit.Rotation) { replace(t, o.Path, nil) },
-		"removed":             func(o audit.Options, _ []audit.Rotation) { replace(t, o.Path, []byte("-")) },
-		"checkpoints removed": func(o audit.Options, _ []audit.Rotation) { replace(t, o.Path+".checkpoints", []byte("-")) },
+		"emptied": func(o audit.Options, _ []audit.Rotation) { replace(t, o.Path, nil) },
+		"removed": func(o audit.Options, _ []audit.Rotation) { replace(t, o.Path, []byte("-")) },
+		"checkpoints removed": func(o audit.Options, _ []audit.Rotation) {
+			replace(t, o.Path+".checkpoints", []byte("-"))
+		},
 		"log and checkpoints removed": func(o audit.Options, _ []audit.Rotation) {
 			replace(t, o.Path, []byte("-"))
 			replace(t, o.Path+".checkpoints", []byte("-"))
@@ -267,7 +282,9 @@ func TestADamagedLogOfSeveralFilesIsNotContinued(t *testing.T) {
 			b := read(t, o.Path+".checkpoints")
 			replace(t, o.Path+".checkpoints", b[:endOfLine(b, 2)])
 		},
-		"the file before in its place": func(o audit.Options, r []audit.Rotation) { replace(t, o.Path, read(t, r[1].File)) },
+		"the file before in its place": func(o audit.Options, r []audit.Rotation) {
+			replace(t, o.Path, read(t, r[1].File))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, rotations := rotatedLog(t)
@@ -295,7 +312,8 @@ func TestARotationThatFailsGoesOnInTheOldFile(t *testing.T) {
 		},
 		"the file's name is taken": {
 			func(dir string) error {
-				return os.WriteFile(filepath.Join(dir, "audit-000000000001-000000000003.log"), []byte("precious"), 0o600)
+				return os.WriteFile(filepath.Join(dir, "audit-000000000001-000000000003.log"),
+					[]byte("precious"), 0o600)
 			},
 			func(dir string) error { return os.Remove(filepath.Join(dir, "audit-000000000001-000000000003.log")) },
 		},
@@ -372,8 +390,9 @@ func smallDisk(t *testing.T, pages int) (dir string, fill func(left int)) {
 	}
 }
 
-// TestARotationOnAFullDiskLosesNothing: with room for nothing, for a page, for two … each step of a rotation is the one that finds none. The log
-// goes on in the file it had, or in the next one; with room again it rotates, and another process goes on with it.
+// TestARotationOnAFullDiskLosesNothing: with room for nothing, for a page, for two … each step of a rotation is the one
+// that finds none. The log goes on in the file it had, or in the next one; with room again it rotates, and another
+// process goes on with it.
 func TestARotationOnAFullDiskLosesNothing(t *testing.T) {
 	const pages = 64
 	failed := 0
@@ -429,7 +448,8 @@ func TestARotationOnAFullDiskLosesNothing(t *testing.T) {
 	}
 }
 
-// TestARotationThatFillsTheDiskIsResumed: the process ends while the disk is full, and the next one begins with it full, and with room.
+// TestARotationThatFillsTheDiskIsResumed: the process ends while the disk is full, and the next one begins with it
+// full, and with room.
 func TestARotationThatFillsTheDiskIsResumed(t *testing.T) {
 	const pages = 64
 	for left := range 8 {
@@ -465,7 +485,9 @@ func TestAMovedFileIsEndedWhereItIs(t *testing.T) {
 	}{
 		"renamed":               {func(dir string) string { return filepath.Join(dir, "audit.log.1") }, "-", false},
 		"renamed, and made new": {func(dir string) string { return filepath.Join(dir, "audit.log.1") }, "", false},
-		"to another folder":     {func(dir string) string { return filepath.Join(dir, "old", "audit.log.1") }, "-", true},
+		"to another folder": {func(dir string) string {
+			return filepath.Join(dir, "old", "audit.log.1")
+		}, "-", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := testOptions(t)
@@ -495,7 +517,8 @@ func TestAMovedFileIsEndedWhereItIs(t *testing.T) {
 				t.Errorf("the new file: got %q, want %q", got, want)
 			}
 			if tt.left {
-				if report, err := audit.VerifyFile(t.Context(), o.Path, "", testKeys().Public()); err != nil || report.OK {
+				if report, err := audit.VerifyFile(t.Context(), o.Path, "",
+					testKeys().Public()); err != nil || report.OK {
 					t.Errorf("without the file: %+v %v", report, err)
 				}
 				if err := os.Rename(to, r.File); err != nil {
@@ -584,7 +607,8 @@ func TestRotationBySizeAndAge(t *testing.T) {
 	holdsOver(t, o)
 }
 
-// TestRotationAfterAClockThatWasAhead: a file that was begun in the year 2036, by a clock that was set back since, is ended like any other.
+// TestRotationAfterAClockThatWasAhead: a file that was begun in the year 2036, by a clock that was set back since, is
+// ended like any other.
 func TestRotationAfterAClockThatWasAhead(t *testing.T) {
 	o := testOptions(t)
 	o.RotateEvery = time.Hour
@@ -708,8 +732,8 @@ func snapshot(t *testing.T, from string) string {
 	return to
 }
 
-// TestRandomRotationsAndCrashes: whatever is done to a log by its own means, at every step of it, what is there verifies, can be
-// continued, and has what was acknowledged.
+// TestRandomRotationsAndCrashes: whatever is done to a log by its own means, at every step of it, what is there
+// verifies, can be continued, and has what was acknowledged.
 func TestRandomRotationsAndCrashes(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -794,7 +818,8 @@ func TestTailAndExportReadOverFiles(t *testing.T) {
 		}
 	}
 	var got []string
-	if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 5, Filter: audit.Filter{Quiet: true}}, collect(&got)); err != nil || len(got) != 5 || !strings.Contains(got[0], `"0-b"`) {
+	if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 5, Filter: audit.Filter{Quiet: true}},
+		collect(&got)); err != nil || len(got) != 5 || !strings.Contains(got[0], `"0-b"`) {
 		t.Errorf("the last 5 of callers: %q %v", got, err)
 	}
 }

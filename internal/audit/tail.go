@@ -24,16 +24,17 @@ type View struct {
 	Follow bool // also every one that is written from then on
 }
 
-// Tail calls fn with the last lines of a log that v takes, and with v.Follow also with every such line written from then on,
-// until ctx ends (which is no error). Lines come without their newline, and only once they are whole; they are valid during the
-// call. The files of a log are one log: the last lines may lie in
-// several, and each that is begun is followed. A log that was replaced by another is followed from its beginning.
+// Tail calls fn with the last lines of a log that v takes, and with v.Follow also with every such line written from
+// then on, until ctx ends (which is no error). Lines come without their newline, and only once they are whole; they are
+// valid during the call. The files of a log are one log: the last lines may lie in several, and each that is begun is
+// followed. A log that was replaced by another is followed from its beginning.
 func Tail(ctx context.Context, path string, v View, fn func(line []byte) error) error {
 	t := &tail{path: path, which: v.Filter, fn: fn}
 	err := t.run(ctx, v.Lines, v.Follow)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fault.WithHint(fmt.Errorf("reading the end of audit log %q: there is none yet", path), "it begins with the first command that changes something, or with `sallyport serve`")
+		return fault.WithHint(fmt.Errorf("reading the end of audit log %q: there is none yet", path),
+			"it begins with the first command that changes something, or with `sallyport serve`")
 	case err != nil && !errors.Is(err, context.Canceled):
 		return fmt.Errorf("reading the end of audit log %q: %w", path, err)
 	}
@@ -189,7 +190,8 @@ func (t *tail) between(ctx context.Context, f *os.File) error {
 	return nil
 }
 
-// lastLines finds where the last n whole lines begin that which takes, and how many of them are not in f. It reads from the end, in constant memory.
+// lastLines finds where the last n whole lines begin that which takes, and how many of them are not in f. It reads from
+// the end, in constant memory.
 func lastLines(f *os.File, n int, which *Filter) (begin int64, missing int, err error) {
 	begin, err = f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -226,7 +228,8 @@ func lastLines(f *os.File, n int, which *Filter) (begin int64, missing int, err 
 	return 0, n, nil
 }
 
-// OpenAll opens all files of the log at path, as they are at this moment, to be read as the one run of bytes that they are.
+// OpenAll opens all files of the log at path, as they are at this moment, to be read as the one run of bytes that they
+// are.
 func OpenAll(path string) (io.ReadCloser, error) {
 	p, err := openParts(path)
 	if err != nil {

@@ -38,13 +38,17 @@ func TestTailShowsTheLastLines(t *testing.T) {
 	}
 }
 
-// TestFilter: what a filter takes, for tail and export alike, from the end of a log that is much longer than what is looked for.
+// TestFilter: what a filter takes, for tail and export alike, from the end of a log that is much longer than what is
+// looked for.
 func TestFilter(t *testing.T) {
 	o := testOptions(t)
 	l := open(t, o)
 	begin := time.Now()
 	for i := range 600 {
-		ev := audit.Event{Service: "openai", Token: "id1", Label: "n8n", Workflow: fmt.Sprint("w", i%3), Path: strings.Repeat("/x", 200)}
+		ev := audit.Event{
+			Service: "openai", Token: "id1", Label: "n8n", Workflow: fmt.Sprint("w", i%3),
+			Path: strings.Repeat("/x", 200),
+		}
 		if i == 7 {
 			ev.Service, ev.Label, ev.Token = "crm", "ci", "id2"
 		}
@@ -72,7 +76,8 @@ func TestFilter(t *testing.T) {
 		{"since", audit.Filter{Since: begin.Add(-time.Hour), Quiet: true}, 601},
 	} {
 		var lines []string
-		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 10000, Filter: tt.which}, collect(&lines)); err != nil || len(lines) != tt.want {
+		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 10000, Filter: tt.which},
+			collect(&lines)); err != nil || len(lines) != tt.want {
 			t.Errorf("%s: tail takes %d (%v), want %d", tt.name, len(lines), err, tt.want)
 		}
 		n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), tt.which, io.Discard)
@@ -80,7 +85,8 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s: export takes %d (%v), want %d", tt.name, n, err, tt.want)
 		}
 		var last []string
-		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 1, Filter: tt.which}, collect(&last)); err != nil || len(last) != min(1, tt.want) {
+		if err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 1, Filter: tt.which}, collect(&last)); err != nil ||
+			len(last) != min(1, tt.want) {
 			t.Errorf("%s: the last one: %d (%v)", tt.name, len(last), err)
 		} else if len(last) == 1 && last[0] != lines[len(lines)-1] {
 			t.Errorf("%s: the last one is another than the last of all", tt.name)
@@ -105,7 +111,8 @@ func TestFilterByWhatWasSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range said {
-		if n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), audit.Filter{Workflow: name}, io.Discard); n != 1 || err != nil {
+		if n, err := audit.Export(t.Context(), bytes.NewReader(read(t, o.Path)), audit.Filter{Workflow: name},
+			io.Discard); n != 1 || err != nil {
 			t.Errorf("%.20q: export takes %d (%v)", name, n, err)
 		}
 	}
@@ -166,7 +173,9 @@ func collect(lines *[]string) func([]byte) error {
 
 func TestTailPassesOnTheErrorOfItsCaller(t *testing.T) {
 	o := written(t)
-	err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 3, Follow: true}, func([]byte) error { return io.ErrClosedPipe })
+	err := audit.Tail(t.Context(), o.Path, audit.View{Lines: 3, Follow: true}, func([]byte) error {
+		return io.ErrClosedPipe
+	})
 	if err == nil || !strings.Contains(err.Error(), "closed pipe") {
 		t.Errorf("got %v", err)
 	}
@@ -199,7 +208,8 @@ func TestExportBeginsAtAnInstant(t *testing.T) {
 			t.Errorf("since %s: got %d, %v, want %d", tt.since, n, err, tt.want)
 		}
 	}
-	if _, err := audit.Export(t.Context(), strings.NewReader("{}\n"), audit.Filter{Since: begin}, io.Discard); err == nil {
+	if _, err := audit.Export(t.Context(), strings.NewReader("{}\n"), audit.Filter{Since: begin},
+		io.Discard); err == nil {
 		t.Error("a line that is no record was passed over")
 	}
 }

@@ -28,7 +28,8 @@ func smallLog(t testing.TB) (log, checkpoints []byte) {
 		}
 	}
 	log, checkpoints = read(t, o.Path), read(t, o.Path+".checkpoints")
-	if r := verifyBytes(t, log, checkpoints); !r.OK || r.Checkpoints != 3 || r.Records != 9 || r.Unanchored != (audit.Range{From: 7, To: 9}) {
+	if r := verifyBytes(t, log, checkpoints); !r.OK || r.Checkpoints != 3 || r.Records != 9 ||
+		r.Unanchored != (audit.Range{From: 7, To: 9}) {
 		t.Fatalf("the log to tamper with: %+v", r)
 	}
 	return log, checkpoints
@@ -204,7 +205,8 @@ func TestAWrongKeyIsNoMatch(t *testing.T) {
 	log, checkpoints := smallLog(t)
 	keys := testKeys().Public()
 	keys.Chain = bytes.Repeat([]byte{8}, 32)
-	r, err := audit.Verify(t.Context(), bytes.NewReader(log), audit.VerifyOptions{Keys: keys, Checkpoints: bytes.NewReader(checkpoints)})
+	r, err := audit.Verify(t.Context(), bytes.NewReader(log),
+		audit.VerifyOptions{Keys: keys, Checkpoints: bytes.NewReader(checkpoints)})
 	if err != nil || r.OK || r.FirstBad.Seq != 1 {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -233,7 +235,8 @@ func FuzzVerify(f *testing.F) {
 	f.Add(log, checkpoints[:len(checkpoints)-1])
 	f.Add([]byte(`{"seq":1,"time":"","event":"opened","mac":""}`+"\n"), []byte("{}\n"))
 	f.Fuzz(func(t *testing.T, l, c []byte) {
-		r, err := audit.Verify(t.Context(), bytes.NewReader(l), audit.VerifyOptions{Keys: testKeys().Public(), Checkpoints: bytes.NewReader(c)})
+		r, err := audit.Verify(t.Context(), bytes.NewReader(l),
+			audit.VerifyOptions{Keys: testKeys().Public(), Checkpoints: bytes.NewReader(c)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/audit"
 )
 
-// TestOpenersTakeTurns opens one log from many sides, as commands do that run at the same time. Whoever gets the lock sees
-// the log as it is then, not as it was while someone else still wrote.
+// TestOpenersTakeTurns opens one log from many sides, as commands do that run at the same time. Whoever gets the lock
+// sees the log as it is then, not as it was while someone else still wrote.
 func TestOpenersTakeTurns(t *testing.T) {
 	o := childOptions(filepath.Join(t.TempDir(), "audit.log"))
 	var sides sync.WaitGroup
@@ -25,7 +25,8 @@ func TestOpenersTakeTurns(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if err := errors.Join(l.Admin(t.Context(), &audit.Event{Actor: "test", Action: "turn"}), l.Close()); err != nil {
+				if err := errors.Join(l.Admin(t.Context(), &audit.Event{Actor: "test", Action: "turn"}),
+					l.Close()); err != nil {
 					t.Error(err)
 				}
 				turns++

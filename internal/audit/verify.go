@@ -222,7 +222,9 @@ func (v *verifier) declared(line []byte, before position) string {
 		return err.Error()
 	}
 	switch {
-	case rec.Event.Kind == KindContinued && (rec.Offset != before.offset || rec.After != macEncoding.EncodeToString(before.mac[:]) || rec.Log != v.report.Log):
+	case rec.Event.Kind == KindContinued &&
+		(rec.Offset != before.offset || rec.After != macEncoding.EncodeToString(before.mac[:]) ||
+			rec.Log != v.report.Log):
 		return "the file does not continue what comes before it"
 	case rec.Event.Kind == KindRemoved:
 		v.removed = append(v.removed, rec)
@@ -240,7 +242,8 @@ func (v *verifier) declared(line []byte, before position) string {
 		return "the log does not begin with an opened record"
 	}
 	if v.anchors && rec.Checkpoints >= 0 && rec.Checkpoints != v.matched {
-		return fmt.Sprintf("the log had %d checkpoints here, but %d are given: checkpoints are missing", rec.Checkpoints, v.matched)
+		return fmt.Sprintf("the log had %d checkpoints here, but %d are given: checkpoints are missing",
+			rec.Checkpoints, v.matched)
 	}
 	return ""
 }
@@ -256,7 +259,8 @@ func (v *verifier) anchor() string {
 	}
 	want, ok := next.position()
 	if !ok || want != v.at || next.Log != v.report.Log {
-		return fmt.Sprintf("does not match checkpoint %d of %s: the log was rewritten", next.Number, next.Time.Format("2006-01-02 15:04:05Z"))
+		return fmt.Sprintf("does not match checkpoint %d of %s: the log was rewritten", next.Number,
+			next.Time.Format("2006-01-02 15:04:05Z"))
 	}
 	v.matched++
 	v.report.Anchored = Range{From: v.first, To: v.at.seq}
@@ -264,7 +268,10 @@ func (v *verifier) anchor() string {
 }
 
 func (v *verifier) bad(reason string) {
-	v.report.FirstBad = &Problem{In: InLog, File: v.file, Line: v.line, Seq: v.at.seq + 1, Offset: v.at.offset - v.base, Reason: reason}
+	v.report.FirstBad = &Problem{
+		In: InLog, File: v.file, Line: v.line, Seq: v.at.seq + 1,
+		Offset: v.at.offset - v.base, Reason: reason,
+	}
 }
 
 func (v *verifier) conclude() {
@@ -280,7 +287,8 @@ func (v *verifier) conclude() {
 		if r.Torn == 0 {
 			v.line++
 		}
-		v.bad(fmt.Sprintf("the log ends at record %d, but checkpoint %d saw record %d: its tail was cut off", v.at.seq, last.Number, last.Seq))
+		v.bad(fmt.Sprintf("the log ends at record %d, but checkpoint %d saw record %d: its tail was cut off", v.at.seq,
+			last.Number, last.Seq))
 	}
 	if r.FirstBad == nil && v.at.seq == 0 {
 		v.line++

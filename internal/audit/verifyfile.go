@@ -101,7 +101,8 @@ const maxTries = 20
 // errMoved means that a rotation or a retention came between looking and opening.
 var errMoved = errors.New("its files change all the time")
 
-// openParts opens all files of the log at path; none of them can go away then. With the name of a file that was ended it opens that.
+// openParts opens all files of the log at path; none of them can go away then. With the name of a file that was ended
+// it opens that.
 func openParts(path string) (*parts, error) {
 	if e, ok := aloneEnded(path); ok {
 		f, err := localfile.Open(path)
@@ -231,7 +232,8 @@ func (v *verifier) runParts(ctx context.Context, p *parts) (Report, error) {
 	return v.report, nil
 }
 
-// startsAt has the walk begin with a record that follows one that a checkpoint signed: every file does that but the first.
+// startsAt has the walk begin with a record that follows one that a checkpoint signed: every file does that but the
+// first.
 func (v *verifier) startsAt(seq int) bool {
 	for _, c := range v.checkpoints {
 		if c.Seq == seq-1 {
@@ -280,7 +282,8 @@ func (v *verifier) readPart(ctx context.Context, p *parts, i int) error {
 func (v *verifier) missing(r Range) {
 	v.report.Missing = &r
 	v.line = 0
-	v.bad(fmt.Sprintf("records %d to %d are missing: no file has them, and no record says that they were removed", r.From, r.To))
+	v.bad(fmt.Sprintf("records %d to %d are missing: no file has them, and no record says that they were removed",
+		r.From, r.To))
 }
 
 // excuse checks that the log itself says that its records up to this one were removed, and what the last of them was.

@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// problem is Sallyport's own answer: RFC 9457 with the members of the taxonomy. n8n shows message. The SDKs of AI nodes look
-// elsewhere: those of OpenAI and Google at error.message, Anthropic's at message or the whole body.
+// problem is Sallyport's own answer: RFC 9457 with the members of the taxonomy. n8n shows message. The SDKs of AI nodes
+// look elsewhere: those of OpenAI and Google at error.message, Anthropic's at message or the whole body.
 type problem struct {
 	Type      string      `json:"type"`
 	Title     string      `json:"title"`
@@ -27,9 +27,10 @@ type problem struct {
 
 // sdkError is the problem once more, in the shape that the APIs of language models gave their errors.
 type sdkError struct {
-	Message string     `json:"message"`
-	Type    string     `json:"type"` // none of the API's types: whoever branches on those must not take the gate for the API
-	Code    fault.Code `json:"code"`
+	Message string `json:"message"`
+	// none of the API's types: whoever branches on those must not take the gate for the API
+	Type string     `json:"type"`
+	Code fault.Code `json:"code"`
 }
 
 // answer writes f to the caller: problem+json, and the header fields that go with its code.
@@ -80,8 +81,8 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	x.bytesOut += int64(n)
 }
 
-// ownRow is f's line of the taxonomy for an answer of Sallyport's own: also of what the API says otherwise, and of which the
-// status is the API's then, as where no credential is left to call it with.
+// ownRow is f's line of the taxonomy for an answer of Sallyport's own: also of what the API says otherwise, and of
+// which the status is the API's then, as where no credential is left to call it with.
 func ownRow(f *fault.Fault) fault.Row {
 	row := f.Row()
 	row.Status = f.Status()

@@ -36,11 +36,14 @@ func (l *ledger) Started(string)                                { l.started++ }
 func (l *ledger) Finished(o *boundary.Outcome)                  { l.finished++; l.code = o.Code }
 func (l *ledger) Panicked()                                     { l.panicked++ }
 
-// TestPanicAtTheBeginning: a request that ends in a panic before anything of it was put down is on record, answered and counted
-// like any other.
+// TestPanicAtTheBeginning: a request that ends in a panic before anything of it was put down is on record, answered and
+// counted like any other.
 func TestPanicAtTheBeginning(t *testing.T) {
 	l, logs := new(ledger), new(strings.Builder)
-	p := boundary.New(boundary.Options{Audit: l, Observer: l, Log: slog.New(slog.NewTextHandler(logs, nil)), Now: time.Now})
+	p := boundary.New(boundary.Options{
+		Audit: l, Observer: l,
+		Log: slog.New(slog.NewTextHandler(logs, nil)), Now: time.Now,
+	})
 	w := httptest.NewRecorder()
 	p.Handle(w, httptest.NewRequest(http.MethodGet, "/", nil), &boundary.View{
 		Method: "GET", Service: "api", Path: "/x", Header: buggyHeader{}, Source: netip.MustParseAddr("192.0.2.7"),
@@ -48,13 +51,15 @@ func TestPanicAtTheBeginning(t *testing.T) {
 	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"code":"internal"`) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
-	if len(l.refused) != 1 || l.refused[0].Code != string(fault.Internal) || l.refused[0].ID == "" || l.refused[0].Source != "192.0.2.7" {
+	if len(l.refused) != 1 || l.refused[0].Code != string(fault.Internal) || l.refused[0].ID == "" ||
+		l.refused[0].Source != "192.0.2.7" {
 		t.Errorf("on record: %+v", l.refused)
 	}
 	if l.started != 1 || l.finished != 1 || l.panicked != 1 || l.code != fault.Internal || p.InFlight() != 0 {
 		t.Errorf("%+v, %d in flight", l, p.InFlight())
 	}
-	if strings.Contains(logs.String()+w.Body.String(), "hunter2") || !strings.Contains(logs.String(), "a request ended in a panic") {
+	if strings.Contains(logs.String()+w.Body.String(), "hunter2") ||
+		!strings.Contains(logs.String(), "a request ended in a panic") {
 		t.Errorf("logged: %s", logs)
 	}
 }

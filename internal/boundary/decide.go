@@ -11,8 +11,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// decision is what steps 1 to 4 found out about a request. It is written in this file alone, and by nobody once decide has
-// returned: what comes later reads it, and writes its result.
+// decision is what steps 1 to 4 found out about a request. It is written in this file alone, and by nobody once decide
+// has returned: what comes later reads it, and writes its result.
 type decision struct {
 	view       *View // what was decided about: the caller's, without the token where that stood in the path
 	grant      *token.Grant
@@ -65,7 +65,8 @@ func (c *configuration) authorise(x *exchange) (f *fault.Fault) {
 // permit is step 4: from here on the credential may be used, because that is on record.
 func (p *Pipeline) permit(ctx context.Context, x *exchange) *fault.Fault {
 	if err := p.o.Audit.Authorise(ctx, &x.event); err != nil {
-		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so the credential stays here").Wrap(err)
+		return fault.New(fault.AuditUnavailable,
+			"the audit log cannot be written, so the credential stays here").Wrap(err)
 	}
 	x.authorised = true
 	return nil
@@ -159,11 +160,12 @@ type Scope interface {
 	Allows(service, method string, source netip.Addr) (ok bool, why string)
 }
 
-// Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it. It
-// returns the rule that decided.
+// Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it.
+// It returns the rule that decided.
 func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fault) {
 	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
-		return "token scope", fault.New(fault.RequestDenied, why).WithHint("the scope of the token decides: `sallyport token list` shows it")
+		return "token scope", fault.New(fault.RequestDenied,
+			why).WithHint("the scope of the token decides: `sallyport token list` shows it")
 	}
 	if why := service.CheckPath(v.Path, svc.Paths); why != "" {
 		return "path form", fault.New(fault.RequestMalformed, why)

@@ -36,7 +36,8 @@ func TestDecisionIsWrittenByDecideAlone(t *testing.T) {
 		}
 		for _, to := range written(file) {
 			if on, ok := to.X.(*ast.Ident); ok && on.Name == "x" && decided[to.Sel.Name] && !begins(file, to) {
-				t.Errorf("%s: %s is part of the decision: decide.go alone writes it", fset.Position(to.Pos()), to.Sel.Name)
+				t.Errorf("%s: %s is part of the decision: decide.go alone writes it",
+					fset.Position(to.Pos()), to.Sel.Name)
 			}
 		}
 	}

@@ -14,20 +14,22 @@ import (
 	"sallyport/internal/fault"
 )
 
-// exchange is one request on its way. Its parts are written at different times and by different rooms: decision by steps
-// 1 to 4 alone, admission when it is granted and given back, result by steps 5 to 7.
+// exchange is one request on its way. Its parts are written at different times and by different rooms: decision by
+// steps 1 to 4 alone, admission when it is granted and given back, result by steps 5 to 7.
 type exchange struct {
 	entry
 	decision
 	admission
 	result
 
-	started  time.Time
-	event    audit.Event          // what is on record of it
-	body     Body                 // nil: the request has none
-	material *credential.Material // goes onto the request: that of step 3, and a newer one once the API said that it has expired
+	started time.Time
+	event   audit.Event // what is on record of it
+	body    Body        // nil: the request has none
+	// goes onto the request: that of step 3, and a newer one once the API said that it has expired
+	material *credential.Material
 
-	unseen    atomic.Bool                 // the body is on its way, and nobody looks at it for another method: every one is permitted
+	// the body is on its way, and nobody looks at it for another method: every one is permitted
+	unseen    atomic.Bool
 	unguarded bool                        // nobody has looked at it so
 	broken    atomic.Pointer[fault.Panic] // in a goroutine of the transport
 }
@@ -50,8 +52,8 @@ type result struct {
 	scrubbed  int
 }
 
-// begin is what Handle does before it can recover: it calls nothing that may panic. What is on record of a request that ends in
-// a panic right after is when it came, and from where.
+// begin is what Handle does before it can recover: it calls nothing that may panic. What is on record of a request that
+// ends in a panic right after is when it came, and from where.
 func (p *Pipeline) begin(v *View) *exchange {
 	x := &exchange{started: p.o.Now()}
 	x.view = v
@@ -101,8 +103,8 @@ func (x *exchange) mask(forms *scrub.Set) {
 	}
 }
 
-// maskLate is mask for what decide did not come to: all of it for a request that got no credential, since the one it would
-// have got must not be on record either, and otherwise the detail, which may name a host that the API chose.
+// maskLate is mask for what decide did not come to: all of it for a request that got no credential, since the one it
+// would have got must not be on record either, and otherwise the detail, which may name a host that the API chose.
 func (x *exchange) maskLate() {
 	switch {
 	case x.material != nil:
@@ -160,7 +162,8 @@ func (p *Pipeline) finish(x *exchange) {
 	p.count(x, &o)
 }
 
-// idGenerator makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be secret.
+// idGenerator makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be
+// secret.
 type idGenerator struct {
 	prefix string
 	n      atomic.Uint64

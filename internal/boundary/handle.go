@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Handle takes one request the whole way. The response is written when it returns; a response that ended short panics with
-// http.ErrAbortHandler, so that the caller's connection breaks off and nothing incomplete passes for whole.
+// Handle takes one request the whole way. The response is written when it returns; a response that ended short panics
+// with http.ErrAbortHandler, so that the caller's connection breaks off and nothing incomplete passes for whole.
 func (p *Pipeline) Handle(w http.ResponseWriter, r *http.Request, v *View) {
 	x := p.begin(v)
 	defer p.finish(x) // step 8
@@ -48,8 +48,8 @@ func (p *Pipeline) carry(w http.ResponseWriter, r *http.Request, x *exchange) (e
 	return p.exchange(w, r, x)
 }
 
-// ownEnd tells who ended a request that failed with f: where the gate ended it, with a fault as the cause, whatever broke
-// after that is its doing, and neither the caller's nor the API's.
+// ownEnd tells who ended a request that failed with f: where the gate ended it, with a fault as the cause, whatever
+// broke after that is its doing, and neither the caller's nor the API's.
 func ownEnd(ctx context.Context, f *fault.Fault) *fault.Fault {
 	if ctx.Err() == nil {
 		return f
@@ -67,7 +67,8 @@ func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 		p.o.Log.Error("refusing a request", "request_id", x.event.ID, "code", f.Code, "error", errors.Unwrap(f))
 	}
 	if f.Code == fault.CircuitOpen && x.service.Circuit.Tell() {
-		p.o.Log.Warn("an API cannot be connected to and is not called for a moment", "service", x.service.Name, "why", f.Message)
+		p.o.Log.Warn("an API cannot be connected to and is not called for a moment",
+			"service", x.service.Name, "why", f.Message)
 	}
 	x.answer(w, f)
 }
@@ -84,7 +85,8 @@ func (p *Pipeline) complain(x *exchange, f *fault.Fault) {
 	if x.material != nil {
 		why, _ = x.material.Forms().String(why)
 	}
-	p.o.Log.Error("a request failed in Sallyport", "request_id", x.event.ID, "code", f.Code, "details", f.Details, "error", hideTokens(why))
+	p.o.Log.Error("a request failed in Sallyport", "request_id", x.event.ID, "code", f.Code, "details", f.Details,
+		"error", hideTokens(why))
 }
 
 // conclude answers, or breaks off, what failed after the credential had left.
@@ -122,7 +124,8 @@ func whose(r *http.Request, v *View, err error) *fault.Fault {
 	case v.Body != nil && v.Body.BodyViolation() != "":
 		return fault.New(fault.RequestMalformed, v.Body.BodyViolation()).Wrap(err)
 	case errors.As(err, &client), r.Context().Err() != nil:
-		return fault.New(fault.ClientGone, "the caller closed the connection before the response was complete").Wrap(err)
+		return fault.New(fault.ClientGone,
+			"the caller closed the connection before the response was complete").Wrap(err)
 	default:
 		return egress.Classify(err)
 	}
@@ -138,7 +141,8 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, x *exchange)
 	if f := x.ended.Load(); f != nil {
 		return f
 	}
-	resp, err := s.send(&x.liveContext) // steps 5 and 6; it ends when the caller goes away; closing the answer's body ends the call to the API
+	// steps 5 and 6; it ends when the caller goes away; closing the answer's body ends the call to the API
+	resp, err := s.send(&x.liveContext)
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }()
 		err = p.pass(w, r, x, resp) // step 7
@@ -181,5 +185,6 @@ func isUpgrade(r *http.Request) bool { return r.ProtoAtLeast(1, 1) && wantsUpgra
 
 func wantsUpgrade(h Header) bool {
 	upgrade := h.Values("Upgrade")
-	return len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && nominated(h.Values("Connection"))["Upgrade"]
+	return len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") &&
+		nominated(h.Values("Connection"))["Upgrade"]
 }

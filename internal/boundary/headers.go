@@ -16,21 +16,27 @@ import (
 //
 //nolint:gochecknoglobals // a constant table
 var neverSent = map[string]bool{
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
-	"Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Authentication-Info": true, "Http2-Settings": true,
-	"Authorization": true, "Host": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true,
+	"Upgrade":           true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
+	"Proxy-Authentication-Info": true,
+	"Http2-Settings":            true,
+	"Authorization":             true, "Host": true, "Content-Length": true, "Accept-Encoding": true, "Expect": true,
 	"Forwarded": true, "Via": true, "X-Real-Ip": true, "Proxy-Status": true,
-	"X-Original-Url": true, "X-Rewrite-Url": true, "X-Original-Uri": true, "X-Rewrite-Uri": true, // some servers take the path from them: another one than the rules saw
+	// some servers take the path from them: another one than the rules saw
+	"X-Original-Url": true, "X-Rewrite-Url": true, "X-Original-Uri": true, "X-Rewrite-Uri": true,
 }
 
-// neverReturned lists what an API's answer loses: hop-by-hop fields, what only Sallyport may say, what a credential could
-// come back in by design (a session minted from it), and what would lead the caller around the gate.
+// neverReturned lists what an API's answer loses: hop-by-hop fields, what only Sallyport may say, what a credential
+// could come back in by design (a session minted from it), and what would lead the caller around the gate.
 //
 //nolint:gochecknoglobals // a constant table
 var neverReturned = map[string]bool{
-	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
-	"Upgrade": true, "Proxy-Authenticate": true, "Proxy-Authorization": true, "Proxy-Authentication-Info": true,
-	"Proxy-Status": true, "Alt-Svc": true, "Authentication-Info": true,
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true,
+	"Upgrade":           true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
+	"Proxy-Authentication-Info": true,
+	"Proxy-Status":              true, "Alt-Svc": true, "Authentication-Info": true,
 }
 
 // CheckHeaders refuses look-alikes of protected headers: servers that map - to _ (CGI, WSGI) read authorization_ or
@@ -38,7 +44,8 @@ var neverReturned = map[string]bool{
 func CheckHeaders(h Header) *fault.Fault {
 	for name := range h.All() {
 		if strings.IndexByte(name, '_') >= 0 && protected(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-")) {
-			return fault.New(fault.RequestMalformed, "a header is written with underscores to look like a protected one")
+			return fault.New(fault.RequestMalformed,
+				"a header is written with underscores to look like a protected one")
 		}
 	}
 	return nil
@@ -50,8 +57,10 @@ func checkTwin(h Header, slot string) *fault.Fault {
 		return nil
 	}
 	for name := range h.All() {
-		if strings.IndexByte(name, '_') >= 0 && strings.EqualFold(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"), slot) && name != slot {
-			return fault.New(fault.RequestMalformed, "a header is written with underscores to look like the one that carries the credential")
+		if strings.IndexByte(name, '_') >= 0 && strings.EqualFold(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"),
+			slot) && name != slot {
+			return fault.New(fault.RequestMalformed,
+				"a header is written with underscores to look like the one that carries the credential")
 		}
 	}
 	return nil
@@ -59,7 +68,8 @@ func checkTwin(h Header, slot string) *fault.Fault {
 
 func protected(name string) bool {
 	name = http.CanonicalHeaderKey(name)
-	return neverSent[name] || name == "Cookie" || strings.HasPrefix(name, headerPrefix) || strings.HasPrefix(name, "X-Forwarded-")
+	return neverSent[name] || name == "Cookie" || strings.HasPrefix(name, headerPrefix) ||
+		strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // outgoingHeader copies what of the caller's header goes on to the API. Step 5 begins here: strip first, inject after.
@@ -148,8 +158,8 @@ func withoutParam(rawQuery, name string) string {
 	return strings.Join(kept, "&")
 }
 
-// withoutSemicolons removes the parameter from a part of a query, also where semicolons divide it: some servers still read them so
-// (HTML 4.01, appendix B.2.2). some is false if nothing is left.
+// withoutSemicolons removes the parameter from a part of a query, also where semicolons divide it: some servers still
+// read them so (HTML 4.01, appendix B.2.2). some is false if nothing is left.
 func withoutSemicolons(part, name string) (_ string, some bool) {
 	var kept []string
 	for pair := range strings.SplitSeq(part, ";") {
@@ -182,15 +192,17 @@ func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) 
 	return scrubbed
 }
 
-// tidy takes the blanks before the colon off the names of an answer's fields, as RFC 9112 section 5.1 demands of a proxy; net/http keeps
-// them in the name. Where the field says how long the answer is there is no telling any more: net/http has read it without.
+// tidy takes the blanks before the colon off the names of an answer's fields, as RFC 9112 section 5.1 demands of a
+// proxy; net/http keeps them in the name. Where the field says how long the answer is there is no telling any more:
+// net/http has read it without.
 //
-// What net/http lets through is no answer: a status that is none (RFC 9110 section 15; 099, and over HTTP/2 any number), and over HTTP/2 a
-// Content-Length that stands twice or is no number, which the caller would get as it is.
+// What net/http lets through is no answer: a status that is none (RFC 9110 section 15; 099, and over HTTP/2 any
+// number), and over HTTP/2 a Content-Length that stands twice or is no number, which the caller would get as it is.
 func tidy(resp *http.Response) *fault.Fault {
 	if resp.StatusCode < 100 || resp.StatusCode > 999 {
 		_ = resp.Body.Close()
-		return fault.New(fault.UpstreamMalformed, "its response has status "+strconv.Itoa(resp.StatusCode)+", which is none").
+		return fault.New(fault.UpstreamMalformed,
+			"its response has status "+strconv.Itoa(resp.StatusCode)+", which is none").
 			WithDetails("malformed status")
 	}
 	if length := resp.Header["Content-Length"]; length != nil && (len(length) > 1 || !isNumber(length[0])) {
@@ -208,7 +220,8 @@ func tidy(resp *http.Response) *fault.Fault {
 		switch plain {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade":
 			_ = resp.Body.Close()
-			return fault.New(fault.UpstreamMalformed, "its response has a blank before the colon of "+plain+", so that nobody can tell where it ends").
+			return fault.New(fault.UpstreamMalformed,
+				"its response has a blank before the colon of "+plain+", so that nobody can tell where it ends").
 				WithDetails("malformed response header")
 		}
 		resp.Header[plain] = append(resp.Header[plain], values...)

@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// live is the exchanges that have a credential and are not through: what a revocation, an expiry, or another configuration has to
-// end. Taking part costs a request two turns of a lock that it shares with one in sixteen others.
+// live is the exchanges that have a credential and are not through: what a revocation, an expiry, or another
+// configuration has to end. Taking part costs a request two turns of a lock that it shares with one in sixteen others.
 type live struct {
 	shards [16]shard
 	epoch  atomic.Uint64 // goes up before each Recheck
@@ -95,8 +95,8 @@ func (p *Pipeline) unregister(x *exchange) {
 	x.cancel(nil)
 }
 
-// Recheck decides about every exchange under way once more, and ends those that would be refused now: streams, uploads and
-// upgraded connections among them. Call it when tokens have changed; Route does. When it returns, they are ending.
+// Recheck decides about every exchange under way once more, and ends those that would be refused now: streams, uploads
+// and upgraded connections among them. Call it when tokens have changed; Route does. When it returns, they are ending.
 func (p *Pipeline) Recheck() {
 	p.live.epoch.Add(1)
 	p.each(p.recheck)
@@ -161,8 +161,8 @@ func (p *Pipeline) still(x *exchange) *fault.Fault {
 	return f
 }
 
-// end breaks x off: it is called with the lock of x's shard held, and does not wait. Where no part of the answer is on its way yet,
-// the caller is told why; a head that is there arrives, and a small answer as a whole.
+// end breaks x off: it is called with the lock of x's shard held, and does not wait. Where no part of the answer is on
+// its way yet, the caller is told why; a head that is there arrives, and a small answer as a whole.
 func (x *exchange) end(f *fault.Fault) {
 	if !x.ended.CompareAndSwap(nil, f) {
 		return
@@ -197,8 +197,8 @@ func (x *exchange) stream() error {
 	return x.whyEnded()
 }
 
-// whyEnded is nil for an exchange that was not ended. Ask it after the phase: end sets the reason before it looks at the
-// phase, so that a reason that is asked for first may be missed.
+// whyEnded is nil for an exchange that was not ended. Ask it after the phase: end sets the reason before it looks at
+// the phase, so that a reason that is asked for first may be missed.
 func (x *exchange) whyEnded() error {
 	if f := x.ended.Load(); f != nil {
 		return f
@@ -206,8 +206,8 @@ func (x *exchange) whyEnded() error {
 	return nil
 }
 
-// arrived tells whether x was ended when all of its answer was on its way, and has arrived. The connection has no deadline any more
-// then: it may carry another request.
+// arrived tells whether x was ended when all of its answer was on its way, and has arrived. The connection has no
+// deadline any more then: it may carry another request.
 func (x *exchange) arrived() bool {
 	if x.phase.Load() != leaving {
 		return false
@@ -216,8 +216,8 @@ func (x *exchange) arrived() bool {
 	return true
 }
 
-// breakOff wakes up whoever reads or writes conn, and leaves the closing to the exchange that it belongs to: to close TLS may take
-// a while.
+// breakOff wakes up whoever reads or writes conn, and leaves the closing to the exchange that it belongs to: to close
+// TLS may take a while.
 func breakOff(conn net.Conn) { _ = conn.SetDeadline(time.Unix(1, 0)) }
 
 // upgraded makes conn what ends x from now on. It refuses when x was ended in the meantime.

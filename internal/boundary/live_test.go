@@ -10,8 +10,9 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestEndedAsItLeaves: an exchange that is ended in the instant in which its answer leaves is either answered with the reason,
-// or not held up: never is a head that may not leave sent all the same, or one that may leave broken off before it begins.
+// TestEndedAsItLeaves: an exchange that is ended in the instant in which its answer leaves is either answered with the
+// reason, or not held up: never is a head that may not leave sent all the same, or one that may leave broken off before
+// it begins.
 func TestEndedAsItLeaves(t *testing.T) {
 	why := fault.New(fault.TokenRevoked, "revoked")
 	for range 50_000 {

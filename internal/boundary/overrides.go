@@ -13,7 +13,8 @@ import (
 // anyMethod is a method that only a rule and a scope without methods allow.
 const anyMethod = "*"
 
-// authoriseOverrides wants every method that the request names to be allowed, not only its own: in a header, or in the query.
+// authoriseOverrides wants every method that the request names to be allowed, not only its own: in a header, or in the
+// query.
 func authoriseOverrides(g Scope, svc *service.Service, v *View) *fault.Fault {
 	for name, method := range override.Query(v.RawQuery) {
 		if !permits(g, svc, v, method) {
@@ -43,11 +44,13 @@ func overridden(where, name string) *fault.Fault {
 		name = "of a method"
 	}
 	return fault.New(fault.RequestDenied, where+name+" asks for a method that is not permitted on this path").
-		WithHint("send the request with the method itself, and allow that method in the service's rules and the token's scope")
+		WithHint("send the request with the method itself, and allow that method in the service's rules and the " +
+			"token's scope")
 }
 
-// Meaningless tells that a method has no meaning for an API behind the gate: CONNECT opens a tunnel, TRACE and TRACK (its other
-// name with Microsoft) send a request's header back, the credential in it. Servers differ in whether they read them in lower case.
+// Meaningless tells that a method has no meaning for an API behind the gate: CONNECT opens a tunnel, TRACE and TRACK
+// (its other name with Microsoft) send a request's header back, the credential in it. Servers differ in whether they
+// read them in lower case.
 func Meaningless(method string) bool {
 	switch strings.ToUpper(method) {
 	case http.MethodConnect, http.MethodTrace, "TRACK":
@@ -56,9 +59,10 @@ func Meaningless(method string) bool {
 	return false
 }
 
-// bodyGuard looks for a field that names another method in the body of a POST, where not every method is permitted, by the
-// configuration that decided or by the one that will be. It is nil where there is nothing to look for. Where every method is
-// permitted now and that ends while the body is still on its way, the exchange ends: what has passed was not looked at.
+// bodyGuard looks for a field that names another method in the body of a POST, where not every method is permitted, by
+// the configuration that decided or by the one that will be. It is nil where there is nothing to look for. Where every
+// method is permitted now and that ends while the body is still on its way, the exchange ends: what has passed was not
+// looked at.
 func (p *Pipeline) bodyGuard(x *exchange, v *View) *override.Body {
 	if !strings.EqualFold(v.Method, http.MethodPost) {
 		return nil
@@ -88,18 +92,21 @@ func (c *Configuration) permitsAny(g *token.Grant, v *View) bool {
 	return known && permits(c.Scopes.Of(g), svc, v, anyMethod)
 }
 
-// unseenBody is the fault of a body that passes without being looked at, as every method was permitted when it began, where that
-// is over. A body that no server reads for fields may go on.
+// unseenBody is the fault of a body that passes without being looked at, as every method was permitted when it began,
+// where that is over. A body that no server reads for fields may go on.
 func unseenBody(c *configuration, g *token.Grant, v *View) *fault.Fault {
-	if c.permitsAny(g, v) || override.NewBody(v.Header.Values("Content-Type"), v.Header.Values("Content-Encoding")) == nil {
+	if c.permitsAny(g, v) || override.NewBody(v.Header.Values("Content-Type"),
+		v.Header.Values("Content-Encoding")) == nil {
 		return nil
 	}
-	return fault.New(fault.RequestDenied, "not every method is permitted on this path any more, and the body was not looked at for another one").
+	return fault.New(fault.RequestDenied,
+		"not every method is permitted on this path any more, and the body was not looked at for another one").
 		WithHint("the configuration was changed while the body was on its way: send the request again")
 }
 
 // errOverride is final: of such a field the value is not looked at, since a body is passed on as it comes.
 func errOverride() *fault.Fault {
-	return fault.New(fault.RequestDenied, "a field of the body asks for another method, and not every method is permitted on this path").
+	return fault.New(fault.RequestDenied,
+		"a field of the body asks for another method, and not every method is permitted on this path").
 		WithHint("send the request with the method itself, or name it in the query (_method), where it can be checked")
 }

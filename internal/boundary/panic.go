@@ -99,7 +99,8 @@ func (p *Pipeline) hide(x *exchange) {
 	defer func() {
 		if !masked {
 			e := &x.event
-			e.Method, e.Path, e.Workflow, e.Execution, e.Node, x.detail = "", "", "", "", "", "this record could not be masked"
+			e.Method, e.Path, e.Workflow, e.Execution, e.Node, x.detail = "", "", "", "", "",
+				"this record could not be masked"
 		}
 	}()
 	x.maskLate()

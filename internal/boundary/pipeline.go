@@ -1,8 +1,8 @@
 // Package boundary is the way of a request: the one pipeline that every way in hands over to.
 //
-// authenticate → route → authorise → resolve → record → inject → dial → scrub → record. Steps 1 to 4 (decide) are functions
-// over a View; steps 5 to 8 (Handle) move bytes. The ways in parse and hand over: they have no checks of their own. Tokens,
-// services and credentials are in memory; nothing here touches a database or a store.
+// authenticate → route → authorise → resolve → record → inject → dial → scrub → record. Steps 1 to 4 (decide) are
+// functions over a View; steps 5 to 8 (Handle) move bytes. The ways in parse and hand over: they have no checks of
+// their own. Tokens, services and credentials are in memory; nothing here touches a database or a store.
 //
 // Invariant: no credential is on a request before decide has returned without a fault, and has written its record.
 package boundary
@@ -96,8 +96,8 @@ func New(o Options) *Pipeline {
 	return p
 }
 
-// Configuration is all of the configuration that decides about a request. It is immutable, and a request loads it once: at
-// every instant, one whole configuration decides.
+// Configuration is all of the configuration that decides about a request. It is immutable, and a request loads it once:
+// at every instant, one whole configuration decides.
 type Configuration struct {
 	Services *service.Table
 	Scopes   *token.Scopes // of tokens; nil: each has the one that it was issued with
@@ -110,15 +110,16 @@ type configuration struct {
 	next *Configuration // nil: none is on its way
 }
 
-// Route makes c active for requests that come from now on, and ends those under way that it does not permit. Calls of Route and
-// Restrict do not overlap.
+// Route makes c active for requests that come from now on, and ends those under way that it does not permit. Calls of
+// Route and Restrict do not overlap.
 func (p *Pipeline) Route(c Configuration) {
 	p.config.Store(&configuration{Configuration: c})
 	p.Recheck()
 }
 
-// Restrict lets next refuse, until Route or Restrict(nil), what it does not permit either, and ends what is under way of that: what
-// it tightens does not wait until its credentials are loaded. What it permits and the active one does not stays refused.
+// Restrict lets next refuse, until Route or Restrict(nil), what it does not permit either, and ends what is under way
+// of that: what it tightens does not wait until its credentials are loaded. What it permits and the active one does not
+// stays refused.
 func (p *Pipeline) Restrict(next *Configuration) {
 	p.config.Store(&configuration{Configuration: p.config.Load().Configuration, next: next})
 	p.Recheck()

@@ -32,9 +32,9 @@ type finder struct {
 	proxied bool   // the token stands in Proxy-Authorization
 }
 
-// find looks for the one proxy token of a request: in X-Sallyport-Token, in Proxy-Authorization, or in the slot where the
-// service's own credential goes (Authorization is always looked at). A value in the first two is a token whatever it looks
-// like; elsewhere only what begins with spt_ is. Two different tokens in one request are refused.
+// find looks for the one proxy token of a request: in X-Sallyport-Token, in Proxy-Authorization, or in the slot where
+// the service's own credential goes (Authorization is always looked at). A value in the first two is a token whatever
+// it looks like; elsewhere only what begins with spt_ is. Two different tokens in one request are refused.
 func find(v *View, slots []credential.Slot) finder {
 	var f finder
 	f.token, f.rest = tokenInPath(v.Path, slots)
@@ -48,9 +48,9 @@ func find(v *View, slots []credential.Slot) finder {
 	return f
 }
 
-// findAnywhere is find for a service that is unknown, of which nobody can say where its credential goes: a token counts wherever it
-// stands in the header or the query. A client of some API that has the wrong name of its service is told so, and not something
-// about a proxy.
+// findAnywhere is find for a service that is unknown, of which nobody can say where its credential goes: a token counts
+// wherever it stands in the header or the query. A client of some API that has the wrong name of its service is told
+// so, and not something about a proxy.
 func findAnywhere(v *View) finder {
 	f := find(v, defaultSlots)
 	if f.token != "" || f.clash {
@@ -59,7 +59,9 @@ func findAnywhere(v *View) finder {
 	for name, values := range v.Header.All() {
 		switch {
 		case strings.HasPrefix(name, headerPrefix):
-		case slices.ContainsFunc(values, func(value string) bool { return strings.HasPrefix(undress(value), tokenPrefix) }):
+		case slices.ContainsFunc(values, func(value string) bool {
+			return strings.HasPrefix(undress(value), tokenPrefix)
+		}):
 			f.header(v.Header, name)
 		default:
 			f.foreign = f.foreign || namesCredential(name)
@@ -73,7 +75,8 @@ func findAnywhere(v *View) finder {
 	return f
 }
 
-// namesCredential tells the headers in which APIs want their keys from others: X-Api-Key, X-Goog-Api-Key, X-Auth-Token, …
+// namesCredential tells the headers in which APIs want their keys from others: X-Api-Key, X-Goog-Api-Key, X-Auth-Token,
+// …
 func namesCredential(header string) bool {
 	name := strings.ToLower(header)
 	return strings.HasSuffix(name, "key") || strings.HasSuffix(name, "token") || strings.HasSuffix(name, "secret")
@@ -83,17 +86,19 @@ func namesCredential(header string) bool {
 func (f *finder) verdict() *fault.Fault {
 	switch {
 	case f.clash:
-		return fault.New(fault.TokenInvalid, "the request carries more than one proxy token, or a token header that cannot be read as one")
+		return fault.New(fault.TokenInvalid,
+			"the request carries more than one proxy token, or a token header that cannot be read as one")
 	case f.token != "":
 		return nil
 	case f.foreign:
-		return fault.New(fault.TokenMissing, "the request carries a credential, but it is not a Sallyport proxy token (spt_…)")
+		return fault.New(fault.TokenMissing,
+			"the request carries a credential, but it is not a Sallyport proxy token (spt_…)")
 	}
 	return fault.New(fault.TokenMissing, "the request carries no proxy token")
 }
 
-// inSlot tells whether the request comes from a client of the API and not of a proxy: it fills the place of the API's own key,
-// with a token or with anything else, and does not speak to a proxy. Such a client knows 401 and not 407.
+// inSlot tells whether the request comes from a client of the API and not of a proxy: it fills the place of the API's
+// own key, with a token or with anything else, and does not speak to a proxy. Such a client knows 401 and not 407.
 func (f *finder) inSlot() bool { return (f.slot || f.foreign) && !f.proxied }
 
 // defaultSlots are where a token is looked for when the service is unknown.
@@ -101,7 +106,8 @@ func (f *finder) inSlot() bool { return (f.slot || f.foreign) && !f.proxied }
 //nolint:gochecknoglobals // a constant table
 var defaultSlots = []credential.Slot{service.DefaultSlot}
 
-// tokenInPath finds a token where a service's credential stands in the path (/botspt_…/getMe), and returns the path without.
+// tokenInPath finds a token where a service's credential stands in the path (/botspt_…/getMe), and returns the path
+// without.
 func tokenInPath(path string, slots []credential.Slot) (token, rest string) {
 	for i := range slots {
 		before, after, _ := strings.Cut(slots[i].Path, "{secret}")
@@ -210,8 +216,8 @@ func paramIs(escaped, name string) bool {
 	return err == nil && plain == name
 }
 
-// undress takes the token out of "Bearer t", "Token t", "Token token=t", "Basic base64(t:)" or "Basic base64(user:t)", or "t"
-// itself. It returns "" for what cannot be one token: a list ("a, b") must not be read as its last member.
+// undress takes the token out of "Bearer t", "Token t", "Token token=t", "Basic base64(t:)" or "Basic base64(user:t)",
+// or "t" itself. It returns "" for what cannot be one token: a list ("a, b") must not be read as its last member.
 func undress(value string) string {
 	scheme, rest, dressed := strings.Cut(value, " ")
 	if !dressed {

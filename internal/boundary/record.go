@@ -13,13 +13,14 @@ import (
 // maxMethod is the longest method, in bytes, that is recorded as it is.
 const maxMethod = 20
 
-// noted is what is recorded of a request before anything is decided: without proxy tokens, without any secret that the gate holds
-// for whatever service, and without what cannot be a name.
+// noted is what is recorded of a request before anything is decided: without proxy tokens, without any secret that the
+// gate holds for whatever service, and without what cannot be a name.
 func (p *Pipeline) noted(v *View, x *exchange) {
 	clean := func(s string) string { return p.cut(hideTokens(s), x.started, false) }
 	e := x.event
 	e.Path, e.Service, e.Method = clean(recordedPath(v)), v.Service, v.Method
-	e.Workflow, e.Execution, e.Node = clean(first(v.Header, HeaderWorkflow)), clean(first(v.Header, HeaderExecution)), clean(first(v.Header, HeaderNode))
+	e.Workflow, e.Execution, e.Node = clean(first(v.Header, HeaderWorkflow)), clean(first(v.Header, HeaderExecution)),
+		clean(first(v.Header, HeaderNode))
 	if _, known := p.Services().Lookup(v.Service); !known {
 		e.Service = p.name(v.Service)
 	}
@@ -44,8 +45,8 @@ func plainMethod(s string) bool {
 	})
 }
 
-// strip takes out of the record of a refused request what was not known when it began: a secret that is held since, and, where
-// there was no valid token or no such service, whatever looks like a key.
+// strip takes out of the record of a refused request what was not known when it began: a secret that is held since,
+// and, where there was no valid token or no such service, whatever looks like a key.
 func (p *Pipeline) strip(x *exchange) {
 	e := &x.event
 	for _, s := range []*string{&e.Path, &e.Workflow, &e.Execution, &e.Node, &x.detail} {

@@ -17,8 +17,8 @@ import (
 // maxHops is how many redirects are followed outside a service.
 const maxHops = 5
 
-// redirect tells whether an answer sends the caller on, and whether that leaves the service. A redirect without a readable
-// Location is none.
+// redirect tells whether an answer sends the caller on, and whether that leaves the service. A redirect without a
+// readable Location is none.
 func redirect(resp *http.Response, svc *service.Service, m *credential.Material) (leaves bool, location *url.URL) {
 	value := resp.Header.Get("Location")
 	if value == "" || resp.StatusCode < 300 || resp.StatusCode > 399 {
@@ -42,8 +42,8 @@ func baseOf(resp *http.Response, svc *service.Service) *url.URL {
 	return &url.URL{Scheme: svc.Scheme, Host: svc.Host, Path: "/"}
 }
 
-// inside tells whether u is the service's own: same scheme, host, port and below the base path, and below what a credential puts
-// before the path. m is nil for a request without credential.
+// inside tells whether u is the service's own: same scheme, host, port and below the base path, and below what a
+// credential puts before the path. m is nil for a request without credential.
 func inside(u *url.URL, svc *service.Service, m *credential.Material) bool {
 	host := strings.ToLower(u.Host)
 	if port := u.Port(); port != "" && (u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443") {
@@ -60,8 +60,8 @@ func inside(u *url.URL, svc *service.Service, m *credential.Material) bool {
 	return below && (path == "" || path[0] == '/' && service.CheckPath(path, svc.Paths) == "")
 }
 
-// mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that some
-// APIs copy from the query of the request.
+// mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that
+// some APIs copy from the query of the request.
 func mounted(u *url.URL, x *exchange, mount string) string {
 	path, _ := x.material.TrimPath(strings.TrimPrefix(u.EscapedPath(), x.service.BasePath))
 	if path == "" && x.service.BasePath == "" && u.EscapedPath() == "" {
@@ -77,12 +77,15 @@ func mounted(u *url.URL, x *exchange, mount string) string {
 	return s
 }
 
-// external follows a redirect that leaves the service, bare, or refuses it, as the service says. A target that redirects back
-// into the service is refused: it would need the credential, which goes nowhere by a third party's word.
-func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL, x *exchange) error {
+// external follows a redirect that leaves the service, bare, or refuses it, as the service says. A target that
+// redirects back into the service is refused: it would need the credential, which goes nowhere by a third party's word.
+func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL,
+	x *exchange,
+) error {
 	method, why := bareMethod(r, resp.StatusCode)
 	if !x.service.FetchRedirects {
-		why = "it answered with a redirect to " + cmp.Or(to.Hostname(), "an address without a host") + ", outside the service"
+		why = "it answered with a redirect to " + cmp.Or(to.Hostname(), "an address without a host") +
+			", outside the service"
 	}
 	for hop := 0; why == ""; hop++ {
 		_ = resp.Body.Close()
@@ -125,9 +128,12 @@ func bareMethod(r *http.Request, status int) (method, why string) {
 }
 
 // fetch makes one call without any credential. done lets go of the connection.
-func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchange) (_ *http.Response, done func(), err error) {
+func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchange) (_ *http.Response,
+	done func(), err error,
+) {
 	if to.Scheme != "http" && to.Scheme != "https" || to.User != nil || to.Hostname() == "" {
-		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect to something that is not a plain http(s) URL")
+		return nil, nil, fault.New(fault.RedirectRefused,
+			"it answered with a redirect to something that is not a plain http(s) URL")
 	}
 	if x.service.Scheme == "https" && to.Scheme == "http" {
 		return nil, nil, fault.New(fault.RedirectRefused, "it answered with a redirect from https to http")
@@ -137,8 +143,10 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 	}
 	transport, err := x.service.Bare(to.Scheme, to.Hostname(), to.Port())
 	if err = notFetched(err); err != nil {
-		if _, ok := errors.AsType[*fault.Fault](err); !ok { // it is about the host or the port: the rest was checked with the service
-			err = fault.New(fault.RedirectRefused, "it answered with a redirect to a host or port that cannot be dialled").Wrap(err)
+		// it is about the host or the port: the rest was checked with the service
+		if _, ok := errors.AsType[*fault.Fault](err); !ok {
+			err = fault.New(fault.RedirectRefused,
+				"it answered with a redirect to a host or port that cannot be dialled").Wrap(err)
 		}
 		return nil, nil, err
 	}
@@ -153,7 +161,10 @@ func (p *Pipeline) fetch(r *http.Request, to *url.URL, method string, x *exchang
 	}
 	target := *to
 	target.Fragment, target.RawFragment = "", ""
-	out := (&http.Request{Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1, ProtoMinor: 1}).WithContext(&x.liveContext)
+	out := (&http.Request{
+		Method: method, URL: &target, Host: to.Host, Header: header, Body: http.NoBody, ProtoMajor: 1,
+		ProtoMinor: 1,
+	}).WithContext(&x.liveContext)
 	before := p.o.Now()
 	resp, err := transport.RoundTrip(out)
 	x.upstream += p.o.Now().Sub(before)
@@ -175,7 +186,8 @@ func notFetched(err error) error {
 	case errors.As(err, &prohibited) && prohibited.Class == egress.OwnListener:
 		return egress.Classify(err).WithHint("a redirect never leads into the gate itself")
 	case errors.As(err, &prohibited):
-		return egress.Classify(err).WithHint("if the address is yours, name it in `fetch_private` of the service: `allow_private` is not for redirects")
+		return egress.Classify(err).WithHint("if the address is yours, name it in `fetch_private` of the service: " +
+			"`allow_private` is not for redirects")
 	}
 	return err
 }

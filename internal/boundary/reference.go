@@ -6,16 +6,20 @@ import (
 	"strings"
 )
 
-// references lists the headers in which an API names a URL that a workflow calls next: what was created, a job's status, where the next
-// part of an upload goes (RFC 9110 sections 8.7 and 10.2.2; Microsoft's guidelines for long-running operations; Google's resumable
-// uploads). Of a redirect, Location is pass's business.
+// references lists the headers in which an API names a URL that a workflow calls next: what was created, a job's
+// status, where the next part of an upload goes (RFC 9110 sections 8.7 and 10.2.2; Microsoft's guidelines for
+// long-running operations; Google's resumable uploads). Of a redirect, Location is pass's business.
 //
 //nolint:gochecknoglobals // a constant table
-var references = []string{"Location", "Content-Location", "Operation-Location", "Azure-Asyncoperation", "X-Goog-Upload-Url", "X-Goog-Upload-Control-Url"}
+var references = []string{
+	"Location", "Content-Location", "Operation-Location", "Azure-Asyncoperation",
+	"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url",
+}
 
-// mapReferences makes the URLs in resp's header that are the service's own lead through the gate, as those of a redirect do: past it
-// there is no credential. A URL that is absolute stays so, since a workflow takes it as the URL of its next request. All others stay as
-// they are, but for those that would name another service of the gate (see astray).
+// mapReferences makes the URLs in resp's header that are the service's own lead through the gate, as those of a
+// redirect do: past it there is no credential. A URL that is absolute stays so, since a workflow takes it as the URL of
+// its next request. All others stay as they are, but for those that would name another service of the gate (see
+// astray).
 func mapReferences(r *http.Request, resp *http.Response, x *exchange, v *View) {
 	m := mapper{x: x, mount: v.Mount, path: v.Path}
 	for _, name := range references {
@@ -64,8 +68,9 @@ func (m *mapper) mapped(reference string) string {
 	return at
 }
 
-// astray is a reference outside the service. A client resolves a relative one at the gate, where it may come out at another service: an
-// API would have a workflow call that, with the workflow's token. Such a one is written as what it means at the API.
+// astray is a reference outside the service. A client resolves a relative one at the gate, where it may come out at
+// another service: an API would have a workflow call that, with the workflow's token. Such a one is written as what it
+// means at the API.
 func (m *mapper) astray(reference string) string {
 	plain := asClientsRead(reference)
 	u, err := url.Parse(plain)
@@ -79,8 +84,9 @@ func (m *mapper) astray(reference string) string {
 	return m.base.ResolveReference(u).String()
 }
 
-// asClientsRead spells a reference in the one way that means the same to every client. Those that follow the URL Standard of WHATWG, such
-// as Node.js, take tabs out and blanks off its ends, a backslash for a slash, %2e for a dot, and http: without slashes for nothing.
+// asClientsRead spells a reference in the one way that means the same to every client. Those that follow the URL
+// Standard of WHATWG, such as Node.js, take tabs out and blanks off its ends, a backslash for a slash, %2e for a dot,
+// and http: without slashes for nothing.
 func asClientsRead(reference string) string {
 	s := strings.TrimFunc(reference, func(r rune) bool { return r <= ' ' })
 	s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
@@ -90,14 +96,16 @@ func asClientsRead(reference string) string {
 	}
 	path = strings.NewReplacer(`\`, "/", "%2e", ".", "%2E", ".").Replace(path)
 	for _, scheme := range []string{"http:", "https:"} {
-		if len(path) >= len(scheme) && strings.EqualFold(path[:len(scheme)], scheme) && !strings.HasPrefix(path[len(scheme):], "//") {
+		if len(path) >= len(scheme) && strings.EqualFold(path[:len(scheme)], scheme) &&
+			!strings.HasPrefix(path[len(scheme):], "//") {
 			path = path[len(scheme):]
 		}
 	}
 	return path + rest
 }
 
-// links maps the target of every link-value (RFC 8288 section 3): what stands in angle brackets outside of quoted strings.
+// links maps the target of every link-value (RFC 8288 section 3): what stands in angle brackets outside of quoted
+// strings.
 func (m *mapper) links(lines []string) []string {
 	out := make([]string, 0, len(lines))
 	for _, line := range lines {

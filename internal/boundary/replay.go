@@ -11,13 +11,13 @@ import (
 	"sallyport/internal/fault"
 )
 
-// maxStale is how often a request is sent at the most because the server wants another nonce (stale, RFC 7616 section 3.3): one
-// that counts the answers to a nonce refuses those that have overtaken each other.
+// maxStale is how often a request is sent at the most because the server wants another nonce (stale, RFC 7616 section
+// 3.3): one that counts the answers to a nonce refuses those that have overtaken each other.
 const maxStale = 4
 
-// again looks at the first answer, and sends the request once more if that says that the credential has expired, or challenges
-// it. The answer to that is the caller's, whatever it says, but where it says that only the nonce was stale. Where the request
-// cannot be sent again, or there is no newer credential, the first answer is.
+// again looks at the first answer, and sends the request once more if that says that the credential has expired, or
+// challenges it. The answer to that is the caller's, whatever it says, but where it says that only the nonce was stale.
+// Where the request cannot be sent again, or there is no newer credential, the first answer is.
 func (s *sending) again(ctx context.Context, first *http.Response) (*http.Response, error) {
 	x, res := s.x, first
 	for sent := 1; ; sent++ {
@@ -52,7 +52,8 @@ func (*sending) challenged(m *credential.Material, res *http.Response) (answerin
 	return m.Challenge(res.Header)
 }
 
-// prepare gets ready what the request is sent with once more, and puts that on record. Where it cannot be sent, it is noted why.
+// prepare gets ready what the request is sent with once more, and puts that on record. Where it cannot be sent, it is
+// noted why.
 func (s *sending) prepare(ctx context.Context, res *http.Response) (next *credential.Material, ok bool) {
 	x := s.x
 	if s.kept != nil && !s.kept.Kept() {
@@ -108,14 +109,15 @@ func (s *sending) recordAgain(ctx context.Context, m *credential.Material) (why 
 	}
 	if err := s.p.o.Audit.Authorise(ctx, &x.event); err != nil {
 		x.event.Secrets = before
-		s.p.o.Log.ErrorContext(ctx, "not sending a request once more", "request_id", x.event.ID, "code", fault.AuditUnavailable, "error", err)
+		s.p.o.Log.ErrorContext(ctx, "not sending a request once more", "request_id", x.event.ID,
+			"code", fault.AuditUnavailable, "error", err)
 		return "the audit log cannot be written, so the request was not sent once more"
 	}
 	return ""
 }
 
-// discard lets go of an answer. That of a challenge is read if it is short, so that its connection is used again: some servers
-// challenge every request. Otherwise the second sending has a connection that no server is about to close.
+// discard lets go of an answer. That of a challenge is read if it is short, so that its connection is used again: some
+// servers challenge every request. Otherwise the second sending has a connection that no server is about to close.
 func (x *exchange) discard(resp *http.Response) {
 	if !x.expired && 0 < resp.ContentLength && resp.ContentLength <= chunk {
 		_, _ = io.CopyN(io.Discard, resp.Body, resp.ContentLength)
@@ -123,14 +125,15 @@ func (x *exchange) discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// saysExpired tells whether an answer says that the credential has expired. What it has to read of the body for that is there to
-// be read again; a coded body is a decoded one from then on.
+// saysExpired tells whether an answer says that the credential has expired. What it has to read of the body for that is
+// there to be read again; a coded body is a decoded one from then on.
 func (s *sending) saysExpired(resp *http.Response) bool {
 	rule := s.x.service.Expiry
 	if rule.ByStatus(resp.StatusCode) {
 		return true
 	}
-	if resp.StatusCode == http.StatusSwitchingProtocols || bodiless(s.r.Method, resp.StatusCode) || !rule.InBody(resp.Header) {
+	if resp.StatusCode == http.StatusSwitchingProtocols || bodiless(s.r.Method, resp.StatusCode) ||
+		!rule.InBody(resp.Header) {
 		return false
 	}
 	body, length, err := decoded(s.r.Method, resp)

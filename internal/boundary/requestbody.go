@@ -24,8 +24,8 @@ type countedBody struct {
 	armed    time.Time             // when the deadline was last set
 }
 
-// requestBody wraps the caller's body; the second result is nil when there is none. A body that declares more than the limit
-// is refused before anything is dialled.
+// requestBody wraps the caller's body; the second result is nil when there is none. A body that declares more than the
+// limit is refused before anything is dialled.
 func requestBody(w http.ResponseWriter, r *http.Request, x *exchange) (io.ReadCloser, *countedBody, *fault.Fault) {
 	limit := x.service.MaxBody
 	switch {
@@ -46,7 +46,9 @@ func tooLarge() *fault.Fault {
 // guarded lets guard look at the body before it goes on.
 func (b *countedBody) guarded(guard *override.Body) *fault.Fault {
 	if guard != nil && guard.Coded() {
-		return fault.New(fault.RequestDenied, "a form in a content coding cannot be checked for another method, and not every method is permitted on this path").
+		return fault.New(fault.RequestDenied,
+			"a form in a content coding cannot be checked for another method, and not every method is permitted on "+
+				"this path").
 			WithHint("send the form without Content-Encoding")
 	}
 	b.guard = guard
@@ -69,15 +71,17 @@ func (b *countedBody) Read(p []byte) (int, error) {
 		b.x.unseen.Store(false)     // nothing more can come
 		_ = b.deadline(time.Time{}) // what comes next on the connection has times of its own
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, b.fail(fault.New(fault.RequestTimeout, "nothing came of the request body for "+b.idle.String()).Wrap(err))
+		return n, b.fail(fault.New(fault.RequestTimeout,
+			"nothing came of the request body for "+b.idle.String()).Wrap(err))
 	default:
 		return n, b.fail(clientError{err})
 	}
 	return n, err
 }
 
-// arm gives the caller idle to send the next bytes. Only the waiting for them counts, not an API that takes its time over those
-// before. A timer is not free: one that has just been set is left as it is, with an eighth of idle in reserve.
+// arm gives the caller idle to send the next bytes. Only the waiting for them counts, not an API that takes its time
+// over those before. A timer is not free: one that has just been set is left as it is, with an eighth of idle in
+// reserve.
 func (b *countedBody) arm() {
 	now := time.Now()
 	if b.idle <= 0 || now.Sub(b.armed) < b.idle/8 {

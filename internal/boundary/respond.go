@@ -26,7 +26,8 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms())
 	body, length, err := decoded(r.Method, resp)
 	if err != nil {
-		return fault.New(fault.UpstreamMalformed, "its response is in a content coding that cannot be checked for secrets").Wrap(err)
+		return fault.New(fault.UpstreamMalformed,
+			"its response is in a content coding that cannot be checked for secrets").Wrap(err)
 	}
 	if length != resp.ContentLength || resp.Uncompressed {
 		delete(h, "Content-Length")
@@ -40,7 +41,10 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	}
 	h["Proxy-Status"] = []string{receivedStatus(resp.StatusCode)}
 	h[headerRequestID] = []string{x.event.ID}
-	s := &sender{p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms(), coded: body != resp.Body || resp.Uncompressed}
+	s := &sender{
+		p: p, w: w, x: x, status: resp.StatusCode, body: body, forms: x.material.Forms(),
+		coded: body != resp.Body || resp.Uncompressed,
+	}
 	if bodiless(r.Method, resp.StatusCode) {
 		return s.head()
 	}
@@ -86,7 +90,8 @@ func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// acceptCodings asks the API for no coding but those that can be scrubbed, and for none where a part of a coded body could come.
+// acceptCodings asks the API for no coding but those that can be scrubbed, and for none where a part of a coded body
+// could come.
 func acceptCodings(r *http.Request, o *credential.Outgoing) {
 	accept := "identity"
 	if values := r.Header["Accept-Encoding"]; len(values) > 0 && r.Header["Range"] == nil {
@@ -128,9 +133,9 @@ type sender struct {
 	coded  bool // body is decoded from what the API sent
 }
 
-// ahead reads the beginning of a coded body before the status is sent: should the body not be what its Content-Encoding says, as an
-// error page may not be, the caller gets an error that says so instead of a broken connection. whole tells that this was all of it,
-// and that it was sent. all waits for more than what there is first.
+// ahead reads the beginning of a coded body before the status is sent: should the body not be what its Content-Encoding
+// says, as an error page may not be, the caller gets an error that says so instead of a broken connection. whole tells
+// that this was all of it, and that it was sent. all waits for more than what there is first.
 func (s *sender) ahead(all bool) (whole bool, err error) {
 	bp, ok := chunks.Get().(*[]byte)
 	if !ok {
@@ -205,8 +210,8 @@ func (s *sender) small(body []byte) error {
 	return s.write(body)
 }
 
-// whole sends a small body of known length in one piece: should the API fail in the middle of it, the caller gets an error
-// that says so instead of a broken connection.
+// whole sends a small body of known length in one piece: should the API fail in the middle of it, the caller gets an
+// error that says so instead of a broken connection.
 func (s *sender) whole(buf []byte) error {
 	before := s.p.o.Now()
 	_, err := io.ReadFull(s.body, buf)
@@ -218,7 +223,8 @@ func (s *sender) whole(buf []byte) error {
 	return s.small(buf)
 }
 
-// stream copies a body of any length. The caller has the head before the body is waited for: an API may take its time with it.
+// stream copies a body of any length. The caller has the head before the body is waited for: an API may take its time
+// with it.
 func (s *sender) stream(buf []byte) error {
 	if err := s.head(); err != nil {
 		return err
@@ -289,7 +295,8 @@ func (s *sender) trailers(trailer http.Header) {
 // bodyFault tells an answer that ended short from one that could not be decoded.
 func (s *sender) bodyFault(err error) error {
 	if errors.Is(err, scrub.ErrCoding) {
-		return fault.New(fault.UpstreamMalformed, "the body of its response, which has status "+strconv.Itoa(s.status)+", is not in the content coding that it names").Wrap(err)
+		return fault.New(fault.UpstreamMalformed, "the body of its response, which has status "+strconv.Itoa(s.status)+
+			", is not in the content coding that it names").Wrap(err)
 	}
 	return egress.ClassifyBody(err)
 }

@@ -17,8 +17,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// sending is a caller's request on its way to the API. It is sent once; twice when the API says that the credential has expired,
-// or asks for another answer to its challenge.
+// sending is a caller's request on its way to the API. It is sent once; twice when the API says that the credential has
+// expired, or asks for another answer to its challenge.
 type sending struct {
 	p *Pipeline
 	w http.ResponseWriter
@@ -97,11 +97,13 @@ func (s *sending) send(ctx context.Context) (*http.Response, error) {
 	return s.again(ctx, resp)
 }
 
-// once sends the request with the Material that is in the exchange; on another connection, if the API has seen nothing of it on the first.
+// once sends the request with the Material that is in the exchange; on another connection, if the API has seen nothing
+// of it on the first.
 func (s *sending) once(ctx context.Context) (*http.Response, error) {
 	s.connections, s.withheld, s.refused = 0, nil, time.Time{}
 	resp, err := s.over(ctx)
-	for tries := 1; tries < maxConnections && err != nil && s.withheld == nil && egress.Unprocessed(err) && s.rewindable(); tries++ {
+	for tries := 1; tries < maxConnections && err != nil && s.withheld == nil && egress.Unprocessed(err) &&
+		s.rewindable(); tries++ {
 		resp, err = s.over(ctx)
 	}
 	return resp, err
@@ -186,7 +188,8 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 	return out.WithContext(ctx), nil
 }
 
-// upstreamURL is a URL of which net/http writes the target as it is. An Opaque that begins with // it would write in absolute form.
+// upstreamURL is a URL of which net/http writes the target as it is. An Opaque that begins with // it would write in
+// absolute form.
 func upstreamURL(svc *service.Service, o *credential.Outgoing) *url.URL {
 	target := o.Target()
 	u := &url.URL{Scheme: svc.Scheme, Host: svc.Host, Opaque: target, RawQuery: o.RawQuery}

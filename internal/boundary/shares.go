@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// shares counts the requests of each proxy token, by its name: the generations of one token share. There is an entry for each
-// name that was ever verified, which are as many as there are tokens.
+// shares counts the requests of each proxy token, by its name: the generations of one token share. There is an entry
+// for each name that was ever verified, which are as many as there are tokens.
 type shares struct{ byName sync.Map } // string → *atomic.Int64
 
 func (s *shares) of(name string) *atomic.Int64 {
@@ -45,8 +45,8 @@ func (p *Pipeline) enter(x *exchange, svc *service.Service) *fault.Fault {
 	return f
 }
 
-// shareOfToken takes a place of the token's share, which finish gives back. One workflow that runs wild, or one stolen token, leaves
-// room for the others.
+// shareOfToken takes a place of the token's share, which finish gives back. One workflow that runs wild, or one stolen
+// token, leaves room for the others.
 func (p *Pipeline) shareOfToken(x *exchange, g *token.Grant) *fault.Fault {
 	if p.o.PerToken <= 0 {
 		return nil
@@ -61,12 +61,13 @@ func (p *Pipeline) shareOfToken(x *exchange, g *token.Grant) *fault.Fault {
 	return nil
 }
 
-// shareOf tells whether a service without a limit of its own has as many requests in flight as one may have: an API that hangs does
-// not take the places of all others. A few more than that may pass when they come at the same instant.
+// shareOf tells whether a service without a limit of its own has as many requests in flight as one may have: an API
+// that hangs does not take the places of all others. A few more than that may pass when they come at the same instant.
 func (p *Pipeline) shareOf(svc *service.Service) *fault.Fault {
 	if p.o.PerService <= 0 || svc.Config.Limits.Concurrency > 0 || svc.Limits.Active() < p.o.PerService {
 		return nil
 	}
 	return fault.New(fault.RateLimited, "this service has as many requests in flight as one service may have").
-		WithHint("wait for Retry-After; `limits.concurrency` of the service sets its own limit, `limits.in_flight_per_service` that of all others")
+		WithHint("wait for Retry-After; `limits.concurrency` of the service sets its own limit, " +
+			"`limits.in_flight_per_service` that of all others")
 }

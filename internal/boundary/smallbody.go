@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/boundary/spool"
 )
 
-// maxSmall is how much of the body of a request to a service without replays is kept, for a connection that turns out to be dead, in bytes.
-// Most API calls fit.
+// maxSmall is how much of the body of a request to a service without replays is kept, for a connection that turns out
+// to be dead, in bytes. Most API calls fit.
 const maxSmall = 32 << 10
 
 // leastRoom is the least that is taken for a body at a time, in bytes.
@@ -80,7 +80,8 @@ func (r *smallReader) Read(p []byte) (int, error) {
 func (b *smallBody) keep(p []byte) bool {
 	size := len(b.buf) + len(p)
 	if !b.lost && size > cap(b.buf) {
-		want := max(size, 2*cap(b.buf), leastRoom, int(b.length)) // what was declared is believed once some of it has come
+		// what was declared is believed once some of it has come
+		want := max(size, 2*cap(b.buf), leastRoom, int(b.length))
 		if b.lost = size > maxSmall || !b.room.grow(int64(min(want, maxSmall))); !b.lost {
 			b.buf = append(make([]byte, 0, min(want, maxSmall)), b.buf...)
 		}
@@ -125,8 +126,8 @@ func (r *room) give(closed bool) {
 	r.taken, r.closed = 0, r.closed || closed
 }
 
-// Close implements io.Closer. It ends a Read that waits for the caller, and the caller's body with it; otherwise what still comes of that
-// is for the next sending.
+// Close implements io.Closer. It ends a Read that waits for the caller, and the caller's body with it; otherwise what
+// still comes of that is for the next sending.
 func (r *smallReader) Close() error {
 	r.closed.Store(true)
 	if r.body.mu.TryLock() {

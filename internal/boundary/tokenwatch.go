@@ -14,12 +14,12 @@ import (
 	"sallyport/internal/fault"
 )
 
-// tokenLend is how many bytes of what may be the beginning of the token may leave before it is known how it goes on. They hold no
-// more of it than its id, which is no secret, in any spelling.
+// tokenLend is how many bytes of what may be the beginning of the token may leave before it is known how it goes on.
+// They hold no more of it than its id, which is no secret, in any spelling.
 const tokenLend = 14
 
-// watches keeps the matchers of the tokens that were presented last: to compile one takes longer than all else that is done
-// for a request. It is a cache of fixed size in which a newer token takes an older one's place.
+// watches keeps the matchers of the tokens that were presented last: to compile one takes longer than all else that is
+// done for a request. It is a cache of fixed size in which a newer token takes an older one's place.
 type watches struct {
 	seed  maphash.Seed
 	slots [256]atomic.Pointer[tokenForms]
@@ -46,7 +46,8 @@ func (w *watches) of(token string) *scrub.Set {
 
 // tokenLeaves is the fault of a request that would carry the proxy token to the API.
 func tokenLeaves(where string) *fault.Fault {
-	return fault.New(fault.RequestMalformed, "the proxy token also stands in "+where+", from where it would reach the API").
+	return fault.New(fault.RequestMalformed,
+		"the proxy token also stands in "+where+", from where it would reach the API").
 		WithHint("put the token in " + HeaderToken + " only")
 }
 
@@ -135,8 +136,8 @@ func (b *watchedBody) failure() *fault.Fault {
 	return tokenLeaves("the body")
 }
 
-// whole looks into a body that has been read to its end already, so that one with the token in it is refused before anything is
-// dialled, and not broken off.
+// whole looks into a body that has been read to its end already, so that one with the token in it is refused before
+// anything is dialled, and not broken off.
 func (s *sending) whole(ctx context.Context, token *scrub.Set) error {
 	content, _, err := s.kept.Whole(ctx)
 	if err != nil {
@@ -168,7 +169,8 @@ func (p *Pipeline) forward(api io.Writer, caller io.Reader, x *exchange) error {
 		case errors.Is(broken, scrub.ErrFound):
 			return tokenLeaves("a message")
 		case broken != nil:
-			return fault.New(fault.RequestMalformed, "what the caller sent after the switch to WebSocket is not what was agreed on")
+			return fault.New(fault.RequestMalformed,
+				"what the caller sent after the switch to WebSocket is not what was agreed on")
 		case err != nil:
 			return panicIn(err)
 		}

@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/guard"
 )
 
-// CloseUpgraded breaks off every WebSocket that is still open, and those that open from now on. Call it when draining has taken
-// long enough.
+// CloseUpgraded breaks off every WebSocket that is still open, and those that open from now on. Call it when draining
+// has taken long enough.
 func (p *Pipeline) CloseUpgraded() {
 	p.noUpgrades.Store(true)
 	p.each(func(x *exchange) {
@@ -28,11 +28,12 @@ func stopping() *fault.Fault {
 	return fault.New(fault.Draining, "this Sallyport is stopping, and breaks off what is still open")
 }
 
-// upgrade joins caller and API after 101 Switching Protocols (RFC 9110 section 15.2.2). What the API sends is scrubbed; masks
-// keep their length, so frames stay whole.
+// upgrade joins caller and API after 101 Switching Protocols (RFC 9110 section 15.2.2). What the API sends is scrubbed;
+// masks keep their length, so frames stay whole.
 func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
 	api, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok || !isUpgrade(r) || len(resp.Header["Upgrade"]) != 1 || !strings.EqualFold(resp.Header["Upgrade"][0], "websocket") {
+	if !ok || !isUpgrade(r) || len(resp.Header["Upgrade"]) != 1 ||
+		!strings.EqualFold(resp.Header["Upgrade"][0], "websocket") {
 		return fault.New(fault.UpstreamMalformed, "it switched protocols in a way that cannot be carried on")
 	}
 	h := make(http.Header)
@@ -68,8 +69,8 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 	return p.join(conn, rw.Reader, api, x)
 }
 
-// spellWebSocket writes the names of a handshake's fields as RFC 6455 does. A few peers compare the letters, and net/http writes
-// Sec-Websocket-*.
+// spellWebSocket writes the names of a handshake's fields as RFC 6455 does. A few peers compare the letters, and
+// net/http writes Sec-Websocket-*.
 func spellWebSocket(h http.Header) {
 	const canonical, spelled = "Sec-Websocket-", "Sec-WebSocket-"
 	for name, values := range h {
@@ -93,8 +94,8 @@ func switchProtocols(w *bufio.Writer, h http.Header) error {
 	return w.Flush()
 }
 
-// join copies both ways until either side ends, and then ends the other. It returns when neither is copied any more, also when
-// one of the two ends in a panic.
+// join copies both ways until either side ends, and then ends the other. It returns when neither is copied any more,
+// also when one of the two ends in a panic.
 func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteCloser, x *exchange) error {
 	var wg guard.Group
 	var broken error
@@ -119,8 +120,9 @@ func panicIn(err error) error {
 	return nil
 }
 
-// relay scrubs what the API sends, message by message, however those are cut into frames. A tail that may be the beginning of a
-// secret is held until more comes, save for the first bytes of one, which a silent peer would otherwise wait for.
+// relay scrubs what the API sends, message by message, however those are cut into frames. A tail that may be the
+// beginning of a secret is held until more comes, save for the first bytes of one, which a silent peer would otherwise
+// wait for.
 func (p *Pipeline) relay(conn net.Conn, api io.Reader, x *exchange) {
 	frames := x.material.Forms().Frames()
 	defer func() { x.scrubbed += frames.Count() }()
@@ -143,7 +145,8 @@ func (p *Pipeline) relay(conn net.Conn, api io.Reader, x *exchange) {
 		m, werr := conn.Write(out)
 		x.bytesOut += int64(m)
 		if broken != nil {
-			x.code, x.detail = fault.UpstreamMalformed, "what the API sent after the switch to WebSocket is not what was agreed on"
+			x.code, x.detail = fault.UpstreamMalformed, "what the API sent after the switch to WebSocket is not what "+
+				"was agreed on"
 		}
 		if err != nil || werr != nil || broken != nil {
 			return

@@ -8,16 +8,17 @@ import (
 	"sallyport/internal/fault"
 )
 
-// View is all of a request that the decision (steps 1 to 4) may look at. The ways in fill it from whatever engine parsed the
-// request; nothing in it has been decoded, joined or cleaned.
+// View is all of a request that the decision (steps 1 to 4) may look at. The ways in fill it from whatever engine
+// parsed the request; nothing in it has been decoded, joined or cleaned.
 type View struct {
-	Method     string
-	Service    string // the service's name as the way in found it
-	Path       string // escaped path below the service, beginning with a slash
-	Bare       bool   // the caller's URL has no slash there: Path is "/", and the base path alone is meant
-	RawQuery   string
-	Header     Header
-	Names      string     // of Header as the caller wrote them, each with a colon behind it, where that is not the canonical form
+	Method   string
+	Service  string // the service's name as the way in found it
+	Path     string // escaped path below the service, beginning with a slash
+	Bare     bool   // the caller's URL has no slash there: Path is "/", and the base path alone is meant
+	RawQuery string
+	Header   Header
+	// of Header as the caller wrote them, each with a colon behind it, where that is not the canonical form
+	Names      string
 	Source     netip.Addr // the address the connection comes from
 	Refusal    string     // set by the way in: why the request was malformed before it had a reading at all
 	Broken     error      // set by the way in: a panic (*fault.Panic) kept it from having one
@@ -38,10 +39,11 @@ type Body interface {
 	BodyViolation() string
 	// Broken is the panic that ended the reading of the body, or nil.
 	Broken() *fault.Panic
-	// Settle reads what is left of a small body that nobody needs, within bounds, so that the connection can be used again.
+	// Settle reads what is left of a small body that nobody needs, within bounds, so that the connection can be used
+	// again.
 	Settle()
-	// Finish ends the reading of the body, whoever does it, and waits for that. It reports false when the connection has to be
-	// broken off then.
+	// Finish ends the reading of the body, whoever does it, and waits for that. It reports false when the connection
+	// has to be broken off then.
 	Finish() bool
 }
 

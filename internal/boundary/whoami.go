@@ -15,12 +15,14 @@ type Whoami struct {
 	Generation int    `json:"generation"`
 }
 
-// ElsewhereDetails is what Proxy-Status says in the details of the one refusal of /whoami that proves a token: it is known and valid, and
-// came from an address that its scope does not name. No other refusal of the gate has these details.
+// ElsewhereDetails is what Proxy-Status says in the details of the one refusal of /whoami that proves a token: it is
+// known and valid, and came from an address that its scope does not name. No other refusal of the gate has these
+// details.
 const ElsewhereDetails = "valid token from an address outside its scope"
 
-// HandleWhoami is step 1, and of step 2 what needs no service: where the token may come from. It shows that a token works through
-// this very listener without calling an API, which is how a rotation tests the next one. It is on record like any other request.
+// HandleWhoami is step 1, and of step 2 what needs no service: where the token may come from. It shows that a token
+// works through this very listener without calling an API, which is how a rotation tests the next one. It is on record
+// like any other request.
 func (p *Pipeline) HandleWhoami(ctx context.Context, w http.ResponseWriter, v *View) {
 	x := p.begin(v)
 	defer p.finish(x)
@@ -49,7 +51,9 @@ func (p *Pipeline) whoami(ctx context.Context, x *exchange) *fault.Fault {
 	}
 	x.event.Rule = "whoami"
 	if ok, why := p.config.Load().Scopes.Of(x.grant).AllowsFrom(x.view.Source); !ok {
-		return fault.New(fault.RequestDenied, why).WithDetails(ElsewhereDetails).WithHint("the scope of the token decides: `sallyport token list` shows it")
+		return fault.New(fault.RequestDenied,
+			why).WithDetails(ElsewhereDetails).WithHint("the scope of the token decides: `sallyport token list` " +
+			"shows it")
 	}
 	return p.permit(ctx, x)
 }

@@ -30,7 +30,8 @@ func (f *recordFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.Refused, "refused", false, "requests that got no credential alone")
 }
 
-// filter is what cmd was given. A flag with nothing in it, as of a variable of a script that is not set, is no choice of all records.
+// filter is what cmd was given. A flag with nothing in it, as of a variable of a script that is not set, is no choice
+// of all records.
 func (f *recordFlags) filter(cmd *cobra.Command) (audit.Filter, error) {
 	for _, name := range []string{"service", "token", "workflow", "since"} {
 		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
@@ -62,5 +63,6 @@ func parseSince(text string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usage(fmt.Errorf("reading --since %q: neither a time nor an age", text), "write it as 2026-01-31T00:00:00Z, 2026-01-31, 24h or 7d")
+	return time.Time{}, usage(fmt.Errorf("reading --since %q: neither a time nor an age", text),
+		"write it as 2026-01-31T00:00:00Z, 2026-01-31, 24h or 7d")
 }

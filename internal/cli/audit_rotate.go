@@ -22,7 +22,8 @@ func (e *env) auditRotate() *cobra.Command {
 					return err
 				}
 				return e.print(r, func(w io.Writer) error {
-					_, err := fmt.Fprintf(w, "%s: records %s, %s\n", r.File, seqs(r.Records), counted(int(r.Bytes), "byte"))
+					_, err := fmt.Fprintf(w, "%s: records %s, %s\n", r.File, seqs(r.Records),
+						counted(int(r.Bytes), "byte"))
 					return err
 				})
 			})

@@ -20,8 +20,9 @@ func (e *env) auditTail() *cobra.Command {
 		Short: "Show the last records, one line each; --json shows them as written",
 		Long: `Shows the last records that the flags choose, one line each; with --json as they are written. What the log says of itself (that
 a process began or ended to write, that a checkpoint was made) is left out unless --all is given.`,
-		Example: "  sallyport audit tail --refused --since 1h\n  sallyport audit tail -f --service openai --workflow orders",
-		Args:    cobra.NoArgs,
+		Example: "  sallyport audit tail --refused --since 1h\n  sallyport audit tail -f --service openai --workflow " +
+			"orders",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			which, err := f.filter(cmd)
 			if err != nil {
@@ -32,7 +33,8 @@ a process began or ended to write, that a checkpoint was made) is left out unles
 			if err != nil {
 				return err
 			}
-			err = audit.Tail(cmd.Context(), c.Audit.File, audit.View{Lines: n, Follow: follow, Filter: which}, e.showRecord)
+			err = audit.Tail(cmd.Context(), c.Audit.File,
+				audit.View{Lines: n, Follow: follow, Filter: which}, e.showRecord)
 			if follow && errors.Is(err, context.Canceled) {
 				return nil
 			}

@@ -35,7 +35,9 @@ func (e *env) auditVerify() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return errors.Join(e.print(report, func(w io.Writer) error { return tellReport(w, file, report) }), verdict(report))
+				return errors.Join(e.print(report, func(w io.Writer) error {
+					return tellReport(w, file, report)
+				}), verdict(report))
 			})
 		},
 	}
@@ -56,20 +58,24 @@ func tellReport(w io.Writer, file string, r audit.Report) error {
 	if !r.OK {
 		state = "DAMAGED"
 	}
-	_, _ = fmt.Fprintf(w, "%s: %s, %s, %s\n", file, state, counted(r.Records, "record"), counted(r.Checkpoints, "checkpoint"))
+	_, _ = fmt.Fprintf(w, "%s: %s, %s, %s\n", file, state, counted(r.Records, "record"),
+		counted(r.Checkpoints, "checkpoint"))
 	_, _ = fmt.Fprintf(w, "  anchored    %s  covered by a signed checkpoint\n", seqs(r.Anchored))
 	_, err := fmt.Fprintf(w, "  unanchored  %s  chained, but since the last checkpoint\n", seqs(r.Unanchored))
 	if len(r.Files) > 0 {
-		_, err = fmt.Fprintf(w, "  files       %d, of records %d-%d\n", len(r.Files), r.Files[0].Records.From, r.Files[len(r.Files)-1].Records.To)
+		_, err = fmt.Fprintf(w, "  files       %d, of records %d-%d\n", len(r.Files), r.Files[0].Records.From,
+			r.Files[len(r.Files)-1].Records.To)
 	}
 	if r.Removed != nil {
 		_, err = fmt.Fprintf(w, "  removed     %s  by retention, which is on record\n", seqs(*r.Removed))
 	}
 	if r.Missing != nil {
-		_, err = fmt.Fprintf(w, "  missing     %s  no file has them, and no record says that they were removed\n", seqs(*r.Missing))
+		_, err = fmt.Fprintf(w,
+			"  missing     %s  no file has them, and no record says that they were removed\n", seqs(*r.Missing))
 	}
 	if r.Torn > 0 {
-		_, err = fmt.Fprintf(w, "  torn        %s of an unfinished last record, which was never acknowledged\n", counted(r.Torn, "byte"))
+		_, err = fmt.Fprintf(w, "  torn        %s of an unfinished last record, which was never acknowledged\n",
+			counted(r.Torn, "byte"))
 	}
 	if r.CutTail {
 		_, err = fmt.Fprintln(w, "  cut tail    the log ends before its last checkpoint")

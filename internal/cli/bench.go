@@ -111,7 +111,8 @@ func timed(do func() (*http.Response, error)) (time.Duration, error) {
 		return 0, fmt.Errorf("reading a response: %w", err)
 	}
 	if ours(resp) {
-		return 0, fault.WithHint(fmt.Errorf("the gate answered instead of the API: %s", resp.Header.Get("Proxy-Status")), "`sallyport service test` says more")
+		return 0, fault.WithHint(fmt.Errorf("the gate answered instead of the API: %s",
+			resp.Header.Get("Proxy-Status")), "`sallyport service test` says more")
 	}
 	return took, nil
 }
@@ -162,8 +163,14 @@ func (d *direct) do(ctx context.Context, t config.Test) (*http.Response, error) 
 func (h *hop) summary() map[string]any {
 	return map[string]any{
 		"service": h.name, "calls": h.n,
-		"straight_us": map[string]int64{"p50": quantile(h.straight, 50).Microseconds(), "p99": quantile(h.straight, 99).Microseconds()},
-		"gate_us":     map[string]int64{"p50": quantile(h.gate, 50).Microseconds(), "p99": quantile(h.gate, 99).Microseconds()},
+		"straight_us": map[string]int64{
+			"p50": quantile(h.straight, 50).Microseconds(),
+			"p99": quantile(h.straight, 99).Microseconds(),
+		},
+		"gate_us": map[string]int64{
+			"p50": quantile(h.gate, 50).Microseconds(),
+			"p99": quantile(h.gate, 99).Microseconds(),
+		},
 	}
 }
 
@@ -172,7 +179,8 @@ func (h *hop) tell(w io.Writer) error {
 	_, _ = fmt.Fprintln(t, "\tp50\tp99\t")
 	_, _ = fmt.Fprintf(t, "straight\t%s\t%s\t\n", ms(quantile(h.straight, 50)), ms(quantile(h.straight, 99)))
 	_, _ = fmt.Fprintf(t, "through the gate\t%s\t%s\t\n", ms(quantile(h.gate, 50)), ms(quantile(h.gate, 99)))
-	_, _ = fmt.Fprintf(t, "the hop adds\t%s\t%s\t\n", ms(quantile(h.gate, 50)-quantile(h.straight, 50)), ms(quantile(h.gate, 99)-quantile(h.straight, 99)))
+	_, _ = fmt.Fprintf(t, "the hop adds\t%s\t%s\t\n", ms(quantile(h.gate, 50)-quantile(h.straight, 50)),
+		ms(quantile(h.gate, 99)-quantile(h.straight, 99)))
 	return t.Flush()
 }
 

@@ -1,10 +1,11 @@
-// Package cli is the command line: one file per command, named by the command's path (key_verify.go is `key verify`; what a
-// longer one is divided into begins with the same words). output.go, progress.go, visible.go and errors.go are what all share.
-// A command reads its flags, calls what does the work, and prints.
+// Package cli is the command line: one file per command, named by the command's path (key_verify.go is `key verify`;
+// what a longer one is divided into begins with the same words). output.go, progress.go, visible.go and errors.go are
+// what all share. A command reads its flags, calls what does the work, and prints.
 //
 // Errors end as "sallyport: error: …" and "sallyport: hint: …" on standard error, with the exit codes of package fault.
-// Results go to standard output; with --json as one JSON value. Both streams are visible ones: what would command a terminal
-// is printed as an escape; only values that were asked for are not. No secret is ever taken from or put into an argument.
+// Results go to standard output; with --json as one JSON value. Both streams are visible ones: what would command a
+// terminal is printed as an escape; only values that were asked for are not. No secret is ever taken from or put into
+// an argument.
 package cli
 
 import (
@@ -46,7 +47,9 @@ type env struct {
 
 // waits adds --wait to a command that changes what replicas act by.
 func (e *env) waits(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVar(&e.wait, "wait", "", "how long to wait for every replica to act by it, such as 30s; those that did not are named, with exit code 13 (default: revocation.wait, 10s)")
+	cmd.Flags().StringVar(&e.wait, "wait", "",
+		"how long to wait for every replica to act by it, such as 30s; those that did not are named, with exit code "+
+			"13 (default: revocation.wait, 10s)")
 	return cmd
 }
 
@@ -96,7 +99,8 @@ func (e *env) root() *cobra.Command {
 	f.BoolVar(&e.json, "json", e.json, "print results as JSON on standard output, and errors as JSON on standard error")
 	f.Lookup("json").DefValue = "false"
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(), e.fleet(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.version(), e.reference())
+	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(),
+		e.fleet(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.version(), e.reference())
 	root.SetHelpCommand(helpOn())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -124,7 +128,9 @@ func helpOn() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]...",
 		Short: "Help about any command",
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) (words []cobra.Completion,
+			_ cobra.ShellCompDirective,
+		) {
 			if of, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
 				for _, sub := range of.Commands() {
 					if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), start) {
@@ -179,7 +185,8 @@ func (e *env) loadBy(read loading) (*config.Config, config.Warnings, error) {
 	return c, warnings, nil
 }
 
-// misconfigured adds where to look for what is wrong with a configuration. A file that cannot be read has a hint of its own.
+// misconfigured adds where to look for what is wrong with a configuration. A file that cannot be read has a hint of its
+// own.
 func misconfigured(err error) error {
 	errs, _ := errors.AsType[config.Errors](err)
 	switch {
@@ -218,8 +225,8 @@ func (e *env) withService(ctx context.Context, name string, fn func(s *app.State
 	return e.withBy(ctx, serviceAlone(name), fn)
 }
 
-// serviceAlone reads one service, SERVICE or SERVICE/N, and no other. Where there is none, it reads all: the names of the others tell
-// which one was meant.
+// serviceAlone reads one service, SERVICE or SERVICE/N, and no other. Where there is none, it reads all: the names of
+// the others tell which one was meant.
 func serviceAlone(name string) loading {
 	owner, _, _ := strings.Cut(name, "/")
 	return func(kinds config.Kinds, path string) (*config.Config, config.Warnings, error) {

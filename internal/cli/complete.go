@@ -20,20 +20,23 @@ import (
 // completer lists the words that can stand in one place of a command line.
 type completer func(ctx context.Context, e *env) []string
 
-// The words of a place in a command's usage line, and of a flag: of one command's (COMMAND FLAG), or of every command's that has it.
-// A command that takes a NAME says in nameOf what it names.
+// The words of a place in a command's usage line, and of a flag: of one command's (COMMAND FLAG), or of every command's
+// that has it. A command that takes a NAME says in nameOf what it names.
 var (
 	wordsOf = map[string]completer{
 		"METHOD": methods, "WORD": presetNames,
 	}
 	nameOf = map[string]completer{
-		"secret": secretNames, "token": tokenNames, "rotation": tokenNames, "service": serviceNames, "fleet": fleetNames,
+		"secret": secretNames, "token": tokenNames, "rotation": tokenNames, "service": serviceNames,
+		"fleet": fleetNames,
 	}
 	flagWords = map[string]completer{
 		"store": storeNames, "services": serviceNames, "service": serviceNames, "token": tokenNames, "methods": methods,
-		"push": fixed("n8n"), "role": fixed("main", "webhook", "worker"), "with-key": fixed("auto", "host", "tpm2", "host+tpm2"),
-		"install target": fixed(slices.Sorted(maps.Keys(installTargets()))...), "import from": fixed("env-file", "n8n", "store"),
-		"run files": fixed(filesN8N, filesNone),
+		"push": fixed("n8n"), "role": fixed("main", "webhook", "worker"),
+		"with-key":       fixed("auto", "host", "tpm2", "host+tpm2"),
+		"install target": fixed(slices.Sorted(maps.Keys(installTargets()))...),
+		"import from":    fixed("env-file", "n8n", "store"),
+		"run files":      fixed(filesN8N, filesNone),
 	}
 )
 
@@ -41,7 +44,9 @@ var (
 func (e *env) completions(cmd *cobra.Command) {
 	if !cmd.HasSubCommands() && cmd.ValidArgsFunction == nil && len(cmd.ValidArgs) == 0 {
 		places := strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(cmd.Use))[1:]
-		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, start string) ([]string,
+			cobra.ShellCompDirective,
+		) {
 			if len(args) >= len(places) {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
@@ -64,7 +69,9 @@ func (e *env) completions(cmd *cobra.Command) {
 		if words == nil {
 			return
 		}
-		_ = cmd.RegisterFlagCompletionFunc(f.Name, func(cmd *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, func(cmd *cobra.Command, _ []string, start string) ([]string,
+			cobra.ShellCompDirective,
+		) {
 			return e.offer(cmd.Context(), words, start), cobra.ShellCompDirectiveNoFileComp
 		})
 	})
@@ -76,14 +83,16 @@ func (e *env) completions(cmd *cobra.Command) {
 // completionPatience bounds how long a shell waits for words.
 const completionPatience = 2 * time.Second
 
-// offer are the words that begin with start; of a list with commas, with what stands before it, and without
-// the words that are in it. A shell obeys what it
-// is given, so a word that it would not take for one argument, and for nothing else, is left out: several words that begin alike it
-// completes without quotes.
+// offer are the words that begin with start; of a list with commas, with what stands before it, and without the words
+// that are in it. A shell obeys what it is given, so a word that it would not take for one argument, and for nothing
+// else, is left out: several words that begin alike it completes without quotes.
 func (e *env) offer(ctx context.Context, words completer, start string) []string {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
-	quiet := &env{Streams: Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, configPath: e.configPath, data: e.data, kinds: e.kinds}
+	quiet := &env{
+		Streams:    Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard},
+		configPath: e.configPath, data: e.data, kinds: e.kinds,
+	}
 	before := start[:strings.LastIndexByte(start, ',')+1]
 	given := strings.Split(before, ",")
 	var offered []string
@@ -91,7 +100,8 @@ func (e *env) offer(ctx context.Context, words completer, start string) []string
 		if slices.Contains(given, word) {
 			continue
 		}
-		if strings.HasPrefix(before+word, start) && !strings.HasPrefix(word, "-") && !strings.ContainsFunc(word, obeyed) {
+		if strings.HasPrefix(before+word, start) && !strings.HasPrefix(word, "-") &&
+			!strings.ContainsFunc(word, obeyed) {
 			offered = append(offered, before+word)
 		}
 	}

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestOfferedWords: a name that a database holds is offered only where a shell takes it for one argument and for nothing else.
+// TestOfferedWords: a name that a database holds is offered only where a shell takes it for one argument and for
+// nothing else.
 func TestOfferedWords(t *testing.T) {
 	good := []string{"prod/stripe", "n8n", "a_b.c:d@e,f+g=h%20", "ключ"}
 	bad := []string{

@@ -30,7 +30,9 @@ func TestBashCompletes(t *testing.T) {
 	_, err := os.Stat(bashCompletion)
 	testkit.RequireTool(t, "bash-completion", err == nil, "apt-get install bash-completion")
 	home := t.TempDir()
-	write(t, filepath.Join(home, "sallyport.yaml"), "services: {crm: {upstream: \"https://crm.example.com\", credential: {kind: none}}, erp: {preset: openai, secret: ref+file://k}}\n", 0o600)
+	write(t, filepath.Join(home, "sallyport.yaml"),
+		"services: {crm: {upstream: \"https://crm.example.com\", credential: {kind: none}}, erp: {preset: openai, "+
+			"secret: ref+file://k}}\n", 0o600)
 	for line, want := range map[string]string{
 		"sallyport sec":                           "secret",
 		"sallyport service test ":                 "crm erp",

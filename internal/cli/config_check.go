@@ -27,7 +27,9 @@ func (e *env) configCheck() *cobra.Command {
 			}
 			summary := map[string]int{"services": len(c.Services), "tokens": len(c.Tokens), "warnings": len(warnings)}
 			return e.print(summary, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "the configuration is valid: %s, %s, %s\n", counted(len(c.Services), "service"), counted(len(c.Tokens), "token"), counted(len(warnings), "warning"))
+				_, err := fmt.Fprintf(w, "the configuration is valid: %s, %s, %s\n",
+					counted(len(c.Services), "service"), counted(len(c.Tokens), "token"),
+					counted(len(warnings), "warning"))
 				return err
 			})
 		},

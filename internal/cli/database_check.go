@@ -51,5 +51,6 @@ func (e *env) checkDatabase(ctx context.Context, s *app.State) error {
 		return err
 	}
 	return fault.WithExit(fault.WithHint(fmt.Errorf("%d tables are not as Sallyport has written them", wrong),
-		"who else can write to the database? docs/operations.md says what to do, also after a restore"), fault.ExitFindings)
+		"who else can write to the database? docs/operations.md says what to do, also after a restore"),
+		fault.ExitFindings)
 }

@@ -73,7 +73,10 @@ func (d *demonstration) run(ctx context.Context) error {
 		return err
 	}
 	defer d.state.Close() //nolint:errcheck // the directory goes with it
-	d.gate, err = app.New(ctx, app.Options{Config: c, Reread: d.load, Log: d.logger(config.Log{Level: "warn"}), Version: Version()})
+	d.gate, err = app.New(ctx, app.Options{
+		Config: c, Reread: d.load, Log: d.logger(config.Log{Level: "warn"}),
+		Version: Version(),
+	})
 	if err != nil {
 		return err
 	}
@@ -117,7 +120,8 @@ func (d *demonstration) prepare(ctx context.Context) (*config.Config, error) {
 	if _, err := d.state.Builtin.Put(ctx, "weather", secret.NewValue([]byte(d.key))); err != nil {
 		return nil, err
 	}
-	value, _, err := d.state.Tokens.Issue(ctx, "n8n", token.Scope{Services: []string{"weather"}}, time.Now().Add(24*time.Hour))
+	value, _, err := d.state.Tokens.Issue(ctx, "n8n", token.Scope{Services: []string{"weather"}},
+		time.Now().Add(24*time.Hour))
 	d.token = string(value.Reveal())
 	return c, err
 }
@@ -154,7 +158,8 @@ func (d *demonstration) show(ctx context.Context) error {
 	checks := []check{
 		{"the real key arrived at the API", received == "Bearer "+d.key},
 		{"the response came back", bytes.Contains(answer, []byte("sunny"))},
-		{"the key did not come back", !bytes.Contains(answer, []byte(d.key)) && !strings.Contains(fmt.Sprint(header), d.key)},
+		{"the key did not come back", !bytes.Contains(answer, []byte(d.key)) &&
+			!strings.Contains(fmt.Sprint(header), d.key)},
 		{"n8n's token did not reach the API", !strings.Contains(d.api.everything(), d.token)},
 		{"the use is on record, and the record verifies", report.OK && strings.Contains(records, "completed")},
 	}
@@ -178,12 +183,14 @@ type check struct {
 
 // request is what n8n's HTTP Request node sends, with a Header Auth credential.
 func (d *demonstration) request(ctx context.Context) ([]byte, http.Header, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.gate.GatewayURL()+"/s/weather/v1/forecast?city=Berlin", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		d.gate.GatewayURL()+"/s/weather/v1/forecast?city=Berlin", nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sending the demo's request: %w", err)
 	}
 	req.Header = http.Header{
-		boundary.HeaderToken: {d.token}, "User-Agent": {"n8n"}, boundary.HeaderWorkflow: {"daily-forecast"}, boundary.HeaderNode: {"HTTP Request"},
+		boundary.HeaderToken: {d.token}, "User-Agent": {"n8n"}, boundary.HeaderWorkflow: {"daily-forecast"},
+		boundary.HeaderNode: {"HTTP Request"},
 	}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
@@ -198,7 +205,8 @@ func (d *demonstration) request(ctx context.Context) ([]byte, http.Header, error
 	return answer, resp.Header, nil
 }
 
-// log verifies the audit log and returns its last records for a person. The last record is written a moment after the answer.
+// log verifies the audit log and returns its last records for a person. The last record is written a moment after the
+// answer.
 func (d *demonstration) log(ctx context.Context) (audit.Report, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -229,7 +237,8 @@ func (d *demonstration) tell(answer []byte, received, records string, checks []c
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(d.Out, format, args...) }
 	p("n8n held          %s: %s\n", boundary.HeaderToken, masked(d.token))
 	p("n8n called        GET %s/s/weather/v1/forecast?city=Berlin\n", d.gate.GatewayURL())
-	p("the API received  GET %s/v1/forecast?city=Berlin\n                  Authorization: %s\n", d.api.url, masked(received))
+	p("the API received  GET %s/v1/forecast?city=Berlin\n                  Authorization: %s\n",
+		d.api.url, masked(received))
 	p("n8n got back      %s\n", bytes.TrimSpace(answer))
 	p("                  (the API echoed the key; the gate masked it on the way)\n")
 	p("on record         %s\n\n", strings.ReplaceAll(records, "\n", "\n                  "))

@@ -57,7 +57,10 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": "this key is not mine"})
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]string{"city": r.URL.Query().Get("city"), "forecast": "sunny", "your_key": s.key})
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"city":     r.URL.Query().Get("city"),
+		"forecast": "sunny", "your_key": s.key,
+	})
 }
 
 // received is the Authorization header of the last request.

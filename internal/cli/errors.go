@@ -79,7 +79,8 @@ func hintOf(err error) string {
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is mounted read-only: name a place that can be written"
 	case errors.Is(err, fs.ErrNotExist):
-		return "check how it is spelt; a path that does not begin with / is taken from the folder that the command is run in"
+		return "check how it is spelt; a path that does not begin with / is taken from the folder that the command " +
+			"is run in"
 	case errors.Is(err, fs.ErrPermission):
 		return "the user that runs this command must have the right to; `ls -l` shows who has"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
@@ -135,12 +136,15 @@ func usageErrors(cmd *cobra.Command) {
 	}
 }
 
-// noSecret refuses a proxy token among the arguments, and quotes it nowhere. (The program of run has arguments of its own.)
+// noSecret refuses a proxy token among the arguments, and quotes it nowhere. (The program of run has arguments of its
+// own.)
 func noSecret(args []string) error {
 	for _, arg := range args {
 		if _, ok := token.Parse(strings.TrimSpace(arg)); ok {
-			return usage(errors.New("an argument is a proxy token: other processes can read it there, and it is in your shell's history now"),
-				"name the token, or its id (the part between the two _ of spt_…_…); `sallyport token rotate NAME` replaces it")
+			return usage(errors.New("an argument is a proxy token: other processes can read it there, and it is in "+
+				"your shell's history now"),
+				"name the token, or its id (the part between the two _ of spt_…_…); `sallyport token rotate "+
+					"NAME` replaces it")
 		}
 	}
 	return nil
@@ -157,7 +161,8 @@ func noCommand(cmd *cobra.Command, args []string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	err := fmt.Errorf("there is no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], cmd.Root().Name()+" "))
+	err := fmt.Errorf("there is no command %q",
+		strings.TrimPrefix(cmd.CommandPath()+" "+args[0], cmd.Root().Name()+" "))
 	if meant := config.Nearest(args[0], names); meant != "" {
 		return usage(err, "did you mean `"+cmd.CommandPath()+" "+meant+"`?")
 	}
@@ -173,7 +178,8 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 				names = append(names, f.Name)
 			}
 		})
-		if meant := config.Nearest(unknown.GetSpecifiedName(), names); meant != "" && unknown.GetSpecifiedShortnames() == "" {
+		if meant := config.Nearest(unknown.GetSpecifiedName(), names); meant != "" &&
+			unknown.GetSpecifiedShortnames() == "" {
 			return usage(err, "did you mean --"+meant+"?")
 		}
 	}

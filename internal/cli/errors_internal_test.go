@@ -29,7 +29,10 @@ func TestEachThingIsSaidOnce(t *testing.T) {
 }
 
 func TestErrorsOfTheMachineHaveAHint(t *testing.T) {
-	for _, err := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE} {
+	for _, err := range []error{
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES,
+		syscall.EPERM, syscall.EMFILE,
+	} {
 		var out bytes.Buffer
 		e := &env{Streams: Streams{Err: &out}}
 		e.complain(fmt.Errorf("writing: %w", &os.PathError{Op: "write", Path: "x", Err: err}))
@@ -43,7 +46,8 @@ func TestErrorsOfTheMachineHaveAHint(t *testing.T) {
 }
 
 func TestCounted(t *testing.T) {
-	if got := counted(0, "token") + ", " + counted(1, "token") + ", " + counted(2, "token"); got != "0 tokens, 1 token, 2 tokens" {
+	if got := counted(0, "token") + ", " + counted(1, "token") + ", " +
+		counted(2, "token"); got != "0 tokens, 1 token, 2 tokens" {
 		t.Error(got)
 	}
 }

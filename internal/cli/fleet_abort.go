@@ -25,7 +25,8 @@ func (e *env) fleetAbort() *cobra.Command {
 					return err
 				}
 				if working {
-					e.note("the process that restarts it stops waiting; what runs the nodes may still be replacing the present unit")
+					e.note("the process that restarts it stops waiting; what runs the nodes may still be replacing " +
+						"the present unit")
 				}
 				return e.done("aborted", args[0])
 			})

@@ -55,7 +55,8 @@ func printFleets(w io.Writer, all []listedFleet) error {
 	_, _ = fmt.Fprintln(t, "FLEET\tUNIT\tSTATE\tNODES\tPROBLEM")
 	for _, one := range all {
 		for _, u := range one.Units {
-			_, _ = cells(t, "%s\t%s\t%s\t%d of %d\t%s\n", one.Fleet, u.Name, string(u.State), readyOf(u), u.Want, orDash(u.Problem))
+			_, _ = cells(t, "%s\t%s\t%s\t%d of %d\t%s\n", one.Fleet, u.Name, string(u.State), readyOf(u),
+				u.Want, orDash(u.Problem))
 		}
 	}
 	return t.Flush()

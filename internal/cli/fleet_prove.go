@@ -35,7 +35,8 @@ func (p *keyProver) Prove(ctx context.Context, u fleet.Unit) error {
 	var all []nodes.Node
 	for _, n := range u.Nodes {
 		if n.Way == "" {
-			return fault.WithHint(fmt.Errorf("nothing says how to ask node %s for its key", n.Name), "name it: `node` beside a unit of kind command")
+			return fault.WithHint(fmt.Errorf("nothing says how to ask node %s for its key", n.Name),
+				"name it: `node` beside a unit of kind command")
 		}
 		node, err := nodes.ParseNode(n.Name+"="+n.Way, nodes.Agents{})
 		if err != nil {

@@ -42,7 +42,8 @@ units that were restarted back to what they ran before, and fleet abort gives th
 	f.BoolVar(&o.plan.Force, "force", false, "begin although a unit is not healthy")
 	f.BoolVar(&o.resume, "resume", false, "go on with the restart that was not finished")
 	f.StringArrayVar(&o.skip, "skip", nil, "with --resume: give this unit up; repeatable")
-	f.BoolVar(&o.rollback, "rollback", false, "bring the units that the last restart has restarted back, the newest first")
+	f.BoolVar(&o.rollback, "rollback", false,
+		"bring the units that the last restart has restarted back, the newest first")
 	f.StringVar(&o.keyFile, "prove-key-file", "", "prove that each node has the master key in this file")
 	f.StringVar(&o.binary, "remote-binary", "sallyport", "where sallyport lies in the nodes, for --prove-key-file")
 	return cmd

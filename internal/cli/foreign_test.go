@@ -69,7 +69,8 @@ func TestVerifyOut(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "shadow")
 	const content = "what was there"
 	foreign := filepath.Join(dir, "foreign")
-	if err := errors.Join(os.WriteFile(key, []byte("q1W2e3R4t5Y6u7I8o9P0aSdFgHjKlZxC"), 0o600), os.WriteFile(elsewhere, []byte(content), 0o600), os.Mkdir(foreign, 0o755)); err != nil {
+	if err := errors.Join(os.WriteFile(key, []byte("q1W2e3R4t5Y6u7I8o9P0aSdFgHjKlZxC"), 0o600),
+		os.WriteFile(elsewhere, []byte(content), 0o600), os.Mkdir(foreign, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 {
@@ -86,11 +87,21 @@ func TestVerifyOut(t *testing.T) {
 	}{
 		"a new file":                 {filepath.Join(dir, "new.json"), func(string) error { return nil }, true},
 		"a new file in their folder": {filepath.Join(foreign, "new.json"), func(string) error { return nil }, true},
-		"a file":                     {filepath.Join(dir, "file.json"), func(p string) error { return os.WriteFile(p, []byte(content), 0o600) }, false},
-		"a link":                     {filepath.Join(dir, "link.json"), func(p string) error { return os.Symlink(elsewhere, p) }, false},
-		"a link in their folder":     {filepath.Join(foreign, "link.json"), func(p string) error { return os.Symlink(elsewhere, p) }, false},
-		"a link into nothing":        {filepath.Join(dir, "nothing.json"), func(p string) error { return os.Symlink(elsewhere+".none", p) }, false},
-		"a hard link":                {filepath.Join(dir, "hard.json"), func(p string) error { return os.Link(filepath.Join(dir, "key"), p) }, false},
+		"a file": {filepath.Join(dir, "file.json"), func(p string) error {
+			return os.WriteFile(p, []byte(content), 0o600)
+		}, false},
+		"a link": {filepath.Join(dir, "link.json"), func(p string) error {
+			return os.Symlink(elsewhere, p)
+		}, false},
+		"a link in their folder": {filepath.Join(foreign, "link.json"), func(p string) error {
+			return os.Symlink(elsewhere, p)
+		}, false},
+		"a link into nothing": {filepath.Join(dir, "nothing.json"), func(p string) error {
+			return os.Symlink(elsewhere+".none", p)
+		}, false},
+		"a hard link": {filepath.Join(dir, "hard.json"), func(p string) error {
+			return os.Link(filepath.Join(dir, "key"), p)
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.lay(c.path); err != nil {
@@ -112,7 +123,8 @@ func TestVerifyOut(t *testing.T) {
 	if _, err := os.Stat(elsewhere + ".none"); err == nil {
 		t.Error("a file was made where a link leads")
 	}
-	if text, err := os.ReadFile(filepath.Join(foreign, "new.json")); err != nil || strings.Contains(string(text), "q1W2") {
+	if text, err := os.ReadFile(filepath.Join(foreign, "new.json")); err != nil ||
+		strings.Contains(string(text), "q1W2") {
 		t.Errorf("the response is %s, %v", text, err)
 	}
 }
@@ -128,7 +140,10 @@ func TestInitLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(folder, "sallyport.yaml")
-	for name, data := range map[string]string{"another user's data directory": data, "a file on the way to it": filepath.Join(config, "data")} {
+	for name, data := range map[string]string{
+		"another user's data directory": data,
+		"a file on the way to it":       filepath.Join(config, "data"),
+	} {
 		if exit, stderr := command(t, "init", "--config", config, "--data", data); exit == 0 {
 			t.Errorf("%s: it succeeded:\n%s", name, stderr)
 		}
@@ -171,7 +186,8 @@ func TestInitOnAFullDisk(t *testing.T) {
 		}
 		_, _ = f.Write(make([]byte, 64<<10-room)) // as much as there is
 		_ = f.Close()
-		exit, _ := command(t, "init", "--config", filepath.Join(dir, "sallyport.yaml"), "--data", filepath.Join(dir, "data"))
+		exit, _ := command(t, "init", "--config", filepath.Join(dir, "sallyport.yaml"), "--data",
+			filepath.Join(dir, "data"))
 		if exit == 0 {
 			return
 		}

@@ -88,11 +88,16 @@ func (e *env) makeAll() (_ *made, err error) {
 	if err := makeData(c.Data); err != nil {
 		return nil, err
 	}
-	m := &made{Config: path, ConfigKept: kept, Services: services, Data: c.Data, SealKey: c.Seal.KeyFile, CA: filepath.Join(c.Data, ca.CertFile)}
+	m := &made{
+		Config: path, ConfigKept: kept, Services: services, Data: c.Data, SealKey: c.Seal.KeyFile,
+		CA: filepath.Join(c.Data, ca.CertFile),
+	}
 	if c.Seal.KeyEnv != "" {
 		m.SealKey, m.SealEnv = "$"+c.Seal.KeyEnv, true
 	} else if err := seal.GenerateKeyFile(c.Seal.KeyFile); err != nil {
-		return nil, fault.WithHint(err, "the key seals every stored secret and is never overwritten; move it away yourself if you mean to begin again")
+		return nil, fault.WithHint(err,
+			"the key seals every stored secret and is never overwritten; move it away yourself if you mean to begin "+
+				"again")
 	}
 	own = nil // the key stays whatever comes, and what names it
 	if err := ca.Create(c.Data); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -123,7 +128,8 @@ func missing(path string) (all []string) {
 	}
 }
 
-// makeData makes the data directory, unless it is another user's: root does not leave keys where that user decides what they are.
+// makeData makes the data directory, unless it is another user's: root does not leave keys where that user decides what
+// they are.
 func makeData(path string) error {
 	dir, err := localfile.MakeDir(path)
 	if err != nil {

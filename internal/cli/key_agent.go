@@ -39,9 +39,10 @@ or of its own environment: run it with the variables and the volumes of n8n. Cal
 'Authorization: Bearer'. Beside that it serves GET /healthz alone. The key itself is never told.
 
 Beyond this machine it wants TLS.`,
-		Example: "  sallyport key agent --listen :8473 --token-file /run/secrets/agent_token --cert tls.crt --key tls.key",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return e.serveAgent(cmd.Context(), a) },
+		Example: "  sallyport key agent --listen :8473 --token-file /run/secrets/agent_token --cert tls.crt --key " +
+			"tls.key",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return e.serveAgent(cmd.Context(), a) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&a.listen, "listen", "127.0.0.1:8473", "address to listen on")
@@ -60,11 +61,13 @@ func (a keyAgency) check() error {
 	case err != nil:
 		return usage(fmt.Errorf("reading --listen: %w", err), "for example 127.0.0.1:8473")
 	case a.tokenFile == "":
-		return usage(errors.New("an agent wants a token"), "--token-file FILE; `sallyport key generate --out FILE` makes one that will do")
+		return usage(errors.New("an agent wants a token"),
+			"--token-file FILE; `sallyport key generate --out FILE` makes one that will do")
 	case (a.cert == "") != (a.key == ""):
 		return usage(errors.New("a certificate and its key go together"), "give both --cert and --key")
 	case a.cert == "" && !a.insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()):
-		return usage(errors.New("beyond this machine the token would go over the network in the clear"), "give --cert and --key, or --insecure")
+		return usage(errors.New("beyond this machine the token would go over the network in the clear"),
+			"give --cert and --key, or --insecure")
 	}
 	return nil
 }
@@ -85,7 +88,10 @@ func (e *env) serveAgent(ctx context.Context, a keyAgency) error {
 		if err != nil {
 			return fault.WithHint(fmt.Errorf("reading --cert and --key: %w", err), "both are PEM, and belong together")
 		}
-		scheme, server.TLSConfig = "https", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		scheme, server.TLSConfig = "https", &tls.Config{
+			Certificates: []tls.Certificate{pair},
+			MinVersion:   tls.VersionTLS12,
+		}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.listen)
 	if err != nil {

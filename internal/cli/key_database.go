@@ -22,14 +22,16 @@ type n8nDatabase struct {
 func (d *n8nDatabase) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&d.options.URL, "database", "", "n8n's database: sqlite:///PATH, postgres://… or mysql://…")
-	f.StringVar(&d.file, "database-file", "", "file with the address of n8n's database, with its password (or PGPASSWORD)")
+	f.StringVar(&d.file, "database-file", "",
+		"file with the address of n8n's database, with its password (or PGPASSWORD)")
 	f.StringVar(&d.options.TablePrefix, "table-prefix", "", "n8n's DB_TABLE_PREFIX")
 	f.StringVar(&d.options.Schema, "schema", "", "n8n's DB_POSTGRESDB_SCHEMA (default public)")
 }
 
 func (d *n8nDatabase) named() bool { return d.options.URL+d.file != "" }
 
-// openDatabase opens n8n's database. An argument is seen by every process: one with a password in it is taken, and talked of.
+// openDatabase opens n8n's database. An argument is seen by every process: one with a password in it is taken, and
+// talked of.
 func (e *env) openDatabase(ctx context.Context, d n8nDatabase, write bool) (*database.DB, error) {
 	o := d.options
 	o.Write = write
@@ -43,11 +45,13 @@ func (e *env) openDatabase(ctx context.Context, d n8nDatabase, write bool) (*dat
 		}
 		o.URL = strings.TrimSpace(string(content))
 	case o.URL == "":
-		return nil, usage(errors.New("which database?"), "name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
+		return nil, usage(errors.New("which database?"),
+			"name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
 	}
 	if u, err := url.Parse(d.options.URL); err == nil && u.User != nil {
 		if _, has := u.User.Password(); has {
-			e.note("the password in --database can be read by every process of this machine: --database-file FILE keeps it from them")
+			e.note("the password in --database can be read by every process of this machine: --database-file FILE " +
+				"keeps it from them")
 		}
 	}
 	return database.Open(ctx, o)

@@ -69,7 +69,8 @@ func (e *env) keyToFile(path string) error {
 		return fmt.Errorf("naming the new file: %w", err)
 	}
 	return e.print(map[string]string{"file": full}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s holds a new master key; n8n reads it with %s=%s\n", path, environment.KeyFileName, full)
+		_, err := fmt.Fprintf(w, "%s holds a new master key; n8n reads it with %s=%s\n", path,
+			environment.KeyFileName, full)
 		return err
 	})
 }

@@ -88,17 +88,24 @@ func (o *keyInstall) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.generate, "generate", false, "make a new key, for an n8n that has encrypted nothing yet")
 	f.StringVar(&o.name, "name", install.DefaultName, "what versions are called after")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done")
-	f.StringVar(&o.dockerHost, "docker-host", "", "swarm: the engine of a manager (default DOCKER_HOST, or Docker's socket)")
-	f.StringVar(&o.namespace, "namespace", "", "kubernetes, nomad: the namespace (default: the context's; NOMAD_NAMESPACE)")
-	f.StringVar(&o.kube.Kubeconfig, "kubeconfig", "", "kubernetes: the kubeconfig (default KUBECONFIG, ~/.kube/config, or the pod's account)")
+	f.StringVar(&o.dockerHost, "docker-host", "",
+		"swarm: the engine of a manager (default DOCKER_HOST, or Docker's socket)")
+	f.StringVar(&o.namespace, "namespace", "",
+		"kubernetes, nomad: the namespace (default: the context's; NOMAD_NAMESPACE)")
+	f.StringVar(&o.kube.Kubeconfig, "kubeconfig", "",
+		"kubernetes: the kubeconfig (default KUBECONFIG, ~/.kube/config, or the pod's account)")
 	f.StringVar(&o.kube.Context, "context", "", "kubernetes: the context in the kubeconfig")
-	f.StringVar(&o.nomadAddr, "nomad-addr", "", "nomad: the address (default NOMAD_ADDR); the token is read from NOMAD_TOKEN")
+	f.StringVar(&o.nomadAddr, "nomad-addr", "",
+		"nomad: the address (default NOMAD_ADDR); the token is read from NOMAD_TOKEN")
 	f.StringVar(&o.path, "path", install.DefaultNomadPath, "nomad: the variable")
-	f.StringVar(&o.out, "out", "", "compose, systemd, ansible: the file or folder (default: here; /etc/credstore.encrypted)")
+	f.StringVar(&o.out, "out", "",
+		"compose, systemd, ansible: the file or folder (default: here; /etc/credstore.encrypted)")
 	f.StringVar(&o.withKey, "with-key", "auto", "systemd: what to encrypt with: auto, host, tpm2 or host+tpm2")
-	f.StringVar(&o.passwordFile, "vault-password-file", "", "ansible: the file of the vault's password, or a program that prints it")
+	f.StringVar(&o.passwordFile, "vault-password-file", "",
+		"ansible: the file of the vault's password, or a program that prints it")
 	f.StringVar(&o.store, "store", secret.Builtin, "store: its name in sallyport.yaml")
-	f.StringVar(&o.snippet, "check-snippet", "", "look for mistakes with the master key in this file, and install nothing")
+	f.StringVar(&o.snippet, "check-snippet", "",
+		"look for mistakes with the master key in this file, and install nothing")
 }
 
 // check refuses flags that do not go together.
@@ -111,7 +118,8 @@ func (o *keyInstall) check(cmd *cobra.Command) error {
 	for target, flags := range targets {
 		for _, name := range flags {
 			if cmd.Flags().Changed(name) && !slices.Contains(own, name) {
-				return usage(fmt.Errorf("--%s is not for --target %s, but for %s", name, o.target, target), "leave it out")
+				return usage(fmt.Errorf("--%s is not for --target %s, but for %s", name, o.target,
+					target), "leave it out")
 			}
 		}
 	}
@@ -122,7 +130,8 @@ func (o *keyInstall) check(cmd *cobra.Command) error {
 		}
 	}
 	if sources != 1 {
-		return usage(errors.New("the key comes from one place"), "name one of --key-file FILE, --key-file - (standard input), --from STORE/NAME and --generate")
+		return usage(errors.New("the key comes from one place"),
+			"name one of --key-file FILE, --key-file - (standard input), --from STORE/NAME and --generate")
 	}
 	return nil
 }
@@ -173,7 +182,8 @@ func (e *env) keySource(ctx context.Context, o *keyInstall) (key secret.Value, e
 func (e *env) keyFromStore(ctx context.Context, from string) (key secret.Value, err error) {
 	store, name, _ := strings.Cut(from, "/")
 	if store == "" || name == "" {
-		return key, usage(fmt.Errorf("--from %q names no secret", from), "want STORE/NAME, for example builtin/n8n/master")
+		return key, usage(fmt.Errorf("--from %q names no secret", from),
+			"want STORE/NAME, for example builtin/n8n/master")
 	}
 	return key, e.withStore(ctx, store, func(t *target) error {
 		if err := t.record(ctx, "key.install", name); err != nil {
@@ -215,7 +225,10 @@ func (e *env) withTarget(ctx context.Context, o *keyInstall, fn func(install.Tar
 	case "kubernetes":
 		p, closed, err = o.kubernetes()
 	case "nomad":
-		p, err = install.NewNomad(&install.NomadOptions{Address: o.nomadAddr, Namespace: o.namespace, Path: o.path, Name: o.name, Lookup: os.LookupEnv})
+		p, err = install.NewNomad(&install.NomadOptions{
+			Address: o.nomadAddr, Namespace: o.namespace, Path: o.path,
+			Name: o.name, Lookup: os.LookupEnv,
+		})
 	case "compose":
 		p, err = install.NewCompose(o.name, o.out)
 	case "systemd":
@@ -265,10 +278,13 @@ func (o *keyInstall) inStore(ctx context.Context, t *target, fn func(install.Tar
 func (e *env) tellInstalled(o *keyInstall, r install.Result) error {
 	made := o.generate && r.State == install.Created
 	if made {
-		r.Notes = append(r.Notes, "the key is new: it is for an n8n that has encrypted nothing yet; any other goes over to it with `sallyport key rekey`")
+		r.Notes = append(r.Notes,
+			"the key is new: it is for an n8n that has encrypted nothing yet; any other goes over to it with "+
+				"`sallyport key rekey`")
 	}
 	if strings.Contains(r.Snippet, "N8N_ENCRYPTION_KEY_FILE") {
-		r.Notes = append(r.Notes, "where N8N_ENCRYPTION_KEY is set too, take it away: n8n reads it first, even if it is empty")
+		r.Notes = append(r.Notes,
+			"where N8N_ENCRYPTION_KEY is set too, take it away: n8n reads it first, even if it is empty")
 	}
 	answer := struct {
 		Target    string `json:"target"`
@@ -277,7 +293,8 @@ func (e *env) tellInstalled(o *keyInstall, r install.Result) error {
 	}{o.target, made, r}
 	return e.print(answer, func(w io.Writer) error {
 		did := map[string]string{
-			install.Created: "made", install.Planned: "would make", install.Present: "nothing changed: the same key is there already, as",
+			install.Created: "made", install.Planned: "would make",
+			install.Present: "nothing changed: the same key is there already, as",
 		}[r.State]
 		_, _ = fmt.Fprintf(w, "%s %s in %s\nchecked: %s\n", did, r.Name, r.Target, r.Checked)
 		for _, note := range r.Notes {

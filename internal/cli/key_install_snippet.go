@@ -22,10 +22,13 @@ func (e *env) checkSnippet(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.print(findings, func(w io.Writer) error { return tellFindings(w, file, findings, checked) }); err != nil || len(findings) == 0 {
+	if err := e.print(findings, func(w io.Writer) error {
+		return tellFindings(w, file, findings, checked)
+	}); err != nil || len(findings) == 0 {
 		return err
 	}
-	return fault.WithExit(fmt.Errorf("%q has %s with n8n's master key", file, counted(len(findings), "mistake")), fault.ExitFindings)
+	return fault.WithExit(fmt.Errorf("%q has %s with n8n's master key", file, counted(len(findings), "mistake")),
+		fault.ExitFindings)
 }
 
 // findMistakes is lint.Check, which is left to itself when ctx ends: a large file of YAML takes seconds.
@@ -51,7 +54,8 @@ func findMistakes(ctx context.Context, file string, content []byte) (findings []
 func tellFindings(w io.Writer, file string, findings []lint.Finding, checked int) error {
 	switch {
 	case checked == 0:
-		_, err := fmt.Fprintf(w, "%s: nothing to check: it neither starts n8n in a form that is known, nor sets its master key\n", file)
+		_, err := fmt.Fprintf(w,
+			"%s: nothing to check: it neither starts n8n in a form that is known, nor sets its master key\n", file)
 		return err
 	case len(findings) == 0:
 		_, err := fmt.Fprintf(w, "%s: no mistake with n8n's master key\n", file)

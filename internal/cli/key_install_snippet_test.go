@@ -28,7 +28,8 @@ func TestSnippetIsInterrupted(t *testing.T) {
 	defer cancel()
 	for _, want := range []fault.Exit{fault.ExitFindings, fault.ExitInterrupted} {
 		var out, errs bytes.Buffer
-		exit := cli.Main(ctx, []string{"key", "install", "--check-snippet", file}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		exit := cli.Main(ctx, []string{"key", "install", "--check-snippet", file},
+			cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 		if exit != want {
 			t.Errorf("exit %d, want %d; %s", exit, want, errs.String())
 		}

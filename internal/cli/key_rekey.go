@@ -63,18 +63,23 @@ Afterwards every node needs the new key in its environment, and no .n8n/config m
 	f.database.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.oldFile, "old-key-file", "", "file with the master key that n8n has now")
-	fl.StringVar(&f.newFile, "new-key-file", "", "file with the master key that it gets (sallyport key generate --out FILE makes one)")
+	fl.StringVar(&f.newFile, "new-key-file", "",
+		"file with the master key that it gets (sallyport key generate --out FILE makes one)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only count, and tell what would be in the way")
-	fl.StringVar(&f.options.Backup, "backup", "", "file for the sealed backup (default: n8n-rekey-TIME.backup in this directory)")
-	fl.BoolVar(&f.options.Leaked, "leaked", false, "the old key is known to others: replace data keys and signing secrets too")
+	fl.StringVar(&f.options.Backup, "backup", "",
+		"file for the sealed backup (default: n8n-rekey-TIME.backup in this directory)")
+	fl.BoolVar(&f.options.Leaked, "leaked", false,
+		"the old key is known to others: replace data keys and signing secrets too")
 	fl.BoolVar(&f.options.KeepUnreadable, "keep-unreadable", false, "leave values that no key opens as they are")
-	fl.StringSliceVar(&f.options.Accept, "accept", nil, "TABLE.COLUMN with ciphertext that is not n8n's own: leave it as it is")
+	fl.StringSliceVar(&f.options.Accept, "accept", nil,
+		"TABLE.COLUMN with ciphertext that is not n8n's own: leave it as it is")
 	fl.BoolVar(&f.options.Active, "even-if-active", false, "do it although the database looks as if n8n were at work")
 	fl.StringVar(&f.undo, "undo", "", "take back the change that wrote this backup")
 	fl.StringSliceVar(&f.settings, "settings", nil, "n8n settings files (.n8n/config) to put the new key into")
 	fl.StringVar(&f.to, "to", "", "put the new key into a store too, as a new version: STORE/NAME")
 	fl.StringVar(&f.keyOut, "old-key-out", "", "with --undo: new file for the old master key, which the backup holds")
-	fl.StringVar(&f.pinFile, "pin-file", "", "new file for the environment that keeps sessions and API keys of n8n before 2.20 alive")
+	fl.StringVar(&f.pinFile, "pin-file", "",
+		"new file for the environment that keeps sessions and API keys of n8n before 2.20 alive")
 	return cmd
 }
 
@@ -103,15 +108,20 @@ func (e *env) rekey(ctx context.Context, f rekeyFlags) error {
 func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	switch {
 	case !f.database.named():
-		return usage(errors.New("which database?"), "name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
-	case f.undo != "" && (f.dryRun || f.options.Leaked || f.options.Backup != "" || f.pinFile != "" || f.to != "" || len(f.options.Accept) > 0):
-		return usage(errors.New("--undo takes none of --dry-run, --leaked, --backup, --accept, --pin-file and --to"), "take them away")
+		return usage(errors.New("which database?"),
+			"name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
+	case f.undo != "" && (f.dryRun || f.options.Leaked || f.options.Backup != "" || f.pinFile != "" || f.to != "" ||
+		len(f.options.Accept) > 0):
+		return usage(errors.New("--undo takes none of --dry-run, --leaked, --backup, --accept, --pin-file and --to"),
+			"take them away")
 	case f.undo == "" && f.keyOut != "":
 		return usage(errors.New("--old-key-out goes with --undo"), "take it away")
 	case f.undo != "" && f.oldFile == "" && f.newFile == "":
-		return usage(errors.New("the backup is sealed"), "name one of the keys of that change: --new-key-file or --old-key-file")
+		return usage(errors.New("the backup is sealed"),
+			"name one of the keys of that change: --new-key-file or --old-key-file")
 	case f.undo == "" && (f.oldFile == "" || f.newFile == ""):
-		return usage(errors.New("a change needs both keys"), "give --old-key-file and --new-key-file; `sallyport key generate --out FILE` makes a new one")
+		return usage(errors.New("a change needs both keys"),
+			"give --old-key-file and --new-key-file; `sallyport key generate --out FILE` makes a new one")
 	}
 	if f.oldFile != "" {
 		if f.options.Old, err = readKey(f.oldFile); err != nil {
@@ -142,8 +152,8 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 // maxKey bounds a key file, in bytes.
 const maxKey = 64 << 10
 
-// readKey reads a master key as n8n reads the file of N8N_ENCRYPTION_KEY_FILE. Its errors do not quote the path: someone may
-// have given the key itself.
+// readKey reads a master key as n8n reads the file of N8N_ENCRYPTION_KEY_FILE. Its errors do not quote the path:
+// someone may have given the key itself.
 func readKey(path string) (secret.Value, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -167,13 +177,15 @@ func unread(err error) error {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		err = at.Err
 	}
-	return fault.WithHint(fmt.Errorf("reading a master key from its file: %w", err), "give the name of a file that holds the key, and not the key itself")
+	return fault.WithHint(fmt.Errorf("reading a master key from its file: %w", err),
+		"give the name of a file that holds the key, and not the key itself")
 }
 
 // checkNewKey refuses a key that is a mistake. The old one may be one: that may be why it is changed.
 func checkNewKey(f *rekeyFlags) error {
 	if f.options.Old.Equal(f.options.New) { // --leaked too: whoever has it could unwrap new data keys as well
-		return usage(errors.New("the old key and the new one are the same"), "`sallyport key generate --out FILE` makes a new one")
+		return usage(errors.New("the old key and the new one are the same"),
+			"`sallyport key generate --out FILE` makes a new one")
 	}
 	exists := func(name string) bool { _, err := os.Stat(name); return err == nil }
 	problem, hint := environment.KeyProblem(string(f.options.New.Reveal()), exists)
@@ -195,7 +207,9 @@ func (e *env) rekeyRun(ctx context.Context, db *database.DB, f rekeyFlags, bar *
 		return err
 	}
 	after := e.rekeyAfter(ctx, f, report)
-	return errors.Join(e.print(rekeyDone{report, after}, func(w io.Writer) error { return writeRekeyed(w, report, after, f) }), after.err)
+	return errors.Join(e.print(rekeyDone{report, after}, func(w io.Writer) error {
+		return writeRekeyed(w, report, after, f)
+	}), after.err)
 }
 
 func (e *env) rekeyPlan(ctx context.Context, db *database.DB, f rekeyFlags, bar *progress) error {
@@ -204,10 +218,13 @@ func (e *env) rekeyPlan(ctx context.Context, db *database.DB, f rekeyFlags, bar 
 	if err != nil {
 		return err
 	}
-	if err := e.print(report, func(w io.Writer) error { return writeRekeyPlan(w, report, f) }); err != nil || len(report.Warnings) == 0 {
+	if err := e.print(report, func(w io.Writer) error {
+		return writeRekeyPlan(w, report, f)
+	}); err != nil || len(report.Warnings) == 0 {
 		return err
 	}
-	return fault.WithHint(fault.WithExit(fmt.Errorf("the change would be refused, for %d reasons that the plan names", len(report.Warnings)), fault.ExitFindings),
+	return fault.WithHint(fault.WithExit(fmt.Errorf("the change would be refused, for %d reasons that the plan names",
+		len(report.Warnings)), fault.ExitFindings),
 		"nothing was changed; see \"in its way\" above, or \"warnings\" with --json")
 }
 
@@ -228,9 +245,12 @@ func (e *env) rekeyUndo(ctx context.Context, db *database.DB, f rekeyFlags, bar 
 		}
 	}
 	if after.err = errors.Join(errs...); after.err != nil {
-		after.err = fmt.Errorf("the database is under the old key again, but not all that follows was done: %w", after.err)
+		after.err = fmt.Errorf("the database is under the old key again, but not all that follows was done: %w",
+			after.err)
 	}
-	return errors.Join(e.print(undoDone{done, after}, func(w io.Writer) error { return writeUndone(w, done, after, f) }), after.err)
+	return errors.Join(e.print(undoDone{done, after}, func(w io.Writer) error {
+		return writeUndone(w, done, after, f)
+	}), after.err)
 }
 
 // undoDone is what the command prints of an --undo.

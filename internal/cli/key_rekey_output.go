@@ -18,16 +18,22 @@ import (
 
 // writeRekeyPlan prints what a change would do.
 func writeRekeyPlan(w io.Writer, r rekey.Report, f rekeyFlags) error {
-	_, _ = cells(w, "database: %s\nn8n:      %s (newest migration %s)\n\n", r.Database, r.Edition.Line, orDash(r.Edition.Migration))
+	_, _ = cells(w, "database: %s\nn8n:      %s (newest migration %s)\n\n", r.Database, r.Edition.Line,
+		orDash(r.Edition.Migration))
 	err := errors.Join(writeLocations(w, r.Survey), writeKeyChanges(w, r.Keys))
 	writeUnreadable(w, r.Survey)
 	for _, s := range r.Survey.Strays {
-		_, _ = cells(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s\n", s.Count, s.Name(), s.Row)
+		_, _ = cells(w, "\nunder the key, and in no known place: %d values in %s, the first in row %s\n",
+			s.Count, s.Name(), s.Row)
 	}
 	if r.Survey.Foreign > 0 {
-		_, _ = cells(w, "\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n", r.Survey.Foreign)
+		_, _ = cells(w,
+			"\n%d values elsewhere look like ciphertext and open with no key of n8n's; they are left alone\n",
+			r.Survey.Foreign)
 	}
-	_, _ = cells(w, "\na change would encrypt %d values again, and leave %d that are right as they are; it takes about %s\n", r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
+	_, _ = cells(w,
+		"\na change would encrypt %d values again, and leave %d that are right as they are; it takes about %s\n",
+		r.Changed, r.Already, max(r.Estimated.Round(time.Second), time.Second))
 	writeConsequences(w, r, rekeyedAfter{PinFile: f.pinFile}, f)
 	if len(r.Warnings) == 0 {
 		_, _ = fmt.Fprint(w, "\nnothing is in its way; nothing was changed\n")
@@ -121,16 +127,23 @@ func writeUnreadable(w io.Writer, s survey.Survey) {
 // writeRekeyed tells what was done, and what is to be done next.
 func writeRekeyed(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags) error {
 	rate := float64(r.Changed) / max(r.Took.Seconds(), 0.001)
-	_, _ = cells(w, "%s is under the new master key\n%d values encrypted again (%.0f a second), %d were right as they are, %d stay unreadable; all read back with the new key and compared\nbackup: %s\n",
+	_, _ = cells(w,
+		"%s is under the new master key\n%d values encrypted again (%.0f a second), %d were right as they are, %d "+
+			"stay unreadable; all read back with the new key and compared\nbackup: %s\n",
 		r.Database, r.Changed, rate, r.Already, r.Kept, r.Backup)
 	writeSettings(w, a, "the new key")
 	if a.Store != "" {
 		_, _ = cells(w, "the new key is the current version of %s\n", a.Store)
 	}
 	writeConsequences(w, r, a, f)
-	_, err := cells(w, "\nnext:\n  1. give every node the new key (`sallyport key install`, or the store it comes from), main, webhook and workers\n"+
-		"  2. remove .n8n/config from their volumes, or put the new key in (--settings)\n  3. start main first, then the others\n"+
-		"  4. sallyport key verify --database … --key-file %s --node …\n  5. keep the backup until you are sure, then delete it\n", f.newFile)
+	_, err := cells(w,
+		"\nnext:\n  1. give every node the new key (`sallyport key install`, or the store it comes from), main, "+
+			"webhook and workers\n"+
+			"  2. remove .n8n/config from their volumes, or put the new key in (--settings)\n  3. start main first, "+
+			"then "+
+			"the others\n"+
+			"  4. sallyport key verify --database … --key-file %s --node …\n  5. keep the backup until you are sure, "+
+			"then delete it\n", f.newFile)
 	return err
 }
 
@@ -143,7 +156,9 @@ func writeSettings(w io.Writer, a rekeyedAfter, key string) {
 
 // writeUndone tells what an --undo did, and what is to be done next.
 func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) error {
-	_, _ = cells(w, "the old master key is active again in %s\n%d rows are as they were, %d that n8n has changed since and %d other values are under the old key again, %d are gone\n",
+	_, _ = cells(w,
+		"the old master key is active again in %s\n%d rows are as they were, %d that n8n has changed since and %d "+
+			"other values are under the old key again, %d are gone\n",
 		done.Database, done.Restored, done.Since, done.Changed, done.Gone)
 	if done.Kept > 0 {
 		_, _ = cells(w, "%d values stay unreadable\n", done.Kept)
@@ -155,7 +170,9 @@ func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) e
 	case f.oldFile == "":
 		_, _ = cells(w, "the old key is in the backup: keep that, or run this again with --old-key-out FILE\n")
 	}
-	_, err := fmt.Fprint(w, "\nnext:\n  1. give every node the old key\n  2. remove .n8n/config from their volumes, or put the old key in (--settings)\n  3. start main first, then the others\n")
+	_, err := fmt.Fprint(w,
+		"\nnext:\n  1. give every node the old key\n  2. remove .n8n/config from their volumes, or put the old key "+
+			"in (--settings)\n  3. start main first, then the others\n")
 	return err
 }
 
@@ -163,7 +180,8 @@ func writeUndone(w io.Writer, done rekey.Undone, a rekeyedAfter, f rekeyFlags) e
 //
 //nolint:gochecknoglobals // a constant table
 var settingsDone = map[string]string{
-	rekey.SettingsChanged: "has KEY", rekey.SettingsAlready: "had KEY already", rekey.SettingsOther: "has a third key, and was left alone: look at it",
+	rekey.SettingsChanged: "has KEY", rekey.SettingsAlready: "had KEY already",
+	rekey.SettingsOther:  "has a third key, and was left alone: look at it",
 	rekey.SettingsAbsent: "is not there, n8n will write it", "failed": "could not be changed",
 }
 
@@ -172,9 +190,13 @@ func writeConsequences(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags
 	_, _ = fmt.Fprintln(w)
 	switch {
 	case f.options.Leaked || r.Derived && a.PinFile == "":
-		_, _ = fmt.Fprint(w, "signing secrets are new: everybody is logged out, API keys are refused, signed links (approvals, files) are dead; resume links of Wait nodes stay\n")
+		_, _ = fmt.Fprint(w,
+			"signing secrets are new: everybody is logged out, API keys are refused, signed links (approvals, files) "+
+				"are dead; resume links of Wait nodes stay\n")
 		if r.Derived && !f.options.Leaked {
-			_, _ = fmt.Fprint(w, "(this n8n derives them from the master key; --pin-file would have written the variables that keep them)\n")
+			_, _ = fmt.Fprint(w,
+				"(this n8n derives them from the master key; --pin-file would have written the variables that keep "+
+					"them)\n")
 		}
 	case a.PinFile != "":
 		_, _ = cells(w, "start n8n with the variables in %s, and sessions, API keys and links stay valid\n", a.PinFile)
@@ -185,10 +207,14 @@ func writeConsequences(w io.Writer, r rekey.Report, a rekeyedAfter, f rekeyFlags
 		_, _ = cells(w, "look at: %d %s (%s)\n", exposed.Count, exposed.What, exposed.Table)
 	}
 	if f.options.Leaked {
-		_, _ = fmt.Fprint(w, "credentials that the old key protected may be known to others: rotate them at their APIs too\n")
+		_, _ = fmt.Fprint(w,
+			"credentials that the old key protected may be known to others: rotate them at their APIs too\n")
 		if slices.ContainsFunc(r.Keys, func(k rekey.KeyChange) bool { return k.Type == cipher.TypeJWE }) {
-			_, _ = fmt.Fprint(w, "the private key for JWE stays the same: whoever had the old key and the database has that too\n")
+			_, _ = fmt.Fprint(w,
+				"the private key for JWE stays the same: whoever had the old key and the database has that too\n")
 		}
-		_, _ = fmt.Fprint(w, "what the old key opens lives on in backups and snapshots of the database, and in its file until it is vacuumed\n")
+		_, _ = fmt.Fprint(w,
+			"what the old key opens lives on in backups and snapshots of the database, and in its file until it is "+
+				"vacuumed\n")
 	}
 }

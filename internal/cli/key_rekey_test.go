@@ -31,8 +31,8 @@ func record(t *testing.T) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// TestRekeyTellsNothing runs key rekey in all its ways, right and wrong, and looks for keys, plaintexts and ciphertexts in
-// everything that it prints and in the part of the backup that is not sealed.
+// TestRekeyTellsNothing runs key rekey in all its ways, right and wrong, and looks for keys, plaintexts and ciphertexts
+// in everything that it prints and in the part of the backup that is not sealed.
 func TestRekeyTellsNothing(t *testing.T) {
 	for _, name := range []string{"1.123.81-sqlite", "2.41.1-sqlite-rotated"} {
 		t.Run(name, func(t *testing.T) {
@@ -52,19 +52,25 @@ func TestRekeyTellsNothing(t *testing.T) {
 			run := func(args ...string) {
 				for _, asJSON := range [][]string{nil, {"--json"}} {
 					var stdout, stderr bytes.Buffer
-					all := slices.Concat([]string{"key", "rekey", "--database", "sqlite://" + database, "--backup", backup}, args, asJSON)
+					all := slices.Concat([]string{
+						"key", "rekey", "--database", "sqlite://" + database, "--backup",
+						backup,
+					}, args, asJSON)
 					if slices.Contains(args, "--undo") {
 						all = slices.Delete(all, 4, 6)
 					}
-					exit := cli.Main(context.WithoutCancel(t.Context()), all, cli.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
+					exit := cli.Main(context.WithoutCancel(t.Context()), all,
+						cli.Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
 					fmt.Fprintf(&said, "%d\n%s%s", exit, stdout.String(), stderr.String())
 				}
 			}
 			run("--old-key-file", wrong, "--new-key-file", next)
 			run("--old-key-file", wrong, "--new-key-file", next, "--dry-run")
 			run("--old-key-file", old, "--new-key-file", next, "--dry-run", "--leaked")
-			run("--old-key-file", old, "--new-key-file", next, "--settings", file("config", `{"encryptionKey": "`+third+`"}`))
-			run("--old-key-file", old, "--new-key-file", next, "--settings", file("config", `{"encryptionKey": "`+r.Master+`" oops`))
+			run("--old-key-file", old, "--new-key-file", next, "--settings",
+				file("config", `{"encryptionKey": "`+third+`"}`))
+			run("--old-key-file", old, "--new-key-file", next, "--settings",
+				file("config", `{"encryptionKey": "`+r.Master+`" oops`))
 			run("--old-key-file", r.Master, "--new-key-file", fresh)
 			run("--old-key-file", old, "--new-key-file", next)
 			run("--undo", backup, "--new-key-file", wrong)

@@ -95,13 +95,18 @@ node could not be asked; with 3 when a key works and should not stay (an example
 func (v *keyVerification) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&v.local, "local", false, "look at the node that this runs in")
-	f.StringVar(&v.nonce, "nonce", "", "what fingerprints are taken under, 16 characters or more (default: a fresh one)")
+	f.StringVar(&v.nonce, "nonce", "",
+		"what fingerprints are taken under, 16 characters or more (default: a fresh one)")
 	f.StringVar(&v.nonceFile, "nonce-file", "", "read the nonce from this file, which --new-challenge has made")
-	f.StringVar(&v.newChallenge, "new-challenge", "", "write a fresh nonce to this new file and end: for nodes that cannot be asked from here")
-	f.StringVar(&v.role, "role", "", "with --local: what the node is (main, worker, webhook), where that cannot be seen")
-	f.StringVar(&v.expect, "expect", "", "with --local: exit with 12 unless the key has this fingerprint under the nonce")
+	f.StringVar(&v.newChallenge, "new-challenge", "",
+		"write a fresh nonce to this new file and end: for nodes that cannot be asked from here")
+	f.StringVar(&v.role, "role", "",
+		"with --local: what the node is (main, worker, webhook), where that cannot be seen")
+	f.StringVar(&v.expect, "expect", "",
+		"with --local: exit with 12 unless the key has this fingerprint under the nonce")
 	f.StringVar(&v.out, "out", "", "with --local: write the answer to this file, as JSON")
-	f.StringVar(&v.execute, "execute", "", "also run this workflow (its id) in each node with `n8n execute`, and tell whether it ended well")
+	f.StringVar(&v.execute, "execute", "",
+		"also run this workflow (its id) in each node with `n8n execute`, and tell whether it ended well")
 	f.DurationVar(&v.timeout, "timeout", 0, "how long one node may take (default 30s, with --execute 5m)")
 }
 
@@ -113,21 +118,28 @@ func (v *keyVerification) check(cmd *cobra.Command) error {
 	asksFleet := v.fleet.asked()
 	switch {
 	case changed("new-challenge") && (v.local || asksFleet || v.newChallenge == ""):
-		return usage(errors.New("--new-challenge writes a file, and does nothing else"), "sallyport key verify --new-challenge FILE")
+		return usage(errors.New("--new-challenge writes a file, and does nothing else"),
+			"sallyport key verify --new-challenge FILE")
 	case changed("new-challenge"):
 		return nil
 	case v.local && asksFleet:
-		return usage(errors.New("--local looks at one node, the other flags ask many"), "leave --local away, or all of the others")
+		return usage(errors.New("--local looks at one node, the other flags ask many"),
+			"leave --local away, or all of the others")
 	case !v.local && !asksFleet:
-		return usage(errors.New("which nodes?"), "add --local, and run it inside each node; or name them with --node, --docker-label, --kubectl-selector or --fingerprints")
+		return usage(errors.New("which nodes?"),
+			"add --local, and run it inside each node; or name them with --node, --docker-label, --kubectl-selector "+
+				"or --fingerprints")
 	case !v.local && (v.role != "" || v.expect != "" || v.out != ""):
 		return usage(errors.New("--role, --expect and --out are for one node"), "add --local")
 	case v.expect != "" && (!sha256Hex.MatchString(v.expect) || v.nonce+v.nonceFile == ""):
-		return usage(errors.New("--expect wants a whole fingerprint, and the nonce that it was taken under"), "`sallyport key verify --local` on a node that is right prints both")
-	case v.role != "" && environment.Role(v.role) != environment.Main && environment.Role(v.role) != environment.Worker && environment.Role(v.role) != environment.Webhook:
+		return usage(errors.New("--expect wants a whole fingerprint, and the nonce that it was taken under"),
+			"`sallyport key verify --local` on a node that is right prints both")
+	case v.role != "" && environment.Role(v.role) != environment.Main &&
+		environment.Role(v.role) != environment.Worker && environment.Role(v.role) != environment.Webhook:
 		return usage(fmt.Errorf("n8n has no role %q", v.role), "main, worker or webhook")
 	case v.execute != "" && !process.IsWorkflowID(v.execute):
-		return usage(fmt.Errorf("--execute %q is no id of a workflow", v.execute), "it is the last part of the workflow's address in n8n")
+		return usage(fmt.Errorf("--execute %q is no id of a workflow", v.execute),
+			"it is the last part of the workflow's address in n8n")
 	}
 	if v.timeout <= 0 {
 		v.timeout = askTime
@@ -160,7 +172,9 @@ func (e *env) newChallenge(path string) error {
 		return fault.WithHint(err, "a challenge is used once: name a new file")
 	}
 	return e.print(map[string]string{"file": path}, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s holds a fresh nonce; on each node: sallyport key verify --local --nonce-file %s --out NAME.json\n", path, path)
+		_, err := fmt.Fprintf(w,
+			"%s holds a fresh nonce; on each node: sallyport key verify --local --nonce-file %s --out NAME.json\n",
+			path, path)
 		return err
 	})
 }
@@ -190,7 +204,8 @@ func writeAnswer(path string, l masterkey.Local) error {
 	}
 	f, err := localfile.Create(path, 0o644) // fingerprints, for someone else to fetch
 	if errors.Is(err, fs.ErrExist) {
-		return fault.WithHint(fmt.Errorf("writing the answer: %q is there already", path), "nothing is overwritten: name a new file, or remove that one")
+		return fault.WithHint(fmt.Errorf("writing the answer: %q is there already", path),
+			"nothing is overwritten: name a new file, or remove that one")
 	}
 	if err != nil {
 		return fmt.Errorf("writing the answer: %w", err)
@@ -247,13 +262,15 @@ func localFault(l masterkey.Local, expect string) error {
 		if used.Fingerprint == "" {
 			what = errors.New("this node has no key, and one is expected")
 		}
-		return fault.WithExit(fault.WithHint(what, "`sallyport key verify --local` tells where its key comes from"), fault.ExitKeyMismatch)
+		return fault.WithExit(fault.WithHint(what, "`sallyport key verify --local` tells where its key comes from"),
+			fault.ExitKeyMismatch)
 	case found != nil && !l.Agree:
 		return fault.WithExit(found, fault.ExitKeyMismatch)
 	case found != nil:
 		return fault.WithExit(found, fault.ExitFindings)
 	case l.Execution != nil && !l.Execution.OK:
-		return fault.WithExit(fault.WithHint(errors.New("the workflow failed: "+l.Execution.Problem), "look at the execution in n8n"), fault.ExitFindings)
+		return fault.WithExit(fault.WithHint(errors.New("the workflow failed: "+l.Execution.Problem),
+			"look at the execution in n8n"), fault.ExitFindings)
 	}
 	return nil
 }

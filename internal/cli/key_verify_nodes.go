@@ -39,22 +39,29 @@ type keyFleet struct {
 func (k *keyFleet) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&k.specs, "node", nil, "ask this node: NAME=WAY, see above; repeatable")
-	f.StringArrayVar(&k.labels, "docker-label", nil, "ask all running containers with this label, KEY or KEY=VALUE; with several, those that have all")
-	f.StringArrayVar(&k.hosts, "docker-host", nil, "where --docker-label looks, such as ssh://n8n-2; repeatable (default: where the docker command looks)")
+	f.StringArrayVar(&k.labels, "docker-label", nil,
+		"ask all running containers with this label, KEY or KEY=VALUE; with several, those that have all")
+	f.StringArrayVar(&k.hosts, "docker-host", nil,
+		"where --docker-label looks, such as ssh://n8n-2; repeatable (default: where the docker command looks)")
 	f.StringVar(&k.selector, "kubectl-selector", "", "ask all pods of this selector, such as app=n8n")
-	f.StringVar(&k.namespace, "namespace", "", "where --kubectl-selector looks (default: where the kubectl command looks)")
-	f.StringVar(&k.fingerprints, "fingerprints", "", "read what nodes have written with --out: a folder of files NAME.json; needs --nonce-file")
+	f.StringVar(&k.namespace, "namespace", "",
+		"where --kubectl-selector looks (default: where the kubectl command looks)")
+	f.StringVar(&k.fingerprints, "fingerprints", "",
+		"read what nodes have written with --out: a folder of files NAME.json; needs --nonce-file")
 	f.StringVar(&k.binary, "remote-binary", "sallyport", "where sallyport lies in the nodes")
 	f.IntVar(&k.parallel, "parallel", 8, "how many nodes are asked at once")
 	f.StringVar(&k.tokenFile, "agent-token-file", "", "file with the token of the agents")
 	f.StringVar(&k.caFile, "agent-ca", "", "file with the CA of the agents' certificates, PEM (default: the system's)")
-	f.BoolVar(&k.insecure, "insecure", false, "ask agents beyond this machine over plain http too; the token goes in the clear")
+	f.BoolVar(&k.insecure, "insecure", false,
+		"ask agents beyond this machine over plain http too; the token goes in the clear")
 	k.database.flags(cmd)
-	f.StringVar(&k.keyFile, "key-file", "", "file with the key that the nodes should have (default, with a database: this environment's key)")
+	f.StringVar(&k.keyFile, "key-file", "",
+		"file with the key that the nodes should have (default, with a database: this environment's key)")
 }
 
 func (k *keyFleet) asked() bool {
-	return len(k.specs)+len(k.labels)+len(k.hosts) > 0 || k.selector+k.namespace+k.fingerprints+k.database.options.URL+k.database.file+k.keyFile+k.tokenFile+k.caFile != ""
+	return len(k.specs)+len(k.labels)+len(k.hosts) > 0 || k.selector+k.namespace+k.fingerprints+k.database.options.URL+
+		k.database.file+k.keyFile+k.tokenFile+k.caFile != ""
 }
 
 func (e *env) verifyFleet(ctx context.Context, v keyVerification) error {
@@ -81,7 +88,8 @@ func (e *env) verifyFleet(ctx context.Context, v keyVerification) error {
 // nodes are all that were named or found.
 func (k *keyFleet) nodes(ctx context.Context, v keyVerification) ([]nodes.Node, error) {
 	if k.binary == "" || strings.HasPrefix(k.binary, "-") || strings.ContainsAny(k.binary, " \t\n'\"$`\\;&|<>()") {
-		return nil, usage(errors.New("--remote-binary is no program"), "a path without blanks, such as /sallyport/sallyport")
+		return nil, usage(errors.New("--remote-binary is no program"),
+			"a path without blanks, such as /sallyport/sallyport")
 	}
 	agents, err := k.agents()
 	if err != nil {
@@ -107,13 +115,15 @@ func (k *keyFleet) nodes(ctx context.Context, v keyVerification) ([]nodes.Node, 
 		return nil, usage(err, fault.HintOf(err))
 	}
 	if len(all) == 0 && !k.database.named() {
-		return nil, fault.WithHint(errors.New("there is no node to ask"), "`docker ps --filter label=…` or `kubectl get pods -l …` shows what the label or the selector finds")
+		return nil, fault.WithHint(errors.New("there is no node to ask"),
+			"`docker ps --filter label=…` or `kubectl get pods -l …` shows what the label or the selector finds")
 	}
 	return all, nil
 }
 
 func errNoChallenge() error {
-	return usage(errors.New("files of fingerprints are read under the nonce that they were made with"), "give --nonce-file the challenge that the nodes had")
+	return usage(errors.New("files of fingerprints are read under the nonce that they were made with"),
+		"give --nonce-file the challenge that the nodes had")
 }
 
 func (k *keyFleet) find(ctx context.Context, v keyVerification) (all []nodes.Node, err error) {
@@ -142,7 +152,8 @@ func (k *keyFleet) find(ctx context.Context, v keyVerification) (all []nodes.Nod
 		}
 		all = append(all, found...)
 	} else if k.namespace != "" {
-		return nil, usage(errors.New("--namespace says where, and nothing says what"), "add --kubectl-selector KEY=VALUE")
+		return nil, usage(errors.New("--namespace says where, and nothing says what"),
+			"add --kubectl-selector KEY=VALUE")
 	}
 	return all, nil
 }
@@ -176,9 +187,11 @@ func (e *env) fleetReference(ctx context.Context, k *keyFleet, nonce string) (re
 	used, has := l.Used()
 	switch {
 	case !has && k.keyFile != "":
-		return nil, fault.WithHint(fmt.Errorf("reading the key of %s: there is none in it", k.keyFile), "it holds the key alone, as N8N_ENCRYPTION_KEY_FILE does")
+		return nil, fault.WithHint(fmt.Errorf("reading the key of %s: there is none in it", k.keyFile),
+			"it holds the key alone, as N8N_ENCRYPTION_KEY_FILE does")
 	case !has:
-		return nil, usage(errors.New("a database is tried with a key, and this environment has none"), "--key-file FILE names one")
+		return nil, usage(errors.New("a database is tried with a key, and this environment has none"),
+			"--key-file FILE names one")
 	}
 	ref = &nodes.Reference{From: used.From, Fingerprint: used.Fingerprint, Low: used.Low}
 	if k.keyFile != "" {
@@ -209,7 +222,8 @@ func readToken(path string) (secret.Value, error) {
 	}
 	token := strings.TrimSpace(string(content))
 	if len(token) < minToken || strings.ContainsAny(token, " \t\r\n") {
-		return secret.Value{}, usage(fmt.Errorf("reading the token: %q holds no line of %d characters or more", path, minToken), "`sallyport key generate --out FILE` makes one that will do")
+		return secret.Value{}, usage(fmt.Errorf("reading the token: %q holds no line of %d characters or more", path,
+			minToken), "`sallyport key generate --out FILE` makes one that will do")
 	}
 	return secret.NewValue([]byte(token)), nil
 }
@@ -222,7 +236,8 @@ func printReport(w io.Writer, r nodes.Report) error {
 	_, _ = fmt.Fprint(t, "NODE\tROLE\tVERSION\tKEY FROM\tFINGERPRINT\tMATCH\tWHAT TO DO\n")
 	for _, row := range r.Nodes {
 		todo := todoOf(row)
-		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Name, orDash(string(row.Role)), orDash(row.Version), orDash(row.From),
+		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Name, orDash(string(row.Role)),
+			orDash(row.Version), orDash(row.From),
 			orDash(short(row.Fingerprint)), matchOf(row), todo[0])
 		for _, more := range todo[1:] {
 			_, _ = cells(t, "\t\t\t\t\t\t%s\n", more)
@@ -248,9 +263,11 @@ func printReference(w io.Writer, r nodes.Report) (err error) {
 	case nodes.Match:
 		_, err = fmt.Fprintf(w, "The key of %s is the one of %s (%s).%s", from, db.Name, proofOf(db), end)
 	case nodes.Mixed:
-		_, err = fmt.Fprintf(w, "The key of %s opens %d values of %s, and %d it does not.%s", from, db.Readable, db.Name, db.Unreadable, end)
+		_, err = fmt.Fprintf(w, "The key of %s opens %d values of %s, and %d it does not.%s", from, db.Readable,
+			db.Name, db.Unreadable, end)
 	case nodes.Unproven:
-		_, err = fmt.Fprintf(w, "%s holds nothing encrypted: any key would do, and %s is taken for the right one.%s", db.Name, from, end)
+		_, err = fmt.Fprintf(w, "%s holds nothing encrypted: any key would do, and %s is taken for the right one.%s",
+			db.Name, from, end)
 	default:
 		_, err = fmt.Fprintf(w, "The key of %s does not open %s.%s", from, db.Name, end)
 	}

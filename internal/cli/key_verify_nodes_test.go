@@ -31,7 +31,8 @@ import (
 func verify(t *testing.T, args ...string) (r nodes.Report, exit fault.Exit, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	exit = cli.Main(t.Context(), append([]string{"key", "verify", "--json"}, args...), cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+	exit = cli.Main(t.Context(), append([]string{"key", "verify", "--json"}, args...),
+		cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 	if out.Len() > 0 {
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 			t.Fatalf("%v: %s", err, &out)
@@ -60,11 +61,13 @@ func TestVerifyDatabase(t *testing.T) {
 				args = append(args, "--table-prefix", rec.Prefix)
 			}
 			r, exit, stderr := verify(t, append(args, "--key-file", keyFile(t, rec.Master))...)
-			if db := r.Reference.Database; exit != fault.ExitOK || db.Result != nodes.Match || db.Readable == 0 || db.Unreadable != 0 {
+			if db := r.Reference.Database; exit != fault.ExitOK || db.Result != nodes.Match || db.Readable == 0 ||
+				db.Unreadable != 0 {
 				t.Errorf("the right key: exit %d, %+v, %s", exit, db, stderr)
 			}
 			r, exit, stderr = verify(t, append(args, "--key-file", keyFile(t, wrong))...)
-			if db := r.Reference.Database; exit != fault.ExitKeyMismatch || db.Result != nodes.Mismatch || !strings.Contains(stderr, "does not open the database") {
+			if db := r.Reference.Database; exit != fault.ExitKeyMismatch || db.Result != nodes.Mismatch ||
+				!strings.Contains(stderr, "does not open the database") {
 				t.Errorf("a wrong key: exit %d, %+v, %s", exit, db, stderr)
 			}
 			if strings.Contains(stderr, wrong) || strings.Contains(stderr, rec.Master) {
@@ -90,8 +93,12 @@ func TestVerifyAgent(t *testing.T) {
 	t.Setenv("N8N_ENCRYPTION_KEY", key)
 	certFile, certKey := selfSigned(t)
 	tokenFile := keyFile(t, token)
-	address, log, stop := runAgent(t, "--listen", "127.0.0.1:0", "--token-file", tokenFile, "--cert", certFile, "--key", certKey, "--role", "worker")
-	ask := []string{"--node", "edge=" + address, "--agent-token-file", tokenFile, "--agent-ca", certFile, "--key-file", keyFile(t, key)}
+	address, log, stop := runAgent(t, "--listen", "127.0.0.1:0", "--token-file", tokenFile, "--cert", certFile, "--key",
+		certKey, "--role", "worker")
+	ask := []string{
+		"--node", "edge=" + address, "--agent-token-file", tokenFile, "--agent-ca", certFile,
+		"--key-file", keyFile(t, key),
+	}
 	r, exit, stderr := verify(t, ask...)
 	if exit != fault.ExitOK || len(r.Nodes) != 1 || r.Nodes[0].Match != nodes.Yes || r.Nodes[0].Role != "worker" {
 		t.Errorf("exit %d, %+v, %s", exit, r, stderr)
@@ -119,7 +126,8 @@ func runAgent(t *testing.T, args ...string) (address string, log func() string, 
 	reader, writer := io.Pipe()
 	ended := make(chan fault.Exit, 1)
 	go func() {
-		exit := cli.Main(ctx, append([]string{"key", "agent"}, args...), cli.Streams{In: strings.NewReader(""), Out: writer, Err: writer})
+		exit := cli.Main(ctx, append([]string{"key", "agent"}, args...),
+			cli.Streams{In: strings.NewReader(""), Out: writer, Err: writer})
 		_ = writer.Close()
 		ended <- exit
 	}()
@@ -147,8 +155,10 @@ func selfSigned(t *testing.T) (certFile, keyFile string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "agent"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "agent"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -160,7 +170,10 @@ func selfSigned(t *testing.T) (certFile, keyFile string) {
 	}
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+	for path, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: cert},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: pkcs8},
+	} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

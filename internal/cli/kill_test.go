@@ -21,8 +21,8 @@ import (
 	"sallyport/internal/config"
 )
 
-// TestKillLosesNothingAcknowledged kills a gate with SIGKILL, again and again over one data directory, while commands set
-// secrets and issue tokens beside it and requests run through it. What was acknowledged is there afterwards.
+// TestKillLosesNothingAcknowledged kills a gate with SIGKILL, again and again over one data directory, while commands
+// set secrets and issue tokens beside it and requests run through it. What was acknowledged is there afterwards.
 func TestKillLosesNothingAcknowledged(t *testing.T) {
 	k := newKilling(t)
 	for round := range 10 {
@@ -45,9 +45,14 @@ type killing struct {
 }
 
 func newKilling(t *testing.T) *killing {
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "answer") }))
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "answer")
+	}))
 	t.Cleanup(api.Close)
-	k := &killing{t: t, config: filepath.Join(t.TempDir(), "sallyport.yaml"), secrets: map[string]string{}, tokens: map[string]string{}}
+	k := &killing{
+		t: t, config: filepath.Join(t.TempDir(), "sallyport.yaml"), secrets: map[string]string{},
+		tokens: map[string]string{},
+	}
 	text := fmt.Sprintf(`listen: {gateway: 127.0.0.1:0, admin: 127.0.0.1:0}
 services:
   api: {upstream: %s, credential: {kind: bearer, secret: ref+builtin://api}, allow_private: [127.0.0.1/32]}
@@ -73,7 +78,8 @@ services:
 // command runs one command; ok is its acknowledgement.
 func (k *killing) command(stdin string, args ...string) (stdout string, ok bool) {
 	var out, errs bytes.Buffer
-	exit := cli.Main(context.WithoutCancel(k.t.Context()), append(args, "--config", k.config), cli.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs})
+	exit := cli.Main(context.WithoutCancel(k.t.Context()), append(args, "--config", k.config),
+		cli.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs})
 	return strings.TrimSpace(out.String()), exit == 0
 }
 
@@ -240,7 +246,9 @@ func (k *killing) mustHold() {
 		}
 	}
 	if len(k.secrets) < 10 || len(k.tokens) < 10 || len(k.requests) < 10 {
-		k.t.Errorf("%d secrets, %d tokens, %d requests: too few to show anything", len(k.secrets), len(k.tokens), len(k.requests))
+		k.t.Errorf("%d secrets, %d tokens, %d requests: too few to show anything", len(k.secrets),
+			len(k.tokens), len(k.requests))
 	}
-	k.t.Logf("%d secrets, %d tokens, %d rotations, %d requests acknowledged", len(k.secrets), len(k.tokens), len(k.rotated), len(k.requests))
+	k.t.Logf("%d secrets, %d tokens, %d rotations, %d requests acknowledged", len(k.secrets), len(k.tokens),
+		len(k.rotated), len(k.requests))
 }

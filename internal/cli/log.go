@@ -28,8 +28,8 @@ func (e *env) logger(c config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(e.Err, o))
 }
 
-// terminalLog writes a line as "15:04:05 WARN what happened  key=value": the text handler's values behind the time of day and the
-// message, and no level where there is nothing to worry about.
+// terminalLog writes a line as "15:04:05 WARN what happened key=value": the text handler's values behind the time of
+// day and the message, and no level where there is nothing to worry about.
 type terminalLog struct {
 	to     io.Writer
 	mu     *sync.Mutex
@@ -39,12 +39,13 @@ type terminalLog struct {
 
 func newTerminalLog(to io.Writer, level slog.Level) *terminalLog {
 	t := &terminalLog{to: to, mu: new(sync.Mutex), line: new(bytes.Buffer)}
-	t.values = slog.NewTextHandler(t.line, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
-			return slog.Attr{}
-		}
-		return a
-	}})
+	t.values = slog.NewTextHandler(t.line,
+		&slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+				return slog.Attr{}
+			}
+			return a
+		}})
 	return t
 }
 

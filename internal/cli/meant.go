@@ -35,7 +35,8 @@ func (e *env) meantToken(ctx context.Context, err error, got string) error {
 	return meant(err, got, e.names(ctx, tokenNames))
 }
 
-// meantSecret is meant for an error of the builtin store: asking another one for its names can take long, and is on its record.
+// meantSecret is meant for an error of the builtin store: asking another one for its names can take long, and is on its
+// record.
 func (e *env) meantSecret(ctx context.Context, err error, got string) error {
 	if !errors.Is(err, secret.ErrNotFound) {
 		return err
@@ -50,8 +51,8 @@ func (e *env) names(ctx context.Context, of completer) []string {
 	return of(ctx, e)
 }
 
-// miscounted says what is missing of the arguments that cmd's usage line names, or how many are too many. It quotes no argument:
-// one can be a secret.
+// miscounted says what is missing of the arguments that cmd's usage line names, or how many are too many. It quotes no
+// argument: one can be a secret.
 func miscounted(cmd *cobra.Command, args []string) error {
 	var places []string
 	needed, flag := 0, false

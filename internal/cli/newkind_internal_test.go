@@ -14,8 +14,8 @@ import (
 	"sallyport/internal/testkit/stamp"
 )
 
-// TestNewKindInCommands: a kind that is added to the list, and to nothing beside, is in the schema, its page is written, its stores are
-// checked, and a program that is started does not get what they are entered with.
+// TestNewKindInCommands: a kind that is added to the list, and to nothing beside, is in the schema, its page is
+// written, its stores are checked, and a program that is started does not get what they are entered with.
 func TestNewKindInCommands(t *testing.T) {
 	kinds := app.Kinds()
 	kinds.Stores = append(kinds.Stores, shelf.Kind())
@@ -26,7 +26,8 @@ func TestNewKindInCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		exit := run(t.Context(), append([]string{"--config", file}, args...), Streams{In: strings.NewReader(""), Out: &out, Err: &out}, kinds)
+		exit := run(t.Context(), append([]string{"--config", file}, args...),
+			Streams{In: strings.NewReader(""), Out: &out, Err: &out}, kinds)
 		return out.String(), exit
 	}
 
@@ -48,7 +49,8 @@ func TestNewKindInCommands(t *testing.T) {
 			t.Errorf("config check of %s ends with %d, and without %q: %s", store, exit, want, said)
 		}
 	}
-	if said, exit := command("label: top", "config", "schema"); exit != 0 || !json.Valid([]byte(said)) || !strings.Contains(said, `"const": "shelf"`) {
+	if said, exit := command("label: top", "config", "schema"); exit != 0 || !json.Valid([]byte(said)) ||
+		!strings.Contains(said, `"const": "shelf"`) {
 		t.Errorf("config schema ends with %d, without the kind", exit)
 	}
 	dir := t.TempDir()
@@ -58,13 +60,14 @@ func TestNewKindInCommands(t *testing.T) {
 		t.Errorf("reference stores ends with %d: %s\n%s, %v", exit, said, page, err)
 	}
 	t.Setenv("SHELF_KEY", "canary")
-	if said, exit := command("label: top", "run", "--supervise", "--", "env"); exit != 0 || strings.Contains(said, "SHELF_KEY=") || !strings.Contains(said, "not handed to env: ") {
+	if said, exit := command("label: top", "run", "--supervise", "--", "env"); exit != 0 ||
+		strings.Contains(said, "SHELF_KEY=") || !strings.Contains(said, "not handed to env: ") {
 		t.Errorf("run ends with %d: %s", exit, said)
 	}
 }
 
-// TestNewCredentialKindInCommands: a kind of credential that is added to the list, and to nothing beside, is in the schema and in the
-// page, and its credentials are checked.
+// TestNewCredentialKindInCommands: a kind of credential that is added to the list, and to nothing beside, is in the
+// schema and in the page, and its credentials are checked.
 func TestNewCredentialKindInCommands(t *testing.T) {
 	kinds := app.Kinds()
 	kinds.Credentials = append(kinds.Credentials, stamp.Kind())
@@ -76,7 +79,8 @@ func TestNewCredentialKindInCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		exit := run(t.Context(), append([]string{"--config", file}, args...), Streams{In: strings.NewReader(""), Out: &out, Err: &out}, kinds)
+		exit := run(t.Context(), append([]string{"--config", file}, args...),
+			Streams{In: strings.NewReader(""), Out: &out, Err: &out}, kinds)
 		return out.String(), exit
 	}
 	const whole = "kind: stamp, stamp: top, secret: ref+builtin://one"
@@ -91,8 +95,10 @@ func TestNewCredentialKindInCommands(t *testing.T) {
 		t.Errorf("service list ends with %d: %s", exit, said)
 	}
 	for credential, want := range map[string]string{
-		whole + ", ink: {colour: green}":                         `ink.colour of service "mine": "green" is not allowed`,
-		whole + ", region: x":                                    `credential.region of service "mine" does not go with kind stamp: region goes with aws_sigv4; kind stamp takes secret, stamp, ink, inputs`,
+		whole +
+			", ink: {colour: green}": `ink.colour of service "mine": "green" is not allowed`,
+		whole +
+			", region: x": `credential.region of service "mine" does not go with kind stamp: region goes with aws_sigv4; kind stamp takes secret, stamp, ink, inputs`,
 		"kind: stamp, secret: ref+builtin://one":                 `service "mine" has a credential of kind stamp without stamp: write stamp: TEXT`,
 		"kind: stamp, stamp: a/b, secret: ref+builtin://one":     `credential.stamp of service "mine" has a slash in it: leave it out`,
 		"kind: bearer, stamp: top, secret: ref+builtin://one":    `credential.stamp of service "mine" does not go with kind bearer: stamp goes with stamp; kind bearer takes secret, format`,
@@ -103,10 +109,12 @@ func TestNewCredentialKindInCommands(t *testing.T) {
 			t.Errorf("config check of %s ends with %d, and without %q: %s", credential, exit, want, said)
 		}
 	}
-	if said, exit := command(whole, "config", "schema"); exit != 0 || !json.Valid([]byte(said)) || !strings.Contains(said, `"const": "stamp"`) {
+	if said, exit := command(whole, "config", "schema"); exit != 0 || !json.Valid([]byte(said)) ||
+		!strings.Contains(said, `"const": "stamp"`) {
 		t.Errorf("config schema ends with %d, without the kind", exit)
 	}
-	if said, exit := command(whole, "reference", "credentials"); exit != 0 || !strings.Contains(said, "\n### stamp\n\nFor tests.\n") {
+	if said, exit := command(whole, "reference", "credentials"); exit != 0 ||
+		!strings.Contains(said, "\n### stamp\n\nFor tests.\n") {
 		t.Errorf("reference credentials ends with %d, without the kind", exit)
 	}
 }

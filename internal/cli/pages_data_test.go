@@ -21,11 +21,16 @@ func TestDataIsDescribed(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		args := append(command, "--config", file, "--data", data)
-		if exit := cli.Main(t.Context(), args, cli.Streams{In: strings.NewReader(pageKey), Out: &out, Err: &out}); exit != 0 {
+		if exit := cli.Main(t.Context(), args, cli.Streams{
+			In: strings.NewReader(pageKey), Out: &out,
+			Err: &out,
+		}); exit != 0 {
 			t.Fatalf("%v ends with %d: %s", command, exit, &out)
 		}
 		if command[0] == "init" {
-			write(t, file, "services: {crm: {upstream: https://crm.example.com, credential: {kind: header, header: X-API-Key, secret: ref+builtin://crm}}}\n", 0o600)
+			write(t, file,
+				"services: {crm: {upstream: https://crm.example.com, credential: {kind: header, header: X-API-Key, "+
+					"secret: ref+builtin://crm}}}\n", 0o600)
 		}
 	}
 	page, err := os.ReadFile("../../docs/threat-model.md")
@@ -52,7 +57,8 @@ func TestDataIsDescribed(t *testing.T) {
 // describedModes reads the rows that name files and end with their modes: one for all, or one for each.
 func describedModes(page string) map[string]string {
 	modes := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| ((?:`[a-z./]+`(?:, )?)+) \\| .* \\| (0\\d{3})(?:, (0\\d{3}))? \\|$").FindAllStringSubmatch(page, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| ((?:`[a-z./]+`(?:, )?)+) \\| .* \\| (0\\d{3})(?:, (0\\d{3}))? "+
+		"\\|$").FindAllStringSubmatch(page, -1) {
 		for i, name := range regexp.MustCompile("`([a-z.]+)/?`").FindAllStringSubmatch(row[1], -1) {
 			modes[name[1]] = row[2]
 			if i > 0 && row[3] != "" {

@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/testkit/docker"
 )
 
-// gatePage is the section of docs/operations.md about the gate in a container. The image is what deploy/docker/Dockerfile makes, but its
-// stage that builds: no registry is here.
+// gatePage is the section of docs/operations.md about the gate in a container. The image is what
+// deploy/docker/Dockerfile makes, but its stage that builds: no registry is here.
 var gatePage = page{
 	path:  "docs/operations.md",
 	has:   map[string]string{"key.txt": pageKey},
@@ -66,7 +66,8 @@ func TestGateInAContainer(t *testing.T) {
 func image(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "sallyport")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "sallyport/cmd/sallyport")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary,
+		"sallyport/cmd/sallyport")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

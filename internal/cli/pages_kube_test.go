@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/testkit/kube"
 )
 
-// manifests are the blocks of the pages that a person gives to Kubernetes. around is the manifest that a part of one belongs in: %s is the
-// block, behind indent.
+// manifests are the blocks of the pages that a person gives to Kubernetes. around is the manifest that a part of one
+// belongs in: %s is the block, behind indent.
 var manifests = []struct{ page, has, around, indent string }{
 	{"docs/stores/kubernetes.md", "kind: RoleBinding", "%s", ""},
 	{"docs/masterkey-install.md", "secretKeyRef:", deployment + "    spec:\n      containers:\n        - name: n8n\n          image: n8n\n%s", "          "},
@@ -36,7 +36,8 @@ func TestManifestsOfThePages(t *testing.T) {
 	server.Call(t, http.MethodPost, "/api/v1/namespaces", kube.Object{"metadata": kube.Object{"name": "n8n"}})
 	for _, m := range manifests {
 		t.Run(m.page, func(t *testing.T) {
-			for _, object := range objects(t, strings.ReplaceAll(m.around, "%s", indented(blockWith(t, m.page, m.has), m.indent))) {
+			for _, object := range objects(t,
+				strings.ReplaceAll(m.around, "%s", indented(blockWith(t, m.page, m.has), m.indent))) {
 				server.Call(t, http.MethodPost, pathOf(t, object)+"?dryRun=All&fieldValidation=Strict", object)
 			}
 		})

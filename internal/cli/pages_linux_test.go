@@ -19,8 +19,9 @@ import (
 	"sallyport/internal/testkit"
 )
 
-// The machine that the pages are run on is a room of its own: it has the network's loopback for itself, so that the ports are those
-// that the pages name, and its own /etc/hosts, in which the API's name stands. There the preset is used as it ships, over TLS.
+// The machine that the pages are run on is a room of its own: it has the network's loopback for itself, so that the
+// ports are those that the pages name, and its own /etc/hosts, in which the API's name stands. There the preset is used
+// as it ships, over TLS.
 const (
 	roomAPI   = "104.18.7.192" // a public address, as the gate wants it; nothing leaves the room
 	roomHosts = "127.0.0.1 localhost gate n8n-main n8n-3\n" + roomAPI + " api.openai.com crm.example.com\n"
@@ -90,8 +91,8 @@ func (p page) run(t *testing.T) {
 	}
 }
 
-// followed sets the room up, with the APIs in it, and runs the script: followed FOLDER. It is a program of its own because a process
-// enters such namespaces when it starts.
+// followed sets the room up, with the APIs in it, and runs the script: followed FOLDER. It is a program of its own
+// because a process enters such namespaces when it starts.
 func followed(args []string) int {
 	if err := follow(args[0]); err != nil {
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -126,7 +127,8 @@ func follow(aside string) error {
 	if err != nil {
 		return err
 	}
-	go serveRoom(tls.NewListener(api, authority.ServerConfig([]string{"api.openai.com", "crm.example.com"})), http.HandlerFunc(pageAPI))
+	go serveRoom(tls.NewListener(api, authority.ServerConfig([]string{"api.openai.com", "crm.example.com"})),
+		http.HandlerFunc(pageAPI))
 	go serveRoom(n8nAPI, n8nStandIn(filepath.Join(aside, "n8n.mode"), filepath.Join(aside, "n8n.value")))
 
 	shell := exec.Command("sh", "-eu", filepath.Join(aside, "page.sh"))

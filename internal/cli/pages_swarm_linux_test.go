@@ -14,14 +14,15 @@ import (
 	"sallyport/internal/testkit/docker"
 )
 
-// TestRotationInASwarm: the commands of docs/stores/swarm.md give a service the next version of a secret, and nobody in its container
-// but its user can read it.
+// TestRotationInASwarm: the commands of docs/stores/swarm.md give a service the next version of a secret, and nobody in
+// its container but its user can read it.
 func TestRotationInASwarm(t *testing.T) {
 	_, err := exec.LookPath("docker")
 	testkit.RequireTool(t, "docker", err == nil, "tools/docker/install installs it (as root)")
 	engine := docker.Start(t)
 	home := t.TempDir()
-	write(t, filepath.Join(home, "sallyport.yaml"), "stores: {manager: {kind: swarm, host: \""+engine.Host+"\"}}\n", 0o600)
+	write(t, filepath.Join(home, "sallyport.yaml"),
+		"stores: {manager: {kind: swarm, host: \""+engine.Host+"\"}}\n", 0o600)
 	write(t, filepath.Join(home, "new"), pageNewKey, 0o600)
 	shell := func(script string) {
 		t.Helper()

@@ -75,7 +75,8 @@ type page struct {
 	path string
 	// has are the files that the reader is taken to have, by path below the home folder, where the shell begins.
 	has map[string]string
-	// recorded is the recording of n8n's database that the reader has, as database.sqlite, with its master key in old.key.
+	// recorded is the recording of n8n's database that the reader has, as database.sqlite, with its master key in
+	// old.key.
 	recorded string
 	// first is what the reader is taken to have done before.
 	first        string
@@ -111,8 +112,9 @@ var (
 	}
 )
 
-// pages are those whose blocks run. What of docs/ is not here: credentials.md, of which app.TestCredentialExamplesWork makes a call by
-// each example; cli.md, configuration.md, errors.md and presets.md, which are generated; and what has no sh and no yaml.
+// pages are those whose blocks run. What of docs/ is not here: credentials.md, of which app.TestCredentialExamplesWork
+// makes a call by each example; cli.md, configuration.md, errors.md and presets.md, which are generated; and what has
+// no sh and no yaml.
 var pages = append([]page{
 	{
 		path:         "README.md",
@@ -195,7 +197,10 @@ var pages = append([]page{
 		has:          map[string]string{"key.txt": pageKey},
 		first:        "sallyport init\nsallyport secret set crm < key.txt",
 		replacements: []replacement{tailed},
-		uses:         []use{{has: "/mnt/worm", skip: "it wants a log that was copied elsewhere; audit.txtar verifies one"}},
+		uses: []use{{
+			has:  "/mnt/worm",
+			skip: "it wants a log that was copied elsewhere; audit.txtar verifies one",
+		}},
 	},
 	{
 		path: "docs/operations.md",
@@ -203,7 +208,10 @@ var pages = append([]page{
 			"sallyport_database": "postgres://sallyport:canary-of-the-pages-5@db/sallyport",
 			"sallyport_seal_key": "canary-of-the-pages-6",
 		},
-		replacements: []replacement{{"/run/secrets/", "$HOME/", "no Docker mounts them here, and config check reads them"}},
+		replacements: []replacement{{
+			"/run/secrets/", "$HOME/",
+			"no Docker mounts them here, and config check reads them",
+		}},
 		uses: []use{
 			{has: "mkdir gate", skip: "TestGateInAContainer has an engine"},
 			{has: "docker run -d --name gate", skip: "TestGateInAContainer has an engine"},
@@ -225,8 +233,10 @@ var pages = append([]page{
 		},
 	},
 	{
-		path:  "docs/masterkey-install.md",
-		has:   map[string]string{"docker-compose.yml": "services:\n  n8n:\n    environment:\n      - N8N_ENCRYPTION_KEY=/run/secrets/n8n_key\n", ".vault-password": "pw\n"},
+		path: "docs/masterkey-install.md",
+		has: map[string]string{
+			"docker-compose.yml": "services:\n  n8n:\n    environment:\n      - N8N_ENCRYPTION_KEY=/run/secrets/n8n_key\n", ".vault-password": "pw\n",
+		},
 		first: "sallyport init; sallyport key generate --out n8n.key",
 		replacements: []replacement{
 			{"&& chown 1000", "&& test -s", "whoever runs this is not root in every place"},
@@ -295,12 +305,14 @@ func newAuthority(t *testing.T) string {
 	return string(text)
 }
 
-// storePage is the page of a store. Its configuration is read; what it says of the store itself is tested beside the store, against
-// a real server where there is one: Vault, Kubernetes, Docker. elsewhere is in the block that wants a tool or a server that is not here.
+// storePage is the page of a store. Its configuration is read; what it says of the store itself is tested beside the
+// store, against a real server where there is one: Vault, Kubernetes, Docker. elsewhere is in the block that wants a
+// tool or a server that is not here.
 func storePage(kind, elsewhere string) page {
 	p := page{path: "docs/stores/" + kind + ".md", has: map[string]string{"vault-ca.pem": authority, "kubeconfig": ""}}
 	if elsewhere != "" {
-		p.uses = append(p.uses, use{has: elsewhere, skip: "it wants the provider's own tools, or a server that is not here"})
+		p.uses = append(p.uses,
+			use{has: elsewhere, skip: "it wants the provider's own tools, or a server that is not here"})
 	}
 	return p
 }
@@ -323,7 +335,8 @@ func TestPagesAreUsed(t *testing.T) {
 		for _, r := range p.replacements {
 			found := false
 			for _, b := range blocks {
-				found = found || (b.lang == "sh" || b.lang == "yaml") && p.useOf(b).skip == "" && strings.Contains("\n"+b.text, r.old)
+				found = found || (b.lang == "sh" || b.lang == "yaml") && p.useOf(b).skip == "" &&
+					strings.Contains("\n"+b.text, r.old)
 			}
 			if !found {
 				t.Errorf("%s: no block that runs has %q any more: take the replacement away", p.path, r.old)
@@ -344,7 +357,8 @@ func (p page) useOf(b block) use {
 // script is what someone types who follows the page, with a line before each block that says where it stands.
 func (p page) script(blocks []block) string {
 	var s strings.Builder
-	s.WriteString("gate=\ntrap '[ -z \"$gate\" ] || { kill $gate || true; wait $gate || true; }' EXIT\n" + p.first + "\n")
+	s.WriteString("gate=\ntrap '[ -z \"$gate\" ] || { kill $gate || true; wait $gate || true; }' EXIT\n" + p.first +
+		"\n")
 	for _, b := range blocks {
 		u := p.useOf(b)
 		text := "\n" + b.text
@@ -358,7 +372,8 @@ func (p page) script(blocks []block) string {
 			if rest, appends := strings.CutPrefix(u.saveAs, ">>"); appends {
 				to = ">> ~/" + rest
 			}
-			fmt.Fprintf(&s, "echo '=== %s'\ncat %s <<'END OF BLOCK'\n%sEND OF BLOCK\n%s\n", b.where(), to, b.text, u.then)
+			fmt.Fprintf(&s, "echo '=== %s'\ncat %s <<'END OF BLOCK'\n%sEND OF BLOCK\n%s\n", b.where(),
+				to, b.text, u.then)
 		case b.lang == "sh":
 			fmt.Fprintf(&s, "echo '=== %s'%s\n", b.where(), text)
 		}
@@ -387,7 +402,8 @@ func TestPagesConfigure(t *testing.T) {
 				file := filepath.Join(home, "page.yaml")
 				write(t, file, strings.ReplaceAll(text, "$HOME", home), 0o600)
 				var out bytes.Buffer
-				if exit := cli.Main(t.Context(), []string{"config", "check", "--config", file}, cli.Streams{In: &bytes.Buffer{}, Out: &out, Err: &out}); exit != 0 {
+				if exit := cli.Main(t.Context(), []string{"config", "check", "--config", file},
+					cli.Streams{In: &bytes.Buffer{}, Out: &out, Err: &out}); exit != 0 {
 					t.Errorf("config check ends with %d:\n%s\n%s", exit, &out, text)
 				}
 			})

@@ -55,7 +55,8 @@ func (p *progress) line(now rekey.Progress) string {
 		return fmt.Sprintf("%s: %d rows, %.0f a second", line, now.Done, rate)
 	}
 	left := time.Duration(float64(now.Total-now.Done) / rate * float64(time.Second))
-	return fmt.Sprintf("%s: %d of %d rows (%d%%), %.0f a second, %s left", line, now.Done, now.Total, 100*now.Done/max(now.Total, 1), rate, max(left, 0).Round(time.Second))
+	return fmt.Sprintf("%s: %d of %d rows (%d%%), %.0f a second, %s left", line, now.Done, now.Total,
+		100*now.Done/max(now.Total, 1), rate, max(left, 0).Round(time.Second))
 }
 
 // end clears the line.

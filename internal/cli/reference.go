@@ -22,15 +22,17 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use:       "reference errors|configuration|credentials|cli|presets|fleet|stores|man [DIR]",
-		Short:     "Print a generated page of the documentation, or write the pages of the stores or the manual into a directory",
+		Use: "reference errors|configuration|credentials|cli|presets|fleet|stores|man [DIR]",
+		Short: "Print a generated page of the documentation, or write the pages of the stores or the manual into " +
+			"a directory",
 		Hidden:    true,
 		Args:      cobra.RangeArgs(1, 2),
 		ValidArgs: []string{"errors", "configuration", "credentials", "cli", "presets", "fleet", "stores", "man"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch many := args[0] == "man" || args[0] == "stores"; {
 			case many != (len(args) == 2):
-				return usage(errors.New("a directory goes with man and stores, and with these only"), "usage: "+cmd.UseLine())
+				return usage(errors.New("a directory goes with man and stores, and with these only"),
+					"usage: "+cmd.UseLine())
 			case args[0] == "man":
 				return manual(cmd.Root(), args[1])
 			case args[0] == "stores":
@@ -61,7 +63,8 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 	case "fleet":
 		return fleetPage(e.kinds.Fleets), nil
 	}
-	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets", "fleet", "stores", "man")
+	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets",
+		"fleet", "stores", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.
@@ -89,8 +92,8 @@ func manual(root *cobra.Command, dir string) error {
 	return manualPages(root, dir, built)
 }
 
-// manualPages writes the page of a command and of all below it. They are of the day on which the commit was made; where that is not
-// known they have no date, and never that of the build, which would make two builds of one commit differ.
+// manualPages writes the page of a command and of all below it. They are of the day on which the commit was made; where
+// that is not known they have no date, and never that of the build, which would make two builds of one commit differ.
 func manualPages(cmd *cobra.Command, dir string, built time.Time) error {
 	var page bytes.Buffer
 	head := doc.GenManHeader{Section: "1", Source: "Sallyport " + Version(), Manual: "Sallyport", Date: &built}
@@ -117,12 +120,17 @@ func manualPages(cmd *cobra.Command, dir string, built time.Time) error {
 
 const errorsHead = "# Errors\n\n" +
 	"<!-- Generated from the table in internal/fault. Do not edit. -->\n\n" +
-	"Every response carries `Proxy-Status` (RFC 9209). `Proxy-Status: sallyport; received-status=401` means that the API said 401.\n" +
-	"`Proxy-Status: sallyport; error=…` means that Sallyport answered; the body is then `application/problem+json` (RFC 9457) with\n" +
-	"`code`, `blame`, `message`, `hint` and `request_id`, and with `error: {message, type, code}`, which the SDKs in n8n's AI nodes show (`type` is\n" +
+	"Every response carries `Proxy-Status` (RFC 9209). `Proxy-Status: sallyport; received-status=401` means that the " +
+	"API said 401.\n" +
+	"`Proxy-Status: sallyport; error=…` means that Sallyport answered; the body is then `application/problem+json` " +
+	"(RFC 9457) with\n" +
+	"`code`, `blame`, `message`, `hint` and `request_id`, and with `error: {message, type, code}`, which the SDKs in " +
+	"n8n's AI nodes show (`type` is\n" +
 	"always `sallyport_error`). An API cannot forge either: what it sends of them is removed.\n\n" +
-	"A token that is missing or wrong is answered with 407. It is 401 where something stands in the place of the API's own key (`Authorization`, the\n" +
-	"service's header, parameter, cookie or path), be it a proxy token or another credential, and no `Proxy-Authorization` is there: what sends that is a\n" +
+	"A token that is missing or wrong is answered with 407. It is 401 where something stands in the place of the " +
+	"API's own key (`Authorization`, the\n" +
+	"service's header, parameter, cookie or path), be it a proxy token or another credential, and no " +
+	"`Proxy-Authorization` is there: what sends that is a\n" +
 	"client of the API, and many of those cannot read a 407 (`fetch` reports a network error).\n\n" +
 	"The same code is the `outcome` label of the metrics and the `code` of audit records.\n\n"
 
@@ -131,18 +139,23 @@ func errorsPage() []byte {
 	b.WriteString(errorsHead)
 	b.WriteString("| code | to blame | status | Proxy-Status error | exit code |\n| --- | --- | --- | --- | --- |\n")
 	for _, r := range fault.Table() {
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %d |\n", r.Code, r.Code, r.Blame, statusText(r), orDash(r.ProxyError), r.Exit)
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %d |\n", r.Code, r.Code, r.Blame, statusText(r),
+			orDash(r.ProxyError), r.Exit)
 	}
 	for _, r := range fault.Table() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n**What to do:** %s.\n", r.Code, r.Meaning, strings.TrimSuffix(r.Hint, "."))
 		if r.RetryAfter > 0 {
-			fmt.Fprintf(&b, "\nWaiting helps: `Retry-After` is %s unless more is known.\n", counted(int(r.RetryAfter.Seconds()), "second"))
+			fmt.Fprintf(&b, "\nWaiting helps: `Retry-After` is %s unless more is known.\n",
+				counted(int(r.RetryAfter.Seconds()), "second"))
 		}
 	}
 	b.WriteString("\n## Exit codes of commands\n\n| code | meaning |\n| --- | --- |\n")
 	for _, line := range []string{
-		"0 | done", "1 | an error", "2 | the command was called wrongly", "3 | the command found something (a damaged log, a refused call)",
-		"10 | the store cannot be reached or opened", "11 | locked, or in progress elsewhere", "12 | key mismatch", "13 | done, but not confirmed by every replica: the error names those that have not, and until when they may act by the old state", "130 | interrupted",
+		"0 | done", "1 | an error", "2 | the command was called wrongly",
+		"3 | the command found something (a damaged log, a refused call)",
+		"10 | the store cannot be reached or opened", "11 | locked, or in progress elsewhere", "12 | key mismatch",
+		"13 | done, but not confirmed by every replica: the error names those that have not, and until when they may " +
+			"act by the old state", "130 | interrupted",
 	} {
 		b.WriteString("| " + line + " |\n")
 	}
@@ -163,7 +176,8 @@ func statusText(r fault.Row) string {
 func cliPage(root *cobra.Command) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Commands\n\n<!-- Generated from the commands themselves. Do not edit. -->\n\n" +
-		"Results go to standard output, with `--json` as one JSON value; everything else goes to standard error. No command takes a secret\n" +
+		"Results go to standard output, with `--json` as one JSON value; everything else goes to standard error. No " +
+		"command takes a secret\n" +
 		"as an argument. Exit codes are listed in [errors.md](errors.md#exit-codes-of-commands).\n")
 	commandPages(&b, root)
 	return b.Bytes()

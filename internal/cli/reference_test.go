@@ -18,7 +18,8 @@ func TestReferenceIsInSync(t *testing.T) {
 	for _, page := range []string{"errors", "configuration", "credentials", "cli", "presets"} {
 		t.Run(page, func(t *testing.T) {
 			var out, errs bytes.Buffer
-			if exit := cli.Main(t.Context(), []string{"reference", page}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
+			if exit := cli.Main(t.Context(), []string{"reference", page},
+				cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
 				t.Fatalf("exit code %d: %s", exit, &errs)
 			}
 			file := filepath.Join("..", "..", "docs", page+".md")
@@ -37,13 +38,15 @@ func TestReferenceIsInSync(t *testing.T) {
 func TestPagesOfStoresAreInSync(t *testing.T) {
 	dir, docs := t.TempDir(), filepath.Join("..", "..", "docs", "stores")
 	var out, errs bytes.Buffer
-	if exit := cli.Main(t.Context(), []string{"reference", "stores", dir}, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
+	if exit := cli.Main(t.Context(), []string{"reference", "stores", dir},
+		cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
 		t.Fatalf("exit code %d: %s", exit, &errs)
 	}
 	want, got := pagesIn(t, dir), pagesIn(t, docs)
 	delete(got, "README.md")
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("docs/stores is not what the kinds say; edit internal/secret/KIND/kind.md and run `make generate` (-kinds +docs):\n%s", diff)
+		t.Errorf("docs/stores is not what the kinds say; edit internal/secret/KIND/kind.md and run `make generate` "+
+			"(-kinds +docs):\n%s", diff)
 	}
 }
 
@@ -75,7 +78,8 @@ func TestSetupNamesEveryCode(t *testing.T) {
 			continue
 		}
 		if !bytes.Contains(page, []byte("`"+string(row.Code)+"`")) {
-			t.Errorf("docs/n8n-setup.md, section 7, does not say what n8n shows for %s (status %d)", row.Code, row.Status)
+			t.Errorf("docs/n8n-setup.md, section 7, does not say what n8n shows for %s (status %d)",
+				row.Code, row.Status)
 		}
 	}
 }

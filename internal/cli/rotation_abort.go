@@ -17,7 +17,8 @@ func (e *env) rotationAbort() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
-				if err := e.confirm("refuse the new value of token "+args[0]+" (which n8n may hold already)", args[0]); err != nil {
+				if err := e.confirm("refuse the new value of token "+args[0]+" (which n8n may hold already)",
+					args[0]); err != nil {
 					return err
 				}
 			}

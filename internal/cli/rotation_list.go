@@ -26,7 +26,8 @@ func (e *env) rotationList() *cobra.Command {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 					_, _ = fmt.Fprintln(t, "TOKEN\tGENERATION\tNEXT STEP\tSTARTED\tLAST ERROR")
 					for _, one := range list {
-						_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\n", one.Name, one.ID, one.Step, when(one.Started), orDash(one.LastError))
+						_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\n", one.Name, one.ID, one.Step, when(one.Started),
+							orDash(one.LastError))
 					}
 					return t.Flush()
 				})

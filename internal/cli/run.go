@@ -38,7 +38,8 @@ credentials (VAULT_TOKEN, AWS_SECRET_ACCESS_KEY and their like) are not handed t
 
 With --watch it stays, as a small init, and restarts CMD when a secret has changed and all of them could be obtained. Signals are
 passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
-		Example: "  N8N_ENCRYPTION_KEY=ref+corp://n8n#key sallyport run -- n8n worker\n  sallyport run --watch --splay 2m --mask -- n8n start",
+		Example: "  N8N_ENCRYPTION_KEY=ref+corp://n8n#key sallyport run -- n8n worker\n  sallyport run --watch " +
+			"--splay 2m --mask -- n8n start",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && install == "" {
 				return usage(errors.New("there is no program to run"), "sallyport run [flags] -- CMD [ARG]...")
@@ -54,7 +55,8 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 				return err
 			}
 			o.Argv, o.Environ = args, os.Environ()
-			o.Stdin, o.Stdout, o.Stderr, o.Note = e.In, e.values(), unwrapped(e.Err), e.note // the program's streams are its own
+			// the program's streams are its own
+			o.Stdin, o.Stdout, o.Stderr, o.Note = e.In, e.values(), unwrapped(e.Err), e.note
 			if o.Resolver, err = openRunStores(cmd.Context(), c, o.Poll); err != nil {
 				return err
 			}
@@ -70,7 +72,8 @@ passed on, and the exit code is CMD's. docs/entrypoint.md has the whole story.`,
 	}
 	runFlags(cmd, &o)
 	f := cmd.Flags()
-	f.StringSliceVar(&files, "files", []string{filesN8N}, "which NAME_FILE variables become NAME: n8n (those that n8n knows), none, or further NAMEs")
+	f.StringSliceVar(&files, "files", []string{filesN8N},
+		"which NAME_FILE variables become NAME: n8n (those that n8n knows), none, or further NAMEs")
 	f.BoolVar(&mask, "mask", false, "mask the values in CMD's output; stays as its parent")
 	f.StringVar(&install, "install", "", "copy this program to a file and end: for init containers")
 	return cmd
@@ -81,18 +84,23 @@ func runFlags(cmd *cobra.Command, o *entrypoint.Options) {
 	f.SetInterspersed(false)
 	f.StringSliceVar(&o.Only, "only", nil, "look at these variables alone")
 	f.StringVar(&o.Prefix, "prefix", "", "look at variables alone whose name begins so")
-	f.StringSliceVar(&o.Keep, "keep", nil, "hand over these variables (NAME or PREFIX*) although they are a store's credentials")
-	f.BoolVar(&o.Strict, "strict", false, "refuse to start when a variable is left unresolved, or as a template had it (CHANGEME, TODO, <…>)")
+	f.StringSliceVar(&o.Keep, "keep", nil,
+		"hand over these variables (NAME or PREFIX*) although they are a store's credentials")
+	f.BoolVar(&o.Strict, "strict", false,
+		"refuse to start when a variable is left unresolved, or as a template had it (CHANGEME, TODO, <…>)")
 	f.BoolVar(&o.N8N, "n8n", false, "CMD is n8n, although its name does not say so")
 	f.DurationVar(&o.Timeout, "timeout", time.Minute, "how long to wait for the stores")
 	f.BoolVar(&o.Supervise, "supervise", false, "stay as CMD's parent: pass signals on, clear away orphans")
 	f.BoolVar(&o.Watch, "watch", false, "restart CMD when a secret has changed and all of them could be obtained")
-	f.DurationVar(&o.Splay, "splay", 0, "wait a random part of this before a restart, so that a fleet does not restart at once")
+	f.DurationVar(&o.Splay, "splay", 0,
+		"wait a random part of this before a restart, so that a fleet does not restart at once")
 	f.DurationVar(&o.Grace, "grace", 30*time.Second, "how long CMD may take to end at a restart before it is killed")
-	f.DurationVar(&o.Poll, "poll", 30*time.Second, "how often files are looked at for a change; stores have their own refresh in sallyport.yaml")
+	f.DurationVar(&o.Poll, "poll", 30*time.Second,
+		"how often files are looked at for a change; stores have their own refresh in sallyport.yaml")
 }
 
-// storeVariables are those with which stores are entered: by their kinds, whether configured or not, and by the configuration.
+// storeVariables are those with which stores are entered: by their kinds, whether configured or not, and by the
+// configuration.
 func storeVariables(c *config.Config, environ []string) []string {
 	names := []string{c.Seal.KeyEnv}
 	for _, kind := range c.Kinds().Stores {
@@ -113,7 +121,8 @@ func filesOf(values []string) (entrypoint.Files, error) {
 		case v == filesNone:
 			files.None = true
 		case strings.ContainsAny(v, "/= "):
-			return files, usage(fmt.Errorf("--files takes names of variables, not %q", v), "--files "+filesN8N+", "+filesNone+" or NAME,… (for NAME_FILE)")
+			return files, usage(fmt.Errorf("--files takes names of variables, not %q", v),
+				"--files "+filesN8N+", "+filesNone+" or NAME,… (for NAME_FILE)")
 		default:
 			files.Names = append(files.Names, strings.TrimSuffix(v, "_FILE"))
 		}

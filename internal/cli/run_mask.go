@@ -36,7 +36,8 @@ func (e *env) masks(held []secret.Value) *scrub.Set {
 		}
 	}
 	if short > 0 {
-		e.note("warning: %d values have fewer than %d characters and are not masked: they would be found everywhere", short, scrub.MinLength)
+		e.note("warning: %d values have fewer than %d characters and are not masked: they would be found everywhere",
+			short, scrub.MinLength)
 	}
 	return scrub.Compile(texts...)
 }

@@ -21,8 +21,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// runStores are the stores of the configuration as run uses them: with files by their absolute names, which the operator of
-// an entrypoint may read anyway, and with bare ARNs, whatever the one store of their kind is called.
+// runStores are the stores of the configuration as run uses them: with files by their absolute names, which the
+// operator of an entrypoint may read anyway, and with bare ARNs, whatever the one store of their kind is called.
 type runStores struct {
 	*app.OwnStores
 	set   map[string]*config.Store
@@ -50,7 +50,8 @@ func (r *runStores) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Re
 		case r.isFile(ref):
 			results[i] = fieldOf(ref, fileValue(ref))
 		case r.set[ref.Store] == nil:
-			results[i].Err = fault.WithHint(errors.New("there is no store of this name"), "add it under `stores` in sallyport.yaml; docs/configuration.md shows how")
+			results[i].Err = fault.WithHint(errors.New("there is no store of this name"),
+				"add it under `stores` in sallyport.yaml; docs/configuration.md shows how")
 		case unrecorded != nil && r.isBuiltin(ref):
 			results[i].Err = unrecorded
 		default:
@@ -160,13 +161,15 @@ func fieldOf(ref secret.Ref, res secret.Result) secret.Result {
 	}
 	value, err := secret.Field(res.Value, ref.Field)
 	if err != nil {
-		return secret.Result{Err: fault.WithHint(err, "what stands behind '#' is a key of the JSON object, or a JSON pointer into it: #/a/b")}
+		return secret.Result{Err: fault.WithHint(err,
+			"what stands behind '#' is a key of the JSON object, or a JSON pointer into it: #/a/b")}
 	}
 	res.Value = value
 	return res
 }
 
-// fileValue reads a file by its absolute name. One line break at its end is not part of the value, nor is a byte order mark.
+// fileValue reads a file by its absolute name. One line break at its end is not part of the value, nor is a byte order
+// mark.
 func fileValue(ref secret.Ref) (res secret.Result) {
 	raw, err := readRegular(ref.Path)
 	switch {

@@ -139,7 +139,8 @@ func (l *gateLog) wait(cmd *exec.Cmd) error {
 	return cmd.Wait()
 }
 
-// standIn runs an API that answers "key N" to a request with the N-th of the keys as Bearer, and 401 to others; it sets API.
+// standIn runs an API that answers "key N" to a request with the N-th of the keys as Bearer, and 401 to others; it sets
+// API.
 func standIn(ts *testscript.TestScript, neg bool, keys []string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := slices.Index(keys, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
@@ -199,7 +200,8 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// into sets a variable to a file's content, or to what the last program printed, without its last line break: into NAME stdout
+// into sets a variable to a file's content, or to what the last program printed, without its last line break: into NAME
+// stdout
 func into(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile(args[1]), "\n"))
 }
@@ -227,8 +229,8 @@ func chomp(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.TrimSuffix(ts.ReadFile(args[0]), "\n")), 0o600))
 }
 
-// sqlStatements does SQL statements on an SQLite file, as someone who writes there would: sql FILE STATEMENT… In a statement \e
-// stands for escape, \n for a line break, and \u202e for the character that turns text around.
+// sqlStatements does SQL statements on an SQLite file, as someone who writes there would: sql FILE STATEMENT… In a
+// statement \e stands for escape, \n for a line break, and \u202e for the character that turns text around.
 func sqlStatements(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -254,8 +256,8 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// shows runs a program, whatever its exit code: it has to print something, and nothing that commands a terminal, turns text around or
-// looks like a row of its own: shows PROGRAM ARG…
+// shows runs a program, whatever its exit code: it has to print something, and nothing that commands a terminal, turns
+// text around or looks like a row of its own: shows PROGRAM ARG…
 func shows(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(args[0], args[1:]...)
 	text := ts.ReadFile("stdout") + "\n" + ts.ReadFile("stderr")

@@ -6,5 +6,6 @@ import (
 
 func (e *env) secret() *cobra.Command {
 	return group("secret", "Keep secrets in the builtin store, or in another (--store)",
-		e.secretSet(), e.secretGet(), e.secretList(), e.secretHistory(), e.secretRollback(), e.secretDelete(), e.secretImport())
+		e.secretSet(), e.secretGet(), e.secretList(), e.secretHistory(), e.secretRollback(),
+		e.secretDelete(), e.secretImport())
 }

@@ -17,7 +17,8 @@ func (e *env) secretGet() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isTerminal(e.Out) && !reveal {
-				return fault.WithHint(errors.New("not showing a secret on a terminal"), "pipe it somewhere, or add --reveal")
+				return fault.WithHint(errors.New("not showing a secret on a terminal"),
+					"pipe it somewhere, or add --reveal")
 			}
 			return e.withStore(cmd.Context(), store, func(t *target) error {
 				if err := t.record(cmd.Context(), "secret.get", args[0]); err != nil {

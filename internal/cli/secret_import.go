@@ -41,7 +41,8 @@ credential, named after it, its value the JSON of its fields (ref+builtin://NAME
 
 Each secret is written, read back and compared. What is there already with the same value is left alone, so the command can be
 interrupted and run again; another value is never overwritten without --overwrite. No value is printed, and nothing is deleted.`,
-		Example: "  sallyport secret import --from env-file .env --dry-run\n  sallyport secret import --from n8n credentials.json --to corp/secret/n8n\n" +
+		Example: "  sallyport secret import --from env-file .env --dry-run\n  sallyport secret import --from n8n " +
+			"credentials.json --to corp/secret/n8n\n" +
 			"  sallyport secret import --from store ref+old://secret/n8n/ --to corp/secret/n8n",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -140,7 +141,10 @@ type importer struct {
 
 // one moves a secret to path.
 func (im *importer) one(ctx context.Context, item importItem, path string) (imported, error) {
-	done := imported{Name: path, From: item.from, Reference: secret.Ref{Store: im.name, Path: path}.String(), Result: importFailed}
+	done := imported{
+		Name: path, From: item.from, Reference: secret.Ref{Store: im.name, Path: path}.String(),
+		Result: importFailed,
+	}
 	value, err := item.load(ctx)
 	if err != nil {
 		return done, err
@@ -157,7 +161,8 @@ func (im *importer) one(ctx context.Context, item importItem, path string) (impo
 	default:
 		done.Result, done.Version = importDiffers, version.ID
 		if !im.options.overwrite {
-			return done, fault.WithHint(fmt.Errorf("importing %s: %s has another value already", item.from, done.Reference), "compare the two, then add --overwrite or choose another name with --to")
+			return done, fault.WithHint(fmt.Errorf("importing %s: %s has another value already", item.from,
+				done.Reference), "compare the two, then add --overwrite or choose another name with --to")
 		}
 	}
 	if im.options.dryRun {
@@ -183,12 +188,14 @@ func (im *importer) write(ctx context.Context, done imported, value secret.Value
 	switch {
 	case errors.Is(err, secret.ErrDenied):
 		done.Result, done.Version = importUnproven, version.ID
-		return done, fault.WithHint(fmt.Errorf("verifying %s, which is written: %w", done.Reference, err), "keep the source until a consumer has read the secret")
+		return done, fault.WithHint(fmt.Errorf("verifying %s, which is written: %w", done.Reference, err),
+			"keep the source until a consumer has read the secret")
 	case err != nil:
 		return done, fmt.Errorf("verifying: %w", err)
 	}
 	if !same(back, value) {
-		return done, fault.WithHint(fmt.Errorf("verifying secret %q in %s: it does not come back as it was written", done.Name, im.name),
+		return done, fault.WithHint(fmt.Errorf("verifying secret %q in %s: it does not come back as it was written",
+			done.Name, im.name),
 			"keep the source; does the store change values, or did someone else write at the same time?")
 	}
 	done.Result, done.Version = result, version.ID

@@ -34,10 +34,25 @@ func TestSameSecret(t *testing.T) {
 // Two credentials under one name would be one secret, and the other one lost.
 func TestNamesOfCredentials(t *testing.T) {
 	var list []export.Credential
-	for _, c := range [][2]string{{"1", "a"}, {"2", "a"}, {"3", "a-1"}, {"4", "A-2"}, {"5", "CRM"}, {"6", "crm"}, {"b-7", "x"}, {"7", "x-b"}, {"8", "x"}, {"", "!"}, {"", "?"}} {
+	for _, c := range [][2]string{
+		{"1", "a"},
+		{"2", "a"},
+		{"3", "a-1"},
+		{"4", "A-2"},
+		{"5", "CRM"},
+		{"6", "crm"},
+		{"b-7", "x"},
+		{"7", "x-b"},
+		{"8", "x"},
+		{"", "!"},
+		{"", "?"},
+	} {
 		list = append(list, export.Credential{ID: c[0], Name: c[1]})
 	}
-	want := []string{"a-1-1", "a-2-2", "a-1", "A-2", "CRM-5", "crm-6", "x-b-7", "x-b", "x-8", "credential", "credential-credential"}
+	want := []string{
+		"a-1-1", "a-2-2", "a-1", "A-2", "CRM-5", "crm-6", "x-b-7", "x-b", "x-8",
+		"credential", "credential-credential",
+	}
 	if got := namesOf(list); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

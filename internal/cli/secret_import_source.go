@@ -40,7 +40,9 @@ func have(v secret.Value) func(context.Context) (secret.Value, error) {
 	return func(context.Context) (secret.Value, error) { return v, nil }
 }
 
-func (e *env) importSource(ctx context.Context, s *app.State, o importOptions, source string) (found importList, err error) {
+func (e *env) importSource(ctx context.Context, s *app.State, o importOptions,
+	source string,
+) (found importList, err error) {
 	switch o.from {
 	case "env-file":
 		found, err = e.fromEnvFile(o, source)
@@ -55,7 +57,8 @@ func (e *env) importSource(ctx context.Context, s *app.State, o importOptions, s
 		return found, fmt.Errorf("reading what to import: %w", err)
 	}
 	if len(found.list) == 0 {
-		return found, fault.WithHint(fmt.Errorf("there is no secret to import in %s", source), strings.Join(found.left, "; "))
+		return found, fault.WithHint(fmt.Errorf("there is no secret to import in %s", source),
+			strings.Join(found.left, "; "))
 	}
 	return found, nil
 }
@@ -79,7 +82,8 @@ func (e *env) readSource(name string, limit int64) ([]byte, error) {
 }
 
 // secretName tells names of variables whose values are secrets.
-var secretName = regexp.MustCompile(`(?i)(^|_)(pass|password|passwd|passphrase|pwd|secret|secrets|token|key|apikey|credential|credentials|dsn)(_|$)`)
+var secretName = regexp.MustCompile(
+	`(?i)(^|_)(pass|password|passwd|passphrase|pwd|secret|secrets|token|key|apikey|credential|credentials|dsn)(_|$)`)
 
 func (e *env) fromEnvFile(o importOptions, source string) (found importList, err error) {
 	src, err := e.readSource(source, envfile.MaxSize)
@@ -160,7 +164,8 @@ func holdsPassword(value string) bool {
 	return has
 }
 
-// judgeMasterKey warns of a key that n8n takes and that protects nothing. It is imported all the same: n8n encrypts with it.
+// judgeMasterKey warns of a key that n8n takes and that protects nothing. It is imported all the same: n8n encrypts
+// with it.
 func (e *env) judgeMasterKey(v secret.Value) {
 	exists := func(name string) bool { _, err := os.Stat(name); return err == nil }
 	if problem, hint := environment.KeyProblem(string(v.Reveal()), exists); problem != "" {
@@ -187,7 +192,10 @@ func (e *env) fromN8N(o importOptions, source string) (found importList, err err
 		found.list = append(found.list, importItem{name: names[i], from: from, load: have(c.Data)})
 	}
 	found.deletable = func(r importReport) []string {
-		all := !found.partial && len(r.Secrets) == len(found.list) && !slices.ContainsFunc(r.Secrets, func(i imported) bool { return !i.there() })
+		all := !found.partial && len(r.Secrets) == len(found.list) &&
+			!slices.ContainsFunc(r.Secrets, func(i imported) bool {
+				return !i.there()
+			})
 		if !all || source == "-" {
 			return nil
 		}
@@ -196,8 +204,8 @@ func (e *env) fromN8N(o importOptions, source string) (found importList, err err
 	return found, missingOnly(o, found)
 }
 
-// namesOf gives each credential a name of its own, also where a store takes capital letters for small ones: that of n8n, and
-// its id behind it where another has the same.
+// namesOf gives each credential a name of its own, also where a store takes capital letters for small ones: that of
+// n8n, and its id behind it where another has the same.
 func namesOf(credentials []export.Credential) []string {
 	count, taken := make(map[string]int), make(map[string]bool)
 	for _, c := range credentials {
@@ -250,8 +258,10 @@ func fromStore(ctx context.Context, s *app.State, o importOptions, source string
 	if err != nil {
 		return found, err
 	}
-	if to, toPrefix, _ := strings.Cut(o.to, "/"); to == name && strings.TrimSuffix(toPrefix, "/") == strings.TrimSuffix(prefix, "/") {
-		return found, usage(errors.New("the secrets are where they would go to"), "--to names another store, or another prefix")
+	if to, toPrefix, _ := strings.Cut(o.to, "/"); to == name &&
+		strings.TrimSuffix(toPrefix, "/") == strings.TrimSuffix(prefix, "/") {
+		return found, usage(errors.New("the secrets are where they would go to"),
+			"--to names another store, or another prefix")
 	}
 	t, err := openTarget(ctx, s, name)
 	if err != nil {
@@ -264,16 +274,20 @@ func fromStore(ctx context.Context, s *app.State, o importOptions, source string
 	base := prefix[:strings.LastIndexByte(prefix, '/')+1]
 	for _, path := range paths {
 		ref := secret.Ref{Store: name, Path: path}.String()
-		if len(o.only) > 0 && !slices.Contains(o.only, path) && !slices.Contains(o.only, strings.TrimPrefix(path, base)) {
+		if len(o.only) > 0 && !slices.Contains(o.only, path) &&
+			!slices.Contains(o.only, strings.TrimPrefix(path, base)) {
 			continue
 		}
-		found.list = append(found.list, importItem{name: strings.TrimPrefix(path, base), from: ref, load: func(ctx context.Context) (secret.Value, error) {
-			if err := t.record(ctx, "secret.get", path); err != nil {
-				return secret.Value{}, err
-			}
-			value, _, err := t.Get(ctx, path, "")
-			return value, err
-		}})
+		found.list = append(found.list, importItem{
+			name: strings.TrimPrefix(path, base), from: ref,
+			load: func(ctx context.Context) (secret.Value, error) {
+				if err := t.record(ctx, "secret.get", path); err != nil {
+					return secret.Value{}, err
+				}
+				value, _, err := t.Get(ctx, path, "")
+				return value, err
+			},
+		})
 	}
 	found.deletable = func(r importReport) []string {
 		var list []string
@@ -292,7 +306,8 @@ func sourcePrefix(source string) (store, prefix string, err error) {
 	rest, ok := strings.CutPrefix(source, "ref+")
 	store, prefix, hasScheme := strings.Cut(rest, "://")
 	if !ok || !hasScheme || store == "" || strings.ContainsAny(prefix, "?#") {
-		return "", "", usage(errors.New("the source of --from store is no reference"), "write ref+STORE://PREFIX, such as ref+old://secret/n8n/")
+		return "", "", usage(errors.New("the source of --from store is no reference"),
+			"write ref+STORE://PREFIX, such as ref+old://secret/n8n/")
 	}
 	return store, prefix, nil
 }

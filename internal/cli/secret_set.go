@@ -28,27 +28,33 @@ func (e *env) secretSet() *cobra.Command {
 		Long: `Stores a new version of a secret, which the next request uses. The value comes from standard input, from --file, or from a
 hidden prompt on a terminal; never from an argument, where every process could read it. One line break at the end, which
 editors and echo add, is removed, and so is the byte order mark of an editor on Windows, unless --keep-newline is given.`,
-		Example: "  sallyport secret set openai < key.txt\n  op read op://prod/openai/key | sallyport secret set openai",
-		Args:    noValue,
+		Example: "  sallyport secret set openai < key.txt\n  op read op://prod/openai/key | sallyport secret set " +
+			"openai",
+		Args: noValue,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			value, err := e.readValue(file, args[0], keep)
 			if err != nil {
 				return err
 			}
-			return e.withStore(cmd.Context(), store, func(t *target) error { return e.put(cmd.Context(), t, args[0], value) })
+			return e.withStore(cmd.Context(), store, func(t *target) error {
+				return e.put(cmd.Context(), t, args[0], value)
+			})
 		},
 	}
 	storeFlag(cmd, &store)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
-	cmd.Flags().BoolVar(&keep, "keep-newline", false, "keep a line break at the end, and a byte order mark at the beginning")
+	cmd.Flags().BoolVar(&keep, "keep-newline", false,
+		"keep a line break at the end, and a byte order mark at the beginning")
 	return e.waits(cmd)
 }
 
 // noValue refuses a value among the arguments. It quotes none of them: one is a secret.
 func noValue(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 || len(args) == 1 && strings.Contains(args[0], "=") {
-		return usage(errors.New("a value does not go among the arguments: other processes can read it there, and it is in your shell's history now"),
-			"take it out of the history, or better, make a new key; then give it to standard input: `sallyport secret set NAME < key.txt`, or to the hidden prompt")
+		return usage(errors.New("a value does not go among the arguments: other processes can read it there, and it "+
+			"is in your shell's history now"),
+			"take it out of the history, or better, make a new key; then give it to standard input: `sallyport "+
+				"secret set NAME < key.txt`, or to the hidden prompt")
 	}
 	return cobra.ExactArgs(1)(cmd, args)
 }

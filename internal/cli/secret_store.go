@@ -74,7 +74,8 @@ func (t *target) lister() (secret.Lister, error) {
 }
 
 func (t *target) lacks(power string) error {
-	return fault.WithHint(fmt.Errorf("store %q: %w", t.name, errors.New("a store of this kind cannot "+power)), "use the store's own tools")
+	return fault.WithHint(fmt.Errorf("store %q: %w", t.name, errors.New("a store of this kind cannot "+power)),
+		"use the store's own tools")
 }
 
 // named adds where the names and versions are to be seen.

@@ -35,11 +35,14 @@ SIGHUP also begins a new audit log file where someone has moved the one before.`
 			for _, w := range warnings {
 				e.note("warning: %s", w.Error())
 			}
-			return e.run(cmd.Context(), app.Options{Config: c, Reread: reread, AcceptAuditDamage: acceptDamage}, startSealed)
+			return e.run(cmd.Context(),
+				app.Options{Config: c, Reread: reread, AcceptAuditDamage: acceptDamage}, startSealed)
 		},
 	}
-	cmd.Flags().BoolVar(&startSealed, "start-sealed", false, "while the store cannot be opened, answer store_unavailable instead of ending with exit code 10")
-	cmd.Flags().BoolVar(&acceptDamage, "accept-audit-damage", false, "set a damaged audit log aside and begin a new one, which says so")
+	cmd.Flags().BoolVar(&startSealed, "start-sealed", false,
+		"while the store cannot be opened, answer store_unavailable instead of ending with exit code 10")
+	cmd.Flags().BoolVar(&acceptDamage, "accept-audit-damage", false,
+		"set a damaged audit log aside and begin a new one, which says so")
 	return cmd
 }
 
@@ -66,9 +69,9 @@ func (e *env) run(ctx context.Context, o app.Options, startSealed bool) error {
 	return errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 }
 
-// The heap may grow by gcPercent of what is live before the next collection, but by no more than headroom where that is more than
-// leastPercent. For a small gate this trades some 20 MiB of memory for a quarter of the collections: what is live is small, what
-// requests leave is much. One with 10,000 services would pay for that with half a gigabyte.
+// The heap may grow by gcPercent of what is live before the next collection, but by no more than headroom where that is
+// more than leastPercent. For a small gate this trades some 20 MiB of memory for a quarter of the collections: what is
+// live is small, what requests leave is much. One with 10,000 services would pay for that with half a gigabyte.
 const (
 	gcPercent    = 400
 	leastPercent = 50

@@ -6,5 +6,6 @@ import (
 
 func (e *env) service() *cobra.Command {
 	return group("service", "List, test and explain services",
-		e.serviceList(), e.serviceTest(), e.serviceExplain(), e.serviceConnect(), e.serviceDisconnect(), e.servicePresets())
+		e.serviceList(), e.serviceTest(), e.serviceExplain(), e.serviceConnect(), e.serviceDisconnect(),
+		e.servicePresets())
 }

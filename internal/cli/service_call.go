@@ -78,7 +78,8 @@ func (e *env) call(ctx context.Context, caller *app.Caller, t config.Test) error
 	result := judge(resp, t)
 	result.Millis = time.Since(before).Milliseconds()
 	err = e.print(result, func(w io.Writer) error {
-		_, err := cells(w, "%s %s: status %d in %d ms: %s\n", t.Method, t.Path, result.Status, result.Millis, result.Message)
+		_, err := cells(w, "%s %s: status %d in %d ms: %s\n", t.Method, t.Path, result.Status,
+			result.Millis, result.Message)
 		return err
 	})
 	if err != nil || result.OK {
@@ -91,16 +92,19 @@ func (e *env) call(ctx context.Context, caller *app.Caller, t config.Test) error
 func judge(resp *http.Response, t config.Test) tested {
 	r := tested{Status: resp.StatusCode}
 	switch {
-	case resp.Header.Get("Content-Type") == "application/problem+json" && resp.Header.Get("Retry-After")+resp.Header.Get("Proxy-Status") != "" && ours(resp):
+	case resp.Header.Get("Content-Type") == "application/problem+json" && resp.Header.Get("Retry-After")+
+		resp.Header.Get("Proxy-Status") != "" && ours(resp):
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		_ = json.Unmarshal(body, &r)
 		r.OK = false
 	case slices.Contains(t.Status, resp.StatusCode), len(t.Status) == 0 && resp.StatusCode < 400:
 		r.OK, r.Message = true, "the API took the credential"
 	case resp.StatusCode == http.StatusUnauthorized:
-		r.Code, r.Message, r.Hint = fault.CredentialRejected, "the API refused the credential", fault.Lookup(fault.CredentialRejected).Hint
+		r.Code, r.Message, r.Hint = fault.CredentialRejected, "the API refused the credential",
+			fault.Lookup(fault.CredentialRejected).Hint
 	default:
-		r.Message, r.Hint = "the API answered, but not as expected", "set `test` of the service to a harmless call and its status"
+		r.Message, r.Hint = "the API answered, but not as expected", "set `test` of the service to a harmless call "+
+			"and its status"
 	}
 	return r
 }

@@ -36,10 +36,13 @@ service alone: with a redirect URL for each, no provider can pass its response o
   sallyport service connect crm --redirect-url https://sallyport.example.com/oauth/callback/crm`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.withService(cmd.Context(), args[0], func(s *app.State) error { return e.connect(cmd.Context(), s, args[0], o, noBrowser) })
+			return e.withService(cmd.Context(), args[0], func(s *app.State) error {
+				return e.connect(cmd.Context(), s, args[0], o, noBrowser)
+			})
 		},
 	}
-	cmd.Flags().StringVar(&o.RedirectURL, "redirect-url", "", "where the provider sends the browser back to, as registered there")
+	cmd.Flags().StringVar(&o.RedirectURL, "redirect-url", "",
+		"where the provider sends the browser back to, as registered there")
 	cmd.Flags().BoolVar(&o.Callback, "callback", false, "come back to the admin listener of the running gate")
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "only print the page's address")
 	return cmd

@@ -29,7 +29,8 @@ again. At the provider the consent stays until it is withdrawn there.`,
 					return err
 				}
 				owner, _, _ := strings.Cut(args[0], "/")
-				if _, ok := s.Config.Services[owner]; !ok && !was { // one that is gone from the configuration can still be connected
+				// one that is gone from the configuration can still be connected
+				if _, ok := s.Config.Services[owner]; !ok && !was {
 					return service.Unknown(s.Config, owner)
 				}
 				return e.print(map[string]any{"service": args[0], "disconnected": was}, func(w io.Writer) error {

@@ -29,11 +29,13 @@ func (e *env) serviceExplain() *cobra.Command {
 		Args:    cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			read := serviceAlone(args[0])
-			if id != "" { // what the configuration says of its token, which an id does not name, is a part of the answer
+			// what the configuration says of its token, which an id does not name, is a part of the answer
+			if id != "" {
 				read = config.Load
 			}
 			return e.withBy(cmd.Context(), read, func(s *app.State) error {
-				verdict, err := e.explain(cmd.Context(), s, question{args[0], strings.ToUpper(args[1]), args[2], id, source})
+				verdict, err := e.explain(cmd.Context(), s,
+					question{args[0], strings.ToUpper(args[1]), args[2], id, source})
 				if err != nil {
 					return err
 				}
@@ -74,7 +76,10 @@ func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanati
 		return nil, usage(fmt.Errorf("reading --from %q: it is not an address", q.source), "write it as 10.1.2.3")
 	}
 	path, query, _ := strings.Cut(q.target, "?")
-	x := &explanation{Method: q.method, Upstream: svc.Scheme + "://" + svc.Host + svc.BasePath + path, Credential: lineOf(q.service, c).Credential}
+	x := &explanation{
+		Method: q.method, Upstream: svc.Scheme + "://" + svc.Host + svc.BasePath + path,
+		Credential: lineOf(q.service, c).Credential,
+	}
 	var grant boundary.Scope = anyone{}
 	if q.token != "" {
 		g, err := scopeOf(ctx, s, q.token)
@@ -84,7 +89,8 @@ func (e *env) explain(ctx context.Context, s *app.State, q question) (*explanati
 		grant, x.Token = g.Scope, g.Name+" generation "+fmt.Sprint(g.Number)+", "+g.State(time.Now())
 	}
 	rule, f := boundary.Authorise(grant, svc, &boundary.View{
-		Method: q.method, Service: q.service, Path: path, RawQuery: query, Header: boundary.NetHTTP(http.Header{}), Source: address,
+		Method: q.method, Service: q.service, Path: path, RawQuery: query,
+		Header: boundary.NetHTTP(http.Header{}), Source: address,
 	})
 	x.Rule, x.Allowed = rule, f == nil
 	if f != nil {
@@ -114,7 +120,8 @@ func scopeOf(ctx context.Context, s *app.State, nameOrID string) (token.Generati
 	for _, g := range list {
 		names = append(names, g.Name)
 	}
-	err = fault.WithHint(fmt.Errorf("there is no token %q", nameOrID), "`sallyport token list --all` shows names and ids")
+	err = fault.WithHint(fmt.Errorf("there is no token %q", nameOrID),
+		"`sallyport token list --all` shows names and ids")
 	return token.Generation{}, meant(err, nameOrID, names)
 }
 
@@ -123,7 +130,8 @@ func (x *explanation) tell(w io.Writer) error {
 	if !x.Allowed {
 		answer = "refused: " + string(x.Code) + ", " + x.Why
 	}
-	_, _ = fmt.Fprintf(w, "%s\n  decided by  %s\n  would call  %s %s\n  injecting   %s\n", answer, x.Rule, x.Method, x.Upstream, x.Credential)
+	_, _ = fmt.Fprintf(w, "%s\n  decided by  %s\n  would call  %s %s\n  injecting   %s\n", answer, x.Rule, x.Method,
+		x.Upstream, x.Credential)
 	if x.Token != "" {
 		_, _ = fmt.Fprintf(w, "  token       %s\n", x.Token)
 	}

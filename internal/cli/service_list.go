@@ -52,7 +52,8 @@ func (e *env) serviceList() *cobra.Command {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				_, _ = fmt.Fprintln(t, "NAME\tUPSTREAM\tCREDENTIAL\tSECRET\tRULES\tPRESET")
 				for _, l := range lines {
-					_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret), rules(l.Rules), orDash(l.Preset))
+					_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret),
+						rules(l.Rules), orDash(l.Preset))
 				}
 				return t.Flush()
 			})
@@ -71,8 +72,9 @@ func lineOf(name string, c *config.Service) serviceLine {
 		}
 	}
 	return serviceLine{
-		Name: name, Upstream: c.Upstream.String(), Credential: strings.Join(kinds, ", "), Secret: strings.Join(refs, ", "),
-		Rules: len(c.Allow), Preset: c.Preset,
+		Name: name, Upstream: c.Upstream.String(), Credential: strings.Join(kinds, ", "),
+		Secret: strings.Join(refs, ", "),
+		Rules:  len(c.Allow), Preset: c.Preset,
 	}
 }
 

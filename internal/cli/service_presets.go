@@ -35,7 +35,8 @@ func (e *env) servicePresets() *cobra.Command {
 
 // noPreset tells a person that a word is found in none, and what was probably meant.
 func (e *env) noPreset(word string) {
-	text := fmt.Sprintf("no preset has %q in its name, title or host; docs/credentials.md shows how an API without one is written", word)
+	text := fmt.Sprintf("no preset has %q in its name, title or host; docs/credentials.md shows how an API without "+
+		"one is written", word)
 	if near := config.Nearest(word, presetNames(context.Background(), e)); near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	}
@@ -56,7 +57,8 @@ type presetLine struct {
 
 type foundPresets struct{ lines []presetLine }
 
-// findPresets looks the word up in names, titles, hosts and n8n's types. Types without a preset are only named when asked for.
+// findPresets looks the word up in names, titles, hosts and n8n's types. Types without a preset are only named when
+// asked for.
 func findPresets(c preset.Catalogue, word string) foundPresets {
 	found := foundPresets{lines: []presetLine{}}
 	has := func(texts ...string) bool {
@@ -64,12 +66,18 @@ func findPresets(c preset.Catalogue, word string) foundPresets {
 	}
 	for _, p := range preset.All() {
 		if has(p.Name, p.Title, p.Upstream, p.UpstreamEg, strings.Join(p.N8N, " ")) {
-			found.lines = append(found.lines, presetLine{p.Name, p.Title, p.Upstream, p.UpstreamEg, placeOf(p), append([]string{}, p.N8N...), "", p.Docs})
+			found.lines = append(found.lines, presetLine{
+				p.Name, p.Title, p.Upstream, p.UpstreamEg, placeOf(p),
+				append([]string{}, p.N8N...), "", p.Docs,
+			})
 		}
 	}
 	for _, v := range c.Verdicts {
 		if v.Preset == "" && word != "" && has(v.Type.Name, v.Type.Title) {
-			found.lines = append(found.lines, presetLine{Title: v.Type.Title, N8N: []string{v.Type.Name}, Why: v.Reason + ": " + v.Say, Docs: v.Type.Page()})
+			found.lines = append(found.lines, presetLine{
+				Title: v.Type.Title, N8N: []string{v.Type.Name},
+				Why: v.Reason + ": " + v.Say, Docs: v.Type.Page(),
+			})
 		}
 	}
 	return found
@@ -95,7 +103,8 @@ func (f foundPresets) table(w io.Writer) error {
 		if upstream == "" {
 			upstream = "yours: " + l.Example
 		}
-		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Title, upstream, l.Credential, orDash(strings.Join(l.N8N, ", ")))
+		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\n", l.Name, l.Title, upstream, l.Credential,
+			orDash(strings.Join(l.N8N, ", ")))
 	}
 	if err := t.Flush(); err != nil {
 		return err

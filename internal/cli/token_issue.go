@@ -26,7 +26,9 @@ again. When sallyport.yaml has an entry for NAME under tokens, the scope stands 
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			named := config.Named{Tokens: args, Services: f.services}
-			return e.withNamed(cmd.Context(), named, func(s *app.State) error { return e.issue(cmd.Context(), s, args[0], f) })
+			return e.withNamed(cmd.Context(), named, func(s *app.State) error {
+				return e.issue(cmd.Context(), s, args[0], f)
+			})
 		},
 	}
 	f.flags(cmd)

@@ -42,7 +42,8 @@ func (e *env) tokenList() *cobra.Command {
 	return cmd
 }
 
-// generations are all there are, each with the scope that the configuration gives it: what that says of them is read, and no more.
+// generations are all there are, each with the scope that the configuration gives it: what that says of them is read,
+// and no more.
 func (e *env) generations(ctx context.Context, s *app.State) (*config.Config, []token.Generation, error) {
 	list, err := s.Tokens.List(ctx)
 	if err != nil {
@@ -70,7 +71,8 @@ func inForce(c *config.Config, list []token.Generation) []token.Generation {
 	for i := range list {
 		g := &list[i]
 		_, planned := c.Tokens[g.Name]
-		if state := g.State(now); state != token.Expired && state != token.Revoked || app.RunOut(list, g, planned, now) {
+		if state := g.State(now); state != token.Expired && state != token.Revoked ||
+			app.RunOut(list, g, planned, now) {
 			shown = append(shown, *g)
 		}
 	}
@@ -105,8 +107,8 @@ func tokenTable(w io.Writer, list []token.Generation) error {
 	return t.Flush()
 }
 
-// users are the workflows that a generation is shown with: of one that is being replaced every one that used it, the latest
-// first, because each of them has to use the new one before the old one ends.
+// users are the workflows that a generation is shown with: of one that is being replaced every one that used it, the
+// latest first, because each of them has to use the new one before the old one ends.
 func users(g *token.Generation) string {
 	if g.State(time.Now()) != token.Retiring {
 		return g.LastWorkflow

@@ -31,7 +31,8 @@ that long accepts no token any more, and is not waited for.`,
 				}
 				unheard := s.Changed(cmd.Context(), topicTokens)
 				if unheard != nil && fault.ExitOf(unheard) != fault.ExitUnconfirmed {
-					unheard = fault.WithHint(unheard, "the token is revoked in the database; stop the gate if it does not take notice")
+					unheard = fault.WithHint(unheard,
+						"the token is revoked in the database; stop the gate if it does not take notice")
 				}
 				return errors.Join(e.print(map[string]int{"revoked": n}, func(w io.Writer) error {
 					_, err := fmt.Fprintf(w, "%s revoked\n", counted(n, "generation"))

@@ -41,7 +41,8 @@ sallyport.yaml also one that was never issued.`,
 			return e.withNamed(cmd.Context(), named, func(s *app.State) error { return e.rotate(cmd.Context(), s, r) })
 		},
 	}
-	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old generation stays valid (default: as configured, or 1h)")
+	cmd.Flags().StringVar(&overlap, "overlap", "",
+		"how long the old generation stays valid (default: as configured, or 1h)")
 	cmd.Flags().StringVar(&push, "push", "", "write the new token to its consumer: n8n")
 	return e.waits(cmd)
 }
@@ -59,13 +60,15 @@ func (e *env) rotate(ctx context.Context, s *app.State, r proxytoken.Rotation) e
 
 func (e *env) tellRotated(r proxytoken.Rotation, result rotation.Result) error {
 	if r.PushN8N {
-		return e.print(map[string]any{"generation": result.ID, "note": result.Note, "resumed": result.Resumed}, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "token %s is at generation %s\n%s\n", r.Name, result.ID, result.Note)
+		return e.print(map[string]any{"generation": result.ID, "note": result.Note, "resumed": result.Resumed},
+			func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "token %s is at generation %s\n%s\n", r.Name, result.ID, result.Note)
+				return err
+			})
+	}
+	return e.print(map[string]any{"generation": result.ID, "token": string(result.Value.Reveal())},
+		func(w io.Writer) error {
+			_, err := fmt.Fprintln(w, string(result.Value.Reveal()))
 			return err
 		})
-	}
-	return e.print(map[string]any{"generation": result.ID, "token": string(result.Value.Reveal())}, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, string(result.Value.Reveal()))
-		return err
-	})
 }

@@ -25,19 +25,22 @@ type scopeFlags struct {
 func (f *scopeFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.services, "services", nil, "services it may call, or * for all")
 	cmd.Flags().StringSliceVar(&f.methods, "methods", nil, "methods it may use (default: all)")
-	cmd.Flags().StringSliceVar(&f.from, "from", nil, "networks it may come from, such as 10.0.0.0/8 (default: anywhere)")
+	cmd.Flags().StringSliceVar(&f.from, "from", nil,
+		"networks it may come from, such as 10.0.0.0/8 (default: anywhere)")
 }
 
 // scope is what the configuration says of name, or else the flags.
 func (f scopeFlags) scope(e *env, c *config.Config, name string) (token.Scope, time.Duration, error) {
 	if t, ok := c.Tokens[name]; ok {
 		if len(f.services)+len(f.methods)+len(f.from) > 0 || f.expires != "" {
-			return token.Scope{}, 0, usage(fmt.Errorf("the scope of token %q stands in the configuration", name), "edit tokens."+name+" there, or leave the flags out")
+			return token.Scope{}, 0, usage(fmt.Errorf("the scope of token %q stands in the configuration", name),
+				"edit tokens."+name+" there, or leave the flags out")
 		}
 		return app.ScopeOf(t), t.Expires, nil
 	}
 	if len(f.services) == 0 {
-		return token.Scope{}, 0, usage(errors.New("a token without services can do nothing"), "add --services a,b, or an entry under tokens in sallyport.yaml")
+		return token.Scope{}, 0, usage(errors.New("a token without services can do nothing"),
+			"add --services a,b, or an entry under tokens in sallyport.yaml")
 	}
 	scope := token.Scope{Services: f.services}
 	for _, m := range f.methods {
@@ -50,7 +53,8 @@ func (f scopeFlags) scope(e *env, c *config.Config, name string) (token.Scope, t
 	for _, text := range f.from {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return token.Scope{}, 0, usage(fmt.Errorf("reading --from %q: it is not a network", text), "write it as 10.0.0.0/8")
+			return token.Scope{}, 0, usage(fmt.Errorf("reading --from %q: it is not a network", text),
+				"write it as 10.0.0.0/8")
 		}
 		scope.From = append(scope.From, p.Masked())
 	}
@@ -76,7 +80,9 @@ gone, until this command widens it.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			named := config.Named{Tokens: args}
-			return e.withNamed(cmd.Context(), named, func(s *app.State) error { return e.setScope(cmd.Context(), s, args[0], f) })
+			return e.withNamed(cmd.Context(), named, func(s *app.State) error {
+				return e.setScope(cmd.Context(), s, args[0], f)
+			})
 		},
 	}
 	f.flags(cmd)
@@ -85,7 +91,8 @@ gone, until this command widens it.`,
 
 func (e *env) setScope(ctx context.Context, s *app.State, name string, f scopeFlags) error {
 	if _, ok := s.Config.Tokens[name]; ok {
-		return usage(fmt.Errorf("the scope of token %q stands in the configuration", name), "edit tokens."+name+" there")
+		return usage(fmt.Errorf("the scope of token %q stands in the configuration", name),
+			"edit tokens."+name+" there")
 	}
 	scope, _, err := f.scope(e, s.Config, name)
 	if err != nil {

@@ -58,7 +58,8 @@ func (e *env) version() *cobra.Command {
 				if b.Modified {
 					commit += ", with changes that were not committed"
 				}
-				_, err := fmt.Fprintf(w, "sallyport %s\n  commit    %s\n  built     %s %s\n", b.Version, commit, b.Go, b.Platform)
+				_, err := fmt.Fprintf(w, "sallyport %s\n  commit    %s\n  built     %s %s\n", b.Version,
+					commit, b.Go, b.Platform)
 				return err
 			})
 		},

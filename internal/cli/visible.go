@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// visible is what commands print through. Names come from n8n, from a database or from an API: they are a stranger's text, and
-// the reader's terminal obeys what stands in them. Every character that commands a terminal, turns text around or hides in it
-// is written as an escape, newline and tab apart; see isHostile.
+// visible is what commands print through. Names come from n8n, from a database or from an API: they are a stranger's
+// text, and the reader's terminal obeys what stands in them. Every character that commands a terminal, turns text
+// around or hides in it is written as an escape, newline and tab apart; see isHostile.
 //
-// The escapes are those of JSON (\u202e, and two of them past U+FFFF), so that JSON stays JSON and means the same: there, such
-// a character stands in strings only. Bytes that are no UTF-8 become U+FFFD, for 0x9b begins a command in some terminals.
+// The escapes are those of JSON (\u202e, and two of them past U+FFFF), so that JSON stays JSON and means the same:
+// there, such a character stands in strings only. Bytes that are no UTF-8 become U+FFFD, for 0x9b begins a command in
+// some terminals.
 //
 // Values that were asked for do not pass here: see env.values.
 type visible struct {
@@ -80,18 +81,19 @@ func escaped(s, keep string) string {
 	return b.String()
 }
 
-// isHostile tells the characters that do something else than to show: the controls (C0, DEL, C1), the separators of lines and
-// paragraphs, bidirectional and zero-width characters and tags (Cf), and others that show nothing. The two selectors between
-// text and emoji are left: names have them, and they move nothing.
+// isHostile tells the characters that do something else than to show: the controls (C0, DEL, C1), the separators of
+// lines and paragraphs, bidirectional and zero-width characters and tags (Cf), and others that show nothing. The two
+// selectors between text and emoji are left: names have them, and they move nothing.
 func isHostile(r rune) bool {
 	if r == '\ufe0e' || r == '\ufe0f' || r >= ' ' && r < 0x7f {
 		return false
 	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point,
+		unicode.Variation_Selector)
 }
 
-// cells is fmt.Fprintf for a row of a table, and for a sentence in which others chose a name: a newline or tab inside of a text of
-// args would make rows and columns, or lines that Sallyport has not said.
+// cells is fmt.Fprintf for a row of a table, and for a sentence in which others chose a name: a newline or tab inside
+// of a text of args would make rows and columns, or lines that Sallyport has not said.
 func cells(w io.Writer, format string, args ...any) (int, error) {
 	for i, arg := range args {
 		switch a := arg.(type) {

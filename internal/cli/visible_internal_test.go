@@ -46,13 +46,17 @@ func TestWhatCommandsATerminalIsShown(t *testing.T) {
 	}
 }
 
-// TestVisibleOverRandomInput: whatever comes, in pieces cut anywhere, nothing hostile gets through, and what JSON says stays.
+// TestVisibleOverRandomInput: whatever comes, in pieces cut anywhere, nothing hostile gets through, and what JSON says
+// stays.
 func TestVisibleOverRandomInput(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
 		text := make([]rune, r.IntN(40))
 		for i := range text {
-			text[i] = []rune{rune(r.IntN(0x100)), rune(0x2000 + r.IntN(0x70)), rune(r.IntN(0x110000)), '\u061c', '\ufeff', '"', '\\', 0x1b}[r.IntN(8)]
+			text[i] = []rune{
+				rune(r.IntN(0x100)), rune(0x2000 + r.IntN(0x70)), rune(r.IntN(0x110000)), '\u061c',
+				'\ufeff', '"', '\\', 0x1b,
+			}[r.IntN(8)]
 		}
 		name := string(text)
 		raw := []byte(name)
@@ -64,7 +68,8 @@ func TestVisibleOverRandomInput(t *testing.T) {
 		if whole := shown(t, raw); got != whole {
 			t.Fatalf("%q cut at %d: %q, whole: %q", raw, cut, got, whole)
 		}
-		if strings.ContainsFunc(strings.NewReplacer("\n", "", "\t", "").Replace(got), isHostile) || !utf8.ValidString(got) {
+		if strings.ContainsFunc(strings.NewReplacer("\n", "", "\t", "").Replace(got), isHostile) ||
+			!utf8.ValidString(got) {
 			t.Fatalf("%q: %q", raw, got)
 		}
 		encoded, err := json.Marshal(map[string]string{name: name})
@@ -72,7 +77,8 @@ func TestVisibleOverRandomInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want, back map[string]string
-		if err := errors.Join(json.Unmarshal(encoded, &want), json.Unmarshal([]byte(shown(t, encoded)), &back)); err != nil || !reflect.DeepEqual(back, want) {
+		if err := errors.Join(json.Unmarshal(encoded, &want),
+			json.Unmarshal([]byte(shown(t, encoded)), &back)); err != nil || !reflect.DeepEqual(back, want) {
 			t.Fatalf("%q: %v: %q", encoded, err, back)
 		}
 	}
@@ -119,7 +125,8 @@ func TestCommandsPrintVisibly(t *testing.T) {
 		{"key", "fingerprint", name},
 	} {
 		var out, errs bytes.Buffer
-		Main(t.Context(), append(args, "--data", t.TempDir()), Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+		Main(t.Context(), append(args, "--data", t.TempDir()),
+			Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
 		got := out.String() + errs.String()
 		if strings.ContainsFunc(strings.NewReplacer("\n", "", "\t", "").Replace(got), isHostile) || got == "" {
 			t.Errorf("%q: %q", args, got)

@@ -47,7 +47,10 @@ func largeFiles(files int) map[string]string {
 			if i%2 == 0 {
 				fmt.Fprintf(&services, "  s%d: {preset: openai, secret: \"ref+builtin://shared\"}\n", i)
 			} else {
-				fmt.Fprintf(&services, "  s%d:\n    upstream: https://api%d.example.com/v1\n    credential: {kind: header, header: X-API-Key, secret: \"ref+builtin://shared\"}\n    allow: [\"GET /items/**\", \"POST /items\"]\n", i, i)
+				fmt.Fprintf(&services,
+					"  s%d:\n    upstream: https://api%d.example.com/v1\n    credential: {kind: header, header: "+
+						"X-API-Key, secret: \"ref+builtin://shared\"}\n    allow: [\"GET /items/**\", \"POST "+
+						"/items\"]\n", i, i)
 			}
 			fmt.Fprintf(&tokens, "  t%d: {services: [s%d], expires: 90d}\n", i, i)
 		}

@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/localfile"
 )
 
-// check holds the whole configuration against itself. It assumes nothing of the decoder but the types. What is known of a service
-// by an earlier check is not looked for again; known may be nil.
+// check holds the whole configuration against itself. It assumes nothing of the decoder but the types. What is known of
+// a service by an earlier check is not looked for again; known may be nil.
 func (c *Config) check(rep *report, known *checks) {
 	k := &checker{cfg: c, rep: rep, set: map[string]bool{}, written: map[string]bool{}}
 	k.listen()
@@ -84,7 +84,8 @@ func (k *checker) address(key, address string) bool {
 		k.warn(key, "serves plain HTTP beyond loopback: tokens and responses can be read on the way", "set tls")
 		return true
 	}
-	k.fail(key, "is beyond loopback and there is no TLS", "set tls, or insecure: true where the network itself is trusted")
+	k.fail(key, "is beyond loopback and there is no TLS",
+		"set tls, or insecure: true where the network itself is trusted")
 	return true
 }
 
@@ -114,7 +115,8 @@ func (k *checker) seal() {
 			k.fail("seal.key_env", "stands beside seal.key_file", "keep one")
 		}
 		if strings.ContainsAny(env, "= ") || mayBeSecret(env) {
-			k.fail("seal.key_env", "is not the name of an environment variable", "write the variable's name, such as SALLYPORT_SEAL_KEY; never the key itself")
+			k.fail("seal.key_env", "is not the name of an environment variable",
+				"write the variable's name, such as SALLYPORT_SEAL_KEY; never the key itself")
 		}
 	}
 }
@@ -135,7 +137,8 @@ func (k *checker) tls() {
 	}
 	for _, host := range t.Hosts {
 		if !isHost(host) {
-			k.fail("tls.hosts", "has a name that is not a host: "+show(host), "write host names or addresses, without port")
+			k.fail("tls.hosts", "has a name that is not a host: "+show(host),
+				"write host names or addresses, without port")
 		}
 	}
 }
@@ -148,7 +151,8 @@ func (k *checker) pair(key, certFile, keyFile string) {
 		return
 	}
 	if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
-		k.fail(key+".cert_file", "and key_file are not a PEM certificate and its key", "check that the two belong together")
+		k.fail(key+".cert_file", "and key_file are not a PEM certificate and its key",
+			"check that the two belong together")
 	}
 }
 
@@ -191,12 +195,14 @@ func (k *checker) database() {
 		if d != "" {
 			k.fail("database_file", "stands beside database", "keep one")
 		}
-		if content, ok := k.file("database_file", k.cfg.DatabaseFile); ok && databaseProblem(strings.TrimSpace(string(content)), true) != "" {
+		if content, ok := k.file("database_file", k.cfg.DatabaseFile); ok &&
+			databaseProblem(strings.TrimSpace(string(content)), true) != "" {
 			k.fail("database_file", "does not hold a PostgreSQL URL", fileHint(k.cfg.DatabaseFile))
 		}
 	}
 	if problem := databaseProblem(d, false); d != "" && problem != "" {
-		k.fail("database", problem, "write postgres://USER@HOST/NAME; a URL with a password goes into a file that database_file names")
+		k.fail("database", problem,
+			"write postgres://USER@HOST/NAME; a URL with a password goes into a file that database_file names")
 	}
 }
 

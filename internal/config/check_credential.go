@@ -15,7 +15,8 @@ import (
 // credentials checks the service's one credential, or each of several and how they go together.
 func (k *checker) credentials(s *Service, owner string) {
 	if len(s.Credentials) > 0 && k.written[owner+".credential"] {
-		k.fail(owner+".credential", "stands beside credentials", "keep one of the two; secret is short for credential.secret")
+		k.fail(owner+".credential", "stands beside credentials",
+			"keep one of the two; secret is short for credential.secret")
 		return
 	}
 	eachCredential(s, owner, func(cred *Credential, key string) { k.credential(s, cred, key) })
@@ -24,7 +25,8 @@ func (k *checker) credentials(s *Service, owner string) {
 	}
 }
 
-// indexKeys notes every key of a service that is set, and every key around one: set by whatever means, or written by a person.
+// indexKeys notes every key of a service that is set, and every key around one: set by whatever means, or written by a
+// person.
 func (k *checker) indexKeys(owner string) {
 	clear(k.set)
 	clear(k.written)
@@ -77,7 +79,9 @@ func sameSlot(s Slot) Slot {
 
 // goesInto tells whether one of the service's credentials goes into a header.
 func goesInto(s *Service, header string) bool {
-	return slices.ContainsFunc(s.Placements(), func(c Credential) bool { return strings.EqualFold(c.Slot().Header, header) })
+	return slices.ContainsFunc(s.Placements(), func(c Credential) bool {
+		return strings.EqualFold(c.Slot().Header, header)
+	})
 }
 
 func (k *checker) credential(s *Service, cred *Credential, key string) {
@@ -107,7 +111,8 @@ func (k *checker) noKind(s *Service, cred *Credential, owner string) {
 	switch {
 	case s.Preset != "" && p.Name == "": // what it would have filled in is unknown
 	case len(p.Credentials) > 0:
-		k.missing(owner, fmt.Sprintf("needs %d credentials in each request, in this order: %s", len(p.Credentials), meanings(p)), severalHint(p))
+		k.missing(owner, fmt.Sprintf("needs %d credentials in each request, in this order: %s", len(p.Credentials),
+			meanings(p)), severalHint(p))
 	case len(cred.unread) > 0:
 		k.missing(owner, "has a credential without kind", "write kind: "+k.guessKind(cred.unread))
 	default:
@@ -204,5 +209,8 @@ func (k *checker) text(key string, t Text) {
 // holdsSecret tells names of fields that hold a secret.
 func holdsSecret(name string) bool {
 	name = strings.NewReplacer("-", "", "_", "").Replace(name)
-	return slices.ContainsFunc([]string{"password", "passwd", "secret", "apikey", "apitoken", "privatekey"}, func(end string) bool { return strings.HasSuffix(name, end) })
+	return slices.ContainsFunc([]string{"password", "passwd", "secret", "apikey", "apitoken", "privatekey"},
+		func(end string) bool {
+			return strings.HasSuffix(name, end)
+		})
 }

@@ -52,7 +52,8 @@ func (k *checker) transport(s *Service, key string) {
 	}
 	k.ref(key+".proxy_secret", s.ProxySecret.Store)
 	if s.Replay.Total < s.Replay.Memory {
-		k.fail(key+".replay.total", "is less than memory ("+s.Replay.Memory.String()+"), which is a part of it", "make it larger, or memory smaller")
+		k.fail(key+".replay.total", "is less than memory ("+s.Replay.Memory.String()+"), which is a part of it",
+			"make it larger, or memory smaller")
 	}
 }
 
@@ -61,21 +62,26 @@ func (k *checker) upstream(s *Service, key string) {
 		p := k.cfg.preset(s)
 		switch {
 		case s.Preset == "":
-			k.missing(key, "has neither preset nor upstream", "write upstream: https://…, or preset: NAME (docs/presets.md)")
+			k.missing(key, "has neither preset nor upstream",
+				"write upstream: https://…, or preset: NAME (docs/presets.md)")
 		case p.Name != "":
-			k.missing(key, "needs an upstream, because each customer of "+p.Title+" has one of their own", "write upstream: "+p.UpstreamEg)
+			k.missing(key, "needs an upstream, because each customer of "+p.Title+" has one of their own",
+				"write upstream: "+p.UpstreamEg)
 		}
 		return
 	}
 	host := s.Upstream.Hostname()
 	if s.Upstream.Scheme == "http" && !isInternal(host) {
-		k.warn(key+".upstream", "is plain HTTP to a public host: the credential can be read on the way", "use https if the API offers it")
+		k.warn(key+".upstream", "is plain HTTP to a public host: the credential can be read on the way",
+			"use https if the API offers it")
 	}
 	if s.Upstream.Scheme == "http" && (s.CAFile != "" || s.ServerName != "") {
 		k.warn(key+".upstream", "is plain HTTP, so ca_file and server_name have no effect", "")
 	}
 	if addr, err := netip.ParseAddr(host); err == nil && !isPublic(addr) && !covers(s.AllowPrivate, addr) {
-		k.warn(key+".upstream", "is an address that is not public, and allow_private does not name it: every call will be refused", fmt.Sprintf("add allow_private: [%s]", netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())))
+		k.warn(key+".upstream",
+			"is an address that is not public, and allow_private does not name it: every call will be refused",
+			fmt.Sprintf("add allow_private: [%s]", netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())))
 	}
 }
 
@@ -88,7 +94,8 @@ func (k *checker) loops(s *Service, key string) {
 	for name, address := range map[string]string{"gateway": k.cfg.Listen.Gateway, "admin": k.cfg.Listen.Admin} {
 		host, own, err := net.SplitHostPort(address)
 		if err == nil && own == port && sameHost(s.Upstream.Hostname(), host) {
-			k.warn(key+".upstream", "is the "+name+" listener of this Sallyport: every call will be refused", "name the API itself")
+			k.warn(key+".upstream", "is the "+name+" listener of this Sallyport: every call will be refused",
+				"name the API itself")
 		}
 	}
 }
@@ -97,13 +104,14 @@ func (k *checker) loops(s *Service, key string) {
 func sameHost(host, bound string) bool {
 	local := func(s string) bool {
 		addr, err := netip.ParseAddr(s)
-		return s == "" || strings.EqualFold(s, "localhost") || err == nil && (addr.Unmap().IsLoopback() || addr.Unmap().IsUnspecified())
+		return s == "" || strings.EqualFold(s, "localhost") || err == nil &&
+			(addr.Unmap().IsLoopback() || addr.Unmap().IsUnspecified())
 	}
 	return strings.EqualFold(host, bound) || local(host) && local(bound)
 }
 
-// isInternal tells hosts that are plainly not on the internet: addresses that are not public, names without a dot, and the
-// top-level domains that are never delegated.
+// isInternal tells hosts that are plainly not on the internet: addresses that are not public, names without a dot, and
+// the top-level domains that are never delegated.
 func isInternal(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return !isPublic(addr)
@@ -112,7 +120,10 @@ func isInternal(host string) bool {
 	if !strings.Contains(host, ".") {
 		return true
 	}
-	return slices.ContainsFunc([]string{".internal", ".local", ".localhost", ".lan", ".home.arpa", ".test"}, func(tld string) bool { return strings.HasSuffix(host, tld) })
+	return slices.ContainsFunc([]string{".internal", ".local", ".localhost", ".lan", ".home.arpa", ".test"},
+		func(tld string) bool {
+			return strings.HasSuffix(host, tld)
+		})
 }
 
 // isPublic is a rough answer for warnings only; the dialer has the exact one.
@@ -135,7 +146,10 @@ func headerProblem(name string) string {
 		return "is a header between the caller and Sallyport, which never goes to an API"
 	case slices.Contains([]string{"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}, lower):
 		return "is a header of the connection (hop-by-hop), not of the request"
-	case slices.Contains([]string{"host", "content-length", "content-type", "content-encoding", "expect", "date", "via", "forwarded", "accept-encoding"}, lower):
+	case slices.Contains([]string{
+		"host", "content-length", "content-type", "content-encoding",
+		"expect", "date", "via", "forwarded", "accept-encoding",
+	}, lower):
 		return "is a header that HTTP itself gives a meaning, not one for a service to set"
 	case slices.Contains([]string{"cookie", "set-cookie"}, lower):
 		return "is the cookie header; a credential in a cookie is of kind cookie"
@@ -157,7 +171,9 @@ func (k *checker) fixedHeaders(s *Service, owner string) {
 			k.fail(key, problem, "")
 			continue
 		}
-		asked := slices.ContainsFunc(sortedKeys(p.HeadersNeeds), func(need string) bool { return strings.EqualFold(need, name) })
+		asked := slices.ContainsFunc(sortedKeys(p.HeadersNeeds), func(need string) bool {
+			return strings.EqualFold(need, name)
+		})
 		if carriesCredential(name) && !asked || goesInto(s, name) {
 			k.fail(key, "is where a credential goes", "use credential, with the secret by reference")
 		}
@@ -169,14 +185,18 @@ func (k *checker) overriding(s *Service, owner string) {
 	for i, name := range s.Override {
 		key := fmt.Sprintf("%s.override_headers.%d", owner, i)
 		if !slices.ContainsFunc(sortedKeys(s.Headers), func(own string) bool { return strings.EqualFold(own, name) }) {
-			k.fail(key, "is none of headers, so there is nothing to set", "write headers: {"+name+": …} beside it, or leave it out")
+			k.fail(key, "is none of headers, so there is nothing to set",
+				"write headers: {"+name+": …} beside it, or leave it out")
 		}
 	}
 }
 
 func carriesCredential(name string) bool {
 	lower := strings.ToLower(name)
-	return slices.ContainsFunc([]string{"authorization", "api-key", "apikey", "token", "secret", "password"}, func(part string) bool { return strings.Contains(lower, part) })
+	return slices.ContainsFunc([]string{"authorization", "api-key", "apikey", "token", "secret", "password"},
+		func(part string) bool {
+			return strings.Contains(lower, part)
+		})
 }
 
 // allow warns of rules that stand twice, or that nothing can match.
@@ -201,8 +221,10 @@ func (k *checker) private(list []netip.Prefix, key string) {
 			k.fail(at, "is every address there is", "name the networks that the service needs")
 		case p.Addr().Is4() && p.Bits() < 8, p.Addr().Is6() && p.Bits() < 32:
 			k.warn(at, "is a very wide network", "name the hosts that the service needs")
-		case p.Overlaps(netip.MustParsePrefix("169.254.169.254/32")), p.Overlaps(netip.MustParsePrefix("fd00:ec2::254/128")):
-			k.warn(at, "holds the address of the cloud's metadata service, which gives out credentials", "name the hosts that the service needs")
+		case p.Overlaps(netip.MustParsePrefix("169.254.169.254/32")),
+			p.Overlaps(netip.MustParsePrefix("fd00:ec2::254/128")):
+			k.warn(at, "holds the address of the cloud's metadata service, which gives out credentials",
+				"name the hosts that the service needs")
 		}
 	}
 }

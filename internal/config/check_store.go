@@ -18,10 +18,12 @@ func (k *checker) store(name string) {
 		return
 	}
 	if name != s.Kind && slices.Contains(kinds, name) {
-		k.fail(key, "has the name of another kind of store than its own, "+s.Kind, "call it otherwise, so that a reference says what it means")
+		k.fail(key, "has the name of another kind of store than its own, "+s.Kind,
+			"call it otherwise, so that a reference says what it means")
 	}
 	if s.MaxStale > 0 && s.MaxStale < s.Refresh {
-		k.fail(key+".max_stale", "is shorter than refresh ("+FormatDuration(s.Refresh)+"): secrets would end between two readings", "make it longer")
+		k.fail(key+".max_stale", "is shorter than refresh ("+FormatDuration(s.Refresh)+
+			"): secrets would end between two readings", "make it longer")
 	}
 	if v, ok := settingsIn(reflect.ValueOf(s).Elem()); ok {
 		k.needs(v, key, "of kind "+s.Kind+" ")
@@ -37,7 +39,8 @@ func (k *checker) ref(key, store string) {
 	if _, ok := k.stores[store]; ok || store == "" || k.rep.broken["stores."+store] {
 		return
 	}
-	k.fail(key, "names a store that is not configured", suggestStore(store, k.stores, k.cfg.kinds.familyOf(reflect.TypeFor[Store]()).names()))
+	k.fail(key, "names a store that is not configured",
+		suggestStore(store, k.stores, k.cfg.kinds.familyOf(reflect.TypeFor[Store]()).names()))
 }
 
 func suggestStore(got string, all map[string]*Store, kinds []string) string {

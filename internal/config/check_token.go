@@ -21,7 +21,8 @@ func (k *checker) token(name string) {
 		case isMethod(strings.ToUpper(m)):
 			k.fail(at, "is not a method", "did you mean \""+strings.ToUpper(m)+"\"?")
 		default:
-			k.fail(at, "is not a method", "write methods in capitals, such as [GET, POST]; leave methods out to allow all")
+			k.fail(at, "is not a method",
+				"write methods in capitals, such as [GET, POST]; leave methods out to allow all")
 		}
 	}
 	if t.Rotate != nil {
@@ -48,17 +49,22 @@ func (k *checker) rotate(t *Token, owner string) {
 	case r.Every == 0:
 		k.missing(key, "has no every", "say how often, such as every: 24h")
 	case r.Overlap >= r.Every:
-		k.fail(key+".overlap", "is not shorter than every ("+FormatDuration(r.Every)+"): more than two generations would be valid", "shorten it, or rotate less often")
+		k.fail(key+".overlap", "is not shorter than every ("+FormatDuration(r.Every)+
+			"): more than two generations would be valid", "shorten it, or rotate less often")
 	case t.Expires != 0 && t.Expires < r.Every+r.Overlap:
-		k.fail(owner+".expires", "ends a generation before its rotation and overlap are over", "make it at least "+FormatDuration(r.Every+r.Overlap)+", or leave it out")
+		k.fail(owner+".expires", "ends a generation before its rotation and overlap are over",
+			"make it at least "+FormatDuration(r.Every+r.Overlap)+", or leave it out")
 	}
 	if t.Expires != 0 && r.Every != 0 && t.Expires >= r.Every+r.Overlap && t.Expires < 2*r.Every {
-		k.warn(owner+".expires", "leaves "+FormatDuration(t.Expires-r.Every)+" to repair a rotation that fails: after that n8n's calls are refused", "make it at least twice every ("+FormatDuration(2*r.Every)+")")
+		k.warn(owner+".expires",
+			"leaves "+FormatDuration(t.Expires-r.Every)+" to repair a rotation that fails: after that n8n's calls "+
+				"are refused", "make it at least twice every ("+FormatDuration(2*r.Every)+")")
 	}
 	if r.Push != nil && r.Push.N8N != nil {
 		k.pushN8N(r.Push.N8N, key+".push.n8n")
 	} else if r.Every != 0 {
-		k.warn(key, "writes the new value nowhere: consumers stop when the overlap ends", "add push: {n8n: …}, or rotate by hand")
+		k.warn(key, "writes the new value nowhere: consumers stop when the overlap ends",
+			"add push: {n8n: …}, or rotate by hand")
 	}
 }
 
@@ -67,7 +73,8 @@ func (k *checker) pushN8N(p *PushN8N, key string) {
 		k.missing(key, "has neither url nor cli", "write url: http://n8n-main:5678")
 	}
 	if p.URL != nil && p.APIKey.IsZero() && len(p.CLI) == 0 {
-		k.missing(key, "has no api_key", "write api_key: ref+builtin://NAME; the key needs the scope credential:update alone")
+		k.missing(key, "has no api_key",
+			"write api_key: ref+builtin://NAME; the key needs the scope credential:update alone")
 	}
 	if p.Credential == "" {
 		k.missing(key, "has no credential", "write the id or the name of the Header Auth credential in n8n")

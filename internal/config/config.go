@@ -1,7 +1,8 @@
-// Package config reads sallyport.yaml and services.d/*.yaml: the reviewed truth about listeners, services, policy and tokens.
+// Package config reads sallyport.yaml and services.d/*.yaml: the reviewed truth about listeners, services, policy and
+// tokens.
 //
-// It decodes strictly, collects every error of a load with file, line and column, and knows where each value came from. The
-// struct tags in this file are the one declaration: the decoder, the defaults, the suggestions, the JSON Schema and
+// It decodes strictly, collects every error of a load with file, line and column, and knows where each value came from.
+// The struct tags in this file are the one declaration: the decoder, the defaults, the suggestions, the JSON Schema and
 // docs/configuration.md are all read from them. It is not a watcher (app re-reads and swaps) and it opens no store.
 //
 // Invariant: loading is pure, and no error, warning or origin ever contains a value that may be a secret.
@@ -153,8 +154,8 @@ func (l GateLimits) TokenShare() int { return cmp.Or(l.PerToken, max(1, l.InFlig
 // ServiceShare is how many requests one service without a limit of its own may have in flight.
 func (l GateLimits) ServiceShare() int { return cmp.Or(l.PerService, max(1, l.InFlight/2)) }
 
-// ConnectionLimits are the limits of connections to the gateway, in all and of one source's unproven ones, when the process may open
-// files files; 0 is unknown.
+// ConnectionLimits are the limits of connections to the gateway, in all and of one source's unproven ones, when the
+// process may open files files; 0 is unknown.
 func (l GateLimits) ConnectionLimits(files uint64) (total, perSource int) {
 	total = l.Connections
 	if total == 0 {
@@ -167,7 +168,8 @@ func (l GateLimits) ConnectionLimits(files uint64) (total, perSource int) {
 	return total, cmp.Or(l.PerSource, max(1, total/2))
 }
 
-// Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are complete.
+// Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are
+// complete.
 type Service struct {
 	Preset       string            `yaml:"preset" eg:"openai" doc:"A service that ships with Sallyport: it fills in what is left open here. docs/presets.md lists them."`
 	Secret       secret.Ref        `yaml:"secret" eg:"ref+builtin://openai" doc:"Short for credential.secret."`

@@ -22,18 +22,20 @@ var update = flag.Bool("update", false, "write golden files and generated pages"
 // canary stands in the cases wherever a person might put a secret by mistake.
 const canary = "CanaryCanary0123"
 
-// known are the kinds that the cases in testdata are about, so that one that is added changes none of them. Each kind has cases of its
-// own beside its adapter.
+// known are the kinds that the cases in testdata are about, so that one that is added changes none of them. Each kind
+// has cases of its own beside its adapter.
 func known() config.Kinds {
 	all := app.Kinds()
 	about := []string{"builtin", "vault", "awssm", "azurekv", "gcpsm", "kubernetes", "file", "env", "exec", "swarm"}
-	all.Stores = slices.DeleteFunc(all.Stores, func(kind secret.Kind) bool { return !slices.Contains(about, kind.Name) })
+	all.Stores = slices.DeleteFunc(all.Stores, func(kind secret.Kind) bool {
+		return !slices.Contains(about, kind.Name)
+	})
 	return all
 }
 
-// TestMessages holds every case in testdata against its golden file. The names say what kind of case it is: valid-… loads,
-// warn-… loads with warnings, shape-… is wrong in a way that the JSON Schema sees too, check-… in a way that only the
-// checks see, yaml-… is not good YAML.
+// TestMessages holds every case in testdata against its golden file. The names say what kind of case it is: valid-…
+// loads, warn-… loads with warnings, shape-… is wrong in a way that the JSON Schema sees too, check-… in a way that
+// only the checks see, yaml-… is not good YAML.
 func TestMessages(t *testing.T) {
 	for _, name := range cases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +45,8 @@ func TestMessages(t *testing.T) {
 			if strings.Contains(got, canary) {
 				t.Errorf("a value that may be a secret is shown:\n%s", got)
 			}
-			if wantOK := strings.HasPrefix(name, "valid-") || strings.HasPrefix(name, "warn-"); wantOK != (err == nil) || wantOK != (cfg != nil) {
+			if wantOK := strings.HasPrefix(name, "valid-") ||
+				strings.HasPrefix(name, "warn-"); wantOK != (err == nil) || wantOK != (cfg != nil) {
 				t.Errorf("err = %v, configuration %v", err, cfg != nil)
 			}
 			golden(t, filepath.Join("testdata", name+".golden"), got)
@@ -145,7 +148,8 @@ func TestDocumentedStores(t *testing.T) {
 	for _, page := range append(pages, "../../docs/from-the-guide.md", "../../docs/entrypoint.md") {
 		for i, block := range strings.Split(string(read(t, page)), "```yaml\n")[1:] {
 			src, _, _ := strings.Cut(block, "```")
-			if (!strings.HasPrefix(src, "stores:") && !strings.HasPrefix(src, "services:")) || strings.Contains(src, "image:") {
+			if (!strings.HasPrefix(src, "stores:") && !strings.HasPrefix(src, "services:")) ||
+				strings.Contains(src, "image:") {
 				continue
 			}
 			_, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(src), nil)
@@ -158,10 +162,13 @@ func TestDocumentedStores(t *testing.T) {
 	}
 }
 
-// TestDocumentedCredentials: every example of docs/credentials.md loads as it stands there, without a warning, and there is
-// one for each kind and for each way in which a client shows who it is.
+// TestDocumentedCredentials: every example of docs/credentials.md loads as it stands there, without a warning, and
+// there is one for each kind and for each way in which a client shows who it is.
 func TestDocumentedCredentials(t *testing.T) {
-	missing := map[string]bool{"tls": true, "proxy": true, "credentials": true, "expired_when": true, "service_account": true}
+	missing := map[string]bool{
+		"tls": true, "proxy": true, "credentials": true, "expired_when": true,
+		"service_account": true,
+	}
 	for _, choice := range credentialChoices() {
 		missing[choice] = true
 	}
@@ -174,7 +181,10 @@ func TestDocumentedCredentials(t *testing.T) {
 			continue
 		}
 		for _, s := range c.Services {
-			for key, there := range map[string]bool{"tls": s.TLS != nil, "proxy": s.Proxy != nil, "credentials": len(s.Credentials) > 0} {
+			for key, there := range map[string]bool{
+				"tls": s.TLS != nil, "proxy": s.Proxy != nil,
+				"credentials": len(s.Credentials) > 0,
+			} {
 				if there {
 					delete(missing, key)
 				}

@@ -7,34 +7,35 @@ import (
 	"sallyport/internal/secret"
 )
 
-// CredentialKind is all that this package knows of a kind of credential. The folder of a kind, below internal/boundary/credential,
-// declares its own; internal/app has the one list of them.
+// CredentialKind is all that this package knows of a kind of credential. The folder of a kind, below
+// internal/boundary/credential, declares its own; internal/app has the one list of them.
 type CredentialKind struct {
 	Name    string // what the configuration says for `kind`; the folder's name is the same without '_'
 	Summary string // one sentence, for the reference and for editors
 	Page    string // Markdown, which begins with `# NAME`: its section in docs/credentials.md, from where links count
 
-	// Settings returns empty settings: a pointer to a struct whose fields are the keys that credentials of this kind have. Its
-	// tags are those of this package; structs that several kinds share are embedded.
+	// Settings returns empty settings: a pointer to a struct whose fields are the keys that credentials of this kind
+	// have. Its tags are those of this package; structs that several kinds share are embedded.
 	Settings func() CredentialSettings
 
-	// Shown writes what the keys of a preset's credential say, for the table of presets: what goes onto the wire, with {secret}
-	// for the secret; of a kind that obtains a token, where that comes from. It is handed the text at a key, which is "" where
-	// there is none. nil: the name says it all.
+	// Shown writes what the keys of a preset's credential say, for the table of presets: what goes onto the wire, with
+	// {secret} for the secret; of a kind that obtains a token, where that comes from. It is handed the text at a key,
+	// which is "" where there is none. nil: the name says it all.
 	Shown func(text func(path ...string) string) string
 
 	Usual bool // it is the kind of a credential of which nothing but the secret is written; exactly one kind is
 }
 
-// CredentialSettings are what one credential of a kind is set up with. What goes onto requests, and how a token is obtained, are
-// methods for the packages above this one.
+// CredentialSettings are what one credential of a kind is set up with. What goes onto requests, and how a token is
+// obtained, are methods for the packages above this one.
 type CredentialSettings interface {
 	// Class tells how the credential is used.
 	Class() Class
 	// Slot is where it goes; of a kind that obtains a token, where the token goes.
 	Slot() Slot
-	// Check reports what is wrong with single values and with what they say of each other. Shapes, bounds, references and keys
-	// that have to be there are the declaration's; with a value that could not be read, a zero value stands here.
+	// Check reports what is wrong with single values and with what they say of each other. Shapes, bounds, references
+	// and keys that have to be there are the declaration's; with a value that could not be read, a zero value stands
+	// here.
 	Check(r *CredentialReport)
 }
 
@@ -81,14 +82,15 @@ func (s Slot) String() string {
 	return ""
 }
 
-// Name is what the place is called in the request: the header, the parameter, the cookie or the field; "" where it has no name.
+// Name is what the place is called in the request: the header, the parameter, the cookie or the field; "" where it has
+// no name.
 func (s Slot) Name() string { return s.Header + s.Param + s.Cookie + s.Pointer }
 
 // Inputs are what a preset asks for, by name.
 type Inputs map[string]Text
 
-// Credential says what is injected, and where. After Load the settings are complete: what the kind implies is filled in, inputs
-// are in their places, and URLs are absolute.
+// Credential says what is injected, and where. After Load the settings are complete: what the kind implies is filled
+// in, inputs are in their places, and URLs are absolute.
 type Credential struct {
 	Kind     string             `yaml:"kind" doc:"How the API wants to be shown who calls, which says what other keys there are. docs/credentials.md has an example of each. Default: bearer, if there is a secret."`
 	Settings CredentialSettings `of:"kind"` // nil where the kind is not known
@@ -110,8 +112,8 @@ func (c *Credential) Slot() Slot {
 	return c.Settings.Slot()
 }
 
-// Refs returns every reference in the credential, in the order of the declaration and of names. Inputs are left out: they are
-// in their places.
+// Refs returns every reference in the credential, in the order of the declaration and of names. Inputs are left out:
+// they are in their places.
 func (c *Credential) Refs() []secret.Ref { return c.appendRefs(nil) }
 
 func (c *Credential) appendRefs(out []secret.Ref) []secret.Ref {

@@ -28,13 +28,24 @@ func TestCredentialIsComplete(t *testing.T) {
 	all := kinds(t)
 	client := of(all["client"].Credential)
 	want := view{
-		Kind: "oauth2_client_credentials", TokenURL: "https://a.example.com/oauth/token", ClientID: config.RefText(builtin("c", "id")),
-		Key: builtin("c", "key"), KeyID: config.PlainText("2026"), Alg: "ES256", Auth: "private_key_jwt", Audience: config.PlainText("https://a.example.com"),
-		Scopes:       []string{"a", "b"},
-		Params:       map[string]config.Text{"resource": config.PlainText("https://a.example.com"), "tenant": config.PlainText("https://a.example.com/v1")},
+		Kind: "oauth2_client_credentials", TokenURL: "https://a.example.com/oauth/token",
+		ClientID: config.RefText(builtin("c", "id")),
+		Key:      builtin("c", "key"), KeyID: config.PlainText("2026"), Alg: "ES256",
+		Auth: "private_key_jwt", Audience: config.PlainText("https://a.example.com"),
+		Scopes: []string{"a", "b"},
+		Params: map[string]config.Text{
+			"resource": config.PlainText("https://a.example.com"),
+			"tenant":   config.PlainText("https://a.example.com/v1"),
+		},
 		TokenHeaders: map[string]config.Text{"X-Tenant": config.PlainText("acme")},
 		Lifetime:     "1h", Place: &credential.Place{Kind: "query", Param: "access_token", Format: "{secret}"},
-		ExpiredWhen: &credential.ExpiredWhen{Status: []int{401, 403}, Body: &credential.ExpiredBody{Pointer: "/errors/0/code", In: []string{"1", "expired", "true"}, Within: 16 << 10}},
+		ExpiredWhen: &credential.ExpiredWhen{
+			Status: []int{401, 403},
+			Body: &credential.ExpiredBody{
+				Pointer: "/errors/0/code", In: []string{"1", "expired", "true"},
+				Within: 16 << 10,
+			},
+		},
 	}
 	if diff := cmp.Diff(want, client); diff != "" {
 		t.Errorf("client (-want +got):\n%s", diff)
@@ -52,7 +63,8 @@ func TestCredentialIsComplete(t *testing.T) {
 		t.Errorf("api_url %q", u)
 	}
 	hook := of(all["hook"].Credential)
-	if hook.Algorithm != "sha256" || hook.Encoding != "hex" || hook.Message != "{method}\n{target}\n{timestamp}\n{header:X-Id}\n{body_sha256}{{}}" {
+	if hook.Algorithm != "sha256" || hook.Encoding != "hex" ||
+		hook.Message != "{method}\n{target}\n{timestamp}\n{header:X-Id}\n{body_sha256}{{}}" {
 		t.Errorf("%+v", hook)
 	}
 	if r := all["cookie"].Replay; r.Memory != 1<<20 || r.Total != 64<<20 {
@@ -60,14 +72,19 @@ func TestCredentialIsComplete(t *testing.T) {
 	}
 }
 
-// TestCredentialOfAUser: what a token endpoint wants beyond the standard is there, and the service's User-Agent goes to it as well.
+// TestCredentialOfAUser: what a token endpoint wants beyond the standard is there, and the service's User-Agent goes to
+// it as well.
 func TestCredentialOfAUser(t *testing.T) {
 	user := kinds(t)["user"]
 	want := view{
-		Kind: "oauth2_refresh_token", TokenURL: "https://a.example.com/token", RefreshURL: "https://a.example.com/refresh",
+		Kind: "oauth2_refresh_token", TokenURL: "https://a.example.com/token",
+		RefreshURL:   "https://a.example.com/refresh",
 		AuthorizeURL: "https://a.example.com/authorize", PKCE: "off", Token: "/authed_user/access_token",
 		ClientID: config.PlainText("c"), ClientSecret: builtin("a", ""), Auth: "basic", Rotates: true,
-		TokenHeaders: map[string]config.Text{"X-T": config.PlainText("1"), "User-Agent": config.PlainText("linux:example:v1")},
+		TokenHeaders: map[string]config.Text{
+			"X-T":        config.PlainText("1"),
+			"User-Agent": config.PlainText("linux:example:v1"),
+		},
 	}
 	if diff := cmp.Diff(want, of(user.Credential)); diff != "" {
 		t.Errorf("user (-want +got):\n%s", diff)
@@ -78,7 +95,8 @@ func TestCredentialOfAUser(t *testing.T) {
   login: {upstream: "https://a.example.com", headers: {User-Agent: mine}, credential: {kind: exchange, request: {url: /login}, token: /token}}
   elsewhere: {preset: figma-oauth2, credential: {client_id: c, client_secret: ref+builtin://a, token_url: "https://b.example.com/token"}}
 `).Services
-	if got := of(all["own"].Credential).TokenHeaders["User-Agent"].String(); got != "mine" || !slices.Equal(all["own"].Override, []string{"User-Agent"}) {
+	if got := of(all["own"].Credential).TokenHeaders["User-Agent"].String(); got != "mine" ||
+		!slices.Equal(all["own"].Override, []string{"User-Agent"}) {
 		t.Errorf("the token endpoint gets %q, and the API overriding %q", got, all["own"].Override)
 	}
 	if got := of(all["preset"].Credential).TokenHeaders; len(got) != 1 || got["user-agent"].String() != "theirs" {
@@ -97,8 +115,9 @@ func TestLoginCallIsComplete(t *testing.T) {
 	user := config.RefText(builtin("u", ""))
 	want := &exchange.LoginRequest{
 		Method: "POST", URL: "https://a.example.com/login",
-		Headers: map[string]config.Text{"X-V": config.PlainText("2")}, Query: map[string]config.Text{"type": config.PlainText("normal")},
-		Basic: &exchange.LoginBasic{Username: user, Password: config.RefText(builtin("p", ""))},
+		Headers: map[string]config.Text{"X-V": config.PlainText("2")},
+		Query:   map[string]config.Text{"type": config.PlainText("normal")},
+		Basic:   &exchange.LoginBasic{Username: user, Password: config.RefText(builtin("p", ""))},
 		JSON: map[string]any{
 			"user": user, "text": config.PlainText("007"), "empty": config.Text{{}},
 			"nested": []any{json.Number("1"), json.Number("2.5"), true, nil, map[string]any{"deep": config.RefText(builtin("q", ""))}},
@@ -108,7 +127,8 @@ func TestLoginCallIsComplete(t *testing.T) {
 		t.Errorf("login (-want +got):\n%s", diff)
 	}
 	private := of(all["private"].Credential)
-	if diff := cmp.Diff(config.Text{{Plain: "k-x-"}, {Ref: builtin("b", "")}}, private.Request.Query["key"]); diff != "" {
+	if diff := cmp.Diff(config.Text{{Plain: "k-x-"}, {Ref: builtin("b", "")}},
+		private.Request.Query["key"]); diff != "" {
 		t.Errorf("an input within a text (-want +got):\n%s", diff)
 	}
 }
@@ -129,7 +149,8 @@ func TestRefs(t *testing.T) {
 	}
 }
 
-// TestSeveralOfAPreset: entries take from the preset by their order; a secret that the preset says is the same is given once.
+// TestSeveralOfAPreset: entries take from the preset by their order; a secret that the preset says is the same is given
+// once.
 func TestSeveralOfAPreset(t *testing.T) {
 	c := parse(t, `services:
   two: {preset: datadog, credentials: [{secret: ref+builtin://a}, {secret: ref+builtin://b}]}
@@ -138,17 +159,20 @@ func TestSeveralOfAPreset(t *testing.T) {
   more: {preset: openai, credentials: [{secret: ref+builtin://a}, {kind: header, header: X-Team, secret: ref+builtin://b}]}
 `)
 	two := allOf(c.Services["two"].Placements())
-	if len(two) != 2 || two[0].Header != "DD-API-KEY" || two[1].Header != "DD-APPLICATION-KEY" || two[1].Secret.Path != "b" {
+	if len(two) != 2 || two[0].Header != "DD-API-KEY" || two[1].Header != "DD-APPLICATION-KEY" ||
+		two[1].Secret.Path != "b" {
 		t.Errorf("%+v", two)
 	}
 	same := c.Services["same"].Placements()
-	if len(same) != 2 || same[0].Slot().Header != "apikey" || same[1].Slot().Header != "Authorization" || of(same[0]).Secret != of(same[1]).Secret || !of(c.Services["same"].Credential).Secret.IsZero() {
+	if len(same) != 2 || same[0].Slot().Header != "apikey" || same[1].Slot().Header != "Authorization" ||
+		of(same[0]).Secret != of(same[1]).Secret || !of(c.Services["same"].Credential).Secret.IsZero() {
 		t.Errorf("%+v", same)
 	}
 	if own := c.Services["own"].Placements(); len(own) != 1 || own[0].Slot().Header != "Authorization" {
 		t.Errorf("%+v", own)
 	}
-	if more := allOf(c.Services["more"].Placements()); len(more) != 2 || more[0].Kind != "bearer" || c.Services["more"].Upstream.Host != "api.openai.com" {
+	if more := allOf(c.Services["more"].Placements()); len(more) != 2 || more[0].Kind != "bearer" ||
+		c.Services["more"].Upstream.Host != "api.openai.com" {
 		t.Errorf("%+v", more)
 	}
 }
@@ -161,10 +185,12 @@ func TestOwnBeforePreset(t *testing.T) {
   upstream: {preset: taiga, upstream: "https://taiga.example.com/x", credential: {inputs: {username: u, password: ref+builtin://a}}}
   google: {preset: google-service-account, credential: {service_account: ref+builtin://g, scopes: [x]}}
 `)
-	if u := of(c.Services["url"].Credential); u.TokenURL != "https://api-m.sandbox.paypal.com/v1/oauth2/token" || u.Auth != "post" {
+	if u := of(c.Services["url"].Credential); u.TokenURL != "https://api-m.sandbox.paypal.com/v1/oauth2/token" ||
+		u.Auth != "post" {
 		t.Errorf("%+v", u)
 	}
-	if e := of(c.Services["expiry"].Credential); e.ExpiredWhen.Body != nil || e.Lifetime != "1h" || e.Request.URL == "" {
+	if e := of(c.Services["expiry"].Credential); e.ExpiredWhen.Body != nil || e.Lifetime != "1h" ||
+		e.Request.URL == "" {
 		t.Errorf("%+v", e)
 	}
 	if u := of(c.Services["upstream"].Credential); u.Request.URL != "https://taiga.example.com/api/v1/auth" {
@@ -211,7 +237,8 @@ func TestText(t *testing.T) {
 		}
 	}
 	joined := config.Text{{Plain: "a:"}, {Ref: builtin("b", "")}, {Plain: "!"}}
-	if got, err := joined.Resolve(get); err != nil || string(got.Reveal()) != "a:<b>!" || joined.String() != "a:ref+builtin://b!" {
+	if got, err := joined.Resolve(get); err != nil || string(got.Reveal()) != "a:<b>!" ||
+		joined.String() != "a:ref+builtin://b!" {
 		t.Errorf("%q, %v, %s", got.Reveal(), err, joined)
 	}
 	if _, err := (config.Text{{Plain: "a"}, {Ref: builtin("gone", "")}}).Resolve(get); err == nil {

@@ -66,7 +66,9 @@ func (p keyPath) shown() string {
 	out := slices.Clone(p)
 	for i, name := range out {
 		parts := strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' })
-		if slices.ContainsFunc(parts, func(part string) bool { return len(part) >= 16 && mayBeSecret(part) }) || len(name) > 64 {
+		if slices.ContainsFunc(parts, func(part string) bool {
+			return len(part) >= 16 && mayBeSecret(part)
+		}) || len(name) > 64 {
 			out[i] = "…"
 		}
 	}
@@ -144,8 +146,8 @@ func (d *decoder) tree(n *node, path keyPath) any {
 	return text
 }
 
-// want checks the shape. Nothing at all is an empty map: people comment out a map's last line. It is not an empty list: a
-// list of rules or networks with every line commented out must not come to mean "everything".
+// want checks the shape. Nothing at all is an empty map: people comment out a map's last line. It is not an empty list:
+// a list of rules or networks with every line commented out must not come to mean "everything".
 func (d *decoder) want(n *node, kind nodeKind, path keyPath) bool {
 	switch {
 	case n.kind == kind:
@@ -179,10 +181,12 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 			continue
 		}
 		if slices.Contains(reserved, p.key.text) {
-			d.fail(path.child(p.key.text), at, "the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
+			d.fail(path.child(p.key.text), at,
+				"the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
 			continue
 		}
-		d.fail(path.child(p.key.text), at, "unknown key "+show(p.key.text)+path.in(), suggestion(p.key.text, names(keys)))
+		d.fail(path.child(p.key.text), at, "unknown key "+show(p.key.text)+path.in(),
+			suggestion(p.key.text, names(keys)))
 	}
 }
 
@@ -207,7 +211,8 @@ func (d *decoder) unique(n *node, path keyPath) []pair {
 	for _, p := range n.pairs {
 		if !p.merged {
 			if first, dup := own[p.key.text]; dup {
-				d.fail(path.child(p.key.text), p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d", show(p.key.text), path.in(), first.line), "keep one")
+				d.fail(path.child(p.key.text), p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d",
+					show(p.key.text), path.in(), first.line), "keep one")
 				continue
 			}
 			own[p.key.text] = p.key.at
@@ -237,11 +242,13 @@ func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
 	for _, p := range d.unique(n, path) {
 		child, key := path.child(p.key.text), reflect.ValueOf(p.key.text)
 		if f.keys == "name" && !ownName.MatchString(p.key.text) {
-			d.fail(child, p.key.at, show(p.key.text)+" cannot be a name in "+path.String(), "names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
+			d.fail(child, p.key.at, show(p.key.text)+" cannot be a name in "+path.String(),
+				"names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
 			continue
 		}
 		if first, dup := d.cfg.positions.get(child.String()); dup && v.MapIndex(key).IsValid() {
-			d.fail(child, p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first), "a name belongs to one file")
+			d.fail(child, p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first),
+				"a name belongs to one file")
 			continue
 		}
 		d.note(child, p.key.at)
@@ -265,7 +272,8 @@ func (d *decoder) list(n *node, v reflect.Value, f *field, path keyPath) {
 		child := path.child(strconv.Itoa(i))
 		d.note(child, item.at)
 		d.value(item, elem, f, child)
-		if len(d.rep.errs) == before || elem.Kind() == reflect.Struct && !isLeaf(elem.Type()) { // maps keep their numbers
+		// maps keep their numbers
+		if len(d.rep.errs) == before || elem.Kind() == reflect.Struct && !isLeaf(elem.Type()) {
 			out = reflect.Append(out, elem)
 		}
 	}
@@ -321,11 +329,15 @@ func hintFor(err error) string {
 	return ""
 }
 
-// setLeaf parses text into v and checks it against the field's enum and bounds. Its errors show text only when that is safe.
+// setLeaf parses text into v and checks it against the field's enum and bounds. Its errors show text only when that is
+// safe.
 func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
 		if slices.Contains(f.later, text) {
-			return hinted{fmt.Errorf("%s comes with a later version", show(text)), "allowed now: " + strings.Join(f.enum, ", ")}
+			return hinted{
+				fmt.Errorf("%s comes with a later version", show(text)),
+				"allowed now: " + strings.Join(f.enum, ", "),
+			}
 		}
 		return hinted{fmt.Errorf("%s is not allowed", show(text)), suggestion(text, f.enum)}
 	}
@@ -414,14 +426,21 @@ func parseRef(s string) (secret.Ref, error) {
 		if ref, ok, err := secret.ParseAny(s); ok && err == nil {
 			return ref, nil
 		}
-		return secret.Ref{}, hinted{errors.New("this is not a secret reference"), "want op://<vault>/<item>/<field>, the ARN of a secret, or ref+<store>://<path>#<field>"}
+		return secret.Ref{}, hinted{
+			errors.New("this is not a secret reference"),
+			"want op://<vault>/<item>/<field>, the ARN of a secret, or ref+<store>://<path>#<field>",
+		}
 	}
 	ref, err := secret.ParseRef(s)
 	switch {
 	case err == nil:
 		return ref, nil
 	case !strings.HasPrefix(s, "ref+"):
-		return ref, hinted{errors.New("this is not a secret reference"), "write ref+<store>://<path>#<field>, never the secret itself; `sallyport secret set NAME` puts it into the store"}
+		return ref, hinted{
+			errors.New("this is not a secret reference"),
+			"write ref+<store>://<path>#<field>, never the secret itself; `sallyport secret set NAME` puts it into " +
+				"the store",
+		}
 	}
 	message := err.Error()
 	if _, after, ok := strings.Cut(message, strconv.Quote(s)+": "); ok {

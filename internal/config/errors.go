@@ -116,7 +116,8 @@ func (r *report) finish() (Warnings, error) {
 	return r.warns, r.errs
 }
 
-// position is where a value stands: in a file, or, with from set, elsewhere ("default", "preset openai", "--data flag").
+// position is where a value stands: in a file, or, with from set, elsewhere ("default", "preset openai", "--data
+// flag").
 type position struct {
 	file      string
 	line, col int

@@ -23,7 +23,8 @@ services:
 
 // A mistake has its position, and the words that were meant.
 func ExampleErrors() {
-	_, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n  openai: {presett: openai}\n"), noFiles)
+	_, _, err := config.Parse(app.Kinds(), "sallyport.yaml",
+		[]byte("services:\n  openai: {presett: openai}\n"), noFiles)
 	if all, ok := errors.AsType[config.Errors](err); ok {
 		fmt.Println(all[0])
 	}

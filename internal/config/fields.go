@@ -111,7 +111,10 @@ type leaf struct {
 func leafOf(t reflect.Type) (leaf, bool) {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return leaf{title: "duration", pattern: `^([0-9]+d)?([0-9.]+(ns|us|µs|ms|s|m|h))*$`, parse: lift(ParseDuration)}, true
+		return leaf{
+			title: "duration", pattern: `^([0-9]+d)?([0-9.]+(ns|us|µs|ms|s|m|h))*$`,
+			parse: lift(ParseDuration),
+		}, true
 	case reflect.TypeFor[Size]():
 		return leaf{title: "size", pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`, parse: lift(ParseSize)}, true
 	case reflect.TypeFor[Rate]():
@@ -121,7 +124,10 @@ func leafOf(t reflect.Type) (leaf, bool) {
 	case reflect.TypeFor[*url.URL]():
 		return leaf{title: "URL", pattern: `^https?://[^/?#@]+[^?#]*$`, parse: lift(parseURL)}, true
 	case reflect.TypeFor[secret.Ref]():
-		return leaf{title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(parseRef), secretly: true}, true
+		return leaf{
+			title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(parseRef),
+			secretly: true,
+		}, true
 	case reflect.TypeFor[Text]():
 		return leaf{title: "text or reference", parse: lift(ParseText)}, true
 	case reflect.TypeFor[Rule]():

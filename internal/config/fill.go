@@ -148,7 +148,8 @@ func (f *filler) plain(key string, to reflect.Value) { to.SetString(f.filled(key
 func (f *filler) filled(key, with string) string {
 	text, ok := f.text(key, PlainText(with)).Plain()
 	if !ok {
-		f.rep.fail(f.cfg.at(key), subject(key)+" has an input in it that is a reference, and no secret goes there", "write that input as it is, if it is none")
+		f.rep.fail(f.cfg.at(key), subject(key)+" has an input in it that is a reference, and no secret goes there",
+			"write that input as it is, if it is none")
 		return with
 	}
 	return text
@@ -195,12 +196,14 @@ func (f *filler) input(key, name string) Text {
 		if mayBeSecret(name) {
 			shown = "a name in braces"
 		}
-		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has %s in it, which stands for nothing", subject(key), shown), f.suggest(name))
+		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has %s in it, which stands for nothing", subject(key),
+			shown), f.suggest(name))
 		return PlainText("{" + name + "}")
 	}
 	owner := strings.Join(strings.SplitN(f.key, ".", 3)[:2], ".")
 	if !f.rep.broken[owner] {
-		f.rep.fail(f.cfg.at(f.key), fmt.Sprintf("%s needs the input %s: %s", subject(owner), name, what), fmt.Sprintf("write credential: {inputs: {%s: …}}; what is secret by reference", name))
+		f.rep.fail(f.cfg.at(f.key), fmt.Sprintf("%s needs the input %s: %s", subject(owner), name, what),
+			fmt.Sprintf("write credential: {inputs: {%s: …}}; what is secret by reference", name))
 	}
 	return PlainText("{" + name + "}")
 }

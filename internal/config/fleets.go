@@ -21,12 +21,14 @@ type Fleet struct {
 func (k *checker) fleet(name string) {
 	f, key := k.cfg.Fleets[name], "fleets."+name
 	if f.Kind == "" {
-		k.missing(key, "has no kind", "write kind: NAME, one of "+strings.Join(k.cfg.kinds.familyOf(reflect.TypeFor[Fleet]()).names(), ", "))
+		k.missing(key, "has no kind",
+			"write kind: NAME, one of "+strings.Join(k.cfg.kinds.familyOf(reflect.TypeFor[Fleet]()).names(), ", "))
 		return
 	}
 	for _, unit := range sortedKeys(f.Health) {
 		if err := fleet.CheckProbe(f.Health[unit]); err != nil {
-			k.fail(key+".health", "has for "+show(unit)+" what "+err.Error(), "write http://HOST:PORT, or http://*:PORT for each node's address")
+			k.fail(key+".health", "has for "+show(unit)+" what "+err.Error(),
+				"write http://HOST:PORT, or http://*:PORT for each node's address")
 		}
 	}
 	if v, ok := settingsIn(reflect.ValueOf(f).Elem()); ok {

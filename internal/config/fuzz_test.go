@@ -11,8 +11,8 @@ import (
 	"sallyport/internal/config"
 )
 
-// FuzzParse gives the parser anything at all. It must not panic, every error must have a position, what loads must also load
-// as it is shown, and a literal in a place where a secret belongs is never shown.
+// FuzzParse gives the parser anything at all. It must not panic, every error must have a position, what loads must also
+// load as it is shown, and a literal in a place where a secret belongs is never shown.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
@@ -53,7 +53,11 @@ func checkReport(t *testing.T, warns config.Warnings, err error) {
 
 // FuzzSecretField puts anything into every place where a secret belongs: no error shows it.
 func FuzzSecretField(f *testing.F) {
-	for _, s := range []string{canary, "ref+" + canary, "ref+builtin://" + canary + " x", "ref+Builtin://" + canary, "[" + canary + "]", "{a: " + canary + "}", canary + ": x", "|\n  " + canary, "'" + canary, `"` + canary + `\q"`, "!!binary " + canary, "&" + canary + " x", "*" + canary} {
+	for _, s := range []string{
+		canary, "ref+" + canary, "ref+builtin://" + canary + " x", "ref+Builtin://" + canary,
+		"[" + canary + "]", "{a: " + canary + "}", canary + ": x", "|\n  " + canary, "'" + canary, `"` + canary + `\q"`,
+		"!!binary " + canary, "&" + canary + " x", "*" + canary,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -68,7 +72,8 @@ func FuzzSecretField(f *testing.F) {
 			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: exchange, token: %, lifetime: %, request: {url: %, json: {a: [%], password: %}}, inputs: {a: %}}\n",
 			"services:\n  a:\n    upstream: https://a.example.com\n    credential: {kind: hmac, header: X-A, secret: %, message: %, format: %}\n",
 		} {
-			_, warns, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte(strings.ReplaceAll(template, "%", value)), nil)
+			_, warns, err := config.Parse(app.Kinds(), "sallyport.yaml",
+				[]byte(strings.ReplaceAll(template, "%", value)), nil)
 			checkReport(t, warns, err)
 		}
 	})

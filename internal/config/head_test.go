@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/config"
 )
 
-// TestLoadHead: a command that needs no service is not held up by one, in whichever file it stands; the rest is as strict as ever.
+// TestLoadHead: a command that needs no service is not held up by one, in whichever file it stands; the rest is as
+// strict as ever.
 func TestLoadHead(t *testing.T) {
 	for name, tc := range map[string]struct{ main, dropIn, err string }{
 		"no services":               {main: "data: ./here\n"},
@@ -37,7 +38,8 @@ func TestLoadHead(t *testing.T) {
 				return
 			}
 			if want := filepath.Join(dir, "here"); c.Data != want || len(c.Services)+len(c.Tokens) != 0 {
-				t.Errorf("data %q with %d services and %d tokens, want %q and none", c.Data, len(c.Services), len(c.Tokens), want)
+				t.Errorf("data %q with %d services and %d tokens, want %q and none", c.Data, len(c.Services),
+					len(c.Tokens), want)
 			}
 		})
 	}

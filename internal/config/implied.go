@@ -32,8 +32,8 @@ func (i Implied) Text(key string, to *string, value string) {
 // Note says that a key was given its default.
 func (i Implied) Note(key string) { i.cfg.positions.set(i.key+"."+key, position{from: fromDefault}) }
 
-// Agent gives calls of the gate's own the User-Agent that the service's requests have, unless their headers, which stand at key, have
-// one.
+// Agent gives calls of the gate's own the User-Agent that the service's requests have, unless their headers, which
+// stand at key, have one.
 func (i Implied) Agent(key string, headers *map[string]Text) {
 	const agent = "User-Agent"
 	value := ""

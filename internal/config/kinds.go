@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Kinds are the kinds of what a configuration can have several kinds of. This package knows none by name: internal/app has the
-// list, and hands it in.
+// Kinds are the kinds of what a configuration can have several kinds of. This package knows none by name: internal/app
+// has the list, and hands it in.
 type Kinds struct {
 	Stores      []secret.Kind
 	Credentials []CredentialKind
@@ -47,8 +47,9 @@ func (k Kinds) Store(name string) (secret.Kind, bool) {
 	return k.Stores[i], true
 }
 
-// family is the kinds that a struct of the declaration can be of. Such a struct has a key kind, which says of which it is; a field
-// of an interface with the tag of:"kind", which holds that kind's settings; and keys that all kinds have but those that say no.
+// family is the kinds that a struct of the declaration can be of. Such a struct has a key kind, which says of which it
+// is; a field of an interface with the tag of:"kind", which holds that kind's settings; and keys that all kinds have
+// but those that say no.
 type family []member
 
 // member is one kind of a family.
@@ -71,7 +72,9 @@ func (k Kinds) familyOf(t reflect.Type) family {
 	case reflect.TypeFor[Credential]():
 		all := make(family, len(k.Credentials))
 		for i, kind := range k.Credentials {
-			all[i] = member{name: kind.Name, summary: kind.Summary, empty: func() any { return kind.Settings() }, presets: true}
+			all[i] = member{name: kind.Name, summary: kind.Summary, empty: func() any {
+				return kind.Settings()
+			}, presets: true}
 			all[i].page = "[credentials.md](credentials.md#" + kind.Name + ") has examples."
 		}
 		return all
@@ -160,7 +163,8 @@ func (f family) takers(key string, common []field) (out []string) {
 	return out
 }
 
-// misplaced is the hint for a key that goes with other kinds than m: the key that was meant, or the kinds that it goes with.
+// misplaced is the hint for a key that goes with other kinds than m: the key that was meant, or the kinds that it goes
+// with.
 func (f family) misplaced(key string, m member, common []field) string {
 	for _, own := range m.keys() {
 		if slices.Contains(own.meant, key) {
@@ -178,7 +182,8 @@ func (f family) misplaced(key string, m member, common []field) string {
 	return hint
 }
 
-// settingsIn returns the struct of a kind's own keys within v, a struct that is of that kind; false where there is none.
+// settingsIn returns the struct of a kind's own keys within v, a struct that is of that kind; false where there is
+// none.
 func settingsIn(v reflect.Value) (reflect.Value, bool) {
 	d := declaredBy(v.Type())
 	if d.settings < 0 || v.Field(d.settings).IsNil() {
@@ -216,7 +221,8 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 		case j >= 0:
 			d.key(p, settings.FieldByIndex(own[j].index), &own[j], child)
 		case i < 0 && len(all.takers(key, common)) == 0:
-			d.fail(child, p.key.at, "unknown key "+show(key)+path.in(), suggestion(key, append(kind.takesOr(all, common), "kind")))
+			d.fail(child, p.key.at, "unknown key "+show(key)+path.in(),
+				suggestion(key, append(kind.takesOr(all, common), "kind")))
 		case known:
 			d.rep.fail(at(p), child.subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))
 		default:
@@ -285,7 +291,8 @@ func (s *Store) Backend() string {
 	}
 	text, err := json.Marshal(where)
 	if err != nil {
-		panic(fmt.Sprintf("the settings of kind %s: %v", s.Kind, err)) // they are made of words and numbers, which can be written
+		// they are made of words and numbers, which can be written
+		panic(fmt.Sprintf("the settings of kind %s: %v", s.Kind, err))
 	}
 	return string(text)
 }

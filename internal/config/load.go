@@ -28,19 +28,20 @@ func Default(kinds Kinds) *Config {
 	return c
 }
 
-// Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is not
-// there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
+// Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is
+// not there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
 func Load(kinds Kinds, path string) (*Config, Warnings, error) { return load(kinds, path, nil) }
 
-// LoadHead is Load without the services and tokens, for commands that act on the gate's state alone: it reads the one file at
-// path, and neither parses services.d nor refuses for what stands there. A token is revoked at once, also by who has 10,000
-// services, and also while one of them is written wrong.
+// LoadHead is Load without the services and tokens, for commands that act on the gate's state alone: it reads the one
+// file at path, and neither parses services.d nor refuses for what stands there. A token is revoked at once, also by
+// who has 10,000 services, and also while one of them is written wrong.
 func LoadHead(kinds Kinds, path string) (*Config, Warnings, error) {
 	return load(kinds, path, &Named{})
 }
 
-// LoadNamed is Load without the services and tokens that are not named, for a command about a few of them: a file of services.d that
-// can hold none of them is not parsed. The services of a named token come with it. What is named is as strictly checked as by Load.
+// LoadNamed is Load without the services and tokens that are not named, for a command about a few of them: a file of
+// services.d that can hold none of them is not parsed. The services of a named token come with it. What is named is as
+// strictly checked as by Load.
 func LoadNamed(kinds Kinds, path string, named Named) (*Config, Warnings, error) {
 	return load(kinds, path, &named)
 }
@@ -57,8 +58,8 @@ func Parse(kinds Kinds, name string, src []byte, read ReadFunc) (*Config, Warnin
 	return c.finish(rep)
 }
 
-// Files returns what the configuration was read from and what it names, for a watcher: yaml files, the services.d folder,
-// certificates.
+// Files returns what the configuration was read from and what it names, for a watcher: yaml files, the services.d
+// folder, certificates.
 func (c *Config) Files() []string { return slices.Clone(c.files) }
 
 // SaysNoServices tells whether the main file has `services: {}`, and not merely no services.
@@ -71,7 +72,11 @@ func (c *Config) addFile(name string) {
 }
 
 func newConfig(kinds Kinds, name string, read ReadFunc) *Config {
-	return &Config{kinds: kinds, presets: map[string]*preset.Preset{}, positions: newPositions(), underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name}, listed: map[string]bool{name: true}, read: read}
+	return &Config{
+		kinds: kinds, presets: map[string]*preset.Preset{}, positions: newPositions(),
+		underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name},
+		listed: map[string]bool{name: true}, read: read,
+	}
 }
 
 func (c *Config) finish(rep *report) (*Config, Warnings, error) {
@@ -112,7 +117,8 @@ func (c *Config) decode(name string, src []byte, rep *report) {
 	}
 	if root == nil {
 		if src != nil {
-			rep.warn(position{file: name, line: 1, col: 1}, "the file holds no keys", "docs/configuration.md shows them")
+			rep.warn(position{file: name, line: 1, col: 1}, "the file holds no keys",
+				"docs/configuration.md shows them")
 		}
 		return
 	}

@@ -29,7 +29,8 @@ func parse(t *testing.T, src string) *config.Config {
 
 func TestDefault(t *testing.T) {
 	c := config.Default(app.Kinds())
-	if c.Listen.Gateway != "127.0.0.1:8470" || c.Drain != 30*time.Second || c.Limits.HeaderBytes != 64<<10 || c.Log.Format != "text" {
+	if c.Listen.Gateway != "127.0.0.1:8470" || c.Drain != 30*time.Second || c.Limits.HeaderBytes != 64<<10 ||
+		c.Log.Format != "text" {
 		t.Errorf("%+v", c)
 	}
 	if c.Seal.KeyFile != "sallyport-data/seal.key" || c.Audit.File != "sallyport-data/audit.jsonl" {
@@ -43,30 +44,41 @@ func TestDefault(t *testing.T) {
 func TestServiceIsComplete(t *testing.T) {
 	c := parse(t, string(read(t, "testdata/valid-everything.yaml")))
 	a := c.Services["a"]
-	if a.Upstream.String() != "https://api.example.com:8443/v1" || a.CAFile != "/etc/sallyport/ca.pem" || a.Limits.Body != 2<<30 {
+	if a.Upstream.String() != "https://api.example.com:8443/v1" || a.CAFile != "/etc/sallyport/ca.pem" ||
+		a.Limits.Body != 2<<30 {
 		t.Errorf("%+v", a)
 	}
-	want := view{Kind: "header", Secret: secret.Ref{Store: "corp", Path: "a/b", Version: "3", Field: "key"}, Header: "X-API-Key", Format: "Token {secret}"}
+	want := view{
+		Kind: "header", Secret: secret.Ref{Store: "corp", Path: "a/b", Version: "3", Field: "key"},
+		Header: "X-API-Key", Format: "Token {secret}",
+	}
 	if diff := cmp.Diff(want, of(a.Credential)); diff != "" {
 		t.Errorf("credential (-want +got):\n%s", diff)
 	}
-	rules := []config.Rule{{Methods: []string{"GET"}, Path: "/v1/**"}, {Methods: []string{"GET", "POST"}, Path: "/v1/files/*"}, {Path: "/v1/models"}}
+	rules := []config.Rule{
+		{Methods: []string{"GET"}, Path: "/v1/**"},
+		{Methods: []string{"GET", "POST"}, Path: "/v1/files/*"},
+		{Path: "/v1/models"},
+	}
 	if diff := cmp.Diff(rules, a.Allow); diff != "" {
 		t.Errorf("allow (-want +got):\n%s", diff)
 	}
 	if !slices.Contains(a.AllowPrivate, netip.MustParsePrefix("fd12::1/128")) {
 		t.Errorf("allow_private %v", a.AllowPrivate)
 	}
-	if b := c.Services["b"]; of(b.Credential).Format != "" || b.Timeouts.Dial != 10*time.Second || b.Redirects != "refuse" || b.Test != nil {
+	if b := c.Services["b"]; of(b.Credential).Format != "" || b.Timeouts.Dial != 10*time.Second ||
+		b.Redirects != "refuse" || b.Test != nil {
 		t.Errorf("%+v", b)
 	}
 	if q := of(c.Services["c"].Credential); q.Format != "{secret}" || q.Header != "" {
 		t.Errorf("%+v", q)
 	}
-	if n8n := c.Tokens["n8n"]; n8n.Rotate.Push.N8N.Gate.Host != "gate:8470" || c.Tokens["all"].Expires != 90*24*time.Hour {
+	if n8n := c.Tokens["n8n"]; n8n.Rotate.Push.N8N.Gate.Host != "gate:8470" ||
+		c.Tokens["all"].Expires != 90*24*time.Hour {
 		t.Errorf("%+v", n8n)
 	}
-	if c.Data != "/etc/sallyport/data" || c.Audit.File != "/etc/sallyport/data/log/audit.jsonl" || c.Seal.KeyFile != "" {
+	if c.Data != "/etc/sallyport/data" || c.Audit.File != "/etc/sallyport/data/log/audit.jsonl" ||
+		c.Seal.KeyFile != "" {
 		t.Errorf("data %q, audit %q, seal %q", c.Data, c.Audit.File, c.Seal.KeyFile)
 	}
 }
@@ -87,7 +99,8 @@ func TestPresetFillsWhatIsOpen(t *testing.T) {
   slash: {preset: gitlab, secret: ref+builtin://a, encoded_slash: false}
 `)
 	plain, own, kind := c.Services["plain"], c.Services["own"], c.Services["kind"]
-	if plain.Upstream.String() != "https://api.anthropic.com" || of(plain.Credential).Header != "x-api-key" || plain.Headers["anthropic-version"] == "" || plain.Test.Path != "/v1/models" || plain.Test.Method != "GET" {
+	if plain.Upstream.String() != "https://api.anthropic.com" || of(plain.Credential).Header != "x-api-key" ||
+		plain.Headers["anthropic-version"] == "" || plain.Test.Path != "/v1/models" || plain.Test.Method != "GET" {
 		t.Errorf("%+v", plain)
 	}
 	if of(plain.Credential).Secret.Path != "a" || !plain.Secret.IsZero() {
@@ -141,7 +154,10 @@ func TestLoadDropIns(t *testing.T) {
 	if len(warns) != 1 || !strings.Contains(warns[0].File, "old.yml") {
 		t.Errorf("warnings %v", warns)
 	}
-	want := []string{path, filepath.Join(dir, "services.d"), filepath.Join(dir, "services.d/10-b.yaml"), filepath.Join(dir, "services.d/20-t.yaml")}
+	want := []string{
+		path, filepath.Join(dir, "services.d"), filepath.Join(dir, "services.d/10-b.yaml"),
+		filepath.Join(dir, "services.d/20-t.yaml"),
+	}
 	if diff := cmp.Diff(want, cfg.Files()); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
@@ -189,7 +205,8 @@ func TestLoadWithoutFile(t *testing.T) {
 		t.Errorf("Load of nothing: %v, %v", warns, err)
 	}
 	var list config.Errors
-	if _, _, err := config.Load(app.Kinds(), "nope.yaml"); !errors.As(err, &list) || list[0].File != "nope.yaml" || list[0].Hint == "" {
+	if _, _, err := config.Load(app.Kinds(), "nope.yaml"); !errors.As(err, &list) || list[0].File != "nope.yaml" ||
+		list[0].Hint == "" {
 		t.Errorf("Load of a missing file: %v", err)
 	}
 	if _, _, err := config.Load(app.Kinds(), "."); err == nil {
@@ -215,7 +232,9 @@ func TestBounds(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("drain: 5s\nservices:\n  gh:\n    preset: github\n    secret: ref+builtin://gh\n    allow: [\"GET /user\", \"GET /repos/**\"]\n    limits: {rate: 120/m}\n"), nil)
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml",
+		[]byte("drain: 5s\nservices:\n  gh:\n    preset: github\n    secret: ref+builtin://gh\n    allow: [\"GET "+
+			"/user\", \"GET /repos/**\"]\n    limits: {rate: 120/m}\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +275,8 @@ func TestOverride(t *testing.T) {
 }
 
 func TestOriginsHideWhatLooksLikeASecret(t *testing.T) {
-	c := parse(t, "services:\n  a:\n    upstream: https://a.example.com\n    headers: {X-Tenant: "+canary+"}\n    credential: {kind: bearer, secret: ref+builtin://a, format: \""+canary+" {secret}\"}\n")
+	c := parse(t, "services:\n  a:\n    upstream: https://a.example.com\n    headers: {X-Tenant: "+canary+
+		"}\n    credential: {kind: bearer, secret: ref+builtin://a, format: \""+canary+" {secret}\"}\n")
 	for _, o := range config.Origins(c) {
 		if strings.Contains(o.Value, canary) {
 			t.Errorf("%s = %s", o.Key, o.Value)
@@ -265,7 +285,8 @@ func TestOriginsHideWhatLooksLikeASecret(t *testing.T) {
 }
 
 func TestByteOrderMarkAndCRLF(t *testing.T) {
-	c := parse(t, "\ufeffdrain: 5s\r\nservices:\r\n  openai:\r\n    preset: openai\r\n    secret: ref+builtin://openai\r\n")
+	c := parse(t,
+		"\ufeffdrain: 5s\r\nservices:\r\n  openai:\r\n    preset: openai\r\n    secret: ref+builtin://openai\r\n")
 	if c.Drain != 5*time.Second || of(c.Services["openai"].Credential).Secret.Path != "openai" {
 		t.Errorf("%+v", c)
 	}
@@ -275,7 +296,9 @@ func TestManyServices(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("services:\n")
 	for i := range 2000 {
-		fmt.Fprintf(&b, "  s%d:\n    upstream: https://api%d.example.com\n    secret: ref+builtin://s%d\n    allow: [\"GET /**\"]\n", i, i, i)
+		fmt.Fprintf(&b,
+			"  s%d:\n    upstream: https://api%d.example.com\n    secret: ref+builtin://s%d\n    allow: [\"GET "+
+				"/**\"]\n", i, i, i)
 	}
 	if c := parse(t, b.String()); len(c.Services) != 2000 {
 		t.Errorf("got %d services", len(c.Services))
@@ -284,7 +307,10 @@ func TestManyServices(t *testing.T) {
 
 func TestDatabaseURL(t *testing.T) {
 	dir := t.TempDir()
-	path := write(t, dir, map[string]string{"sallyport.yaml": "database_file: db\n", "db": "postgres://u:" + canary + "@db/sallyport\n"})
+	path := write(t, dir, map[string]string{
+		"sallyport.yaml": "database_file: db\n",
+		"db":             "postgres://u:" + canary + "@db/sallyport\n",
+	})
 	c, _, err := config.Load(app.Kinds(), path)
 	if err != nil {
 		t.Fatal(err)

@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// Loader loads one configuration again and again, as a gate does at each reload. What a file of services.d says is kept, and the
-// file is neither parsed nor completed again while its content is the same: its services and tokens are the same values in both
-// configurations then, not to be changed by anybody. Each load reads every file, and returns what Load would.
+// Loader loads one configuration again and again, as a gate does at each reload. What a file of services.d says is
+// kept, and the file is neither parsed nor completed again while its content is the same: its services and tokens are
+// the same values in both configurations then, not to be changed by anybody. Each load reads every file, and returns
+// what Load would.
 type Loader struct {
 	kinds Kinds
 	path  string
@@ -34,8 +35,9 @@ func (l *Loader) Load() (*Config, Warnings, error) {
 	return c, warns, err
 }
 
-// checks are what the check of each service found, for the next load. That hangs on the service, on what a configuration has beside
-// services and tokens, and on files that it names; a service with such files is checked each time.
+// checks are what the check of each service found, for the next load. That hangs on the service, on what a
+// configuration has beside services and tokens, and on files that it names; a service with such files is checked each
+// time.
 type checks struct {
 	head   *Config
 	before map[*Service]Warnings // found under the same head

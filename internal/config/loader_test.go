@@ -71,7 +71,8 @@ func (e *edited) same(l *config.Loader) *config.Config {
 		e.t.Fatalf("files (-Load +Loader):\n%s", diff)
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
-		w, g := reflect.ValueOf(want).Elem().FieldByIndex(field.Index), reflect.ValueOf(got).Elem().FieldByIndex(field.Index)
+		w, g := reflect.ValueOf(want).Elem().FieldByIndex(field.Index),
+			reflect.ValueOf(got).Elem().FieldByIndex(field.Index)
 		if field.IsExported() && !reflect.DeepEqual(w.Interface(), g.Interface()) {
 			e.t.Fatalf("%s: Loader has %+v, Load %+v", field.Name, g, w)
 		}
@@ -104,7 +105,10 @@ func TestLoaderIsLoad(t *testing.T) {
 		"services: {a: {preset: openai, secret: ref+builtin://main}}\n", "services: {}\n", "lisen: {}\n", "[\n",
 		"tokens: {t: {services: [b]}}\n",
 	}
-	names := []string{"services.d/1.yaml", "services.d/2.yaml", "services.d/3.yaml", "services.d/4.yml", "services.d/.5.yaml"}
+	names := []string{
+		"services.d/1.yaml", "services.d/2.yaml", "services.d/3.yaml", "services.d/4.yml",
+		"services.d/.5.yaml",
+	}
 	random := rand.New(rand.NewPCG(1, 2)) // the same edits each time
 	e := newEdited(t, map[string]string{"sallyport.yaml": heads[0], "services.d/1.yaml": texts[1]})
 	l := config.NewLoader(app.Kinds(), e.path)
@@ -134,8 +138,12 @@ func TestLoaderIsLoad(t *testing.T) {
 
 // TestLoaderKeepsServices: what is in an unchanged file are the same values, whatever changes around it.
 func TestLoaderKeepsServices(t *testing.T) {
-	const a, b = "services: {a: {preset: openai, secret: ref+builtin://a}}\ntokens: {t: {services: [a]}}\n", "services: {b: {upstream: https://b.example.com, secret: ref+builtin://b, limits: {rate: 7/s}}}\n"
-	e := newEdited(t, map[string]string{"sallyport.yaml": "data: ./d\n", "services.d/a.yaml": a, "services.d/b.yaml": b})
+	const a, b = "services: {a: {preset: openai, secret: ref+builtin://a}}\ntokens: {t: {services: [a]}}\n",
+		"services: {b: {upstream: https://b.example.com, secret: ref+builtin://b, limits: {rate: 7/s}}}\n"
+	e := newEdited(t, map[string]string{
+		"sallyport.yaml": "data: ./d\n", "services.d/a.yaml": a,
+		"services.d/b.yaml": b,
+	})
 	l := config.NewLoader(app.Kinds(), e.path)
 	first := e.same(l)
 	for _, step := range []struct {
@@ -153,7 +161,8 @@ func TestLoaderKeepsServices(t *testing.T) {
 			e.set(step.file, step.text)
 		}
 		next := e.same(l)
-		if kept := first.Services["a"] == next.Services["a"] && first.Tokens["t"] == next.Tokens["t"]; next.Services["a"] != nil && kept != step.a {
+		if kept := first.Services["a"] == next.Services["a"] &&
+			first.Tokens["t"] == next.Tokens["t"]; next.Services["a"] != nil && kept != step.a {
 			t.Errorf("%s: service a and its token kept: %t, want %t", step.what, kept, step.a)
 		}
 		if kept := first.Services["b"] == next.Services["b"]; kept != step.b {
@@ -163,8 +172,8 @@ func TestLoaderKeepsServices(t *testing.T) {
 	}
 }
 
-// TestLoaderChecksAgain: a service that was good is held against what a configuration has beside it, and against files that it names,
-// as they are now.
+// TestLoaderChecksAgain: a service that was good is held against what a configuration has beside it, and against files
+// that it names, as they are now.
 func TestLoaderChecksAgain(t *testing.T) {
 	const corp = "services: {a: {upstream: https://a.example.com, secret: ref+corp://a}}\n"
 	for name, c := range map[string]struct{ dropIn, before, after, file, err, warning string }{
@@ -177,7 +186,10 @@ func TestLoaderChecksAgain(t *testing.T) {
 		"a name that the main file takes": {dropIn: "services: {a: {preset: openai, secret: ref+builtin://a}}\n", before: "data: ./d\n", after: "services: {a: {preset: openai, secret: ref+builtin://m}}\n", err: "is defined already at"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEdited(t, map[string]string{"sallyport.yaml": c.before, "services.d/a.yaml": c.dropIn, "ca.pem": someCA(t)})
+			e := newEdited(t, map[string]string{
+				"sallyport.yaml": c.before, "services.d/a.yaml": c.dropIn,
+				"ca.pem": someCA(t),
+			})
 			l := config.NewLoader(app.Kinds(), e.path)
 			e.same(l)
 			e.same(l)

@@ -53,7 +53,10 @@ func (l *loading) load(path string) (*Config, Warnings, error) {
 		src, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, Errors{{File: path, Message: "reading the configuration: " + reason(err), Hint: unreadableHint(err)}}
+		return nil, nil, Errors{{
+			File: path, Message: "reading the configuration: " + reason(err),
+			Hint: unreadableHint(err),
+		}}
 	}
 	for {
 		c, rep := newConfig(l.kinds, path, os.ReadFile), newReport()

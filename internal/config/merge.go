@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// applyPresets fills services from the presets they name, gives credentials what their kind implies, and puts inputs in their
-// places.
+// applyPresets fills services from the presets they name, gives credentials what their kind implies, and puts inputs in
+// their places.
 func (c *Config) applyPresets(rep *report) {
 	for _, name := range c.ServiceNames() {
 		s, key := c.Services[name], "services."+name
@@ -23,7 +23,8 @@ func (c *Config) applyPresets(rep *report) {
 		case p.Name != "":
 			(&merger{cfg: c, rep: rep, key: key, from: fromPreset + p.Name}).merge(s, p)
 		case s.Preset != "":
-			rep.fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name, show(s.Preset)), presetHint(s.Preset))
+			rep.fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name,
+				show(s.Preset)), presetHint(s.Preset))
 		}
 		if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
 			s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
@@ -72,7 +73,9 @@ func (c *Config) shortSecret(rep *report, s *Service, key string) {
 		return
 	}
 	if c.has(long) {
-		rep.fail(c.at(key+".secret"), keyPath(strings.Split(key, ".")).subject()+" has both secret and credential.secret", "keep one; secret is short for the other")
+		rep.fail(c.at(key+".secret"),
+			keyPath(strings.Split(key, ".")).subject()+" has both secret and credential.secret",
+			"keep one; secret is short for the other")
 		return
 	}
 	kind := cmp.Or(s.Credential.Kind, c.preset(s).Credential.Kind)
@@ -194,7 +197,9 @@ func (m *merger) credentials(s *Service, p *preset.Preset) {
 	}
 	if len(s.Credentials) != len(p.Credentials) {
 		if own == 0 || own < len(s.Credentials) {
-			m.rep.fail(m.cfg.at(m.key+".credentials"), fmt.Sprintf("%s needs %d credentials in each request, in this order: %s", subject(m.key), len(p.Credentials), meanings(p)), severalHint(p))
+			m.rep.fail(m.cfg.at(m.key+".credentials"),
+				fmt.Sprintf("%s needs %d credentials in each request, in this order: %s", subject(m.key),
+					len(p.Credentials), meanings(p)), severalHint(p))
 			m.rep.broken[m.key], m.rep.broken[m.key+".credentials"] = true, true
 		}
 		return

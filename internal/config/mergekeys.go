@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/config/preset"
 )
 
-// credential merges what is the kind's, unless the service has a credential of another kind. What is a map of its own in the
-// declaration (a login call, a place) is taken whole, or not at all; further parameters and headers one by one.
+// credential merges what is the kind's, unless the service has a credential of another kind. What is a map of its own
+// in the declaration (a login call, a place) is taken whole, or not at all; further parameters and headers one by one.
 func (m *merger) credential(at string, to *Credential, p *preset.Credential) {
 	if to.Kind != "" && to.Kind != p.Kind {
 		return

@@ -9,8 +9,10 @@ import (
 // methods are the registered ones (IANA HTTP Method Registry, RFC 9110 section 16.1), the common ones first.
 var methods = []string{
 	"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY",
-	"ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL",
-	"MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND", "PROPPATCH", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT",
+	"ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY",
+	"MKCALENDAR", "MKCOL",
+	"MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND", "PROPPATCH", "REBIND", "REPORT", "SEARCH",
+	"UNBIND", "UNCHECKOUT",
 	"UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL",
 }
 
@@ -20,7 +22,8 @@ var neverPassed = []string{"CONNECT", "TRACE", "TRACK"}
 // Methods are the ones that most APIs use, for a shell that completes a word.
 func Methods() []string { return slices.Clone(methods[:8]) }
 
-// MethodDoubt says what is odd about a method that has the form of one, and what may have been meant; "" where nothing is.
+// MethodDoubt says what is odd about a method that has the form of one, and what may have been meant; "" where nothing
+// is.
 func MethodDoubt(method string) (doubt, hint string) {
 	switch {
 	case slices.Contains(methods, method):
@@ -44,7 +47,8 @@ func (k *checker) methodsOf(at string, list ...string) {
 	}
 }
 
-// isMethod tells whether s has the form of a method. A method is any token (RFC 9110 section 9.1); those of APIs are capitals.
+// isMethod tells whether s has the form of a method. A method is any token (RFC 9110 section 9.1); those of APIs are
+// capitals.
 func isMethod(s string) bool {
 	if s == "" || len(s) > 32 {
 		return false

@@ -10,7 +10,8 @@ type Named struct {
 
 func (n *Named) none() bool { return len(n.Tokens)+len(n.Services) == 0 }
 
-// grow adds the services that c's tokens name, and tells whether one of them is new: whether it is there is a part of a token's check.
+// grow adds the services that c's tokens name, and tells whether one of them is new: whether it is there is a part of a
+// token's check.
 func (n *Named) grow(c *Config) bool {
 	known := make(map[string]bool, len(n.Services))
 	for _, name := range n.Services {
@@ -29,8 +30,8 @@ func (n *Named) grow(c *Config) bool {
 	return len(n.Services) > before
 }
 
-// mayBeIn tells whether a file can hold one of the names as a key. A name is made of letters that YAML writes as they are, unless
-// there is a backslash, so a file that has neither is not parsed.
+// mayBeIn tells whether a file can hold one of the names as a key. A name is made of letters that YAML writes as they
+// are, unless there is a backslash, so a file that has neither is not parsed.
 func (n *Named) mayBeIn(src []byte) bool {
 	if n == nil || bytes.IndexByte(src, '\\') >= 0 {
 		return true

@@ -11,10 +11,11 @@ import (
 	"sallyport/internal/config"
 )
 
-// TestLoadNamed: what is named is as Load has it, in whichever file it stands and however its name is written, with the services
-// that a token names; and an error is that of Load, word by word.
+// TestLoadNamed: what is named is as Load has it, in whichever file it stands and however its name is written, with the
+// services that a token names; and an error is that of Load, word by word.
 func TestLoadNamed(t *testing.T) {
-	const crm, erp = "{upstream: https://crm.example.com, secret: ref+builtin://crm}", "{upstream: https://erp.example.com, secret: ref+builtin://erp}"
+	const crm, erp = "{upstream: https://crm.example.com, secret: ref+builtin://crm}",
+		"{upstream: https://erp.example.com, secret: ref+builtin://erp}"
 	for name, c := range map[string]struct {
 		main, a, b string
 		err        bool
@@ -66,7 +67,8 @@ func TestLoadNamed(t *testing.T) {
 					t.Errorf("service %s (-Load +LoadNamed):\n%s", name, diff)
 				}
 			}
-			if tk := got.Tokens["n8n"]; len(got.Tokens) > 1 || tk != nil && tk.Services[0] == "crm" && got.Services["crm"] == nil {
+			if tk := got.Tokens["n8n"]; len(got.Tokens) > 1 || tk != nil && tk.Services[0] == "crm" &&
+				got.Services["crm"] == nil {
 				t.Errorf("got %d tokens and %d services", len(got.Tokens), len(got.Services))
 			}
 		})

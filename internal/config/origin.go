@@ -10,9 +10,10 @@ import (
 
 // Origin is one value of the configuration and where it comes from.
 type Origin struct {
-	Key   string `json:"key"`   // dotted: services.openai.limits.rate
-	Value string `json:"value"` // as in YAML; secrets are references here as everywhere, and what looks like one elsewhere is not shown
-	From  string `json:"from"`  // "default", "preset openai", "sallyport.yaml:12", or what Override was told
+	Key string `json:"key"` // dotted: services.openai.limits.rate
+	// as in YAML; secrets are references here as everywhere, and what looks like one elsewhere is not shown
+	Value string `json:"value"`
+	From  string `json:"from"` // "default", "preset openai", "sallyport.yaml:12", or what Override was told
 }
 
 // Origins lists every value that is set, in the order of the declaration and of names.
@@ -114,8 +115,8 @@ func (f *field) ofElements() *field {
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the
 // files below the data directory) follows, and the whole is checked again, so an error may be about another key. A file
-// name is relative to the working directory. After an error the configuration is not to be used. Services and tokens are not to be
-// set: another configuration may have them too (see Loader).
+// name is relative to the working directory. After an error the configuration is not to be used. Services and tokens
+// are not to be set: another configuration may have them too (see Loader).
 func (c *Config) Override(key, value, from string) error {
 	owner, _ := split(key)
 	v, f, ok := c.find(key)
@@ -137,8 +138,8 @@ func (c *Config) Override(key, value, from string) error {
 	return err
 }
 
-// DatabaseURL returns the PostgreSQL URL, reading database_file if that is how it is given; "" means SQLite. It may hold a
-// password: never print it.
+// DatabaseURL returns the PostgreSQL URL, reading database_file if that is how it is given; "" means SQLite. It may
+// hold a password: never print it.
 func (c *Config) DatabaseURL(read ReadFunc) (string, error) {
 	if c.DatabaseFile == "" {
 		return c.Database, nil

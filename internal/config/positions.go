@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// positions is where each key stands. The keys of a service or token are with it: there are thousands of those, and each is looked at
-// by itself. What a service or token has of the declaration's defaults is not kept.
+// positions is where each key stands. The keys of a service or token are with it: there are thousands of those, and
+// each is looked at by itself. What a service or token has of the declaration's defaults is not kept.
 type positions struct {
 	head    map[string]position
 	owned   map[string]map[string]spot // "services.crm" → "limits.rate"; "" is the entry itself

@@ -37,7 +37,8 @@ func TestEveryPresetLoads(t *testing.T) {
 			if err == nil {
 				t.Fatal("a service with nothing but a preset loads")
 			}
-			for _, need := range slices.Concat(slices.Sorted(maps.Keys(p.Needs)), slices.Sorted(maps.Keys(p.HeadersNeeds))) {
+			for _, need := range slices.Concat(slices.Sorted(maps.Keys(p.Needs)),
+				slices.Sorted(maps.Keys(p.HeadersNeeds))) {
 				if !strings.Contains(err.Error(), need) {
 					t.Errorf("%q is needed, and the error does not say so:\n%v", need, err)
 				}
@@ -88,7 +89,10 @@ func given(p presetkeys.Preset) []string {
 	case "aws_sigv4":
 		return []string{"access_key: AKIAIOSFODNN7EXAMPLE", "secret_key: ref+builtin://x", "region: eu-central-1"}
 	case "oauth1":
-		return []string{"consumer_key: ref+builtin://x#key", "consumer_secret: ref+builtin://x#secret", "access_token: ref+builtin://x#token", "token_secret: ref+builtin://x#token_secret"}
+		return []string{
+			"consumer_key: ref+builtin://x#key", "consumer_secret: ref+builtin://x#secret",
+			"access_token: ref+builtin://x#token", "token_secret: ref+builtin://x#token_secret",
+		}
 	case "exchange":
 	default:
 		lines = []string{"secret: ref+builtin://x"}
@@ -121,11 +125,13 @@ func complete(t *testing.T, c *config.Credential, p presetkeys.Credential) {
 	urls := []string{one.TokenURL, one.AuthorizeURL, one.APIURL}
 	if one.Request != nil {
 		urls = append(urls, one.Request.URL)
-		if left := braces.FindString(fmt.Sprint(one.Request.JSON, one.Request.Form, one.Request.Query, one.Request.Headers, one.Request.Basic)); left != "" {
+		if left := braces.FindString(fmt.Sprint(one.Request.JSON, one.Request.Form, one.Request.Query,
+			one.Request.Headers, one.Request.Basic)); left != "" {
 			t.Errorf("%s has not been filled in", left)
 		}
 	}
-	if left := braces.FindString(fmt.Sprint(urls, one.Scopes, one.Params, one.AuthorizeParam, one.Audience)); left != "" {
+	if left := braces.FindString(fmt.Sprint(urls, one.Scopes, one.Params, one.AuthorizeParam,
+		one.Audience)); left != "" {
 		t.Errorf("%s has not been filled in", left)
 	}
 	for _, text := range urls {
@@ -139,7 +145,8 @@ func complete(t *testing.T, c *config.Credential, p presetkeys.Credential) {
 		}
 		return "contoso"
 	})
-	if format != "" && one.Format != format || p.Header != "" && one.Header != p.Header || p.Param != one.Param || p.UserPass != one.UserPass || p.Pointer != one.Pointer {
+	if format != "" && one.Format != format || p.Header != "" && one.Header != p.Header || p.Param != one.Param ||
+		p.UserPass != one.UserPass || p.Pointer != one.Pointer {
 		t.Errorf("%+v is not where %+v says", one, p)
 	}
 	if c.Refs() == nil {

@@ -7,8 +7,8 @@ import (
 	"sallyport/internal/config/preset"
 )
 
-// ShowPreset writes a preset's credential for the table of presets: "header: `X-API-Key: {secret}`", or of a kind that obtains a
-// token "KIND: `where it comes from` → `where it goes`".
+// ShowPreset writes a preset's credential for the table of presets: "header: `X-API-Key: {secret}`", or of a kind that
+// obtains a token "KIND: `where it comes from` → `where it goes`".
 func (k Kinds) ShowPreset(c preset.Credential) string {
 	kind, _ := k.Credential(c.Kind)
 	if kind.Settings == nil || kind.Settings().Class() != Derived {

@@ -20,16 +20,21 @@ const referenceHead = `# Configuration
 
 <!-- Generated from the declaration in internal/config. Do not edit. -->
 
-Sallyport reads ` + "`sallyport.yaml`" + ` (` + "`--config FILE`" + `) and every ` + "`services.d/*.yaml`" + ` beside it, which holds more ` + "`services`" + ` and
-` + "`tokens`" + `. Never a secret stands in them: secrets are named by reference, ` + "`ref+<store>://<path>#<field>`" + `, and put into the
+Sallyport reads ` + "`sallyport.yaml`" + ` (` + "`--config FILE`" + `) and every ` + "`services.d/*.yaml`" +
+	` beside it, which holds more ` + "`services`" + ` and
+` + "`tokens`" + `. Never a secret stands in them: secrets are named by reference, ` +
+	"`ref+<store>://<path>#<field>`" + `, and put into the
 store with ` + "`sallyport secret set NAME`" + `.
 
-- ` + "`sallyport config check`" + ` reports every error with file, line and column; ` + "`config show`" + ` says where each value comes
-  from; ` + "`config schema`" + ` prints the JSON Schema for editors (` + "`# yaml-language-server: $schema=…`" + ` in the first line).
+- ` + "`sallyport config check`" + ` reports every error with file, line and column; ` + "`config show`" +
+	` says where each value comes
+  from; ` + "`config schema`" + ` prints the JSON Schema for editors (` + "`# yaml-language-server: $schema=…`" +
+	` in the first line).
 - [credentials.md](credentials.md) has a worked example of each kind of credential, [presets.md](presets.md) the APIs that ship.
 - A changed file is taken up without restart. A file with an error changes nothing: the old configuration stays.
 - File names are relative to the folder of the file they stand in; ` + "`<data>/`" + ` is the data directory.
-- Durations are written as ` + "`500ms`, `30s`, `5m`, `24h`, `90d`, `1d12h`" + `; sizes as ` + "`512`, `64KiB`, `10MiB`, `2GiB`" + `; rates as
+- Durations are written as ` + "`500ms`, `30s`, `5m`, `24h`, `90d`, `1d12h`" + `; sizes as ` +
+	"`512`, `64KiB`, `10MiB`, `2GiB`" + `; rates as
   ` + "`50/s`, `100/m`, `1000/h`" + `.
 - Anchors, aliases and ` + "`<<`" + ` merges work within a file. Unknown and doubled keys are errors.
 
@@ -42,7 +47,10 @@ func Reference(kinds Kinds) []byte {
 	var b bytes.Buffer
 	b.WriteString(referenceHead)
 	fmt.Fprintf(&b, "```yaml\n%s```\n", example)
-	(&reference{&b, kinds, map[reflect.Type]string{}}).section(section{title: "Top level", doc: "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config]()})
+	(&reference{&b, kinds, map[reflect.Type]string{}}).section(section{
+		title: "Top level",
+		doc:   "The keys of `sallyport.yaml`.", typ: reflect.TypeFor[Config](),
+	})
 	return b.Bytes()
 }
 
@@ -85,7 +93,10 @@ func (r *reference) section(s section) {
 			}
 		} else if f.typ.Kind() == reflect.Slice && indexOf(fields, strings.TrimSuffix(f.name, "s")) < 0 {
 			title = "list of [maps](#" + anchorOf(key+s.of) + ")"
-			below = append(below, section{title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".", typ: inner, of: s.of})
+			below = append(below, section{
+				title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".",
+				typ: inner, of: s.of,
+			})
 		} else if f.typ.Kind() == reflect.Slice { // of the same maps as the key before it
 			title = "list of [maps](#" + anchorOf(strings.TrimSuffix(key, "s")) + ")"
 		} else {
@@ -98,7 +109,10 @@ func (r *reference) section(s section) {
 			}
 			r.described[inner] = anchorOf(key + s.of)
 			title = "[map](#" + anchorOf(key+s.of) + ")"
-			below = append(below, section{title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".", typ: inner, of: s.of})
+			below = append(below, section{
+				title: "`" + key + "`" + s.of, doc: f.doc, prefix: key + ".",
+				typ: inner, of: s.of,
+			})
 		}
 		fmt.Fprintf(r.b, "| `%s` | %s | %s | %s |\n", f.name, title, code(f.def), cell(meaning(f)))
 	}
@@ -114,7 +128,10 @@ func (m member) section(s section) section {
 		doc = append(doc, "It takes no `"+strings.Join(m.without, "` and no `")+"`.")
 	}
 	doc = append(doc, m.page)
-	return section{title: s.title + " of kind " + m.name, doc: strings.Join(doc, " "), prefix: s.prefix, typ: m.settings(), of: " of kind " + m.name}
+	return section{
+		title: s.title + " of kind " + m.name, doc: strings.Join(doc, " "), prefix: s.prefix,
+		typ: m.settings(), of: " of kind " + m.name,
+	}
 }
 
 // links name the members, each with a link to its section.

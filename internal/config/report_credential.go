@@ -12,9 +12,9 @@ import (
 	"sallyport/internal/jsonpointer"
 )
 
-// CredentialReport takes what is wrong with the settings of a credential, as secret.Report does: a key is dotted and counts from the
-// settings, a message goes on after the key's name, and neither ever quotes a value that may be a secret. The other methods
-// check what many kinds have, and leave out what is empty.
+// CredentialReport takes what is wrong with the settings of a credential, as secret.Report does: a key is dotted and
+// counts from the settings, a message goes on after the key's name, and neither ever quotes a value that may be a
+// secret. The other methods check what many kinds have, and leave out what is empty.
 type CredentialReport struct {
 	settingsReport
 
@@ -79,7 +79,9 @@ func (*CredentialReport) IsToken(name string) bool { return headerName.MatchStri
 
 // Param wants the name of a query parameter.
 func (r *CredentialReport) Param(key, name string) {
-	if name != "" && strings.ContainsFunc(name, func(c rune) bool { return !isAlnum(c) && !strings.ContainsRune("._~-[]$", c) }) {
+	if name != "" && strings.ContainsFunc(name, func(c rune) bool {
+		return !isAlnum(c) && !strings.ContainsRune("._~-[]$", c)
+	}) {
 		r.Fail(key, "is not a plain parameter name", "write the name alone, such as param: key")
 	}
 }
@@ -145,7 +147,10 @@ func (r *CredentialReport) Headers(key string, headers map[string]Text) {
 		switch {
 		case !headerName.MatchString(name):
 			r.Fail(key+"."+name, "is not a header name", "")
-		case slices.Contains([]string{"Connection", "Content-Length", "Host", "Transfer-Encoding", "Upgrade", "Te", "Trailer"}, canonical):
+		case slices.Contains([]string{
+			"Connection", "Content-Length", "Host", "Transfer-Encoding", "Upgrade", "Te",
+			"Trailer",
+		}, canonical):
 			r.Fail(key+"."+name, "is a header of the connection, which is not set by hand", "leave it out")
 		case seen[canonical]:
 			r.Fail(key+"."+name, "stands there twice, in another case", "keep one")
@@ -171,7 +176,8 @@ func (r *CredentialReport) Endpoint(key, text string) {
 		return // a path of an upstream that is missing
 	case inputName.MatchString(text):
 		return // an input that is missing
-	case err != nil || u.Opaque != "" || u.Host == "" || !isPrintable(text) || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || u.Opaque != "" || u.Host == "" || !isPrintable(text) || u.Scheme != "https" &&
+		u.Scheme != "http":
 		r.Fail(key, "is not a URL", "write https://HOST/PATH, or /PATH for one on the upstream's host")
 	case u.User != nil:
 		r.Fail(key, "holds a user or password", "write them with their own keys, by reference")
@@ -180,7 +186,8 @@ func (r *CredentialReport) Endpoint(key, text string) {
 	case checkHostPort(u) != nil:
 		r.Fail(key, "has no good host: "+checkHostPort(u).Error(), "")
 	case u.Scheme == "http" && !mayBePlain(r.Service, u.Hostname()):
-		r.Fail(key, "is plain HTTP: what is sent there can be read on the way", "use https; plain HTTP is for loopback, and for hosts of your own whose addresses allow_private names")
+		r.Fail(key, "is plain HTTP: what is sent there can be read on the way",
+			"use https; plain HTTP is for loopback, and for hosts of your own whose addresses allow_private names")
 	}
 }
 

@@ -12,19 +12,21 @@ import (
 	"sallyport/internal/testkit/setting"
 )
 
-// TestRotates: what a service says counts before what its preset says, and that before what its token endpoint is known for.
+// TestRotates: what a service says counts before what its preset says, and that before what its token endpoint is known
+// for.
 func TestRotates(t *testing.T) {
 	const own = ", client_id: c, client_secret: ref+builtin://a, refresh_token: ref+builtin://b"
 	for text, want := range map[string]bool{
-		"preset: google-drive, credential: {auth: post":                                                                                        false,
-		"preset: google-drive, credential: {token_url: https://proxy.example.com/token":                                                        false,
-		"preset: google-drive, credential: {rotates: true":                                                                                     true,
-		"preset: gmail, credential: {auth: basic":                                                                                              false,
-		"preset: microsoft, credential: {auth: post":                                                                                           false,
-		"preset: microsoft-dataverse, upstream: https://a.crm4.dynamics.com, credential: {auth: post, inputs: {tenant: t}":                     false,
-		"preset: salesforce, upstream: https://a.my.salesforce.com, credential: {auth: post":                                                   false,
-		"preset: hubspot-oauth2, credential: {auth: post":                                                                                      true,
-		"preset: spotify, credential: {auth: post":                                                                                             true, // it ends them where PKCE is used
+		"preset: google-drive, credential: {auth: post":                                                                    false,
+		"preset: google-drive, credential: {token_url: https://proxy.example.com/token":                                    false,
+		"preset: google-drive, credential: {rotates: true":                                                                 true,
+		"preset: gmail, credential: {auth: basic":                                                                          false,
+		"preset: microsoft, credential: {auth: post":                                                                       false,
+		"preset: microsoft-dataverse, upstream: https://a.crm4.dynamics.com, credential: {auth: post, inputs: {tenant: t}": false,
+		"preset: salesforce, upstream: https://a.my.salesforce.com, credential: {auth: post":                               false,
+		"preset: hubspot-oauth2, credential: {auth: post":                                                                  true,
+		// it ends them where PKCE is used
+		"preset: spotify, credential: {auth: post":                                                                                             true,
 		"preset: zoho-crm, credential: {token_url: https://accounts.zoho.eu/oauth/v2/token":                                                    false,
 		"preset: servicenow-oauth2, upstream: https://a.service-now.com, credential: {auth: post":                                              false,
 		"preset: box, credential: {auth: post":                                                                                                 true,
@@ -35,13 +37,15 @@ func TestRotates(t *testing.T) {
 		"upstream: https://a.example.com, credential: {kind: oauth2_refresh_token, token_url: https://a.example.com/token, rotates: false":     false,
 		"upstream: https://a.example.com, credential: {kind: oauth2_refresh_token, token_url: https://oauth2.googleapis.com.example.com/token": true,
 	} {
-		if got := *setting.At[bool](&parse(t, "services: {a: {"+text+own+"}}}\n").Services["a"].Credential, "rotates"); got != want {
+		if got := *setting.At[bool](&parse(t, "services: {a: {"+text+own+"}}}\n").Services["a"].Credential,
+			"rotates"); got != want {
 			t.Errorf("%s: rotates %t, want %t", text, got, want)
 		}
 	}
 }
 
-// TestReusableAreInTheDocs: docs/credentials.md names the token endpoints whose refresh tokens may be used again, and no other.
+// TestReusableAreInTheDocs: docs/credentials.md names the token endpoints whose refresh tokens may be used again, and
+// no other.
 func TestReusableAreInTheDocs(t *testing.T) {
 	page, err := os.ReadFile("../../docs/credentials.md")
 	if err != nil {

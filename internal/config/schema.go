@@ -10,15 +10,16 @@ import (
 	"strings"
 )
 
-// Schema returns the JSON Schema (draft 2020-12) of sallyport.yaml, for editors. It knows shapes, and which keys go with which
-// kind; not what values say of each other: `sallyport config check` does.
+// Schema returns the JSON Schema (draft 2020-12) of sallyport.yaml, for editors. It knows shapes, and which keys go
+// with which kind; not what values say of each other: `sallyport config check` does.
 func Schema(kinds Kinds) []byte {
 	s := kinds.schemaOf(reflect.TypeFor[Config](), &field{})
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "sallyport.yaml"
 	s["$defs"] = schema{
-		"store": kinds.familySchema(reflect.TypeFor[Store]()), "credential": kinds.familySchema(reflect.TypeFor[Credential]()),
-		"fleet": kinds.familySchema(reflect.TypeFor[Fleet]()),
+		"store":      kinds.familySchema(reflect.TypeFor[Store]()),
+		"credential": kinds.familySchema(reflect.TypeFor[Credential]()),
+		"fleet":      kinds.familySchema(reflect.TypeFor[Fleet]()),
 	}
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -47,7 +48,10 @@ func (k Kinds) schemaOf(t reflect.Type, f *field) schema {
 		}
 		return out
 	}
-	return schema{"type": "array", "minItems": 1, "items": k.schemaOf(t.Elem(), &field{enum: f.enum, min: f.min, max: f.max})}
+	return schema{
+		"type": "array", "minItems": 1,
+		"items": k.schemaOf(t.Elem(), &field{enum: f.enum, min: f.min, max: f.max}),
+	}
 }
 
 func (k Kinds) structSchema(t reflect.Type) schema {
@@ -81,8 +85,9 @@ func (k Kinds) properties(t reflect.Type) (out schema, needed []string) {
 	return out, needed
 }
 
-// familySchema is the schema of a struct that is of one of several kinds: once the kind is written, the keys are that kind's alone.
-// Where a preset may bring the kind, the keys of all kinds are known without it, and none has to be there.
+// familySchema is the schema of a struct that is of one of several kinds: once the kind is written, the keys are that
+// kind's alone. Where a preset may bring the kind, the keys of all kinds are known without it, and none has to be
+// there.
 func (k Kinds) familySchema(t reflect.Type) schema {
 	all := k.familyOf(t)
 	common, needed := k.properties(t)
@@ -118,7 +123,10 @@ func (k Kinds) cases(all family, common schema) []schema {
 		if len(own) > 0 && !m.presets {
 			then["required"] = own
 		}
-		out[i] = schema{"if": schema{"properties": schema{"kind": schema{"const": m.name}}, "required": []string{"kind"}}, "then": then}
+		out[i] = schema{"if": schema{
+			"properties": schema{"kind": schema{"const": m.name}},
+			"required":   []string{"kind"},
+		}, "then": then}
 	}
 	return out
 }

@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/testkit/archive"
 )
 
-// TestSchema holds the schema against the same cases as the decoder: it lets through what loads, and refuses what is wrong
-// in its shape.
+// TestSchema holds the schema against the same cases as the decoder: it lets through what loads, and refuses what is
+// wrong in its shape.
 func TestSchema(t *testing.T) {
 	s := archive.Schema(t, app.Kinds())
 	for _, name := range cases(t) {
@@ -31,8 +31,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// TestSchemaByKindOfCredential: an editor refuses a key that goes with another kind of credential; none has to be there, since a preset
-// may bring it, and with it the kind.
+// TestSchemaByKindOfCredential: an editor refuses a key that goes with another kind of credential; none has to be
+// there, since a preset may bring it, and with it the kind.
 func TestSchemaByKindOfCredential(t *testing.T) {
 	s := archive.Schema(t, app.Kinds())
 	for text, want := range map[string]bool{

@@ -82,7 +82,8 @@ func parseSource(file string, src []byte, rep *report) (root *node, ok bool) {
 		return nil, true
 	case 1:
 	default:
-		rep.fail(tokenPosition(file, docs[1].GetToken()), "a second document begins here", "keep one document per file; services.d/*.yaml takes further files")
+		rep.fail(tokenPosition(file, docs[1].GetToken()), "a second document begins here",
+			"keep one document per file; services.d/*.yaml takes further files")
 		return nil, false
 	}
 	b := &builder{file: file, rep: rep, anchors: map[string]ast.Node{}}
@@ -135,7 +136,8 @@ func hintOf(problem string) string {
 	return ""
 }
 
-// checkLine returns what is wrong with a line, and the column. Depth counts brackets roughly, also those inside strings.
+// checkLine returns what is wrong with a line, and the column. Depth counts brackets roughly, also those inside
+// strings.
 func checkLine(line []byte, depth *int) (problem string, col int) {
 	switch {
 	case len(line) > maxLine:
@@ -192,7 +194,8 @@ var errParser = errors.New("the YAML parser cannot read this file")
 func (r *report) failSyntax(file string, err error) {
 	var syntax yaml.Error
 	if !errors.As(err, &syntax) {
-		r.fail(position{file: file, line: 1, col: 1}, errParser.Error(), "look for unusual indentation, quotes or brackets")
+		r.fail(position{file: file, line: 1, col: 1}, errParser.Error(),
+			"look for unusual indentation, quotes or brackets")
 		return
 	}
 	message, _, quoted := strings.Cut(syntax.GetMessage(), `"`)
@@ -236,7 +239,8 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	case b.failed:
 		return &node{}
 	case b.nodes > maxNodes:
-		return b.fail(n, "the file is too large once its aliases are expanded", "write the repeated part out, or use fewer aliases")
+		return b.fail(n, "the file is too large once its aliases are expanded",
+			"write the repeated part out, or use fewer aliases")
 	case depth > maxNesting:
 		return b.fail(n, textDeep, "")
 	case n == nil:
@@ -273,7 +277,8 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	return b.fail(n, "this kind of YAML is not used here", "")
 }
 
-// typed returns what JSON makes of a number or a truth value; nil for what stays text, such as numbers that JSON has not.
+// typed returns what JSON makes of a number or a truth value; nil for what stays text, such as numbers that JSON has
+// not.
 func typed(n ast.ScalarNode) any {
 	text := n.GetToken().Value
 	switch n := n.(type) {
@@ -337,7 +342,8 @@ func (b *builder) key(n ast.MapKeyNode) (*node, bool) {
 	return &node{kind: scalarNode, text: scalar.GetToken().Value, at: tokenPosition(b.file, n.GetToken())}, true
 }
 
-// merge adds the pairs of <<: *a or <<: [*a, *b]; the first of several has precedence, and written-out keys have it over all.
+// merge adds the pairs of <<: *a or <<: [*a, *b]; the first of several has precedence, and written-out keys have it
+// over all.
 func (b *builder) merge(into *node, value ast.Node, depth int) {
 	from := b.build(value, depth+1)
 	sources := []*node{from}

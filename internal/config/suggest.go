@@ -18,7 +18,8 @@ func didYouMean(got string, allowed []string) string {
 		}
 	}
 	for _, word := range allowed {
-		if best == "" && len(got) > 2 && (strings.HasPrefix(fold(got), fold(word)) || strings.HasPrefix(fold(word), fold(got))) {
+		if best == "" && len(got) > 2 &&
+			(strings.HasPrefix(fold(got), fold(word)) || strings.HasPrefix(fold(word), fold(got))) {
 			return word
 		}
 	}
@@ -78,7 +79,10 @@ func show(s string) string {
 // mayBeSecret goes by looks: a run of 16 or more characters of a key's alphabet with letters and digits mixed, or the
 // beginning of a kind of key that is known.
 func mayBeSecret(s string) bool {
-	for _, prefix := range []string{"sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox", "pat", "spt_", "AKIA", "AIza", "SG.", "hf_", "Bearer ", "Basic "} {
+	for _, prefix := range []string{
+		"sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-",
+		"xox", "pat", "spt_", "AKIA", "AIza", "SG.", "hf_", "Bearer ", "Basic ",
+	} {
 		if strings.HasPrefix(s, prefix) && len(s) > len(prefix)+4 {
 			return true
 		}

@@ -8,8 +8,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Text is a value that may be secret or not: written as it is, or a reference. Usually it is one part; an input that stands
-// inside a longer text makes several. The zero Text is none.
+// Text is a value that may be secret or not: written as it is, or a reference. Usually it is one part; an input that
+// stands inside a longer text makes several. The zero Text is none.
 type Text []TextPart
 
 // TextPart is a piece of a Text. Exactly one field is set.

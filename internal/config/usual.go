@@ -2,8 +2,8 @@ package config
 
 import "strconv"
 
-// usualKinds notes of which kind each credential of a service is that names none: the kind that the preset has there, or that of a
-// credential of which the secret alone is written.
+// usualKinds notes of which kind each credential of a service is that names none: the kind that the preset has there,
+// or that of a credential of which the secret alone is written.
 func (d *decoder) usualKinds(pairs []pair, path keyPath) {
 	d.usual = map[string]string{}
 	var s Service

@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// The errors of this file say what is wanted and never quote what was given: the decoder decides whether that may be shown.
+// The errors of this file say what is wanted and never quote what was given: the decoder decides whether that may be
+// shown.
 var (
 	errDuration = errors.New("want a duration such as 500ms, 30s, 5m, 24h or 90d")
 	errSize     = errors.New("want a size such as 512, 64KiB, 10MiB or 2GiB")
 	errRate     = errors.New("want a rate: N/s, N/m or N/h, such as 50/s")
 	errPrefix   = errors.New("want a network such as 10.1.2.0/24, or one address")
 	errURL      = errors.New("want a URL such as https://api.example.com/v1")
-	errProxy    = errors.New("want the URL of a proxy, such as http://proxy.internal:3128 or socks5://proxy.internal:1080")
-	errRule     = errors.New(`want METHOD[,METHOD] or *, a blank and a path glob, such as "GET /v1/**"`)
+	errProxy    = errors.New("want the URL of a proxy, such as http://proxy.internal:3128 or " +
+		"socks5://proxy.internal:1080")
+	errRule = errors.New(`want METHOD[,METHOD] or *, a blank and a path glob, such as "GET /v1/**"`)
 )
 
 const day = 24 * time.Hour
@@ -160,7 +162,8 @@ func (r Rate) String() string {
 // Rule is one line of a service's allow list.
 type Rule struct {
 	Methods []string // nil: any
-	Path    string   // glob over the decoded path below the base path: * within a segment, ** as a whole segment over segments
+	// glob over the decoded path below the base path: * within a segment, ** as a whole segment over segments
+	Path string
 }
 
 // ParseRule reads "METHOD[,METHOD] /glob" or "* /glob".
@@ -193,7 +196,8 @@ func checkGlob(path string) error {
 		}
 	}
 	if decoded, err := url.PathUnescape(path); err != nil || decoded != path {
-		return errors.New("the path of a rule is written decoded: it is compared with decoded segments, so % never matches an escape")
+		return errors.New("the path of a rule is written decoded: it is compared with decoded segments, so % never " +
+			"matches an escape")
 	}
 	for seg := range strings.SplitSeq(path[1:], "/") {
 		if seg == "." || seg == ".." {
@@ -228,7 +232,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, errors.New("write IPv4 networks as IPv4, such as 10.0.0.0/8")
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("the address has bits set beyond the prefix: did you mean %s or %s/%d?", p.Masked(), p.Addr(), p.Addr().BitLen())
+		return netip.Prefix{}, fmt.Errorf("the address has bits set beyond the prefix: did you mean %s or %s/%d?",
+			p.Masked(), p.Addr(), p.Addr().BitLen())
 	}
 	return p, nil
 }
@@ -245,7 +250,8 @@ func parseURL(s string) (*url.URL, error) {
 	case u.User != nil:
 		return nil, errors.New("the URL holds a user or password: those belong in the credential, by reference")
 	case u.RawQuery != "" || u.ForceQuery:
-		return nil, errors.New("the URL holds a query: keys belong in the credential (kind: query), the rest into the request")
+		return nil,
+			errors.New("the URL holds a query: keys belong in the credential (kind: query), the rest into the request")
 	case u.Fragment != "" || strings.Contains(s, "#"):
 		return nil, errors.New("the URL holds a fragment, which is never sent")
 	}
@@ -274,7 +280,8 @@ func parseProxy(s string) (*url.URL, error) {
 
 func checkHostPort(u *url.URL) error {
 	if !isHost(u.Hostname()) {
-		return errors.New("the URL needs a host: a name in a-z, 0-9, '-' and '.' (other scripts in punycode), or an address")
+		return errors.New("the URL needs a host: a name in a-z, 0-9, '-' and '.' (other scripts in punycode), or an " +
+			"address")
 	}
 	port := u.Port()
 	if port == "" && strings.HasSuffix(u.Host, ":") {

@@ -19,7 +19,10 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%q is written as %q, which reads as %v, %v", text, config.FormatDuration(got), back, err)
 		}
 	}
-	for _, text := range []string{"", "0", "5", "d", "-1s", "1h-1m", "-1d", "1.5d", "1w", "1d1d", "999999999999d", "106751d9999h", "5 m"} {
+	for _, text := range []string{
+		"", "0", "5", "d", "-1s", "1h-1m", "-1d", "1.5d", "1w", "1d1d", "999999999999d",
+		"106751d9999h", "5 m",
+	} {
 		if got, err := config.ParseDuration(text); err == nil {
 			t.Errorf("ParseDuration(%q) = %v", text, got)
 		}
@@ -27,7 +30,10 @@ func TestDurations(t *testing.T) {
 }
 
 func TestSizesAndRates(t *testing.T) {
-	for text, want := range map[string]config.Size{"0": 0, "512": 512, "64KiB": 64 << 10, "2GiB": 2 << 30, "1TiB": 1 << 40} {
+	for text, want := range map[string]config.Size{
+		"0": 0, "512": 512, "64KiB": 64 << 10,
+		"2GiB": 2 << 30, "1TiB": 1 << 40,
+	} {
 		if got, err := config.ParseSize(text); err != nil || got != want || got.String() != text {
 			t.Errorf("ParseSize(%q) = %v, %v", text, got, err)
 		}

@@ -1,5 +1,5 @@
-// Package database opens Sallyport's own state, in a SQLite file or in PostgreSQL, brings its tables up to date, and tells
-// every process on it what has changed.
+// Package database opens Sallyport's own state, in a SQLite file or in PostgreSQL, brings its tables up to date, and
+// tells every process on it what has changed.
 //
 // It is not a query layer: the packages that own a table write its SQL, in the common subset of both dialects, with the
 // placeholders $1, $2, … in the order of their first appearance (SQLite numbers them so) and with times as Micros.

@@ -62,7 +62,8 @@ func TestMigrateByManyProcessesAtOnce(t *testing.T) {
 		}
 		var rows int
 		db := open(t, url)
-		if err := db.QueryRow("SELECT count(*) FROM sallyport_schema WHERE version_id = 1").Scan(&rows); err != nil || rows != 1 {
+		if err := db.QueryRow("SELECT count(*) FROM sallyport_schema WHERE version_id = 1").Scan(&rows); err != nil ||
+			rows != 1 {
 			t.Errorf("migration 1 is recorded %d times (%v), want once", rows, err)
 		}
 		if err := db.Migrate(t.Context()); err != nil {

@@ -17,8 +17,8 @@ const (
 	maxDue = 1000
 )
 
-// dues are the topics that a replica has still to act on, in their order. The zero value has none. A topic stays until it has
-// been acted on, and if it changed again meanwhile, once more.
+// dues are the topics that a replica has still to act on, in their order. The zero value has none. A topic stays until
+// it has been acted on, and if it changed again meanwhile, once more.
 type dues struct {
 	mu   sync.Mutex
 	list []*due

@@ -40,11 +40,13 @@ func annotate(err error, hint string, exit fault.Exit) error {
 func sqliteHint(code int) (string, fault.Exit) {
 	switch code {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return "another process holds the database's write lock: let it finish, or end it (`fuser` on the file names it)", fault.ExitLocked
+		return "another process holds the database's write lock: let it finish, or end it (`fuser` on the file names " +
+			"it)", fault.ExitLocked
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
 		return "the file and its directory must be writable for the user that Sallyport runs as", fault.ExitStore
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return "the file is damaged or is not a database: stop Sallyport and restore it, with its -wal file, from a backup", fault.ExitStore
+		return "the file is damaged or is not a database: stop Sallyport and restore it, with its -wal file, from a " +
+			"backup", fault.ExitStore
 	case sqlite3.SQLITE_FULL:
 		return "free space on the disk that holds the database", fault.ExitStore
 	case sqlite3.SQLITE_IOERR:

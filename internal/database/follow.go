@@ -12,16 +12,17 @@ import (
 	"sallyport/internal/guard"
 )
 
-// Urgent is the topic that a Follower acts by before all others, and whose staleness is bounded: which tokens are accepted.
+// Urgent is the topic that a Follower acts by before all others, and whose staleness is bounded: which tokens are
+// accepted.
 const Urgent = "tokens"
 
 const (
-	// reportEvery is how often a replica says that it is there, when there is no other news of it. On SQLite each time is a
-	// write to the disk.
+	// reportEvery is how often a replica says that it is there, when there is no other news of it. On SQLite each time
+	// is a write to the disk.
 	reportEvery       = time.Second
 	reportEverySQLite = 10 * time.Second
-	// readAgain is how often the urgent topic is read whatever the numbers say: a change by hand, or by an older version that
-	// is still running, has none.
+	// readAgain is how often the urgent topic is read whatever the numbers say: a change by hand, or by an older
+	// version that is still running, has none.
 	readAgain = 30 * time.Second
 	// actTimeout is for the urgent topic; until it has succeeded nothing is fresh.
 	actTimeout = 10 * time.Second
@@ -29,19 +30,19 @@ const (
 
 // Follower keeps one replica acting by what is in the database, and on the list of those that do.
 //
-// The rule that bounds how long a revoked token can be accepted: the replica is fresh until MaxStale after the beginning of
-// the last look by which it saw and acted on every change of the urgent topic, and it is on the list before such a look
-// begins. So when MaxStale has passed since a change, every replica acts by it or has stopped accepting; and who reads the
-// list after a change finds there every replica that may accept on older knowledge.
+// The rule that bounds how long a revoked token can be accepted: the replica is fresh until MaxStale after the
+// beginning of the last look by which it saw and acted on every change of the urgent topic, and it is on the list
+// before such a look begins. So when MaxStale has passed since a change, every replica acts by it or has stopped
+// accepting; and who reads the list after a change finds there every replica that may accept on older knowledge.
 //
-// On PostgreSQL a look counts only if the replica could write as well: a server that has become a read-only standby answers
-// reads with a past that does not end. SQLite's file is on this machine, and has no such double.
+// On PostgreSQL a look counts only if the replica could write as well: a server that has become a read-only standby
+// answers reads with a past that does not end. SQLite's file is on this machine, and has no such double.
 type Follower struct {
 	DB       *DB
 	Self     Replica
 	MaxStale time.Duration
-	// Act reads again what topic names, or everything but the urgent topic when it is "". When it returns nil, the next request
-	// acts by it. It is called at once for the urgent topic, and meanwhile, one after the other, for the rest.
+	// Act reads again what topic names, or everything but the urgent topic when it is "". When it returns nil, the next
+	// request acts by it. It is called at once for the urgent topic, and meanwhile, one after the other, for the rest.
 	Act func(ctx context.Context, topic string) error
 	// Fresh is told, after each good look, from when on the urgent topic can have changed unseen.
 	Fresh func(at time.Time)
@@ -186,7 +187,8 @@ func (f *Follower) enlist(ctx context.Context, on *sql.Conn) error {
 	return f.report(ctx, on, report{behind: []string{everything, Urgent}, accepts: f.claim()})
 }
 
-// claim is how long a report says that the replica may accept: until the next report is due it can become fresh without one.
+// claim is how long a report says that the replica may accept: until the next report is due it can become fresh without
+// one.
 func (f *Follower) claim() time.Duration { return f.MaxStale + f.reportEvery() }
 
 func (f *Follower) reportEvery() time.Duration {

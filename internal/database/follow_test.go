@@ -36,7 +36,8 @@ func follow(t *testing.T, db *database.DB, id string, maxStale time.Duration) *r
 	t.Helper()
 	r := &replica{db: db, heard: make(chan string, 1000)}
 	r.Follower = &database.Follower{
-		DB: db, Self: database.Replica{ID: id, Home: "home of " + id, Host: "host-" + id, Address: "127.0.0.1:1"}, MaxStale: maxStale,
+		DB: db, Self: database.Replica{ID: id, Home: "home of " + id, Host: "host-" + id, Address: "127.0.0.1:1"},
+		MaxStale: maxStale,
 		Act: func(_ context.Context, topic string) error {
 			if r.fail.Load() {
 				return errors.New("no")
@@ -172,7 +173,8 @@ func TestNumbersAppearInOrder(t *testing.T) {
 	})
 }
 
-// TestFailingTopic: what cannot be acted on is not confirmed, is tried again, and keeps nothing else from being confirmed.
+// TestFailingTopic: what cannot be acted on is not confirmed, is tried again, and keeps nothing else from being
+// confirmed.
 func TestFailingTopic(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		db, other := migrated(t, url), open(t, url)
@@ -180,12 +182,16 @@ func TestFailingTopic(t *testing.T) {
 		until(t, "it confirms everything", func() bool { return r.member(t, other).ActsBy("secrets", 0) })
 		r.fail.Store(true)
 		secrets := notify(t, other, "secrets")
-		until(t, "the replica is behind with secrets", func() bool { return slices.Contains(r.member(t, other).Behind, "secrets") })
+		until(t, "the replica is behind with secrets", func() bool {
+			return slices.Contains(r.member(t, other).Behind, "secrets")
+		})
 		if m := r.member(t, other); m.ActsBy("secrets", secrets) || !m.ActsBy("tokens", secrets) {
 			t.Errorf("confirmed the wrong topics: %+v", m)
 		}
 		tokens := notify(t, other, "tokens")
-		until(t, "the replica says that it has stopped accepting", func() bool { return r.member(t, other).Accepts <= 0 })
+		until(t, "the replica says that it has stopped accepting", func() bool {
+			return r.member(t, other).Accepts <= 0
+		})
 		if r.member(t, other).ActsBy("tokens", tokens) {
 			t.Error("it confirms tokens that it could not read")
 		}
@@ -233,14 +239,16 @@ func TestDeafOnSQLite(t *testing.T) {
 	}
 	until(t, "it says that another is in its place", func() bool {
 		err := db.Deaf()
-		return err != nil && strings.Contains(err.Error(), "another file") && strings.Contains(fault.HintOf(err), "restart")
+		return err != nil && strings.Contains(err.Error(), "another file") &&
+			strings.Contains(fault.HintOf(err), "restart")
 	})
 	before := time.Now().UnixNano()
 	rename(path+".away", path)
 	r.expect(t, database.Urgent, "") // whatever was missed
 	until(t, "it is fresh and says nothing more", func() bool { return db.Deaf() == nil && r.fresh.Load() > before })
 
-	if _, err := db.Exec("CREATE TRIGGER full BEFORE UPDATE ON replica BEGIN SELECT RAISE(FAIL, 'no room'); END"); err != nil {
+	if _, err := db.Exec(
+		"CREATE TRIGGER full BEFORE UPDATE ON replica BEGIN SELECT RAISE(FAIL, 'no room'); END"); err != nil {
 		t.Fatal(err)
 	}
 	before = time.Now().UnixNano()
@@ -276,7 +284,8 @@ func TestRestoredDatabase(t *testing.T) {
 func TestEarlierProcessIsBuried(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		db := migrated(t, url)
-		_, err := db.Exec(`INSERT INTO replica (id, home, host, address, version, started, seen, accepts_until, acted, behind)
+		_, err := db.Exec(
+			`INSERT INTO replica (id, home, host, address, version, started, seen, accepts_until, acted, behind)
 			VALUES ('killed', 'home of a', '', '', '', 0, 9e15, 9e15, 0, '[]'), ('elsewhere', '', '', '', '', 0, 9e15, 9e15, 0, '[]'), ('old', '', '', '', '', 0, 0, 0, 0, '[]')`)
 		if err != nil {
 			t.Fatal(err)
@@ -293,15 +302,16 @@ func TestEarlierProcessIsBuried(t *testing.T) {
 	})
 }
 
-// TestNoticeIsAHint: a notification from anybody has the numbers read and nothing else, and a storm of them does not have them
-// read without end.
+// TestNoticeIsAHint: a notification from anybody has the numbers read and nothing else, and a storm of them does not
+// have them read without end.
 func TestNoticeIsAHint(t *testing.T) {
 	url := postgres.URL(t)
 	db, other := migrated(t, url), open(t, url)
 	r := follow(t, db, "a", time.Hour)
 	began, before := time.Now(), r.looks.Load()
 	for i := range 200 {
-		if _, err := other.Exec("SELECT pg_notify('sallyport', $1 || g) FROM generate_series(1, 100) AS g", fmt.Sprint(i, "tokens ")); err != nil {
+		if _, err := other.Exec("SELECT pg_notify('sallyport', $1 || g) FROM generate_series(1, 100) AS g",
+			fmt.Sprint(i, "tokens ")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -317,8 +327,8 @@ func TestNoticeIsAHint(t *testing.T) {
 	until(t, "the change is confirmed", func() bool { return r.member(t, other).ActsBy("tokens", seq) })
 }
 
-// TestLostConnections: however the way to PostgreSQL is lost, changes are acted on soon after it is back, or, where a new
-// connection works, without that.
+// TestLostConnections: however the way to PostgreSQL is lost, changes are acted on soon after it is back, or, where a
+// new connection works, without that.
 func TestLostConnections(t *testing.T) {
 	url := postgres.URL(t)
 	other := migrated(t, url)
@@ -337,7 +347,9 @@ func TestLostConnections(t *testing.T) {
 		seq := notify(t, other, "derived:"+c.name)
 		c.fix()
 		began := time.Now()
-		until(t, c.name+": the change is confirmed", func() bool { return r.member(t, other).ActsBy("derived:"+c.name, seq) })
+		until(t, c.name+": the change is confirmed", func() bool {
+			return r.member(t, other).ActsBy("derived:"+c.name, seq)
+		})
 		t.Logf("%s: confirmed after %s", c.name, time.Since(began).Round(10*time.Millisecond))
 	}
 }
@@ -354,7 +366,8 @@ func TestNotificationLost(t *testing.T) {
 	until(t, "the change is confirmed", func() bool { return r.member(t, other).ActsBy("tokens", 7) })
 }
 
-// TestFreshness: a replica that cannot read, or not write, is fresh no more, and its row says so by the database's clock.
+// TestFreshness: a replica that cannot read, or not write, is fresh no more, and its row says so by the database's
+// clock.
 func TestFreshness(t *testing.T) {
 	url := postgres.URL(t)
 	other := migrated(t, url)

@@ -20,14 +20,16 @@ const (
 	lockIdle  = 3 * time.Minute        // how long the server waits for who has a lock; longer than anybody has one
 )
 
-// Locks are locks by name of which one holder at a time has each, of this process and, on PostgreSQL, of all that use the
-// database. All of a process belong to one connection that is made for them: the pool is not used up by who waits, and if the
-// process dies, or loses the connection, the server gives them to others. On SQLite they are this process's alone.
+// Locks are locks by name of which one holder at a time has each, of this process and, on PostgreSQL, of all that use
+// the database. All of a process belong to one connection that is made for them: the pool is not used up by who waits,
+// and if the process dies, or loses the connection, the server gives them to others. On SQLite they are this process's
+// alone.
 //
-// So are the locks of a process that hangs, and of a machine that is gone without a word, which the server would take for alive
-// for hours: after lockIdle.
+// So are the locks of a process that hangs, and of a machine that is gone without a word, which the server would take
+// for alive for hours: after lockIdle.
 //
-// So a lock can be lost unnoticed; what it guards has to bear two holders. It is safe for concurrent use. Close ends it.
+// So a lock can be lost unnoticed; what it guards has to bear two holders. It is safe for concurrent use. Close ends
+// it.
 type Locks struct {
 	db *DB
 

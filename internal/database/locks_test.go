@@ -32,7 +32,8 @@ func take(t *testing.T, l *database.Locks, name string) (release func()) {
 	return release
 }
 
-// TestLocksHaveOneHolder counts without any other protection than the lock, in several goroutines of several processes' Locks.
+// TestLocksHaveOneHolder counts without any other protection than the lock, in several goroutines of several processes'
+// Locks.
 func TestLocksHaveOneHolder(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		replicas := []*database.Locks{locks(t, open(t, url))}
@@ -95,7 +96,8 @@ func TestLocksLeaveThePool(t *testing.T) {
 		t.Fatal(err)
 	}
 	var connections int
-	if err := db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").Scan(&connections); err != nil || connections > 3 {
+	if err := db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").Scan(
+		&connections); err != nil || connections > 3 {
 		t.Errorf("%d connections (%v), want one for the locks, and the pool's", connections, err)
 	}
 }
@@ -105,7 +107,8 @@ func TestLocksAfterALostConnection(t *testing.T) {
 	db := open(t, url)
 	l, other := locks(t, db), locks(t, open(t, url))
 	release := take(t, l, "lark")
-	if _, err := db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'"); err != nil {
+	if _, err := db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() " +
+		"AND pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'"); err != nil {
 		t.Fatal(err)
 	}
 	second := take(t, other, "lark") // passed on
@@ -193,7 +196,8 @@ func TestLocksLeaveNoConnection(t *testing.T) {
 	one()
 	take(t, l, "kite")()
 	two()
-	const left = "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.02) WHERE datname = current_database() AND query LIKE '%advisory%' AND pid <> pg_backend_pid()"
+	const left = "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.02) WHERE datname = current_database() AND query " +
+		"LIKE '%advisory%' AND pid <> pg_backend_pid()"
 	n := 1
 	for range 500 { // the server takes its time to notice
 		if err := db.QueryRow(left).Scan(&n); err != nil {

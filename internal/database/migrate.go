@@ -16,11 +16,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// versionTable holds which migrations have run; n8n or another program may keep goose's default table in the same database.
+// versionTable holds which migrations have run; n8n or another program may keep goose's default table in the same
+// database.
 const versionTable = "sallyport_schema"
 
-// Migrate brings the tables up to date. Several processes may call it at once: one works, the others wait and find it done.
-// A database that a newer Sallyport has migrated is refused. There is no way back but a backup.
+// Migrate brings the tables up to date. Several processes may call it at once: one works, the others wait and find it
+// done. A database that a newer Sallyport has migrated is refused. There is no way back but a backup.
 func (db *DB) Migrate(ctx context.Context) error {
 	unlock, err := db.lockMigrations(ctx)
 	if err != nil {
@@ -55,11 +56,13 @@ func (db *DB) migrate(ctx context.Context) error {
 		return err
 	}
 	if current > known {
-		return fault.WithHint(fmt.Errorf("the database is at version %d and this Sallyport knows up to %d", current, known),
+		return fault.WithHint(fmt.Errorf("the database is at version %d and this Sallyport knows up to %d", current,
+			known),
 			"run the Sallyport that migrated it or a newer one, or restore the backup from before the upgrade")
 	}
 	_, err = provider.Up(ctx)
-	// What goose says beside the database's own error ("transaction has already been committed or rolled back") only follows from it.
+	// What goose says beside the database's own error ("transaction has already been committed or rolled back") only
+	// follows from it.
 	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		return lite
 	}

@@ -13,10 +13,11 @@ func (db *DB) Notify(ctx context.Context, topic string) error {
 	return db.Write(ctx, topic, func(*sql.Tx) error { return nil })
 }
 
-// announce numbers the change and tells the listeners of PostgreSQL. The row of the empty topic is held until the commit, so
-// that numbers become visible in their order: who has read one has seen all before it.
+// announce numbers the change and tells the listeners of PostgreSQL. The row of the empty topic is held until the
+// commit, so that numbers become visible in their order: who has read one has seen all before it.
 func (db *DB) announce(ctx context.Context, tx *sql.Tx, topic string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO change (topic, seq) VALUES ('', 1) ON CONFLICT (topic) DO UPDATE SET seq = change.seq + 1")
+	_, err := tx.ExecContext(ctx,
+		"INSERT INTO change (topic, seq) VALUES ('', 1) ON CONFLICT (topic) DO UPDATE SET seq = change.seq + 1")
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,10 @@ func TestOpenTightensAnOldFile(t *testing.T) {
 
 func TestSQLiteIsDurable(t *testing.T) {
 	db := migrated(t, filepath.Join(t.TempDir(), "state.db"))
-	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "secure_delete": "1"} {
+	for pragma, want := range map[string]string{
+		"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1",
+		"secure_delete": "1",
+	} {
 		var got string
 		if err := db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("PRAGMA %s is %q (%v), want %q", pragma, got, err, want)
@@ -145,12 +148,15 @@ func TestExplain(t *testing.T) {
 		"28P01": "pg_hba.conf", "3D000": "createdb", "42501": "CREATE and USAGE", "53300": "out of connections", "25006": "read-only standby", "XX000": "",
 	} {
 		err := database.Explain(fmt.Errorf("doing: %w", &pgconn.PgError{Code: state}))
-		if !strings.Contains(fault.HintOf(err), hint) || (hint == "") != (fault.HintOf(err) == "") || fault.ExitOf(err) != fault.ExitStore {
-			t.Errorf("SQLSTATE %s: hint %q, exit %d; want one about %q", state, fault.HintOf(err), fault.ExitOf(err), hint)
+		if !strings.Contains(fault.HintOf(err), hint) || (hint == "") != (fault.HintOf(err) == "") ||
+			fault.ExitOf(err) != fault.ExitStore {
+			t.Errorf("SQLSTATE %s: hint %q, exit %d; want one about %q", state, fault.HintOf(err),
+				fault.ExitOf(err), hint)
 		}
 	}
 	plain := errors.New("of something else")
-	if err := database.Explain(plain); !errors.Is(err, plain) || fault.HintOf(err) != "" || fault.ExitOf(err) != fault.ExitError {
+	if err := database.Explain(plain); !errors.Is(err, plain) || fault.HintOf(err) != "" ||
+		fault.ExitOf(err) != fault.ExitError {
 		t.Errorf("an error that no driver made became %v", err)
 	}
 	if err := database.Explain(nil); err != nil {

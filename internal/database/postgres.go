@@ -27,7 +27,8 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil || misread(config) {
 		// The parser's error quotes the URL with the password masked as well as it can; that is not well enough.
 		return nil, fault.WithHint(errors.New("opening database: the postgres:// URL cannot be read"),
-			"postgres://user:password@host:5432/name?sslmode=verify-full, with '@', '/', '?', '#' and '%' in the password percent-encoded")
+			"postgres://user:password@host:5432/name?sslmode=verify-full, with '@', '/', '?', '#' and '%' in the "+
+				"password percent-encoded")
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -50,20 +51,27 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 
 // dialer finds a server that is gone without a word within half a minute; the system's own measure is hours.
 func dialer() *net.Dialer {
-	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}}
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 10 * time.Second,
+		Interval: 5 * time.Second, Count: 4,
+	}}
 }
 
-// misread tells whether an '@' that should have been percent-encoded moved a part of the password into the host's place.
+// misread tells whether an '@' that should have been percent-encoded moved a part of the password into the host's
+// place.
 func misread(config *pgx.ConnConfig) bool {
 	if strings.Contains(config.Host, "@") {
 		return true
 	}
-	return slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return strings.Contains(f.Host, "@") })
+	return slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return strings.Contains(f.Host, "@")
+	})
 }
 
 // keepCommitsDurable undoes a server- or role-wide synchronous_commit=off: an acknowledged write must survive a crash.
 func keepCommitsDurable(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+	_, err := conn.Exec(ctx,
+		"SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
 	if err != nil {
 		return fmt.Errorf("preparing the connection: %w", err)
 	}
@@ -83,5 +91,6 @@ func withoutPassword(err error, password string) error {
 	if password == "" || !strings.Contains(err.Error(), password) {
 		return err
 	}
-	return fault.WithHint(errors.New("the connection failed; its reason quotes the password and is kept back"), fault.HintOf(err))
+	return fault.WithHint(errors.New("the connection failed; its reason quotes the password and is kept back"),
+		fault.HintOf(err))
 }

@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/database"
 )
 
-// TestConnectionsToTheOpenedFile: while the file is away, or another is in its place, the pool makes no connection, and no file
-// either; with the file back in its place all goes on.
+// TestConnectionsToTheOpenedFile: while the file is away, or another is in its place, the pool makes no connection, and
+// no file either; with the file back in its place all goes on.
 func TestConnectionsToTheOpenedFile(t *testing.T) {
 	for name, replace := range map[string]func(t *testing.T, path string){
 		"away":    func(*testing.T, string) {},

@@ -11,19 +11,22 @@ import (
 
 // Replica is a running gate on this database, as it registers itself.
 type Replica struct {
-	ID      string `json:"id"`   // of one process
-	Home    string `json:"-"`    // names its data directory, which one process at a time has; "" when that cannot be told
+	ID string `json:"id"` // of one process
+	// names its data directory, which one process at a time has; "" when that cannot be told
+	Home    string `json:"-"`
 	Host    string `json:"host"` // the machine's name
 	Address string `json:"address"`
 	Version string `json:"version"`
 }
 
-// Member is a registered Replica. All times are by the database's clock, and relative to the moment at which it was asked.
+// Member is a registered Replica. All times are by the database's clock, and relative to the moment at which it was
+// asked.
 type Member struct {
 	Replica
 
-	Seen    time.Duration `json:"-"` // since it was last heard of
-	Accepts time.Duration `json:"-"` // until it stops accepting tokens by itself, unless it is heard of again; not above 0: it has stopped
+	Seen time.Duration `json:"-"` // since it was last heard of
+	// until it stops accepting tokens by itself, unless it is heard of again; not above 0: it has stopped
+	Accepts time.Duration `json:"-"`
 	Acted   int64         `json:"acted"`
 	Behind  []string      `json:"behind,omitempty"`
 }
@@ -33,12 +36,13 @@ const everything = "*"
 
 // ActsBy tells whether the member acts by the change of topic with the number seq.
 func (m *Member) ActsBy(topic string, seq int64) bool {
-	return m.Acted >= seq && !slices.Contains(m.Behind, topic) && (topic == Urgent || !slices.Contains(m.Behind, everything))
+	return m.Acted >= seq && !slices.Contains(m.Behind, topic) &&
+		(topic == Urgent || !slices.Contains(m.Behind, everything))
 }
 
 const (
-	// slack is what clocks may differ in their pace, and a stopped clock's last tick: a member is taken to have stopped only when
-	// its time has been over for as long.
+	// slack is what clocks may differ in their pace, and a stopped clock's last tick: a member is taken to have stopped
+	// only when its time has been over for as long.
 	slack = time.Second
 	// forgetAfter is when the row of a replica that did not say goodbye goes.
 	forgetAfter = 24 * time.Hour
@@ -54,9 +58,10 @@ func (db *DB) clock() string {
 
 // Members lists the registered replicas by host and id.
 func (db *DB) Members(ctx context.Context) ([]Member, error) {
-	// The rows are not authenticated, and one that someone has made up must not keep the others from being read: so numbers are cast
-	// to what they ought to be, texts are cut, and nothing is calculated where it could overflow.
-	rows, err := db.QueryContext(ctx, `SELECT substr(id, 1, 64), substr(home, 1, 64), substr(host, 1, 255), substr(address, 1, 255), substr(version, 1, 64),
+	// The rows are not authenticated, and one that someone has made up must not keep the others from being read: so
+	// numbers are cast to what they ought to be, texts are cut, and nothing is calculated where it could overflow.
+	rows, err := db.QueryContext(ctx,
+		`SELECT substr(id, 1, 64), substr(home, 1, 64), substr(host, 1, 255), substr(address, 1, 255), substr(version, 1, 64),
 		now, CAST(seen AS BIGINT), CAST(accepts_until AS BIGINT), CAST(acted AS BIGINT), substr(behind, 1, 65536)
 		FROM replica, (SELECT `+db.clock()+` AS now) AS clock ORDER BY host, id`)
 	if err != nil {
@@ -68,7 +73,8 @@ func (db *DB) Members(ctx context.Context) ([]Member, error) {
 		var m Member
 		var now, seen, accepts int64
 		var behind []byte
-		if err := rows.Scan(&m.ID, &m.Home, &m.Host, &m.Address, &m.Version, &now, &seen, &accepts, &m.Acted, &behind); err != nil {
+		if err := rows.Scan(&m.ID, &m.Home, &m.Host, &m.Address, &m.Version, &now, &seen, &accepts, &m.Acted,
+			&behind); err != nil {
 			return nil, db.failed(ctx, "reading the replicas", err)
 		}
 		if json.Unmarshal(behind, &m.Behind) != nil {
@@ -110,22 +116,26 @@ func (db *DB) register(ctx context.Context, on *sql.Conn, self *Replica, r repor
 		keep = 1
 	}
 	//nolint:gosec // now is one of two constants
-	_, err = on.ExecContext(ctx, `INSERT INTO replica (id, home, host, address, version, started, seen, accepts_until, acted, behind)
+	_, err = on.ExecContext(ctx,
+		`INSERT INTO replica (id, home, host, address, version, started, seen, accepts_until, acted, behind)
 		VALUES ($1, $2, $3, $4, $5, `+now+`, `+now+`, `+now+` + CAST($6 AS BIGINT), $7, $8)
 		ON CONFLICT (id) DO UPDATE SET address = excluded.address, seen = excluded.seen, acted = excluded.acted, behind = excluded.behind,
 			accepts_until = CASE WHEN CAST($9 AS BIGINT) = 1 THEN replica.accepts_until ELSE excluded.accepts_until END`,
-		self.ID, self.Home, self.Host, self.Address, self.Version, r.accepts.Microseconds(), r.acted, string(behind), keep)
+		self.ID, self.Home, self.Host, self.Address, self.Version, r.accepts.Microseconds(), r.acted,
+		string(behind), keep)
 	if err != nil {
 		return fmt.Errorf("registering this replica: %w", Explain(err))
 	}
 	return nil
 }
 
-// bury takes off the list what is dead: an earlier process on the data directory of self, which can have one only, and what has
-// not been heard of for long.
+// bury takes off the list what is dead: an earlier process on the data directory of self, which can have one only, and
+// what has not been heard of for long.
 func (db *DB) bury(ctx context.Context, on *sql.Conn, self *Replica) error {
 	//nolint:gosec // the clock is one of two constants
-	_, err := on.ExecContext(ctx, "DELETE FROM replica WHERE id <> $1 AND (home = $2 AND home <> '' OR accepts_until < "+db.clock()+" - CAST($3 AS BIGINT))",
+	_, err := on.ExecContext(ctx,
+		"DELETE FROM replica WHERE id <> $1 AND (home = $2 AND home <> '' OR accepts_until < "+db.clock()+
+			" - CAST($3 AS BIGINT))",
 		self.ID, self.Home, forgetAfter.Microseconds())
 	if err != nil {
 		return fmt.Errorf("registering this replica: %w", Explain(err))

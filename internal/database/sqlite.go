@@ -89,13 +89,13 @@ func sqliteDSN(path string) string {
 }
 
 // prepareFile makes the file with mode 0600 before SQLite would make it with the umask's, and tightens an older one.
-// SQLite gives -wal and -shm the mode of the file itself. A file that is there is not opened: to close it again would give
-// back the locks that this process may hold on it through another connection.
+// SQLite gives -wal and -shm the mode of the file itself. A file that is there is not opened: to close it again would
+// give back the locks that this process may hold on it through another connection.
 //
-// SQLite opens by path, and its driver takes no descriptor: between this and that a link could be put in the place of the file by
-// who may write to the directory. Its owner and mode are judged first, so that this is nobody but this user and root; in a directory
-// of root's that others may write to (a volume of Kubernetes) it is whoever shares the volume. There it is looked at again
-// once the database is open, before anything is written that was not there.
+// SQLite opens by path, and its driver takes no descriptor: between this and that a link could be put in the place of
+// the file by who may write to the directory. Its owner and mode are judged first, so that this is nobody but this user
+// and root; in a directory of root's that others may write to (a volume of Kubernetes) it is whoever shares the volume.
+// There it is looked at again once the database is open, before anything is written that was not there.
 func prepareFile(path string) error {
 	dir, err := localfile.MakeDir(filepath.Dir(path))
 	if err != nil {
@@ -107,13 +107,15 @@ func prepareFile(path string) error {
 	return errors.Join(prepareIn(dir, filepath.Base(path)), dir.Close())
 }
 
-// prepareIn is prepareFile in an open directory. A link, a second name or another user's file is refused, for the two files
-// beside the database too: what root opens, makes or chmods is this directory's own.
+// prepareIn is prepareFile in an open directory. A link, a second name or another user's file is refused, for the two
+// files beside the database too: what root opens, makes or chmods is this directory's own.
 func prepareIn(dir *localfile.Dir, name string) error {
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if err := dir.Check(name + suffix); err != nil {
 			if errors.Is(err, localfile.ErrKind) {
-				err = fault.WithExit(fault.WithHint(err, "name a file, in a directory that is writable for the user that Sallyport runs as"), fault.ExitStore)
+				err = fault.WithExit(fault.WithHint(err,
+					"name a file, in a directory that is writable for the user that Sallyport runs as"),
+					fault.ExitStore)
 			}
 			return err
 		}
@@ -139,13 +141,15 @@ func makeFile(dir *localfile.Dir, name string) error {
 		return nil // by another process, just now
 	}
 	if err != nil {
-		return fault.WithExit(fault.WithHint(err, "the directory must be writable for the user that Sallyport runs as"), fault.ExitStore)
+		return fault.WithExit(fault.WithHint(err, "the directory must be writable for the user that Sallyport runs as"),
+			fault.ExitStore)
 	}
 	return file.Close()
 }
 
-// inPlace is an error when the file that was opened is no longer at its path. What is open goes on with it as if nothing had happened,
-// while every other process would read and write another one: a token that is revoked there would be accepted here.
+// inPlace is an error when the file that was opened is no longer at its path. What is open goes on with it as if
+// nothing had happened, while every other process would read and write another one: a token that is revoked there would
+// be accepted here.
 func (db *DB) inPlace() error {
 	now, err := os.Lstat(db.Where)
 	if err == nil && os.SameFile(db.file, now) {
@@ -154,7 +158,8 @@ func (db *DB) inPlace() error {
 	if err == nil {
 		err = errors.New("another file is in the place of the one that was opened")
 	}
-	return fault.WithHint(err, "put the database file back where it was, or restart Sallyport for the one that is there now")
+	return fault.WithHint(err,
+		"put the database file back where it was, or restart Sallyport for the one that is there now")
 }
 
 // openPatience is how long opening waits while other processes open the same new file.
@@ -166,21 +171,23 @@ func (db *DB) checkSQLite(ctx context.Context) error {
 		return Explain(err)
 	}
 	if mode != "wal" {
-		return fault.WithHint(fmt.Errorf("the file system does not carry SQLite's write-ahead log (journal mode %q)", mode),
+		return fault.WithHint(fmt.Errorf("the file system does not carry SQLite's write-ahead log (journal mode %q)",
+			mode),
 			"put `data` on a local disk, or use `database: postgres://…`")
 	}
 	return nil
 }
 
-// journalMode makes a connection, which turns the file to WAL. For that a new file is needed alone, and SQLite does not wait
-// for it by itself: the first processes on it would be told that it is locked.
+// journalMode makes a connection, which turns the file to WAL. For that a new file is needed alone, and SQLite does not
+// wait for it by itself: the first processes on it would be told that it is locked.
 func (db *DB) journalMode(ctx context.Context) (mode string, err error) {
 	waiting, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
 	for {
 		err = db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
 		var lite *sqlite.Error
-		if !errors.As(err, &lite) || lite.Code()&0xff != sqlite3.SQLITE_BUSY || pause.For(waiting, lockInterval) != nil {
+		if !errors.As(err, &lite) || lite.Code()&0xff != sqlite3.SQLITE_BUSY ||
+			pause.For(waiting, lockInterval) != nil {
 			return mode, err
 		}
 	}

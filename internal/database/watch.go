@@ -18,16 +18,18 @@ const (
 	lookInterval   = time.Second            // PostgreSQL: the longest between two looks, should no notification come
 	sqliteInterval = 250 * time.Millisecond // SQLite, where a look costs no read of the file
 	lookGap        = 50 * time.Millisecond  // the shortest between two looks, however many notifications come
-	lookTimeout    = 3 * time.Second        // for the statements of a look: a connection that is this slow counts as lost
-	watchConnect   = 5 * time.Second
-	retryFirst     = 250 * time.Millisecond
-	retryLongest   = time.Second
+	// for the statements of a look: a connection that is this slow counts as lost
+	lookTimeout  = 3 * time.Second
+	watchConnect = 5 * time.Second
+	retryFirst   = 250 * time.Millisecond
+	retryLongest = time.Second
 )
 
-// watch calls look on a connection that is kept for it: at once, soon after each notification or ring of the bell, and at each
-// interval even if there was none. A notification is a hint that anybody who may connect can give; it says when to look and
-// nothing else. After an error of look, or of the connection, it goes on with another connection, and says so by lost. It ends
-// with ctx. Deaf tells why nothing can be looked at in the meantime; look itself says what it did without.
+// watch calls look on a connection that is kept for it: at once, soon after each notification or ring of the bell, and
+// at each interval even if there was none. A notification is a hint that anybody who may connect can give; it says when
+// to look and nothing else. After an error of look, or of the connection, it goes on with another connection, and says
+// so by lost. It ends with ctx. Deaf tells why nothing can be looked at in the meantime; look itself says what it did
+// without.
 func (db *DB) watch(ctx context.Context, b *bell, look func(ctx context.Context, on *sql.Conn, lost bool) error) {
 	lost := false
 	for wait := retryFirst; ; wait = min(2*wait, retryLongest) {
@@ -67,8 +69,8 @@ func (db *DB) Deaf() error {
 	return nil
 }
 
-// dropIdle closes what is idle in the pool: connections that went the same way as one that was just lost are likely dead too,
-// and each would be waited for before that shows.
+// dropIdle closes what is idle in the pool: connections that went the same way as one that was just lost are likely
+// dead too, and each would be waited for before that shows.
 func (db *DB) dropIdle() {
 	if db.Dialect == PostgreSQL {
 		db.SetMaxIdleConns(0)
@@ -139,8 +141,8 @@ func waitPostgres(ctx context.Context, b *bell, conn *sql.Conn) error {
 	return err
 }
 
-// waitSQLite returns after the interval or at a ring of the bell. data_version, which changes with any commit of another
-// connection, is looked at by look.
+// waitSQLite returns after the interval or at a ring of the bell. data_version, which changes with any commit of
+// another connection, is looked at by look.
 func waitSQLite(ctx context.Context, b *bell, _ *sql.Conn) error {
 	waiting, cancel := context.WithTimeout(ctx, sqliteInterval)
 	defer cancel()

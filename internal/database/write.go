@@ -19,7 +19,9 @@ func (db *DB) WriteQuietly(ctx context.Context, topic string, fn func(tx *sql.Tx
 	return db.write(ctx, topic, fn, func(context.Context, *sql.Tx, string) error { return nil })
 }
 
-func (db *DB) write(ctx context.Context, topic string, fn func(*sql.Tx) error, announce func(context.Context, *sql.Tx, string) error) error {
+func (db *DB) write(ctx context.Context, topic string, fn func(*sql.Tx) error,
+	announce func(context.Context, *sql.Tx, string) error,
+) error {
 	if db.Dialect == SQLite {
 		select {
 		case db.writer <- struct{}{}:

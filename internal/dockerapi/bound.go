@@ -14,23 +14,27 @@ import (
 )
 
 const (
-	maxAnswer = 64 << 20  // bytes of one answer of the engine, its head included; it has no values in it, but all that is known of services
+	// bytes of one answer of the engine, its head included; it has no values in it, but all that is known of services
+	maxAnswer = 64 << 20
 	maxHead   = 256 << 10 // bytes
 	dialTime  = 10 * time.Second
 )
 
 var errAnswerTooLarge = errors.New("the engine's response is larger than 64 MiB")
 
-// bounded makes a client whose answers have a bound: Docker's own client reads whatever comes. The bound is on the connection,
-// because that client accepts no transport but net/http's; so nothing may be compressed below it. It gets the host first and
-// the transport then, since a host sets up the transport that is there.
+// bounded makes a client whose answers have a bound: Docker's own client reads whatever comes. The bound is on the
+// connection, because that client accepts no transport but net/http's; so nothing may be compressed below it. It gets
+// the host first and the transport then, since a host sets up the transport that is there.
 func bounded(host string) (*client.Client, error) {
 	parsed, err := client.ParseHostURL(host)
 	if err != nil {
 		return nil, err
 	}
 	network, address := "tcp", ""
-	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second, DisableCompression: true, MaxResponseHeaderBytes: maxHead}
+	transport := &http.Transport{
+		MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
+		MaxResponseHeaderBytes: maxHead,
+	}
 	switch parsed.Scheme {
 	case "unix":
 		network, address = "unix", parsed.Host
@@ -49,10 +53,12 @@ func bounded(host string) (*client.Client, error) {
 		}
 		return &boundedConn{Conn: conn}, nil
 	}
-	return client.New(client.WithHost(host), client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}))
+	return client.New(client.WithHost(host),
+		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}))
 }
 
-// boundedConn ends when more comes between two writes than an answer may have: in HTTP/1.1 a write begins the next request.
+// boundedConn ends when more comes between two writes than an answer may have: in HTTP/1.1 a write begins the next
+// request.
 type boundedConn struct {
 	net.Conn
 

@@ -34,7 +34,8 @@ func WhyOf(ctx context.Context, err error) Why {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return Cancelled
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, syscall.ETIMEDOUT):
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(),
+		errors.Is(err, syscall.ETIMEDOUT):
 		return Slow
 	case errors.Is(err, fs.ErrPermission):
 		return SocketShut

@@ -1,8 +1,10 @@
-// Package driver is the port to whatever issues keys: an API that makes and ends them, a server whose password is changed, a
-// command, or nobody but Sallyport itself. A rotation (package rotation/run) drives it through create, set, test and delete.
+// Package driver is the port to whatever issues keys: an API that makes and ends them, a server whose password is
+// changed, a command, or nobody but Sallyport itself. A rotation (package rotation/run) drives it through create, set,
+// test and delete.
 //
-// A driver knows how to do each step once. It keeps nothing between calls, retries nothing for longer than one call, and does not
-// decide when a step comes or whether it is undone: the rotation does, from its journal and from what Capabilities say.
+// A driver knows how to do each step once. It keeps nothing between calls, retries nothing for longer than one call,
+// and does not decide when a step comes or whether it is undone: the rotation does, from its journal and from what
+// Capabilities say.
 //
 // Invariant: no method ends a key that it was not told to end, and no error has a byte of a key's value.
 package driver
@@ -18,11 +20,11 @@ import (
 // Job is what each call is for.
 type Job struct {
 	Rotation string // its name in the configuration
-	// Run is the id of this run: 20 bytes of a-z and 0-9. What a driver makes at a provider is labelled with Label, so that a
-	// run finds it again after an answer that was lost.
+	// Run is the id of this run: 20 bytes of a-z and 0-9. What a driver makes at a provider is labelled with Label, so
+	// that a run finds it again after an answer that was lost.
 	Run string
-	// Current is the store's current version when the method is called, which the provider accepts: the old value until the run
-	// finishes, and the new one after. Zero: there is none yet.
+	// Current is the store's current version when the method is called, which the provider accepts: the old value until
+	// the run finishes, and the new one after. Zero: there is none yet.
 	Current secret.Value
 	// OldKey is the provider's id of the key that this run replaces. "" when nobody knows it, as in the first run.
 	OldKey string
@@ -48,32 +50,34 @@ type Made struct {
 	Value secret.Value
 }
 
-// Driver does the steps of a rotation. It is safe for concurrent use. Each method may be called again with the same Job, by another
-// process too, after a crash or an error at any instant, and has to come to the same end.
+// Driver does the steps of a rotation. It is safe for concurrent use. Each method may be called again with the same
+// Job, by another process too, after a crash or an error at any instant, and has to come to the same end.
 //
-// Errors: ErrRefused, ErrLimit and ErrUnclear are wrapped where they are known. After any other error, and after ErrUnclear,
-// nobody knows whether the call had its effect.
+// Errors: ErrRefused, ErrLimit and ErrUnclear are wrapped where they are known. After any other error, and after
+// ErrUnclear, nobody knows whether the call had its effect.
 type Driver interface {
 	// Capabilities tell what the provider can do. They do not change.
 	Capabilities() Capabilities
 
-	// Create makes a new key and returns it. With Capabilities.Lists the rotation has looked for keys with the job's label and
-	// deleted them before: their values are lost. Where the provider does not mint values, Create makes one up, and contacts nobody.
+	// Create makes a new key and returns it. With Capabilities.Lists the rotation has looked for keys with the job's
+	// label and deleted them before: their values are lost. Where the provider does not mint values, Create makes one
+	// up, and contacts nobody.
 	Create(ctx context.Context, job Job) (Made, error)
 
-	// Set has the provider accept made beside job.Current, or in its place where it knows one value alone. Where Create has done that
-	// already, Set does nothing.
+	// Set has the provider accept made beside job.Current, or in its place where it knows one value alone. Where Create
+	// has done that already, Set does nothing.
 	Set(ctx context.Context, job Job, made Made) error
 
-	// Test asks the provider whether it takes made. A driver that cannot ask returns nil: the rotation tests through the gate too.
+	// Test asks the provider whether it takes made. A driver that cannot ask returns nil: the rotation tests through
+	// the gate too.
 	Test(ctx context.Context, job Job, made Made) error
 
-	// Undo takes Set back: afterwards the provider accepts job.Current as before. It is not called where Capabilities.Deletes: made is
-	// deleted then.
+	// Undo takes Set back: afterwards the provider accepts job.Current as before. It is not called where
+	// Capabilities.Deletes: made is deleted then.
 	Undo(ctx context.Context, job Job, made Made) error
 
-	// Keys lists all keys of the account that the configuration names, also those that Sallyport has not made. It is called only
-	// where Capabilities.Lists.
+	// Keys lists all keys of the account that the configuration names, also those that Sallyport has not made. It is
+	// called only where Capabilities.Lists.
 	Keys(ctx context.Context, job Job) ([]Key, error)
 
 	// Delete ends the key id. A key that is not there is ended: no error. It is called only where Capabilities.Deletes.
@@ -82,12 +86,13 @@ type Driver interface {
 
 // Capabilities are what a rotation has to know of a provider, as data.
 type Capabilities struct {
-	// Lists: Keys works, and shows the labels that Create gave. Without it, a key whose answer was lost cannot be found again.
+	// Lists: Keys works, and shows the labels that Create gave. Without it, a key whose answer was lost cannot be found
+	// again.
 	Lists bool
 	// Deletes: keys are ended one by one. Without it the old one ends when the new one is set, or by itself.
 	Deletes bool
-	// MaxKeys is how many keys may live at once. 0: nobody knows. 1: the new value takes the place of the old one, and the old one
-	// is not accepted any more as soon as Set has returned.
+	// MaxKeys is how many keys may live at once. 0: nobody knows. 1: the new value takes the place of the old one, and
+	// the old one is not accepted any more as soon as Set has returned.
 	MaxKeys int
 	// NeedsOld: Set, Undo and Delete log in with job.Current; a run without job.Current cannot be made.
 	NeedsOld bool

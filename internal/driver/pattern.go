@@ -73,7 +73,8 @@ func (p Pattern) Check(r secret.Report) {
 	}
 	p, letters := p.filled()
 	if twice(letters) || !utf8.ValidString(p.Alphabet) {
-		r.Fail("alphabet", "has a character twice, or is not UTF-8", "write alphanumeric, base64url, digits, hex, lower or printable, or each character once")
+		r.Fail("alphabet", "has a character twice, or is not UTF-8",
+			"write alphanumeric, base64url, digits, hex, lower or printable, or each character once")
 		return
 	}
 	if strings.Count(p.Template, placeholder) != 1 {
@@ -84,7 +85,8 @@ func (p Pattern) Check(r secret.Report) {
 		if len(letters) > 1 {
 			need = fmt.Sprintf("a length of %d", int(math.Ceil(MinBits/math.Log2(float64(len(letters))))))
 		}
-		r.Fail("length", fmt.Sprintf("gives a value of %d bits, which can be guessed; %d are needed", int(bits), MinBits), "take "+need)
+		r.Fail("length", fmt.Sprintf("gives a value of %d bits, which can be guessed; %d are needed", int(bits),
+			MinBits), "take "+need)
 	}
 }
 

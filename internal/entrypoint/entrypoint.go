@@ -1,11 +1,12 @@
-// Package entrypoint starts a program with its secrets: what stands in its environment as a reference is replaced by the value,
-// and then the program takes the place of this process, or runs below it and is started again when a secret changes.
+// Package entrypoint starts a program with its secrets: what stands in its environment as a reference is replaced by
+// the value, and then the program takes the place of this process, or runs below it and is started again when a secret
+// changes.
 //
-// It knows no store: a Resolver gives the values. It writes nothing to disk, and puts nothing into arguments. What n8n makes of
-// its environment it asks internal/n8n/environment.
+// It knows no store: a Resolver gives the values. It writes nothing to disk, and puts nothing into arguments. What n8n
+// makes of its environment it asks internal/n8n/environment.
 //
-// Invariant: the program is started with every value or not at all, and its environment is otherwise what it would have been,
-// but for the stores' own credentials, which it does not get.
+// Invariant: the program is started with every value or not at all, and its environment is otherwise what it would have
+// been, but for the stores' own credentials, which it does not get.
 package entrypoint
 
 import (
@@ -21,15 +22,15 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Resolver is where values come from. It is safe for concurrent use. One that is an io.Closer is closed before the program
-// takes over.
+// Resolver is where values come from. It is safe for concurrent use. One that is an io.Closer is closed before the
+// program takes over.
 type Resolver interface {
-	// Resolve returns one result per reference, in order; each with its own error, which says what to do as a hint (package
-	// fault). The error is ctx's alone.
+	// Resolve returns one result per reference, in order; each with its own error, which says what to do as a hint
+	// (package fault). The error is ctx's alone.
 	Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result, error)
 
-	// Watch calls changed, from any goroutine, whenever one of the values may be another. It blocks until ctx ends, and then
-	// returns nil. An error means that nothing more will be heard.
+	// Watch calls changed, from any goroutine, whenever one of the values may be another. It blocks until ctx ends, and
+	// then returns nil. An error means that nothing more will be heard.
 	Watch(ctx context.Context, refs []secret.Ref, changed func()) error
 }
 
@@ -55,8 +56,8 @@ type Options struct {
 	Poll      time.Duration // how often files that NAME_FILE variables name are looked at; 0: never
 	Reap      time.Duration // how long an orphan's remains may lie; 0: 5 s
 
-	// Mask returns what to wrap the program's output in, so that held does not appear in it. nil: the output is the program's
-	// own. Implies Supervise.
+	// Mask returns what to wrap the program's output in, so that held does not appear in it. nil: the output is the
+	// program's own. Implies Supervise.
 	Mask func(held []secret.Value) func(io.Writer) io.WriteCloser
 
 	Stdin          io.Reader
@@ -92,9 +93,9 @@ type runner struct {
 	plan    *plan
 }
 
-// Run resolves, checks and starts. When the program takes over this process, it does not return; else its error is an *ExitError
-// when the program has ended, also with 0. Once begun it is ended by signals, not by ctx: an entrypoint passes them on, and
-// has to tell which one it was.
+// Run resolves, checks and starts. When the program takes over this process, it does not return; else its error is an
+// *ExitError when the program has ended, also with 0. Once begun it is ended by signals, not by ctx: an entrypoint
+// passes them on, and has to tell which one it was.
 func Run(ctx context.Context, o Options) error {
 	if o.Note == nil {
 		o.Note = func(string, ...any) {}
@@ -131,7 +132,8 @@ type launch struct {
 	held    []secret.Value
 }
 
-// prepare does all that can be done before the program is started. A signal ends it at once, whatever a store is waiting for.
+// prepare does all that can be done before the program is started. A signal ends it at once, whatever a store is
+// waiting for.
 func (r *runner) prepare(ctx context.Context, ends <-chan os.Signal) (*launch, error) {
 	var err error
 	if r.program, err = find(r.Argv, r.Environ); err != nil {
@@ -169,8 +171,9 @@ func (r *runner) fetch(ctx context.Context, note func(string, ...any)) (*launch,
 	return r.plan.resolve(ctx, r.Resolver, note)
 }
 
-var errTimeout = fault.WithExit(fault.WithHint(errors.New("resolving the environment: the stores have not answered in time"),
-	"`--timeout` says how long to wait"), fault.ExitStore)
+var errTimeout = fault.WithExit(
+	fault.WithHint(errors.New("resolving the environment: the stores have not answered in time"),
+		"`--timeout` says how long to wait"), fault.ExitStore)
 
 // partingTime is how long a store may take to end what it has begun.
 const partingTime = time.Second

@@ -36,7 +36,8 @@ const defaultPath = "/usr/local/bin:/usr/bin:/bin"
 // find looks for the program as a shell would.
 func find(argv, environ []string) (string, error) {
 	if len(argv) == 0 || argv[0] == "" {
-		return "", fault.WithExit(fault.WithHint(errors.New("there is no program to run"), "sallyport run [flags] -- CMD [ARG]…"), fault.ExitUsage)
+		return "", fault.WithExit(fault.WithHint(errors.New("there is no program to run"),
+			"sallyport run [flags] -- CMD [ARG]…"), fault.ExitUsage)
 	}
 	name := argv[0]
 	if strings.Contains(name, "/") {
@@ -95,14 +96,17 @@ func unfit(program string, err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		why, hint, code = errors.New("there is no such program"), "is it in this image, and in PATH?", exitNotFound
 		if exists(program) {
-			why, hint = errors.New("the file is there, but what interprets it is not"), "look at its first line (#!…), or at the C library that it was built for"
+			why, hint = errors.New("the file is there, but what interprets it is not"),
+				"look at its first line (#!…), or at the C library that it was built for"
 		}
 	case errors.Is(err, syscall.EISDIR):
 		why, hint = errors.New("it is a folder"), "name a program"
 	case errors.Is(err, syscall.ENOEXEC):
-		why, hint = errors.New("it is no program of this system"), "a script needs a first line such as #!/bin/sh; a program has to be built for this processor"
+		why, hint = errors.New("it is no program of this system"), "a script needs a first line such as #!/bin/sh; a "+
+			"program has to be built for this processor"
 	case errors.Is(err, syscall.E2BIG):
-		why, hint = errors.New("its arguments and environment together are larger than the system takes (E2BIG)"), "hand the largest values over as files"
+		why, hint = errors.New("its arguments and environment together are larger than the system takes (E2BIG)"),
+			"hand the largest values over as files"
 	case errors.Is(err, fs.ErrPermission):
 		why = errors.New("it may not be executed")
 	}

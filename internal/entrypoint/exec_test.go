@@ -71,7 +71,10 @@ func TestNotExecutableInPath(t *testing.T) {
 
 // TestNothingIsAskedForAProgramThatIsNotThere: a typo shows at once, whatever the stores are doing.
 func TestNothingIsAskedForAProgramThatIsNotThere(t *testing.T) {
-	p := start(t, scene{argv: []string{"/no/such/program"}, environ: []string{"A=ref+corp://a"}, answers: map[string]answer{"ref+corp://a": {Hang: true}}})
+	p := start(t, scene{
+		argv: []string{"/no/such/program"}, environ: []string{"A=ref+corp://a"},
+		answers: map[string]answer{"ref+corp://a": {Hang: true}},
+	})
 	p.ends(127)
 }
 
@@ -79,7 +82,10 @@ func TestNothingIsAskedForAProgramThatIsNotThere(t *testing.T) {
 func TestSignalsWhileResolving(t *testing.T) {
 	both(t, func(t *testing.T, supervise bool) {
 		for sig, exit := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130, syscall.SIGHUP: 129} {
-			s := scene{argv: []string{"role:dump"}, environ: []string{"A=ref+corp://a"}, answers: map[string]answer{"ref+corp://a": {Hang: true}}}
+			s := scene{
+				argv: []string{"role:dump"}, environ: []string{"A=ref+corp://a"},
+				answers: map[string]answer{"ref+corp://a": {Hang: true}},
+			}
 			s.Options.Supervise = supervise
 			p := start(t, s)
 			p.says("resolving 1")
@@ -93,7 +99,10 @@ func TestSignalsWhileResolving(t *testing.T) {
 }
 
 func TestTimeLimit(t *testing.T) {
-	s := scene{argv: []string{"role:dump"}, environ: []string{"A=ref+corp://a"}, answers: map[string]answer{"ref+corp://a": {Delay: true}}}
+	s := scene{
+		argv: []string{"role:dump"}, environ: []string{"A=ref+corp://a"},
+		answers: map[string]answer{"ref+corp://a": {Delay: true}},
+	}
 	s.Options.Timeout = 10 * time.Millisecond
 	p := start(t, s)
 	p.ends(10)
@@ -115,7 +124,10 @@ func TestKilledProgram(t *testing.T) {
 
 // TestSignalsAfterReplacing: nothing of the entrypoint is left, neither a handler nor a mask.
 func TestSignalsAfterReplacing(t *testing.T) {
-	p := start(t, scene{argv: []string{"role:wait", "terminated", "5"}, environ: []string{"VALUE=ref+corp://a"}, answers: map[string]answer{"ref+corp://a": text("one")}})
+	p := start(t, scene{
+		argv: []string{"role:wait", "terminated", "5"}, environ: []string{"VALUE=ref+corp://a"},
+		answers: map[string]answer{"ref+corp://a": text("one")},
+	})
 	p.expect("up one")
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGINT} {
 		p.signal(sig)

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Install copies the running program to path, whole or not at all: how an init container of an image without a shell hands
-// it to the containers after it.
+// Install copies the running program to path, whole or not at all: how an init container of an image without a shell
+// hands it to the containers after it.
 func Install(path string) (err error) {
 	defer func() {
 		if err != nil {

@@ -37,7 +37,11 @@ var roles = map[string]func(args []string) int{
 	"role:orphan":   orphan,
 	"role:peek":     peek,
 	"role:echo":     func(args []string) int { fmt.Print(os.Getenv(args[0])); return 0 },
-	"role:killed":   func([]string) int { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); time.Sleep(time.Hour); return 1 },
+	"role:killed": func([]string) int {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		time.Sleep(time.Hour)
+		return 1
+	},
 }
 
 func TestMain(m *testing.M) {
@@ -142,8 +146,12 @@ func (f *fake) Resolve(ctx context.Context, refs []secret.Ref) ([]secret.Result,
 			<-ctx.Done()
 			return nil, ctx.Err()
 		case a.Err != "":
-			sentinel := map[string]error{"unavailable": secret.ErrUnavailable, "denied": secret.ErrDenied, "missing": secret.ErrNotFound}[a.Err]
-			results[i].Err = fault.WithHint(fmt.Errorf("reading secret %q: %w", ref.Path, sentinel), "remedy for "+ref.Path)
+			sentinel := map[string]error{
+				"unavailable": secret.ErrUnavailable, "denied": secret.ErrDenied,
+				"missing": secret.ErrNotFound,
+			}[a.Err]
+			results[i].Err = fault.WithHint(fmt.Errorf("reading secret %q: %w", ref.Path, sentinel),
+				"remedy for "+ref.Path)
 		default:
 			results[i].Value = secret.NewValue(a.Value)
 		}
@@ -315,9 +323,13 @@ func start(t *testing.T, s scene) *process {
 	if len(argv) > 0 && strings.HasPrefix(argv[0], "role:") {
 		argv = append([]string{program}, argv...)
 	}
-	all := append(append(slices.Clip(s.before), program, "role:run", base64.StdEncoding.EncodeToString(arg.Bytes())), argv...)
+	all := append(append(slices.Clip(s.before), program, "role:run", base64.StdEncoding.EncodeToString(arg.Bytes())),
+		argv...)
 	p.cmd = exec.Command(all[0], all[1:]...)
-	p.cmd.Env = append([]string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}, s.environ...)
+	p.cmd.Env = append([]string{
+		"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"),
+		"GORACE=atexit_sleep_ms=0",
+	}, s.environ...)
 	p.cmd.Dir, p.cmd.Stderr = dir, p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -422,7 +434,8 @@ func (p *process) ends(want int) string {
 	}
 	_ = p.cmd.Wait()
 	if got := p.cmd.ProcessState.ExitCode(); got != want {
-		p.t.Fatalf("the exit code is %d (%v), want %d\nstdout:\n%s\nstderr:\n%s", got, p.cmd.ProcessState, want, strings.Join(rest, "\n"), p.stderr)
+		p.t.Fatalf("the exit code is %d (%v), want %d\nstdout:\n%s\nstderr:\n%s", got, p.cmd.ProcessState, want,
+			strings.Join(rest, "\n"), p.stderr)
 	}
 	return strings.Join(rest, "\n")
 }

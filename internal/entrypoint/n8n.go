@@ -56,22 +56,28 @@ func masterKey(lookup func(string) (string, bool)) (key secret.Value, isSet bool
 // keyless tells what n8n does without a key. A worker says so itself, and ends.
 func (g *keyCheck) keyless(fresh bool, note func(string, ...any)) {
 	if fresh && g.role == environment.Webhook {
-		note("warning: %s is not set: this webhook process will make a key of its own, with which it can read no credential", environment.KeyName)
+		note("warning: %s is not set: this webhook process will make a key of its own, with which it can read no "+
+			"credential", environment.KeyName)
 	}
 }
 
 // compare holds the key against the copy that n8n keeps.
 func compare(key secret.Value, s environment.Settings, note func(string, ...any)) VariableErrors {
 	if s.Mode&0o077 != 0 {
-		note("warning: n8n's settings file %s, which holds the master key in clear, can be read by others (mode %04o); `chmod 600` it", s.Path, s.Mode)
+		note("warning: n8n's settings file %s, which holds the master key in clear, can be read by others (mode "+
+			"%04o); `chmod 600` it", s.Path, s.Mode)
 	}
 	normal := secret.NewValue([]byte(environment.Normalize(string(key.Reveal()))))
 	if normal.Equal(s.Key) {
 		return nil
 	}
 	err := fmt.Errorf("is not the key in n8n's settings file %q; n8n would refuse to start", s.Path)
-	hint := "if the key was changed on purpose and n8n's database re-encrypted, move the file away, n8n writes it again; if not, hand over the key that encrypted the database"
-	return VariableErrors{{Name: environment.KeyName, Err: fault.WithExit(fault.WithHint(err, hint), fault.ExitKeyMismatch)}}
+	hint := "if the key was changed on purpose and n8n's database re-encrypted, move the file away, n8n writes it " +
+		"again; if not, hand over the key that encrypted the database"
+	return VariableErrors{{
+		Name: environment.KeyName,
+		Err:  fault.WithExit(fault.WithHint(err, hint), fault.ExitKeyMismatch),
+	}}
 }
 
 func exists(name string) bool {

@@ -13,7 +13,9 @@ const goodKey = "q1W2e3R4t5Y6u7I8o9P0a1S2d3F4g5H6"
 func n8nCommand(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "n8n")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\necho \"key ${N8N_ENCRYPTION_KEY-unset} file ${N8N_ENCRYPTION_KEY_FILE-unset}\"\n"), 0o700); err != nil {
+	if err := os.WriteFile(path,
+		[]byte("#!/bin/sh\necho \"key ${N8N_ENCRYPTION_KEY-unset} file ${N8N_ENCRYPTION_KEY_FILE-unset}\"\n"),
+		0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -43,7 +45,10 @@ func TestMasterKey(t *testing.T) {
 	if err := os.WriteFile(path, []byte("/run/secrets/n8n_enc_key\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	answers := map[string]answer{"ref+corp://key": text(goodKey), "ref+corp://path": text("/run/secrets/n8n_enc_key"), "ref+corp://empty": text("")}
+	answers := map[string]answer{
+		"ref+corp://key": text(goodKey), "ref+corp://path": text("/run/secrets/n8n_enc_key"),
+		"ref+corp://empty": text(""),
+	}
 	for name, c := range map[string]struct {
 		environ []string
 		exit    int
@@ -110,8 +115,12 @@ func TestWhoIsN8N(t *testing.T) {
 			start(t, scene{answers: answers, environ: []string{environ}, argv: argv}).ends(1)
 		}
 	}
-	start(t, scene{answers: answers, environ: []string{"N8N_ENCRYPTION_KEY=ref+corp://key"}, argv: []string{"role:dump"}}).ends(0)
-	s := scene{environ: []string{"N8N_ENCRYPTION_KEYS=/run/secrets/n8n_enc_key"}, argv: []string{"role:dump"}} // another variable
+	start(t, scene{
+		answers: answers, environ: []string{"N8N_ENCRYPTION_KEY=ref+corp://key"},
+		argv: []string{"role:dump"},
+	}).ends(0)
+	// another variable
+	s := scene{environ: []string{"N8N_ENCRYPTION_KEYS=/run/secrets/n8n_enc_key"}, argv: []string{"role:dump"}}
 	start(t, s).ends(0)
 }
 
@@ -152,7 +161,10 @@ func TestSettingsFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder, settings := home(t, c.content, c.mode)
-			s := scene{answers: map[string]answer{"ref+corp://key": text(c.key)}, environ: []string{"N8N_USER_FOLDER=" + folder}, argv: []string{program}}
+			s := scene{
+				answers: map[string]answer{"ref+corp://key": text(c.key)},
+				environ: []string{"N8N_USER_FOLDER=" + folder}, argv: []string{program},
+			}
 			if c.key != "" {
 				s.environ = append(s.environ, "N8N_ENCRYPTION_KEY=ref+corp://key")
 			}

@@ -62,8 +62,8 @@ func (r *runner) read() (*plan, error) {
 	return p, failures.orNil()
 }
 
-// namesKey tells whether the environment has n8n's master key. Its name is enough: n8n may be started by a shell, npx, timeout,
-// or a script that no list has.
+// namesKey tells whether the environment has n8n's master key. Its name is enough: n8n may be started by a shell, npx,
+// timeout, or a script that no list has.
 func namesKey(environ []string) bool {
 	return slices.ContainsFunc(environ, func(entry string) bool {
 		name, _, ok := strings.Cut(entry, "=")
@@ -97,10 +97,12 @@ func (r *runner) variable(p *plan, index int, name, value string) error {
 // file takes in a NAME_FILE variable, unless NAME is there too: n8n then looks at NAME alone, be it empty.
 func (r *runner) file(p *plan, f file) error {
 	if _, ok, _ := secret.ParseAny(f.path); ok && !strings.HasPrefix(f.path, "file:") {
-		return fault.WithHint(errors.New("holds a reference, where the name of a file belongs"), "write "+f.name+"=<the reference>")
+		return fault.WithHint(errors.New("holds a reference, where the name of a file belongs"),
+			"write "+f.name+"=<the reference>")
 	}
 	if _, ok := lookup(r.Environ)(f.name); ok {
-		r.Note("warning: %s and %s are both set: %s counts, as in n8n, and the file is not read", f.name, f.name+fileSuffix, f.name)
+		r.Note("warning: %s and %s are both set: %s counts, as in n8n, and the file is not read", f.name,
+			f.name+fileSuffix, f.name)
 		return nil
 	}
 	f.path = strings.TrimPrefix(f.path, "file://")
@@ -171,7 +173,8 @@ func (r *runner) arguments() (failures VariableErrors) {
 			continue
 		}
 		name := fmt.Sprintf("argument %d", i)
-		if err := r.doubt(name, "holds a reference; arguments are not resolved, since every process can read them"); err != nil {
+		if err := r.doubt(name,
+			"holds a reference; arguments are not resolved, since every process can read them"); err != nil {
 			failures = append(failures, &VariableError{Name: name, Err: err})
 		}
 	}

@@ -16,8 +16,8 @@ const reapEvery = 5 * time.Second
 
 // reaper clears away children that nobody waits for: as PID 1, or as a subreaper, this process inherits them when their
 // parents end. What it did not start itself it cannot tell from what a store's adapter started and waits for in another
-// goroutine. That one is waiting already, and takes its child within milliseconds; so whatever has been dead for a whole
-// interval is an orphan.
+// goroutine. That one is waiting already, and takes its child within milliseconds; so whatever has been dead for a
+// whole interval is an orphan.
 type reaper struct {
 	every time.Duration
 	woken chan struct{}
@@ -92,7 +92,8 @@ func (r *reaper) sweep(before map[int]bool) map[int]bool {
 	return dead
 }
 
-// zombies are the children of this process that have ended and not been waited for. Without /proc there are none to see.
+// zombies are the children of this process that have ended and not been waited for. Without /proc there are none to
+// see.
 func zombies() []int {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

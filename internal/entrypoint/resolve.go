@@ -105,12 +105,15 @@ func (p *plan) check(name string, value secret.Value, note func(string, ...any))
 	limit := stringPages*os.Getpagesize() - len(name) - len("=\x00")
 	switch _, isRef, _ := secret.ParseAny(string(b)); {
 	case bytes.IndexByte(b, 0) >= 0:
-		return fault.WithHint(errors.New("the value has a NUL byte, which no environment can hold"), "store it in text form (base64, PEM), or hand it over as a file")
+		return fault.WithHint(errors.New("the value has a NUL byte, which no environment can hold"),
+			"store it in text form (base64, PEM), or hand it over as a file")
 	case runtime.GOOS == "linux" && len(b) > limit:
-		return fault.WithHint(fmt.Errorf("the value has %d bytes; Linux takes at most %d for this variable (E2BIG)", len(b), limit),
+		return fault.WithHint(fmt.Errorf("the value has %d bytes; Linux takes at most %d for this variable (E2BIG)",
+			len(b), limit),
 			"hand it over as a file; n8n reads "+name+fileSuffix+" with --files=none")
 	case isRef && p.strict:
-		return fault.WithHint(errors.New("the value is a reference itself; references in values are not followed"), "write the last reference into the variable")
+		return fault.WithHint(errors.New("the value is a reference itself; references in values are not followed"),
+			"write the last reference into the variable")
 	case isRef:
 		note("warning: the value of %s is a reference itself; it is handed over as it is, not followed", name)
 	case len(b) == 0:

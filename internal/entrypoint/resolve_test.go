@@ -18,7 +18,8 @@ import (
 
 func text(s string) answer { return answer{Value: []byte(s)} }
 
-// TestReplaces: the program takes over the very process, with its values, and an environment that is otherwise the same.
+// TestReplaces: the program takes over the very process, with its values, and an environment that is otherwise the
+// same.
 func TestReplaces(t *testing.T) {
 	const canary = "canary-7f3a91"
 	environ := []string{
@@ -46,7 +47,8 @@ func TestReplaces(t *testing.T) {
 	if diff := cmp.Diff([]string{"ref+corp://n8n/db#password", "--flag"}, d.Args); diff != "" {
 		t.Errorf("arguments: %s", diff)
 	}
-	p.wants("resolving 2\n", "warning: MIDDLE has a reference inside other text", "warning: argument 2 holds a reference; arguments are not resolved")
+	p.wants("resolving 2\n", "warning: MIDDLE has a reference inside other text",
+		"warning: argument 2 holds a reference; arguments are not resolved")
 	if strings.Contains(p.stderr.String(), "ALMOST") || strings.Contains(p.stderr.String(), "ARN") {
 		t.Errorf("ordinary values are talked of:\n%s", p.stderr)
 	}
@@ -88,7 +90,8 @@ func TestPanicInAStore(t *testing.T) {
 	}
 }
 
-// TestAllFailuresAtOnce: each with its variable, reference, store, cause and remedy; the store's exit code before the others.
+// TestAllFailuresAtOnce: each with its variable, reference, store, cause and remedy; the store's exit code before the
+// others.
 func TestAllFailuresAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers map[string]answer
@@ -100,10 +103,14 @@ func TestAllFailuresAtOnce(t *testing.T) {
 			map[string]answer{"ref+corp://a": {Err: "denied"}},
 			[]string{"A=ref+corp://a"},
 			1,
-			[]string{`error: A: resolving ref+corp://a from store "corp": reading secret "a": the store denies access` + "\n", "hint: remedy for a\n"},
+			[]string{`error: A: resolving ref+corp://a from store "corp": reading secret "a": the store denies access` +
+				"\n", "hint: remedy for a\n"},
 		},
 		"several, the store down": {
-			map[string]answer{"ref+corp://a": {Err: "missing"}, "ref+down://b": {Err: "unavailable"}, "ref+corp://nul": text("a\x00b")},
+			map[string]answer{
+				"ref+corp://a": {Err: "missing"}, "ref+down://b": {Err: "unavailable"},
+				"ref+corp://nul": text("a\x00b"),
+			},
 			[]string{"A=ref+corp://a", "B=ref+down://b", "N=ref+corp://nul", "N8N_X_FILE=/no/such/file"},
 			10,
 			[]string{
@@ -116,16 +123,25 @@ func TestAllFailuresAtOnce(t *testing.T) {
 			nil,
 			[]string{"A=ref+corp://../x", "B=op://too/short", "C=arn:aws:secretsmanager:r:a:secret:x:y"},
 			1,
-			[]string{`A: reading reference "ref+corp://../x"`, `B: reading reference "op://too/short"`, `C: reading reference "arn:`},
+			[]string{
+				`A: reading reference "ref+corp://../x"`, `B: reading reference "op://too/short"`,
+				`C: reading reference "arn:`,
+			},
 		},
 		"a reference where a file's name belongs": {
-			nil, []string{"N8N_ENCRYPTION_KEY_FILE=ref+corp://a"}, 1, []string{"N8N_ENCRYPTION_KEY_FILE: holds a reference", "hint: write N8N_ENCRYPTION_KEY=<the reference>"},
+			nil,
+			[]string{"N8N_ENCRYPTION_KEY_FILE=ref+corp://a"},
+			1,
+			[]string{"N8N_ENCRYPTION_KEY_FILE: holds a reference", "hint: write N8N_ENCRYPTION_KEY=<the reference>"},
 		},
 		"too large for any program": {
 			map[string]answer{"ref+corp://a": {Value: bytes.Repeat([]byte("x"), 1<<20)}},
 			[]string{"A=ref+corp://a"},
 			1,
-			[]string{"A: resolving ref+corp://a from store \"corp\": the value has 1048576 bytes; Linux takes at most", "(E2BIG)"},
+			[]string{
+				"A: resolving ref+corp://a from store \"corp\": the value has 1048576 bytes; Linux takes at most",
+				"(E2BIG)",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +159,10 @@ func TestAllFailuresAtOnce(t *testing.T) {
 
 // TestTooLargeTogether: each value fits, all of them do not.
 func TestTooLargeTogether(t *testing.T) {
-	s := scene{answers: map[string]answer{"ref+corp://a": {Value: bytes.Repeat([]byte("x"), 120<<10)}}, argv: []string{"role:dump"}}
+	s := scene{
+		answers: map[string]answer{"ref+corp://a": {Value: bytes.Repeat([]byte("x"), 120<<10)}},
+		argv:    []string{"role:dump"},
+	}
 	for i := range 60 {
 		s.environ = append(s.environ, "BIG_"+strings.Repeat("I", i)+"=ref+corp://a")
 	}
@@ -158,19 +177,28 @@ func TestTooLargeTogether(t *testing.T) {
 func TestOddValuesAreHandedOver(t *testing.T) {
 	d, p := dumps(t, scene{
 		environ: []string{"PEM=ref+corp://pem", "LOOP=ref+corp://loop", "NONE=ref+corp://none"},
-		answers: map[string]answer{"ref+corp://pem": text("a\nb\n"), "ref+corp://loop": text("ref+corp://loop"), "ref+corp://none": text("")},
+		answers: map[string]answer{
+			"ref+corp://pem": text("a\nb\n"), "ref+corp://loop": text("ref+corp://loop"),
+			"ref+corp://none": text(""),
+		},
 	})
-	if got := []string{d.lookup("PEM"), d.lookup("LOOP"), d.lookup("NONE")}; !slices.Equal(got, []string{"a\nb\n", "ref+corp://loop", ""}) {
+	if got := []string{d.lookup("PEM"), d.lookup("LOOP"), d.lookup("NONE")}; !slices.Equal(got,
+		[]string{"a\nb\n", "ref+corp://loop", ""}) {
 		t.Errorf("got %q", got)
 	}
-	p.wants("value of PEM has a line break", "value of LOOP is a reference itself", "value of NONE is empty", "resolving 3\n")
+	p.wants("value of PEM has a line break", "value of LOOP is a reference itself",
+		"value of NONE is empty", "resolving 3\n")
 }
 
 func TestScope(t *testing.T) {
 	answers := map[string]answer{"ref+corp://a": text("value")}
 	environ := []string{"APP_A=ref+corp://a", "APP_B=ref+corp://a", "OTHER=ref+corp://a"}
-	d, p := dumps(t, scene{setup: setup{Options: entrypoint.Options{Prefix: "APP_", Only: []string{"APP_A", "OTHER"}}}, answers: answers, environ: environ})
-	if got := []string{d.lookup("APP_A"), d.lookup("APP_B"), d.lookup("OTHER")}; !slices.Equal(got, []string{"value", "ref+corp://a", "ref+corp://a"}) {
+	d, p := dumps(t, scene{
+		setup:   setup{Options: entrypoint.Options{Prefix: "APP_", Only: []string{"APP_A", "OTHER"}}},
+		answers: answers, environ: environ,
+	})
+	if got := []string{d.lookup("APP_A"), d.lookup("APP_B"), d.lookup("OTHER")}; !slices.Equal(got,
+		[]string{"value", "ref+corp://a", "ref+corp://a"}) {
 		t.Errorf("got %q", got)
 	}
 	p.wants("warning: OTHER holds a reference that is not resolved: it is not among --only and --prefix")
@@ -183,7 +211,10 @@ func TestStrict(t *testing.T) {
 		"OUT=ref+corp://a": "OUT: holds a reference that is not resolved", "A=ref+corp://loop": "the value is a reference itself",
 	} {
 		t.Run(entry, func(t *testing.T) {
-			s := scene{environ: []string{entry}, argv: []string{"role:dump"}, answers: map[string]answer{"ref+corp://loop": text("ref+corp://x")}}
+			s := scene{
+				environ: []string{entry}, argv: []string{"role:dump"},
+				answers: map[string]answer{"ref+corp://loop": text("ref+corp://x")},
+			}
 			s.Options.Only = []string{"A"}
 			d, _ := dumps(t, s)
 			if len(d.Environ) == 0 {
@@ -216,7 +247,8 @@ func TestStoresCredentialsStayHere(t *testing.T) {
 		s.Options.Supervise = supervise
 		d, p := dumps(t, s)
 		for _, entry := range d.Environ {
-			if strings.HasSuffix(entry, "=x") || strings.Contains(entry, "GOOGLE") || strings.HasPrefix(entry, "VAULT_") {
+			if strings.HasSuffix(entry, "=x") || strings.Contains(entry, "GOOGLE") ||
+				strings.HasPrefix(entry, "VAULT_") {
 				t.Errorf("the program got %s", entry)
 			}
 		}
@@ -271,7 +303,8 @@ func TestFiles(t *testing.T) {
 				}
 			}
 			if !c.files.None {
-				p.wants("DB_POSTGRESDB_PASSWORD and DB_POSTGRESDB_PASSWORD_FILE are both set: DB_POSTGRESDB_PASSWORD counts, as in n8n")
+				p.wants("DB_POSTGRESDB_PASSWORD and DB_POSTGRESDB_PASSWORD_FILE are both set: DB_POSTGRESDB_PASSWORD " +
+					"counts, as in n8n")
 			}
 		})
 	}

@@ -16,8 +16,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// drain is how long the rest of the program's output is waited for when it has ended and something below it holds on to the
-// pipe.
+// drain is how long the rest of the program's output is waited for when it has ended and something below it holds on to
+// the pipe.
 const drain = 2 * time.Second
 
 // supervisor runs the program as a child, one after the other.
@@ -151,8 +151,8 @@ func (s *supervisor) start(reap *reaper) (*child, error) {
 	return c, nil
 }
 
-// guardedWriter is what os/exec writes to in a goroutine of its own. A panic ends that output, which cannot be masked any more, and
-// not the program.
+// guardedWriter is what os/exec writes to in a goroutine of its own. A panic ends that output, which cannot be masked
+// any more, and not the program.
 type guardedWriter struct{ io.WriteCloser }
 
 // Write implements io.Writer.
@@ -169,7 +169,8 @@ func (r *runner) broke(why *fault.Panic) {
 	r.Note("warning: %s; this is a mistake in Sallyport\n%s", why, why.Stack)
 }
 
-// command is the program in a process group of its own, so that all of it can be killed, and a terminal's signals reach it once.
+// command is the program in a process group of its own, so that all of it can be killed, and a terminal's signals reach
+// it once.
 func (s *supervisor) command() *exec.Cmd {
 	cmd := &exec.Cmd{
 		Path: s.program, Args: s.Argv, Env: s.current.environ, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,

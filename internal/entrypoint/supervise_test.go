@@ -30,7 +30,10 @@ func values(v string) map[string]answer {
 func TestPassesSignalsOn(t *testing.T) {
 	p := start(t, supervised("role:wait", "terminated", "9"))
 	p.expect("up one")
-	for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGCONT} {
+	for _, sig := range []syscall.Signal{
+		syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGUSR2, syscall.SIGWINCH,
+		syscall.SIGINT, syscall.SIGQUIT, syscall.SIGCONT,
+	} {
 		p.signal(sig)
 		p.expect(sig.String())
 	}
@@ -79,7 +82,8 @@ func TestGoesOnUntilAllCanBeHad(t *testing.T) {
 	half := values("two")
 	half["ref+corp://b"] = answer{Err: "unavailable"}
 	p.change(half)
-	p.says(`goes on with the values that it has, since not all of the new ones can be obtained: OTHER: resolving ref+corp://b from store "corp"`)
+	p.says(
+		`goes on with the values that it has, since not all of the new ones can be obtained: OTHER: resolving ref+corp://b from store "corp"`)
 	p.signal(syscall.SIGUSR1)
 	p.expect("user defined signal 1")
 	p.answer(values("three")) // the next attempt comes by itself
@@ -95,7 +99,8 @@ func TestDoesNotRestartWithNothing(t *testing.T) {
 	p := start(t, supervised("role:wait", "terminated", "0"))
 	p.expect("up one")
 	p.change(values(""))
-	p.says("goes on with the values that it has, since not all of the new ones can be obtained: the value of VALUE has become empty")
+	p.says("goes on with the values that it has, since not all of the new ones can be obtained: the value of VALUE " +
+		"has become empty")
 	p.change(values("two"))
 	p.expect("terminated")
 	p.expect("up two")
@@ -136,7 +141,8 @@ func TestKillsWhatIgnoresTerm(t *testing.T) {
 
 // TestClearsUpBeforeARestart: what the program leaves behind could hold on to its ports.
 func TestClearsUpBeforeARestart(t *testing.T) {
-	p := start(t, supervised("sh", "-c", `sleep 1000 >/dev/null 2>&1 & echo "pid $!"; exec "$0" role:wait terminated 0`, self(t)))
+	p := start(t,
+		supervised("sh", "-c", `sleep 1000 >/dev/null 2>&1 & echo "pid $!"; exec "$0" role:wait terminated 0`, self(t)))
 	left := p.started()
 	p.expect("up one")
 	p.change(values("two"))
@@ -159,7 +165,9 @@ func untilDead(pid string) {
 
 // TestKeepsTheRuntimesSignals: SIGURG is how the Go runtime preempts, and means nothing to the program.
 func TestKeepsTheRuntimesSignals(t *testing.T) {
-	p := start(t, supervised("sh", "-c", `trap "echo urg" URG; trap "echo usr1" USR1; trap "echo term; exit 0" TERM; echo up; while :; do sleep 0.02; done`))
+	p := start(t,
+		supervised("sh", "-c",
+			`trap "echo urg" URG; trap "echo usr1" USR1; trap "echo term; exit 0" TERM; echo up; while :; do sleep 0.02; done`))
 	p.expect("up")
 	p.signal(syscall.SIGURG)
 	p.signal(syscall.SIGUSR1)
@@ -228,13 +236,15 @@ func TestFilesAreLookedAt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "value")
 	write := func(content string) {
 		t.Helper()
-		if err := errors.Join(os.WriteFile(path+".new", []byte(content), 0o600), os.Rename(path+".new", path)); err != nil {
+		if err := errors.Join(os.WriteFile(path+".new", []byte(content), 0o600),
+			os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write("one\n")
 	s := scene{argv: []string{"role:wait", "terminated", "0"}, environ: []string{"VALUE_FILE=" + path}}
-	s.Options.Watch, s.Options.Grace, s.Options.Poll, s.Options.Files.Names = true, time.Hour, 5*time.Millisecond, []string{"VALUE"}
+	s.Options.Watch, s.Options.Grace, s.Options.Poll, s.Options.Files.Names = true, time.Hour,
+		5*time.Millisecond, []string{"VALUE"}
 	p := start(t, s)
 	p.expect("up one")
 	write("two\n")
@@ -243,7 +253,10 @@ func TestFilesAreLookedAt(t *testing.T) {
 }
 
 func TestMask(t *testing.T) {
-	s := scene{environ: []string{"VALUE=ref+corp://a"}, answers: map[string]answer{"ref+corp://a": text("hidden-value")}}
+	s := scene{
+		environ: []string{"VALUE=ref+corp://a"},
+		answers: map[string]answer{"ref+corp://a": text("hidden-value")},
+	}
 	s.Mask = true
 	s.argv = []string{"sh", "-c", `echo "out $VALUE"; echo "err $VALUE" >&2`}
 	p := start(t, s)
@@ -275,7 +288,8 @@ func TestOrphansAreClearedAway(t *testing.T) {
 	})
 }
 
-// processOne is the command that runs another as process 1. Who is not root needs user namespaces, which not every system has.
+// processOne is the command that runs another as process 1. Who is not root needs user namespaces, which not every
+// system has.
 func processOne(t *testing.T) []string {
 	t.Helper()
 	command := []string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}
@@ -288,7 +302,8 @@ func processOne(t *testing.T) []string {
 	return command
 }
 
-// TestTheProgramCannotLookBack: the stores' credentials are in this process's environment, and the program runs as the same user.
+// TestTheProgramCannotLookBack: the stores' credentials are in this process's environment, and the program runs as the
+// same user.
 func TestTheProgramCannotLookBack(t *testing.T) {
 	s := scene{argv: []string{"role:peek"}, environ: []string{"VAULT_TOKEN=x"}}
 	s.Options.Supervise = true

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// terminal is what this process controls, when a person has started it in the foreground: the program gets it for as long as
-// it runs, so that Ctrl-C reaches it, once. The nil terminal is none.
+// terminal is what this process controls, when a person has started it in the foreground: the program gets it for as
+// long as it runs, so that Ctrl-C reaches it, once. The nil terminal is none.
 type terminal struct{ fd int }
 
 // terminalOf returns the terminal behind in if this process is in its foreground.
@@ -33,8 +33,8 @@ func (t *terminal) hand(attr *syscall.SysProcAttr) {
 	}
 }
 
-// takeBack makes this process group the foreground again. Nothing is started afterwards: the signal that stops a background
-// process for it is ignored from here on.
+// takeBack makes this process group the foreground again. Nothing is started afterwards: the signal that stops a
+// background process for it is ignored from here on.
 func (t *terminal) takeBack() {
 	if t != nil {
 		signal.Ignore(syscall.SIGTTOU)

@@ -18,8 +18,8 @@ const (
 	longestRetry = time.Minute
 )
 
-// watch sends what the program is to be started again with, each time that something has become different and everything can
-// be obtained. Until then the program goes on with what it has.
+// watch sends what the program is to be started again with, each time that something has become different and
+// everything can be obtained. Until then the program goes on with what it has.
 func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launch) {
 	dirty := make(chan struct{}, 1)
 	changed := func() {
@@ -53,7 +53,8 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			r.Note("warning: %s goes on with the values that it has, since not all of the new ones can be obtained: %s", r.Argv[0], oneLine(err.Error()))
+			r.Note("warning: %s goes on with the values that it has, since not all of the new ones can be obtained: %s",
+				r.Argv[0], oneLine(err.Error()))
 			failures++
 			if pause.For(ctx, backoff(failures)) != nil {
 				return
@@ -76,7 +77,8 @@ func (r *runner) watch(ctx context.Context, running *launch, fresh chan<- *launc
 // emptied refuses what has lost its value: a file that is being written is empty for a moment.
 func emptied(running, next *launch) error {
 	for i, entry := range next.environ {
-		if name, value, _ := strings.Cut(entry, "="); value == "" && i < len(running.environ) && running.environ[i] != entry {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && i < len(running.environ) &&
+			running.environ[i] != entry {
 			return fmt.Errorf("the value of %s has become empty", name)
 		}
 	}

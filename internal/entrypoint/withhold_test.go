@@ -12,7 +12,10 @@ func TestWithheldTools(t *testing.T) {
 	for _, name := range entrypoint.Withheld() {
 		held[name] = true
 	}
-	for _, name := range []string{"NOMAD_TOKEN", "CONSUL_HTTP_TOKEN", "DOCKER_HOST", "KUBECONFIG", "PGPASSWORD", "GITHUB_TOKEN", "NPM_TOKEN", "SSH_AUTH_SOCK"} {
+	for _, name := range []string{
+		"NOMAD_TOKEN", "CONSUL_HTTP_TOKEN", "DOCKER_HOST", "KUBECONFIG", "PGPASSWORD",
+		"GITHUB_TOKEN", "NPM_TOKEN", "SSH_AUTH_SOCK",
+	} {
 		if !held[name] {
 			t.Errorf("%s is handed on", name)
 		}

@@ -10,7 +10,8 @@ import (
 
 // A code decides the status, and whose fault it is; the cause stays for the log.
 func ExampleNew() {
-	err := fmt.Errorf("serving: %w", fault.New(fault.UpstreamTruncated, "its response ended early").Wrap(io.ErrUnexpectedEOF))
+	err := fmt.Errorf("serving: %w",
+		fault.New(fault.UpstreamTruncated, "its response ended early").Wrap(io.ErrUnexpectedEOF))
 	f := fault.From(err)
 	fmt.Println(f.Code, f.Status(), f.Row().Blame)
 	fmt.Println(errors.Is(err, io.ErrUnexpectedEOF))

@@ -52,7 +52,8 @@ func HintOf(err error) (hint string) {
 	return hint
 }
 
-// ExitOf returns the exit code that err asks for: 0 for nil, 130 for a cancelled context, 1 when nothing says otherwise.
+// ExitOf returns the exit code that err asks for: 0 for nil, 130 for a cancelled context, 1 when nothing says
+// otherwise.
 func ExitOf(err error) Exit {
 	if err == nil {
 		return ExitOK

@@ -1,8 +1,9 @@
-// Package fault is the closed taxonomy of everything that can go wrong between a caller and an API, and whose fault it is.
+// Package fault is the closed taxonomy of everything that can go wrong between a caller and an API, and whose fault it
+// is.
 //
-// One table (table.go) gives each code its HTTP status, its RFC 9209 error type, the party to blame, the process exit code
-// and the sentence for docs/errors.md. The response, the audit record, the metric label and the exit code are all read from
-// it, so they cannot disagree. The package imports the standard library only.
+// One table (table.go) gives each code its HTTP status, its RFC 9209 error type, the party to blame, the process exit
+// code and the sentence for docs/errors.md. The response, the audit record, the metric label and the exit code are all
+// read from it, so they cannot disagree. The package imports the standard library only.
 //
 // Invariant: no text in a Fault ever comes from a secret, a token or a message body.
 package fault
@@ -39,7 +40,8 @@ func (f *Fault) WithDetails(details string) *Fault { f.Details = details; return
 // WithRetryAfter says when waiting will have helped.
 func (f *Fault) WithRetryAfter(d time.Duration) *Fault { f.RetryAfter = d; return f }
 
-// InSlot says that a credential stood where the API's own key goes: the caller is a client of the API, and is told in its words.
+// InSlot says that a credential stood where the API's own key goes: the caller is a client of the API, and is told in
+// its words.
 func (f *Fault) InSlot() *Fault { f.inSlot = true; return f }
 
 // Status is the HTTP status of Sallyport's own response.

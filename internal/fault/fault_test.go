@@ -83,7 +83,10 @@ func checkRow(t *testing.T, row fault.Row) {
 	if row.ProxyError != "" && !slices.Contains(registered, row.ProxyError) {
 		t.Errorf("%q is not a registered proxy error type", row.ProxyError)
 	}
-	if !slices.Contains([]fault.Blame{fault.BlameCaller, fault.BlameCredential, fault.BlameUpstream, fault.BlameSallyport}, row.Blame) {
+	if !slices.Contains([]fault.Blame{
+		fault.BlameCaller, fault.BlameCredential, fault.BlameUpstream,
+		fault.BlameSallyport,
+	}, row.Blame) {
 		t.Errorf("blame %q", row.Blame)
 	}
 	if row.RetryAfter != 0 && row.RetryAfter < time.Second {
@@ -92,7 +95,8 @@ func checkRow(t *testing.T, row fault.Row) {
 	if row.Exit == 0 {
 		t.Error("a command that ends with a fault may not exit 0")
 	}
-	if f := fault.New(row.Code, "message"); f.Hint != row.Hint || f.RetryAfter != row.RetryAfter || f.Row() != row || f.Error() != string(row.Code)+": message" {
+	if f := fault.New(row.Code, "message"); f.Hint != row.Hint || f.RetryAfter != row.RetryAfter || f.Row() != row ||
+		f.Error() != string(row.Code)+": message" {
 		t.Errorf("New gives %+v", f)
 	}
 }
@@ -120,7 +124,8 @@ func TestCauseStaysInside(t *testing.T) {
 	if got := fault.From(fmt.Errorf("wrapped: %w", f)); got != f {
 		t.Errorf("From: got %v", got)
 	}
-	if got := fault.From(cause); got.Code != fault.Internal || !errors.Is(got, cause) || strings.Contains(got.Error(), "secret") {
+	if got := fault.From(cause); got.Code != fault.Internal || !errors.Is(got, cause) ||
+		strings.Contains(got.Error(), "secret") {
 		t.Errorf("From a stranger: got %v", got)
 	}
 }

@@ -16,24 +16,28 @@ type shortage struct {
 }
 
 const (
-	hintDescriptors = "raise the limit of open files (`ulimit -n`, LimitNOFILE= of the unit, ulimits of the container) to at least 2 × `limits.in_flight` + 100"
-	hintMemory      = "give the machine or container more memory, or lower `limits.in_flight`"
-	hintDisk        = "free the disk"
+	hintDescriptors = "raise the limit of open files (`ulimit -n`, LimitNOFILE= of the unit, ulimits of the " +
+		"container) to at least 2 × `limits.in_flight` + 100"
+	hintMemory = "give the machine or container more memory, or lower `limits.in_flight`"
+	hintDisk   = "free the disk"
 )
 
 //nolint:gochecknoglobals // a constant table
 var shortages = [...]shortage{
 	{syscall.EMFILE, "lets Sallyport open no more files and connections", "out of file descriptors", hintDescriptors},
-	{syscall.ENFILE, "can open no more files and connections, for any process", "out of file descriptors", "raise fs.file-max of the machine, or find the process that holds so many files"},
+	{
+		syscall.ENFILE, "can open no more files and connections, for any process", "out of file descriptors",
+		"raise fs.file-max of the machine, or find the process that holds so many files",
+	},
 	{syscall.ENOBUFS, "has no network buffers left", "out of buffers", hintMemory},
 	{syscall.ENOMEM, "has no memory left", "out of memory", hintMemory},
 	{syscall.ENOSPC, "has no room left on the disk", "disk full", hintDisk},
 	{syscall.EDQUOT, "has no room left in the disk quota", "disk quota", hintDisk},
 }
 
-// Machine returns the fault for an error that says that the machine beneath Sallyport ran out of something: file descriptors,
-// buffers, memory, room on a disk. It is nil for every other error. Such an error says nothing of the API, of the caller or of a
-// credential, wherever it turns up; it is to be asked for before any of those is blamed.
+// Machine returns the fault for an error that says that the machine beneath Sallyport ran out of something: file
+// descriptors, buffers, memory, room on a disk. It is nil for every other error. Such an error says nothing of the API,
+// of the caller or of a credential, wherever it turns up; it is to be asked for before any of those is blamed.
 func Machine(err error) *Fault {
 	if err == nil {
 		return nil

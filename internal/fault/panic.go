@@ -7,10 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// Panic is a panic that was recovered: a mistake in Sallyport, or in a library it uses. It is an error that ends one request.
+// Panic is a panic that was recovered: a mistake in Sallyport, or in a library it uses. It is an error that ends one
+// request.
 //
-// Neither its text nor its stack quotes what was being worked on: a panic's value may have a secret in it, and so may the
-// arguments that runtime.Stack prints. Only what the runtime itself says (an index, a nil pointer) is quoted.
+// Neither its text nor its stack quotes what was being worked on: a panic's value may have a secret in it, and so may
+// the arguments that runtime.Stack prints. Only what the runtime itself says (an index, a nil pointer) is quoted.
 type Panic struct {
 	Where string // what was going on: "relaying from the API"
 	What  string // the runtime's words, or the type of the value
@@ -32,8 +33,8 @@ func Recover(where string, err *error) {
 	}
 }
 
-// Panicked is the Panic for a value that recover() has returned; call it in the deferred function. A Panic that was passed on from
-// another goroutine stays what it is.
+// Panicked is the Panic for a value that recover() has returned; call it in the deferred function. A Panic that was
+// passed on from another goroutine stays what it is.
 func Panicked(where string, v any) *Panic {
 	if p, ok := v.(*Panic); ok {
 		return p

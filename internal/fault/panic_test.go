@@ -15,10 +15,17 @@ func TestPanicQuotesNothing(t *testing.T) {
 		do   func(s string)
 		want string
 	}{
-		"text":    {func(s string) { panic(s) }, "panic while testing: a value of type string"},
-		"error":   {func(s string) { panic(errors.New(s)) }, "panic while testing: a value of type *errors.errorString"},
-		"index":   {func(s string) { _ = s[len(s):][0] }, "panic while testing: runtime error: index out of range [0] with length 0"},
-		"slice":   {func(s string) { n := -len(s); _ = s[n:] }, "panic while testing: runtime error: slice bounds out of range [-18:]"},
+		"text": {func(s string) { panic(s) }, "panic while testing: a value of type string"},
+		"error": {func(s string) {
+			panic(errors.New(s))
+		}, "panic while testing: a value of type *errors.errorString"},
+		"index": {func(s string) {
+			_ = s[len(s):][0]
+		}, "panic while testing: runtime error: index out of range [0] with length 0"},
+		"slice": {func(s string) {
+			n := -len(s)
+			_ = s[n:]
+		}, "panic while testing: runtime error: slice bounds out of range [-18:]"},
 		"nothing": {func(string) {}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,8 @@ func Unreachable(what, hint string) error {
 // Gone is ErrGone with a hint.
 func Gone(hint string) error { return fault.WithHint(ErrGone, hint) }
 
-// Ask runs a program that answers for an orchestrator, and returns how it ended by itself. One that cannot be run to its end is
-// ErrUnreachable, or ctx's own error.
+// Ask runs a program that answers for an orchestrator, and returns how it ended by itself. One that cannot be run to
+// its end is ErrUnreachable, or ctx's own error.
 func Ask(ctx context.Context, argv []string) (program.Ended, error) {
 	e := program.Run(ctx, argv)
 	switch {

@@ -48,7 +48,8 @@ func (f *Files) Load(_ context.Context, fleet string) (r Record, err error) {
 		err = json.Unmarshal(content, &r)
 	}
 	if err != nil {
-		return Record{}, fault.WithHint(fmt.Errorf("reading the record of fleet %q: %w", fleet, err), "see "+f.dir.Path()+"/"+fleet+".json")
+		return Record{}, fault.WithHint(fmt.Errorf("reading the record of fleet %q: %w", fleet, err),
+			"see "+f.dir.Path()+"/"+fleet+".json")
 	}
 	return r, nil
 }

@@ -16,10 +16,18 @@ func TestFiles(t *testing.T) {
 	if r, err := one.Load(t.Context(), "prod"); err != nil || r.Unfinished() {
 		t.Errorf("a record that is not there: %+v, %v", r, err)
 	}
-	long := fleet.Record{ID: "1", Fleet: "prod", Reason: "a long reason, of which nothing may be left", Status: fleet.Running}
-	short := fleet.Record{ID: "2", Fleet: "prod", Status: fleet.Paused, Steps: []fleet.Step{{Unit: "main", Phase: fleet.Done}}}
+	long := fleet.Record{
+		ID: "1", Fleet: "prod", Reason: "a long reason, of which nothing may be left",
+		Status: fleet.Running,
+	}
+	short := fleet.Record{
+		ID: "2", Fleet: "prod", Status: fleet.Paused,
+		Steps: []fleet.Step{{Unit: "main", Phase: fleet.Done}},
+	}
 	for _, r := range []fleet.Record{long, short} {
-		if err := os.WriteFile(dir+"/fleet/prod.json.new", []byte("what a crash has left, and it is longer than what follows\n\n\n\n\n\n\n\n\n\n"), 0o600); err != nil {
+		if err := os.WriteFile(dir+"/fleet/prod.json.new",
+			[]byte("what a crash has left, and it is longer than what follows\n\n\n\n\n\n\n\n\n\n"),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := one.Save(t.Context(), r); err != nil {
@@ -59,7 +67,8 @@ func TestFiles(t *testing.T) {
 	for _, bad := range []string{"", "../prod", "a/b", ".hidden", "a b"} {
 		_, errLoad := one.Load(t.Context(), bad)
 		_, errLock := one.Lock(t.Context(), bad)
-		if errLoad == nil || errLock == nil || one.Save(t.Context(), fleet.Record{Fleet: bad}) == nil || one.Ask(t.Context(), bad, fleet.Pause) == nil {
+		if errLoad == nil || errLock == nil || one.Save(t.Context(), fleet.Record{Fleet: bad}) == nil ||
+			one.Ask(t.Context(), bad, fleet.Pause) == nil {
 			t.Errorf("a fleet called %q is taken", bad)
 		}
 	}

@@ -141,8 +141,8 @@ type proverFunc func(context.Context, fleet.Unit) error
 
 func (p proverFunc) Prove(ctx context.Context, u fleet.Unit) error { return p(ctx, u) }
 
-// TestKilled ends the process at every moment at which something is on record or done, goes on in another one, and wants each
-// unit restarted once.
+// TestKilled ends the process at every moment at which something is on record or done, goes on in another one, and
+// wants each unit restarted once.
 func TestKilled(t *testing.T) {
 	for at := 1; ; at++ {
 		ended := false
@@ -224,8 +224,8 @@ func (d *dying) Save(ctx context.Context, r fleet.Record) error {
 	return d.moment()
 }
 
-// TestAway: an orchestrator that is away for a while costs time and nothing else; one that stays away ends the restart with a
-// state that says so.
+// TestAway: an orchestrator that is away for a while costs time and nothing else; one that stays away ends the restart
+// with a state that says so.
 func TestAway(t *testing.T) {
 	t.Run("for a while", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -258,7 +258,10 @@ func TestAway(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBed(t)
 			away := false
-			b.world.After = func(call, unit string) error { away = away || call == "restart" && unit == "webhook"; return nil }
+			b.world.After = func(call, unit string) error {
+				away = away || call == "restart" && unit == "webhook"
+				return nil
+			}
 			b.world.Before = func(string, string) error {
 				if away {
 					return errAway
@@ -267,7 +270,8 @@ func TestAway(t *testing.T) {
 			}
 			r, err := b.roller.Begin(t.Context(), fleet.Plan{})
 			wantErr(t, err, fault.ExitStore, "webhook", "10m0s", "start it", "--resume")
-			if diff := cmp.Diff([]string{"worker done", "webhook settling", "main waiting"}, phases(r)); r.Status != fleet.Broken || diff != "" {
+			if diff := cmp.Diff([]string{"worker done", "webhook settling", "main waiting"},
+				phases(r)); r.Status != fleet.Broken || diff != "" {
 				t.Errorf("got status %s and (-want +got):\n%s", r.Status, diff)
 			}
 			away, b.world.After = false, nil
@@ -341,11 +345,21 @@ func TestDrain(t *testing.T) {
 		event   string
 		err     string
 	}{
-		"ends":         {func(d time.Duration) (int, error) { return map[bool]int{true: 2}[d < time.Minute], nil }, true, time.Minute + 90*time.Second, "waiting for 2 running executions", ""},
-		"goes on":      {func(time.Duration) (int, error) { return 1, nil }, false, 3 * 5 * time.Minute, "1 executions still run: they have 30s to end", ""},
-		"must end":     {func(time.Duration) (int, error) { return 1, nil }, true, 5 * time.Minute, "", "1 executions still run after 5m0s"},
-		"does not say": {func(time.Duration) (int, error) { return 0, errAway }, false, 15 * time.Minute, "does not tell", ""},
-		"must say":     {func(time.Duration) (int, error) { return 0, errAway }, true, 5 * time.Minute, "", "asking n8n"},
+		"ends": {func(d time.Duration) (int, error) {
+			return map[bool]int{true: 2}[d < time.Minute], nil
+		}, true, time.Minute + 90*time.Second, "waiting for 2 running executions", ""},
+		"goes on": {func(time.Duration) (int, error) {
+			return 1, nil
+		}, false, 3 * 5 * time.Minute, "1 executions still run: they have 30s to end", ""},
+		"must end": {func(time.Duration) (int, error) {
+			return 1, nil
+		}, true, 5 * time.Minute, "", "1 executions still run after 5m0s"},
+		"does not say": {func(time.Duration) (int, error) {
+			return 0, errAway
+		}, false, 15 * time.Minute, "does not tell", ""},
+		"must say": {func(time.Duration) (int, error) {
+			return 0, errAway
+		}, true, 5 * time.Minute, "", "asking n8n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -371,7 +385,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestRequests: a pause leaves nothing half-done, an abort does not wait, and both are heeded by whoever works on the fleet.
+// TestRequests: a pause leaves nothing half-done, an abort does not wait, and both are heeded by whoever works on the
+// fleet.
 func TestRequests(t *testing.T) {
 	for how, want := range map[fleet.Request][]string{
 		fleet.Pause: {"worker done", "webhook waiting", "main waiting"},
@@ -442,7 +457,8 @@ func TestNotWholeBefore(t *testing.T) {
 		}
 		_, err := b.roller.Begin(t.Context(), fleet.Plan{})
 		wantErr(t, err, fault.ExitError, "main is changing", "--force")
-		if _, err := b.roller.Begin(t.Context(), fleet.Plan{Force: true, Units: []string{"main", "worker"}}); err != nil {
+		if _, err := b.roller.Begin(t.Context(),
+			fleet.Plan{Force: true, Units: []string{"main", "worker"}}); err != nil {
 			t.Fatal(err)
 		}
 		wantCalls(t, b.world, "restart main", "restart main", "restart worker")
@@ -458,7 +474,8 @@ func TestNotProved(t *testing.T) {
 		wrong := true
 		b.roller.Prover = proverFunc(func(_ context.Context, u fleet.Unit) error {
 			if wrong && u.Name == "webhook" {
-				return fault.WithExit(fault.WithHint(errors.New("it has another key"), "give it the fleet's key"), fault.ExitKeyMismatch)
+				return fault.WithExit(fault.WithHint(errors.New("it has another key"), "give it the fleet's key"),
+					fault.ExitKeyMismatch)
 			}
 			return nil
 		})

@@ -13,11 +13,12 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Probe is the Health of n8n's own word: GET /healthz and then /healthz/readiness, which says that the database and Redis are
-// there and migrated. A worker answers them where QUEUE_HEALTH_CHECK_ACTIVE is set (n8n 2.41, dist/scaling/worker-server.js).
+// Probe is the Health of n8n's own word: GET /healthz and then /healthz/readiness, which says that the database and
+// Redis are there and migrated. A worker answers them where QUEUE_HEALTH_CHECK_ACTIVE is set (n8n 2.41,
+// dist/scaling/worker-server.js).
 type Probe struct {
-	// URLs are where units answer, by their names: http://n8n-main:5678. One with a * in place of the host is asked at the
-	// address of each node. A unit without a URL is not asked.
+	// URLs are where units answer, by their names: http://n8n-main:5678. One with a * in place of the host is asked at
+	// the address of each node. A unit without a URL is not asked.
 	URLs   map[string]string
 	Client *http.Client // nil: one that follows no redirect and has a time limit
 }
@@ -48,7 +49,8 @@ func (p Probe) Healthy(ctx context.Context, u Unit) error {
 	}
 	for _, n := range u.Nodes {
 		if n.Address == "" {
-			return fault.WithHint(fmt.Errorf("node %s has no address that is known here", n.Name), "name a URL without a * for unit "+u.Name)
+			return fault.WithHint(fmt.Errorf("node %s has no address that is known here", n.Name),
+				"name a URL without a * for unit "+u.Name)
 		}
 		if err := p.ask(ctx, strings.Replace(at, "//*", "//"+hostOf(n.Address), 1)); err != nil {
 			return fmt.Errorf("node %s: %w", n.Name, err)

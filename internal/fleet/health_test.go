@@ -41,7 +41,8 @@ func TestProbe(t *testing.T) {
 			}
 		})
 	}
-	if err := (fleet.Probe{URLs: map[string]string{"main": "http://*:1"}}).Healthy(t.Context(), fleet.Unit{Name: "main", Nodes: []fleet.Node{{Name: "one"}}}); err == nil {
+	if err := (fleet.Probe{URLs: map[string]string{"main": "http://*:1"}}).Healthy(t.Context(),
+		fleet.Unit{Name: "main", Nodes: []fleet.Node{{Name: "one"}}}); err == nil {
 		t.Error("a node without an address was asked")
 	}
 }

@@ -75,15 +75,15 @@ const (
 	Abort     Request = "abort"
 )
 
-// Journal keeps the last restart of each fleet. What Save has returned from is there after a crash. It is safe for concurrent
-// use, also by several processes.
+// Journal keeps the last restart of each fleet. What Save has returned from is there after a crash. It is safe for
+// concurrent use, also by several processes.
 type Journal interface {
 	// Load returns the last record of a fleet; the zero Record when there is none.
 	Load(ctx context.Context, fleet string) (Record, error)
 	// Save replaces it. The caller holds the fleet's lock.
 	Save(ctx context.Context, r Record) error
-	// Lock makes the caller the only one that works on a fleet until unlock is called or the process ends. ErrWorking: another
-	// one does.
+	// Lock makes the caller the only one that works on a fleet until unlock is called or the process ends. ErrWorking:
+	// another one does.
 	Lock(ctx context.Context, fleet string) (unlock func(), err error)
 	// Ask leaves a request; NoRequest takes one back. Asked reads it.
 	Ask(ctx context.Context, fleet string, r Request) error

@@ -38,7 +38,8 @@ type Limits struct {
 
 func (l Limits) orDefaults() Limits {
 	l.Drain, l.Grace = cmp.Or(l.Drain, 5*time.Minute), cmp.Or(l.Grace, 30*time.Second)
-	l.Unit, l.Settle, l.Poll = cmp.Or(l.Unit, 10*time.Minute), cmp.Or(l.Settle, 10*time.Second), cmp.Or(l.Poll, time.Second)
+	l.Unit, l.Settle, l.Poll = cmp.Or(l.Unit, 10*time.Minute), cmp.Or(l.Settle, 10*time.Second),
+		cmp.Or(l.Poll, time.Second)
 	return l
 }
 
@@ -49,9 +50,9 @@ type Plan struct {
 	Force  bool     // begin although a unit is not healthy before
 }
 
-// Begin restarts units one after another and returns what became of it, the record also with an error. An unfinished restart
-// is ErrUnfinished: Resume goes on with it. A fleet with a unit that is not healthy is refused, unless forced: the next one to
-// be taken down may be the last.
+// Begin restarts units one after another and returns what became of it, the record also with an error. An unfinished
+// restart is ErrUnfinished: Resume goes on with it. A fleet with a unit that is not healthy is refused, unless forced:
+// the next one to be taken down may be the last.
 func (r *Roller) Begin(ctx context.Context, p Plan) (Record, error) {
 	return r.locked(ctx, func(last Record) (*Record, error) {
 		if last.Unfinished() {
@@ -75,16 +76,19 @@ func (r *Roller) Begin(ctx context.Context, p Plan) (Record, error) {
 	})
 }
 
-// Resume goes on with an unfinished restart, whoever began it. What was done is not done again. Units in skip are given up.
+// Resume goes on with an unfinished restart, whoever began it. What was done is not done again. Units in skip are given
+// up.
 func (r *Roller) Resume(ctx context.Context, skip ...string) (Record, error) {
 	return r.locked(ctx, func(last Record) (*Record, error) {
 		if !last.Unfinished() {
-			return nil, fault.WithHint(fmt.Errorf("there is no unfinished restart of %q", r.Fleet), "sallyport fleet restart "+r.Fleet+" begins one")
+			return nil, fault.WithHint(fmt.Errorf("there is no unfinished restart of %q", r.Fleet),
+				"sallyport fleet restart "+r.Fleet+" begins one")
 		}
 		for _, unit := range skip {
 			i := slices.IndexFunc(last.Steps, func(s Step) bool { return s.Unit == unit })
 			if i < 0 {
-				return nil, fault.WithExit(fault.WithHint(fmt.Errorf("the restart has no unit %q", unit), "sallyport fleet status "+r.Fleet+" names them"), fault.ExitUsage)
+				return nil, fault.WithExit(fault.WithHint(fmt.Errorf("the restart has no unit %q", unit),
+					"sallyport fleet status "+r.Fleet+" names them"), fault.ExitUsage)
 			}
 			if !last.Steps[i].Phase.over() {
 				last.Steps[i].Phase, last.Steps[i].Ended = Skipped, time.Now().UTC()
@@ -99,22 +103,26 @@ func (r *Roller) Resume(ctx context.Context, skip ...string) (Record, error) {
 // orchestrator keeps nothing to come back to, the unit is restarted: it takes what its configuration says now.
 func (r *Roller) Rollback(ctx context.Context) (Record, error) {
 	return r.locked(ctx, func(last Record) (*Record, error) {
-		back := &Record{ID: newID(), Fleet: r.Fleet, Reason: "taking back " + last.ID, Back: true, Status: Running, Began: time.Now().UTC()}
+		back := &Record{
+			ID: newID(), Fleet: r.Fleet, Reason: "taking back " + last.ID, Back: true, Status: Running,
+			Began: time.Now().UTC(),
+		}
 		for _, s := range slices.Backward(last.Steps) {
 			if s.Phase == Restarting || s.Phase == Settling || s.Phase == Proving || s.Phase == Done {
 				back.Steps = append(back.Steps, Step{Unit: s.Unit, Phase: Waiting, Revision: s.Revision})
 			}
 		}
 		if last.Back || len(back.Steps) == 0 {
-			return nil, fault.WithHint(fmt.Errorf("the last restart of %q has nothing to take back", r.Fleet), "sallyport fleet status "+r.Fleet+" shows it")
+			return nil, fault.WithHint(fmt.Errorf("the last restart of %q has nothing to take back", r.Fleet),
+				"sallyport fleet status "+r.Fleet+" shows it")
 		}
 		return back, nil
 	})
 }
 
-// Restart restarts the fleet for a reason that stands for one change, such as a new version of a secret: who was ended in between
-// calls it again, and it goes on with the unfinished restart for that reason. Where that was the last one, and is complete, there
-// is nothing to do.
+// Restart restarts the fleet for a reason that stands for one change, such as a new version of a secret: who was ended
+// in between calls it again, and it goes on with the unfinished restart for that reason. Where that was the last one,
+// and is complete, there is nothing to do.
 func (r *Roller) Restart(ctx context.Context, reason string) error {
 	last, err := r.Journal.Load(ctx, r.Fleet)
 	switch {
@@ -130,8 +138,8 @@ func (r *Roller) Restart(ctx context.Context, reason string) error {
 	return err
 }
 
-// Stop asks for a pause or for the end of a restart. Where a process works on it, that process heeds it, and working is true;
-// else it is done at once.
+// Stop asks for a pause or for the end of a restart. Where a process works on it, that process heeds it, and working is
+// true; else it is done at once.
 func (r *Roller) Stop(ctx context.Context, how Request) (working bool, err error) {
 	unlock, err := r.Journal.Lock(ctx, r.Fleet)
 	if errors.Is(err, ErrWorking) {
@@ -146,7 +154,8 @@ func (r *Roller) Stop(ctx context.Context, how Request) (working bool, err error
 		return false, err
 	}
 	if !last.Unfinished() {
-		return false, fault.WithHint(fmt.Errorf("there is no unfinished restart of %q", r.Fleet), "sallyport fleet status "+r.Fleet+" shows the last one")
+		return false, fault.WithHint(fmt.Errorf("there is no unfinished restart of %q", r.Fleet),
+			"sallyport fleet status "+r.Fleet+" shows the last one")
 	}
 	last.Status = Paused
 	if how == Abort {
@@ -161,7 +170,9 @@ func (r *Roller) locked(ctx context.Context, choose func(last Record) (*Record, 
 	failed := func(err error) (Record, error) { return Record{}, fmt.Errorf("restarting fleet %q: %w", r.Fleet, err) }
 	unlock, err := r.Journal.Lock(ctx, r.Fleet)
 	if errors.Is(err, ErrWorking) {
-		err = fault.WithExit(fault.WithHint(err, "wait for it, or `sallyport fleet pause "+r.Fleet+"`; `sallyport fleet status "+r.Fleet+"` shows how far it is"), fault.ExitLocked)
+		err = fault.WithExit(fault.WithHint(err,
+			"wait for it, or `sallyport fleet pause "+r.Fleet+"`; `sallyport fleet status "+r.Fleet+
+				"` shows how far it is"), fault.ExitLocked)
 	}
 	if err != nil {
 		return failed(err)
@@ -209,7 +220,8 @@ func chosen(units []Unit, names []string) ([]Unit, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(units, func(u Unit) bool { return u.Name == name })
 		if i < 0 || slices.ContainsFunc(out, func(u Unit) bool { return u.Name == name }) {
-			return nil, fault.WithExit(fault.WithHint(fmt.Errorf("unit %q is not there, or is named twice", name), "there are: "+strings.Join(namesOf(units), ", ")), fault.ExitUsage)
+			return nil, fault.WithExit(fault.WithHint(fmt.Errorf("unit %q is not there, or is named twice", name),
+				"there are: "+strings.Join(namesOf(units), ", ")), fault.ExitUsage)
 		}
 		out = append(out, units[i])
 	}
@@ -251,7 +263,8 @@ var ErrUnfinished = errors.New("a restart of this fleet is not finished")
 
 func unfinished(r Record) error {
 	return fault.WithExit(fault.WithHint(fmt.Errorf("%w: it is %s, for %q", ErrUnfinished, r.Status, r.Reason),
-		"`sallyport fleet restart "+r.Fleet+" --resume` goes on with it, `sallyport fleet abort "+r.Fleet+"` gives it up"), fault.ExitLocked)
+		"`sallyport fleet restart "+r.Fleet+" --resume` goes on with it, `sallyport fleet abort "+r.Fleet+
+			"` gives it up"), fault.ExitLocked)
 }
 
 // unreachable gives an orchestrator that is not there the exit code of a store that is not.

@@ -38,7 +38,8 @@ func (w *work) run(ctx context.Context) error {
 	case errors.Is(err, errPaused):
 		w.record.Status, err = Paused, interrupted(err, resume)
 	case errors.Is(err, errAborted):
-		w.record.Status, err = Aborted, interrupted(err, "`sallyport fleet restart "+w.Fleet+" --rollback` takes back what was done")
+		w.record.Status, err = Aborted, interrupted(err,
+			"`sallyport fleet restart "+w.Fleet+" --rollback` takes back what was done")
 	case errors.Is(err, context.Canceled), errors.Is(err, errJournal):
 		return fault.WithHint(err, resume) // the record says running, which is what it was
 	default:
@@ -138,7 +139,9 @@ func (w *work) prepare(ctx context.Context, s *Step) (going bool, err error) {
 func (w *work) drain(ctx context.Context, s *Step, u Unit) error {
 	if w.Busy == nil {
 		if u.Grace > 0 && u.Grace < w.limits.Grace {
-			w.tell(s, "the orchestrator kills its nodes %v after it has told them to end, and n8n may take %v: executions can be cut off", u.Grace, w.limits.Grace)
+			w.tell(s,
+				"the orchestrator kills its nodes %v after it has told them to end, and n8n may take %v: executions "+
+					"can be cut off", u.Grace, w.limits.Grace)
 		}
 		return nil
 	}
@@ -152,7 +155,8 @@ func (w *work) drain(ctx context.Context, s *Step, u Unit) error {
 		case late && w.limits.MustDrain && err != nil:
 			return fmt.Errorf("asking n8n for running executions: %w", err)
 		case late && w.limits.MustDrain:
-			return fault.WithHint(fmt.Errorf("%d executions still run after %v", n, w.limits.Drain), "wait for them or stop them in n8n, or give them longer")
+			return fault.WithHint(fmt.Errorf("%d executions still run after %v", n, w.limits.Drain),
+				"wait for them or stop them in n8n, or give them longer")
 		case late && err != nil:
 			w.tell(s, "n8n does not tell which executions run: they have %v to end", w.limits.Grace)
 			return nil //nolint:nilerr // told, and not required
@@ -169,8 +173,8 @@ func (w *work) drain(ctx context.Context, s *Step, u Unit) error {
 	}
 }
 
-// restart has the orchestrator restart a unit, unless that was begun: a process before this one may have been ended after it had
-// told the orchestrator and before it knew.
+// restart has the orchestrator restart a unit, unless that was begun: a process before this one may have been ended
+// after it had told the orchestrator and before it knew.
 func (w *work) restart(ctx context.Context, s *Step) error {
 	for deadline := time.Now().Add(w.limits.Unit); ; {
 		u, err := w.look(ctx, s.Unit)
@@ -220,7 +224,9 @@ func (w *work) settle(ctx context.Context, s *Step) (Unit, error) {
 		case err != nil && !errors.Is(err, ErrUnreachable):
 			return u, gone(err)
 		case err == nil && u.State == Failed:
-			return u, fault.WithHint(errors.New(describe(u)), "see the log of its nodes; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong one")
+			return u, fault.WithHint(errors.New(describe(u)),
+				"see the log of its nodes; a worker without a key does not start, nor, from n8n 2.39, any n8n with a "+
+					"wrong one")
 		case err != nil: // what is not seen may be as it was: the same processes afterwards are enough
 		case why != nil:
 			since = time.Time{}
@@ -294,7 +300,8 @@ func (w *work) look(ctx context.Context, unit string) (Unit, error) {
 
 func gone(err error) error {
 	if errors.Is(err, ErrGone) {
-		return fault.WithHint(err, "it was removed or renamed meanwhile: bring it back, or go on without it with --skip UNIT")
+		return fault.WithHint(err,
+			"it was removed or renamed meanwhile: bring it back, or go on without it with --skip UNIT")
 	}
 	return unreachable(err)
 }

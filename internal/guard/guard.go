@@ -1,8 +1,9 @@
-// Package guard begins goroutines. A panic in one of them ends what it was doing, and never the process: every workflow depends
-// on that. No other package under internal has a `go` statement (internal/architecture holds that).
+// Package guard begins goroutines. A panic in one of them ends what it was doing, and never the process: every workflow
+// depends on that. No other package under internal has a `go` statement (internal/architecture holds that).
 //
-// What becomes of a panic depends on who waits. Group gives it to the one that waits for all, Go to a function, and Loop begins
-// again after a pause. None of them logs or counts; who owns the goroutine has that told, and a *fault.Panic quotes no value.
+// What becomes of a panic depends on who waits. Group gives it to the one that waits for all, Go to a function, and
+// Loop begins again after a pause. None of them logs or counts; who owns the goroutine has that told, and a
+// *fault.Panic quotes no value.
 package guard
 
 import (
@@ -14,8 +15,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// How long a loop that ended in a panic waits until it begins again: the first time, and at most. One that went well for longer
-// than that begins with the first again.
+// How long a loop that ended in a panic waits until it begins again: the first time, and at most. One that went well
+// for longer than that begins with the first again.
 const (
 	FirstRestart = time.Second
 	LastRestart  = time.Minute
@@ -38,13 +39,14 @@ func Try(where string, do func() error) (err error) {
 	return do()
 }
 
-// Func is do as a function in which a panic is an error, for those who begin goroutines themselves, such as an errgroup.
+// Func is do as a function in which a panic is an error, for those who begin goroutines themselves, such as an
+// errgroup.
 func Func(where string, do func() error) func() error {
 	return func() error { return Try(where, do) }
 }
 
-// Go begins a goroutine. When do has ended in a panic, broke is called with it, in the same goroutine. What others wait for has to
-// be given by broke then.
+// Go begins a goroutine. When do has ended in a panic, broke is called with it, in the same goroutine. What others wait
+// for has to be given by broke then.
 func Go(where string, do func(), broke func(*fault.Panic)) {
 	go func() {
 		if why := Call(where, do); why != nil {
@@ -53,9 +55,9 @@ func Go(where string, do func(), broke func(*fault.Panic)) {
 	}()
 }
 
-// Loop runs loop until it returns. When it ends in a panic, broke is called, and after a pause it begins again, unless ctx has
-// ended: without it the process would go on with what it knows, as if nothing had been revoked, rotated or changed. To end the process
-// would break off every workflow because of one malformed row, and at the next start again.
+// Loop runs loop until it returns. When it ends in a panic, broke is called, and after a pause it begins again, unless
+// ctx has ended: without it the process would go on with what it knows, as if nothing had been revoked, rotated or
+// changed. To end the process would break off every workflow because of one malformed row, and at the next start again.
 //
 // Each run has a context of its own, so that what it began ends with it.
 func Loop(ctx context.Context, where string, loop func(context.Context), broke func(*fault.Panic)) {
@@ -122,8 +124,8 @@ func (g *Group) Go(where string, do func()) {
 	})
 }
 
-// Wait returns when all goroutines have ended. If one did in a panic, Wait panics with it: it is the caller's as if it had done
-// the work itself, so that nobody takes half a result for a whole one.
+// Wait returns when all goroutines have ended. If one did in a panic, Wait panics with it: it is the caller's as if it
+// had done the work itself, so that nobody takes half a result for a whole one.
 func (g *Group) Wait() {
 	g.running.Wait()
 	if why := g.first.Swap(nil); why != nil {

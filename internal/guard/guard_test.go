@@ -12,7 +12,8 @@ import (
 	"sallyport/internal/guard"
 )
 
-// TestGroupPassesOn: a panic in a goroutine is the panic of the one that waits, after all have ended, with its own place.
+// TestGroupPassesOn: a panic in a goroutine is the panic of the one that waits, after all have ended, with its own
+// place.
 func TestGroupPassesOn(t *testing.T) {
 	var g guard.Group
 	ended := make([]bool, 8)
@@ -91,7 +92,8 @@ func TestLoopBeginsAgain(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		cancel()
 		g.Wait()
-		if len(begun) != 4 || begun[1] != time.Second || begun[2] != 3*time.Second || begun[3] != 7*time.Second || told != 4 {
+		if len(begun) != 4 || begun[1] != time.Second || begun[2] != 3*time.Second ||
+			begun[3] != 7*time.Second || told != 4 {
 			t.Errorf("begun at %v, told %d times", begun, told)
 		}
 		guard.Loop(ctx, "looping", func(context.Context) {}, func(*fault.Panic) { t.Error("told of nothing") })

@@ -1,5 +1,6 @@
-// Package jsonpointer reads JSON pointers (RFC 6901) to a member of a document or an element of a list in it. How a document is followed is
-// the business of whoever has it: as values, as bytes, or as a stream that is read no further than it must be.
+// Package jsonpointer reads JSON pointers (RFC 6901) to a member of a document or an element of a list in it. How a
+// document is followed is the business of whoever has it: as values, as bytes, or as a stream that is read no further
+// than it must be.
 //
 // Invariant: a pointer that Parse takes has one meaning for everybody.
 package jsonpointer

@@ -39,7 +39,10 @@ func TestParse(t *testing.T) {
 }
 
 func TestIndex(t *testing.T) {
-	for step, want := range map[string]int{"0": 0, "10": 10, "01": -1, "+1": -1, "-1": -1, "": -1, "-": -1, "1e1": -1, "99999999999999999999": -1} {
+	for step, want := range map[string]int{
+		"0": 0, "10": 10, "01": -1, "+1": -1, "-1": -1, "": -1, "-": -1, "1e1": -1,
+		"99999999999999999999": -1,
+	} {
 		i, ok := jsonpointer.Index(step)
 		if !ok {
 			i = -1

@@ -6,8 +6,9 @@ import (
 	"net/http"
 )
 
-// maxAnswer bounds one response of the API server, in bytes, after decompression. A Secret has at most 1 MiB; a page of a list has
-// 500 at most, and those are metadata. client-go has no bound of its own: a server that does not end takes all memory.
+// maxAnswer bounds one response of the API server, in bytes, after decompression. A Secret has at most 1 MiB; a page of
+// a list has 500 at most, and those are metadata. client-go has no bound of its own: a server that does not end takes
+// all memory.
 const maxAnswer = 64 << 20
 
 var errAnswerTooLarge = errors.New("the API server's response is larger than 64 MiB")

@@ -1,8 +1,8 @@
-// Package kubeapi makes clients of a Kubernetes API server, as one who is named: by a kubeconfig, or by the service account of this
-// pod.
+// Package kubeapi makes clients of a Kubernetes API server, as one who is named: by a kubeconfig, or by the service
+// account of this pod.
 //
-// Invariant: nothing is read from the environment, apart from the address of the API server when this is a pod; the token leaves
-// for no other address; answers are bounded; client-go logs nothing.
+// Invariant: nothing is read from the environment, apart from the address of the API server when this is a pod; the
+// token leaves for no other address; answers are bounded; client-go logs nothing.
 package kubeapi
 
 import (
@@ -36,8 +36,8 @@ type Options struct {
 	PodDir     string // with a pod's token, ca.crt and namespace; "" is where Kubernetes mounts them
 }
 
-// Config returns how to reach the API server, and the namespace of the context or of the pod. It reads the files that o names
-// and contacts nobody. The token of a file is read again for each request.
+// Config returns how to reach the API server, and the namespace of the context or of the pod. It reads the files that o
+// names and contacts nobody. The token of a file is read again for each request.
 func (o Options) Config() (config *rest.Config, namespace string, err error) {
 	config, namespace, err = o.load()
 	if err != nil {
@@ -47,7 +47,9 @@ func (o Options) Config() (config *rest.Config, namespace string, err error) {
 	config.QPS = -1 // the API server has limits of its own, and says when they are reached
 	config.WarningHandlerWithContext = rest.NoWarnings{}
 	if config.Proxy == nil { // that of the kubeconfig; the environment's may be Sallyport itself
-		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } //nolint:nilnil // no proxy, says http.Transport
+		config.Proxy = func(*http.Request) (*url.URL, error) {
+			return nil, nil
+		} //nolint:nilnil // no proxy, says http.Transport
 	}
 	if file := config.BearerTokenFile; file != "" {
 		config.BearerToken, config.BearerTokenFile = "", ""
@@ -61,8 +63,9 @@ func (o Options) Config() (config *rest.Config, namespace string, err error) {
 func Client(config *rest.Config) (*http.Client, error) {
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fault.WithHint(errors.New("the certificates, keys or credentials named for the cluster cannot be used"),
-			"see the user and the cluster in the kubeconfig, and the files that they name")
+		return nil,
+			fault.WithHint(errors.New("the certificates, keys or credentials named for the cluster cannot be used"),
+				"see the user and the cluster in the kubeconfig, and the files that they name")
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return client, nil
@@ -84,7 +87,8 @@ func (o Options) load() (config *rest.Config, namespace string, err error) {
 		if about, ok := errors.AsType[*fs.PathError](err); ok {
 			return nil, "", fmt.Errorf("reading kubeconfig: %w", about)
 		}
-		return nil, "", fmt.Errorf("kubeconfig %q cannot be understood", o.Kubeconfig) // the parser's text may quote a token
+		// the parser's text may quote a token
+		return nil, "", fmt.Errorf("kubeconfig %q cannot be understood", o.Kubeconfig)
 	}
 	if err := clientcmd.ResolveLocalPaths(file); err != nil {
 		return nil, "", fmt.Errorf("resolving the paths in kubeconfig %q: %w", o.Kubeconfig, err)
@@ -94,11 +98,13 @@ func (o Options) load() (config *rest.Config, namespace string, err error) {
 		chosen = file.CurrentContext
 	}
 	if file.Contexts[chosen] == nil {
-		return nil, "", fault.WithHint(fmt.Errorf("kubeconfig %q has no context %q", o.Kubeconfig, chosen), "kubectl config get-contexts --kubeconfig "+o.Kubeconfig)
+		return nil, "", fault.WithHint(fmt.Errorf("kubeconfig %q has no context %q", o.Kubeconfig, chosen),
+			"kubectl config get-contexts --kubeconfig "+o.Kubeconfig)
 	}
 	client := clientcmd.NewNonInteractiveClientConfig(*file, chosen, new(clientcmd.ConfigOverrides), nil)
 	if config, err = client.ClientConfig(); err != nil {
-		return nil, "", fault.WithHint(fmt.Errorf("context %q of kubeconfig %q is not complete", chosen, o.Kubeconfig), "kubectl config view --context "+chosen)
+		return nil, "", fault.WithHint(fmt.Errorf("context %q of kubeconfig %q is not complete", chosen, o.Kubeconfig),
+			"kubectl config view --context "+chosen)
 	}
 	if config.ExecProvider != nil {
 		config.ExecProvider.StdinUnavailable = true
@@ -117,11 +123,13 @@ func (o Options) podConfig() (config *rest.Config, namespace string, err error) 
 	}
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return nil, "", fault.WithHint(errors.New("this is no pod of Kubernetes: KUBERNETES_SERVICE_HOST is not set"), "outside of a cluster, add kubeconfig: FILE")
+		return nil, "", fault.WithHint(errors.New("this is no pod of Kubernetes: KUBERNETES_SERVICE_HOST is not set"),
+			"outside of a cluster, add kubeconfig: FILE")
 	}
 	ca := filepath.Join(dir, corev1.ServiceAccountRootCAKey)
 	if _, err := os.Stat(ca); err != nil {
-		return nil, "", fault.WithHint(fmt.Errorf("reading the pod's service account: %w", err), "set automountServiceAccountToken: true for the pod")
+		return nil, "", fault.WithHint(fmt.Errorf("reading the pod's service account: %w", err),
+			"set automountServiceAccountToken: true for the pod")
 	}
 	namespace = corev1.NamespaceDefault
 	if b, err := localfile.Read(filepath.Join(dir, corev1.ServiceAccountNamespaceKey), localfile.Small); err == nil {
@@ -144,7 +152,8 @@ type fileToken struct {
 func (t *fileToken) RoundTrip(req *http.Request) (*http.Response, error) {
 	b, err := localfile.Read(t.file, localfile.Small)
 	if err != nil {
-		return nil, fault.WithHint(fmt.Errorf("reading the token: %w", err), "Kubernetes puts it there for a pod with a service account: see automountServiceAccountToken")
+		return nil, fault.WithHint(fmt.Errorf("reading the token: %w", err),
+			"Kubernetes puts it there for a pod with a service account: see automountServiceAccountToken")
 	}
 	token := strings.TrimSpace(string(b))
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {

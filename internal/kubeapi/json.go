@@ -23,7 +23,8 @@ func JSON(config *rest.Config, client *http.Client) (*rest.RESTClient, error) {
 	api, err := rest.UnversionedRESTClientForConfigAndClient(config, client)
 	if err != nil {
 		// Its text quotes the address, into which a person may have put a password.
-		return nil, fault.WithHint(errors.New("the address of the API server cannot be used"), "write it as https://host:6443")
+		return nil, fault.WithHint(errors.New("the address of the API server cannot be used"),
+			"write it as https://host:6443")
 	}
 	return api, nil
 }

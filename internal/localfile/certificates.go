@@ -9,8 +9,8 @@ import (
 // ErrNoCertificate means that a file that should hold certificates holds none in PEM.
 var ErrNoCertificate = errors.New("it holds no PEM certificate")
 
-// CertPool reads a file that the operator named, of certificates in PEM: those that are trusted instead of the system's. With "" it is
-// nil, which is the system's.
+// CertPool reads a file that the operator named, of certificates in PEM: those that are trusted instead of the
+// system's. With "" it is nil, which is the system's.
 func CertPool(name string) (*x509.CertPool, error) {
 	if name == "" {
 		return nil, nil //nolint:nilnil // nil is the system's pool

@@ -18,7 +18,8 @@ import (
 )
 
 func TestCertPool(t *testing.T) {
-	const one = "-----BEGIN CERTIFICATE-----\n" + `MIIBJTCBzKADAgECAgEBMAoGCCqGSM49BAMCMA0xCzAJBgNVBAMTAmNh` + "\n-----END CERTIFICATE-----\n"
+	const one = "-----BEGIN CERTIFICATE-----\n" + `MIIBJTCBzKADAgECAgEBMAoGCCqGSM49BAMCMA0xCzAJBgNVBAMTAmNh` +
+		"\n-----END CERTIFICATE-----\n"
 	broken := filepath.Join(t.TempDir(), "broken.pem")
 	if err := os.WriteFile(broken, []byte(one), 0o600); err != nil {
 		t.Fatal(err)
@@ -33,7 +34,8 @@ func TestCertPool(t *testing.T) {
 	if pool, err := localfile.CertPool(good); err != nil || pool == nil {
 		t.Errorf("a certificate beside a broken one: %v", err)
 	}
-	if _, err := localfile.CertPool(broken); !errors.Is(err, localfile.ErrNoCertificate) || !strings.Contains(err.Error(), broken) {
+	if _, err := localfile.CertPool(broken); !errors.Is(err, localfile.ErrNoCertificate) ||
+		!strings.Contains(err.Error(), broken) {
 		t.Errorf("no certificate: %v", err)
 	}
 	if _, err := localfile.CertPool(broken + ".missing"); !errors.Is(err, fs.ErrNotExist) {

@@ -15,17 +15,18 @@ import (
 // maxLinks is how many symbolic links one path may have, as in Linux.
 const maxLinks = 40
 
-// Dir is a directory that holds files of ours, held open: renaming it, or putting another in its place, changes nothing for who
-// has it.
+// Dir is a directory that holds files of ours, held open: renaming it, or putting another in its place, changes nothing
+// for who has it.
 type Dir struct {
 	path string // where it was found, absolute and without a link
 	root *os.Root
 }
 
-// OpenDir opens a directory that this process may keep its files in: its owner is this user or root, and so are the owners of the
-// symbolic links on the way (/var/lib/sallyport → /mnt/data is fine, a link that someone else laid is not). One of this user's
-// that everybody may write to is refused. One of root's may be writable for others, as Kubernetes makes volumes: there the owner
-// of each file and of each end of a socket is what counts. A path that is not there is fs.ErrNotExist.
+// OpenDir opens a directory that this process may keep its files in: its owner is this user or root, and so are the
+// owners of the symbolic links on the way (/var/lib/sallyport → /mnt/data is fine, a link that someone else laid is
+// not). One of this user's that everybody may write to is refused. One of root's may be writable for others, as
+// Kubernetes makes volumes: there the owner of each file and of each end of a socket is what counts. A path that is not
+// there is fs.ErrNotExist.
 func OpenDir(path string) (*Dir, error) {
 	d, err := openDir(path)
 	if err != nil {
@@ -74,7 +75,8 @@ func judgeDir(info fs.FileInfo, self int) error {
 		return foreign(uid)
 	}
 	if mode := info.Mode(); uid == self && uid != root && mode.Perm()&0o002 != 0 {
-		return fault.WithHint(fmt.Errorf("everybody may write to it (mode %v)", mode), "chmod 700 it, and look whether every file in it is yours")
+		return fault.WithHint(fmt.Errorf("everybody may write to it (mode %v)", mode),
+			"chmod 700 it, and look whether every file in it is yours")
 	}
 	return nil
 }
@@ -133,8 +135,8 @@ func (d *Dir) Close() error { return d.root.Close() }
 // Path is the directory's path, absolute and without a link in it, as it was when it was opened.
 func (d *Dir) Path() string { return d.path }
 
-// Check returns an error unless the file of that name is one of ours, or is not there. It does not open the file: SQLite's locks
-// would be lost when it is closed again.
+// Check returns an error unless the file of that name is one of ours, or is not there. It does not open the file:
+// SQLite's locks would be lost when it is closed again.
 func (d *Dir) Check(name string) error {
 	info, err := d.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -155,7 +157,8 @@ func (d *Dir) Lstat(name string) (fs.FileInfo, error) { return d.root.Lstat(name
 // Remove takes a name out of the directory.
 func (d *Dir) Remove(name string) error { return d.root.Remove(name) }
 
-// Rename gives a file of ours another name in the directory; a link is not followed. What has that name already is replaced.
+// Rename gives a file of ours another name in the directory; a link is not followed. What has that name already is
+// replaced.
 func (d *Dir) Rename(from, to string) error {
 	if err := d.Check(from); err != nil {
 		return err
@@ -185,7 +188,8 @@ func (d *Dir) Sync() error {
 // Chmod changes the mode of what the directory has under that name; a link is not followed.
 func (d *Dir) Chmod(name string, mode fs.FileMode) error { return d.root.Chmod(name, mode) }
 
-// Open opens a file of ours in the directory; flag and mode are os.OpenFile's, without O_TRUNC. See the package for what is refused.
+// Open opens a file of ours in the directory; flag and mode are os.OpenFile's, without O_TRUNC. See the package for
+// what is refused.
 func (d *Dir) Open(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	f, err := d.open(name, flag, mode)
 	if err != nil {
@@ -197,8 +201,8 @@ func (d *Dir) Open(name string, flag int, mode fs.FileMode) (*os.File, error) {
 // openTries is how often a file that others make and remove is looked for.
 const openTries = 10
 
-// open never makes a file through a link (O_EXCL), and opens what is there before it looks at it: os.Root follows a link that
-// stays in the directory, whatever the flags, and then the name itself is not what was opened.
+// open never makes a file through a link (O_EXCL), and opens what is there before it looks at it: os.Root follows a
+// link that stays in the directory, whatever the flags, and then the name itself is not what was opened.
 func (d *Dir) open(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	const making = os.O_CREATE | os.O_EXCL
 	if flag&making == making {

@@ -32,15 +32,18 @@ func open(t *testing.T, path string) *localfile.Dir {
 	return d
 }
 
-// TestOwnFilesAreNoLinks: whatever has the name of a file of ours, nothing but a file of ours is opened, made or changed.
+// TestOwnFilesAreNoLinks: whatever has the name of a file of ours, nothing but a file of ours is opened, made or
+// changed.
 func TestOwnFilesAreNoLinks(t *testing.T) {
 	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "precious")
 	write(t, elsewhere, "precious")
 	write(t, filepath.Join(dir, "beside"), "precious too")
 	cases := map[string]func(name string) error{
-		"a link to a file elsewhere":  func(name string) error { return os.Symlink(elsewhere, name) },
-		"a link to a file beside it":  func(name string) error { return os.Symlink("beside", name) },
-		"a link to nothing":           func(name string) error { return os.Symlink(filepath.Join(t.TempDir(), "new"), name) },
+		"a link to a file elsewhere": func(name string) error { return os.Symlink(elsewhere, name) },
+		"a link to a file beside it": func(name string) error { return os.Symlink("beside", name) },
+		"a link to nothing": func(name string) error {
+			return os.Symlink(filepath.Join(t.TempDir(), "new"), name)
+		},
 		"a link to nothing beside it": func(name string) error { return os.Symlink("nothing", name) },
 		"a link to itself":            func(name string) error { return os.Symlink(filepath.Base(name), name) },
 		"a second name":               func(name string) error { return os.Link(filepath.Join(dir, "beside"), name) },
@@ -59,7 +62,10 @@ func TestOwnFilesAreNoLinks(t *testing.T) {
 			if err := d.Check("own"); err == nil {
 				t.Error("Check finds nothing wrong")
 			}
-			for _, flag := range []int{os.O_RDONLY, os.O_RDWR, os.O_RDWR | os.O_CREATE, os.O_WRONLY | os.O_CREATE | os.O_APPEND, os.O_RDWR | os.O_CREATE | os.O_EXCL} {
+			for _, flag := range []int{
+				os.O_RDONLY, os.O_RDWR, os.O_RDWR | os.O_CREATE,
+				os.O_WRONLY | os.O_CREATE | os.O_APPEND, os.O_RDWR | os.O_CREATE | os.O_EXCL,
+			} {
 				if f, err := d.Open("own", flag, 0o600); err == nil {
 					t.Errorf("opened with flags %#x: %q", flag, f.Name())
 				}
@@ -131,14 +137,15 @@ func TestTrust(t *testing.T) {
 		if got := localfile.Trusts(c.self, c.uid); got != c.want {
 			t.Errorf("uid %d trusts uid %d: got %v, want %v", c.self, c.uid, got, c.want)
 		}
-		if err := localfile.JudgePeer(c.uid, c.self); (err == nil) != c.want || err != nil && !errors.Is(err, localfile.ErrPeer) {
+		if err := localfile.JudgePeer(c.uid, c.self); (err == nil) != c.want || err != nil &&
+			!errors.Is(err, localfile.ErrPeer) {
 			t.Errorf("uid %d talks with uid %d: got %v, want %v", c.self, c.uid, err, c.want)
 		}
 	}
 }
 
-// TestForeignDirectory: a directory, a file or a link of another user is refused with what to do. Root, who may give files away,
-// sees it on real ones.
+// TestForeignDirectory: a directory, a file or a link of another user is refused with what to do. Root, who may give
+// files away, sees it on real ones.
 func TestForeignDirectory(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), "")
@@ -213,12 +220,18 @@ func TestResolve(t *testing.T) {
 	if err := os.MkdirAll(deep, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, to := range map[string]string{"up": "a/b/..", "far": deep, "loop": "loop", "two": "far/../b", "gone": "nowhere"} {
+	for name, to := range map[string]string{
+		"up": "a/b/..", "far": deep, "loop": "loop", "two": "far/../b",
+		"gone": "nowhere",
+	} {
 		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"", "a", "a/b", "up", "far", "two", "up/b", "a/../far", "loop", "gone", "nothing/at/all"} {
+	for _, name := range []string{
+		"", "a", "a/b", "up", "far", "two", "up/b", "a/../far",
+		"loop", "gone", "nothing/at/all",
+	} {
 		path := filepath.Join(dir, name)
 		want, wantErr := filepath.EvalSymlinks(path)
 		got, err := localfile.Resolve(path, os.Geteuid())

@@ -1,4 +1,5 @@
-// Package localfile opens files of this machine so that nobody else decides which file it is, or how long reading it takes.
+// Package localfile opens files of this machine so that nobody else decides which file it is, or how long reading it
+// takes.
 //
 //   - A file of ours (the database, the audit log, the control socket) is opened through [Dir] or [OpenOwn]: no link is
 //     followed, and what was opened must be a regular file that this user or root owns and that has no second name.
@@ -49,7 +50,8 @@ func owner(info fs.FileInfo) int {
 // judge returns an error unless info is a regular file that this process trusts and that has one name.
 func judge(info fs.FileInfo, self int) error {
 	if info.Mode()&fs.ModeSymlink != 0 {
-		return fault.WithHint(errors.New("it is a symbolic link, and Sallyport follows none to its own files"), "put the file itself there, or set its path to where the link leads")
+		return fault.WithHint(errors.New("it is a symbolic link, and Sallyport follows none to its own files"),
+			"put the file itself there, or set its path to where the link leads")
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: it is a %s", ErrKind, kind(info.Mode()))
@@ -58,7 +60,8 @@ func judge(info fs.FileInfo, self int) error {
 		return foreign(uid)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink > 1 {
-		return fault.WithHint(fmt.Errorf("it has %d names (hard links), and what is done to it happens to the others", stat.Nlink), "copy it to a file of its own")
+		return fault.WithHint(fmt.Errorf("it has %d names (hard links), and what is done to it happens to the others",
+			stat.Nlink), "copy it to a file of its own")
 	}
 	return nil
 }
@@ -66,7 +69,8 @@ func judge(info fs.FileInfo, self int) error {
 // foreign is ErrForeign with who it is and what to do.
 func foreign(uid int) error {
 	name := Name(uid)
-	return fault.WithHint(fmt.Errorf("%w (%s), and this process runs as %s", ErrForeign, name, Name(os.Geteuid())), "run the command as that user: sudo -u '"+sudo(uid, name)+"' sallyport …")
+	return fault.WithHint(fmt.Errorf("%w (%s), and this process runs as %s", ErrForeign, name, Name(os.Geteuid())),
+		"run the command as that user: sudo -u '"+sudo(uid, name)+"' sallyport …")
 }
 
 // sudo spells a user for sudo -u: a number has a # before it.

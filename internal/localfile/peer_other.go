@@ -10,6 +10,6 @@ import (
 // descriptors leads nowhere: a long path to a socket is an error here.
 const descriptors = "/dev/null/fd"
 
-// peer takes the other end for one of this user: the socket's mode and its directory's guard it here, where Sallyport is
-// developed and not run.
+// peer takes the other end for one of this user: the socket's mode and its directory's guard it here, where Sallyport
+// is developed and not run.
 func peer(net.Conn) (uid int, err error) { return os.Geteuid(), nil }

@@ -27,8 +27,8 @@ const pipePatience = 10 * time.Second
 // ErrFileTooLarge means that a file has more bytes than its reader takes.
 var ErrFileTooLarge = errors.New("it is too large")
 
-// Read reads a file that the operator named, whole, up to so many bytes. A pipe, as of bash's <(…), is read to its end within 10
-// seconds.
+// Read reads a file that the operator named, whole, up to so many bytes. A pipe, as of bash's <(…), is read to its end
+// within 10 seconds.
 func Read(path string, limit int64) ([]byte, error) {
 	return read(path, limit, nil, func(*os.File) func() bool { return func() bool { return true } })
 }
@@ -66,7 +66,8 @@ func read(path string, limit int64, done <-chan struct{}, bound func(*os.File) (
 	return b, nil
 }
 
-// Open opens a file that the operator named, for reading: a regular file or a pipe. It does not wait for a pipe's writer.
+// Open opens a file that the operator named, for reading: a regular file or a pipe. It does not wait for a pipe's
+// writer.
 func Open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0) //nolint:gosec // the path is the operator's
 	if errors.Is(err, syscall.ENXIO) {
@@ -85,8 +86,8 @@ func Open(path string) (*os.File, error) {
 	return f, nil
 }
 
-// readAll reads to the end. A pipe that nobody writes to shows its end at once; who writes may just be late, so that it is asked
-// again while nothing has come.
+// readAll reads to the end. A pipe that nobody writes to shows its end at once; who writes may just be late, so that it
+// is asked again while nothing has come.
 func readAll(f *os.File, limit int64, done <-chan struct{}, regular bool) ([]byte, error) {
 	patience := time.NewTimer(pipePatience)
 	defer patience.Stop()
@@ -115,4 +116,5 @@ func readAll(f *os.File, limit int64, done <-chan struct{}, regular bool) ([]byt
 }
 
 // errWaited is os.ErrDeadlineExceeded for a person.
-var errWaited = fault.WithHint(errors.New("it is a pipe, and what is written to it did not come to an end in time"), "name a regular file, or look at what writes to the pipe")
+var errWaited = fault.WithHint(errors.New("it is a pipe, and what is written to it did not come to an end in time"),
+	"name a regular file, or look at what writes to the pipe")

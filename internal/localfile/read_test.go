@@ -32,8 +32,10 @@ func TestReadEnds(t *testing.T) {
 		t.Errorf("%s: got %q %v", os.DevNull, b, err)
 	}
 	for name, want := range map[string]error{
-		path("file"): nil, path("link"): nil, path("large"): localfile.ErrFileTooLarge, path("fifo"): context.DeadlineExceeded, path("socket"): localfile.ErrKind,
-		path("nothing"): os.ErrNotExist, dir: localfile.ErrKind, "/dev/zero": localfile.ErrKind, "/dev/tty": localfile.ErrKind,
+		path("file"): nil, path("link"): nil, path("large"): localfile.ErrFileTooLarge,
+		path("fifo"): context.DeadlineExceeded, path("socket"): localfile.ErrKind,
+		path("nothing"): os.ErrNotExist, dir: localfile.ErrKind, "/dev/zero": localfile.ErrKind,
+		"/dev/tty": localfile.ErrKind,
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		b, err := localfile.ReadContext(ctx, name, 100)

@@ -20,8 +20,8 @@ const maxSocketPath = 100
 // ErrPeer means that the process at the other end of a socket belongs to someone who has no say here.
 var ErrPeer = errors.New("the process at the other end belongs to another user")
 
-// address is how the kernel finds a socket in the directory. A path that is too long for it goes through the open directory, so
-// that the socket never has to lie anywhere else.
+// address is how the kernel finds a socket in the directory. A path that is too long for it goes through the open
+// directory, so that the socket never has to lie anywhere else.
 func (d *Dir) address(name string) (address string, done func() error, err error) {
 	none := func() error { return nil }
 	if path := filepath.Join(d.path, name); len(path) <= maxSocketPath {
@@ -33,14 +33,16 @@ func (d *Dir) address(name string) (address string, done func() error, err error
 	}
 	through := filepath.Join(descriptors, strconv.Itoa(int(f.Fd())), name)
 	if _, err := os.Stat(filepath.Dir(through)); err != nil {
-		err = fault.WithHint(fmt.Errorf("a socket's path may have %d bytes here, and %q has more", maxSocketPath, d.path), "set `data` to a shorter path")
+		err = fault.WithHint(fmt.Errorf("a socket's path may have %d bytes here, and %q has more", maxSocketPath,
+			d.path), "set `data` to a shorter path")
 		return "", none, errors.Join(err, f.Close())
 	}
 	return through, f.Close, nil
 }
 
-// ListenUnix listens on a socket of that name in the directory, mode 0600, and takes connections of this user and of root alone;
-// turned is told of any other. A socket that a process has left behind is replaced; anything else of that name is an error.
+// ListenUnix listens on a socket of that name in the directory, mode 0600, and takes connections of this user and of
+// root alone; turned is told of any other. A socket that a process has left behind is replaced; anything else of that
+// name is an error.
 func (d *Dir) ListenUnix(ctx context.Context, name string, turned func(error)) (net.Listener, error) {
 	l, err := d.listenUnix(ctx, name, turned)
 	if err != nil {
@@ -52,7 +54,8 @@ func (d *Dir) ListenUnix(ctx context.Context, name string, turned func(error)) (
 func (d *Dir) listenUnix(ctx context.Context, name string, turned func(error)) (_ net.Listener, err error) {
 	info, err := d.root.Lstat(name)
 	if err == nil && info.Mode()&fs.ModeSocket == 0 {
-		return nil, fault.WithHint(errors.New("something that is no socket has that name"), "look what it is, and remove it")
+		return nil, fault.WithHint(errors.New("something that is no socket has that name"),
+			"look what it is, and remove it")
 	}
 	if err == nil {
 		err = d.root.Remove(name)
@@ -97,12 +100,12 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends it, and takes the socket out of the directory. Whoever comes second is told net.ErrClosed and nothing else, also while
-// the first is at it.
+// Close ends it, and takes the socket out of the directory. Whoever comes second is told net.ErrClosed and nothing
+// else, also while the first is at it.
 func (l *listener) Close() error { return errors.Join(l.Listener.Close(), l.done()) }
 
-// DialUnix connects to a socket of that name in the directory, of a process of this user or of root. Nobody listening is
-// fs.ErrNotExist or syscall.ECONNREFUSED.
+// DialUnix connects to a socket of that name in the directory, of a process of this user or of root. Nobody listening
+// is fs.ErrNotExist or syscall.ECONNREFUSED.
 func (d *Dir) DialUnix(ctx context.Context, name string) (net.Conn, error) {
 	address, done, err := d.address(name)
 	if err != nil {
@@ -132,5 +135,6 @@ func judgePeer(uid, self int) error {
 		return nil
 	}
 	name := Name(uid)
-	return fault.WithHint(fmt.Errorf("%w (%s), and this one to %s", ErrPeer, name, Name(self)), "run the command as the user that the gate runs as")
+	return fault.WithHint(fmt.Errorf("%w (%s), and this one to %s", ErrPeer, name, Name(self)),
+		"run the command as the user that the gate runs as")
 }

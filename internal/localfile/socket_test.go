@@ -111,8 +111,8 @@ func talk(t *testing.T, d *localfile.Dir) {
 	}
 }
 
-// TestSocketOfAnother: a process of another user is turned away, and one that took the name first is not talked to. Only root
-// can start one; TestTrust has the decision for everybody.
+// TestSocketOfAnother: a process of another user is turned away, and one that took the name first is not talked to.
+// Only root can start one; TestTrust has the decision for everybody.
 func TestSocketOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
@@ -133,7 +133,10 @@ func TestSocketOfAnother(t *testing.T) {
 	another := func(what string) *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), self)
 		cmd.Env = []string{socketChild + "=" + what + ":" + filepath.Join(dir, "s")}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(stranger()), Gid: uint32(stranger()), NoSetGroups: true}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
+			Uid: uint32(stranger()),
+			Gid: uint32(stranger()), NoSetGroups: true,
+		}}
 		return cmd
 	}
 	d := open(t, dir)

@@ -2,8 +2,8 @@
 //
 // It does not know the formats of n8n (package n8n/cipher), nor how n8n reads its key (package n8n/environment).
 //
-// Invariant: a key that is there is never overwritten, since it may be the only one that opens a database; and no error quotes
-// a key.
+// Invariant: a key that is there is never overwritten, since it may be the only one that opens a database; and no error
+// quotes a key.
 package masterkey
 
 import (
@@ -23,8 +23,8 @@ import (
 // Size is how many random bytes a key is made of. n8n's own have 24.
 const Size = 32
 
-// Generate makes a key: 32 random bytes as base64 (44 characters, no line break). All of it is ASCII, so that n8n uses each
-// character as it is, and none of it is a quote or a blank, which n8n would take off.
+// Generate makes a key: 32 random bytes as base64 (44 characters, no line break). All of it is ASCII, so that n8n uses
+// each character as it is, and none of it is a quote or a blank, which n8n would take off.
 func Generate() secret.Value {
 	raw := make([]byte, Size)
 	_, _ = rand.Read(raw) // never fails (crypto/rand)
@@ -33,8 +33,8 @@ func Generate() secret.Value {
 
 const hintExists = "the key in it may be the only one that opens a database: keep it, and name another"
 
-// WriteFile writes a key to a new file of mode 0600, durably and without a line break. A file, or a link, that is there is left
-// as it is, with an error that is fs.ErrExist. When the writing fails, no file is left.
+// WriteFile writes a key to a new file of mode 0600, durably and without a line break. A file, or a link, that is there
+// is left as it is, with an error that is fs.ErrExist. When the writing fails, no file is left.
 func WriteFile(path string, key secret.Value) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator's file
 	if errors.Is(err, fs.ErrExist) {
@@ -62,8 +62,8 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// Store is where a key can be put: a secret.Store that can be written to. One that is a secret.CheckAndSetter refuses by itself
-// what another process wrote meanwhile.
+// Store is where a key can be put: a secret.Store that can be written to. One that is a secret.CheckAndSetter refuses
+// by itself what another process wrote meanwhile.
 type Store interface {
 	secret.Store
 	Put(ctx context.Context, path string, value secret.Value) (secret.Version, error)

@@ -63,7 +63,8 @@ func TestWriteFileFollowsNoLink(t *testing.T) {
 	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the link was followed: %v", err)
 	}
-	if err := masterkey.WriteFile(filepath.Join(dir, "no", "such", "folder"), masterkey.Generate()); !errors.Is(err, fs.ErrNotExist) {
+	if err := masterkey.WriteFile(filepath.Join(dir, "no", "such", "folder"),
+		masterkey.Generate()); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }
@@ -116,12 +117,14 @@ func TestPut(t *testing.T) {
 func TestPutWritesNothingInDoubt(t *testing.T) {
 	for _, refusal := range []error{secret.ErrUnavailable, secret.ErrDenied, secret.ErrVersionGone} {
 		s := &shelf{held: map[string]secret.Value{}, err: refusal}
-		if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err, refusal) || len(s.held) > 0 {
+		if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err,
+			refusal) || len(s.held) > 0 {
 			t.Errorf("%v, %d written", err, len(s.held))
 		}
 	}
 	s := &raced{shelf{held: map[string]secret.Value{}}}
-	if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err, secret.ErrConflict) || fault.HintOf(err) == "" || len(s.held) > 0 {
+	if _, err := masterkey.Put(t.Context(), s, "n8n/master", masterkey.Generate()); !errors.Is(err,
+		secret.ErrConflict) || fault.HintOf(err) == "" || len(s.held) > 0 {
 		t.Errorf("someone else has written: %v", err)
 	}
 }

@@ -21,9 +21,9 @@ import (
 // NewNonce makes what fingerprints are taken under: 26 characters, 130 random bits.
 func NewNonce() string { return rand.Text() }
 
-// Fingerprint tells two keys apart without telling either: HMAC-SHA256 of the key under the nonce, in hexadecimal. Under
-// another nonce it is another one, so that a list of fingerprints is of no use later. A key that is easily guessed is guessed
-// from its fingerprint too. It is what `printf %s KEY | openssl dgst -sha256 -hmac NONCE` prints.
+// Fingerprint tells two keys apart without telling either: HMAC-SHA256 of the key under the nonce, in hexadecimal.
+// Under another nonce it is another one, so that a list of fingerprints is of no use later. A key that is easily
+// guessed is guessed from its fingerprint too. It is what `printf %s KEY | openssl dgst -sha256 -hmac NONCE` prints.
 func Fingerprint(key secret.Value, nonce string) string {
 	mac := hmac.New(sha256.New, []byte(nonce))
 	_, _ = mac.Write(key.Reveal()) // never fails (package hash)
@@ -45,9 +45,9 @@ type Copy struct {
 	From        string `json:"from"`                  // a variable, or the name of n8n's settings file
 	Used        bool   `json:"used"`                  // n8n encrypts with this one
 	Fingerprint string `json:"fingerprint,omitempty"` // of the key as n8n reads it; "" when there is none to read
-	// Low is the fingerprint of the bytes that n8n takes from the key for values in the CBC format, if they are not the key's
-	// own: the low byte of each UTF-16 unit. Two keys may be alike there, and open the same values of n8n 1.x, and not the same
-	// rows of deployment_key.
+	// Low is the fingerprint of the bytes that n8n takes from the key for values in the CBC format, if they are not the
+	// key's own: the low byte of each UTF-16 unit. Two keys may be alike there, and open the same values of n8n 1.x,
+	// and not the same rows of deployment_key.
 	Low     string `json:"low_fingerprint,omitempty"`
 	Mode    string `json:"mode,omitempty"`    // of the settings file: "0600"
 	Problem string `json:"problem,omitempty"` // why it is no key to encrypt with
@@ -63,11 +63,13 @@ type Local struct {
 	Host    string           `json:"host,omitempty"`
 	Role    environment.Role `json:"role,omitempty"`    // of the n8n that runs here; "" if that cannot be told
 	Version string           `json:"version,omitempty"` // of n8n
-	Process int              `json:"process,omitempty"` // the n8n whose environment this is; 0: the environment of who asked
-	Doubt   string           `json:"doubt,omitempty"`   // why n8n may have another environment than this
-	Usable  bool             `json:"usable"`            // n8n finds a key that nobody has to worry about
-	Agree   bool             `json:"agree"`             // the settings file, if there is one, has the key of the environment, if that has one
-	Copies  []Copy           `json:"copies"`
+	// the n8n whose environment this is; 0: the environment of who asked
+	Process int    `json:"process,omitempty"`
+	Doubt   string `json:"doubt,omitempty"` // why n8n may have another environment than this
+	Usable  bool   `json:"usable"`          // n8n finds a key that nobody has to worry about
+	// the settings file, if there is one, has the key of the environment, if that has one
+	Agree  bool   `json:"agree"`
+	Copies []Copy `json:"copies"`
 	// Execution is how a workflow ended that was run here; nil if none was to be.
 	Execution *Execution `json:"execution,omitempty"`
 }
@@ -89,15 +91,16 @@ func (l Local) Used() (Copy, bool) {
 	return Copy{}, false
 }
 
-// Key is the key that n8n encrypts with. Only a Local that Inspect has made holds it; one that was read from JSON does not.
+// Key is the key that n8n encrypts with. Only a Local that Inspect has made holds it; one that was read from JSON does
+// not.
 func (l Local) Key() secret.Value {
 	c, _ := l.Used()
 	return c.key
 }
 
 // Inspect reads the key of an environment as n8n does (instance-settings.js and @n8n/config's decorators.js of 2.41.1):
-// N8N_ENCRYPTION_KEY, even when it is empty, is before N8N_ENCRYPTION_KEY_FILE; a key of either must be that of the settings
-// file; without one the settings file's is used.
+// N8N_ENCRYPTION_KEY, even when it is empty, is before N8N_ENCRYPTION_KEY_FILE; a key of either must be that of the
+// settings file; without one the settings file's is used.
 func Inspect(lookup func(name string) (string, bool), nonce string) Local {
 	l := Local{Nonce: nonce, Agree: true}
 	given, isGiven := fromEnvironment(lookup)
@@ -134,7 +137,8 @@ const problemEmpty = "is empty: n8n takes the key of its settings file, or makes
 // Fault is what is wrong with the environment as an error with a hint, or nil.
 func (l Local) Fault() error {
 	if last := l.last(); !l.Agree && last.Problem == "" {
-		return fault.WithHint(errors.New("the key of the environment is not the one in n8n's settings file: n8n does not start"),
+		return fault.WithHint(
+			errors.New("the key of the environment is not the one in n8n's settings file: n8n does not start"),
 			"find out which of them the database needs; then correct the variable, or move the settings file away")
 	}
 	if l.Usable && l.Agree {
@@ -145,7 +149,8 @@ func (l Local) Fault() error {
 			return fault.WithHint(errors.New(c.From+" "+c.Problem), c.Hint)
 		}
 	}
-	return fault.WithHint(errors.New("there is no master key: a worker does not start, any other n8n makes a key of its own"),
+	return fault.WithHint(errors.New("there is no master key: a worker does not start, any other n8n makes a key of "+
+		"its own"),
 		"give it the fleet's key, as "+environment.KeyFileName+" or "+environment.KeyName)
 }
 
@@ -168,7 +173,8 @@ func fromEnvironment(lookup func(string) (string, bool)) (Copy, bool) {
 	content, err := readKeyFile(path)
 	if err != nil {
 		return Copy{
-			From: environment.KeyFileName, Problem: "names a file that cannot be read (" + err.Error() + "): n8n does not start",
+			From: environment.KeyFileName, Problem: "names a file that cannot be read (" + err.Error() +
+				"): n8n does not start",
 			Hint: "mount the file there, readable by n8n",
 		}, true
 	}
@@ -201,7 +207,10 @@ func fromSettings(path string) (Copy, bool) {
 	case errors.Is(err, environment.ErrNoSettings):
 		return Copy{}, false
 	case err != nil:
-		return Copy{From: path, Problem: "cannot be read: " + err.Error(), Hint: "n8n writes this file itself; look at what has become of it"}, true
+		return Copy{
+			From: path, Problem: "cannot be read: " + err.Error(),
+			Hint: "n8n writes this file itself; look at what has become of it",
+		}, true
 	}
 	c := judged(path, string(settings.Key.Reveal()))
 	c.Mode = fmt.Sprintf("%04o", settings.Mode)
@@ -220,7 +229,11 @@ func judged(from, key string) Copy {
 	exists := func(name string) bool { _, err := os.Stat(name); return err == nil }
 	problem, hint := environment.KeyProblem(key, exists)
 	if _, isRef, _ := secret.ParseAny(key); isRef && problem == "" {
-		problem, hint = "is a reference that nobody has resolved", "start n8n with `sallyport run`; to look at it alone: `sallyport run -- sallyport key verify --local`"
+		problem, hint = "is a reference that nobody has resolved", "start n8n with `sallyport run`; to look at it "+
+			"alone: `sallyport run -- sallyport key verify --local`"
 	}
-	return Copy{From: from, Problem: problem, Hint: hint, Doubt: environment.KeyDoubt(key), key: secret.NewValue([]byte(key))}
+	return Copy{
+		From: from, Problem: problem, Hint: hint, Doubt: environment.KeyDoubt(key),
+		key: secret.NewValue([]byte(key)),
+	}
 }

@@ -87,7 +87,8 @@ func inspect(t *testing.T, s situation) {
 		t.Errorf("used (-want +got): %s agree %t", diff, l.Agree)
 	}
 	err := l.Fault()
-	if (err == nil) != (s.fault == "") || err != nil && (!strings.Contains(err.Error(), s.fault) || fault.HintOf(err) == "") {
+	if (err == nil) != (s.fault == "") || err != nil &&
+		(!strings.Contains(err.Error(), s.fault) || fault.HintOf(err) == "") {
 		t.Errorf("got %v (hint %q), want %q", err, fault.HintOf(err), s.fault)
 	}
 	if l.Usable != (err == nil) && l.Agree {
@@ -147,11 +148,12 @@ func TestFingerprintsAreOfWhatN8NReads(t *testing.T) {
 	}
 }
 
-// TestLowBytes: n8n takes the low byte of each UTF-16 unit for CBC, so that "ş" (U+015F) is "_" there, and the whole key for the
-// rows of deployment_key. The two keys are not the same, and what they have in common shows.
+// TestLowBytes: n8n takes the low byte of each UTF-16 unit for CBC, so that "ş" (U+015F) is "_" there, and the whole
+// key for the rows of deployment_key. The two keys are not the same, and what they have in common shows.
 func TestLowBytes(t *testing.T) {
 	of := func(key string) masterkey.Copy {
-		used, _ := masterkey.Inspect(situation{env: map[string]string{"N8N_ENCRYPTION_KEY": key}}.lookup(t), nonce).Used()
+		used, _ := masterkey.Inspect(situation{env: map[string]string{"N8N_ENCRYPTION_KEY": key}}.lookup(t),
+			nonce).Used()
 		return used
 	}
 	plain, cut, wide := of(good+"_"), of(good+"ş"), of(good+"😀")

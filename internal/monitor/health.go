@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// Part is one thing that the gate works with. One that is not ready takes the gate out of service. One that is Ready with a
-// Why is degraded: the gate serves without it, from memory, and to take this replica away would help nobody.
+// Part is one thing that the gate works with. One that is not ready takes the gate out of service. One that is Ready
+// with a Why is degraded: the gate serves without it, from memory, and to take this replica away would help nobody.
 type Part struct {
 	Name  string `json:"part"`
 	Ready bool   `json:"ready"`
@@ -17,7 +17,8 @@ type Part struct {
 // Degraded tells whether the gate serves without the part.
 func (p Part) Degraded() bool { return p.Ready && p.Why != "" }
 
-// Readiness answers /readyz: 200 when every part is ready, else 503; the body tells which is not, and which are degraded.
+// Readiness answers /readyz: 200 when every part is ready, else 503; the body tells which is not, and which are
+// degraded.
 func Readiness(parts func(r *http.Request) []Part) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		list, status := parts(r), http.StatusOK
@@ -33,7 +34,10 @@ func Readiness(parts func(r *http.Request) []Part) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]any{"ready": status == http.StatusOK, "degraded": degraded, "parts": list})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"ready":    status == http.StatusOK,
+			"degraded": degraded, "parts": list,
+		})
 	})
 }
 

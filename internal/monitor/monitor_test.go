@@ -65,7 +65,10 @@ func TestLint(t *testing.T) {
 	m := monitor.New("v1.2.3")
 	m.Watch(state{series: 2}, func(why *fault.Panic) { t.Error(why) })
 	for _, row := range fault.Table() {
-		finish(m, &boundary.Outcome{Service: "crm", Code: row.Code, Gate: time.Millisecond, Upstream: time.Second, BytesIn: 1, BytesOut: 1, Scrubbed: 1, Replayed: true, Renewed: true, NotResent: true})
+		finish(m, &boundary.Outcome{
+			Service: "crm", Code: row.Code, Gate: time.Millisecond, Upstream: time.Second,
+			BytesIn: 1, BytesOut: 1, Scrubbed: 1, Replayed: true, Renewed: true, NotResent: true,
+		})
 	}
 	m.Panicked()
 	m.ServerError("gateway", "accept")
@@ -73,7 +76,10 @@ func TestLint(t *testing.T) {
 	m.Minted(derive.Observation{Name: "crm", Took: time.Second})
 	m.Minted(derive.Observation{Name: "crm", Took: time.Second, Fault: fault.New(fault.CredentialMintFailed, "")})
 	text := scrape(t, m)
-	for _, want := range []string{"sallyport_panics_total 2", `sallyport_http_server_errors_total{kind="accept",listener="gateway"} 1`} {
+	for _, want := range []string{
+		"sallyport_panics_total 2",
+		`sallyport_http_server_errors_total{kind="accept",listener="gateway"} 1`,
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %s", want)
 		}
@@ -91,7 +97,10 @@ func TestLint(t *testing.T) {
 func TestCountsTokens(t *testing.T) {
 	m := monitor.New("test")
 	m.Minted(derive.Observation{Name: "crm", Took: time.Millisecond})
-	m.Minted(derive.Observation{Name: "crm/2", Took: time.Millisecond, Fault: fault.New(fault.CredentialMintFailed, "why")})
+	m.Minted(derive.Observation{
+		Name: "crm/2", Took: time.Millisecond,
+		Fault: fault.New(fault.CredentialMintFailed, "why"),
+	})
 	finish(m, &boundary.Outcome{Service: "crm"})
 	finish(m, &boundary.Outcome{Service: "crm", Renewed: true, Replayed: true})
 	finish(m, &boundary.Outcome{Service: "printer", Replayed: true})
@@ -114,14 +123,23 @@ func TestCountsTokens(t *testing.T) {
 // TestCounts: what became of requests, and whose fault it was.
 func TestCounts(t *testing.T) {
 	m := monitor.New("test")
-	finish(m, &boundary.Outcome{Service: "crm", Gate: 40 * time.Microsecond, Upstream: 3 * time.Millisecond, BytesIn: 10, BytesOut: 200, Scrubbed: 2})
+	finish(m, &boundary.Outcome{
+		Service: "crm", Gate: 40 * time.Microsecond, Upstream: 3 * time.Millisecond,
+		BytesIn: 10, BytesOut: 200, Scrubbed: 2,
+	})
 	finish(m, &boundary.Outcome{Service: "crm", Gate: 40 * time.Microsecond, BytesOut: 300})
-	finish(m, &boundary.Outcome{Service: "crm", Code: fault.UpstreamTimeout, Gate: time.Millisecond, Upstream: time.Second})
+	finish(m, &boundary.Outcome{
+		Service: "crm", Code: fault.UpstreamTimeout, Gate: time.Millisecond,
+		Upstream: time.Second,
+	})
 	finish(m, &boundary.Outcome{Code: fault.TokenInvalid, Gate: time.Microsecond})
 	m.Started("crm") // still there
 	var got []string
 	for line := range strings.Lines(scrape(t, m)) {
-		for _, name := range []string{"sallyport_requests_total{", "sallyport_body_bytes_total{", "sallyport_scrubbed_total{", "sallyport_in_flight", "_duration_seconds_count{", "sallyport_build_info{"} {
+		for _, name := range []string{
+			"sallyport_requests_total{", "sallyport_body_bytes_total{",
+			"sallyport_scrubbed_total{", "sallyport_in_flight", "_duration_seconds_count{", "sallyport_build_info{",
+		} {
 			if strings.Contains(line, name) && !strings.HasPrefix(line, "#") {
 				got = append(got, strings.TrimSpace(line))
 			}
@@ -156,7 +174,8 @@ func TestCountsTogether(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for i := range 200 {
-				finish(m, &boundary.Outcome{Service: fmt.Sprint("s", i%4), Code: []fault.Code{"", fault.RateLimited}[i%2]})
+				finish(m,
+					&boundary.Outcome{Service: fmt.Sprint("s", i%4), Code: []fault.Code{"", fault.RateLimited}[i%2]})
 			}
 		})
 	}
@@ -248,7 +267,8 @@ func (b bug) Collect(emit func(monitor.Gauge)) {
 	panic("hunter2")
 }
 
-// TestPanicWhileCollecting: the registry collects in goroutines of its own. A panic there is told of, and what there is is shown.
+// TestPanicWhileCollecting: the registry collects in goroutines of its own. A panic there is told of, and what there is
+// is shown.
 func TestPanicWhileCollecting(t *testing.T) {
 	m := monitor.New("v1.2.3")
 	var told []*fault.Panic

@@ -11,8 +11,10 @@ import (
 func TestCheck(t *testing.T) {
 	for text, want := range map[string]error{
 		"": nil, "a: [1, {b: 2}]": nil, strings.Repeat("[]", 5000): nil, strings.Repeat("- a\n", 50000): nil,
-		strings.Repeat("[", 200_000): nesting.ErrTooDeep, strings.Repeat("{a: ", 1001): nesting.ErrTooDeep, strings.Repeat(`{"a":[`, 600): nesting.ErrTooDeep,
-		strings.Repeat("- ", 100_000): nesting.ErrTooDeep, strings.Repeat("? ", 100_000): nesting.ErrTooDeep, strings.Repeat("!a ", 100_000): nesting.ErrTooDeep,
+		strings.Repeat("[", 200_000): nesting.ErrTooDeep, strings.Repeat("{a: ", 1001): nesting.ErrTooDeep,
+		strings.Repeat(`{"a":[`, 600): nesting.ErrTooDeep,
+		strings.Repeat("- ", 100_000): nesting.ErrTooDeep, strings.Repeat("? ", 100_000): nesting.ErrTooDeep,
+		strings.Repeat("!a ", 100_000):                        nesting.ErrTooDeep,
 		strings.Repeat("[", 1000) + strings.Repeat("]", 1000): nil,
 	} {
 		if err := nesting.Check([]byte(text)); !errors.Is(err, want) {

@@ -1,8 +1,8 @@
-// Package program runs other programs for what they answer: docker, kubectl, systemctl, or a command that someone names. There is
-// no shell, no input but what a caller gives, and a bound on what is kept of what they write.
+// Package program runs other programs for what they answer: docker, kubectl, systemctl, or a command that someone
+// names. There is no shell, no input but what a caller gives, and a bound on what is kept of what they write.
 //
-// Invariant: what a program has started ends with it or with the caller's context, and what it wrote is cleaned before anybody
-// prints it.
+// Invariant: what a program has started ends with it or with the caller's context, and what it wrote is cleaned before
+// anybody prints it.
 package program
 
 import (
@@ -18,11 +18,13 @@ import (
 )
 
 const (
-	// MaxStdout is how much is kept of what a program prints, in bytes: the length of Ended.Stdout when there may be more.
+	// MaxStdout is how much is kept of what a program prints, in bytes: the length of Ended.Stdout when there may be
+	// more.
 	MaxStdout = 4 << 20
 	maxStderr = 4 << 10 // in bytes; the rest is dropped
 	maxLine   = 200     // of what a program says, in characters
-	// leftover is how long the output of a program that has ended is waited for, while something it has started keeps it open.
+	// leftover is how long the output of a program that has ended is waited for, while something it has started keeps
+	// it open.
 	leftover = time.Second
 )
 

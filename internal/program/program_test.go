@@ -12,13 +12,15 @@ import (
 
 func TestRun(t *testing.T) {
 	sh := func(script string) program.Ended { return program.Run(t.Context(), []string{"/bin/sh", "-c", script}) }
-	if e := sh(`echo out; printf '\n \033[1mfirst\tline\nsecond\n' >&2; exit 3`); string(e.Stdout) != "out\n" || e.Said != "[1mfirst line" || e.Exit != 3 || e.Err != nil {
+	if e := sh(`echo out; printf '\n \033[1mfirst\tline\nsecond\n' >&2; exit 3`); string(e.Stdout) != "out\n" ||
+		e.Said != "[1mfirst line" || e.Exit != 3 || e.Err != nil {
 		t.Errorf("got %+v", e)
 	}
 	if e := sh(`cat`); e.Exit != 0 || len(e.Stdout) != 0 {
 		t.Errorf("a program has input: %+v", e)
 	}
-	if e := program.Run(t.Context(), []string{"no-such-program-anywhere"}); e.Err == nil || !strings.Contains(e.Err.Error(), "not on PATH") || e.Exit != -1 {
+	if e := program.Run(t.Context(), []string{"no-such-program-anywhere"}); e.Err == nil ||
+		!strings.Contains(e.Err.Error(), "not on PATH") || e.Exit != -1 {
 		t.Errorf("got %+v", e)
 	}
 	if e := sh(`exec head -c 5000000 /dev/zero`); len(e.Stdout) != program.MaxStdout {
@@ -26,7 +28,8 @@ func TestRun(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if e := program.Run(ctx, []string{"/bin/sh", "-c", "sleep 600 & wait"}); !errors.Is(e.Err, context.DeadlineExceeded) {
+	if e := program.Run(ctx, []string{"/bin/sh", "-c", "sleep 600 & wait"}); !errors.Is(e.Err,
+		context.DeadlineExceeded) {
 		t.Errorf("got %+v", e)
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"sallyport/internal/secret/seal"
 )
 
-// lease is how long a process that says nothing keeps others out. No step takes as long: the longest is a push over n8n's
-// command line after one over its API, two and a half minutes. Two machines' clocks may differ by the rest.
+// lease is how long a process that says nothing keeps others out. No step takes as long: the longest is a push over
+// n8n's command line after one over its API, two and a half minutes. Two machines' clocks may differ by the rest.
 const lease = 4 * time.Minute
 
 const (
@@ -30,8 +30,8 @@ const (
 // Topic is what the journal's transactions claim.
 const Topic = topic
 
-// ErrAltered is wrapped when the journal's row of a rotation is gone, or not as it was written: nobody knows any more which value
-// its consumer has.
+// ErrAltered is wrapped when the journal's row of a rotation is gone, or not as it was written: nobody knows any more
+// which value its consumer has.
 var ErrAltered = errors.New("its row in the journal was altered or taken away, and not by Sallyport")
 
 // Entry is an unfinished rotation.
@@ -65,8 +65,8 @@ func (j *Journal) claim(ctx context.Context, name string) (*Entry, error) {
 	return j.take(ctx, name, &Entry{Name: name, Started: j.Now()})
 }
 
-// take makes the unfinished rotation of name, or else the entry otherwise, this process's. With otherwise nil the answer can
-// be nil.
+// take makes the unfinished rotation of name, or else the entry otherwise, this process's. With otherwise nil the
+// answer can be nil.
 func (j *Journal) take(ctx context.Context, name string, otherwise *Entry) (e *Entry, err error) {
 	err = j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
 		if e, err = j.read(ctx, tx, page, name); err != nil {
@@ -75,7 +75,8 @@ func (j *Journal) take(ctx context.Context, name string, otherwise *Entry) (e *E
 		if e == nil {
 			e = otherwise
 		} else if free := e.Updated.Add(lease); e.LastError == "" && j.Now().Before(free) {
-			return fault.WithExit(fault.WithHint(ErrInProgress, "should the process be gone, it can be taken over after "+free.Format(time.TimeOnly)), fault.ExitLocked)
+			return fault.WithExit(fault.WithHint(ErrInProgress,
+				"should the process be gone, it can be taken over after "+free.Format(time.TimeOnly)), fault.ExitLocked)
 		}
 		if e == nil {
 			return nil
@@ -129,7 +130,8 @@ func (j *Journal) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.P
 	return err
 }
 
-// read returns nil when there is none. A row that the ledger does not know counts as none: who writes over it loses nothing.
+// read returns nil when there is none. A row that the ledger does not know counts as none: who writes over it loses
+// nothing.
 func (j *Journal) read(ctx context.Context, tx *sql.Tx, page *ledger.Page, name string) (*Entry, error) {
 	want, listed := page.Entries[name]
 	if !listed {
@@ -141,7 +143,8 @@ func (j *Journal) read(ctx context.Context, tx *sql.Tx, page *ledger.Page, name 
 	}
 	l := lines[name]
 	if l == nil || j.entryOf(l).Tag != want.Tag {
-		return nil, fault.WithHint(ErrAltered, "look which value its consumer has; then `sallyport rotation abort "+name+"` drops the rotation")
+		return nil, fault.WithHint(ErrAltered, "look which value its consumer has; then `sallyport rotation abort "+
+			name+"` drops the rotation")
 	}
 	return j.open(l)
 }
@@ -187,7 +190,8 @@ func (j *Journal) write(ctx context.Context, tx *sql.Tx, page *ledger.Page, e *E
 		started: database.Micros(e.Started), updated: database.Micros(e.Updated),
 	}
 	page.Entries[e.Name] = j.entryOf(&l)
-	_, err = tx.ExecContext(ctx, `INSERT INTO rotation (name, step, old_generation, new_generation, sealed, started, updated, last_error)
+	_, err = tx.ExecContext(ctx,
+		`INSERT INTO rotation (name, step, old_generation, new_generation, sealed, started, updated, last_error)
 		VALUES ($1, $2, '', $3, $4, $5, $6, $7)
 		ON CONFLICT (name) DO UPDATE SET step = excluded.step, new_generation = excluded.new_generation, sealed = excluded.sealed,
 			started = excluded.started, updated = excluded.updated, last_error = excluded.last_error`,
@@ -259,7 +263,9 @@ func (j *Journal) list(ctx context.Context) (list []Entry, report ledger.Report,
 }
 
 // lines reads the rows that can be read, and counts the others.
-func (j *Journal) lines(ctx context.Context, tx *sql.Tx, where string, args ...any) (lines map[string]*line, malformed int, err error) {
+func (j *Journal) lines(ctx context.Context, tx *sql.Tx, where string, args ...any) (lines map[string]*line,
+	malformed int, err error,
+) {
 	rows, err := tx.QueryContext(ctx, "SELECT "+lineColumns+" FROM rotation "+where, args...) //nolint:gosec // both are constants
 	if err != nil {
 		return nil, 0, err
@@ -277,7 +283,8 @@ func (j *Journal) lines(ctx context.Context, tx *sql.Tx, where string, args ...a
 	return lines, malformed, rows.Err()
 }
 
-// Adopt takes the rows as they are, in a database from before there was a ledger. It runs in a transaction that has claimed Topic.
+// Adopt takes the rows as they are, in a database from before there was a ledger. It runs in a transaction that has
+// claimed Topic.
 func (j *Journal) Adopt(ctx context.Context, tx *sql.Tx) error {
 	lines, _, err := j.lines(ctx, tx, "")
 	if err != nil {

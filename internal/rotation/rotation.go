@@ -1,8 +1,9 @@
 // Package rotation replaces a proxy token without a gap: create → set → test → finish.
 //
-// Each step is idempotent and on record before the next begins, so that a rotation survives a crash at any point and goes on
-// where it was. The old generation is accepted until the overlap after the last step is over. What can be rolled back is:
-// before a consumer may hold the new value, a failed rotation drops it; after that, both stay valid and the next run goes on.
+// Each step is idempotent and on record before the next begins, so that a rotation survives a crash at any point and
+// goes on where it was. The old generation is accepted until the overlap after the last step is over. What can be
+// rolled back is: before a consumer may hold the new value, a failed rotation drops it; after that, both stay valid and
+// the next run goes on.
 //
 // Invariant: at every moment each value that a consumer may hold is accepted (until someone revokes it).
 package rotation
@@ -115,13 +116,14 @@ func (r *Runner) enter(ctx context.Context, name string) (e *Entry, resumed bool
 		e.resumed = true
 		return e, true, nil
 	}
-	// Of the unfinished one, if there was one, someone ended the new value: going on would hand a dead one to the consumer.
+	// Of the unfinished one, if there was one, someone ended the new value: going on would hand a dead one to the
+	// consumer.
 	e, err = r.begin(ctx, name, pending)
 	return e, false, err
 }
 
-// begin makes the next generation and puts it on record. A pending one that the journal does not know was made right before
-// a crash: nobody holds it.
+// begin makes the next generation and puts it on record. A pending one that the journal does not know was made right
+// before a crash: nobody holds it.
 func (r *Runner) begin(ctx context.Context, name, orphan string) (e *Entry, err error) {
 	e = &Entry{Name: name, Started: r.Journal.Now()}
 	if orphan != "" {
@@ -188,16 +190,20 @@ func (r *Runner) failed(ctx context.Context, e *Entry, cause error) error {
 	}
 	if !untouched(e, cause) {
 		err := r.Journal.save(ctx, e, cause)
-		return errors.Join(fault.WithHint(cause, orOwn(cause, "both the old and the new value are accepted; run the rotation again to go on with it, or `sallyport rotation abort "+e.Name+"`")), err)
+		return errors.Join(fault.WithHint(cause,
+			orOwn(cause,
+				"both the old and the new value are accepted; run the rotation again to go on with it, or `sallyport "+
+					"rotation abort "+e.Name+"`")), err)
 	}
 	if err := errors.Join(r.Tokens.Abort(ctx, e.ID), r.Journal.drop(ctx, e.Name)); err != nil {
 		return errors.Join(cause, err)
 	}
-	return fault.WithHint(fmt.Errorf("the old token stays valid: %w", cause), orOwn(cause, "mend the cause and rotate again"))
+	return fault.WithHint(fmt.Errorf("the old token stays valid: %w", cause),
+		orOwn(cause, "mend the cause and rotate again"))
 }
 
-// untouched tells whether no consumer can hold the new value: none was given it yet, or the first attempt was refused. After
-// an attempt without a clear answer a refusal proves nothing.
+// untouched tells whether no consumer can hold the new value: none was given it yet, or the first attempt was refused.
+// After an attempt without a clear answer a refusal proves nothing.
 func untouched(e *Entry, cause error) bool {
 	var refusal Refusal
 	return e.Step == StepProbe || e.Step == StepSet && !e.resumed && errors.As(cause, &refusal) && refusal.Refused()

@@ -24,16 +24,19 @@ func TestWithoutConsumer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !w.accepts(result.Value) || !w.accepts(old) {
-			t.Errorf("in the overlap: new accepted %t, old accepted %t; want both", w.accepts(result.Value), w.accepts(old))
+			t.Errorf("in the overlap: new accepted %t, old accepted %t; want both",
+				w.accepts(result.Value), w.accepts(old))
 		}
 		w.now = w.now.Add(time.Hour)
 		if !w.accepts(result.Value) || w.accepts(old) {
-			t.Errorf("after the overlap: new accepted %t, old accepted %t; want the new one only", w.accepts(result.Value), w.accepts(old))
+			t.Errorf("after the overlap: new accepted %t, old accepted %t; want the new one only",
+				w.accepts(result.Value), w.accepts(old))
 		}
 	})
 }
 
-// TestOrder is create, set, test, finish: the consumer gets nothing before the gate takes it, and the overlap begins last.
+// TestOrder is create, set, test, finish: the consumer gets nothing before the gate takes it, and the overlap begins
+// last.
 func TestOrder(t *testing.T) {
 	w := newWorld(t, filepath.Join(t.TempDir(), "state.db"))
 	w.issue("n8n")
@@ -50,7 +53,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestLease: while one process is at it, others are kept out; when it is gone, its rotation is taken over after the lease.
+// TestLease: while one process is at it, others are kept out; when it is gone, its rotation is taken over after the
+// lease.
 func TestLease(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		w.issue("n8n")
@@ -59,7 +63,8 @@ func TestLease(t *testing.T) {
 		p.Consumer = set(func(ctx context.Context, value secret.Value) error {
 			w.now = w.now.Add(155 * time.Second) // the longest step there is
 			_, inside = w.runner.Run(ctx, w.plan("n8n"))
-			if err := w.runner.Abort(ctx, "n8n"); !errors.Is(err, rotation.ErrInProgress) || fault.ExitOf(err) != fault.ExitLocked {
+			if err := w.runner.Abort(ctx, "n8n"); !errors.Is(err, rotation.ErrInProgress) ||
+				fault.ExitOf(err) != fault.ExitLocked {
 				t.Errorf("aborting meanwhile: got %v, want ErrInProgress", err)
 			}
 			w.holds = value
@@ -68,7 +73,8 @@ func TestLease(t *testing.T) {
 		if _, crashed, err := w.run(p); !crashed {
 			t.Fatalf("the consumer was not reached: %v", err)
 		}
-		if !errors.Is(inside, rotation.ErrInProgress) || fault.ExitOf(inside) != fault.ExitLocked || !strings.Contains(fault.HintOf(inside), "taken over after") {
+		if !errors.Is(inside, rotation.ErrInProgress) || fault.ExitOf(inside) != fault.ExitLocked ||
+			!strings.Contains(fault.HintOf(inside), "taken over after") {
 			t.Errorf("a second run meanwhile: got %v, hint %q", inside, fault.HintOf(inside))
 		}
 		if _, _, err := w.run(w.plan("n8n")); !errors.Is(err, rotation.ErrInProgress) {
@@ -146,8 +152,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestRevokedMeanwhile: an unfinished rotation whose new value someone ended is not gone on with: a dead value would reach
-// the consumer.
+// TestRevokedMeanwhile: an unfinished rotation whose new value someone ended is not gone on with: a dead value would
+// reach the consumer.
 func TestRevokedMeanwhile(t *testing.T) {
 	for _, call := range []string{"probe", "set", "finish"} {
 		t.Run(call, func(t *testing.T) {
@@ -184,7 +190,8 @@ func TestSealed(t *testing.T) {
 		p.Consumer = set(func(_ context.Context, v secret.Value) error { value = v; return errUnclear })
 		w.run(p)
 		var sealed []byte
-		if err := w.runner.Journal.DB.QueryRowContext(t.Context(), "SELECT sealed FROM rotation").Scan(&sealed); err != nil {
+		if err := w.runner.Journal.DB.QueryRowContext(t.Context(),
+			"SELECT sealed FROM rotation").Scan(&sealed); err != nil {
 			t.Fatal(err)
 		}
 		if value.IsZero() || len(sealed) == 0 || strings.Contains(string(sealed), string(value.Reveal())) {

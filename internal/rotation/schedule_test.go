@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestCrashAtEveryCall kills the process before and after each call of a rotation in turn, lets it fail there, and then lets
-// another process go on: it always ends with the consumer on the new value, which is the current one.
+// TestCrashAtEveryCall kills the process before and after each call of a rotation in turn, lets it fail there, and then
+// lets another process go on: it always ends with the consumer on the new value, which is the current one.
 func TestCrashAtEveryCall(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
 		const calls = 6 // pending, begin, probe, set, probe, finish
@@ -30,7 +30,8 @@ func TestCrashAtEveryCall(t *testing.T) {
 					return fine
 				}
 				_, crashed, err := w.run(w.plan(name))
-				if didCrash := fate == crashBefore || fate == crashAfter; crashed != didCrash || !crashed && err == nil && fate != refuses {
+				if didCrash := fate == crashBefore || fate == crashAfter; crashed != didCrash || !crashed &&
+					err == nil && fate != refuses {
 					t.Fatalf("%s: crashed %t, error %v", name, crashed, err)
 				}
 				w.fault = nil

@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/jsonpointer"
 )
 
-// Field takes one field out of a value that is a JSON object: by key, or by JSON pointer (RFC 6901) when name begins with a
-// slash. Strings come without quotes, numbers and booleans as written. The error never quotes the value.
+// Field takes one field out of a value that is a JSON object: by key, or by JSON pointer (RFC 6901) when name begins
+// with a slash. Strings come without quotes, numbers and booleans as written. The error never quotes the value.
 func Field(v Value, name string) (Value, error) {
 	var doc any
 	dec := json.NewDecoder(strings.NewReader(string(v.Reveal())))

@@ -13,9 +13,10 @@ const (
 	storeFile        = "file"
 )
 
-// ParseAny reads a value of which it is not known whether it is a reference, such as an environment variable's. ok tells
-// that it is one; then err tells that it is a malformed one. A reference is the whole value: one with text around it, be it a
-// blank, is not. Beside ref+<store>://… it reads what is unambiguous of the notations that people have already:
+// ParseAny reads a value of which it is not known whether it is a reference, such as an environment variable's. ok
+// tells that it is one; then err tells that it is a malformed one. A reference is the whole value: one with text around
+// it, be it a blank, is not. Beside ref+<store>://… it reads what is unambiguous of the notations that people have
+// already:
 //
 //	op://vault/item[/section]/field                     1Password: store "op", path vault/item/field; names may have
 //	                                                    blanks, as 1Password has them, and %XX is a byte, as in ours
@@ -52,7 +53,9 @@ func isOurs(s string) bool {
 func foreign(s string, r Ref) (Ref, error) {
 	parsed, err := ParseRef(r.String())
 	if err != nil || parsed != r || hasControl(s) {
-		return Ref{}, fmt.Errorf("reading reference %q: it has characters that a reference cannot have; write it as ref+%s://…, where such a character of a name is %%XX, or use ids instead of names", s, r.Store)
+		return Ref{},
+			fmt.Errorf("reading reference %q: it has characters that a reference cannot have; write it as "+
+				"ref+%s://…, where such a character of a name is %%XX, or use ids instead of names", s, r.Store)
 	}
 	return r, nil
 }
@@ -75,7 +78,9 @@ func parseOnePassword(s string) (Ref, error) {
 	}
 	plain, err := url.PathUnescape(path)
 	if err != nil || strings.Count(plain, "/") != len(parts)-1 {
-		return Ref{}, fmt.Errorf("reading reference %q: it has a %% that is not %%XX; a percent sign of a name is written as %%25, and one with a slash by its id", s)
+		return Ref{},
+			fmt.Errorf("reading reference %q: it has a %% that is not %%XX; a percent sign of a name is written as "+
+				"%%25, and one with a slash by its id", s)
 	}
 	return foreign(s, Ref{Store: storeOnePassword, Path: plain})
 }
@@ -108,7 +113,9 @@ func parseARN(s string) (Ref, error) {
 		}
 		r = Ref{Store: storeAWS, Path: strings.Join(parts[:arnParts], ":"), Version: stage + version, Field: parts[7]}
 	default:
-		return Ref{}, fmt.Errorf("reading reference %q: want the secret's ARN, as it is, with #field, or with :json-key:stage:version", s)
+		return Ref{},
+			fmt.Errorf("reading reference %q: want the secret's ARN, as it is, with #field, or with "+
+				":json-key:stage:version", s)
 	}
 	if parts[3] == "" || parts[4] == "" || parts[6] == "" {
 		return Ref{}, fmt.Errorf("reading reference %q: the ARN has an empty region, account or name", s)

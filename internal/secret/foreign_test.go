@@ -64,7 +64,8 @@ func TestParseAnyRefusesMalformedReferences(t *testing.T) {
 	for _, in := range []string{
 		"ref+corp://", "ref+Corp://x", "ref+co_rp://x", "ref+corp://../x", "ref+corp://x#", "ref+corp://x?ver=1", "ref+corp://x ", "ref+corp://x\n",
 		"op://", "op://a", "op://a/b", "op://a//c", "op://a/b/c/d/e", "op://a/b/c?attribute=otp", "op://my vault /item/field", "op:// my vault/item/field", "op://a/b/c ", "op://a/100%/c", "op://a/b%2fc/d", "op://a/%2e%2e/c", "op://a/b%0a/c", "op://a/b/c#d", "op://a/../c", "op://a/b/c\x00",
-		arn + "#", arn + ":k:AWSCURRENT:01ab", arn + ":k", arn + ":k::#f", "arn:aws:secretsmanager::1:secret:x", "arn:aws:secretsmanager:eu-west-1:1:secret:", arn + "\n",
+		arn + "#", arn + ":k:AWSCURRENT:01ab", arn + ":k", arn + ":k::#f", "arn:aws:secretsmanager::1:secret:x",
+		"arn:aws:secretsmanager:eu-west-1:1:secret:", arn + "\n",
 		"file:///", "file:////", "file:///x#", "file:///../etc/passwd", "file:///run/secrets/x\n",
 	} {
 		if r, ok, err := secret.ParseAny(in); !ok || err == nil || !r.IsZero() {
@@ -75,7 +76,10 @@ func TestParseAnyRefusesMalformedReferences(t *testing.T) {
 
 // FuzzParseAny: what is accepted can be written in our notation and read back, and is never a part of the value only.
 func FuzzParseAny(f *testing.F) {
-	for _, seed := range []string{"ref+corp://a/b?version=1#c", "op://a/b/c", arn, arn + ":k:S:", arn + "#/a/b", "file:///a#b", "plain", "ref+x://y z", "op://%/\xff/c"} {
+	for _, seed := range []string{
+		"ref+corp://a/b?version=1#c", "op://a/b/c", arn, arn + ":k:S:", arn + "#/a/b",
+		"file:///a#b", "plain", "ref+x://y z", "op://%/\xff/c",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

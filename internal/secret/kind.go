@@ -12,29 +12,30 @@ const Builtin = "builtin"
 // DefaultRefresh is how often secrets in use are read again from a store whose kind says nothing else.
 const DefaultRefresh = time.Minute
 
-// Kind is all that the rest of Sallyport knows of a kind of store. The folder of an adapter declares its own; internal/app has
-// the one list of them.
+// Kind is all that the rest of Sallyport knows of a kind of store. The folder of an adapter declares its own;
+// internal/app has the one list of them.
 type Kind struct {
 	Name    string // what the configuration says for `kind`, and the name of the folder
 	Summary string // one sentence, for the reference and for editors
 	Page    string // Markdown: its page in docs/stores, from where links count
 
-	// Settings returns empty settings: a pointer to a struct whose fields are the keys that stores of this kind have beside
-	// the common ones. Its tags are those of package config.
+	// Settings returns empty settings: a pointer to a struct whose fields are the keys that stores of this kind have
+	// beside the common ones. Its tags are those of package config.
 	Settings func() Settings
-	// Always returns the settings of the store that is there, by the kind's name, without an entry in the configuration. nil:
-	// there is none.
+	// Always returns the settings of the store that is there, by the kind's name, without an entry in the
+	// configuration. nil: there is none.
 	Always func() Settings
 
 	Refresh time.Duration // the default of the key refresh; 0 is DefaultRefresh
 	Fixed   bool          // what a store has been opened with never changes: it takes neither refresh nor max_stale
-	Own     bool          // it is Sallyport's own database: changes are told, uses are on record, and it takes no refresh
+	// it is Sallyport's own database: changes are told, uses are on record, and it takes no refresh
+	Own bool
 
 	// Moving tells which versions are names that can come to mean another version. nil: none is.
 	Moving func(version string) bool
 
-	// Withhold lists the variables with which such stores are entered, NAME or PREFIX*: a program that is started does not get
-	// them.
+	// Withhold lists the variables with which such stores are entered, NAME or PREFIX*: a program that is started does
+	// not get them.
 	Withhold []string
 
 	ByKind  bool // references of others (a bare ARN) name the kind, and mean the one store of it, whatever it is called
@@ -43,14 +44,15 @@ type Kind struct {
 
 // Settings are what one store of a kind is set up with.
 type Settings interface {
-	// Check reports what is wrong with single values and with what they say of each other. Shapes, bounds and keys that have
-	// to be there are the declaration's; with a value that could not be read, a zero value stands here.
+	// Check reports what is wrong with single values and with what they say of each other. Shapes, bounds and keys that
+	// have to be there are the declaration's; with a value that could not be read, a zero value stands here.
 	Check(r Report)
 	// Files lists what is read once, when the store is opened: it is opened again after one has changed.
 	Files() []string
 	// Variables lists the variables, by name, from which the store has its own credentials, of those in environ.
 	Variables(environ []string) []string
-	// Open makes the store. It contacts nobody, and is called only with settings that Check has found nothing wrong with.
+	// Open makes the store. It contacts nobody, and is called only with settings that Check has found nothing wrong
+	// with.
 	Open(ctx context.Context, on Host) (Store, error)
 }
 
@@ -60,9 +62,9 @@ type Host struct {
 	Own     func(ctx context.Context) (Store, error) // opens the store in Sallyport's own database
 }
 
-// Report takes what is wrong with settings. A key is dotted and counts from the settings ("auth.token_env"); "" is the store as
-// a whole. A message goes on after the key's name ("is not …"); a hint says what to write. Neither ever quotes a value that may
-// be a secret. The other methods check what many settings have, and leave out what is empty.
+// Report takes what is wrong with settings. A key is dotted and counts from the settings ("auth.token_env"); "" is the
+// store as a whole. A message goes on after the key's name ("is not …"); a hint says what to write. Neither ever quotes
+// a value that may be a secret. The other methods check what many settings have, and leave out what is empty.
 type Report interface {
 	Fail(key, message, hint string)
 	Warn(key, message, hint string)

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// Ref names a secret: ref+<store>://<path>[?version=N][#<field>], the convention of vals. Field is a key (or a JSON pointer
-// when it begins with a slash) inside a JSON object. Version "" is the current one.
+// Ref names a secret: ref+<store>://<path>[?version=N][#<field>], the convention of vals. Field is a key (or a JSON
+// pointer when it begins with a slash) inside a JSON object. Version "" is the current one.
 //
-// Path and Field are the names as the store has them. In a reference a byte of the path may be written as %XX, and what is a part
-// of the notation has to be: a percent sign, '?', '#', and a character of noPlain. That is the one spelling for any path, and the
-// same for all stores; a name without such characters stands as it is.
+// Path and Field are the names as the store has them. In a reference a byte of the path may be written as %XX, and what
+// is a part of the notation has to be: a percent sign, '?', '#', and a character of noPlain. That is the one spelling
+// for any path, and the same for all stores; a name without such characters stands as it is.
 type Ref struct {
 	Store   string
 	Path    string
@@ -23,19 +23,21 @@ type Ref struct {
 // maxRef bounds a reference, which comes from configuration files.
 const maxRef = 2048
 
-// ParseRef reads a reference strictly. The error quotes s only when it looks like a reference: a person may have put the
-// secret itself there.
+// ParseRef reads a reference strictly. The error quotes s only when it looks like a reference: a person may have put
+// the secret itself there.
 func ParseRef(s string) (Ref, error) {
 	rest, ok := strings.CutPrefix(s, "ref+")
 	if !ok {
-		return Ref{}, fmt.Errorf("not a secret reference: want ref+<store>://<path>#<field>, and never the secret itself")
+		return Ref{},
+			fmt.Errorf("not a secret reference: want ref+<store>://<path>#<field>, and never the secret itself")
 	}
 	if len(s) > maxRef {
 		return Ref{}, fmt.Errorf("a secret reference has at most %d bytes", maxRef)
 	}
 	store, rest, ok := strings.Cut(rest, "://")
 	if !ok || !isName(store) {
-		return Ref{}, fmt.Errorf("reading reference %q: want ref+<store>://<path>, the store's name in a-z, 0-9 and '-'", s)
+		return Ref{},
+			fmt.Errorf("reading reference %q: want ref+<store>://<path>, the store's name in a-z, 0-9 and '-'", s)
 	}
 	r := Ref{Store: store}
 	rest, r.Field, _ = strings.Cut(rest, "#")
@@ -76,18 +78,21 @@ func refVersion(query string) (string, error) {
 	return values.Get("version"), nil
 }
 
-// noPlain are the characters that a path has only in their %XX form: blanks, so that a reference is one word, and what URLs do
-// not have either (RFC 3986 section 2).
+// noPlain are the characters that a path has only in their %XX form: blanks, so that a reference is one word, and what
+// URLs do not have either (RFC 3986 section 2).
 const noPlain = " \"'<>\\^`{|}"
 
 // readPath reads a path as it stands in a reference.
 func readPath(text string) (string, error) {
 	if strings.ContainsAny(text, noPlain) {
-		return "", fmt.Errorf("the path has a blank or another character that is written as %%XX in a reference: a blank as %%20")
+		return "",
+			fmt.Errorf("the path has a blank or another character that is written as %%XX in a reference: a blank as " +
+				"%%20")
 	}
 	path, err := url.PathUnescape(text)
 	if err != nil {
-		return "", fmt.Errorf("the path has a %% that is not followed by two hexadecimal digits: a percent sign of a name is written as %%25")
+		return "", fmt.Errorf("the path has a %% that is not followed by two hexadecimal digits: a percent sign of a " +
+			"name is written as %%25")
 	}
 	return path, checkPath(path)
 }

@@ -63,7 +63,10 @@ func TestRefErrorsDoNotQuoteSecrets(t *testing.T) {
 }
 
 func FuzzParseRef(f *testing.F) {
-	for _, s := range []string{"ref+builtin://openai", "ref+a://b/c?version=3#/d", "ref+a://b?version=%23#x#y", "hunter2hunter2", "ref+a://b?#c"} {
+	for _, s := range []string{
+		"ref+builtin://openai", "ref+a://b/c?version=3#/d", "ref+a://b?version=%23#x#y",
+		"hunter2hunter2", "ref+a://b?#c",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -82,7 +85,8 @@ func FuzzParseRef(f *testing.F) {
 }
 
 func TestField(t *testing.T) {
-	v := secret.NewValue([]byte(`{"key":"` + canary + `","n":1e400,"big":12345678901234567890,"yes":true,"no":null,"in":{"a/b":"x","~":"y","":"z","list":["p",{"q":"r"}]}}`))
+	v := secret.NewValue([]byte(`{"key":"` + canary +
+		`","n":1e400,"big":12345678901234567890,"yes":true,"no":null,"in":{"a/b":"x","~":"y","":"z","list":["p",{"q":"r"}]}}`))
 	for name, want := range map[string]string{
 		"key": canary, "/key": canary, "n": "1e400", "big": "12345678901234567890", "yes": "true", "/in/a~1b": "x", "/in/~0": "y", "/in/": "z", "/in/list/0": "p", "/in/list/1/q": "r",
 	} {
@@ -90,13 +94,17 @@ func TestField(t *testing.T) {
 			t.Errorf("%q: got %q, %v; want %q", name, got.Reveal(), err, want)
 		}
 	}
-	for _, name := range []string{"other", "no", "in", "/in", "/in/list", "/in/list/2", "/in/list/-1", "/in/list/x", "/key/x", "in/list", ""} {
+	for _, name := range []string{
+		"other", "no", "in", "/in", "/in/list", "/in/list/2", "/in/list/-1", "/in/list/x",
+		"/key/x", "in/list", "",
+	} {
 		if got, err := secret.Field(v, name); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: got %q, %v", name, got.Reveal(), err)
 		}
 	}
 	for _, text := range []string{canary, "{" + canary, `"` + canary, ""} {
-		if _, err := secret.Field(secret.NewValue([]byte(text)), "key"); err == nil || strings.Contains(err.Error(), canary) {
+		if _, err := secret.Field(secret.NewValue([]byte(text)), "key"); err == nil ||
+			strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}

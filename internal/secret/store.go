@@ -62,9 +62,9 @@ type Batcher interface {
 
 // Watcher is a store that tells of changes by itself.
 type Watcher interface {
-	// Watch calls changed, never twice at once, with the path of each secret among paths that has changed, or with "" when any
-	// may have. It reconnects by itself, blocks until ctx ends, and then returns nil. An error means that this store, as it is
-	// set up, cannot be watched: it has to be polled.
+	// Watch calls changed, never twice at once, with the path of each secret among paths that has changed, or with ""
+	// when any may have. It reconnects by itself, blocks until ctx ends, and then returns nil. An error means that this
+	// store, as it is set up, cannot be watched: it has to be polled.
 	Watch(ctx context.Context, paths []string, changed func(path string)) error
 }
 

@@ -1,8 +1,11 @@
-// Package secret is the second wing's port: what a secret value is, how configuration names one, and what a store must do.
+// Package secret is the second wing's port: what a secret value is, how configuration names one, and what a store must
+// do.
 //
-// The adapters (builtin, and one package for each kind of store) implement Store and beside it the extra powers they have.
+// The adapters (builtin, and one package for each kind of store) implement Store and beside it the extra powers they
+// have.
 //
-// Invariant: a Value never prints. Its bytes leave through Reveal only, so every place that touches one is found by one search.
+// Invariant: a Value never prints. Its bytes leave through Reveal only, so every place that touches one is found by one
+// search.
 package secret
 
 import (
@@ -14,8 +17,8 @@ import (
 
 const redacted = "[redacted]"
 
-// Value is the bytes of a secret. The zero Value is "no secret". It prints as [redacted] in every format and encoding; in an
-// unexported field, where fmt cannot call its methods, as the address of a function.
+// Value is the bytes of a secret. The zero Value is "no secret". It prints as [redacted] in every format and encoding;
+// in an unexported field, where fmt cannot call its methods, as the address of a function.
 type Value struct {
 	reveal func() []byte // a function, since fmt looks into anything else, behind pointers too
 }

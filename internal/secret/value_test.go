@@ -34,7 +34,8 @@ func holders() map[string]any {
 	}
 }
 
-// TestValueNeverPrints tries every verb on a value wherever it sits, in an unexported field too, where fmt can't call its methods.
+// TestValueNeverPrints tries every verb on a value wherever it sits, in an unexported field too, where fmt can't call
+// its methods.
 func TestValueNeverPrints(t *testing.T) {
 	decimal := strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]")
 	for name, holder := range holders() {
@@ -49,7 +50,12 @@ func TestValueNeverPrints(t *testing.T) {
 			slog.New(h).Info("x", "v", holder, slog.Group("g", "v", holder))
 		}
 		wantHidden(t, name+" slog", log.String(), decimal)
-		for format, marshal := range map[string]func(any) ([]byte, error){"JSON": json.Marshal, "YAML": func(v any) ([]byte, error) { return yaml.Marshal(v) }, "XML": xml.Marshal} {
+		for format, marshal := range map[string]func(any) ([]byte, error){
+			"JSON": json.Marshal,
+			"YAML": func(v any) ([]byte, error) {
+				return yaml.Marshal(v)
+			}, "XML": xml.Marshal,
+		} {
 			if out, err := marshal(holder); err == nil {
 				wantHidden(t, name+" "+format, string(out), decimal)
 			}
@@ -89,10 +95,12 @@ func TestValue(t *testing.T) {
 		t.Error("the value is not a copy")
 	}
 	var zero secret.Value
-	if !zero.IsZero() || !secret.NewValue(nil).IsZero() || v.IsZero() || zero.Len() != 0 || v.Len() != len(canary) || zero.Reveal() != nil {
+	if !zero.IsZero() || !secret.NewValue(nil).IsZero() || v.IsZero() || zero.Len() != 0 || v.Len() != len(canary) ||
+		zero.Reveal() != nil {
 		t.Error("zero is not told from a value")
 	}
-	if !v.Equal(secret.NewValue([]byte(canary))) || v.Equal(secret.NewValue([]byte("canary-s3creT"))) || v.Equal(zero) || !zero.Equal(secret.NewValue(nil)) {
+	if !v.Equal(secret.NewValue([]byte(canary))) || v.Equal(secret.NewValue([]byte("canary-s3creT"))) ||
+		v.Equal(zero) || !zero.Equal(secret.NewValue(nil)) {
 		t.Error("Equal is wrong")
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Installed returns the folder that the variable SALLYPORT_<NAME>_DIR names, else the newest that tools/<name>/install has made
-// for a version ("" for any), or "" where neither has the file. file is a path below the folder.
+// Installed returns the folder that the variable SALLYPORT_<NAME>_DIR names, else the newest that tools/<name>/install
+// has made for a version ("" for any), or "" where neither has the file. file is a path below the folder.
 func Installed(name, version, file string) string {
 	candidates := []string{os.Getenv("SALLYPORT_" + strings.ToUpper(name) + "_DIR")}
 	if candidates[0] == "" {

@@ -24,8 +24,8 @@ import (
 	"sallyport/internal/testkit/link"
 )
 
-// Postgres is a throw-away PostgreSQL server of one test binary, on a unix socket only, started when the first test asks
-// for it. The zero value is ready; a package that uses it has
+// Postgres is a throw-away PostgreSQL server of one test binary, on a unix socket only, started when the first test
+// asks for it. The zero value is ready; a package that uses it has
 //
 //	var postgres testkit.Postgres
 //
@@ -44,8 +44,8 @@ func (p *Postgres) Main(m *testing.M) int {
 	return m.Run()
 }
 
-// URL makes an empty database and returns its postgres:// URL. Where PostgreSQL is not installed the test is skipped, in CI
-// it fails.
+// URL makes an empty database and returns its postgres:// URL. Where PostgreSQL is not installed the test is skipped,
+// in CI it fails.
 func (p *Postgres) URL(t testing.TB) string {
 	t.Helper()
 	bin := postgresBin()
@@ -118,7 +118,8 @@ func (p *Postgres) start(bin string) (err error) {
 		return err
 	}
 	data := filepath.Join(p.dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync") //nolint:gosec,noctx // a program that was looked up; the server outlives the test that starts it
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+		"--locale=C", "--no-sync") //nolint:gosec,noctx // a program that was looked up; the server outlives the test that starts it
 	initdb.SysProcAttr = attr
 	initdb.Dir = p.dir
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -139,7 +140,8 @@ func (p *Postgres) start(bin string) (err error) {
 	return p.waitReady(bufio.NewScanner(stderr))
 }
 
-// waitReady reads the server's log until it says that it takes connections, and then keeps reading so that it never blocks.
+// waitReady reads the server's log until it says that it takes connections, and then keeps reading so that it never
+// blocks.
 func (p *Postgres) waitReady(log *bufio.Scanner) error {
 	ready := make(chan error, 1)
 	go func() { // ends with the server, when the pipe closes

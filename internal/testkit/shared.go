@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Shared is one server for all tests of a package, started when the first asks for it. The zero value is ready. A kit of a
-// server wraps it, and a package that uses the kit has
+// Shared is one server for all tests of a package, started when the first asks for it. The zero value is ready. A kit
+// of a server wraps it, and a package that uses the kit has
 //
 //	var shared vault.Shared
 //
@@ -33,8 +33,8 @@ func (s *Shared[S]) Main(m *testing.M) int {
 	return m.Run()
 }
 
-// Get returns the server, which launch has started in a temporary folder and stop stops. Where it did not start, every test that
-// asks for it fails. name is what it is: "Vault".
+// Get returns the server, which launch has started in a temporary folder and stop stops. Where it did not start, every
+// test that asks for it fails. name is what it is: "Vault".
 func (s *Shared[S]) Get(t testing.TB, name string, launch func(dir string) (S, error), stop func(S)) S {
 	t.Helper()
 	s.once.Do(func() {

@@ -66,7 +66,8 @@ func parse(file, text string) (fragment, error) {
 	case !fileName.MatchString(file):
 		return fragment{}, errors.New("want a name of small letters, digits and single dashes, that ends in .md")
 	case !colon || !known:
-		return fragment{}, errors.New("want security, added, changed, fixed or removed, a colon and a blank at the beginning")
+		return fragment{},
+			errors.New("want security, added, changed, fixed or removed, a colon and a blank at the beginning")
 	case strings.TrimSpace(rest) != rest || strings.Contains(rest, "\n\n") || rest == "":
 		return fragment{}, errors.New("want one paragraph, without blank lines and without blanks at its ends")
 	case !strings.HasSuffix(rest, "."):
@@ -95,7 +96,8 @@ func join(fragments []fragment) string {
 	return text.String()
 }
 
-// write puts section before the older releases, and then removes the fragments: a crash between leaves both, never neither.
+// write puts section before the older releases, and then removes the fragments: a crash between leaves both, never
+// neither.
 func write(root string, fragments []fragment, section string) error {
 	name := filepath.Join(root, page)
 	text, err := os.ReadFile(name)
@@ -106,7 +108,8 @@ func write(root string, fragments []fragment, section string) error {
 	if !found {
 		return fmt.Errorf("%s has no line %q", page, strings.TrimSpace(releases))
 	}
-	if err := os.WriteFile(name, []byte(before+releases+"\n"+section+strings.TrimPrefix(after, "\n")), 0o644); err != nil { //nolint:gosec // a page of the repository
+	if err := os.WriteFile(name, []byte(before+releases+"\n"+section+strings.TrimPrefix(after, "\n")),
+		0o644); err != nil { //nolint:gosec // a page of the repository
 		return err
 	}
 	for _, f := range fragments {

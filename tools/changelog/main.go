@@ -1,5 +1,5 @@
-// Command changelog keeps CHANGELOG.md by fragments: each change that a user notices brings a small file under changelog/, so that
-// two changes never meet in one list.
+// Command changelog keeps CHANGELOG.md by fragments: each change that a user notices brings a small file under
+// changelog/, so that two changes never meet in one list.
 //
 //	go run ./tools/changelog                         print what the next release will say
 //	go run ./tools/changelog check                   hold the fragments to their shape

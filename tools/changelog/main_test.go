@@ -68,7 +68,8 @@ func TestRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "# Changes\n\n" + releases + "\n## v1.1.0 (2027-02-01)\n\n" + next + "## v1.0.0 (2027-01-01)\n\n### Added\n\n- All.\n"
+	want := "# Changes\n\n" + releases + "\n## v1.1.0 (2027-02-01)\n\n" + next +
+		"## v1.0.0 (2027-01-01)\n\n### Added\n\n- All.\n"
 	if diff := cmp.Diff(want, string(text)); diff != "" {
 		t.Error(diff)
 	}
@@ -76,7 +77,12 @@ func TestRelease(t *testing.T) {
 	if err != nil || len(left) != 1 {
 		t.Errorf("%d files are left: %v", len(left), err)
 	}
-	for _, args := range [][]string{{"release", "v1.2.0", "2027-02-02"}, {"release", "1.2", "2027-02-02"}, {"release", "v1.2.0", "today"}, {"print"}} {
+	for _, args := range [][]string{
+		{"release", "v1.2.0", "2027-02-02"},
+		{"release", "1.2", "2027-02-02"},
+		{"release", "v1.2.0", "today"},
+		{"print"},
+	} {
 		if err := run(root, args, &out); err == nil {
 			t.Errorf("%q: no error", args)
 		}

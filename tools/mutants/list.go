@@ -51,7 +51,8 @@ func (m *Mutant) check(root string) error {
 		return err
 	}
 	if n := strings.Count(string(text), m.Old); n != 1 {
-		return fmt.Errorf("its old text stands %d times in %s, want once: the code has changed, so change the mutant", n, m.File)
+		return fmt.Errorf("its old text stands %d times in %s, want once: the code has changed, so change the mutant",
+			n, m.File)
 	}
 	return m.findTest(root)
 }

@@ -2,8 +2,8 @@
 //
 //	go run ./tools/mutants [-sample N]
 //
-// A mutant that survives is guarding code that no test misses. Nothing in the tree is changed: the compiler gets the mutated
-// file as an overlay. The exit code is 1 when a mutant survives or does not build.
+// A mutant that survives is guarding code that no test misses. Nothing in the tree is changed: the compiler gets the
+// mutated file as an overlay. The exit code is 1 when a mutant survives or does not build.
 package main
 
 import (

@@ -2,13 +2,13 @@
 //
 //	oauth [-access 3s] < registration.json
 //
-// It listens on a free port of 127.0.0.1, prints "listening on URL", and keeps everything in memory. Who may ask for tokens stands on
-// stdin, since it holds secrets. It gives tokens by client_credentials, by authorization_code with PKCE (every user consents at once), by
-// refresh_token, and for JWT assertions (RFC 7523). Refresh tokens rotate: a refresh revokes the access token before it, and a second
-// use of a refresh token revokes the whole grant.
+// It listens on a free port of 127.0.0.1, prints "listening on URL", and keeps everything in memory. Who may ask for
+// tokens stands on stdin, since it holds secrets. It gives tokens by client_credentials, by authorization_code with
+// PKCE (every user consents at once), by refresh_token, and for JWT assertions (RFC 7523). Refresh tokens rotate: a
+// refresh revokes the access token before it, and a second use of a refresh token revokes the whole grant.
 //
-// It is not a product and not a double: what it accepts and refuses is fosite's, which Ory Hydra runs on. Its own are only the
-// endpoints below /lab, by which a test changes the lifetime of tokens, ends them, and asks what has happened.
+// It is not a product and not a double: what it accepts and refuses is fosite's, which Ory Hydra runs on. Its own are
+// only the endpoints below /lab, by which a test changes the lifetime of tokens, ends them, and asks what has happened.
 package main
 
 import (

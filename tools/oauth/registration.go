@@ -21,8 +21,9 @@ type registration struct {
 
 // client is a registered client (OpenID Connect Dynamic Client Registration 1.0 section 2).
 type client struct {
-	ID        string   `json:"id"`
-	Auth      string   `json:"auth"` // client_secret_basic, client_secret_post, private_key_jwt: the one way that is taken
+	ID string `json:"id"`
+	// client_secret_basic, client_secret_post, private_key_jwt: the one way that is taken
+	Auth      string   `json:"auth"`
 	Secret    string   `json:"secret,omitempty"`
 	Key       string   `json:"key,omitempty"` // public, PEM, for private_key_jwt
 	Grants    []string `json:"grants"`
@@ -65,7 +66,10 @@ func (r *registration) fill(ctx context.Context, store *storage.MemoryStore, has
 
 func (c client) registered(ctx context.Context, hasher fosite.Hasher) (fosite.Client, error) {
 	made := &fosite.DefaultOpenIDConnectClient{
-		DefaultClient:           &fosite.DefaultClient{ID: c.ID, RedirectURIs: c.Redirects, GrantTypes: c.Grants, Scopes: c.Scopes},
+		DefaultClient: &fosite.DefaultClient{
+			ID: c.ID, RedirectURIs: c.Redirects,
+			GrantTypes: c.Grants, Scopes: c.Scopes,
+		},
 		TokenEndpointAuthMethod: c.Auth,
 	}
 	if c.Key != "" {

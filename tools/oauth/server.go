@@ -25,8 +25,8 @@ type server struct {
 	log      *slog.Logger
 	issuer   string
 
-	// mu makes a transaction of each call to the token endpoint, as a database would: the store in memory has none, and two refreshes at
-	// once could both find the same refresh token unspent.
+	// mu makes a transaction of each call to the token endpoint, as a database would: the store in memory has none, and
+	// two refreshes at once could both find the same refresh token unspent.
 	mu     sync.Mutex
 	record record
 }
@@ -35,9 +35,10 @@ type server struct {
 type record struct {
 	Minted  map[string]int `json:"minted"`  // access tokens by client, or by subject where there was none
 	Refused map[string]int `json:"refused"` // requests for tokens, by client and error code
-	Reused  int            `json:"reused"`  // of them, refresh tokens that had been used before: each has revoked its grant
-	Tokens  []string       `json:"tokens"`  // every token that was ever given
-	Refresh []string       `json:"refresh"` // of them, the refresh tokens, in order
+	// of them, refresh tokens that had been used before: each has revoked its grant
+	Reused  int      `json:"reused"`
+	Tokens  []string `json:"tokens"`  // every token that was ever given
+	Refresh []string `json:"refresh"` // of them, the refresh tokens, in order
 }
 
 func newServer(ctx context.Context, url string, access time.Duration, who registration) (*server, error) {

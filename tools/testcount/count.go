@@ -135,7 +135,8 @@ func (c *count) finish(s *suite, end event) *result {
 	return r
 }
 
-// sort puts one test of a finished package where it counts. A parent's outcome that its subtests explain counts nowhere.
+// sort puts one test of a finished package where it counts. A parent's outcome that its subtests explain counts
+// nowhere.
 func (c *count) sort(r *result, s *suite, t *test) {
 	found := finding{where: s.pkg + " " + t.name, output: readable(t.output.String())}
 	switch outcome, children := t.outcome, s.childOutcomes(t.name); {
@@ -169,7 +170,8 @@ func (s *suite) childOutcomes(name string) []string {
 
 // unattributed is the package's own output when it tells of a crash: a panic's stack is not always told to a test.
 func (s *suite) unattributed() string {
-	if own := readable(s.test("").output.String()); strings.Contains(own, "panic:") || strings.Contains(own, "goroutine ") {
+	if own := readable(s.test("").output.String()); strings.Contains(own, "panic:") ||
+		strings.Contains(own, "goroutine ") {
 		return own
 	}
 	return ""

@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// leftOutMark is how testkit.RequireTool says that something which a test needs is not on this machine, and how to get it.
+// leftOutMark is how testkit.RequireTool says that something which a test needs is not on this machine, and how to get
+// it.
 var leftOutMark = regexp.MustCompile(`left out: (.+ is not here): (.+)`)
 
 // leftOut counts the skips that have one cause, in one package or in the whole run.
@@ -26,7 +27,8 @@ func (l leftOut) String() string {
 	return fmt.Sprintf("%d tests were left out because %s: %s", l.tests, l.cause, l.hint)
 }
 
-// sortSkips parts the skips of tests whose server or program is not here from all others. The greatest count comes first.
+// sortSkips parts the skips of tests whose server or program is not here from all others. The greatest count comes
+// first.
 func sortSkips(skips []finding) (missing []leftOut, others []finding) {
 	found := map[string]*leftOut{}
 	for _, s := range skips {

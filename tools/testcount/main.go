@@ -2,18 +2,17 @@
 //
 //	testcount [-C DIR] ARGS [-- ARGS]...
 //
-// Every group of ARGS is one "go test -json ARGS", run one after the other and counted together. Settings of the environment
-// (NAME=VALUE) may stand first in a group, as with env(1). The last line is
-// "N passed, N failed, N skipped". A test with subtests is not counted beside them, unless it failed (or was skipped)
-// though none of them did.
+// Every group of ARGS is one "go test -json ARGS", run one after the other and counted together. Settings of the
+// environment (NAME=VALUE) may stand first in a group, as with env(1). The last line is "N passed, N failed, N
+// skipped". A test with subtests is not counted beside them, unless it failed (or was skipped) though none of them did.
 //
 // -C is the directory of the module under test; it stands first, as with the go command.
 //
-// Tests that testkit.RequireTool has left out are told in lines of their own before it: how many, what is not here, and the
-// command that gets it.
+// Tests that testkit.RequireTool has left out are told in lines of their own before it: how many, what is not here, and
+// the command that gets it.
 //
-// It is not a test runner: what go test decides stands. It only refuses three things that go test lets pass: a run of no
-// test at all, any skip while CI=true, and a test that began and never ended.
+// It is not a test runner: what go test decides stands. It only refuses three things that go test lets pass: a run of
+// no test at all, any skip while CI=true, and a test that began and never ended.
 package main
 
 import (

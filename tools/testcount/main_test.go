@@ -37,7 +37,10 @@ import "testing"
 func TestBroken(t *testing.T) { undefined() }`,
 	})
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"-C", dir, "./good", "./bad", "--", "./panics", "./exits", "./broken"}, &out, &errs)
+	code := run(t.Context(), []string{
+		"-C", dir, "./good", "./bad", "--", "./panics", "./exits",
+		"./broken",
+	}, &out, &errs)
 	if code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// printer shows a run to a person: one line per package, every failure in full as soon as its package ends, and at the end
-// the skips with their reasons; those whose server or program is not here are counted by what is missing. On a terminal a line that overwrites itself tells how far it is.
+// printer shows a run to a person: one line per package, every failure in full as soon as its package ends, and at the
+// end the skips with their reasons; those whose server or program is not here are counted by what is missing. On a
+// terminal a line that overwrites itself tells how far it is.
 type printer struct {
 	out      io.Writer
 	terminal bool

@@ -1,8 +1,8 @@
 // Package assemble turns configuration and secrets into what goes onto requests: resolve, assemble, publish.
 //
-// Resolve takes the secrets of a service out of memory. An Assembler makes a credential.Assembly of them, with the signers and
-// the sources of derived tokens that its credentials need, and publishes it to the service: the next request uses it. It reads
-// no store and decides nothing. Errors say what is wrong with a secret, and quote none.
+// Resolve takes the secrets of a service out of memory. An Assembler makes a credential.Assembly of them, with the
+// signers and the sources of derived tokens that its credentials need, and publishes it to the service: the next
+// request uses it. It reads no store and decides nothing. Errors say what is wrong with a secret, and quote none.
 package assemble
 
 import (
@@ -34,8 +34,9 @@ type made struct {
 // New returns an Assembler whose derived tokens come from p.
 func New(p *pool.Pool) *Assembler { return &Assembler{pool: p, made: make(map[*service.Service]*made)} }
 
-// Publish activates the credentials of a service as memory has them, and returns why that is not so for all of them. The last
-// known good ones stay while the store is what fails, and go when a secret itself is gone, or has not been confirmed for too long.
+// Publish activates the credentials of a service as memory has them, and returns why that is not so for all of them.
+// The last known good ones stay while the store is what fails, and go when a secret itself is gone, or has not been
+// confirmed for too long.
 func (a *Assembler) Publish(ctx context.Context, svc *service.Service, held Held) (failure error) {
 	of, err := Resolve(svc.Config, held)
 	var r *credential.Assembly
@@ -54,7 +55,8 @@ func (a *Assembler) Publish(ctx context.Context, svc *service.Service, held Held
 	return of.unconfirmed
 }
 
-// PublishAll is Publish for every service of a table; it returns how many failed. One that fails leaves the others alone.
+// PublishAll is Publish for every service of a table; it returns how many failed. One that fails leaves the others
+// alone.
 func (a *Assembler) PublishAll(ctx context.Context, t *service.Table, held Held) (failed int) {
 	for _, svc := range t.All() {
 		if a.Publish(ctx, svc, held) != nil {
@@ -64,8 +66,8 @@ func (a *Assembler) PublishAll(ctx context.Context, t *service.Table, held Held)
 	return failed
 }
 
-// Assemble makes the Assembly of a service, or returns the one that it has, if nothing has changed. The error is a fault,
-// CredentialMissing unless a part of it says otherwise.
+// Assemble makes the Assembly of a service, or returns the one that it has, if nothing has changed. The error is a
+// fault, CredentialMissing unless a part of it says otherwise.
 func (a *Assembler) Assemble(ctx context.Context, svc *service.Service, of *Secrets) (*credential.Assembly, error) {
 	if before := a.before(svc); before != nil && before.of.same(of) {
 		return before.assembly, nil

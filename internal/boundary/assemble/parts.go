@@ -49,7 +49,9 @@ func (a *Assembler) parts(ctx context.Context, svc *service.Service, of *Secrets
 }
 
 // derivedPart finds the Source of a derived credential, or makes it. What it mints with must not come back either.
-func (a *Assembler) derivedPart(ctx context.Context, svc *service.Service, index int, of *Secrets, p *credential.Part) error {
+func (a *Assembler) derivedPart(ctx context.Context, svc *service.Service, index int, of *Secrets,
+	p *credential.Part,
+) error {
 	c := &svc.Config.Placements()[index]
 	settings, ok := c.Settings.(credential.Minting)
 	if !ok {
@@ -74,5 +76,7 @@ func multiline(v secret.Value) bool { return bytes.ContainsRune(bytes.TrimSpace(
 
 // mint is what the Minters of a service are made with.
 func mint(svc *service.Service, of *Secrets) *credential.Mint {
-	return &credential.Mint{Reader: *of.Reader(), Way: func(u *url.URL) (http.RoundTripper, error) { return svc.TokenTransport(u) }}
+	return &credential.Mint{Reader: *of.Reader(), Way: func(u *url.URL) (http.RoundTripper, error) {
+		return svc.TokenTransport(u)
+	}}
 }

@@ -35,13 +35,16 @@ func Unusable(ref secret.Ref, err error) *fault.Fault {
 		if ref.Store == secret.Builtin {
 			hint = "set it with `sallyport secret set " + ref.Path + "`"
 		}
-		return hinted(fault.New(fault.CredentialMissing, fmt.Sprintf("%s: no such secret or version", ref)), hint).Wrap(err)
+		return hinted(fault.New(fault.CredentialMissing, fmt.Sprintf("%s: no such secret or version", ref)),
+			hint).Wrap(err)
 	case errors.Is(err, resolve.ErrNoStore):
 		return fault.New(fault.CredentialMissing, fmt.Sprintf("%s names a store that is not configured", ref)).Wrap(err)
 	case errors.Is(err, resolve.ErrField):
-		return hinted(fault.New(fault.CredentialMissing, fmt.Sprintf("%s: the value is not a JSON object with this field", ref)), hint).Wrap(err)
+		return hinted(fault.New(fault.CredentialMissing,
+			fmt.Sprintf("%s: the value is not a JSON object with this field", ref)), hint).Wrap(err)
 	case errors.Is(err, secret.ErrDenied):
-		return hinted(fault.New(fault.StoreUnavailable, fmt.Sprintf("%s: the store denies access", ref)), hint).Wrap(err)
+		return hinted(fault.New(fault.StoreUnavailable, fmt.Sprintf("%s: the store denies access", ref)),
+			hint).Wrap(err)
 	}
 	return hinted(fault.New(fault.StoreUnavailable, fmt.Sprintf("%s: the store cannot be read", ref)), hint).Wrap(err)
 }
@@ -75,7 +78,9 @@ type labelled struct {
 
 // same tells whether nothing has changed, so that what was made of it is still good.
 func (s *Secrets) same(other *Secrets) bool {
-	return maps.EqualFunc(s.values, other.values, func(a, b labelled) bool { return a.label == b.label && a.value.Equal(b.value) })
+	return maps.EqualFunc(s.values, other.values, func(a, b labelled) bool {
+		return a.label == b.label && a.value.Equal(b.value)
+	})
 }
 
 // Reader reads from s.

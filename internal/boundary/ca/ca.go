@@ -1,7 +1,7 @@
 // Package ca is Sallyport's own certificate authority: init makes it, and it signs the certificates of its listeners.
 //
-// The private key stays in the data directory, mode 0600; clients trust ca.pem. It signs server certificates for the names
-// it is told and nothing else.
+// The private key stays in the data directory, mode 0600; clients trust ca.pem. It signs server certificates for the
+// names it is told and nothing else.
 package ca
 
 import (
@@ -81,21 +81,24 @@ func writeNew(dir *localfile.Dir, name, kind string, der []byte, mode os.FileMod
 	}
 	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("making a CA: %w", err), dir.Remove(name)) // a full disk must not leave half a file
+		// a full disk must not leave half a file
+		return errors.Join(fmt.Errorf("making a CA: %w", err), dir.Remove(name))
 	}
 	return nil
 }
 
 func template(name string, life time.Duration) *x509.Certificate {
 	now := time.Now()
-	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)) // fails only when rand.Reader does, which ends the process
+	// fails only when rand.Reader does, which ends the process
+	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	return &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(life),
 	}
 }
 
-// Load reads the CA of dir. Neither file may be a link or another user's: who decides which key is read decides whom clients trust.
+// Load reads the CA of dir. Neither file may be a link or another user's: who decides which key is read decides whom
+// clients trust.
 func Load(dir string) (*CA, error) {
 	cert, key, err := readBoth(dir)
 	if err != nil {

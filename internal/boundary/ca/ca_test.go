@@ -139,7 +139,8 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		if err := ca.Create(whole); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(os.Rename(filepath.Join(whole, file), elsewhere), os.Symlink(elsewhere, filepath.Join(whole, file))); err != nil {
+		if err := errors.Join(os.Rename(filepath.Join(whole, file), elsewhere),
+			os.Symlink(elsewhere, filepath.Join(whole, file))); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := ca.Load(whole); err == nil || !strings.Contains(err.Error(), "symbolic link") {

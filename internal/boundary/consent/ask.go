@@ -33,7 +33,8 @@ func (k *Connector) connectByGate(ctx context.Context, name, redirect string) (*
 	}
 	answer, err := k.Call(ctx, http.MethodPost, "/connect", ask)
 	if errors.Is(err, ErrNoGate) {
-		return nil, fault.WithHint(fmt.Errorf("connecting %q: %w", name, err), "start it: its admin listener takes the browser back; or leave out --callback and --redirect-url")
+		return nil, fault.WithHint(fmt.Errorf("connecting %q: %w", name, err),
+			"start it: its admin listener takes the browser back; or leave out --callback and --redirect-url")
 	}
 	if err != nil {
 		return nil, err

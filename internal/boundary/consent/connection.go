@@ -41,7 +41,8 @@ func connectable(c *config.Config, name string) (*connection, error) {
 		return nil, fault.WithHint(fmt.Errorf("%q has %d credentials of kind %s", name, len(found), consentKinds(c)),
 			"name one by its number: "+owner+"/"+strconv.Itoa(found[0].index+1))
 	case !found[0].settings.HasPage():
-		return nil, fault.WithHint(fmt.Errorf("%q has no page of consent", name), "set `authorize_url` of the credential")
+		return nil, fault.WithHint(fmt.Errorf("%q has no page of consent", name),
+			"set `authorize_url` of the credential")
 	}
 	return found[0], nil
 }

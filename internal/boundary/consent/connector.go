@@ -63,17 +63,20 @@ func (k *Connector) connectHere(ctx context.Context, name, redirect string) (*Co
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	return &Consent{URL: c.connect.URL(), RedirectURL: l.RedirectURL, end: l.Close, await: func(ctx context.Context) (*Connected, error) {
-		code, err := l.Await(ctx, c.connect)
-		if err != nil {
-			return nil, refused(err)
-		}
-		connected, err := k.finish(ctx, c, code, c.connect.State())
-		if err == nil {
-			err = k.Changed(ctx, pool.Topic(c.name))
-		}
-		return connected, err
-	}}, nil
+	return &Consent{
+		URL: c.connect.URL(), RedirectURL: l.RedirectURL, end: l.Close,
+		await: func(ctx context.Context) (*Connected, error) {
+			code, err := l.Await(ctx, c.connect)
+			if err != nil {
+				return nil, refused(err)
+			}
+			connected, err := k.finish(ctx, c, code, c.connect.State())
+			if err == nil {
+				err = k.Changed(ctx, pool.Topic(c.name))
+			}
+			return connected, err
+		},
+	}, nil
 }
 
 // begin makes the flow of a credential.
@@ -91,7 +94,8 @@ func (k *Connector) begin(ctx context.Context, c *config.Config, name, redirect 
 		return nil, err
 	}
 	connect, err := derive.NewConnect(derive.ConnectOptions{
-		AuthorizeURL: asked.AuthorizeURL, Issuer: asked.Issuer, RedirectURL: redirect, Params: asked.Params, For: asked.For,
+		AuthorizeURL: asked.AuthorizeURL, Issuer: asked.Issuer, RedirectURL: redirect,
+		Params: asked.Params, For: asked.For,
 		WithoutPKCE: asked.WithoutPKCE,
 	})
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package consent connects a service to an account at its provider: a person gives consent on a page of the provider, and the
-// code that comes back becomes tokens on record (RFC 6749 section 4.1).
+// Package consent connects a service to an account at its provider: a person gives consent on a page of the provider,
+// and the code that comes back becomes tokens on record (RFC 6749 section 4.1).
 //
-// The browser comes back to the command itself, on a port of its machine, or to the admin listener of the running gate. Either way
-// a code is used once, by the flow that asked for it, and the tokens go nowhere but into the vault of derived tokens. Nothing
-// here is on the way of a request: a connected service's token is the pool's like any other.
+// The browser comes back to the command itself, on a port of its machine, or to the admin listener of the running gate.
+// Either way a code is used once, by the flow that asked for it, and the tokens go nowhere but into the vault of
+// derived tokens. Nothing here is on the way of a request: a connected service's token is the pool's like any other.
 package consent
 
 import (
@@ -20,8 +20,9 @@ const patience = 10 * time.Minute
 
 // Options say how the browser comes back from the page of consent.
 type Options struct {
-	RedirectURL string // as registered at the provider; "": one on a free port of this machine, or of the admin listener
-	Callback    bool   // by the admin listener of the running gate; so does a RedirectURL that is not of this machine
+	// as registered at the provider; "": one on a free port of this machine, or of the admin listener
+	RedirectURL string
+	Callback    bool // by the admin listener of the running gate; so does a RedirectURL that is not of this machine
 }
 
 // Consent is a page of consent that waits for a person. Await or Close ends it.
@@ -52,7 +53,9 @@ type Connected struct {
 // refused adds what a person can do.
 func refused(err error) error {
 	if _, ok := errors.AsType[*derive.RefusalError](err); ok {
-		return fault.WithHint(err, "nothing has changed; `sallyport service connect` begins again, and the provider's documentation says what the code means")
+		return fault.WithHint(err,
+			"nothing has changed; `sallyport service connect` begins again, and the provider's documentation says "+
+				"what the code means")
 	}
 	return err
 }

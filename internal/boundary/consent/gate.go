@@ -17,8 +17,9 @@ import (
 	"sallyport/internal/fault"
 )
 
-// CallbackPath is where the admin listener takes the browser back from a page of consent. CallbackPath/SERVICE takes it back for that
-// service alone: redirect URLs that differ keep two providers from being mixed up where they send no issuer (RFC 9700 section 4.4.2.2).
+// CallbackPath is where the admin listener takes the browser back from a page of consent. CallbackPath/SERVICE takes it
+// back for that service alone: redirect URLs that differ keep two providers from being mixed up where they send no
+// issuer (RFC 9700 section 4.4.2.2).
 const CallbackPath = "/oauth/callback"
 
 const (
@@ -73,8 +74,9 @@ func (g *Gate) Begin(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, begun{c.connect.URL(), c.connect.State(), ask.RedirectURL})
 }
 
-// callbackFor returns the path at which the gate is called back: that of the redirect URL, which a proxy in front of the gate may
-// lengthen at its beginning, or the plain one where the proxy has a path of its own. It refuses that of another service.
+// callbackFor returns the path at which the gate is called back: that of the redirect URL, which a proxy in front of
+// the gate may lengthen at its beginning, or the plain one where the proxy has a path of its own. It refuses that of
+// another service.
 func callbackFor(name, redirect string) (string, error) {
 	u, err := url.Parse(redirect)
 	if err != nil {
@@ -87,7 +89,8 @@ func callbackFor(name, redirect string) (string, error) {
 	if own := CallbackPath + "/" + name; u.Path[i:] == own {
 		return own, nil
 	}
-	return "", fault.WithHint(fmt.Errorf("the redirect URL is not one of %q", name), "it ends in "+CallbackPath+"/"+name+", or in "+CallbackPath)
+	return "", fault.WithHint(fmt.Errorf("the redirect URL is not one of %q", name),
+		"it ends in "+CallbackPath+"/"+name+", or in "+CallbackPath)
 }
 
 // Result tells the command what came of it, or that nothing has yet.
@@ -125,10 +128,13 @@ func (g *Gate) Callback(w http.ResponseWriter, r *http.Request) {
 	code, state, err := derive.ReadCallback(r.URL.Query())
 	one := g.waiting.use(state, r.URL.Path)
 	if one == nil {
-		http.Error(w, "Sallyport does not wait for this consent: it was used, is older than 10 minutes, or was begun elsewhere.", http.StatusNotFound)
+		http.Error(w,
+			"Sallyport does not wait for this consent: it was used, is older than 10 minutes, or was begun elsewhere.",
+			http.StatusNotFound)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishPatience) // a code is good once: it is used though the browser leaves
+	// a code is good once: it is used though the browser leaves
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishPatience)
 	defer cancel()
 	if wrong := one.connect.CheckIssuer(r.URL.Query()); wrong != nil {
 		err = wrong // whatever else it says, it is not this provider's answer
@@ -145,7 +151,8 @@ func (g *Gate) Callback(w http.ResponseWriter, r *http.Request) {
 	close(one.done)
 	if err != nil {
 		g.o.Log.WarnContext(r.Context(), "a service was not connected", "service", one.name, "error", err)
-		http.Error(w, "The service is not connected. The command that waits for it says why. You can close this page.", http.StatusBadRequest)
+		http.Error(w, "The service is not connected. The command that waits for it says why. You can close this page.",
+			http.StatusBadRequest)
 		return
 	}
 	g.o.Log.InfoContext(r.Context(), "a service is connected", "service", one.name, "scopes", one.got.Scopes)

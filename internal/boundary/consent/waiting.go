@@ -54,8 +54,8 @@ func (c *waiting) find(state string) *pending {
 	return c.byState[state]
 }
 
-// use returns the consent that a callback is for, once. At the callback of another service than the consent was begun for, there is
-// none, and the consent goes on waiting.
+// use returns the consent that a callback is for, once. At the callback of another service than the consent was begun
+// for, there is none, and the consent goes on waiting.
 func (c *waiting) use(state, path string) *pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()

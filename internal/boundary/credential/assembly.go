@@ -15,8 +15,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// maxWaiting is how many requests of one service may wait for a token. A provider that hangs must not fill the gate with them:
-// other services need the room.
+// maxWaiting is how many requests of one service may wait for a token. A provider that hangs must not fill the gate
+// with them: other services need the room.
 const maxWaiting = 512
 
 // Source keeps one derived token fresh; *derive.Source is one.
@@ -25,11 +25,13 @@ type Source interface {
 	Current() (derive.Token, *fault.Fault)
 	// Token returns the active token, or waits until there is one. The error is a *fault.Fault or the context's.
 	Token(ctx context.Context) (derive.Token, error)
-	// Expired returns a newer token than the one that the API says is expired, and waits for it. The error is as of Token.
+	// Expired returns a newer token than the one that the API says is expired, and waits for it. The error is as of
+	// Token.
 	Expired(ctx context.Context, used derive.Token) (derive.Token, error)
 }
 
-// Part is one credential of a request: a static one with Value, a derived one with Source, or one that signs with Signer.
+// Part is one credential of a request: a static one with Value, a derived one with Source, or one that signs with
+// Signer.
 type Part struct {
 	Spec     Spec // where the secret, the token or the signature goes
 	Value    secret.Value
@@ -42,8 +44,8 @@ type Part struct {
 	Signer sign.Signer
 }
 
-// Assembly is what the requests of one service are given. It is immutable but for the Material that it remembers, and is for
-// one Holder.
+// Assembly is what the requests of one service are given. It is immutable but for the Material that it remembers, and
+// is for one Holder.
 type Assembly struct {
 	static   []placement // one for each Part; the zero placement where it has none
 	versions []string
@@ -66,7 +68,8 @@ type derivedPart struct {
 	name   string
 }
 
-// NewAssembly builds and checks everything that does not hang on a token. The error says what is wrong and quotes no secret.
+// NewAssembly builds and checks everything that does not hang on a token. The error says what is wrong and quotes no
+// secret.
 func NewAssembly(parts []Part) (*Assembly, error) {
 	r := &Assembly{static: make([]placement, len(parts))}
 	taken := make(map[Slot]bool)
@@ -145,8 +148,8 @@ func (r *Assembly) places(tokens []placement) []placement {
 	return slices.DeleteFunc(all, func(p placement) bool { return p.forms == nil })
 }
 
-// Material returns the Assembly with the active tokens, from memory if none has changed. It waits only while there is no token,
-// or one has to be built into a Material.
+// Material returns the Assembly with the active tokens, from memory if none has changed. It waits only while there is
+// no token, or one has to be built into a Material.
 func (r *Assembly) Material(ctx context.Context) (*Material, *fault.Fault) {
 	if m := r.last.Load(); m != nil && m.fresh() {
 		return m, nil
@@ -177,7 +180,9 @@ func (m *Material) fresh() bool {
 func (r *Assembly) renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
 	tokens := make([]derive.Token, len(r.derived))
 	for i, d := range r.derived {
-		t, f := r.wait(ctx, func(ctx context.Context) (derive.Token, error) { return d.source.Expired(ctx, used.tokens[i]) })
+		t, f := r.wait(ctx, func(ctx context.Context) (derive.Token, error) {
+			return d.source.Expired(ctx, used.tokens[i])
+		})
 		if f != nil {
 			return nil, f
 		}
@@ -187,10 +192,13 @@ func (r *Assembly) renew(ctx context.Context, used *Material) (*Material, *fault
 }
 
 // wait calls get, which may take as long as the provider does, unless too many wait already.
-func (r *Assembly) wait(ctx context.Context, get func(context.Context) (derive.Token, error)) (derive.Token, *fault.Fault) {
+func (r *Assembly) wait(ctx context.Context,
+	get func(context.Context) (derive.Token, error),
+) (derive.Token, *fault.Fault) {
 	defer r.waiting.Add(-1)
 	if r.waiting.Add(1) > maxWaiting {
-		return derive.Token{}, fault.New(fault.CredentialMintFailed, "too many requests of the service are waiting for a token already").WithRetryAfter(time.Second)
+		return derive.Token{}, fault.New(fault.CredentialMintFailed,
+			"too many requests of the service are waiting for a token already").WithRetryAfter(time.Second)
 	}
 	t, err := get(ctx)
 	if err != nil {
@@ -209,8 +217,8 @@ func mintFault(ctx context.Context, err error) *fault.Fault {
 	return fault.New(fault.CredentialMintFailed, "the token could not be obtained").Wrap(err)
 }
 
-// build joins the Assembly with tokens, once for all who have the same. The tokens before them can still come back in answers:
-// they stay among the forms for one generation.
+// build joins the Assembly with tokens, once for all who have the same. The tokens before them can still come back in
+// answers: they stay among the forms for one generation.
 func (r *Assembly) build(tokens []derive.Token) (*Material, *fault.Fault) {
 	r.building.Lock()
 	defer r.building.Unlock()

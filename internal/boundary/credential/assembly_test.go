@@ -40,7 +40,10 @@ func (c *changing) Token(context.Context) (derive.Token, error) {
 	if c.err != nil {
 		return derive.Token{}, c.err
 	}
-	c.token = derive.Token{Secret: secret.NewValue([]byte(c.next)), Expiry: time.Unix(1_700_000_000, 0), Serial: c.token.Serial + 1, Beside: secret.NewValue([]byte(c.beside))}
+	c.token = derive.Token{
+		Secret: secret.NewValue([]byte(c.next)), Expiry: time.Unix(1_700_000_000, 0),
+		Serial: c.token.Serial + 1, Beside: secret.NewValue([]byte(c.beside)),
+	}
 	return c.token, nil
 }
 
@@ -60,7 +63,10 @@ func bearerOf(t *testing.T, m *credential.Material) string {
 // TestDerivedMaterial: a Material is as new as its token, and keeps the token before it from coming back.
 func TestDerivedMaterial(t *testing.T) {
 	s := &changing{next: "first-token"}
-	r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s, Versions: []string{"client@3"}, Hidden: []secret.Value{secret.NewValue([]byte("client-secret"))}}})
+	r, err := credential.NewAssembly([]credential.Part{{
+		Spec: credential.Spec{Kind: "bearer"}, Source: s,
+		Versions: []string{"client@3"}, Hidden: []secret.Value{secret.NewValue([]byte("client-secret"))},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +79,8 @@ func TestDerivedMaterial(t *testing.T) {
 		t.Error("what a token is made with is not known before there is one")
 	}
 	first, f := h.Current(t.Context())
-	if f != nil || bearerOf(t, first) != "Bearer first-token" || strings.Join(first.Versions, " ") != "client@3 token@20231114T221320Z" || h.Known() != first.Forms() {
+	if f != nil || bearerOf(t, first) != "Bearer first-token" ||
+		strings.Join(first.Versions, " ") != "client@3 token@20231114T221320Z" || h.Known() != first.Forms() {
 		t.Fatalf("got %q, %v", first.Versions, f)
 	}
 	if again, _ := h.Current(t.Context()); again != first {
@@ -84,14 +91,16 @@ func TestDerivedMaterial(t *testing.T) {
 	if f != nil || bearerOf(t, second) != "Bearer second-token" || bearerOf(t, first) != "Bearer first-token" {
 		t.Fatalf("got %v", f)
 	}
-	if got, n := second.Forms().String("first-token second-token client-secret third-token"); n != 3 || got != "*********** ************ ************* third-token" {
+	if got, n := second.Forms().String("first-token second-token client-secret third-token"); n != 3 ||
+		got != "*********** ************ ************* third-token" {
 		t.Errorf("got %q", got)
 	}
 	if now, _ := h.Current(t.Context()); now != second {
 		t.Error("the older Material is active again")
 	}
 	s.next = "line\r\nbreak"
-	if m, f := h.Renew(t.Context(), second); m != nil || f == nil || f.Code != fault.CredentialMintFailed || strings.Contains(f.Error(), "break\"") {
+	if m, f := h.Renew(t.Context(), second); m != nil || f == nil || f.Code != fault.CredentialMintFailed ||
+		strings.Contains(f.Error(), "break\"") {
 		t.Errorf("a token with a line break: got %v, %v", m, f)
 	}
 	s.err = errors.New("something")
@@ -100,8 +109,8 @@ func TestDerivedMaterial(t *testing.T) {
 	}
 }
 
-// TestRenewAfterAChange: an assembly that has been replaced is not renewed; the active one has a newer token. Where it has begun with
-// the very token that the API says is expired, that is renewed.
+// TestRenewAfterAChange: an assembly that has been replaced is not renewed; the active one has a newer token. Where it
+// has begun with the very token that the API says is expired, that is renewed.
 func TestRenewAfterAChange(t *testing.T) {
 	assembly := func(s *changing) *credential.Assembly {
 		r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})
@@ -128,7 +137,8 @@ func TestRenewAfterAChange(t *testing.T) {
 		t.Fatal(f)
 	}
 	same.next = "third-token"
-	if m, f := h.Renew(t.Context(), used); f != nil || bearerOf(t, m) != "Bearer third-token" || same.token.Serial != 2 {
+	if m, f := h.Renew(t.Context(), used); f != nil || bearerOf(t, m) != "Bearer third-token" ||
+		same.token.Serial != 2 {
 		t.Errorf("got %v, token %d", f, same.token.Serial)
 	}
 	h.Fail(fault.New(fault.CredentialMissing, "gone"), false)
@@ -137,8 +147,8 @@ func TestRenewAfterAChange(t *testing.T) {
 	}
 }
 
-// TestOldTokensStay: a request that has been on its way while the token changed more than once gets neither of them back, nor the
-// refresh token that is on record beside one.
+// TestOldTokensStay: a request that has been on its way while the token changed more than once gets neither of them
+// back, nor the refresh token that is on record beside one.
 func TestOldTokensStay(t *testing.T) {
 	s := &changing{next: "first-token", beside: "refresh-one"}
 	r, err := credential.NewAssembly([]credential.Part{{Spec: credential.Spec{Kind: "bearer"}, Source: s}})

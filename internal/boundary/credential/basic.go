@@ -8,7 +8,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// basic is RFC 7617: Authorization: Basic base64(user:password). The format dresses the password; user_pass dresses the pair.
+// basic is RFC 7617: Authorization: Basic base64(user:password). The format dresses the password; user_pass dresses the
+// pair.
 func basic(s Spec, value secret.Value) (placement, error) {
 	if strings.ContainsRune(s.Username, ':') {
 		return placement{}, errors.New("the user name has a colon, which Basic authentication cannot carry")

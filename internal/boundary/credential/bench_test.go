@@ -37,13 +37,24 @@ func kinds(tb testing.TB) map[string]credential.Part {
 		return s
 	}
 	value := secret.NewValue([]byte("sk-live-51H8xAbCdEf0123456789"))
-	hmac, err1 := sign.NewHMAC(sign.HMACOptions{Secret: value, Header: "X-Signature", Message: "{timestamp}.{body}", Headers: map[string]string{"X-Time": "{timestamp}"}})
-	v4, err2 := sign.NewSigV4(sign.SigV4Options{AccessKey: "AKIDEXAMPLE", SecretKey: value, Region: "eu-west-1", Service: "sqs"})
-	oauth1, err3 := sign.NewOAuth1(sign.OAuth1Options{ConsumerKey: "key", ConsumerSecret: value, Token: value, TokenSecret: value})
+	hmac, err1 := sign.NewHMAC(sign.HMACOptions{
+		Secret: value, Header: "X-Signature", Message: "{timestamp}.{body}",
+		Headers: map[string]string{"X-Time": "{timestamp}"},
+	})
+	v4, err2 := sign.NewSigV4(sign.SigV4Options{
+		AccessKey: "AKIDEXAMPLE", SecretKey: value,
+		Region: "eu-west-1", Service: "sqs",
+	})
+	oauth1, err3 := sign.NewOAuth1(sign.OAuth1Options{
+		ConsumerKey: "key", ConsumerSecret: value, Token: value,
+		TokenSecret: value,
+	})
 	unasked, err4 := sign.NewDigest(sign.DigestOptions{Username: "me", Secret: value})
 	var digest sign.Signer
 	if err4 == nil {
-		digest, _ = unasked.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256`}})
+		digest, _ = unasked.Challenge(http.Header{
+			"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256`},
+		})
 	}
 	return map[string]credential.Part{
 		"bearer": {Spec: credential.Spec{Kind: "bearer"}, Value: value}, "header": {Spec: credential.Spec{Kind: "header", Header: "X-Key"}, Value: value},
@@ -62,13 +73,14 @@ func use(ctx context.Context, h *credential.Holder, header http.Header) *fault.F
 		return f
 	}
 	return m.Inject(ctx, &credential.Outgoing{
-		Method: "POST", Scheme: "https", Host: "api.example.com", Path: "/v1/things", RawQuery: "a=1", Header: header, Body: credential.Bytes(`{"a":1}`),
-		Now: time.Unix(1_700_000_000, 0),
+		Method: "POST", Scheme: "https", Host: "api.example.com", Path: "/v1/things", RawQuery: "a=1", Header: header,
+		Body: credential.Bytes(`{"a":1}`),
+		Now:  time.Unix(1_700_000_000, 0),
 	})
 }
 
-// BenchmarkFirstUse is what a new secret or token costs once: its forms are compiled for the scrubber. Minting is measured in
-// package derive.
+// BenchmarkFirstUse is what a new secret or token costs once: its forms are compiled for the scrubber. Minting is
+// measured in package derive.
 func BenchmarkFirstUse(b *testing.B) {
 	for name, part := range kinds(b) {
 		b.Run(name, func(b *testing.B) {

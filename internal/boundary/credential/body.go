@@ -43,7 +43,8 @@ func field(s Spec, value secret.Value) (placement, error) {
 	case s.As != AsJSON && s.As != AsForm:
 		return placement{}, fmt.Errorf("a body is written as json or form, not as %q", s.As)
 	case f.form && len(steps) > 1:
-		return placement{}, fmt.Errorf("a form has fields, and nothing below them: the pointer %q has %d names", s.Pointer, len(steps))
+		return placement{}, fmt.Errorf("a form has fields, and nothing below them: the pointer %q has %d names",
+			s.Pointer, len(steps))
 	}
 	f.value, err = bodyValue(s.Format, value)
 	return placement{field: f}, err

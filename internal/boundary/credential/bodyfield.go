@@ -22,10 +22,11 @@ func bodyValue(format string, value secret.Value) (string, error) {
 	return dressed, nil
 }
 
-// jsonField sets the member that the steps of a pointer lead to, to a string, and leaves every other byte of the body as it is. A member
-// that is there is replaced, one that is missing is put first in its object, with the objects that lead to it; an element of
-// an array must be there. An empty body counts as an empty object. A body that is not JSON, or in which a name on the way
-// stands twice, so that two readers may read two bodies, is malformed. body is not changed.
+// jsonField sets the member that the steps of a pointer lead to, to a string, and leaves every other byte of the body
+// as it is. A member that is there is replaced, one that is missing is put first in its object, with the objects that
+// lead to it; an element of an array must be there. An empty body counts as an empty object. A body that is not JSON,
+// or in which a name on the way stands twice, so that two readers may read two bodies, is malformed. body is not
+// changed.
 func jsonField(body []byte, steps jsonpointer.Pointer, value string) ([]byte, *fault.Fault) {
 	if len(bytes.Trim(body, jsonBlanks)) == 0 {
 		body = []byte("{}")
@@ -217,8 +218,8 @@ func splice(body []byte, start, end int, with []byte) []byte {
 	return append(out, body[end:]...)
 }
 
-// formField sets a field of a form (application/x-www-form-urlencoded): it takes the place of the first of that name, further
-// ones are gone, and where there is none it is appended. Every other byte stays. body is not changed.
+// formField sets a field of a form (application/x-www-form-urlencoded): it takes the place of the first of that name,
+// further ones are gone, and where there is none it is appended. Every other byte stays. body is not changed.
 func formField(body []byte, name, value string) []byte {
 	field := url.QueryEscape(name) + "=" + url.QueryEscape(value)
 	if len(body) == 0 {

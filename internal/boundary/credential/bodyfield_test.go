@@ -41,7 +41,8 @@ func TestJSONField(t *testing.T) {
 			}
 		})
 	}
-	if got, err := credential.JSONField([]byte(`{"key":1}`), "/key", "q\"b\\s/\r\n\x00<é\u2028"); err != nil || string(got) != `{"key":"q\"b\\s/\u000d\u000a\u0000<é`+"\u2028"+`"}` {
+	if got, err := credential.JSONField([]byte(`{"key":1}`), "/key", "q\"b\\s/\r\n\x00<é\u2028"); err != nil ||
+		string(got) != `{"key":"q\"b\\s/\u000d\u000a\u0000<é`+"\u2028"+`"}` {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
@@ -79,10 +80,13 @@ func TestJSONFieldRefuses(t *testing.T) {
 	}
 }
 
-// FuzzJSONField: what comes out is JSON that has the value where the pointer says and is otherwise what went in, and a body
-// that has a field of one name is changed at that field alone.
+// FuzzJSONField: what comes out is JSON that has the value where the pointer says and is otherwise what went in, and a
+// body that has a field of one name is changed at that field alone.
 func FuzzJSONField(f *testing.F) {
-	for _, s := range []string{`{"a":1}`, `{"key":{"x":["}"]},"b":-0.5e+7}`, `{"auth":{"key":"x"}}`, ` {"auth" : { } , "k\u0065y":[]} `, `["x"]`, `{"key":1,"key":2}`, `{"auth":[{"key":0}]}`, `{"auth":null}`, ""} {
+	for _, s := range []string{
+		`{"a":1}`, `{"key":{"x":["}"]},"b":-0.5e+7}`, `{"auth":{"key":"x"}}`,
+		` {"auth" : { } , "k\u0065y":[]} `, `["x"]`, `{"key":1,"key":2}`, `{"auth":[{"key":0}]}`, `{"auth":null}`, "",
+	} {
 		f.Add([]byte(s), "va\"lue\n")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, value string) {
@@ -142,7 +146,8 @@ func TestFormField(t *testing.T) {
 		if got := credential.FormField(body, "k[]", "a&b"); string(got) != c.want || string(body) != c.body {
 			t.Errorf("%s: got %s", name, got)
 		}
-		if v, err := url.ParseQuery(strings.ReplaceAll(c.want, "%zz", "")); err != nil || !cmp.Equal(v["k[]"], []string{"a&b"}) {
+		if v, err := url.ParseQuery(strings.ReplaceAll(c.want, "%zz", "")); err != nil ||
+			!cmp.Equal(v["k[]"], []string{"a&b"}) {
 			t.Errorf("%s: read as %v, %v", name, v, err)
 		}
 	}

@@ -17,13 +17,15 @@ func cookie(s Spec, value secret.Value) (placement, error) {
 	return placement{cookie: s.Cookie, value: dressed}, err
 }
 
-// cookieValue dresses the secret for a cookie (RFC 6265 section 4.1.1): what stands there is cookie-octets, which are not
-// encoded in any way, so a secret with another character is refused. The error never quotes the secret.
+// cookieValue dresses the secret for a cookie (RFC 6265 section 4.1.1): what stands there is cookie-octets, which are
+// not encoded in any way, so a secret with another character is refused. The error never quotes the secret.
 func cookieValue(format string, value secret.Value) (string, error) {
 	dressed := dress(format, value)
 	for i := range len(dressed) {
 		if !isCookieOctet(dressed[i]) {
-			return "", fmt.Errorf("the cookie's value has a character at byte %d that cannot stand in a cookie: no blank, quote, comma, semicolon, backslash, nor beyond ASCII", i)
+			return "",
+				fmt.Errorf("the cookie's value has a character at byte %d that cannot stand in a cookie: no blank, "+
+					"quote, comma, semicolon, backslash, nor beyond ASCII", i)
 		}
 	}
 	return dressed, nil
@@ -33,9 +35,9 @@ func isCookieOctet(c byte) bool {
 	return c > ' ' && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\'
 }
 
-// withCookie returns the values of a Cookie field with name set: a cookie of that name which the caller sent is gone, the
-// others stay as they are, in order, and ours is the last, in one line (RFC 6265 section 5.4 knows one only). lines is not
-// changed.
+// withCookie returns the values of a Cookie field with name set: a cookie of that name which the caller sent is gone,
+// the others stay as they are, in order, and ours is the last, in one line (RFC 6265 section 5.4 knows one only). lines
+// is not changed.
 func withCookie(lines []string, name, value string) []string {
 	return []string{strings.Join(append(otherCookies(lines, name), name+"="+value), "; ")}
 }
@@ -78,7 +80,9 @@ func otherCookies(lines []string, name string) []string {
 // checkCookieName wants a token (RFC 6265 section 4.1.1).
 func checkCookieName(name string) error {
 	separators := `()<>@,;:\"/[]?={}`
-	if name == "" || slices.ContainsFunc([]byte(name), func(c byte) bool { return c <= ' ' || c >= 0x7f || strings.IndexByte(separators, c) >= 0 }) {
+	if name == "" || slices.ContainsFunc([]byte(name), func(c byte) bool {
+		return c <= ' ' || c >= 0x7f || strings.IndexByte(separators, c) >= 0
+	}) {
 		return fmt.Errorf("%q is no name of a cookie", name)
 	}
 	return nil

@@ -1,11 +1,12 @@
 // Package credential knows how each kind of credential goes onto a request: one file for each kind.
 //
-// A Part is one credential: a Spec, which says where it goes, with the secret's value, with a Source of derived tokens, or with
-// a Signer. An Assembly is all that the requests of one service are given, a Material is an Assembly with the tokens of this moment,
-// and a Holder keeps the active Assembly. The package reads no store and makes no calls; where the request goes is not
-// its business.
+// A Part is one credential: a Spec, which says where it goes, with the secret's value, with a Source of derived tokens,
+// or with a Signer. An Assembly is all that the requests of one service are given, a Material is an Assembly with the
+// tokens of this moment, and a Holder keeps the active Assembly. The package reads no store and makes no calls; where
+// the request goes is not its business.
 //
-// Invariant: a Material's bytes reach a request through Inject only, and its Forms are every shape they could come back in.
+// Invariant: a Material's bytes reach a request through Inject only, and its Forms are every shape they could come back
+// in.
 package credential
 
 import (
@@ -32,11 +33,12 @@ const (
 // placeholder is where a format takes the secret.
 const placeholder = "{secret}"
 
-// minSecret is the shortest secret, in bytes, that is injected: a shorter one could not be told from ordinary text when it
-// comes back, so it could not be scrubbed.
+// minSecret is the shortest secret, in bytes, that is injected: a shorter one could not be told from ordinary text when
+// it comes back, so it could not be scrubbed.
 const minSecret = scrub.MinLength
 
-// Spec is where a credential goes, without its secret. Of a kind that signs it is where the signature goes: Header, or Param.
+// Spec is where a credential goes, without its secret. Of a kind that signs it is where the signature goes: Header, or
+// Param.
 type Spec struct {
 	Kind     string
 	Header   string // kind header (default for bearer, basic and what signs: Authorization)
@@ -47,11 +49,12 @@ type Spec struct {
 	Username string // kind basic
 	UserPass string // kind basic: the pair before base64, such as "{secret}:X"; "": Username and the secret
 	HideUser bool   // kind basic: the user name comes from a store and must not come back either
-	Format   string // how the secret is dressed; "" is the kind's default. Kind path: what is put before the path, /bot{secret}
+	// how the secret is dressed; "" is the kind's default. Kind path: what is put before the path, /bot{secret}
+	Format string
 }
 
-// Slot is where the service's own credential stands in a request: a caller may put its proxy token there, and whatever a
-// caller put there is taken out.
+// Slot is where the service's own credential stands in a request: a caller may put its proxy token there, and whatever
+// a caller put there is taken out.
 type Slot struct {
 	Header string // canonical header name, or ""
 	Param  string // query parameter, or ""
@@ -102,7 +105,8 @@ func place(s Spec, value secret.Value) (placement, error) {
 		return placement{}, nil
 	}
 	if value.Len() < minSecret {
-		return placement{}, fmt.Errorf("the secret has %d bytes; under %d it could not be kept from coming back", value.Len(), minSecret)
+		return placement{}, fmt.Errorf("the secret has %d bytes; under %d it could not be kept from coming back",
+			value.Len(), minSecret)
 	}
 	p := placement{}
 	var err error
@@ -146,7 +150,8 @@ func checkHeaderBytes(value secret.Value) error {
 		edge := i == 0 || i == len(b)-1
 		switch {
 		case c == '\n' || c == '\r':
-			return fmt.Errorf("the secret has a line break at byte %d, which cannot stand in a header: set it again without", i)
+			return fmt.Errorf("the secret has a line break at byte %d, which cannot stand in a header: set it again "+
+				"without", i)
 		case c < ' ' || c >= 0x7f || c == ' ' && edge:
 			return fmt.Errorf("the secret has a character at byte %d that cannot stand in a header", i)
 		}

@@ -76,7 +76,9 @@ func TestFormsCoverWhatIsSent(t *testing.T) {
 			sent += values[0]
 		}
 		masked, n := m.Forms().String(sent + " " + canary)
-		if n == 0 || strings.Contains(masked, canary) || strings.Contains(masked, base64.StdEncoding.EncodeToString([]byte("api:"+canary))) || strings.Contains(masked, "canary") {
+		if n == 0 || strings.Contains(masked, canary) ||
+			strings.Contains(masked, base64.StdEncoding.EncodeToString([]byte("api:"+canary))) ||
+			strings.Contains(masked, "canary") {
 			t.Errorf("%+v: %q comes back as %q", spec, sent, masked)
 		}
 		if spec.HideUser {
@@ -121,7 +123,8 @@ func TestMaterialNeverPrints(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&log, verb, m)
 	}
-	if out := log.String(); strings.Contains(out, canary) || strings.Contains(out, "115 51 99") || strings.Contains(out, fmt.Sprintf("%x", canary)) {
+	if out := log.String(); strings.Contains(out, canary) || strings.Contains(out, "115 51 99") ||
+		strings.Contains(out, fmt.Sprintf("%x", canary)) {
 		t.Errorf("the material prints: %s", out)
 	}
 }

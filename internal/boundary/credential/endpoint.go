@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Endpoint is embedded by kinds with a token endpoint of OAuth 2.0: the client, and what the call has beside it. The endpoint's URL and
-// the client's id are the kind's own, which says whether they have to be there.
+// Endpoint is embedded by kinds with a token endpoint of OAuth 2.0: the client, and what the call has beside it. The
+// endpoint's URL and the client's id are the kind's own, which says whether they have to be there.
 type Endpoint struct {
 	ClientSecret secret.Ref             `yaml:"client_secret" eg:"ref+builtin://crm#client_secret" doc:"The client's secret, for auth basic and post."`
 	Auth         string                 `yaml:"auth" enum:"basic post private_key_jwt mtls none" doc:"How the client shows who it is: basic (header), post (form), private_key_jwt (an assertion that it signs with key), mtls (the service's tls), none (a public client). Default: basic with a client_secret, private_key_jwt with a key, mtls with the service's tls, else none."`
@@ -76,7 +76,8 @@ func CheckLifetime(r *config.CredentialReport, text string) {
 		return
 	}
 	if d, err := config.ParseDuration(text); err != nil || d < time.Second {
-		r.Fail("lifetime", "is neither a duration nor a JSON pointer", "write it as 2h, or as /expires_in for a field of the answer")
+		r.Fail("lifetime", "is neither a duration nor a JSON pointer",
+			"write it as 2h, or as /expires_in for a field of the answer")
 	}
 }
 
@@ -89,7 +90,8 @@ func (e *Endpoint) CheckClient(r *config.CredentialReport, signedGrant bool) {
 	case signs && e.Key.IsZero():
 		r.Missing("has auth private_key_jwt without key", "write key: ref+builtin://NAME, a private key in PEM")
 	case e.Auth == derive.AuthMTLS && r.Service.TLS == nil:
-		r.Missing("has auth mtls without a client certificate", "write tls: {cert: ref+…, key: ref+…} beside the credential")
+		r.Missing("has auth mtls without a client certificate",
+			"write tls: {cert: ref+…, key: ref+…} beside the credential")
 	}
 	if !secretly && !e.ClientSecret.IsZero() {
 		r.Fail("client_secret", "does not go with auth "+e.Auth, "write auth: basic or auth: post")

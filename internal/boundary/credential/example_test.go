@@ -16,7 +16,10 @@ func ExampleMaterial() {
 	if err != nil {
 		panic(err)
 	}
-	out := credential.Outgoing{Method: "GET", Scheme: "https", Host: "api.example.com", Path: "/v1", Header: http.Header{}}
+	out := credential.Outgoing{
+		Method: "GET", Scheme: "https", Host: "api.example.com", Path: "/v1",
+		Header: http.Header{},
+	}
 	fmt.Println(m.Inject(context.Background(), &out))
 	fmt.Println(out.Header.Get("Authorization"))
 	masked, _ := m.Forms().String("you sent " + out.Header.Get("Authorization"))

@@ -37,8 +37,8 @@ func (h *Holder) Current(ctx context.Context) (*Material, *fault.Fault) {
 	return r.Material(ctx)
 }
 
-// Renew is to be called when the API has said that what used carried has expired. It returns a newer Material: at once if there is
-// one, or else the one that all who call so wait for.
+// Renew is to be called when the API has said that what used carried has expired. It returns a newer Material: at once
+// if there is one, or else the one that all who call so wait for.
 func (h *Holder) Renew(ctx context.Context, used *Material) (*Material, *fault.Fault) {
 	r, f := h.assembly()
 	switch {
@@ -65,7 +65,8 @@ func (r *Assembly) newerThan(ctx context.Context, m, used *Material) (*Material,
 	case f != nil:
 		return nil, f
 	case now == m:
-		return nil, fault.New(fault.CredentialRejected, "the API says that the credential is expired, and there is no newer one")
+		return nil, fault.New(fault.CredentialRejected,
+			"the API says that the credential is expired, and there is no newer one")
 	}
 	return now.covering(used), nil
 }
@@ -81,8 +82,8 @@ func (h *Holder) assembly() (*Assembly, *fault.Fault) {
 	return c.assembly, nil
 }
 
-// Known returns the forms of what is in memory, whether it is good or not, also where no token has been minted of it yet; nil if
-// there is nothing.
+// Known returns the forms of what is in memory, whether it is good or not, also where no token has been minted of it
+// yet; nil if there is nothing.
 func (h *Holder) Known() *scrub.Set {
 	c := h.current.Load()
 	if c == nil || c.assembly == nil {
@@ -125,8 +126,8 @@ func (h *Holder) Version() any {
 	return c.assembly
 }
 
-// Secrets are all secrets that are held, as they are and as they are sent. They are for an index of what must not be recorded, are
-// not to be changed, and leave this process nowhere.
+// Secrets are all secrets that are held, as they are and as they are sent. They are for an index of what must not be
+// recorded, are not to be changed, and leave this process nowhere.
 func (h *Holder) Secrets() [][]byte {
 	c := h.current.Load()
 	if c == nil || c.assembly == nil {

@@ -40,8 +40,8 @@ func (o *Outgoing) Target() string {
 	return o.Base + o.Path
 }
 
-// Material is a credential ready for requests: an Assembly with the tokens of one moment. It is immutable and safe for concurrent
-// use.
+// Material is a credential ready for requests: an Assembly with the tokens of one moment. It is immutable and safe for
+// concurrent use.
 type Material struct {
 	Versions []string // "openai@3": names and versions, for the audit log
 
@@ -64,8 +64,8 @@ func (m *Material) carries(other *Material) bool {
 // Forms is every form of what must not come back.
 func (m *Material) Forms() *scrub.Set { return m.hidden.forms() }
 
-// hidden is secrets, and the matcher of their forms from its first use on. A matcher takes some 25 KiB, and of 10,000 services few
-// are called at one time.
+// hidden is secrets, and the matcher of their forms from its first use on. A matcher takes some 25 KiB, and of 10,000
+// services few are called at one time.
 type hidden struct {
 	secrets [][]byte
 	once    sync.Once
@@ -82,7 +82,9 @@ func (h *hidden) forms() *scrub.Set {
 // covering is m, among whose Forms are those of used as well: a request that was sent with used is sent again with m.
 func (m *Material) covering(used *Material) *Material {
 	covered := func(secret []byte) bool {
-		return len(secret) == 0 || slices.ContainsFunc(m.hidden.secrets, func(own []byte) bool { return bytes.Equal(own, secret) })
+		return len(secret) == 0 || slices.ContainsFunc(m.hidden.secrets, func(own []byte) bool {
+			return bytes.Equal(own, secret)
+		})
 	}
 	if !slices.ContainsFunc(used.hidden.secrets, func(secret []byte) bool { return !covered(secret) }) {
 		return m
@@ -98,8 +100,8 @@ func (*Material) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[credentia
 // LogValue keeps slog from looking inside.
 func (*Material) LogValue() slog.Value { return slog.StringValue("[credential]") }
 
-// Inject puts the credential on o, and then signs what o has become. The caller's own values in the slots must be gone already.
-// With a fault o must not be sent.
+// Inject puts the credential on o, and then signs what o has become. The caller's own values in the slots must be gone
+// already. With a fault o must not be sent.
 func (m *Material) Inject(ctx context.Context, o *Outgoing) *fault.Fault {
 	for i := range m.places {
 		if f := m.places[i].put(ctx, o); f != nil {
@@ -132,7 +134,8 @@ func (p *placement) put(ctx context.Context, o *Outgoing) *fault.Fault {
 
 func (m *Material) sign(ctx context.Context, o *Outgoing) *fault.Fault {
 	r := sign.Request{
-		Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Target(), RawQuery: o.RawQuery, Header: o.Header, Body: o.Body, Now: o.Now,
+		Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Target(), RawQuery: o.RawQuery, Header: o.Header,
+		Body: o.Body, Now: o.Now,
 	}
 	for _, s := range m.signing() {
 		if err := s.Sign(ctx, &r); err != nil {
@@ -152,7 +155,8 @@ func faultOf(ctx context.Context, doing string, err error) *fault.Fault {
 	case ctx.Err() != nil:
 		return fault.New(fault.ClientGone, "the caller left before the request was complete").Wrap(err)
 	case fault.HintOf(err) != "":
-		return fault.New(fault.CredentialMissing, "the request could not be signed: "+err.Error()).WithHint(fault.HintOf(err)).Wrap(err)
+		return fault.New(fault.CredentialMissing,
+			"the request could not be signed: "+err.Error()).WithHint(fault.HintOf(err)).Wrap(err)
 	}
 	return fault.New(fault.Internal, doing+" did not work").Wrap(err)
 }
@@ -169,8 +173,8 @@ type challenged interface {
 	Next(h http.Header)
 }
 
-// Challenge reads the header of a 401 and returns what the same request is worth sending once more with: m, that answers this
-// very challenge. nil where nothing was asked. stale tells that the server refused nothing but the nonce.
+// Challenge reads the header of a 401 and returns what the same request is worth sending once more with: m, that
+// answers this very challenge. nil where nothing was asked. stale tells that the server refused nothing but the nonce.
 func (m *Material) Challenge(h http.Header) (answering *Material, stale bool) {
 	for i, s := range m.signing() {
 		c, ok := s.(challenged)
@@ -208,8 +212,8 @@ func (m *Material) Next(h http.Header) {
 	}
 }
 
-// TrimPath takes what the credential put before a path off it again. escaped is below the service's base path. ok is false when
-// it does not begin with that, however it is escaped: such a path is not the service's.
+// TrimPath takes what the credential put before a path off it again. escaped is below the service's base path. ok is
+// false when it does not begin with that, however it is escaped: such a path is not the service's.
 func (m *Material) TrimPath(escaped string) (rest string, ok bool) {
 	for _, p := range slices.Backward(m.places) {
 		if p.prefix == "" {

@@ -16,8 +16,8 @@ func path(s Spec, value secret.Value) (placement, error) {
 }
 
 // pathPrefix is what is put before the path of each request: the format, such as /bot{secret}, with the secret in it
-// percent-encoded. No slash and no dot segment comes out of the secret, whoever decodes the path and how often: a slash,
-// a backslash or a control character is refused rather than encoded. The error never quotes the secret.
+// percent-encoded. No slash and no dot segment comes out of the secret, whoever decodes the path and how often: a
+// slash, a backslash or a control character is refused rather than encoded. The error never quotes the secret.
 func pathPrefix(format string, value secret.Value) (string, error) {
 	if err := checkPathFormat(format); err != nil {
 		return "", err
@@ -35,8 +35,8 @@ func pathPrefix(format string, value secret.Value) (string, error) {
 	return prefix, nil
 }
 
-// pathPlain are the characters beside letters and digits that stay as they are: unreserved, and those pchar (RFC 3986) that
-// no server reads anything into. A semicolon would begin a parameter, and is encoded.
+// pathPlain are the characters beside letters and digits that stay as they are: unreserved, and those pchar (RFC 3986)
+// that no server reads anything into. A semicolon would begin a parameter, and is encoded.
 const pathPlain = "-_.~:@!$&'()*+,="
 
 func pathSegment(raw []byte) (string, error) {
@@ -48,8 +48,11 @@ func pathSegment(raw []byte) (string, error) {
 		case c < ' ' || c == 0x7f:
 			return "", fmt.Errorf("the secret has a control character at byte %d, which cannot stand in a path", i)
 		case c == '%' && decodesToTrouble(raw[i:]):
-			return "", fmt.Errorf("the secret has an encoded slash, dot or percent sign at byte %d; set it as it is before it is encoded", i)
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(pathPlain, c) >= 0:
+			return "",
+				fmt.Errorf("the secret has an encoded slash, dot or percent sign at byte %d; set it as it is before "+
+					"it is encoded", i)
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			strings.IndexByte(pathPlain, c) >= 0:
 			b.WriteByte(c)
 		default:
 			fmt.Fprintf(&b, "%%%02X", c)
@@ -88,7 +91,8 @@ func checkPathFormat(format string) error {
 	}
 	rest := strings.ReplaceAll(format, placeholder, "")
 	for i := range len(rest) {
-		if c := rest[i]; c != '/' && c != '%' && c != ';' && (c <= ' ' || c >= 0x7f || strings.IndexByte("\\\"<>^`{|}?#", c) >= 0) {
+		if c := rest[i]; c != '/' && c != '%' && c != ';' &&
+			(c <= ' ' || c >= 0x7f || strings.IndexByte("\\\"<>^`{|}?#", c) >= 0) {
 			return fmt.Errorf("the format %q has the character %q, which cannot stand in a path", format, c)
 		}
 	}

@@ -15,7 +15,10 @@ import (
 )
 
 func TestCookie(t *testing.T) {
-	for secretText, want := range map[string]string{"abcd": "s:abcd", "a=b/c+d%": "s:a=b/c+d%", "a b": "", `a"b`: "", "a,b": "", "a;b": "", `a\b`: "", "a\r\nb": "", "é": "", "a\x7fb": ""} {
+	for secretText, want := range map[string]string{
+		"abcd": "s:abcd", "a=b/c+d%": "s:a=b/c+d%", "a b": "", `a"b`: "",
+		"a,b": "", "a;b": "", `a\b`: "", "a\r\nb": "", "é": "", "a\x7fb": "",
+	} {
 		got, err := credential.CookieValue("s:{secret}", secret.NewValue([]byte(secretText)))
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: got %q, %v", secretText, got, err)
@@ -31,7 +34,8 @@ func TestCookie(t *testing.T) {
 		"longer":   {[]string{"sid2=x; SID=y"}, []string{"sid2=x; SID=y; sid=v"}},
 	} {
 		before := fmt.Sprint(c.lines)
-		if diff := cmp.Diff(c.want, credential.WithCookie(c.lines, "sid", "v")); diff != "" || fmt.Sprint(c.lines) != before {
+		if diff := cmp.Diff(c.want, credential.WithCookie(c.lines, "sid", "v")); diff != "" ||
+			fmt.Sprint(c.lines) != before {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -39,7 +43,10 @@ func TestCookie(t *testing.T) {
 	if c, err := r.Cookie("sid"); err != nil || c.Value != "x=y/z" {
 		t.Errorf("net/http reads %v, %v", c, err)
 	}
-	for name, good := range map[string]bool{"sid": true, "__Host-a.b": true, "": false, "a b": false, "a=b": false, "a;b": false, "é": false} {
+	for name, good := range map[string]bool{
+		"sid": true, "__Host-a.b": true, "": false, "a b": false, "a=b": false,
+		"a;b": false, "é": false,
+	} {
 		if err := credential.CheckCookieName(name); (err == nil) != good {
 			t.Errorf("%q: got %v", name, err)
 		}
@@ -95,7 +102,8 @@ func FuzzPathPrefix(f *testing.F) {
 		}
 		for _, p := range []string{got, plain} {
 			for range 3 {
-				if p != path.Clean(p) || strings.Count(p, "/") != strings.Count(got, "/") && strings.Count(p, "/") != 1 {
+				if p != path.Clean(p) || strings.Count(p, "/") != strings.Count(got, "/") &&
+					strings.Count(p, "/") != 1 {
 					t.Fatalf("%q decodes to %q", s, p)
 				}
 				next, err := url.PathUnescape(p)
@@ -109,7 +117,8 @@ func FuzzPathPrefix(f *testing.F) {
 }
 
 func TestBodyValue(t *testing.T) {
-	if got, err := credential.BodyValue("key {secret}", secret.NewValue([]byte("abé"))); err != nil || got != "key abé" {
+	if got, err := credential.BodyValue("key {secret}", secret.NewValue([]byte("abé"))); err != nil ||
+		got != "key abé" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if _, err := credential.BodyValue("", secret.NewValue([]byte("ab\xff"))); err == nil {
@@ -120,7 +129,8 @@ func TestBodyValue(t *testing.T) {
 func BenchmarkPlaces(b *testing.B) {
 	value := secret.NewValue([]byte(canary))
 	plain := secret.NewValue([]byte("123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"))
-	body := []byte(`{"model":"x","messages":[{"role":"user","content":"` + strings.Repeat("text ", 200) + `"}],"auth":{"key":"placeholder"}}`)
+	body := []byte(`{"model":"x","messages":[{"role":"user","content":"` + strings.Repeat("text ", 200) +
+		`"}],"auth":{"key":"placeholder"}}`)
 	for name, run := range map[string]func() error{
 		"cookie": func() error { credential.WithCookie([]string{"a=1; b=2"}, "sid", "v"); return nil },
 		"path":   func() error { _, err := credential.PathPrefix("/bot{secret}", plain); return err },

@@ -17,7 +17,8 @@ type Settings interface {
 	Spec() Spec
 }
 
-// Building are the settings of a kind that needs no call before a request: its secret goes onto the request, or it signs.
+// Building are the settings of a kind that needs no call before a request: its secret goes onto the request, or it
+// signs.
 type Building interface {
 	Settings
 	// Build fills in p's Value or Signer; p.Spec is Spec's. The error says what is wrong and quotes no secret.

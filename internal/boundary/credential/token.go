@@ -22,8 +22,8 @@ type Place struct {
 	Format string `yaml:"format" free:"true" eg:"\"Token {secret}\"" doc:"How the token is written; {secret} stands for it. Default: Bearer {secret} for bearer, {secret} for the others."`
 }
 
-// ExpiredWhen is how an API says that a token has expired: by one of the statuses, or by a value in the body whatever the
-// status.
+// ExpiredWhen is how an API says that a token has expired: by one of the statuses, or by a value in the body whatever
+// the status.
 type ExpiredWhen struct {
 	Status []int        `yaml:"status" default:"401" min:"400" max:"599" doc:"The statuses that say so."`
 	Body   *ExpiredBody `yaml:"body" doc:"A field of a JSON body that says so, whatever the status."`
@@ -44,7 +44,10 @@ func (t *Token) Spec() Spec {
 	if t.Where == nil {
 		return Spec{Kind: KindBearer}
 	}
-	return Spec{Kind: t.Where.Kind, Header: t.Where.Header, Param: t.Where.Param, Cookie: t.Where.Cookie, Format: t.Where.Format}
+	return Spec{
+		Kind: t.Where.Kind, Header: t.Where.Header, Param: t.Where.Param, Cookie: t.Where.Cookie,
+		Format: t.Where.Format,
+	}
 }
 
 // Slot implements config.CredentialSettings.
@@ -76,7 +79,11 @@ func (t *Token) CheckToken(r *config.CredentialReport) {
 	if p == nil {
 		return
 	}
-	for _, one := range [][3]string{{KindHeader, "header", p.Header}, {KindQuery, "param", p.Param}, {KindCookie, "cookie", p.Cookie}} {
+	for _, one := range [][3]string{
+		{KindHeader, "header", p.Header},
+		{KindQuery, "param", p.Param},
+		{KindCookie, "cookie", p.Cookie},
+	} {
 		switch kind, name, value := one[0], one[1], one[2]; {
 		case kind == p.Kind && value == "":
 			r.Fail("place", "is of kind "+kind+" and has no "+name, "name it")
@@ -95,7 +102,8 @@ func (t *Token) checkExpiry(r *config.CredentialReport) {
 		return
 	}
 	if slices.Contains(t.ExpiredWhen.Status, 429) {
-		r.Fail("expired_when.status", "has 429, which says that there were too many requests: another token does not help", "leave it out")
+		r.Fail("expired_when.status",
+			"has 429, which says that there were too many requests: another token does not help", "leave it out")
 	}
 	body := t.ExpiredWhen.Body
 	if slices.Contains(t.ExpiredWhen.Status, 403) && body == nil && r.Written("expired_when.status") {

@@ -176,7 +176,8 @@ func FuzzCheck(f *testing.F) {
 		}
 		err := egress.Check(addr, nil)
 		unmapped := addr.Unmap()
-		bad := unmapped.IsPrivate() || unmapped.IsLoopback() || unmapped.IsLinkLocalUnicast() || unmapped.IsMulticast() || unmapped.IsUnspecified()
+		bad := unmapped.IsPrivate() || unmapped.IsLoopback() || unmapped.IsLinkLocalUnicast() ||
+			unmapped.IsMulticast() || unmapped.IsUnspecified()
 		if bad && err == nil {
 			t.Errorf("%s is allowed", addr)
 		}

@@ -70,17 +70,23 @@ func ClassifyBody(err error) *fault.Fault {
 		return fault.From(err)
 	case machine(err, &f):
 	case errors.Is(err, errStalled):
-		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its response").WithDetails("body idle timeout")
+		f = fault.New(fault.UpstreamTimeout,
+			"the API stopped in the middle of its response").WithDetails("body idle timeout")
 	case errors.Is(err, context.Canceled):
 		f = fault.New(fault.ClientGone, "the caller left before the response was complete")
 	case timeout(err):
-		f = fault.New(fault.UpstreamTimeout, "the API stopped in the middle of its response").WithDetails("body timeout")
-	case errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "unexpected EOF"): // in a trailer it has another type
-		f = fault.New(fault.UpstreamTruncated, "the API's response ended before it was complete").WithDetails("unexpected end of body")
+		f = fault.New(fault.UpstreamTimeout,
+			"the API stopped in the middle of its response").WithDetails("body timeout")
+	// in a trailer it has another type
+	case errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "unexpected EOF"):
+		f = fault.New(fault.UpstreamTruncated,
+			"the API's response ended before it was complete").WithDetails("unexpected end of body")
 	case malformed(err):
-		f = fault.New(fault.UpstreamMalformed, "the API's response is not valid HTTP").WithDetails("malformed body framing")
+		f = fault.New(fault.UpstreamMalformed,
+			"the API's response is not valid HTTP").WithDetails("malformed body framing")
 	default:
-		f = fault.New(fault.UpstreamReset, "the API broke the connection in the middle of its response").WithDetails("connection lost in body")
+		f = fault.New(fault.UpstreamReset,
+			"the API broke the connection in the middle of its response").WithDetails("connection lost in body")
 	}
 	return f.Wrap(err)
 }
@@ -96,20 +102,25 @@ func classifyProhibited(err *ProhibitedError) *fault.Fault {
 		return f.WithHint("the way out never leads back into the gate: let `upstream` name the API itself")
 	}
 	if err.Class == Metadata {
-		return f.WithHint("a metadata service hands out the machine's own credentials; if this is meant, name the address alone (/32 or /128) in `allow_private` of the service")
+		return f.WithHint("a metadata service hands out the machine's own credentials; if this is meant, name the " +
+			"address alone (/32 or /128) in `allow_private` of the service")
 	}
-	return f.WithHint("if the address is yours, name it in `allow_private` of the service; if not, look at who answers for the host in DNS")
+	return f.WithHint("if the address is yours, name it in `allow_private` of the service; if not, look at who " +
+		"answers for the host in DNS")
 }
 
 func classifyProxy(err *proxyError) *fault.Fault {
-	f := fault.New(fault.UpstreamRefused, "the proxy on the way to the API "+err.what+"; nothing was sent").WithDetails("proxy")
+	f := fault.New(fault.UpstreamRefused,
+		"the proxy on the way to the API "+err.what+"; nothing was sent").WithDetails("proxy")
 	switch {
 	case err.err != nil && timeout(err.err):
-		return fault.New(fault.UpstreamTimeout, "the proxy on the way to the API did not answer in time; nothing was sent").WithDetails("proxy timeout")
+		return fault.New(fault.UpstreamTimeout,
+			"the proxy on the way to the API did not answer in time; nothing was sent").WithDetails("proxy timeout")
 	case err.what == proxyDenies:
 		return f.WithHint("check `proxy_secret` of the service: it is USER:PASSWORD")
 	case err.what == proxyRefuses:
-		return f.WithHint("the proxy is asked for the API's address, not its name: let it connect to that, and look into its log")
+		return f.WithHint("the proxy is asked for the API's address, not its name: let it connect to that, and look " +
+			"into its log")
 	default:
 		return f.WithHint("check `proxy` of the service, and whether the proxy is up")
 	}
@@ -122,17 +133,23 @@ func classifyDial(err error, named string) *fault.Fault {
 		return classifyDNS(dns, named)
 	case timeout(err):
 		return fault.New(fault.UpstreamTimeout, "the API's address did not accept the connection in time").
-			WithDetails("dial timeout").WithHint("a firewall may swallow the packets; otherwise raise `timeouts.dial` of the service")
+			WithDetails("dial timeout").WithHint("a firewall may swallow the packets; otherwise raise " +
+			"`timeouts.dial` of the service")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fault.New(fault.UpstreamRefused, "the API's address refused the connection").
-			WithDetails("connection refused").WithHint("nothing listens there: check host and port in " + named + ", and whether the API is up")
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.EADDRNOTAVAIL):
+			WithDetails("connection refused").WithHint("nothing listens there: check host and port in " + named +
+			", and whether the API is up")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ENETDOWN),
+		errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fault.New(fault.UpstreamRefused, "the API's address can't be reached from here").
-			WithDetails("no route").WithHint("check this machine's routes, and whether it has IPv6 if the API has nothing else")
+			WithDetails("no route").WithHint("check this machine's routes, and whether it has IPv6 if the API has " +
+			"nothing else")
 	case errors.Is(err, syscall.ECONNRESET):
-		return fault.New(fault.UpstreamReset, "the API's address reset the connection").WithDetails("reset while connecting")
+		return fault.New(fault.UpstreamReset,
+			"the API's address reset the connection").WithDetails("reset while connecting")
 	default:
-		return fault.New(fault.UpstreamRefused, "the connection to the API could not be opened").WithDetails("dial failed")
+		return fault.New(fault.UpstreamRefused,
+			"the connection to the API could not be opened").WithDetails("dial failed")
 	}
 }
 
@@ -141,7 +158,8 @@ func classifyDNS(err *net.DNSError, named string) *fault.Fault {
 	switch {
 	case err.IsNotFound:
 		return fault.New(fault.UpstreamDNS, "its host "+host+" has no address in DNS").
-			WithDetails("no such host").WithHint("check the spelling of the host in " + named + ", and whether this machine's name servers know it")
+			WithDetails("no such host").WithHint("check the spelling of the host in " + named +
+			", and whether this machine's name servers know it")
 	case err.IsTimeout:
 		return fault.New(fault.UpstreamDNS, "the name server did not answer in time for its host "+host).
 			WithDetails("dns timeout").WithHint("check the name servers of this machine")
@@ -159,11 +177,14 @@ func classifyExchange(err error) *fault.Fault {
 	case alert(err) != "": // TLS 1.3 refuses a client's certificate only after the handshake
 		return classifyAlert(alert(err))
 	case malformed(err):
-		return fault.New(fault.UpstreamMalformed, "the API's response is not valid HTTP").WithDetails("malformed response header")
+		return fault.New(fault.UpstreamMalformed,
+			"the API's response is not valid HTTP").WithDetails("malformed response header")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fault.New(fault.UpstreamReset, "the API reset the connection before it answered").WithDetails("connection reset")
+		return fault.New(fault.UpstreamReset,
+			"the API reset the connection before it answered").WithDetails("connection reset")
 	default:
-		return fault.New(fault.UpstreamReset, "the API closed the connection before it answered").WithDetails("connection closed")
+		return fault.New(fault.UpstreamReset,
+			"the API closed the connection before it answered").WithDetails("connection closed")
 	}
 }
 

@@ -158,19 +158,32 @@ func TestTLSFailures(t *testing.T) {
 		details string
 		hint    string
 	}{
-		{"unknown authority", good, func(_, c *tls.Config) { c.RootCAs = x509.NewCertPool() }, "unknown authority", "ca_file"},
+		{"unknown authority", good, func(_, c *tls.Config) {
+			c.RootCAs = x509.NewCertPool()
+		}, "unknown authority", "ca_file"},
 		{"another name", other, nil, "name mismatch", "host"},
 		{"expired", expired, nil, "expired", "renew"},
 		{"not yet valid", future, nil, "expired", "clock"},
-		{"wants a certificate", good, func(s, _ *tls.Config) { s.ClientAuth = tls.RequireAnyClientCert; s.MaxVersion = tls.VersionTLS12 }, "TLS alert", "client certificate"},
-		{"wants a certificate, TLS 1.3", good, func(s, _ *tls.Config) { s.ClientAuth = tls.RequireAnyClientCert; s.MinVersion = tls.VersionTLS13 }, "TLS alert: client certificate", "client certificate"},
-		{"too old", good, func(s, _ *tls.Config) { s.MinVersion = tls.VersionTLS10; s.MaxVersion = tls.VersionTLS11 }, "no shared TLS version", "1.2"},
+		{"wants a certificate", good, func(s, _ *tls.Config) {
+			s.ClientAuth = tls.RequireAnyClientCert
+			s.MaxVersion = tls.VersionTLS12
+		}, "TLS alert", "client certificate"},
+		{"wants a certificate, TLS 1.3", good, func(s, _ *tls.Config) {
+			s.ClientAuth = tls.RequireAnyClientCert
+			s.MinVersion = tls.VersionTLS13
+		}, "TLS alert: client certificate", "client certificate"},
+		{"too old", good, func(s, _ *tls.Config) {
+			s.MinVersion = tls.VersionTLS10
+			s.MaxVersion = tls.VersionTLS11
+		}, "no shared TLS version", "1.2"},
 		{"no shared cipher", good, func(s, _ *tls.Config) {
 			s.MaxVersion = tls.VersionTLS12
 			s.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} // what an old server has
 		}, "handshake failure", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
 		{"another server name", good, func(s, _ *tls.Config) {
-			s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no such name") }
+			s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				return nil, errors.New("no such name")
+			}
 		}, "TLS", "TLS"},
 	}
 	for _, tt := range tests {
@@ -276,7 +289,10 @@ func TestClassifyOthers(t *testing.T) {
 		t.Error("nil is a fault")
 	}
 	draining := fault.New(fault.Draining, "stopping")
-	wrapped := &url.Error{Op: "Get", URL: "https://api.example.com/" + secretQuery, Err: fmt.Errorf("doing: %w", draining)}
+	wrapped := &url.Error{
+		Op: "Get", URL: "https://api.example.com/" + secretQuery,
+		Err: fmt.Errorf("doing: %w", draining),
+	}
 	if got := egress.Classify(wrapped); got != draining {
 		t.Errorf("a fault in the chain became %v", got)
 	}

@@ -21,7 +21,8 @@ func classifyTLS(err error, named string) *fault.Fault {
 			WithDetails("TLS handshake timeout").WithHint("check that the port of " + named + " speaks TLS")
 	case asType[x509.UnknownAuthorityError](err):
 		return tlsFault("the API's certificate is signed by an authority that is not trusted", "unknown authority",
-			"set `ca_file` of the service to the authority's certificate; if it should be a public one, something may be intercepting, or this machine lacks the package ca-certificates")
+			"set `ca_file` of the service to the authority's certificate; if it should be a public one, something "+
+				"may be intercepting, or this machine lacks the package ca-certificates")
 	case errors.As(err, &host):
 		return tlsFault("the API's certificate is for another name", "certificate name mismatch",
 			"check the host in "+named+" against the names in the certificate")
@@ -36,9 +37,11 @@ func classifyTLS(err error, named string) *fault.Fault {
 	case alert(err) != "":
 		return classifyAlert(alert(err))
 	case asType[x509.SystemRootsError](err):
-		return fault.Short("has no list of certificate authorities to check the API's certificate with", "no certificate authorities",
+		return fault.Short("has no list of certificate authorities to check the API's certificate with",
+			"no certificate authorities",
 			"install the package ca-certificates, or set `ca_file` of the service")
-	case strings.Contains(err.Error(), "unsupported protocol version"), strings.Contains(err.Error(), "invalid version"):
+	case strings.Contains(err.Error(), "unsupported protocol version"),
+		strings.Contains(err.Error(), "invalid version"):
 		return noVersion()
 	case strings.Contains(err.Error(), "unconfigured cipher suite"):
 		return noCipher()
@@ -61,8 +64,8 @@ func tlsFault(message, details, hint string) *fault.Fault {
 	return fault.New(fault.UpstreamTLS, message).WithDetails(details).WithHint(hint)
 }
 
-// classifyAlert tells what the API means by the alert that it ended the handshake with (RFC 8446 section 6.2). crypto/tls keeps
-// its type to itself; a test holds the texts.
+// classifyAlert tells what the API means by the alert that it ended the handshake with (RFC 8446 section 6.2).
+// crypto/tls keeps its type to itself; a test holds the texts.
 func classifyAlert(text string) *fault.Fault {
 	says := func(parts ...string) bool {
 		for _, part := range parts {
@@ -77,8 +80,10 @@ func classifyAlert(text string) *fault.Fault {
 		return noVersion()
 	case says("handshake failure", "insufficient security"):
 		return noCipher()
-	case says("certificate required", "bad certificate", "unknown certificate", "unsupported certificate", "revoked certificate", "expired certificate", "access denied"):
-		return tlsFault("the API does not accept the client certificate, or wants one and got none", "TLS alert: client certificate",
+	case says("certificate required", "bad certificate", "unknown certificate", "unsupported certificate",
+		"revoked certificate", "expired certificate", "access denied"):
+		return tlsFault("the API does not accept the client certificate, or wants one and got none",
+			"TLS alert: client certificate",
 			"set `tls` of the service to the client certificate that the API knows, or renew it")
 	case says("unrecognized name"):
 		return tlsFault("the API's server does not know the name that it was asked for", "TLS alert: unrecognized name",
@@ -90,13 +95,17 @@ func classifyAlert(text string) *fault.Fault {
 }
 
 func noVersion() *fault.Fault {
-	return tlsFault("the API and Sallyport share no version of TLS: Sallyport speaks 1.2 and 1.3", "no shared TLS version",
+	return tlsFault("the API and Sallyport share no version of TLS: Sallyport speaks 1.2 and 1.3",
+		"no shared TLS version",
 		"the API's operator has to switch TLS 1.2 or 1.3 on")
 }
 
 func noCipher() *fault.Fault {
-	return tlsFault("the API refused the TLS handshake: most often because there is no cipher suite that both sides have, sometimes because it wants a client certificate",
-		"TLS alert: handshake failure", "set `rsa_key_exchange: true` of the service if the server has RSA key exchange alone, as old appliances have; set `tls` of the service if it wants a client certificate; or let it take one of "+ciphers())
+	return tlsFault("the API refused the TLS handshake: most often because there is no cipher suite that both sides "+
+		"have, sometimes because it wants a client certificate",
+		"TLS alert: handshake failure",
+		"set `rsa_key_exchange: true` of the service if the server has RSA key exchange alone, as old appliances "+
+			"have; set `tls` of the service if it wants a client certificate; or let it take one of "+ciphers())
 }
 
 // ciphers lists what the gate offers: with forward secrecy, and no cipher that is broken.

@@ -31,7 +31,10 @@ type dialer struct {
 }
 
 func newDialer(o Options, target string) *dialer {
-	d := &dialer{target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, own: o.Own, handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled, age: o.Age}
+	d := &dialer{
+		target: target, port: o.Port, named: o.Named, allow: o.AllowPrivate, own: o.Own,
+		handshake: o.TLSHandshake, via: newVia(o), dialled: o.Dialled, age: o.Age,
+	}
 	d.net = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: d.control}
 	if o.TLS == nil {
 		return d
@@ -52,7 +55,8 @@ func newDialer(o Options, target string) *dialer {
 }
 
 // told is dial, with whoever wants to know told how it ended.
-func (d *dialer) told(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+func (d *dialer) told(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string,
+	string) (net.Conn, error) {
 	if d.dialled == nil {
 		return dial
 	}
@@ -128,8 +132,8 @@ func (d *dialer) refuseTLS(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.New("dialling: the service is not over TLS")
 }
 
-// control sees every address before connect(2) does. Package net calls it in goroutines of its own where a name has addresses of
-// both families.
+// control sees every address before connect(2) does. Package net calls it in goroutines of its own where a name has
+// addresses of both families.
 func (d *dialer) control(_ context.Context, _, address string, _ syscall.RawConn) (err error) {
 	defer fault.Recover("checking an address", &err)
 	ip, err := netip.ParseAddrPort(address)

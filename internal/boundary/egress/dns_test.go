@@ -124,7 +124,9 @@ func (s *nameServer) reply(query dnsmessage.Message) ([]byte, error) {
 // when it is looked up again: a decision remembered, or taken on a look-up of its
 // own, would let the second request through.
 func TestRebinding(t *testing.T) {
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok")
+	}))
 	defer api.Close()
 	u, err := url.Parse(api.URL)
 	if err != nil {
@@ -174,7 +176,10 @@ func TestNoLookupForOthers(t *testing.T) {
 	names, resolver := newNameServer(t)
 	names.answers(dnsmessage.RCodeSuccess, "127.0.0.1")
 	tr := transport(t, "http://api.test:80", func(o *egress.Options) { o.Resolver = resolver })
-	for _, other := range []string{"http://stolen-data.attacker.test", "http://api.test:81", "https://api.test:80", "http://api.test.:80"} {
+	for _, other := range []string{
+		"http://stolen-data.attacker.test", "http://api.test:81", "https://api.test:80",
+		"http://api.test.:80",
+	} {
 		if _, err := get(t, tr, other); err == nil {
 			t.Errorf("%s: no error", other)
 		}

@@ -56,8 +56,8 @@ type Options struct {
 	// pings of the event streams in use.
 	BodyIdle time.Duration
 	Idle     time.Duration // an unused connection is kept for; default 90 s
-	// Age is the greatest age of a connection that is given to a request; default 1 min. It is what bounds how long an address
-	// that the host's name had is still used.
+	// Age is the greatest age of a connection that is given to a request; default 1 min. It is what bounds how long an
+	// address that the host's name had is still used.
 	Age time.Duration
 
 	// TLS is nil for plain HTTP. It is cloned; versions below 1.2 are switched off.
@@ -69,12 +69,12 @@ type Options struct {
 	// Resolver looks Host up; nil is the system's.
 	Resolver *net.Resolver
 
-	// Dialled is told how each attempt to connect ended, handshake included, also when the request that began it is gone. An
-	// attempt that was given up is not told. May be nil; it must not block.
+	// Dialled is told how each attempt to connect ended, handshake included, also when the request that began it is
+	// gone. An attempt that was given up is not told. May be nil; it must not block.
 	Dialled func(error)
 
-	// Proxy is an http:// or socks5:// proxy on the way, without user and password; nil: none. The destination is looked up and
-	// checked here all the same, and the proxy is asked for the address.
+	// Proxy is an http:// or socks5:// proxy on the way, without user and password; nil: none. The destination is
+	// looked up and checked here all the same, and the proxy is asked for the address.
 	Proxy *url.URL
 	// ProxyUser returns what the proxy knows us by; nil, or a nil Userinfo: nothing.
 	ProxyUser func() *url.Userinfo
@@ -99,7 +99,10 @@ func New(o Options) (*Transport, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &Transport{scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bare: bare(o, "80"), bodyIdle: o.BodyIdle, age: o.Age}
+	t := &Transport{
+		scheme: "http", target: net.JoinHostPort(o.Host, o.Port), bare: bare(o, "80"),
+		bodyIdle: o.BodyIdle, age: o.Age,
+	}
 	d := newDialer(o, t.target)
 	if o.TLS != nil {
 		t.scheme, t.bare = "https", bare(o, "443")
@@ -261,7 +264,8 @@ func (o Options) check() error {
 		return fmt.Errorf("reading upstream port %q: not a number from 1 to 65535", o.Port)
 	}
 	if o.TLS != nil && o.TLS.InsecureSkipVerify {
-		return errors.New("reading upstream TLS settings: the certificate has to be verified, or the credential could go to anyone")
+		return errors.New("reading upstream TLS settings: the certificate has to be verified, or the credential " +
+			"could go to anyone")
 	}
 	return nil
 }

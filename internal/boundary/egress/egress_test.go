@@ -139,7 +139,9 @@ func TestNoRedirect(t *testing.T) {
 func TestProhibited(t *testing.T) {
 	ln, accepted := listen(t)
 	u := "http://" + ln.Addr().String()
-	tr := transport(t, u, func(o *egress.Options) { o.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")} })
+	tr := transport(t, u, func(o *egress.Options) {
+		o.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+	})
 	_, err := get(t, tr, u)
 	wantFault(t, egress.Classify(err), fault.DestinationProhibited, "loopback")
 	if n := accepted.Load(); n != 0 {
@@ -230,7 +232,10 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("host %q is taken", host)
 		}
 	}
-	for _, host := range []string{"api.example.com", "api.example.com.", "localhost", "1.2.3.4", "::1", "4chan.org", "xn--bcher-kva.example", "a_b.example", "1e100.net"} {
+	for _, host := range []string{
+		"api.example.com", "api.example.com.", "localhost", "1.2.3.4", "::1", "4chan.org",
+		"xn--bcher-kva.example", "a_b.example", "1e100.net",
+	} {
 		if _, err := egress.New(egress.Options{Host: host, Port: "80"}); err != nil {
 			t.Errorf("host %q is refused: %v", host, err)
 		}
@@ -240,7 +245,10 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("port %q is taken", port)
 		}
 	}
-	if _, err := egress.New(egress.Options{Host: "example.com", Port: "443", TLS: &tls.Config{InsecureSkipVerify: true}}); err == nil {
+	if _, err := egress.New(egress.Options{
+		Host: "example.com", Port: "443",
+		TLS: &tls.Config{InsecureSkipVerify: true},
+	}); err == nil {
 		t.Error("an unverified certificate is taken")
 	}
 }

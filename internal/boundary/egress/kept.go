@@ -15,16 +15,18 @@ import (
 	"time"
 )
 
-// kept is a connection of HTTP/1.1, above TLS. While no request uses it, it ends itself in time: when it is older than age, so that new
-// connections go to where the API's name points now, and before the API does, where that says how long it waits (Keep-Alive: timeout=5).
-// A request that met a connection as the API closed it could not be sent again unless it is known that the API has not seen it.
+// kept is a connection of HTTP/1.1, above TLS. While no request uses it, it ends itself in time: when it is older than
+// age, so that new connections go to where the API's name points now, and before the API does, where that says how long
+// it waits (Keep-Alive: timeout=5). A request that met a connection as the API closed it could not be sent again unless
+// it is known that the API has not seen it.
 type kept struct {
 	net.Conn
 	socket *socket   // beneath; nil: there is none that could tell anything
 	until  time.Time // its greatest age; zero: none
 
-	// turn is held by the request that uses it until [http.Transport] has returned. That gives the connection of an answer without a
-	// body back before it hands over the answer, and what the next request does to the connection would take the answer away.
+	// turn is held by the request that uses it until [http.Transport] has returned. That gives the connection of an
+	// answer without a body back before it hands over the answer, and what the next request does to the connection
+	// would take the answer away.
 	turn sync.Mutex
 
 	mu    sync.Mutex
@@ -34,7 +36,8 @@ type kept struct {
 	hint  time.Duration // how long the API keeps it, less a margin; negative: it does not say
 	timer *time.Timer
 
-	begun   atomic.Bool  // a byte of the request that uses it may be on its way: set before it is, since a writer may be slow to tell
+	// a byte of the request that uses it may be on its way: set before it is, since a writer may be slow to tell
+	begun   atomic.Bool
 	written atomic.Int64 // bytes of that request that are known to be
 	unsent  atomic.Bool  // writing ended without one
 	over    atomic.Bool  // it ended before a byte of that request was written
@@ -49,10 +52,12 @@ const (
 	dead
 )
 
-// ageSpread is the part of the greatest age by which ages differ, so that connections that began together do not end together.
+// ageSpread is the part of the greatest age by which ages differ, so that connections that began together do not end
+// together.
 const ageSpread = 10
 
-// How long the fate of a request is waited for on a connection that has ended. The API's kernel needs a round trip to say it.
+// How long the fate of a request is waited for on a connection that has ended. The API's kernel needs a round trip to
+// say it.
 const (
 	fateAfterEOF   = 500 * time.Millisecond
 	fateAfterWrite = 20 * time.Millisecond // it has, and only the reading of it is under way
@@ -203,8 +208,8 @@ func (k *kept) Close() error {
 	return k.Conn.Close()
 }
 
-// keepAlive reads how long a server keeps an unused connection, less a margin for the way there: a second, or half of what is less than
-// two.
+// keepAlive reads how long a server keeps an unused connection, less a margin for the way there: a second, or half of
+// what is less than two.
 func keepAlive(header []string) (time.Duration, bool) {
 	for _, line := range header {
 		for item := range strings.SplitSeq(line, ",") {
@@ -223,7 +228,8 @@ func keepAlive(header []string) (time.Duration, bool) {
 	return 0, false
 }
 
-// Connected is the context of a request that wants to know of each connection that it is given, before anything is sent on it.
+// Connected is the context of a request that wants to know of each connection that it is given, before anything is sent
+// on it.
 type Connected interface {
 	Connected(info httptrace.GotConnInfo)
 }
@@ -242,7 +248,10 @@ type use struct {
 
 func (u *use) trace(ctx context.Context) context.Context {
 	u.tell, _ = ctx.(Connected)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: u.got, GotFirstResponseByte: u.answered, PutIdleConn: u.put})
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: u.got, GotFirstResponseByte: u.answered,
+		PutIdleConn: u.put,
+	})
 }
 
 func (u *use) got(info httptrace.GotConnInfo) {
@@ -290,8 +299,8 @@ func (u *use) put(err error) {
 	}
 }
 
-// untouched tells whether the API cannot have seen anything of a request that failed: it was given a connection that had been used
-// before, and that ended before a byte of the request was written, or before the API's kernel took one.
+// untouched tells whether the API cannot have seen anything of a request that failed: it was given a connection that
+// had been used before, and that ended before a byte of the request was written, or before the API's kernel took one.
 func (u *use) untouched() bool {
 	return u.conn != nil && u.n > 1 && u.conn.untouched()
 }
@@ -305,27 +314,28 @@ type unprocessedError struct{ error }
 
 func (e *unprocessedError) Unwrap() error { return e.error }
 
-// Unprocessed tells whether an error of [Transport.RoundTrip] says that the API has seen nothing of the request, whatever its method,
-// because the connection that was kept for it had ended. It may be sent again, on another one.
+// Unprocessed tells whether an error of [Transport.RoundTrip] says that the API has seen nothing of the request,
+// whatever its method, because the connection that was kept for it had ended. It may be sent again, on another one.
 func Unprocessed(err error) bool {
 	_, ok := errors.AsType[*unprocessedError](err)
 	return ok
 }
 
-// generation is what http.Transport keeps of connections. One of HTTP/2 takes new requests for ever and cannot be told to stop: there a
-// new generation begins instead, and the one before ends with its last request.
+// generation is what http.Transport keeps of connections. One of HTTP/2 takes new requests for ever and cannot be told
+// to stop: there a new generation begins instead, and the one before ends with its last request.
 type generation struct {
 	base   *http.Transport
 	born   time.Time
 	before atomic.Pointer[generation] // nil: there was none, or it has been told to end
 
-	// answering is held for reading from an answer's first byte until it is handed over. In between its connection may be unused for
-	// http.Transport, and to close that would take the answer away.
+	// answering is held for reading from an answer's first byte until it is handed over. In between its connection may
+	// be unused for http.Transport, and to close that would take the answer away.
 	answering sync.RWMutex
 	closing   atomic.Bool // the unused connections are to be closed as soon as nobody holds answering
 }
 
-// closeIdle closes the connections that no request uses, at once or when the answers that arrive just now are handed over.
+// closeIdle closes the connections that no request uses, at once or when the answers that arrive just now are handed
+// over.
 func (g *generation) closeIdle() {
 	g.closing.Store(true)
 	g.closeWanted()

@@ -27,7 +27,8 @@ func (s *slow) Write(p []byte) (int, error) {
 
 func (*slow) Read([]byte) (int, error) { return 0, io.EOF }
 
-// TestSlowWriter: an API may have read a request, acted and ended the connection before Write has returned. It has seen the request.
+// TestSlowWriter: an API may have read a request, acted and ended the connection before Write has returned. It has seen
+// the request.
 func TestSlowWriter(t *testing.T) {
 	for name, err := range map[string]error{"written": nil, "nothing was": errors.New("broken pipe")} {
 		t.Run(name, func(t *testing.T) {

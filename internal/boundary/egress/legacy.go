@@ -9,8 +9,8 @@ import (
 // Ambiguous is the class of a host that some resolvers take for an address and others for a name.
 const Ambiguous Class = "in a spelling that programs read in different ways: write it as four decimal numbers"
 
-// legacy reads a host as inet_aton(3) does, if it ends in a number (WHATWG URL, "ends in a number checker"): 127.1, 0x7f.1,
-// 0177.0.0.1, 2130706433. numeric tells that it does; what is prohibited about it says the error.
+// legacy reads a host as inet_aton(3) does, if it ends in a number (WHATWG URL, "ends in a number checker"): 127.1,
+// 0x7f.1, 0177.0.0.1, 2130706433. numeric tells that it does; what is prohibited about it says the error.
 func legacy(host string) (err *ProhibitedError, numeric bool) {
 	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
 	last := labels[len(labels)-1]
@@ -29,7 +29,8 @@ func legacy(host string) (err *ProhibitedError, numeric bool) {
 	return &ProhibitedError{Addr: addr, Class: Ambiguous}, true
 }
 
-// inetAton reads one to four numbers, each decimal, octal (0…) or hexadecimal (0x…), of which the last fills what is left.
+// inetAton reads one to four numbers, each decimal, octal (0…) or hexadecimal (0x…), of which the last fills what is
+// left.
 func inetAton(labels []string) (netip.Addr, bool) {
 	if len(labels) > 4 {
 		return netip.Addr{}, false

@@ -16,7 +16,10 @@ import (
 func TestMachineIsToBlame(t *testing.T) {
 	v4 := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443}
 	dial := func(errno syscall.Errno) error {
-		return egress.DialError(&net.OpError{Op: "dial", Net: "tcp", Addr: v4, Err: os.NewSyscallError("connect", errno)})
+		return egress.DialError(&net.OpError{
+			Op: "dial", Net: "tcp", Addr: v4,
+			Err: os.NewSyscallError("connect", errno),
+		})
 	}
 	tests := map[string]struct {
 		err     error
@@ -105,18 +108,24 @@ func TestHintsNameWhereTheHostCameFrom(t *testing.T) {
 		}
 		tr := transport(t, "http://"+closed, func(o *egress.Options) { o.Named = named })
 		_, err := get(t, tr, "http://"+closed)
-		if got := egress.Classify(err); !strings.Contains(got.Hint, want) || named != "" && strings.Contains(got.Hint, "upstream") {
+		if got := egress.Classify(err); !strings.Contains(got.Hint, want) || named != "" &&
+			strings.Contains(got.Hint, "upstream") {
 			t.Errorf("%q: the hint is %q", named, got.Hint)
 		}
-		lost := transport(t, "http://no-such-host.example:80", func(o *egress.Options) { o.Named, o.Resolver = named, resolver })
+		lost := transport(t, "http://no-such-host.example:80", func(o *egress.Options) {
+			o.Named, o.Resolver = named, resolver
+		})
 		_, err = get(t, lost, "http://no-such-host.example:80")
 		got := egress.Classify(err)
 		wantFault(t, got, fault.UpstreamDNS, "dns")
-		if !strings.Contains(got.Message, `"no-such-host.example"`) || strings.Contains(got.Message+got.Hint, "upstream") {
+		if !strings.Contains(got.Message, `"no-such-host.example"`) ||
+			strings.Contains(got.Message+got.Hint, "upstream") {
 			t.Errorf("%q: says %q with hint %q", named, got.Message, got.Hint)
 		}
-		notFound := egress.Classify(egress.DialErrorTo(named, &net.DNSError{Err: "no such host", Name: "no-such-host.example", IsNotFound: true}))
-		if !strings.Contains(notFound.Message, `"no-such-host.example"`) || named != "" && strings.Contains(notFound.Hint, "upstream") {
+		notFound := egress.Classify(egress.DialErrorTo(named,
+			&net.DNSError{Err: "no such host", Name: "no-such-host.example", IsNotFound: true}))
+		if !strings.Contains(notFound.Message, `"no-such-host.example"`) || named != "" &&
+			strings.Contains(notFound.Hint, "upstream") {
 			t.Errorf("%q: says %q with hint %q", named, notFound.Message, notFound.Hint)
 		}
 	}

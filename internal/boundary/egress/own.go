@@ -9,8 +9,9 @@ import (
 // OwnListener is the class of an address on which this process listens itself.
 const OwnListener Class = "a listener of this Sallyport itself"
 
-// Own are the addresses on which this process listens. A request that left through the gate and came in at one of them would
-// be the gate's own word: at the admin listener, or for ever in a circle. The zero Own has none; it is safe for concurrent use.
+// Own are the addresses on which this process listens. A request that left through the gate and came in at one of them
+// would be the gate's own word: at the admin listener, or for ever in a circle. The zero Own has none; it is safe for
+// concurrent use.
 type Own struct {
 	listeners atomic.Pointer[[]netip.AddrPort]
 }
@@ -18,9 +19,9 @@ type Own struct {
 // Set replaces the list.
 func (o *Own) Set(listeners ...netip.AddrPort) { o.listeners.Store(&listeners) }
 
-// Has tells whether a connection to addr would come out at one of the listeners: by the address that one is bound to, by any
-// local one where it is bound to all, by the unspecified address, which the kernel takes for this machine, or in an IPv6 address
-// that stands for an IPv4 one. A nil Own has none.
+// Has tells whether a connection to addr would come out at one of the listeners: by the address that one is bound to,
+// by any local one where it is bound to all, by the unspecified address, which the kernel takes for this machine, or in
+// an IPv6 address that stands for an IPv4 one. A nil Own has none.
 func (o *Own) Has(addr netip.AddrPort) bool {
 	if o == nil {
 		return false
@@ -56,7 +57,8 @@ func reaches(ip, bound netip.Addr) bool {
 	return false
 }
 
-// isLocal tells whether an interface of this machine has the address. If the interfaces cannot be read every address may be one.
+// isLocal tells whether an interface of this machine has the address. If the interfaces cannot be read every address
+// may be one.
 func isLocal(ip netip.Addr) bool {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

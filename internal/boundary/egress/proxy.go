@@ -22,9 +22,9 @@ import (
 // maxConnectHead is the largest answer to CONNECT, in bytes, that is read.
 const maxConnectHead = 16 << 10
 
-// via is the way through a proxy. The destination is looked up and checked here, and the proxy is asked for that very address:
-// what it would look up itself nobody could check. The proxy's own address is the operator's word; only a metadata service is
-// refused.
+// via is the way through a proxy. The destination is looked up and checked here, and the proxy is asked for that very
+// address: what it would look up itself nobody could check. The proxy's own address is the operator's word; only a
+// metadata service is refused.
 type via struct {
 	url     *url.URL
 	address string // of the proxy, host:port
@@ -45,16 +45,19 @@ func newVia(o Options) *via {
 	}
 	v := &via{url: o.Proxy, address: net.JoinHostPort(o.Proxy.Hostname(), port), user: o.ProxyUser}
 	anywhere := append([]netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0")}, o.AllowPrivate...)
-	v.dialer = net.Dialer{Timeout: max(o.Dial, 0), Resolver: o.Resolver, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		ip, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return &ProhibitedError{Class: Invalid}
-		}
-		if o.Own != nil && o.Own().Has(ip) {
-			return &ProhibitedError{Addr: ip.Addr(), Class: OwnListener}
-		}
-		return Check(ip.Addr(), anywhere)
-	}}
+	v.dialer = net.Dialer{
+		Timeout: max(o.Dial, 0), Resolver: o.Resolver,
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			ip, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return &ProhibitedError{Class: Invalid}
+			}
+			if o.Own != nil && o.Own().Has(ip) {
+				return &ProhibitedError{Addr: ip.Addr(), Class: OwnListener}
+			}
+			return Check(ip.Addr(), anywhere)
+		},
+	}
 	return v
 }
 
@@ -157,7 +160,8 @@ func (v *via) tunnel(ctx context.Context, conn net.Conn, target string) error {
 	var head strings.Builder
 	head.WriteString("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n")
 	if user, password, ok := v.userinfo(); ok {
-		head.WriteString("Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)) + "\r\n")
+		head.WriteString("Proxy-Authorization: Basic " +
+			base64.StdEncoding.EncodeToString([]byte(user+":"+password)) + "\r\n")
 	}
 	head.WriteString("\r\n")
 	if _, err := io.WriteString(conn, head.String()); err != nil {

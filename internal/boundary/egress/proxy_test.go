@@ -221,17 +221,21 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestProxyAddressCheck is a part of invariant 2: through a proxy, too, only what is public or allowed is reached, and a name is
-// looked up here: the proxy hears nothing of an address that is refused.
+// TestProxyAddressCheck is a part of invariant 2: through a proxy, too, only what is public or allowed is reached, and
+// a name is looked up here: the proxy hears nothing of an address that is refused.
 func TestProxyAddressCheck(t *testing.T) {
 	for _, scheme := range []string{"http", "socks5"} {
-		for _, host := range []string{"127.0.0.1", "10.0.0.1", "169.254.169.254", "localhost", "::ffff:127.0.0.1", "64:ff9b::7f00:1"} {
+		for _, host := range []string{
+			"127.0.0.1", "10.0.0.1", "169.254.169.254", "localhost", "::ffff:127.0.0.1",
+			"64:ff9b::7f00:1",
+		} {
 			p := newProxy(t, scheme)
 			tr, err := egress.New(egress.Options{Host: host, Port: "80", Proxy: p.url})
 			if err != nil {
 				t.Fatal(err)
 			}
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, "80"), Path: "/"}).String(), http.NoBody)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+				(&url.URL{Scheme: "http", Host: net.JoinHostPort(host, "80"), Path: "/"}).String(), http.NoBody)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +257,9 @@ func TestProxyAddressCheck(t *testing.T) {
 // TestProxyAtMetadata: a proxy may be anywhere but where clouds hand out credentials.
 func TestProxyAtMetadata(t *testing.T) {
 	for _, scheme := range []string{"http", "socks5"} {
-		tr := transport(t, "http://127.0.0.1:9", func(o *egress.Options) { o.Proxy = &url.URL{Scheme: scheme, Host: "169.254.169.254:80"} })
+		tr := transport(t, "http://127.0.0.1:9", func(o *egress.Options) {
+			o.Proxy = &url.URL{Scheme: scheme, Host: "169.254.169.254:80"}
+		})
 		_, err := get(t, tr, "http://127.0.0.1:9")
 		if _, ok := errors.AsType[*egress.ProhibitedError](err); !ok {
 			t.Errorf("%s: got %v", scheme, err)
@@ -290,7 +296,8 @@ func TestProxyFailure(t *testing.T) {
 			tr := transport(t, "http://127.0.0.1:9", p.use(c.user))
 			_, err := get(t, tr, "http://127.0.0.1:9")
 			f := egress.Classify(err)
-			if f == nil || f.Code != fault.UpstreamRefused || !strings.Contains(f.Message, c.want) || strings.Contains(fmt.Sprint(err, f, f.Hint), "CANARY") {
+			if f == nil || f.Code != fault.UpstreamRefused || !strings.Contains(f.Message, c.want) ||
+				strings.Contains(fmt.Sprint(err, f, f.Hint), "CANARY") {
 				t.Errorf("got %v from %v; want %q", f, err, c.want)
 			}
 		})
@@ -316,12 +323,16 @@ func TestProxyHangs(t *testing.T) {
 }
 
 func TestProxyRefused(t *testing.T) {
-	for _, bad := range []string{"https://proxy:1", "ftp://proxy", "http://me:pw@proxy:1", "http://", "socks5h://proxy"} {
+	for _, bad := range []string{
+		"https://proxy:1", "ftp://proxy", "http://me:pw@proxy:1", "http://",
+		"socks5h://proxy",
+	} {
 		u, err := url.Parse(bad)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := egress.New(egress.Options{Host: "example.com", Port: "443", Proxy: u}); err == nil || strings.Contains(err.Error(), "pw") {
+		if _, err := egress.New(egress.Options{Host: "example.com", Port: "443", Proxy: u}); err == nil ||
+			strings.Contains(err.Error(), "pw") {
 			t.Errorf("%s: got %v", bad, err)
 		}
 	}

@@ -7,15 +7,17 @@ import (
 	"time"
 )
 
-// socket is a connection of TCP straight to an API, beneath TLS, that can tell whether the API's kernel took anything of a request.
+// socket is a connection of TCP straight to an API, beneath TLS, that can tell whether the API's kernel took anything
+// of a request.
 //
-// An API that ends a connection as a request is on its way there sends FIN, and its kernel answers the request with RST. The three
-// together prove that nothing of it can have been processed: the FIN came in order and acknowledged nothing of the request, so the API
-// had ended its side, and could answer nothing any more, when its kernel had not a byte of it; nothing was acknowledged after that, as it
-// would be where only one direction is closed and the other is still read; and the RST says that the connection is closed for good. A
-// RST alone proves nothing: an API that reads the beginning of a request, acts, and closes on the rest sends one too, and what
-// acknowledgement that has the kernel does not take. Nor is there a proof through a proxy, whose kernel it is then, or on other systems
-// than Linux: the request fails there, and is not sent again.
+// An API that ends a connection as a request is on its way there sends FIN, and its kernel answers the request with
+// RST. The three together prove that nothing of it can have been processed: the FIN came in order and acknowledged
+// nothing of the request, so the API had ended its side, and could answer nothing any more, when its kernel had not a
+// byte of it; nothing was acknowledged after that, as it would be where only one direction is closed and the other is
+// still read; and the RST says that the connection is closed for good. A RST alone proves nothing: an API that reads
+// the beginning of a request, acts, and closes on the rest sends one too, and what acknowledgement that has the kernel
+// does not take. Nor is there a proof through a proxy, whose kernel it is then, or on other systems than Linux: the
+// request fails there, and is not sent again.
 type socket struct {
 	net.Conn
 	raw           syscall.RawConn
@@ -67,7 +69,8 @@ func (s *socket) Write(p []byte) (int, error) {
 // begin is called before anything of the next request is written.
 func (s *socket) begin() { s.before.Store(s.written.Load()) }
 
-// refused tells whether the API's kernel took nothing of the request. It waits for what is still on its way, not longer than limit.
+// refused tells whether the API's kernel took nothing of the request. It waits for what is still on its way, not longer
+// than limit.
 func (s *socket) refused(limit time.Duration) bool {
 	for pause := time.Millisecond / 2; ; pause *= 2 {
 		if f := s.fate(); f != pending {

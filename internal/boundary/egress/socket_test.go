@@ -23,7 +23,8 @@ import (
 	"sallyport/internal/boundary/egress"
 )
 
-// ender is an API that ends its connections as the test says. It notes the bodies that it has read to their end, or begun to.
+// ender is an API that ends its connections as the test says. It notes the bodies that it has read to their end, or
+// begun to.
 type ender struct {
 	net.Listener
 	transport *egress.Transport
@@ -42,7 +43,10 @@ func newEnder(t *testing.T, secure bool, serve func(e *ender, c net.Conn, r *buf
 	}
 	e := &ender{Listener: l, seen: map[string]int{}, url: "http://" + l.Addr().String()}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	o := egress.Options{Host: "127.0.0.1", Port: port, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+	o := egress.Options{
+		Host: "127.0.0.1", Port: port,
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+	}
 	var server *tls.Config
 	if secure {
 		s := httptest.NewUnstartedServer(nil)
@@ -114,23 +118,40 @@ func (e *ender) post(ctx context.Context, id, body string) (sendings int, err er
 
 const answered = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-// TestFateOfARequest: what is written on a connection that the API has closed was refused by its kernel; what that may have taken was not.
+// TestFateOfARequest: what is written on a connection that the API has closed was refused by its kernel; what that may
+// have taken was not.
 func TestFateOfARequest(t *testing.T) {
 	for name, c := range map[string]struct {
 		api   func(c *net.TCPConn, written chan struct{}) // what the API does when the request before has been answered
 		first bool                                        // the API acts before the request is written
 		want  bool
 	}{
-		"closed before":         {func(c *net.TCPConn, _ chan struct{}) { _ = c.Close() }, true, runtime.GOOS == "linux"},
-		"one direction is open": {func(c *net.TCPConn, w chan struct{}) { _ = c.CloseWrite(); <-w; _, _ = io.ReadFull(c, make([]byte, 4)) }, true, false},
-		"reset before":          {func(c *net.TCPConn, _ chan struct{}) { _ = c.SetLinger(0); _ = c.Close() }, true, false},
+		"closed before": {func(c *net.TCPConn, _ chan struct{}) {
+			_ = c.Close()
+		}, true, runtime.GOOS == "linux"},
+		"one direction is open": {func(c *net.TCPConn, w chan struct{}) {
+			_ = c.CloseWrite()
+			<-w
+			_, _ = io.ReadFull(c, make([]byte, 4))
+		}, true, false},
+		"reset before": {func(c *net.TCPConn, _ chan struct{}) {
+			_ = c.SetLinger(0)
+			_ = c.Close()
+		}, true, false},
 		"closed on all of it": {func(c *net.TCPConn, w chan struct{}) {
 			<-w
-			time.Sleep(10 * time.Millisecond) // for the bytes to be there; too short makes the test weaker, and never fail
+			// for the bytes to be there; too short makes the test weaker, and never fail
+			time.Sleep(10 * time.Millisecond)
 			_ = c.Close()
 		}, false, false},
-		"read in part":    {func(c *net.TCPConn, _ chan struct{}) { _, _ = io.ReadFull(c, make([]byte, 2)); _ = c.Close() }, false, false},
-		"read to its end": {func(c *net.TCPConn, _ chan struct{}) { _, _ = io.ReadFull(c, make([]byte, 4)); _ = c.Close() }, false, false},
+		"read in part": {func(c *net.TCPConn, _ chan struct{}) {
+			_, _ = io.ReadFull(c, make([]byte, 2))
+			_ = c.Close()
+		}, false, false},
+		"read to its end": {func(c *net.TCPConn, _ chan struct{}) {
+			_, _ = io.ReadFull(c, make([]byte, 4))
+			_ = c.Close()
+		}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -179,8 +200,8 @@ func TestFateOfARequest(t *testing.T) {
 	}
 }
 
-// TestClosedUnderARequest: an API ends its unused connections at any time, also while requests are on their way there. None is processed
-// twice, and of those whose sending failed nothing was processed and answered.
+// TestClosedUnderARequest: an API ends its unused connections at any time, also while requests are on their way there.
+// None is processed twice, and of those whose sending failed nothing was processed and answered.
 func TestClosedUnderARequest(t *testing.T) {
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
@@ -229,12 +250,13 @@ func TestClosedUnderARequest(t *testing.T) {
 	}
 }
 
-// TestAnswerIsHandedOver: an answer that is there is the caller's, whatever becomes of its connection, which others may have before the
-// answer is handed over.
+// TestAnswerIsHandedOver: an answer that is there is the caller's, whatever becomes of its connection, which others may
+// have before the answer is handed over.
 func TestAnswerIsHandedOver(t *testing.T) {
 	for name, meanwhile := range map[string]func(ctx context.Context, e *ender){
 		"the next request fails": func(ctx context.Context, e *ender) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, io.NopCloser(iotest.ErrReader(io.ErrClosedPipe)))
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url,
+				io.NopCloser(iotest.ErrReader(io.ErrClosedPipe)))
 			if err != nil {
 				panic(err)
 			}
@@ -255,7 +277,8 @@ func TestAnswerIsHandedOver(t *testing.T) {
 			defer others.Wait()
 			unused := func(error) { // the connection is nobody's now for http.Transport, and the answer not handed over
 				others.Go(func() { meanwhile(t.Context(), e) })
-				time.Sleep(50 * time.Millisecond) // for it to go as far as it may; too short makes the test weaker, and never fail
+				// for it to go as far as it may; too short makes the test weaker, and never fail
+				time.Sleep(50 * time.Millisecond)
 			}
 			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{PutIdleConn: unused})
 			if sendings, err := e.post(ctx, "one", "body"); err != nil || sendings != 1 {
@@ -274,7 +297,9 @@ func TestIdleClosedLate(t *testing.T) {
 			_, _ = io.WriteString(c, answered)
 		}
 	})
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{PutIdleConn: func(error) { e.transport.CloseIdle() }})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{PutIdleConn: func(error) {
+		e.transport.CloseIdle()
+	}})
 	if _, err := e.post(ctx, "one", "body"); err != nil {
 		t.Fatal(err)
 	}

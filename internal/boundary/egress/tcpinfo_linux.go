@@ -20,7 +20,10 @@ func tcpInfo(raw syscall.RawConn) (state tcpState, ok bool) {
 		if err != nil || info.Bytes_acked == 0 { // before Linux 4.1 there are no counters
 			return
 		}
-		state, ok = tcpState{acked: info.Bytes_acked, received: info.Bytes_received, closed: info.State == stateClose}, true
+		state, ok = tcpState{
+			acked: info.Bytes_acked, received: info.Bytes_received,
+			closed: info.State == stateClose,
+		}, true
 	})
 	return state, ok && err == nil
 }

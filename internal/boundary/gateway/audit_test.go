@@ -81,8 +81,8 @@ func TestRecordIsThereWhenTheAPIIsCalled(t *testing.T) {
 	}
 }
 
-// TestEveryRequestIsOnRecordOnce sends all sorts of requests at once: each leaves one authorised and one completed record, or
-// one refused one, and at the end no place is held.
+// TestEveryRequestIsOnRecordOnce sends all sorts of requests at once: each leaves one authorised and one completed
+// record, or one refused one, and at the end no place is held.
 func TestEveryRequestIsOnRecordOnce(t *testing.T) {
 	u := newUpstream(t, nil)
 	failing := newUpstream(t, reply("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nshort"))
@@ -90,9 +90,12 @@ func TestEveryRequestIsOnRecordOnce(t *testing.T) {
 	yaml += strings.Replace(api(failing.url, "limits: {concurrency: 2, rate: 1000/s}"), "  api:", "  failing:", 1)
 	g := newGate(t, yaml, options{})
 	kinds := []string{
-		request("GET", "/s/api/v1/x"), request("GET", "/s/api/v1/x", "-"), request("GET", "/s/api/v2/x"), request("GET", "/s/api/../x"), request("GET", "/s/none/x"),
-		request("GET", "/s/failing/x"), request("POST", "/s/api/v1/x", "Content-Length: 10", "\r\n0123456789"), request("POST", "/s/api/v1/x", "Transfer-Encoding: chunked", "\r\n6\r\n012345\r\n0\r\n\r\n"),
-		request("POST", "/s/api/v1/x", "Content-Length: 3", "\r\nabc"), "GET / HTTP/3.0\r\n\r\n", request("POST", "/s/api/v1/x", "Transfer-Encoding: chunked", "\r\nzz\r\n"),
+		request("GET", "/s/api/v1/x"), request("GET", "/s/api/v1/x", "-"), request("GET", "/s/api/v2/x"),
+		request("GET", "/s/api/../x"), request("GET", "/s/none/x"),
+		request("GET", "/s/failing/x"), request("POST", "/s/api/v1/x", "Content-Length: 10", "\r\n0123456789"),
+		request("POST", "/s/api/v1/x", "Transfer-Encoding: chunked", "\r\n6\r\n012345\r\n0\r\n\r\n"),
+		request("POST", "/s/api/v1/x", "Content-Length: 3", "\r\nabc"), "GET / HTTP/3.0\r\n\r\n",
+		request("POST", "/s/api/v1/x", "Transfer-Encoding: chunked", "\r\nzz\r\n"),
 	}
 	const total = 80
 	var wg sync.WaitGroup
@@ -113,7 +116,8 @@ func TestEveryRequestIsOnRecordOnce(t *testing.T) {
 	close(work)
 	wg.Wait()
 	wantBalanced(t, g.records(), total)
-	if g.pipeline.InFlight() != 0 || g.service("api").Limits.Active() != 0 || g.service("failing").Limits.Active() != 0 {
+	if g.pipeline.InFlight() != 0 || g.service("api").Limits.Active() != 0 ||
+		g.service("failing").Limits.Active() != 0 {
 		t.Error("places are still held")
 	}
 }

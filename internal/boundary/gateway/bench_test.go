@@ -24,7 +24,10 @@ type passing struct{}
 func (p passing) RoundTrip(r *http.Request) (*http.Response, error) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	header := http.Header{"Content-Type": {"application/json"}, "Content-Length": {"12"}}
-	return &http.Response{StatusCode: http.StatusOK, Header: header, ContentLength: 12, Body: io.NopCloser(io.LimitReader(noughts{}, 12)), Request: r}, nil
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: header, ContentLength: 12,
+		Body: io.NopCloser(io.LimitReader(noughts{}, 12)), Request: r,
+	}, nil
 }
 
 type noughts struct{}
@@ -62,17 +65,22 @@ func benchPipeline(b *testing.B, g *gate, method, body string, names ...string) 
 	for b.Loop() {
 		clear(w.header)
 		content.Reset(body)
-		v := &boundary.View{Method: r.Method, Service: "api", Path: "/v1/things", RawQuery: "a=1", Header: boundary.NetHTTP(r.Header), Mount: "/s/api", Names: strings.Join(names, "")}
+		v := &boundary.View{
+			Method: r.Method, Service: "api", Path: "/v1/things", RawQuery: "a=1",
+			Header: boundary.NetHTTP(r.Header), Mount: "/s/api", Names: strings.Join(names, ""),
+		}
 		pipeline.Handle(w, r, v)
 		<-g.outcomes
 	}
 }
 
-// BenchmarkPipeline is a request without its sockets: with a static credential, a derived one, and one that signs the body.
+// BenchmarkPipeline is a request without its sockets: with a static credential, a derived one, and one that signs the
+// body.
 func BenchmarkPipeline(b *testing.B) {
 	b.Run("bearer", func(b *testing.B) { benchPipeline(b, newGate(b, api("https://127.0.0.1"), options{}), "GET", "") })
 	b.Run("bearer, names in small letters", func(b *testing.B) {
-		benchPipeline(b, newGate(b, api("https://127.0.0.1"), options{}), "GET", "", "host:connection:accept:user-agent:")
+		benchPipeline(b, newGate(b, api("https://127.0.0.1"), options{}), "GET", "",
+			"host:connection:accept:user-agent:")
 	})
 	b.Run("derived", func(b *testing.B) {
 		benchPipeline(b, derivedGate(b, &mint{}, lark("https://127.0.0.1"), options{}), "GET", "")

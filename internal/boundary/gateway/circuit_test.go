@@ -30,7 +30,8 @@ func TestCircuitOpens(t *testing.T) {
 	if n, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || n < 1 {
 		t.Errorf("got Retry-After %q", a.Header.Get("Retry-After"))
 	}
-	if p := a.problem(t); !strings.Contains(p.Message, "refused the connection") || !strings.HasPrefix(p.Message, `The API behind "api" failed`) {
+	if p := a.problem(t); !strings.Contains(p.Message, "refused the connection") ||
+		!strings.HasPrefix(p.Message, `The API behind "api" failed`) {
 		t.Errorf("says %q", p.Message)
 	}
 	if !strings.Contains(g.logs.String(), "not called for a moment") {
@@ -41,7 +42,8 @@ func TestCircuitOpens(t *testing.T) {
 	}
 	serveUpstream(t, l, "http://", nil)
 	deadline := time.Now().Add(20 * time.Second)
-	for a = g.do("GET", "/s/api/"); a.StatusCode != http.StatusOK && time.Now().Before(deadline); a = g.do("GET", "/s/api/") {
+	for a = g.do("GET", "/s/api/"); a.StatusCode != http.StatusOK &&
+		time.Now().Before(deadline); a = g.do("GET", "/s/api/") {
 		time.Sleep(10 * time.Millisecond) // polling
 	}
 	a.wantStatus(t, 200)

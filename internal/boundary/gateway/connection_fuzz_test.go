@@ -13,10 +13,10 @@ import (
 )
 
 // FuzzConnection plays requests on one real connection, each byte one: to which answer (of Sallyport's own, early from
-// the API, or whole), with which body, whether it is held back until the answer is there, whether the caller then goes on
-// or stops sending, and whether the next request is sent before this one is answered (RFC 9112 section 9.3.2). The model
-// counts: one answer and one record for each request up to the one whose answer ends the connection, in their order, and
-// none for what stands in a body or behind that one.
+// the API, or whole), with which body, whether it is held back until the answer is there, whether the caller then goes
+// on or stops sending, and whether the next request is sent before this one is answered (RFC 9112 section 9.3.2). The
+// model counts: one answer and one record for each request up to the one whose answer ends the connection, in their
+// order, and none for what stands in a body or behind that one.
 func FuzzConnection(f *testing.F) {
 	earlyURL, _ := early(f, "401 Unauthorized")
 	u := hear(f, func(c net.Conn) { answerAll(c) })
@@ -69,8 +69,8 @@ const (
 	opPipelined = 1 << 6
 )
 
-// playTogether sends the requests of ops in one write and reads their answers. It returns how many came, and whether the
-// connection goes on.
+// playTogether sends the requests of ops in one write and reads their answers. It returns how many came, and whether
+// the connection goes on.
 func playTogether(t *testing.T, c *net.TCPConn, r *bufio.Reader, ops []byte) (answers int, goesOn bool) {
 	t.Helper()
 	last := ops[len(ops)-1]

@@ -75,7 +75,8 @@ func hearOn(t testing.TB, secure *tls.Config, serve func(net.Conn)) string {
 	return "http://" + l.Addr().String()
 }
 
-// TestUpgradeWithBody: a WebSocket handshake with a body is refused before anything is dialled, and nothing of it ends the process.
+// TestUpgradeWithBody: a WebSocket handshake with a body is refused before anything is dialled, and nothing of it ends
+// the process.
 func TestUpgradeWithBody(t *testing.T) {
 	upstream, heads := early(t, "101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket")
 	g := newGate(t, api(upstream), options{})
@@ -87,7 +88,8 @@ func TestUpgradeWithBody(t *testing.T) {
 				"Transfer-Encoding: chunked":         fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("x", size)),
 			} {
 				for _, method := range []string{"GET", "POST"} {
-					text := keepAlive(method, "/s/api/ws", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket", "Sec-WebSocket-Version: 13",
+					text := keepAlive(method, "/s/api/ws", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket",
+						"Sec-WebSocket-Version: 13",
 						"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", framing, "\r\n"+body)
 					answers, rest := g.send(text + request("GET", "/s/api/behind"))
 					if len(answers) == 0 || rest != "" {
@@ -101,10 +103,12 @@ func TestUpgradeWithBody(t *testing.T) {
 	if a := g.do("GET", "/s/none/x"); a.StatusCode != http.StatusNotFound {
 		t.Errorf("afterwards: got %s", a.raw)
 	}
-	if a := g.do("POST", "/s/api/ws", "Upgrade: websocket", "Content-Length: 0"); a.StatusCode == http.StatusBadRequest {
+	if a := g.do("POST", "/s/api/ws", "Upgrade: websocket",
+		"Content-Length: 0"); a.StatusCode == http.StatusBadRequest {
 		t.Errorf("without `Connection: upgrade` it is no handshake: got %s", a.raw)
 	}
-	if got := heads.Load(); got > 12*n+1 { // those behind, which are requests of their own, where the connection was kept
+	// those behind, which are requests of their own, where the connection was kept
+	if got := heads.Load(); got > 12*n+1 {
 		t.Errorf("the API was called %d times", got)
 	}
 }
@@ -112,7 +116,9 @@ func TestUpgradeWithBody(t *testing.T) {
 // TestUpgradeOnHTTP10: HTTP/1.0 has no upgrade (RFC 9110 section 7.8).
 func TestUpgradeOnHTTP10(t *testing.T) {
 	var upgrade atomic.Value
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { upgrade.Store(r.Header.Get("Upgrade")) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgrade.Store(r.Header.Get("Upgrade"))
+	}))
 	defer s.Close()
 	g := newGate(t, api(s.URL), options{})
 	a := g.do("GET", "/s/api/x", "Connection: Upgrade", "Upgrade: websocket")
@@ -129,7 +135,8 @@ func own(t testing.TB) (*gate, map[string]func(lines ...string) string) {
 	t.Helper()
 	broken := hear(t, func(c net.Conn) {})
 	g := newGate(t, api("http://127.0.0.1:1", "allow: [POST /open/**]")+"  limited:\n    upstream: "+broken+
-		"\n    allow_private: [127.0.0.1/32]\n    secret: ref+builtin://canary\n    limits: {rate: 1/h}\n  reset:\n    upstream: "+broken+
+		"\n    allow_private: [127.0.0.1/32]\n    secret: ref+builtin://canary\n    limits: {rate: 1/h}\n  reset:\n  "+
+		"  upstream: "+broken+
 		"\n    allow_private: [127.0.0.1/32]\n    secret: ref+builtin://canary\n", options{})
 	g.do("GET", "/s/limited/x")
 	post := func(target string, more ...string) func(lines ...string) string {
@@ -148,8 +155,8 @@ func own(t testing.TB) (*gate, map[string]func(lines ...string) string) {
 	}
 }
 
-// TestOwnAnswersKeepOrClose: after an answer of Sallyport's own to a request with a body a connection either goes on, and the next
-// request on it is answered, or its end was announced. No request is lost, and none is made out of a body.
+// TestOwnAnswersKeepOrClose: after an answer of Sallyport's own to a request with a body a connection either goes on,
+// and the next request on it is answered, or its end was announced. No request is lost, and none is made out of a body.
 func TestOwnAnswersKeepOrClose(t *testing.T) {
 	g, requests := own(t)
 	const poison = "GET /s/api/smuggled HTTP/1.1\r\nHost: gate\r\n\r\n"
@@ -225,7 +232,9 @@ func readAnswer(t testing.TB, r *bufio.Reader) *http.Response {
 func TestKeepAliveClient(t *testing.T) {
 	g, requests := own(t)
 	dialled := new(atomic.Int64)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network,
+		addr string,
+	) (net.Conn, error) {
 		dialled.Add(1)
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}}}
@@ -237,7 +246,9 @@ func TestKeepAliveClient(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req, _ := http.NewRequest("POST", "http://"+g.addr+model.RequestURI, struct{ io.Reader }{strings.NewReader(`{"model":"x"}`)})
+			req, _ := http.NewRequest("POST", "http://"+g.addr+model.RequestURI, struct {
+				io.Reader
+			}{strings.NewReader(`{"model":"x"}`)})
 			req.Header = model.Header
 			resp, err := client.Do(req)
 			if err != nil {
@@ -253,8 +264,8 @@ func TestKeepAliveClient(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswerEndsTheConnection: an API that answers before the body is through. The caller has the answer at once, it announces the
-// end, and nothing of what comes after is read as a request.
+// TestEarlyAnswerEndsTheConnection: an API that answers before the body is through. The caller has the answer at once,
+// it announces the end, and nothing of what comes after is read as a request.
 func TestEarlyAnswerEndsTheConnection(t *testing.T) {
 	for _, status := range []string{"401 Unauthorized", "413 Content Too Large", "200 OK"} {
 		for _, framing := range []string{"chunked", "length"} {
@@ -263,7 +274,8 @@ func TestEarlyAnswerEndsTheConnection(t *testing.T) {
 				g := newGate(t, api(upstream), options{})
 				c := g.dial()
 				poison := keepAlive("GET", "/s/api/smuggled") + "\r\n"
-				poison = strings.ReplaceAll(poison, tokens.value["good"], tokens.value["other"]) // the presented one would not pass
+				// the presented one would not pass
+				poison = strings.ReplaceAll(poison, tokens.value["good"], tokens.value["other"])
 				_, _ = io.WriteString(c, keepAlive("POST", "/s/api/x", map[string]string{
 					"chunked": "Transfer-Encoding: chunked", "length": "Content-Length: 2000000",
 				}[framing]))
@@ -306,7 +318,8 @@ func TestEarlyAnswerEndsTheConnection(t *testing.T) {
 func TestHTTP10Body(t *testing.T) {
 	g, _ := own(t)
 	c := g.dial()
-	text := strings.Replace(keepAlive("POST", "/s/none/x", "Connection: keep-alive", "Content-Length: 400000", "\r\nxxx"), "HTTP/1.1", "HTTP/1.0", 1)
+	text := strings.Replace(keepAlive("POST", "/s/none/x", "Connection: keep-alive", "Content-Length: 400000",
+		"\r\nxxx"), "HTTP/1.1", "HTTP/1.0", 1)
 	_, _ = io.WriteString(c, text)
 	r := bufio.NewReader(c)
 	if resp := readAnswer(t, r); !resp.Close || resp.StatusCode != http.StatusNotFound {

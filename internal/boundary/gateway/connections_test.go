@@ -120,7 +120,8 @@ func TestProvenAreNotCountedAgainstTheirSource(t *testing.T) {
 	}
 }
 
-// TestIdleGoesBeforeBusy: at the limit in all the one idle longest is closed, never one in a request; where all are, the new one is.
+// TestIdleGoesBeforeBusy: at the limit in all the one idle longest is closed, never one in a request; where all are,
+// the new one is.
 func TestIdleGoesBeforeBusy(t *testing.T) {
 	var closed closings
 	release, arrived := make(chan struct{}), make(chan struct{}, 8)

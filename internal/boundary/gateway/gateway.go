@@ -1,7 +1,7 @@
 // Package gateway is gateway mode: http(s)://gate/s/<service>/<path>, which needs nothing of the client but a URL.
 //
-// It serves HTTP/1.1, splits the target, and hands over to the pipeline. It has no checks of its own: what is wrong with a
-// request before it has a target (package wire) goes to the pipeline as well, which answers and records it.
+// It serves HTTP/1.1, splits the target, and hands over to the pipeline. It has no checks of its own: what is wrong
+// with a request before it has a target (package wire) goes to the pipeline as well, which answers and records it.
 package gateway
 
 import (
@@ -73,7 +73,10 @@ type connKey struct{}
 
 // Serve serves until Shutdown or Close; l is plain TCP.
 func (g *Gateway) Serve(l net.Listener) error {
-	o := wire.Options{MaxHead: g.o.MaxHead, HeadTimeout: headTimeout, Limit: g.o.Connections, ErrorLog: g.server.ErrorLog}
+	o := wire.Options{
+		MaxHead: g.o.MaxHead, HeadTimeout: headTimeout, Limit: g.o.Connections,
+		ErrorLog: g.server.ErrorLog,
+	}
 	o.Limit.Log = g.o.Log
 	if g.o.TLS != nil {
 		o.TLS = g.o.TLS.Clone()
@@ -90,8 +93,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	return g.server.Shutdown(ctx)
 }
 
-// BreakOff ends the requests in flight, and those to come, because of why: their calls to APIs end, and whoever has no response yet
-// gets that one.
+// BreakOff ends the requests in flight, and those to come, because of why: their calls to APIs end, and whoever has no
+// response yet gets that one.
 func (g *Gateway) BreakOff(why *fault.Fault) { g.breakOff(why) }
 
 // Close breaks off what is left.
@@ -101,7 +104,10 @@ func (g *Gateway) Close() error {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := &boundary.View{Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header), Source: callerAddr(r)}
+	v := &boundary.View{
+		Method: r.Method, RawQuery: r.URL.RawQuery, Header: boundary.NetHTTP(r.Header),
+		Source: callerAddr(r),
+	}
 	c, ok := r.Context().Value(connKey{}).(*wire.Conn)
 	if !ok {
 		panic("a request that did not come through package wire")

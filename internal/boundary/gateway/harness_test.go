@@ -89,7 +89,9 @@ func run(m *testing.M) int {
 func issue(db *database.DB) error {
 	ctx, now := context.Background(), time.Now()
 	offset := -2 * time.Hour // the expired token was issued two hours ago
-	tokens.registry = token.NewRegistry(db, bytes.Repeat([]byte{7}, 32), func() time.Time { return time.Now().Add(offset) })
+	tokens.registry = token.NewRegistry(db, bytes.Repeat([]byte{7}, 32), func() time.Time {
+		return time.Now().Add(offset)
+	})
 	if err := tokens.registry.Load(ctx); err != nil {
 		return err
 	}
@@ -137,7 +139,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// gate is a whole gateway on loopback. When its test ends, everything it ever gave out is searched for the canary and tokens.
+// gate is a whole gateway on loopback. When its test ends, everything it ever gave out is searched for the canary and
+// tokens.
 type gate struct {
 	testing.TB
 	addr     string
@@ -170,13 +173,17 @@ type options struct {
 	kept                 *spool.Budget
 	mayPanic             bool
 	writer               func(http.ResponseWriter) http.ResponseWriter // between the pipeline and the gateway
-	parts                func(*service.Service) []credential.Part      // instead of one static secret for each credential
+	// instead of one static secret for each credential
+	parts func(*service.Service) []credential.Part
 }
 
 // newGate serves the services that yaml (the content of `services:`) describes.
 func newGate(t testing.TB, yaml string, o options) *gate {
 	t.Helper()
-	g := &gate{TB: t, outcomes: make(chan boundary.Outcome, 10_000), served: make(chan struct{}), metrics: monitor.New("test"), mayPanic: o.mayPanic}
+	g := &gate{
+		TB: t, outcomes: make(chan boundary.Outcome, 10_000), served: make(chan struct{}),
+		metrics: monitor.New("test"), mayPanic: o.mayPanic,
+	}
 	log := slog.New(slog.NewTextHandler(&g.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	use := o.audit
 	if use == nil {
@@ -188,13 +195,21 @@ func newGate(t testing.TB, yaml string, o options) *gate {
 	if o.tokens != nil {
 		verify = o.tokens(verify)
 	}
-	g.pipeline = boundary.New(boundary.Options{Tokens: verify, Audit: use, Observer: g, Log: log, InFlight: o.inFlight, PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now})
+	g.pipeline = boundary.New(boundary.Options{
+		Tokens: verify, Audit: use, Observer: g, Log: log, InFlight: o.inFlight,
+		PerToken: o.perToken, PerService: o.perService, Kept: o.kept, Now: time.Now,
+	})
 	g.pipeline.Route(boundary.Configuration{Services: table(t, yaml, o)})
 	var way gateway.Pipeline = g.pipeline
 	if o.writer != nil {
 		way = writingTo{g.pipeline, o.writer}
 	}
-	g.gateway = gateway.New(gateway.Options{Pipeline: way, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, TLS: o.tls, Connections: o.connections, ServerError: func(_, kind string) { _, _ = g.errors.Write([]byte(kind + " ")) }})
+	g.gateway = gateway.New(gateway.Options{
+		Pipeline: way, MaxHead: cmp.Or(o.maxHead, 16<<10), Log: log, TLS: o.tls,
+		Connections: o.connections, ServerError: func(_, kind string) {
+			_, _ = g.errors.Write([]byte(kind + " "))
+		},
+	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +252,10 @@ func openAudit(t testing.TB, path string) *audit.Log {
 
 func table(t testing.TB, yaml string, o options) *service.Table {
 	t.Helper()
-	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n"+yaml), func(name string) ([]byte, error) { return os.ReadFile(name) })
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n"+yaml),
+		func(name string) ([]byte, error) {
+			return os.ReadFile(name)
+		})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, yaml)
 	}
@@ -265,7 +283,10 @@ func table(t testing.TB, yaml string, o options) *service.Table {
 func static(value string) func(*service.Service) []credential.Part {
 	return func(s *service.Service) (parts []credential.Part) {
 		for _, spec := range s.Specs {
-			parts = append(parts, credential.Part{Spec: spec, Value: secret.NewValue([]byte(value)), Versions: []string{"canary@1"}})
+			parts = append(parts, credential.Part{
+				Spec: spec, Value: secret.NewValue([]byte(value)),
+				Versions: []string{"canary@1"},
+			})
 		}
 		return parts
 	}
@@ -405,7 +426,10 @@ func (g *gate) scan() {
 	}
 	rec := httptest.NewRecorder()
 	g.metrics.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	outputs := map[string]string{"what callers received": g.seen.String(), "the log": g.logs.String(), "the metrics": rec.Body.String()}
+	outputs := map[string]string{
+		"what callers received": g.seen.String(), "the log": g.logs.String(),
+		"the metrics": rec.Body.String(),
+	}
 	if g.auditAt != "" {
 		data, err := os.ReadFile(g.auditAt)
 		if err != nil {
@@ -448,7 +472,10 @@ func secretForms(s string) map[string]string {
 		"upper-case hex": strings.ToUpper(hex.EncodeToString([]byte(s))), "JSON": strings.ReplaceAll(s, "/", `\/`),
 	}
 	for shift := range 3 { // base64 inside of something longer
-		for name, enc := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
+		for name, enc := range map[string]*base64.Encoding{
+			"base64":    base64.RawStdEncoding,
+			"base64url": base64.RawURLEncoding,
+		} {
 			coded := enc.EncodeToString([]byte(strings.Repeat("x", shift) + s))
 			forms[fmt.Sprint(name, " at ", shift)] = coded[[3]int{0, 2, 3}[shift] : len(coded)-2]
 		}
@@ -499,7 +526,8 @@ func (a *answer) wantFaultAs(t testing.TB, code fault.Code, status int) {
 		t.Fatalf("got code %q (%s), want %q", p.Code, p.Message, code)
 	}
 	if a.StatusCode != status || p.Status != status || p.Blame != string(row.Blame) {
-		t.Errorf("got status %d, in the body %d, blame %q; want %d and %q", a.StatusCode, p.Status, p.Blame, status, row.Blame)
+		t.Errorf("got status %d, in the body %d, blame %q; want %d and %q", a.StatusCode, p.Status,
+			p.Blame, status, row.Blame)
 	}
 	for at, name := range challenges {
 		if got := a.Header.Get(name); (got != "") != (at == status) {
@@ -611,7 +639,8 @@ func request(method, target string, lines ...string) string {
 	return text + "\r\n" + body
 }
 
-// do makes one request with the good token (a line "-" leaves it out; a line that begins with an empty one is the body).
+// do makes one request with the good token (a line "-" leaves it out; a line that begins with an empty one is the
+// body).
 func (g *gate) do(method, target string, lines ...string) *answer {
 	g.Helper()
 	answers, rest := g.send(request(method, target, lines...))

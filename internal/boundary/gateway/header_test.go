@@ -21,7 +21,8 @@ func TestRequestHeader(t *testing.T) {
 		"X-Forwarded-For: 10.0.0.1", "X-Forwarded-Host: evil", "X-Forwarded-Anything: 1", "Forwarded: for=10.0.0.1", "Via: 1.1 x", "X-Real-IP: 10.0.0.1", "Proxy-Status: x", "Proxy-Foo: kept",
 		"Connection: X-Hop, Authorization, x-gone", "X-Hop: 1", "X-Gone: 2",
 		"X-Sallyport-Workflow: w", "X-Sallyport-Node: n", "X-Sallyport-Execution: e", "X-Sallyport-Other: o",
-		"Accept: */*", "X-Two: 1", "X-Two: 2", "X-Empty:", "x-lower: \xe9", "X-Default: mine", "Content-Type: a/b", "Content-Length: 3", "Expect: 100-continue", "\r\nabc").wantStatus(t, 200)
+		"Accept: */*", "X-Two: 1", "X-Two: 2", "X-Empty:", "x-lower: \xe9", "X-Default: mine", "Content-Type: a/b",
+		"Content-Length: 3", "Expect: 100-continue", "\r\nabc").wantStatus(t, 200)
 	r := u.only(t)
 	lines := r.lines()
 	slices.Sort(lines)
@@ -39,7 +40,8 @@ func TestRequestHeader(t *testing.T) {
 		t.Errorf("got body %q", r.body)
 	}
 	uses := g.records()
-	if len(uses) != 2 || uses[0].Workflow != "w" || uses[0].Node != "n" || uses[0].Rule != "no rules" || !slices.Equal(uses[0].Secrets, []string{"canary@1"}) {
+	if len(uses) != 2 || uses[0].Workflow != "w" || uses[0].Node != "n" || uses[0].Rule != "no rules" ||
+		!slices.Equal(uses[0].Secrets, []string{"canary@1"}) {
 		t.Errorf("got records %+v", uses)
 	}
 	if strings.Contains(uses[0].Path, "20+") {
@@ -47,16 +49,26 @@ func TestRequestHeader(t *testing.T) {
 	}
 }
 
-// TestOverridingHeader: what override_headers names replaces the caller's, however often and in whatever case it is sent; what else
-// stands in headers gives way to the caller's.
+// TestOverridingHeader: what override_headers names replaces the caller's, however often and in whatever case it is
+// sent; what else stands in headers gives way to the caller's.
 func TestOverridingHeader(t *testing.T) {
-	extra := []string{`headers: {user-agent: "linux:example:v1 (by /u/someone)", Accept: application/vnd.example+json, X-Default: ours}`, "override_headers: [User-Agent, accept]"}
-	for _, sent := range [][]string{{}, {"User-Agent: n8n", "accept: */*"}, {"USER-AGENT: n8n", "User-Agent: axios", "Accept: a/b", "Accept: c/d"}, {"User-Agent:", "Connection: User-Agent"}} {
+	extra := []string{
+		`headers: {user-agent: "linux:example:v1 (by /u/someone)", Accept: application/vnd.example+json, X-Default: ours}`, "override_headers: [User-Agent, accept]",
+	}
+	for _, sent := range [][]string{
+		{},
+		{"User-Agent: n8n", "accept: */*"},
+		{"USER-AGENT: n8n", "User-Agent: axios", "Accept: a/b", "Accept: c/d"},
+		{"User-Agent:", "Connection: User-Agent"},
+	} {
 		u := newUpstream(t, nil)
 		g := newGate(t, api(u.url, extra...), options{})
 		g.do("GET", "/s/api/x", append([]string{"X-Default: mine"}, sent...)...).wantStatus(t, 200)
 		r := u.only(t)
-		for name, want := range map[string]string{"User-Agent": "linux:example:v1 (by /u/someone)", "Accept": "application/vnd.example+json", "X-Default": "mine"} {
+		for name, want := range map[string]string{
+			"User-Agent": "linux:example:v1 (by /u/someone)",
+			"Accept":     "application/vnd.example+json", "X-Default": "mine",
+		} {
 			if got := r.Header.Values(name); !slices.Equal(got, []string{want}) {
 				t.Errorf("%q: %s is %q, want %q", sent, name, got, want)
 			}
@@ -70,7 +82,10 @@ func TestCredentialIsNotStripped(t *testing.T) {
 		{"{kind: bearer, secret: ref+builtin://canary}", "Authorization", "Bearer " + canary},
 		{"{kind: header, header: x-api-key, secret: ref+builtin://canary}", "X-Api-Key", canary},
 	} {
-		for _, connection := range []string{c.header, strings.ToLower(c.header), "close, " + c.header, "keep-alive," + c.header + ",X"} {
+		for _, connection := range []string{
+			c.header, strings.ToLower(c.header), "close, " + c.header,
+			"keep-alive," + c.header + ",X",
+		} {
 			u := newUpstream(t, nil)
 			g := newGate(t, api(u.url, "credential: "+c.credential), options{})
 			g.do("GET", "/s/api/x", "Connection: "+connection, c.header+": mine").wantStatus(t, 200)
@@ -100,7 +115,8 @@ func TestQueryOfTheCredential(t *testing.T) {
 func TestHostIsTheServices(t *testing.T) {
 	u, ca := newTLSUpstream(t, nil)
 	g := newGate(t, api(u.url, "ca_file: "+ca), options{})
-	answers, _ := g.send("GET /s/api/x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\nX-Host: evil\r\nX-Sallyport-Token: " + tokens.value["good"] + "\r\n\r\n")
+	answers, _ := g.send("GET /s/api/x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\nX-Host: " +
+		"evil\r\nX-Sallyport-Token: " + tokens.value["good"] + "\r\n\r\n")
 	answers[0].wantStatus(t, 200)
 	if got, want := u.only(t).Host, strings.TrimPrefix(u.url, "https://"); got != want {
 		t.Errorf("got Host %q, want %q", got, want)
@@ -116,11 +132,19 @@ func TestHostIsTheServices(t *testing.T) {
 	}
 }
 
-// TestResponseHeader: an answer loses what only Sallyport may say, what leads around it, and what belongs to the other connection.
+// TestResponseHeader: an answer loses what only Sallyport may say, what leads around it, and what belongs to the other
+// connection.
 func TestResponseHeader(t *testing.T) {
-	u := newUpstream(t, reply("HTTP/1.1 200 Fine "+canary+"\r\nContent-Length: 2\r\nProxy-Status: sallyport; error=http_request_denied\r\nproxy_status: sallyport\r\nX-Sallyport-Request-Id: forged\r\n"+
-		"x-sallyport-anything: 1\r\nX_Sallyport_Code: 1\r\nAlt-Svc: h3=\":443\"\r\nSet-Cookie: a=b\r\nSet-Cookie2: a=b\r\nProxy-Authenticate: Basic\r\nProxy-Authorization: x\r\nAuthentication-Info: x\r\n"+
-		"Keep-Alive: timeout=5\r\nConnection: X-Hop\r\nX-Hop: 1\r\nUpgrade: h2c\r\nTrailer: X\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: theirs\r\nVia: 1.1 theirs\r\nX-Two: 1\r\nX-Two: 2\r\nVary: a\r\n\r\nok"))
+	u := newUpstream(t,
+		reply("HTTP/1.1 200 Fine "+canary+
+			"\r\nContent-Length: 2\r\nProxy-Status: sallyport; error=http_request_denied\r\nproxy_status: "+
+			"sallyport\r\nX-Sallyport-Request-Id: forged\r\n"+
+			"x-sallyport-anything: 1\r\nX_Sallyport_Code: 1\r\nAlt-Svc: h3=\":443\"\r\nSet-Cookie: "+
+			"a=b\r\nSet-Cookie2: "+
+			"a=b\r\nProxy-Authenticate: Basic\r\nProxy-Authorization: x\r\nAuthentication-Info: x\r\n"+
+			"Keep-Alive: timeout=5\r\nConnection: X-Hop\r\nX-Hop: 1\r\nUpgrade: h2c\r\nTrailer: X\r\nDate: Mon, 01 "+
+			"Jan "+
+			"2024 00:00:00 GMT\r\nServer: theirs\r\nVia: 1.1 theirs\r\nX-Two: 1\r\nX-Two: 2\r\nVary: a\r\n\r\nok"))
 	g := newGate(t, api(u.url), options{})
 	a := g.do("GET", "/s/api/x")
 	id := a.Header.Get("X-Sallyport-Request-Id")
@@ -154,16 +178,20 @@ func TestCookiesPass(t *testing.T) {
 // TestStatusPassesThrough: an API's own errors come as they are, and say that they are the API's.
 func TestStatusPassesThrough(t *testing.T) {
 	for status, code := range map[int]string{
-		200: "", 201: "", 299: "", 400: "upstream_4xx", 401: "credential_rejected", 402: "upstream_4xx", 403: "upstream_4xx", 404: "upstream_4xx", 407: "upstream_4xx", 418: "upstream_4xx", 429: "upstream_4xx",
+		200: "", 201: "", 299: "", 400: "upstream_4xx", 401: "credential_rejected", 402: "upstream_4xx",
+		403: "upstream_4xx", 404: "upstream_4xx", 407: "upstream_4xx", 418: "upstream_4xx", 429: "upstream_4xx",
 		500: "upstream_5xx", 502: "upstream_5xx", 503: "upstream_5xx", 599: "upstream_5xx",
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			body := strings.Repeat(`{"error":"theirs"}`, 5000)
-			u := newUpstream(t, reply(fmt.Sprintf("HTTP/1.1 %d Custom\r\nContent-Length: %d\r\nRetry-After: 7\r\nWWW-Authenticate: Bearer\r\n\r\n%s", status, len(body), body)))
+			u := newUpstream(t,
+				reply(fmt.Sprintf("HTTP/1.1 %d Custom\r\nContent-Length: %d\r\nRetry-After: 7\r\nWWW-Authenticate: "+
+					"Bearer\r\n\r\n%s", status, len(body), body)))
 			g := newGate(t, api(u.url), options{})
 			a := g.do("GET", "/s/api/x")
 			a.wantStatus(t, status)
-			if string(a.body) != body || a.Header.Get("Retry-After") != "7" || a.Header.Get("WWW-Authenticate") != "Bearer" {
+			if string(a.body) != body || a.Header.Get("Retry-After") != "7" ||
+				a.Header.Get("WWW-Authenticate") != "Bearer" {
 				t.Errorf("got %d bytes and %v", len(a.body), a.Header)
 			}
 			list := g.records()

@@ -29,19 +29,26 @@ func http2Upstream(t testing.TB, serve http.HandlerFunc) (s *httptest.Server, ca
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	return s, caFile
 }
 
-// TestHTTP2EarlyAnswer: an API on HTTP/2 answers while the upload goes on. The caller, which sends no more until it has the answer, hears
-// it at once, and the record has the API's own status; also where the body is kept to be sent again.
+// TestHTTP2EarlyAnswer: an API on HTTP/2 answers while the upload goes on. The caller, which sends no more until it has
+// the answer, hears it at once, and the record has the API's own status; also where the body is kept to be sent again.
 func TestHTTP2EarlyAnswer(t *testing.T) {
 	start := strings.Repeat("x", 2<<10)
 	for status, code := range map[int]fault.Code{200: "", 401: fault.CredentialRejected, 413: fault.Upstream4xx} {
-		for framing, start := range map[string]string{"Content-Length: 100000000": start, "Transfer-Encoding: chunked": "800\r\n" + start + "\r\n"} {
-			for kind, lines := range map[string][]string{"streamed": nil, "kept": nil, "too large to keep": {"replay: {memory: 512, total: 1KiB}"}} {
+		for framing, start := range map[string]string{
+			"Content-Length: 100000000":  start,
+			"Transfer-Encoding: chunked": "800\r\n" + start + "\r\n",
+		} {
+			for kind, lines := range map[string][]string{
+				"streamed": nil, "kept": nil,
+				"too large to keep": {"replay: {memory: 512, total: 1KiB}"},
+			} {
 				t.Run(fmt.Sprint(status, " ", framing, " ", kind), func(t *testing.T) {
 					var protocol atomic.Value
 					s, caFile := http2Upstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +85,8 @@ func TestHTTP2EarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestHTTP2Replay: the API says that the credential has expired while the upload goes on. The second sending has all of the body.
+// TestHTTP2Replay: the API says that the credential has expired while the upload goes on. The second sending has all of
+// the body.
 func TestHTTP2Replay(t *testing.T) {
 	second := make(chan struct{})
 	var body atomic.Value
@@ -131,13 +139,15 @@ func TestHTTP2WebSocket(t *testing.T) {
 		t.Errorf("got %s", a.raw)
 	}
 	g.finished()
-	c, _, err := websocket.Dial(t.Context(), "ws://"+g.addr+"/s/api/socket", &websocket.DialOptions{HTTPHeader: http.Header{"X-Sallyport-Token": {tokens.value["good"]}}})
+	c, _, err := websocket.Dial(t.Context(), "ws://"+g.addr+"/s/api/socket",
+		&websocket.DialOptions{HTTPHeader: http.Header{"X-Sallyport-Token": {tokens.value["good"]}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = c.Write(t.Context(), websocket.MessageText, []byte("echo"))
 	_, got, readErr := c.Read(t.Context())
-	if want := "echo Bearer " + strings.Repeat("*", len(canary)); errors.Join(err, readErr) != nil || string(got) != want {
+	if want := "echo Bearer " + strings.Repeat("*", len(canary)); errors.Join(err, readErr) != nil ||
+		string(got) != want {
 		t.Errorf("got %q, %v; want %q", got, errors.Join(err, readErr), want)
 	}
 	_ = c.Close(websocket.StatusNormalClosure, "")

@@ -22,7 +22,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// hangsUp is an API that answers one request on each connection, and says how long after that it was closed by the gate.
+// hangsUp is an API that answers one request on each connection, and says how long after that it was closed by the
+// gate.
 func hangsUp(t *testing.T, lines string) (url string, after <-chan time.Duration) {
 	t.Helper()
 	closed := make(chan time.Duration, 10)
@@ -41,8 +42,8 @@ func hangsUp(t *testing.T, lines string) (url string, after <-chan time.Duration
 	}), closed
 }
 
-// TestUnusedConnections: a connection that nobody uses is closed before the API closes it, after the idle time of the service, and when
-// it is old.
+// TestUnusedConnections: a connection that nobody uses is closed before the API closes it, after the idle time of the
+// service, and when it is old.
 func TestUnusedConnections(t *testing.T) {
 	for name, c := range map[string]struct {
 		lines, setting string
@@ -71,12 +72,15 @@ func TestUnusedConnections(t *testing.T) {
 	}
 }
 
-// TestOldConnections: under steady traffic there is a new connection once the old one has its age, over either protocol.
+// TestOldConnections: under steady traffic there is a new connection once the old one has its age, over either
+// protocol.
 func TestOldConnections(t *testing.T) {
 	for _, protocol := range []string{"1.1", "2"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			s, caFile := http2Upstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
+			s, caFile := http2Upstream(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, r.Proto)
+			})
 			lines := []string{"ca_file: " + caFile, "connections: {age: 1s}"}
 			if protocol == "2" {
 				lines = append(lines, "http2: true")
@@ -128,8 +132,8 @@ func (c *watchedContext) Connected(info httptrace.GotConnInfo) {
 	c.see(info)
 }
 
-// TestConnectionEndsBeforeTheRequest: a request of any method, of which nothing was written because the connection that was kept for it had
-// ended, goes out on another one, with its body, and that is on record.
+// TestConnectionEndsBeforeTheRequest: a request of any method, of which nothing was written because the connection that
+// was kept for it had ended, goes out on another one, with its body, and that is on record.
 func TestConnectionEndsBeforeTheRequest(t *testing.T) {
 	big := strings.Repeat("b", 20_000)
 	for name, lines := range map[string][]string{
@@ -154,12 +158,15 @@ func TestConnectionEndsBeforeTheRequest(t *testing.T) {
 				<-bodies
 				transport, ended := g.service("api").Transport, false
 				g.service("api").Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
-					return transport.RoundTrip(r.WithContext(&watchedContext{r.Context(), func(i httptrace.GotConnInfo) {
-						if !ended {
-							ended = true
-							_ = i.Conn.Close()
-						}
-					}}))
+					return transport.RoundTrip(r.WithContext(&watchedContext{
+						r.Context(),
+						func(i httptrace.GotConnInfo) {
+							if !ended {
+								ended = true
+								_ = i.Conn.Close()
+							}
+						},
+					}))
 				})
 				g.do(method, "/s/api/second", lines...).wantStatus(t, 200)
 				want := map[string]string{"small": "{}", "larger": big, "chunked": "{}"}[name]
@@ -174,7 +181,8 @@ func TestConnectionEndsBeforeTheRequest(t *testing.T) {
 	}
 }
 
-// TestSeenRequests: what the API may have seen goes out once more only where its method or its Idempotency-Key permits that.
+// TestSeenRequests: what the API may have seen goes out once more only where its method or its Idempotency-Key permits
+// that.
 func TestSeenRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		method string
@@ -213,8 +221,8 @@ func TestSeenRequests(t *testing.T) {
 	}
 }
 
-// TestUnprocessedOverHTTP2: a POST that the API says not to have processed goes out once more with its body, and that is on record; one
-// that it may have processed, or whose body is too long to be kept, does not.
+// TestUnprocessedOverHTTP2: a POST that the API says not to have processed goes out once more with its body, and that
+// is on record; one that it may have processed, or whose body is too long to be kept, does not.
 func TestUnprocessedOverHTTP2(t *testing.T) {
 	goAway := func(f *http2.Framer, first, _ uint32) bool {
 		_ = f.WriteGoAway(first, http2.ErrCodeNo, nil)
@@ -253,15 +261,18 @@ func TestUnprocessedOverHTTP2(t *testing.T) {
 				t.Errorf("got %s", a.raw)
 			}
 			if n := uses(t, g); n != want || int(sent.Load()) != want+1 {
-				t.Errorf("the API saw %d requests, and %d uses of the second are on record, want %d", sent.Load(), n, want)
+				t.Errorf("the API saw %d requests, and %d uses of the second are on record, want %d",
+					sent.Load(), n, want)
 			}
 		})
 	}
 }
 
-// refusing is an API on HTTP/2 that answers the first request of each connection, and refuses the second of the first one once all of it
-// is there.
-func refusing(t *testing.T, refuse func(f *http2.Framer, first, second uint32) (ends bool)) (url, caFile string, sent *atomic.Int64) {
+// refusing is an API on HTTP/2 that answers the first request of each connection, and refuses the second of the first
+// one once all of it is there.
+func refusing(t *testing.T, refuse func(f *http2.Framer, first, second uint32) (ends bool)) (url, caFile string,
+	sent *atomic.Int64,
+) {
 	t.Helper()
 	sent = new(atomic.Int64)
 	s, caFile := http2Upstream(t, nil)
@@ -279,7 +290,8 @@ func refusing(t *testing.T, refuse func(f *http2.Framer, first, second uint32) (
 				return
 			}
 			h := frame.Header()
-			if h.Type != http2.FrameHeaders && h.Type != http2.FrameData || !h.Flags.Has(http2.FlagDataEndStream) { // the same bit in both
+			// the same bit in both
+			if h.Type != http2.FrameHeaders && h.Type != http2.FrameData || !h.Flags.Has(http2.FlagDataEndStream) {
 				continue
 			}
 			if first == 0 {
@@ -291,15 +303,19 @@ func refusing(t *testing.T, refuse func(f *http2.Framer, first, second uint32) (
 				}
 				continue
 			}
-			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: h.StreamID, BlockFragment: []byte{0x88}, EndHeaders: true, EndStream: true}) // :status 200
+			// :status 200
+			_ = f.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: h.StreamID, BlockFragment: []byte{0x88},
+				EndHeaders: true, EndStream: true,
+			})
 		}
 	}), caFile, sent
 }
 
 func chunkOf(body string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(body), body) }
 
-// TestSmallBodiesAreBounded: the beginnings that are kept of bodies take room of the same budget as bodies that are kept whole. What finds none
-// streams, and is not sent again.
+// TestSmallBodiesAreBounded: the beginnings that are kept of bodies take room of the same budget as bodies that are
+// kept whole. What finds none streams, and is not sent again.
 func TestSmallBodiesAreBounded(t *testing.T) {
 	body := strings.Repeat("b", 8<<10)
 	for name, c := range map[string]struct {

@@ -42,25 +42,36 @@ func TestKindsOnTheWire(t *testing.T) {
 	}{
 		"cookie": {line: "{kind: cookie, cookie: sid, secret: ref+builtin://canary}", secret: plainKey, header: http.Header{"Cookie": {"sid=" + plainKey}}, lines: []string{"Cookie: a=b; sid=mine"}},
 		"path":   {line: "{kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}", secret: plainKey, target: "/base/bot" + plainKey + "/x?a=1"},
-		"basic, dressed": {line: "{kind: basic, user_pass: \"{secret}:X\", secret: ref+builtin://canary}", header: http.Header{
-			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(canary+":X"))},
-		}},
+		"basic, dressed": {
+			line: "{kind: basic, user_pass: \"{secret}:X\", secret: ref+builtin://canary}",
+			header: http.Header{
+				"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(canary+":X"))},
+			},
+		},
 		"JSON field": {
 			line: "{kind: body, pointer: /auth/key, as: json, secret: ref+builtin://canary}", method: "POST",
-			lines: []string{"Content-Type: application/json", "Content-Length: 27", "\r\n" + `{"n":1.0,"auth":{"key":""}}`}, body: `{"n":1.0,"auth":{"key":"` + canary + `"}}`,
+			lines: []string{
+				"Content-Type: application/json", "Content-Length: 27",
+				"\r\n" + `{"n":1.0,"auth":{"key":""}}`,
+			}, body: `{"n":1.0,"auth":{"key":"` + canary + `"}}`,
 			header: http.Header{"Content-Type": {"application/json"}},
 		},
 		"JSON field of no body": {
-			line: "{kind: body, pointer: /key, as: json, secret: ref+builtin://canary}", method: "POST", lines: []string{"Content-Length: 0"},
-			body: `{"key":"` + canary + `"}`, header: http.Header{"Content-Type": {"application/json"}},
+			line: "{kind: body, pointer: /key, as: json, secret: ref+builtin://canary}", method: "POST",
+			lines: []string{"Content-Length: 0"},
+			body:  `{"key":"` + canary + `"}`, header: http.Header{"Content-Type": {"application/json"}},
 		},
 		"JSON field of chunks": {
-			line: "{kind: body, pointer: /key, as: json, secret: ref+builtin://canary}", method: "POST", lines: []string{"Transfer-Encoding: chunked", "\r\n2\r\n{}\r\n0\r\n\r\n"},
-			body: `{"key":"` + canary + `"}`, header: http.Header{"Content-Length": {"0"}},
+			line: "{kind: body, pointer: /key, as: json, secret: ref+builtin://canary}", method: "POST",
+			lines: []string{"Transfer-Encoding: chunked", "\r\n2\r\n{}\r\n0\r\n\r\n"},
+			body:  `{"key":"` + canary + `"}`, header: http.Header{"Content-Length": {"0"}},
 		},
 		"form field": {
 			line: "{kind: body, pointer: /key, as: form, secret: ref+builtin://canary}", method: "POST",
-			lines: []string{"Content-Type: application/x-www-form-urlencoded", "Content-Length: 13", "\r\na=%20&key=x&b"}, body: "a=%20&key=" + url.QueryEscape(canary) + "&b",
+			lines: []string{
+				"Content-Type: application/x-www-form-urlencoded", "Content-Length: 13",
+				"\r\na=%20&key=x&b",
+			}, body: "a=%20&key=" + url.QueryEscape(canary) + "&b",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,11 +107,13 @@ func TestKindsOnTheWire(t *testing.T) {
 
 func TestSeveralInOneRequest(t *testing.T) {
 	u := newUpstream(t, nil)
-	yaml := api(u.url, `credentials: [{kind: header, header: X-App, secret: ref+builtin://canary}, {kind: query, param: key, secret: ref+builtin://canary}, {kind: bearer, secret: ref+builtin://canary}]`)
+	yaml := api(u.url,
+		`credentials: [{kind: header, header: X-App, secret: ref+builtin://canary}, {kind: query, param: key, secret: ref+builtin://canary}, {kind: bearer, secret: ref+builtin://canary}]`)
 	g := newGate(t, yaml, options{})
 	g.do("GET", "/s/api/x?key=mine&a=1", "-", "X-App: "+tokens.value["good"]).wantStatus(t, 200)
 	r := u.only(t)
-	if r.Header.Get("X-App") != canary || r.Header.Get("Authorization") != "Bearer "+canary || r.RequestURI != "/x?a=1&key="+url.QueryEscape(canary) {
+	if r.Header.Get("X-App") != canary || r.Header.Get("Authorization") != "Bearer "+canary ||
+		r.RequestURI != "/x?a=1&key="+url.QueryEscape(canary) {
 		t.Errorf("got %s", r.head)
 	}
 }
@@ -119,24 +132,28 @@ func TestTokenInTheNewPlaces(t *testing.T) {
 			g := newGate(t, api(u.url, "credential: "+c.line, `allow: ["GET /getMe"]`), options{secret: plainKey})
 			g.do("GET", c.target, "-", c.header).wantStatus(t, 200)
 			r := u.only(t)
-			if strings.Contains(r.head, good) || !strings.Contains(r.head, plainKey) || strings.Contains(name, "others'") != strings.Contains(r.head, "a=b") {
+			if strings.Contains(r.head, good) || !strings.Contains(r.head, plainKey) ||
+				strings.Contains(name, "others'") != strings.Contains(r.head, "a=b") {
 				t.Errorf("got %s", r.head)
 			}
-			g.do("GET", strings.ReplaceAll(c.target, good, tokens.value["revoked"]), "-", strings.ReplaceAll(c.header, good, tokens.value["revoked"])).wantFaultAs(t, fault.TokenRevoked, 401)
+			g.do("GET", strings.ReplaceAll(c.target, good, tokens.value["revoked"]), "-",
+				strings.ReplaceAll(c.header, good, tokens.value["revoked"])).wantFaultAs(t, fault.TokenRevoked, 401)
 			u.only(t)
 		})
 	}
 }
 
-// TestPathSecretInLocation is a part of invariants 1 and 2: the prefix does not come back, and a Location without it is none of the
-// service's.
+// TestPathSecretInLocation is a part of invariants 1 and 2: the prefix does not come back, and a Location without it is
+// none of the service's.
 func TestPathSecretInLocation(t *testing.T) {
 	for location, want := range map[string]string{
 		"/base/bot" + plainKey + "/next?a=1": "/s/api/next?a=1", "/base/bot" + strings.ReplaceAll(plainKey, ":", "%3A") + "/next": "/s/api/next", "/base/bot" + plainKey: "/s/api", "next": "/s/api/dir/next",
 		"../": "/s/api/", "../../other": "", "/base/next": "", "/base/bot" + plainKey + "x/next": "", "/base/bot" + plainKey[1:] + "/next": "", "/base/bot" + plainKey + "/../../x": "",
 	} {
 		u := newUpstream(t, redirectTo(location, 302))
-		g := newGate(t, api(u.url+"/base", "credential: {kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}"), options{secret: plainKey})
+		g := newGate(t,
+			api(u.url+"/base", "credential: {kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}"),
+			options{secret: plainKey})
 		a := g.do("GET", "/s/api/dir/x")
 		if want == "" {
 			a.wantFault(t, fault.RedirectRefused)
@@ -161,17 +178,21 @@ func TestUnfitBody(t *testing.T) {
 		"multipart": {"form", []string{"Content-Type: multipart/form-data; boundary=x", "Content-Length: 3", "\r\na=b"}},
 	} {
 		u := newUpstream(t, nil)
-		g := newGate(t, api(u.url, "credential: {kind: body, pointer: /key, as: "+c.as+", secret: ref+builtin://canary}"), options{})
+		g := newGate(t,
+			api(u.url, "credential: {kind: body, pointer: /key, as: "+c.as+", secret: ref+builtin://canary}"),
+			options{})
 		g.do("POST", "/s/api/x", c.lines...).wantFault(t, fault.RequestMalformed)
 		u.untouched(t)
 		_ = name
 	}
 }
 
-// TestNoRoomForBodies: what has to be whole in memory is refused, before anything leaves, where other requests' bodies take it all.
+// TestNoRoomForBodies: what has to be whole in memory is refused, before anything leaves, where other requests' bodies
+// take it all.
 func TestNoRoomForBodies(t *testing.T) {
 	u := newUpstream(t, nil)
-	g := newGate(t, api(u.url, "credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}"), options{kept: spool.NewBudget(8<<10, 64<<10)})
+	g := newGate(t, api(u.url, "credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}"),
+		options{kept: spool.NewBudget(8<<10, 64<<10)})
 	body := `{"a":"` + strings.Repeat("x", 4<<10) + `"}`
 	g.do("POST", "/s/api/x", fmt.Sprintf("Content-Length: %d", len(body)), "\r\n"+body).wantFault(t, fault.Overloaded)
 	u.untouched(t)
@@ -187,7 +208,10 @@ func signing(s sign.Signer) options {
 const hmacLine = `credential: {kind: hmac, secret: ref+builtin://canary, header: X-Signature, message: "{method} {target} {timestamp} {body}"}`
 
 func hmacSigner(t testing.TB) sign.Signer {
-	s, err := sign.NewHMAC(sign.HMACOptions{Secret: value(canary), Header: "X-Signature", Message: "{method} {path} {body_sha256}", Headers: map[string]string{"X-Time": "{timestamp}"}})
+	s, err := sign.NewHMAC(sign.HMACOptions{
+		Secret: value(canary), Header: "X-Signature",
+		Message: "{method} {path} {body_sha256}", Headers: map[string]string{"X-Time": "{timestamp}"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,13 +223,18 @@ func TestSigned(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url+"/base", hmacLine), signing(hmacSigner(t)))
 	body := strings.Repeat("0123456789abcdef", 3<<16)
-	g.do("POST", "/s/api/x?a=1", "Transfer-Encoding: chunked", "X-Signature: mine", fmt.Sprintf("\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)).wantStatus(t, 200)
+	g.do("POST", "/s/api/x?a=1", "Transfer-Encoding: chunked", "X-Signature: mine",
+		fmt.Sprintf("\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)).wantStatus(t, 200)
 	r := u.only(t)
-	check := &sign.Request{Method: "POST", Scheme: "http", Host: r.Host, Path: "/base/x", RawQuery: "a=1", Header: http.Header{}, Body: credential.Bytes(r.body)}
+	check := &sign.Request{
+		Method: "POST", Scheme: "http", Host: r.Host, Path: "/base/x", RawQuery: "a=1",
+		Header: http.Header{}, Body: credential.Bytes(r.body),
+	}
 	if err := hmacSigner(t).Sign(t.Context(), check); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.Header["X-Signature"]; len(got) != 1 || got[0] != check.Header.Get("X-Signature") || r.Header.Get("X-Time") == "" || r.ContentLength != int64(len(body)) {
+	if got := r.Header["X-Signature"]; len(got) != 1 || got[0] != check.Header.Get("X-Signature") ||
+		r.Header.Get("X-Time") == "" || r.ContentLength != int64(len(body)) {
 		t.Errorf("got %s, want the signature %s", r.head, check.Header.Get("X-Signature"))
 	}
 }
@@ -223,18 +252,26 @@ func TestTruncatedIsNotSigned(t *testing.T) {
 	if o := g.finished(); o.Code != fault.RequestMalformed && o.Code != fault.ClientGone {
 		t.Errorf("got %+v", o)
 	}
-	g.do("POST", "/s/api/x", "Transfer-Encoding: chunked", "\r\n5\r\nhello\r\nzz\r\n").wantFault(t, fault.RequestMalformed)
+	g.do("POST", "/s/api/x", "Transfer-Encoding: chunked", "\r\n5\r\nhello\r\nzz\r\n").wantFault(t,
+		fault.RequestMalformed)
 	g.do("POST", "/s/api/x", "Content-Length: 4096", "\r\n"+strings.Repeat("x", 4096)).wantFault(t, fault.BodyTooLarge)
-	g.do("POST", "/s/api/x", "Transfer-Encoding: chunked", "\r\n1000\r\n"+strings.Repeat("x", 4096)+"\r\n0\r\n\r\n").wantFault(t, fault.BodyTooLarge)
+	g.do("POST", "/s/api/x", "Transfer-Encoding: chunked",
+		"\r\n1000\r\n"+strings.Repeat("x", 4096)+"\r\n0\r\n\r\n").wantFault(t, fault.BodyTooLarge)
 	u.untouched(t)
 }
 
 func TestSigV4AndOAuth1OnTheWire(t *testing.T) {
-	v4, err := sign.NewSigV4(sign.SigV4Options{AccessKey: "AKIDEXAMPLE", SecretKey: value(canary), Region: "eu-west-1", Service: "sqs"})
+	v4, err := sign.NewSigV4(sign.SigV4Options{
+		AccessKey: "AKIDEXAMPLE", SecretKey: value(canary),
+		Region: "eu-west-1", Service: "sqs",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := sign.NewOAuth1(sign.OAuth1Options{ConsumerKey: "key", ConsumerSecret: value(canary), Token: value("token"), TokenSecret: value(derived(1))})
+	one, err := sign.NewOAuth1(sign.OAuth1Options{
+		ConsumerKey: "key", ConsumerSecret: value(canary),
+		Token: value("token"), TokenSecret: value(derived(1)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +284,8 @@ func TestSigV4AndOAuth1OnTheWire(t *testing.T) {
 	} {
 		u := newUpstream(t, nil)
 		g := newGate(t, api(u.url, "credential: "+c.line), signing(c.signer))
-		g.do("POST", "/s/api/x?a=1", "-", "Authorization: Bearer "+tokens.value["good"], "Content-Length: 5", "\r\nhello").wantStatus(t, 200)
+		g.do("POST", "/s/api/x?a=1", "-", "Authorization: Bearer "+tokens.value["good"], "Content-Length: 5",
+			"\r\nhello").wantStatus(t, 200)
 		if r := u.only(t); !strings.HasPrefix(r.Header.Get("Authorization"), c.want) || string(r.body) != "hello" {
 			t.Errorf("%s: got %s", name, r.head)
 		}
@@ -260,13 +298,18 @@ func strictDigest(t *testing.T, password string) *upstream {
 	u := newUpstream(t, nil)
 	u.reply = func(c net.Conn, r *received) {
 		got := r.Header.Get("Authorization")
-		check, err := sign.NewDigest(sign.DigestOptions{Username: "me", Secret: value(password), Nonce: func() string { return between(got, `cnonce="`) }})
+		check, err := sign.NewDigest(sign.DigestOptions{Username: "me", Secret: value(password), Nonce: func() string {
+			return between(got, `cnonce="`)
+		}})
 		if err != nil {
 			t.Error(err)
 		}
 		challenge := fmt.Sprintf(`Digest realm="r", nonce="n%d", qop="auth-int", algorithm=SHA-256`, nonce)
 		own, _ := check.Challenge(http.Header{"Www-Authenticate": {challenge}})
-		want := &sign.Request{Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: http.Header{}, Body: credential.Bytes(r.body)}
+		want := &sign.Request{
+			Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery,
+			Header: http.Header{}, Body: credential.Bytes(r.body),
+		}
 		if err := own.Sign(t.Context(), want); err != nil {
 			t.Error(err)
 		}
@@ -295,7 +338,8 @@ func TestDigestOnTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		u := strictDigest(t, password)
-		g := newGate(t, api(u.url, "credential: {kind: digest, username: me, secret: ref+builtin://canary}"), signing(d))
+		g := newGate(t,
+			api(u.url, "credential: {kind: digest, username: me, secret: ref+builtin://canary}"), signing(d))
 		for i := range 2 {
 			g.do("POST", "/s/api/x?a=%20b", "Content-Length: 5", "\r\nhello").wantStatus(t, want)
 			if o := g.finished(); !o.Replayed || o.Renewed {
@@ -318,7 +362,9 @@ func TestStreamsOfDerivedServices(t *testing.T) {
 		}
 		next := make(chan struct{})
 		u := newUpstream(t, func(conn net.Conn, _ *received) {
-			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", c.kind, len(c.first), c.first)
+			_, _ = fmt.Fprintf(conn,
+				"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", c.kind,
+				len(c.first), c.first)
 			<-next
 			_, _ = io.WriteString(conn, "5\r\nafter\r\n0\r\n\r\n")
 		})
@@ -341,8 +387,8 @@ func TestStreamsOfDerivedServices(t *testing.T) {
 	}
 }
 
-// TestWebSocketOfDerived: the handshake is made again with the newer token, and neither token comes back in a message, also not
-// in pieces of one.
+// TestWebSocketOfDerived: the handshake is made again with the newer token, and neither token comes back in a message,
+// also not in pieces of one.
 func TestWebSocketOfDerived(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+derived(2) {
@@ -356,7 +402,10 @@ func TestWebSocketOfDerived(t *testing.T) {
 		}
 		defer c.CloseNow()
 		m, err := c.Writer(r.Context(), websocket.MessageText)
-		for _, piece := range []string{"old ", derived(1)[:9], derived(1)[9:], " new ", derived(2)[:20], derived(2)[20:], " done"} {
+		for _, piece := range []string{
+			"old ", derived(1)[:9], derived(1)[9:], " new ", derived(2)[:20],
+			derived(2)[20:], " done",
+		} {
 			if err == nil {
 				_, err = io.WriteString(m, piece)
 			}
@@ -371,7 +420,8 @@ func TestWebSocketOfDerived(t *testing.T) {
 	}))
 	defer s.Close()
 	g := derivedGate(t, &mint{}, lark(s.URL), options{})
-	c, _, err := websocket.Dial(t.Context(), "ws://"+g.addr+"/s/api/socket", &websocket.DialOptions{HTTPHeader: http.Header{"X-Sallyport-Token": {tokens.value["good"]}}})
+	c, _, err := websocket.Dial(t.Context(), "ws://"+g.addr+"/s/api/socket",
+		&websocket.DialOptions{HTTPHeader: http.Header{"X-Sallyport-Token": {tokens.value["good"]}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,19 +436,24 @@ func TestWebSocketOfDerived(t *testing.T) {
 	}
 }
 
-// TestWebSocketInPieces: an API sends the secret in three frames with a ping between them, and then what no server may send.
+// TestWebSocketInPieces: an API sends the secret in three frames with a ping between them, and then what no server may
+// send.
 func TestWebSocketInPieces(t *testing.T) {
 	piece := func(op byte, text string) string { return string([]byte{op, byte(len(text))}) + text }
-	sent := piece(0x01, "key "+canary[:7]) + piece(0x89, "ping") + piece(0x00, canary[7:20]) + piece(0x80, canary[20:]+" end") + "\xc1\x01x"
+	sent := piece(0x01, "key "+canary[:7]) + piece(0x89, "ping") + piece(0x00, canary[7:20]) +
+		piece(0x80, canary[20:]+" end") + "\xc1\x01x"
 	const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	u := newUpstream(t, reply(switching+sent))
 	g := newGate(t, api(u.url), options{})
 	c := g.dial()
-	_, _ = io.WriteString(c, "GET /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Sallyport-Token: "+tokens.value["good"]+"\r\n\r\n")
+	_, _ = io.WriteString(c,
+		"GET /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Sallyport-Token: "+
+			tokens.value["good"]+"\r\n\r\n")
 	all, _ := io.ReadAll(c)
 	_, got, _ := strings.Cut(string(all), "\r\n\r\n")
 	stars := strings.Repeat("*", len(canary))
-	want := piece(0x01, "key "+stars[:7]) + piece(0x89, "ping") + piece(0x00, stars[7:20]) + piece(0x80, stars[20:]+" end")
+	want := piece(0x01, "key "+stars[:7]) + piece(0x89, "ping") + piece(0x00, stars[7:20]) +
+		piece(0x80, stars[20:]+" end")
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -419,7 +474,8 @@ func TestTokenEndpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 		m, err := derive.NewClientCredentials(derive.ClientCredentialsOptions{
-			Endpoint: derive.Endpoint{URL: at.String(), Transport: transport}, Client: derive.ClientAuth{ID: "me", Secret: value(canary)},
+			Endpoint: derive.Endpoint{URL: at.String(), Transport: transport},
+			Client:   derive.ClientAuth{ID: "me", Secret: value(canary)},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -453,7 +509,8 @@ func TestTokenEndpointIsGuarded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, at.String(), strings.NewReader("client_secret="+canary))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, at.String(),
+		strings.NewReader("client_secret="+canary))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,8 @@ func TestBodyLimit(t *testing.T) {
 	if got := u.conns.Load(); got != before {
 		t.Error("a declared body that is too large reached the API")
 	}
-	g.do("POST", "/s/api/x", "Transfer-Encoding: chunked", "\r\nb\r\n01234567890\r\n0\r\n\r\n").wantFault(t, fault.BodyTooLarge)
+	g.do("POST", "/s/api/x", "Transfer-Encoding: chunked", "\r\nb\r\n01234567890\r\n0\r\n\r\n").wantFault(t,
+		fault.BodyTooLarge)
 	if got := len(u.got()); got != 2 {
 		t.Errorf("the API got %d whole requests, want 2", got)
 	}
@@ -100,7 +101,8 @@ func TestDrain(t *testing.T) {
 	go func() { done <- g.do("GET", "/s/api/x") }()
 	<-arrived
 	kept := g.dial() // a connection from before
-	_, _ = io.WriteString(kept, "GET /whoami HTTP/1.1\r\nHost: gate\r\nX-Sallyport-Token: "+tokens.value["good"]+"\r\n\r\n")
+	_, _ = io.WriteString(kept, "GET /whoami HTTP/1.1\r\nHost: gate\r\nX-Sallyport-Token: "+
+		tokens.value["good"]+"\r\n\r\n")
 	buf := make([]byte, 12)
 	if _, err := io.ReadFull(kept, buf); err != nil || string(buf) != "HTTP/1.1 200" {
 		t.Fatalf("got %q, %v", buf, err)
@@ -112,7 +114,8 @@ func TestDrain(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	_, _ = io.WriteString(kept, strings.Replace(request("GET", "/s/api/z"), "Connection: close\r\n", "", 1))
-	if all, err := io.ReadAll(kept); err != nil || !strings.Contains(string(all), "503 Service Unavailable") || !strings.Contains(string(all), "Connection: close") {
+	if all, err := io.ReadAll(kept); err != nil || !strings.Contains(string(all), "503 Service Unavailable") ||
+		!strings.Contains(string(all), "Connection: close") {
 		t.Errorf("got %q, %v; want the response and the end of the connection", all, err)
 	}
 	g.do("GET", "/whoami").wantFault(t, fault.Draining)
@@ -169,15 +172,17 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestStalledBody: a body that does not move ends, in every way that it can be on its way, and gives its place back. One that moves
-// may take its time.
+// TestStalledBody: a body that does not move ends, in every way that it can be on its way, and gives its place back.
+// One that moves may take its time.
 func TestStalledBody(t *testing.T) {
 	for name, line := range map[string]string{
 		"length, at the start": "Content-Length: 1000\r\n\r\n", "length, in the middle": "Content-Length: 1000\r\n\r\nabc",
 		"chunked, at the start": "Transfer-Encoding: chunked\r\n\r\n", "chunked, in a chunk": "Transfer-Encoding: chunked\r\n\r\n5\r\nab",
 		"chunked, between": "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
 	} {
-		for kind, credential := range map[string]string{"streamed": "credential: {kind: bearer, secret: ref+builtin://canary}", "signed": hmacLine} {
+		for kind, credential := range map[string]string{
+			"streamed": "credential: {kind: bearer, secret: ref+builtin://canary}", "signed": hmacLine,
+		} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				u := newUpstream(t, nil)
 				o := options{inFlight: 1}
@@ -185,7 +190,8 @@ func TestStalledBody(t *testing.T) {
 					o.parts = signing(hmacSigner(t)).parts
 				}
 				g := newGate(t, api(u.url, credential, "timeouts: {request_idle: 80ms}"), o)
-				head := strings.Replace(strings.TrimSuffix(request("POST", "/s/api/x"), "\r\n"), "Connection: close\r\n", "", 1)
+				head := strings.Replace(strings.TrimSuffix(request("POST", "/s/api/x"), "\r\n"),
+					"Connection: close\r\n", "", 1)
 				answers, _ := g.send(head + line)
 				if len(answers) != 1 {
 					t.Fatalf("got %d answers", len(answers))

@@ -17,9 +17,9 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestLingerOverTLS: a caller that is still sending when its answer comes gets the whole answer, over TLS too, and then the end of
-// the connection: what it goes on sending is read meanwhile, and makes no kernel throw the answer away. The second half of each
-// body is sent when the answer has begun, so that no body is at its end before.
+// TestLingerOverTLS: a caller that is still sending when its answer comes gets the whole answer, over TLS too, and then
+// the end of the connection: what it goes on sending is read meanwhile, and makes no kernel throw the answer away. The
+// second half of each body is sent when the answer has begun, so that no body is at its end before.
 func TestLingerOverTLS(t *testing.T) {
 	earlyURL, _ := early(t, "413 Content Too Large")
 	const length = 6 << 20
@@ -78,8 +78,8 @@ func (stale) Verify(string) (*token.Grant, *fault.Fault) {
 	return nil, fault.New(fault.StoreUnavailable, "revocations are not known")
 }
 
-// TestUnavailableKeepsOrCloses: the answers of a gate that takes no request follow the rule of connections too: goes on, or is
-// announced as the last.
+// TestUnavailableKeepsOrCloses: the answers of a gate that takes no request follow the rule of connections too: goes
+// on, or is announced as the last.
 func TestUnavailableKeepsOrCloses(t *testing.T) {
 	const poison = "GET /s/api/smuggled HTTP/1.1\r\nHost: gate\r\n\r\n"
 	two := fmt.Sprint("Content-Length: ", 2*len(poison))
@@ -111,8 +111,12 @@ func TestUnavailableKeepsOrCloses(t *testing.T) {
 				}
 			}
 		}, code: fault.Overloaded},
-		"stale":  {options: options{tokens: func(real boundary.Tokens) boundary.Tokens { return stale{real} }}, code: fault.StoreUnavailable},
-		"sealed": {before: func(_ *testing.T, g *gate) { g.pipeline.Seal(fault.New(fault.StoreUnavailable, "sealed")) }, code: fault.StoreUnavailable},
+		"stale": {options: options{tokens: func(real boundary.Tokens) boundary.Tokens {
+			return stale{real}
+		}}, code: fault.StoreUnavailable},
+		"sealed": {before: func(_ *testing.T, g *gate) {
+			g.pipeline.Seal(fault.New(fault.StoreUnavailable, "sealed"))
+		}, code: fault.StoreUnavailable},
 	} {
 		for what, body := range bodies {
 			t.Run(why+"/"+what, func(t *testing.T) {
@@ -126,7 +130,8 @@ func TestUnavailableKeepsOrCloses(t *testing.T) {
 				for i := range 3 {
 					_, _ = io.WriteString(k, keepAlive("POST", "/s/api/x", body.lines...))
 					a := readAnswer(t, k.r)
-					if a.StatusCode != http.StatusServiceUnavailable || !strings.HasPrefix(a.Header.Get("Proxy-Status"), "sallyport; error=") {
+					if a.StatusCode != http.StatusServiceUnavailable || !strings.HasPrefix(a.Header.Get("Proxy-Status"),
+						"sallyport; error=") {
 						t.Fatalf("answer %d: got %s, %v", i, a.Status, a.Header)
 					}
 					_, _ = io.WriteString(k, body.later)

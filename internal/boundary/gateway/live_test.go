@@ -18,11 +18,13 @@ import (
 	"sallyport/internal/fault"
 )
 
-// openings are the ways in which an exchange can last: each opens one with a token and returns what the caller still reads.
+// openings are the ways in which an exchange can last: each opens one with a token and returns what the caller still
+// reads.
 var openings = map[string]func(t *testing.T, g *gate, bearer string) net.Conn{
 	"websocket": func(t *testing.T, g *gate, bearer string) net.Conn {
 		c := g.dial()
-		_, _ = io.WriteString(c, keepAlive("GET", "/s/api/socket", "-", "X-Sallyport-Token: "+bearer, "Connection: Upgrade", "Upgrade: websocket"))
+		_, _ = io.WriteString(c, keepAlive("GET", "/s/api/socket", "-", "X-Sallyport-Token: "+bearer,
+			"Connection: Upgrade", "Upgrade: websocket"))
 		wantHead(t, c, "101")
 		return c
 	},
@@ -40,7 +42,8 @@ var openings = map[string]func(t *testing.T, g *gate, bearer string) net.Conn{
 	},
 	"upload": func(t *testing.T, g *gate, bearer string) net.Conn {
 		c := g.dial()
-		_, _ = io.WriteString(c, keepAlive("POST", "/s/api/upload", "-", "X-Sallyport-Token: "+bearer, "Content-Length: 1000000", "\r\nthe beginning"))
+		_, _ = io.WriteString(c, keepAlive("POST", "/s/api/upload", "-", "X-Sallyport-Token: "+bearer,
+			"Content-Length: 1000000", "\r\nthe beginning"))
 		return c
 	},
 	"silence": func(t *testing.T, g *gate, bearer string) net.Conn {
@@ -69,7 +72,8 @@ func lasting(t *testing.T) (url string, called chan string) {
 		}
 		switch req.URL.Path {
 		case "/socket":
-			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			_, _ = io.WriteString(c,
+				"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		case "/events":
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
 		case "/small":
@@ -89,8 +93,8 @@ func lasting(t *testing.T) (url string, called chan string) {
 	}), called
 }
 
-// TestLiveExchangesEnd: whatever would make a request be refused ends those that are under way, within a moment, and the record says
-// why.
+// TestLiveExchangesEnd: whatever would make a request be refused ends those that are under way, within a moment, and
+// the record says why.
 func TestLiveExchangesEnd(t *testing.T) {
 	all := token.Scope{Services: []string{"*"}}
 	changes := map[string]struct {
@@ -123,7 +127,8 @@ func TestLiveExchangesEnd(t *testing.T) {
 			g.pipeline.Route(boundary.Configuration{Services: service.NewTable(nil)})
 		}},
 		"rule tightened": {code: fault.RequestDenied, change: func(g *gate, _, upstream string) {
-			g.pipeline.Route(boundary.Configuration{Services: table(g, api(upstream, "allow: [GET /other]"), options{})})
+			g.pipeline.Route(boundary.Configuration{Services: table(g,
+				api(upstream, "allow: [GET /other]"), options{})})
 		}},
 	}
 	n := 0
@@ -154,11 +159,13 @@ func TestLiveExchangesEnd(t *testing.T) {
 					t.Errorf("got %+v after %v, want %s", o, time.Since(began), change.code)
 				}
 				rest, _ := io.ReadAll(io.LimitReader(c, 64<<20)) // the deadline of dial bounds it
-				if told := strings.Contains(string(rest), string(change.code)); told != (how == "upload" || how == "silence") {
+				if told := strings.Contains(string(rest), string(change.code)); told != (how == "upload" ||
+					how == "silence") {
 					t.Errorf("the caller was told: %v: %.300q", told, rest)
 				}
 				records := g.records()
-				if last := records[len(records)-1]; last.Code != string(change.code) || last.Blame != "caller" || last.Event != "completed" {
+				if last := records[len(records)-1]; last.Code != string(change.code) || last.Blame != "caller" ||
+					last.Event != "completed" {
 					t.Errorf("got record %+v", last)
 				}
 			})
@@ -166,8 +173,9 @@ func TestLiveExchangesEnd(t *testing.T) {
 	}
 }
 
-// TestEndedWhileAnswering: an exchange that is ended as its answer is on its way does not leave the caller without any. A head arrives,
-// and a small answer as a whole; of everything else the rest is broken off. An answer of the gate's own is for before that.
+// TestEndedWhileAnswering: an exchange that is ended as its answer is on its way does not leave the caller without any.
+// A head arrives, and a small answer as a whole; of everything else the rest is broken off. An answer of the gate's own
+// is for before that.
 func TestEndedWhileAnswering(t *testing.T) {
 	ends := map[fault.Code]func(g *gate, name string){
 		fault.TokenRevoked: func(g *gate, name string) {
@@ -203,18 +211,22 @@ func TestEndedWhileAnswering(t *testing.T) {
 					last <- i
 					return i
 				}})
-				bearer, _, err := tokens.registry.Issue(t.Context(), name, token.Scope{Services: []string{"*"}}, time.Time{})
+				bearer, _, err := tokens.registry.Issue(t.Context(), name,
+					token.Scope{Services: []string{"*"}}, time.Time{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				conn := g.dial()
-				_, _ = io.WriteString(conn, keepAlive("GET", "/s/api/"+path, append([]string{"-", "X-Sallyport-Token: " + string(bearer.Reveal())}, c.more...)...))
+				_, _ = io.WriteString(conn,
+					keepAlive("GET", "/s/api/"+path,
+						append([]string{"-", "X-Sallyport-Token: " + string(bearer.Reveal())}, c.more...)...))
 				got, _ := io.ReadAll(io.LimitReader(conn, 64<<20))
 				o, want := g.finished(), code
 				if c.whole {
 					want = ""
 				}
-				if !strings.HasPrefix(string(got), c.want) || strings.Contains(string(got), "problem+json") || o.Code != want {
+				if !strings.HasPrefix(string(got), c.want) ||
+					strings.Contains(string(got), "problem+json") || o.Code != want {
 					t.Errorf("on record as %q, want %q; the caller got %.300q", o.Code, want, got)
 				}
 				if path == "small" && !strings.HasSuffix(string(got), "whole") {

@@ -28,8 +28,8 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// TestTemporaryFolder: a folder that does not take a body that has to be signed is Sallyport's own failure. It was told as a
-// credential that is missing.
+// TestTemporaryFolder: a folder that does not take a body that has to be signed is Sallyport's own failure. It was told
+// as a credential that is missing.
 func TestTemporaryFolder(t *testing.T) {
 	body := strings.Repeat("x", 300<<10)
 	for name, c := range map[string]struct {
@@ -53,7 +53,8 @@ func TestTemporaryFolder(t *testing.T) {
 			t.Setenv("TMPDIR", dir)
 			a := g.do("POST", "/s/api/x", "Content-Length: "+strconv.Itoa(len(body)), "\r\n"+body)
 			a.wantFault(t, fault.SystemRefused)
-			if p := a.problem(t); !strings.Contains(p.Message, dir) || !strings.HasPrefix(p.Message, "Sallyport failed") || p.Blame != string(fault.BlameSallyport) {
+			if p := a.problem(t); !strings.Contains(p.Message, dir) ||
+				!strings.HasPrefix(p.Message, "Sallyport failed") || p.Blame != string(fault.BlameSallyport) {
 				t.Errorf("says %q, blames %s", p.Message, p.Blame)
 			}
 			if got := a.Header.Get("Proxy-Status"); !strings.Contains(got, c.details) {
@@ -67,8 +68,8 @@ func TestTemporaryFolder(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorToAccept: while the process has no descriptor left, new connections wait. That is Sallyport's own failure: it is
-// logged and counted, those that are open go on, and when there are descriptors again so do the others.
+// TestNoDescriptorToAccept: while the process has no descriptor left, new connections wait. That is Sallyport's own
+// failure: it is logged and counted, those that are open go on, and when there are descriptors again so do the others.
 func TestNoDescriptorToAccept(t *testing.T) {
 	u := hear(t, func(c net.Conn) { answerAll(c) })
 	g := newGate(t, api(u), options{})
@@ -111,7 +112,8 @@ func TestNoDescriptorToAccept(t *testing.T) {
 	good.ask(t)
 	free()
 	late.ask(t)
-	if text := g.logs.String(); !strings.Contains(text, "Sallyport cannot accept connections") || !strings.Contains(text, "too many open files") {
+	if text := g.logs.String(); !strings.Contains(text, "Sallyport cannot accept connections") ||
+		!strings.Contains(text, "too many open files") {
 		t.Errorf("not in the log: %s", text)
 	}
 }

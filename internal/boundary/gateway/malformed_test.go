@@ -47,12 +47,16 @@ func TestRulesHold(t *testing.T) {
 		g.do(c.method, c.target).wantFault(t, fault.RequestDenied)
 		n++
 	}
-	for _, h := range []string{"X-HTTP-Method-Override: DELETE", "X-Http-Method: DELETE", "X-Method-Override: delete", "X-HTTP-Method-Override: GET, DELETE"} {
+	for _, h := range []string{
+		"X-HTTP-Method-Override: DELETE", "X-Http-Method: DELETE", "X-Method-Override: delete",
+		"X-HTTP-Method-Override: GET, DELETE",
+	} {
 		g.do("GET", "/s/api/v1/x", h).wantFault(t, fault.RequestDenied)
 		n++
 	}
 	u.untouched(t)
-	g.do("GET", "/s/api/v1/x", "X-Original-URL: /v2/x", "X-Rewrite-URL: /v2/x", "X-HTTP-Method-Override: GET").wantStatus(t, 200)
+	g.do("GET", "/s/api/v1/x", "X-Original-URL: /v2/x", "X-Rewrite-URL: /v2/x",
+		"X-HTTP-Method-Override: GET").wantStatus(t, 200)
 	if head := u.only(t).head; strings.Contains(head, "/v2/") {
 		t.Errorf("another path went along:\n%s", head)
 	}
@@ -64,11 +68,13 @@ func TestRulesHold(t *testing.T) {
 func TestMethodOverrideNeedsTheTokensScope(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url), options{})
-	g.do("GET", "/s/api/x", "-", "X-Sallyport-Token: "+tokens.value["get"], "X-HTTP-Method-Override: DELETE").wantFault(t, fault.RequestDenied)
+	g.do("GET", "/s/api/x", "-", "X-Sallyport-Token: "+tokens.value["get"],
+		"X-HTTP-Method-Override: DELETE").wantFault(t, fault.RequestDenied)
 	g.do("GET", "/s/api/x", "X-HTTP-Method-Override: DELETE").wantStatus(t, 200)
 }
 
-// TestMalformed: what two parsers may understand differently is answered with request_malformed, is on record, and goes nowhere.
+// TestMalformed: what two parsers may understand differently is answered with request_malformed, is on record, and goes
+// nowhere.
 func TestMalformed(t *testing.T) {
 	const first = "GET /s/api/x HTTP/1.1\r\n"
 	host := "Host: gate\r\n"
@@ -111,7 +117,8 @@ func TestMalformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t, nil)
-			g := newGate(t, api(u.url, "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"), options{})
+			g := newGate(t,
+				api(u.url, "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"), options{})
 			if !strings.Contains(raw, "\nConnection:") {
 				raw += "Connection: close\r\n\r\n"
 			}
@@ -157,7 +164,8 @@ func TestSmuggled(t *testing.T) {
 func TestPipelinedWithoutToken(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url), options{})
-	answers, _ := g.send("GET /s/api/first HTTP/1.1\r\nHost: gate\r\nX-Sallyport-Token: " + tokens.value["good"] + "\r\n\r\n" + request("GET", "/s/api/second", "-"))
+	answers, _ := g.send("GET /s/api/first HTTP/1.1\r\nHost: gate\r\nX-Sallyport-Token: " + tokens.value["good"] +
+		"\r\n\r\n" + request("GET", "/s/api/second", "-"))
 	if len(answers) != 2 {
 		t.Fatalf("got %d answers, want 2", len(answers))
 	}
@@ -166,8 +174,8 @@ func TestPipelinedWithoutToken(t *testing.T) {
 	u.only(t)
 }
 
-// TestBrokenBody: framing that breaks after the head was let through ends the use with the caller's fault. Nothing of what
-// follows reaches the API as a request of its own, and the body doesn't end there as if it were whole.
+// TestBrokenBody: framing that breaks after the head was let through ends the use with the caller's fault. Nothing of
+// what follows reaches the API as a request of its own, and the body doesn't end there as if it were whole.
 func TestBrokenBody(t *testing.T) {
 	for name, body := range map[string]string{
 		"extension": "3;a=b\r\nabc\r\n0\r\n\r\n", "overflow": "FFFFFFFFFFFFFFFFF\r\nabc", "trailer": "3\r\nabc\r\n0\r\nX: y\r\n\r\n",

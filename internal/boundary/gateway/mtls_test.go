@@ -38,7 +38,8 @@ func newClientCA(t *testing.T) *clientCA {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -58,7 +59,8 @@ func (ca *clientCA) issue(t *testing.T, name string) *tls.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, &key.PublicKey, ca.key)
 	if err != nil {
@@ -86,7 +88,8 @@ func knownUpstream(t *testing.T, ca *clientCA) (at, caFile string, names func() 
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	return s.URL, caFile, func() []string {
@@ -119,12 +122,14 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
-// TestClientCertificateAtTokenEndpoint: it is shown there only where the credential says so, and never to where a redirect leads.
+// TestClientCertificateAtTokenEndpoint: it is shown there only where the credential says so, and never to where a
+// redirect leads.
 func TestClientCertificateAtTokenEndpoint(t *testing.T) {
 	ca := newClientCA(t)
 	at, caFile, names := knownUpstream(t, ca)
 	for auth, want := range map[string]int{"mtls": 1, "basic, client_secret: ref+builtin://canary": 0} {
-		line := "credential: {kind: oauth2_client_credentials, token_url: " + at + "/token, client_id: me, auth: " + auth + "}"
+		line := "credential: {kind: oauth2_client_credentials, token_url: " + at +
+			"/token, client_id: me, auth: " + auth + "}"
 		s, _ := table(t, api(at, "ca_file: "+caFile, tlsLine, line), options{parts: static(canary)}).Lookup("api")
 		s.SetClientCertificate(ca.issue(t, "me"))
 		u, _ := url.Parse(at + "/token")
@@ -158,7 +163,8 @@ func ask(t *testing.T, transport http.RoundTripper, u *url.URL) {
 	}
 }
 
-// TestServiceThroughProxy: a service's requests and its token endpoint's go through its proxy, with what the proxy knows us by.
+// TestServiceThroughProxy: a service's requests and its token endpoint's go through its proxy, with what the proxy
+// knows us by.
 func TestServiceThroughProxy(t *testing.T) {
 	asked := make(chan string, 9)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

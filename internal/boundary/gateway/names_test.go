@@ -46,8 +46,9 @@ func heads(t *testing.T) (url string, lines chan []string) {
 	}), lines
 }
 
-// TestNamesAsWritten: the names of headers reach the API as the caller wrote them, and those that the configuration sets as that does.
-// Each name stands there once, whatever letters a caller writes, and none of them chooses the name of a credential.
+// TestNamesAsWritten: the names of headers reach the API as the caller wrote them, and those that the configuration
+// sets as that does. Each name stands there once, whatever letters a caller writes, and none of them chooses the name
+// of a credential.
 func TestNamesAsWritten(t *testing.T) {
 	const secret = "sk-live-51H8xAbCdEfGhIjKl"
 	bearer := "Authorization: Bearer " + secret
@@ -57,12 +58,24 @@ func TestNamesAsWritten(t *testing.T) {
 		want   []string
 	}{
 		"as the caller wrote them": {
-			sent: []string{`SOAPAction: "urn:a"`, "x-lower: 1", "X-UPPER-CASE: 2", "X-Canonical: 3", "accept: */*", "eTag-like: 4"},
-			want: []string{bearer, `SOAPAction: "urn:a"`, "x-lower: 1", "X-UPPER-CASE: 2", "X-Canonical: 3", "accept: */*", "eTag-like: 4"},
+			sent: []string{
+				`SOAPAction: "urn:a"`, "x-lower: 1", "X-UPPER-CASE: 2", "X-Canonical: 3",
+				"accept: */*", "eTag-like: 4",
+			},
+			want: []string{
+				bearer, `SOAPAction: "urn:a"`, "x-lower: 1", "X-UPPER-CASE: 2", "X-Canonical: 3",
+				"accept: */*", "eTag-like: 4",
+			},
 		},
 		"what net/http looks at": {
-			sent: []string{"user-agent: undici", "idempotency-key: k", "X-IDEMPOTENCY-KEY: k", "content-type: text/plain", "content-length: 0", "cookie: a=b"},
-			want: []string{bearer, "user-agent: undici", "idempotency-key: k", "X-IDEMPOTENCY-KEY: k", "content-type: text/plain"},
+			sent: []string{
+				"user-agent: undici", "idempotency-key: k", "X-IDEMPOTENCY-KEY: k",
+				"content-type: text/plain", "content-length: 0", "cookie: a=b",
+			},
+			want: []string{
+				bearer, "user-agent: undici", "idempotency-key: k", "X-IDEMPOTENCY-KEY: k",
+				"content-type: text/plain",
+			},
 		},
 		"cookies that pass": {
 			config: []string{"cookies: pass"},
@@ -88,14 +101,19 @@ func TestNamesAsWritten(t *testing.T) {
 			want: []string{bearer},
 		},
 		"authorization as the configuration writes it": {
-			config: []string{"credential: {kind: header, header: authorization, format: \"Token {secret}\", secret: ref+builtin://canary}"},
-			sent:   []string{"AUTHORIZATION: mine"},
-			want:   []string{"authorization: Token " + secret},
+			config: []string{
+				"credential: {kind: header, header: authorization, format: \"Token {secret}\", secret: ref+builtin://canary}",
+			},
+			sent: []string{"AUTHORIZATION: mine"},
+			want: []string{"authorization: Token " + secret},
 		},
 		"headers of the configuration": {
-			config: []string{`headers: {apiVersion: "7", X-TENANT: acme, user-agent: gate}`, "override_headers: [User-Agent]"},
-			sent:   []string{"APIVERSION: 8", "USER-AGENT: n8n"},
-			want:   []string{bearer, "APIVERSION: 8", "X-TENANT: acme", "user-agent: gate"},
+			config: []string{
+				`headers: {apiVersion: "7", X-TENANT: acme, user-agent: gate}`,
+				"override_headers: [User-Agent]",
+			},
+			sent: []string{"APIVERSION: 8", "USER-AGENT: n8n"},
+			want: []string{bearer, "APIVERSION: 8", "X-TENANT: acme", "user-agent: gate"},
 		},
 		"canonical in the configuration": {
 			config: []string{`headers: {X-Tenant: acme}`, "override_headers: [X-Tenant]"},
@@ -103,7 +121,10 @@ func TestNamesAsWritten(t *testing.T) {
 			want:   []string{bearer, "X-Tenant: acme"},
 		},
 		"hop by hop": {
-			sent: []string{"connection: keep-alive, X-HOP", "x-hop: 1", "KEEP-ALIVE: 5", "te: trailers", "upgrade: h2c", "X-REAL-IP: 1", "x-forwarded-for: 1", "via: x"},
+			sent: []string{
+				"connection: keep-alive, X-HOP", "x-hop: 1", "KEEP-ALIVE: 5", "te: trailers", "upgrade: h2c",
+				"X-REAL-IP: 1", "x-forwarded-for: 1", "via: x",
+			},
 			want: []string{bearer},
 		},
 		"nominated in other letters": {
@@ -144,7 +165,8 @@ func TestNamesBesideASignature(t *testing.T) {
 	}
 }
 
-// TestNamesOfTheirRequest: names stay with their request, also when the next head has come before the handler of this one begins.
+// TestNamesOfTheirRequest: names stay with their request, also when the next head has come before the handler of this
+// one begins.
 func TestNamesOfTheirRequest(t *testing.T) {
 	url, lines := heads(t)
 	g := newGate(t, api(url), options{secret: "sk-live-51H8xAbCdEfGhIjKl"})
@@ -171,7 +193,8 @@ func TestNamesOfTheirRequest(t *testing.T) {
 // TestNamesOfTwins: letters make no look-alike harmless, and none of a header that rules look at.
 func TestNamesOfTwins(t *testing.T) {
 	url, _ := heads(t)
-	g := newGate(t, api(url, "credential: {kind: header, header: X-API-KEY, secret: ref+builtin://canary}", "allow: [GET /**]"), options{})
+	g := newGate(t, api(url, "credential: {kind: header, header: X-API-KEY, secret: ref+builtin://canary}",
+		"allow: [GET /**]"), options{})
 	for line, want := range map[string]int{
 		"AUTHORIZATION_: mine":           http.StatusBadRequest,
 		"x_sallyport_token: mine":        http.StatusBadRequest,

@@ -17,7 +17,13 @@ import (
 // TestStatusThatIsNone: an answer whose status is none is the API's mistake, and is never passed on.
 func TestStatusThatIsNone(t *testing.T) {
 	for _, status := range []string{"000", "001", "099"} {
-		for _, lines := range [][]string{nil, {"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"}} {
+		for _, lines := range [][]string{
+			nil,
+			{
+				"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+				"Sec-WebSocket-Version: 13",
+			},
+		} {
 			u := newUpstream(t, reply("HTTP/1.1 "+status+" x\r\nContent-Length: 2\r\n\r\nok"))
 			a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x", lines...)
 			a.wantFault(t, fault.UpstreamMalformed)
@@ -28,7 +34,8 @@ func TestStatusThatIsNone(t *testing.T) {
 	}
 }
 
-// rawHTTP2 is an API on HTTP/2 that answers every request as it is told to; answer reports whether the connection goes on.
+// rawHTTP2 is an API on HTTP/2 that answers every request as it is told to; answer reports whether the connection goes
+// on.
 func rawHTTP2(t *testing.T, answer func(f *http2.Framer, stream uint32) bool) (url, caFile string) {
 	t.Helper()
 	s, caFile := http2Upstream(t, nil)
@@ -51,7 +58,8 @@ func rawHTTP2(t *testing.T, answer func(f *http2.Framer, stream uint32) bool) (u
 	}), caFile
 }
 
-// TestOddAnswersOverHTTP2: what HTTP/2 carries and HTTP/1.1 cannot is the API's mistake, and does not come to the caller.
+// TestOddAnswersOverHTTP2: what HTTP/2 carries and HTTP/1.1 cannot is the API's mistake, and does not come to the
+// caller.
 func TestOddAnswersOverHTTP2(t *testing.T) {
 	for _, fields := range []string{
 		":status=0", ":status=7", ":status=099", ":status=-5", ":status=1000", ":status=2000000000",
@@ -65,7 +73,10 @@ func TestOddAnswersOverHTTP2(t *testing.T) {
 				name, value, _ := strings.Cut(field, "=")
 				_ = encode.WriteField(hpack.HeaderField{Name: name, Value: value})
 			}
-			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true})
+			_ = f.WriteHeaders(http2.HeadersFrameParam{
+				StreamID:      stream,
+				BlockFragment: block.Bytes(), EndHeaders: true,
+			})
 			_ = f.WriteData(stream, true, []byte("hello"))
 			return true
 		})
@@ -76,7 +87,8 @@ func TestOddAnswersOverHTTP2(t *testing.T) {
 	}
 }
 
-// TestEndlessGoAway: an API that ends every connection without a look at the request is given up, and each use is on record.
+// TestEndlessGoAway: an API that ends every connection without a look at the request is given up, and each use is on
+// record.
 func TestEndlessGoAway(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		var asked atomic.Int64

@@ -47,7 +47,8 @@ func TestMethodOverrides(t *testing.T) {
 		t.Run(c.method+" "+c.target+" "+c.header+" "+c.body, func(t *testing.T) {
 			u := newUpstream(t, nil)
 			g := newGate(t, api(u.url, rules), options{})
-			a := g.do(c.method, "/s/api"+c.target, c.header, fmt.Sprintf("Content-Length: %d", len(c.body)), "\r\n"+c.body)
+			a := g.do(c.method, "/s/api"+c.target, c.header,
+				fmt.Sprintf("Content-Length: %d", len(c.body)), "\r\n"+c.body)
 			if c.refused {
 				a.wantFault(t, fault.RequestDenied)
 			} else {
@@ -62,7 +63,10 @@ func TestScopeHoldsOverrides(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url), options{})
 	token := "X-Sallyport-Token: " + tokens.value["get"]
-	for _, line := range []string{"X_HTTP_Method_Override: DELETE", "X-Method: post", "X-HTTP-Method-Override: GET, PUT"} {
+	for _, line := range []string{
+		"X_HTTP_Method_Override: DELETE", "X-Method: post",
+		"X-HTTP-Method-Override: GET, PUT",
+	} {
 		g.do("GET", "/s/api/x", "-", token, line).wantFault(t, fault.RequestDenied)
 	}
 	g.do("GET", "/s/api/x?_method=put", "-", token).wantFault(t, fault.RequestDenied)
@@ -74,7 +78,8 @@ func TestTunnelledBodyIsCutOff(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url, `allow: ["POST /**"]`), options{})
 	body := strings.Repeat("a=b&", 50_000) + "_method=DELETE"
-	g.do("POST", "/s/api/x", "Content-Type: application/x-www-form-urlencoded", fmt.Sprintf("Content-Length: %d", len(body)), "\r\n"+body).wantFault(t, fault.RequestDenied)
+	g.do("POST", "/s/api/x", "Content-Type: application/x-www-form-urlencoded",
+		fmt.Sprintf("Content-Length: %d", len(body)), "\r\n"+body).wantFault(t, fault.RequestDenied)
 }
 
 // TestMethodsThatEcho: TRACE by any name and in any case.
@@ -87,8 +92,8 @@ func TestMethodsThatEcho(t *testing.T) {
 	}
 }
 
-// TestOverrideWhileRulesTighten: a field of the body that names another method is held against the configuration that decided about
-// the request, and against the one that is on its way, from the first byte of the body to the last.
+// TestOverrideWhileRulesTighten: a field of the body that names another method is held against the configuration that
+// decided about the request, and against the one that is on its way, from the first byte of the body to the last.
 func TestOverrideWhileRulesTighten(t *testing.T) {
 	const form, binary = "Content-Type: application/x-www-form-urlencoded", "Content-Type: application/octet-stream"
 	const all, postOnly = `allow: ["* /**"]`, `allow: ["POST /**"]`
@@ -133,7 +138,9 @@ func TestOverrideWhileRulesTighten(t *testing.T) {
 			}
 			restrict(c.while)
 			conn := g.dial()
-			_, _ = io.WriteString(conn, request("POST", "/s/api/x", c.kind, fmt.Sprintf("Content-Length: %d", len(begins+c.rest)), "\r\n"+begins))
+			_, _ = io.WriteString(conn,
+				request("POST", "/s/api/x", c.kind,
+					fmt.Sprintf("Content-Length: %d", len(begins+c.rest)), "\r\n"+begins))
 			if got := <-came; got != begins {
 				t.Fatalf("the API received %q", got)
 			}
@@ -157,7 +164,8 @@ func TestOverrideWhileRulesTighten(t *testing.T) {
 	}
 }
 
-// TestBodyAtItsEnd: what has arrived as a whole is not ended by rules that become tighter, while its answer is waited for.
+// TestBodyAtItsEnd: what has arrived as a whole is not ended by rules that become tighter, while its answer is waited
+// for.
 func TestBodyAtItsEnd(t *testing.T) {
 	called, release := make(chan struct{}), make(chan struct{})
 	u := newUpstream(t, func(c net.Conn, _ *received) {

@@ -103,7 +103,10 @@ func TestPanicInRelay(t *testing.T) {
 			g := newGate(t, api("http://127.0.0.1:1"), options{mayPanic: true})
 			r, _ := io.Pipe()
 			g.service("api").Transport = failing{func() (*http.Response, error) {
-				return &http.Response{StatusCode: http.StatusSwitchingProtocols, Header: http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}, Body: make(r)}, nil
+				return &http.Response{
+					StatusCode: http.StatusSwitchingProtocols,
+					Header:     http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}, Body: make(r),
+				}, nil
 			}}
 			c := g.dial()
 			_, _ = io.WriteString(c, keepAlive("GET", "/s/api/x", "Connection: Upgrade", "Upgrade: websocket"))
@@ -131,7 +134,10 @@ func TestPanicInAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t, api("http://127.0.0.1:1"), options{mayPanic: true})
 			g.service("api").Transport = failing{func() (*http.Response, error) {
-				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, ContentLength: -1}, nil
+				return &http.Response{
+					StatusCode: http.StatusOK, Header: http.Header{}, Body: body,
+					ContentLength: -1,
+				}, nil
 			}}
 			_, _ = g.send(request("GET", "/s/api/x")) // it may be broken off
 			if o := g.finished(); o.Code != fault.Internal {
@@ -162,7 +168,9 @@ func TestPanicInMint(t *testing.T) {
 func TestPanicInBody(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		for _, kept := range []bool{false, true} {
-			s, caFile := http2Upstream(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+			s, caFile := http2Upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+			})
 			lines := []string{"ca_file: " + caFile}
 			if protocol == "HTTP/2" {
 				lines = append(lines, "http2: true")
@@ -177,7 +185,8 @@ func TestPanicInBody(t *testing.T) {
 			r.Header.Set("X-Sallyport-Token", tokens.value["good"])
 			w := httptest.NewRecorder()
 			g.pipeline.Handle(w, r, &boundary.View{
-				Service: "api", Path: "/x", Mount: "/s/api", Method: r.Method, Source: netip.MustParseAddr("127.0.0.1"), Header: boundary.NetHTTP(r.Header),
+				Service: "api", Path: "/x", Mount: "/s/api", Method: r.Method, Source: netip.MustParseAddr("127.0.0.1"),
+				Header: boundary.NetHTTP(r.Header),
 			})
 			if o := g.finished(); o.Code != fault.Internal || w.Code != http.StatusInternalServerError {
 				t.Errorf("%s, kept %v: got %+v and status %d", protocol, kept, o, w.Code)

@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/config/preset"
 )
 
-// TestPresetsOnTheWire sends one request through a service of each preset and looks at the bytes that arrive: the credential
-// stands where the API's documentation says, once, and the proxy token nowhere.
+// TestPresetsOnTheWire sends one request through a service of each preset and looks at the bytes that arrive: the
+// credential stands where the API's documentation says, once, and the proxy token nowhere.
 func TestPresetsOnTheWire(t *testing.T) {
 	for _, p := range preset.All() {
 		if !p.ByHand() {
@@ -26,7 +26,8 @@ func TestPresetsOnTheWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			yaml := fmt.Sprintf("  api:\n    preset: %s\n    upstream: %s%s\n    allow_private: [127.0.0.1/32]\n", p.Name, u.url, at.EscapedPath())
+			yaml := fmt.Sprintf("  api:\n    preset: %s\n    upstream: %s%s\n    allow_private: [127.0.0.1/32]\n",
+				p.Name, u.url, at.EscapedPath())
 			if p.UsernameNeeds != "" {
 				yaml += "    credential: {secret: ref+builtin://canary, username: " + preset.ExpectUsername + "}\n"
 			} else {

@@ -13,7 +13,8 @@ import (
 )
 
 func redirectTo(location string, status int) func(net.Conn, *received) {
-	return reply(fmt.Sprintf("HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\nContent-Length: 0\r\nSet-Cookie: a=b\r\n\r\n", status, location))
+	return reply(fmt.Sprintf("HTTP/1.1 %d Elsewhere\r\nLocation: %s\r\nContent-Length: 0\r\nSet-Cookie: a=b\r\n\r\n",
+		status, location))
 }
 
 // TestRedirectInside: a Location inside the service comes back as a path below the mount.
@@ -47,7 +48,8 @@ func TestRedirectLosesTheQueryCredential(t *testing.T) {
 func outside(u, other *upstream) []string {
 	host := strings.TrimPrefix(u.url, "http://")
 	return []string{
-		other.url + "/x", "//" + strings.TrimPrefix(other.url, "http://") + "/x", "https://" + host + "/base/x", "http://user@" + host + "/base/x", "http://user:pw@" + host + "/base/x",
+		other.url + "/x", "//" + strings.TrimPrefix(other.url, "http://") + "/x", "https://" + host + "/base/x",
+		"http://user@" + host + "/base/x", "http://user:pw@" + host + "/base/x",
 		"/other", "/", "/based/x", "/base/../other", "/base/%2e%2e/other", "/base/.%2E/%2e%2e/s/other", "/base/..;/x", "/base/a%2f..%2f..%2fx", "/base/%5c..%5cx", "../../x",
 		"http://" + host + ".evil.example/base/x", "http://evil.example\\@" + host + "/base/x", "http://" + host + "@evil.example/base", "\\\\evil.example\\x", "/\\evil.example/x", "///evil.example/x",
 		"ftp://" + host + "/base/x", "javascript:alert(1)", "data:text/html,x", "mailto:a@b", "http:", "http:///x", "http://[::1", "file:///etc/passwd", "%zz", "http://" + host + ":1/base/x", "http:base/x",
@@ -55,7 +57,8 @@ func outside(u, other *upstream) []string {
 	}
 }
 
-// TestRedirectOutsideIsRefused is a part of invariant 2: nothing goes to where a redirect points, and the caller isn't sent there.
+// TestRedirectOutsideIsRefused is a part of invariant 2: nothing goes to where a redirect points, and the caller isn't
+// sent there.
 func TestRedirectOutsideIsRefused(t *testing.T) {
 	other := newUpstream(t, nil)
 	var location string
@@ -73,7 +76,10 @@ func TestRedirectOutsideIsRefused(t *testing.T) {
 		n++
 	}
 	other.untouched(t)
-	for _, location = range []string{"/base/x\r\nLocation: http://evil.example/", "/base/x\r\nX-Evil: 1\r\nLocation: /base/y"} {
+	for _, location = range []string{
+		"/base/x\r\nLocation: http://evil.example/",
+		"/base/x\r\nX-Evil: 1\r\nLocation: /base/y",
+	} {
 		if p := g.do("GET", "/s/api/x").problem(t); p.Code != string(fault.RedirectRefused) {
 			t.Errorf("%q: got %s", location, p.Code)
 		}
@@ -122,8 +128,10 @@ func TestRedirectFetchedBare(t *testing.T) {
 		t.Run(fmt.Sprint(c.method, c.status, c.path), func(t *testing.T) {
 			target := bareTarget(t)
 			u := newUpstream(t, redirectTo(target.url+c.path, c.status))
-			g := newGate(t, api(u.url, "redirects: fetch", "fetch_private: [127.0.0.1/32]", "cookies: pass", "headers: {X-Fixed: always}"), options{})
-			a := g.do(c.method, "/s/api/x", "Cookie: mine=1", "Accept: */*", "X-Private: 1", "Referer: http://n8n/", "Authorization: "+basic("api", tokens.value["good"]))
+			g := newGate(t, api(u.url, "redirects: fetch", "fetch_private: [127.0.0.1/32]", "cookies: pass",
+				"headers: {X-Fixed: always}"), options{})
+			a := g.do(c.method, "/s/api/x", "Cookie: mine=1", "Accept: */*", "X-Private: 1", "Referer: http://n8n/",
+				"Authorization: "+basic("api", tokens.value["good"]))
 			a.wantStatus(t, 200)
 			if got := a.Header.Get("X-Path"); got != c.want || a.Header.Get("Location") != "" {
 				t.Errorf("got %q, want %q: %s", got, c.want, a.raw)
@@ -132,7 +140,10 @@ func TestRedirectFetchedBare(t *testing.T) {
 				t.Errorf("got body %q", a.body)
 			}
 			for _, r := range target.got() {
-				for _, forbidden := range []string{canary, "spt_", "Authorization", "Cookie", "X-Private", "X-Fixed", "Referer", "X-Sallyport"} {
+				for _, forbidden := range []string{
+					canary, "spt_", "Authorization", "Cookie", "X-Private", "X-Fixed",
+					"Referer", "X-Sallyport",
+				} {
 					if strings.Contains(r.head, forbidden) {
 						t.Errorf("%s went to a third party:\n%s", forbidden, r.head)
 					}
@@ -252,11 +263,16 @@ func TestNeverIntoTheGateItself(t *testing.T) {
 		own := new(egress.Own)
 		at := netip.MustParseAddrPort(l.Addr().String())
 		own.Set(netip.MustParseAddrPort("127.0.0.1:1"), at)
-		for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "[::ffff:0:0]", "[::7f00:1]"} {
+		for _, host := range []string{
+			"127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]",
+			"[::ffff:0:0]", "[::7f00:1]",
+		} {
 			into := fmt.Sprintf("http://%s:%d", host, at.Port())
 			u := newUpstream(t, redirectTo(into+"/metrics", 302))
-			yaml := strings.ReplaceAll(api(u.url, "redirects: fetch", strings.Replace(everything, "allow", "fetch", 1)), "    allow_private: [127.0.0.1/32]\n", "    "+everything+"\n")
-			yaml += fmt.Sprintf("  loop:\n    upstream: %s\n    %s\n    secret: ref+builtin://canary\n", into, everything)
+			yaml := strings.ReplaceAll(api(u.url, "redirects: fetch", strings.Replace(everything, "allow", "fetch", 1)),
+				"    allow_private: [127.0.0.1/32]\n", "    "+everything+"\n")
+			yaml += fmt.Sprintf("  loop:\n    upstream: %s\n    %s\n    secret: ref+builtin://canary\n", into,
+				everything)
 			g := newGate(t, yaml, options{})
 			for _, s := range g.pipeline.Services().All() {
 				s.Shun(own)

@@ -43,7 +43,10 @@ func (m *mint) Mint(ctx context.Context, _ derive.State) (derive.State, error) {
 		return derive.State{}, fault.New(fault.CredentialMintFailed, "the provider is down")
 	}
 	n := m.n.Add(1)
-	return derive.State{Token: secret.NewValue([]byte(derived(int(n)))), Expiry: time.Now().Add(time.Duration(n) * time.Hour)}, nil
+	return derive.State{
+		Token:  secret.NewValue([]byte(derived(int(n)))),
+		Expiry: time.Now().Add(time.Duration(n) * time.Hour),
+	}, nil
 }
 
 // lark is a service whose credential is derived, and which says by its code or by 401 that a token has expired.
@@ -60,7 +63,10 @@ func derivedGate(t testing.TB, m derive.Minter, yaml string, o options) *gate {
 		vault := &derive.Memory{}
 		source := derive.New(derive.Options{Name: s.Name, Minter: m, Vault: vault, Owner: vault})
 		t.Cleanup(source.Close)
-		return []credential.Part{{Spec: s.Specs[0], Source: source, Name: "derived:api", Versions: []string{"client@1"}, Hidden: []secret.Value{secret.NewValue([]byte(canary))}}}
+		return []credential.Part{{
+			Spec: s.Specs[0], Source: source, Name: "derived:api", Versions: []string{"client@1"},
+			Hidden: []secret.Value{secret.NewValue([]byte(canary))},
+		}}
 	}
 	return newGate(t, yaml, o)
 }
@@ -113,7 +119,8 @@ func TestExpiry(t *testing.T) {
 			u := newUpstream(t, takes(2, typed(raw)))
 			g := derivedGate(t, m, lark(u.url), options{})
 			for range 2 {
-				g.do("POST", "/s/api/x?a=1", "Accept-Encoding: gzip, deflate, br, zstd", "Content-Length: 5", "\r\nhello").wantStatus(t, 200)
+				g.do("POST", "/s/api/x?a=1", "Accept-Encoding: gzip, deflate, br, zstd", "Content-Length: 5",
+					"\r\nhello").wantStatus(t, 200)
 			}
 			if o := g.finished(); !o.Renewed || !o.Replayed || o.NotResent || o.Code != "" || o.BytesIn != 5 {
 				t.Errorf("got outcome %+v", o)
@@ -127,7 +134,8 @@ func TestExpiry(t *testing.T) {
 			}
 			for i, token := range []string{derived(1), derived(2), derived(2)} {
 				r := got[i]
-				if r.Header.Get("Authorization") != "Bearer "+token || string(r.body) != "hello" || r.RequestURI != "/x?a=1" {
+				if r.Header.Get("Authorization") != "Bearer "+token || string(r.body) != "hello" ||
+					r.RequestURI != "/x?a=1" {
 					t.Errorf("request %d: got %q and body %q", i, r.head, r.body)
 				}
 			}
@@ -161,7 +169,8 @@ func TestNotExpired(t *testing.T) {
 	}
 	t.Run("403 where it is configured", func(t *testing.T) {
 		u := newUpstream(t, takes(2, status(403, "no")))
-		g := derivedGate(t, &mint{}, strings.Replace(lark(u.url), "expired_when: {body", "expired_when: {status: [401, 403], body", 1), options{})
+		g := derivedGate(t, &mint{}, strings.Replace(lark(u.url), "expired_when: {body",
+			"expired_when: {status: [401, 403], body", 1), options{})
 		g.do("GET", "/s/api/x").wantStatus(t, 200)
 	})
 }
@@ -201,7 +210,10 @@ func TestReplayedBodies(t *testing.T) {
 				body := strings.Repeat("0123456789abcdef", size/16)
 				lines := []string{fmt.Sprintf("Content-Length: %d", size), "\r\n" + body}
 				if framing == "chunks" {
-					lines = []string{"Transfer-Encoding: chunked", "\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, body)}
+					lines = []string{
+						"Transfer-Encoding: chunked",
+						"\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, body),
+					}
 					if size == 0 {
 						lines[1] = "\r\n0\r\n\r\n"
 					}
@@ -258,7 +270,10 @@ func TestNoRoomToKeep(t *testing.T) {
 // TestNoLoop: an API that calls every token expired gets two requests, and its second answer passes whole.
 func TestNoLoop(t *testing.T) {
 	long := strings.Repeat("no ", 50_000)
-	for name, raw := range map[string]string{"status": byByte(long, 4096), "body": withLength(larkExpired, "Content-Type: application/json")} {
+	for name, raw := range map[string]string{
+		"status": byByte(long, 4096),
+		"body":   withLength(larkExpired, "Content-Type: application/json"),
+	} {
 		if name == "status" {
 			raw = strings.Replace(raw, "200 OK", "401 No", 1)
 		}
@@ -287,7 +302,10 @@ func TestNoLoop(t *testing.T) {
 // TestNothingNewer: no newer token is to be obtained, so the first answer is the caller's.
 func TestNothingNewer(t *testing.T) {
 	m := &mint{}
-	u := newUpstream(t, func(c net.Conn, r *received) { m.fails.Store(true); reply(status(401, "expired, really"))(c, r) })
+	u := newUpstream(t, func(c net.Conn, r *received) {
+		m.fails.Store(true)
+		reply(status(401, "expired, really"))(c, r)
+	})
 	g := derivedGate(t, m, lark(u.url), options{})
 	a := g.do("GET", "/s/api/x")
 	a.wantStatus(t, 401)
@@ -299,7 +317,8 @@ func TestNothingNewer(t *testing.T) {
 	}
 	g.do("GET", "/s/api/x").wantFault(t, fault.CredentialMintFailed)
 	u.only(t)
-	if list := g.records(); len(list) != 3 || !strings.Contains(list[1].Detail, "no newer one") || list[2].Event != "refused" {
+	if list := g.records(); len(list) != 3 || !strings.Contains(list[1].Detail, "no newer one") ||
+		list[2].Event != "refused" {
 		t.Errorf("got %+v", list)
 	}
 }
@@ -339,20 +358,23 @@ func eager(t *testing.T, n int, bodies chan<- string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+derived(n) {
-			_ = http.NewResponseController(w).EnableFullDuplex()
-			w.Header().Set("Connection", "close")
-			w.WriteHeader(http.StatusUnauthorized)
-			_ = http.NewResponseController(w).Flush()
-			return
-		}
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Errorf("reading the body: %v", err)
-		}
-		bodies <- fmt.Sprintf("%x", sha256.Sum256(body))
-	})}
+	s := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Bearer "+derived(n) {
+				_ = http.NewResponseController(w).EnableFullDuplex()
+				w.Header().Set("Connection", "close")
+				w.WriteHeader(http.StatusUnauthorized)
+				_ = http.NewResponseController(w).Flush()
+				return
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Errorf("reading the body: %v", err)
+			}
+			bodies <- fmt.Sprintf("%x", sha256.Sum256(body))
+		}),
+	}
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return "http://" + l.Addr().String()
@@ -428,10 +450,13 @@ func TestSecondUseIsOnRecord(t *testing.T) {
 		t.Fatalf("got %+v", list)
 	}
 	first, second, last := list[0], list[1], list[2]
-	if first.Event != "authorised" || second.Event != "authorised" || last.Event != "completed" || first.ID != second.ID || last.Status != 200 {
+	if first.Event != "authorised" || second.Event != "authorised" || last.Event != "completed" ||
+		first.ID != second.ID || last.Status != 200 {
 		t.Errorf("got %+v", list)
 	}
-	if len(first.Secrets) != 2 || len(second.Secrets) != 2 || first.Secrets[0] != "client@1" || first.Secrets[1] == second.Secrets[1] || !strings.HasPrefix(second.Secrets[1], "derived:api@2") || second.Detail == "" {
+	if len(first.Secrets) != 2 || len(second.Secrets) != 2 || first.Secrets[0] != "client@1" ||
+		first.Secrets[1] == second.Secrets[1] || !strings.HasPrefix(second.Secrets[1], "derived:api@2") ||
+		second.Detail == "" {
 		t.Errorf("the records name %q and %q, %q", first.Secrets, second.Secrets, second.Detail)
 	}
 }

@@ -26,7 +26,8 @@ func forgetful(t *testing.T) (url string, sent *atomic.Int64, used *atomic.Bool)
 	return hear(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for i := 0; ; i++ {
-			if _, err := readWhole(r); err != nil { // all of it: to close on the rest would be a reset, of which net/http sends nothing again
+			// all of it: to close on the rest would be a reset, of which net/http sends nothing again
+			if _, err := readWhole(r); err != nil {
 				return
 			}
 			if sent.Add(1); i > 0 {
@@ -38,8 +39,8 @@ func forgetful(t *testing.T) (url string, sent *atomic.Int64, used *atomic.Bool)
 	}), sent, used
 }
 
-// onUsed plays until the API has got a second request on the connection of the first. net/http gives up a connection whose writer
-// has not said within 50 ms that it is through, as on a busy machine.
+// onUsed plays until the API has got a second request on the connection of the first. net/http gives up a connection
+// whose writer has not said within 50 ms that it is through, as on a busy machine.
 func onUsed(t *testing.T, play func() (used bool)) {
 	t.Helper()
 	for range 20 {
@@ -64,8 +65,8 @@ func uses(t *testing.T, g *gate) (n int) {
 	return n
 }
 
-// TestDeadConnection: a request that the transport sends once more, because the connection that it had kept was dead, reaches its caller, and
-// its second use is on record.
+// TestDeadConnection: a request that the transport sends once more, because the connection that it had kept was dead,
+// reaches its caller, and its second use is on record.
 func TestDeadConnection(t *testing.T) {
 	onUsed(t, func() bool {
 		upstream, sent, used := forgetful(t)
@@ -134,7 +135,8 @@ func TestDeadConnectionUnrecorded(t *testing.T) {
 						return false
 					}
 					a.wantFault(t, code)
-					if p := a.problem(t); !strings.HasPrefix(p.Message, "Sallyport failed, the API may have been called: ") {
+					if p := a.problem(t); !strings.HasPrefix(p.Message,
+						"Sallyport failed, the API may have been called: ") {
 						t.Errorf("the first sending had left: got %q", p.Message)
 					}
 					wantUnrecorded(t, log, code, sent.Load())
@@ -159,8 +161,8 @@ func wantUnrecorded(t *testing.T, log *failingAt, code fault.Code, sent int64) {
 	}
 }
 
-// leaving is an API on HTTP/2 that answers the first request of each connection, and says at the second that it takes none any more
-// (GOAWAY, RFC 9113 section 6.8).
+// leaving is an API on HTTP/2 that answers the first request of each connection, and says at the second that it takes
+// none any more (GOAWAY, RFC 9113 section 6.8).
 func leaving(t *testing.T) (url, caFile string, sent *atomic.Int64) {
 	t.Helper()
 	sent = new(atomic.Int64)
@@ -184,7 +186,11 @@ func leaving(t *testing.T) (url, caFile string, sent *atomic.Int64) {
 			case first == 0:
 				sent.Add(1)
 				first = h.StreamID
-				_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: first, BlockFragment: []byte{0x88}, EndHeaders: true, EndStream: true}) // :status 200
+				// :status 200
+				_ = f.WriteHeaders(http2.HeadersFrameParam{
+					StreamID: first, BlockFragment: []byte{0x88},
+					EndHeaders: true, EndStream: true,
+				})
 			default:
 				sent.Add(1)
 				_ = f.WriteGoAway(first, http2.ErrCodeNo, nil)
@@ -193,7 +199,8 @@ func leaving(t *testing.T) (url, caFile string, sent *atomic.Int64) {
 	}), caFile, sent
 }
 
-// TestGoAway: a request that the API has not looked at goes out once more, on another connection, and that is on record.
+// TestGoAway: a request that the API has not looked at goes out once more, on another connection, and that is on
+// record.
 func TestGoAway(t *testing.T) {
 	upstream, caFile, sent := leaving(t)
 	g := newGate(t, api(upstream, "http2: true", "ca_file: "+caFile), options{})
@@ -229,8 +236,8 @@ func stubborn(t *testing.T) (url, caFile string, refused *atomic.Int64) {
 	}), caFile, refused
 }
 
-// TestRefusedWithoutEnd: net/http would ask an API that refuses every request for a minute, whatever the service's timeouts are. Its first wait
-// is a second.
+// TestRefusedWithoutEnd: net/http would ask an API that refuses every request for a minute, whatever the service's
+// timeouts are. Its first wait is a second.
 func TestRefusedWithoutEnd(t *testing.T) {
 	upstream, caFile, refused := stubborn(t)
 	g := newGate(t, api(upstream, "http2: true", "ca_file: "+caFile, "timeouts: {response_header: 500ms}"), options{})
@@ -240,8 +247,8 @@ func TestRefusedWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestHTTP2ClosedBetween: the API closes its connections after an answer. The next request has another one, or its failure is told as
-// the API's; it is sent as often as is on record.
+// TestHTTP2ClosedBetween: the API closes its connections after an answer. The next request has another one, or its
+// failure is told as the API's; it is sent as often as is on record.
 func TestHTTP2ClosedBetween(t *testing.T) {
 	var sent atomic.Int64
 	s, caFile := http2Upstream(t, func(w http.ResponseWriter, r *http.Request) { sent.Add(1) })

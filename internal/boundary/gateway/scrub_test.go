@@ -47,19 +47,22 @@ func each(s, format string) string {
 	return text
 }
 
-// TestNamesOfHeaders: a name that has the credential in it, in whatever case it comes, is not passed on, in a header or a trailer.
+// TestNamesOfHeaders: a name that has the credential in it, in whatever case it comes, is not passed on, in a header or
+// a trailer.
 func TestNamesOfHeaders(t *testing.T) {
 	const secret = "sk-live-51H8xAbCdEfGhIjKl"
 	for name, field := range map[string]string{
 		"raw": secret, "prefixed": "X-Echo-" + secret, "lower": strings.ToLower(secret), "hex": hex.EncodeToString([]byte(secret)), "base64": base64.RawURLEncoding.EncodeToString([]byte("x" + secret)),
 		"percent": each(secret, "%%%02x"),
 	} {
-		raw := strings.TrimSuffix(byByte("body", 2, "Trailer: "+field, field+": 1", "X-Other: 2"), "\r\n") + field + ": 1\r\nX-Last: 3\r\n\r\n"
+		raw := strings.TrimSuffix(byByte("body", 2, "Trailer: "+field, field+": 1", "X-Other: 2"), "\r\n") + field +
+			": 1\r\nX-Last: 3\r\n\r\n"
 		u := newUpstream(t, reply(raw))
 		g := newGate(t, api(u.url), options{secret: secret})
 		a := g.do("GET", "/s/api/x")
 		a.wantStatus(t, 200)
-		if strings.Contains(strings.ToLower(a.raw), strings.ToLower(field)) || a.Header.Get("X-Other") != "2" || a.Trailer.Get("X-Last") != "3" {
+		if strings.Contains(strings.ToLower(a.raw), strings.ToLower(field)) || a.Header.Get("X-Other") != "2" ||
+			a.Trailer.Get("X-Last") != "3" {
 			t.Errorf("%s: got %s", name, a.raw)
 		}
 		if o := g.finished(); o.Scrubbed != 2 {
@@ -69,7 +72,8 @@ func TestNamesOfHeaders(t *testing.T) {
 }
 
 func withLength(body string, lines ...string) string {
-	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n%s\r\n%s", len(body), joined(lines), body)
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n%s\r\n%s", len(body),
+		joined(lines), body)
 }
 
 func joined(lines []string) string {
@@ -118,8 +122,9 @@ func encode(t testing.TB, coding, body string) string {
 	return b.String()
 }
 
-// TestNoCredentialComesBack is invariant 1 over the whole gate: whatever form an API gives the credential back in, in whatever
-// framing and coding, the caller does not get it. The harness searches what came; here the rest must have come whole.
+// TestNoCredentialComesBack is invariant 1 over the whole gate: whatever form an API gives the credential back in, in
+// whatever framing and coding, the caller does not get it. The harness searches what came; here the rest must have come
+// whole.
 func TestNoCredentialComesBack(t *testing.T) {
 	large := strings.Repeat("filler ", 10_000)
 	for form, echo := range echoes() {
@@ -138,7 +143,8 @@ func TestNoCredentialComesBack(t *testing.T) {
 			u := newUpstream(t, func(c net.Conn, r *received) { reply(framings[r.URL.Query().Get("framing")])(c, r) })
 			g := newGate(t, api(u.url), options{})
 			for framing := range framings {
-				a := g.do("GET", "/s/api/x?framing="+url.QueryEscape(framing), "Accept-Encoding: gzip, deflate, br, zstd")
+				a := g.do("GET", "/s/api/x?framing="+url.QueryEscape(framing),
+					"Accept-Encoding: gzip, deflate, br, zstd")
 				a.wantStatus(t, 200)
 				text := string(a.body)
 				if a.err != nil || !strings.Contains(text, "before ") || !strings.HasSuffix(text, " after") {
@@ -189,13 +195,17 @@ func TestCodingsThatCannotBeChecked(t *testing.T) {
 		newGate(t, api(u.url), options{}).do("GET", "/s/api/x").wantFault(t, fault.UpstreamTruncated)
 	})
 	t.Run("the API's status is told", func(t *testing.T) {
-		u := newUpstream(t, reply(strings.Replace(withLength("slow down", "Content-Encoding: gzip"), "200 OK", "429 Too Many", 1)))
-		if p := newGate(t, api(u.url), options{}).do("GET", "/s/api/x").problem(t); !strings.Contains(p.Message, "429") {
+		u := newUpstream(t,
+			reply(strings.Replace(withLength("slow down", "Content-Encoding: gzip"), "200 OK", "429 Too Many", 1)))
+		if p := newGate(t, api(u.url), options{}).do("GET",
+			"/s/api/x").problem(t); !strings.Contains(p.Message, "429") {
 			t.Errorf("got %q", p.Message)
 		}
 	})
 	t.Run("breaks late", func(t *testing.T) {
-		u := newUpstream(t, reply(withLength(encode(t, "gzip", strings.Repeat(randomHex(), 40_000))+strings.Repeat("garbage", 20), "Content-Encoding: gzip")))
+		u := newUpstream(t,
+			reply(withLength(encode(t, "gzip", strings.Repeat(randomHex(), 40_000))+strings.Repeat("garbage", 20),
+				"Content-Encoding: gzip")))
 		g := newGate(t, api(u.url), options{})
 		c := g.dial()
 		_, _ = io.WriteString(c, request("GET", "/s/api/x"))
@@ -212,7 +222,8 @@ func TestCodingsThatCannotBeChecked(t *testing.T) {
 	})
 }
 
-// TestNamesOfNoCoding: what is in Content-Encoding and names no coding has no part in the body, which is searched as it is.
+// TestNamesOfNoCoding: what is in Content-Encoding and names no coding has no part in the body, which is searched as it
+// is.
 func TestNamesOfNoCoding(t *testing.T) {
 	for _, name := range []string{
 		"UTF-8", "utf8", "ISO-8859-1", "windows-1252", "none", "null", "binary", "8bit", "aws-chunked", "identity", "", ",", " , ,", "identity, identity", "application/json", "base64", "*", "chunked", "de-DE",
@@ -220,9 +231,11 @@ func TestNamesOfNoCoding(t *testing.T) {
 	} {
 		for _, status := range []string{"200 OK", "206 Partial"} {
 			body := `{"ok":true,"echo":"` + canary + `"}`
-			u := newUpstream(t, reply(strings.Replace(withLength(body, "Content-Encoding: "+name), "200 OK", status, 1)))
+			u := newUpstream(t,
+				reply(strings.Replace(withLength(body, "Content-Encoding: "+name), "200 OK", status, 1)))
 			a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x")
-			if want := strings.ReplaceAll(body, canary, strings.Repeat("*", len(canary))); a.StatusCode > 206 || string(a.body) != want {
+			if want := strings.ReplaceAll(body, canary, strings.Repeat("*", len(canary))); a.StatusCode > 206 ||
+				string(a.body) != want {
 				t.Errorf("%q: got %s, want %q", name, a.raw, want)
 			}
 		}
@@ -236,7 +249,8 @@ func TestNamesOfNoCoding(t *testing.T) {
 	} {
 		u := newUpstream(t, reply(raw))
 		a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x")
-		if want := "before " + strings.Repeat("*", len(canary)); a.StatusCode != 200 || string(a.body) != want || a.Header.Get("Content-Encoding") != "" {
+		if want := "before " + strings.Repeat("*", len(canary)); a.StatusCode != 200 || string(a.body) != want ||
+			a.Header.Get("Content-Encoding") != "" {
 			t.Errorf("%s: got %s", name, a.raw)
 		}
 	}
@@ -281,7 +295,8 @@ func TestNoBody(t *testing.T) {
 	}
 }
 
-// TestEventsArriveAtOnce reads each event before the API sends the next, some of them ending in what may begin a secret.
+// TestEventsArriveAtOnce reads each event before the API sends the next, some of them ending in what may begin a
+// secret.
 func TestEventsArriveAtOnce(t *testing.T) {
 	for name, send := range map[string]func(c net.Conn, event string){
 		"chunked":    func(c net.Conn, event string) { _, _ = fmt.Fprintf(c, "%x\r\n%s\r\n", len(event), event) },
@@ -289,7 +304,10 @@ func TestEventsArriveAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			next := make(chan struct{})
-			events := []string{"data: one\n\n", ": " + canary + "\n\n", "data: ends like " + canary[:5] + "\n\n", "data: two\n\n"}
+			events := []string{
+				"data: one\n\n", ": " + canary + "\n\n",
+				"data: ends like " + canary[:5] + "\n\n", "data: two\n\n",
+			}
 			u := newUpstream(t, func(c net.Conn, _ *received) {
 				head := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 				if name == "chunked" {
@@ -341,7 +359,8 @@ func TestWebSocket(t *testing.T) {
 			ended := make(chan error, 1)
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				seen <- r.Header.Clone()
-				c, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover})
+				c, err := websocket.Accept(w, r,
+					&websocket.AcceptOptions{CompressionMode: websocket.CompressionContextTakeover})
 				if err != nil {
 					ended <- err
 					return
@@ -351,7 +370,8 @@ func TestWebSocket(t *testing.T) {
 			defer s.Close()
 			g := newGate(t, api(s.URL, "limits: {concurrency: 1}"), options{})
 			header := http.Header{"X-Sallyport-Token": {tokens.value["good"]}}
-			c, resp, err := websocket.Dial(t.Context(), "ws://"+g.addr+"/s/api/socket", &websocket.DialOptions{HTTPHeader: header, CompressionMode: websocket.CompressionContextTakeover})
+			c, resp, err := websocket.Dial(t.Context(), "ws://"+g.addr+"/s/api/socket",
+				&websocket.DialOptions{HTTPHeader: header, CompressionMode: websocket.CompressionContextTakeover})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -362,13 +382,17 @@ func TestWebSocket(t *testing.T) {
 			if resp.Header.Get("Proxy-Status") != "sallyport; received-status=101" {
 				t.Errorf("got %v", resp.Header)
 			}
-			for _, text := range []string{"hello", "echo the key " + canary + " please", "it ends in " + canary[:1], strings.Repeat("long ", 20_000)} {
+			for _, text := range []string{
+				"hello", "echo the key " + canary + " please", "it ends in " + canary[:1],
+				strings.Repeat("long ", 20_000),
+			} {
 				if err := c.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
 					t.Fatal(err)
 				}
 				c.SetReadLimit(1 << 20)
 				_, got, err := c.Read(t.Context())
-				if want := strings.ReplaceAll(text, canary, strings.Repeat("*", len(canary))); err != nil || string(got) != want {
+				if want := strings.ReplaceAll(text, canary, strings.Repeat("*", len(canary))); err != nil ||
+					string(got) != want {
 					t.Fatalf("got %q, %v; want %q", got, err, want)
 				}
 				_, _ = g.seen.Write(got)
@@ -418,17 +442,21 @@ func serveWebSocket(ctx context.Context, c *websocket.Conn) error {
 
 // TestSwitchUnasked: an API can't turn a caller's connection into something that nobody asked for.
 func TestSwitchUnasked(t *testing.T) {
-	const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\nanything"
+	const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " +
+		"%s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\nanything"
 	u := newUpstream(t, reply(fmt.Sprintf(switching, "websocket")))
 	g := newGate(t, api(u.url), options{})
 	g.do("GET", "/s/api/x").wantFault(t, fault.UpstreamMalformed)
 	other := newUpstream(t, reply(fmt.Sprintf(switching, "raw")))
 	g = newGate(t, api(other.url), options{})
-	answers, _ := g.send("GET /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nX-Sallyport-Token: " + tokens.value["good"] + "\r\n\r\n")
+	answers, _ := g.send("GET /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade, close\r\nUpgrade: " +
+		"websocket\r\nX-Sallyport-Token: " + tokens.value["good"] + "\r\n\r\n")
 	answers[0].wantFault(t, fault.UpstreamMalformed)
 	forced := newUpstream(t, reply(fmt.Sprintf(switching, "websocket")))
 	g = newGate(t, api(forced.url), options{})
-	answers, _ = g.send("GET /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\nX-Sallyport-Token: " + tokens.value["good"] + "\r\n\r\n")
+	answers, _ = g.send("GET /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: close, Upgrade\r\nUpgrade: " +
+		"websocket\r\nSec-WebSocket-Extensions: permessage-deflate\r\nX-Sallyport-Token: " +
+		tokens.value["good"] + "\r\n\r\n")
 	if a := answers[0]; a.StatusCode != 101 || a.Header.Get("Sec-WebSocket-Extensions") != "" {
 		t.Errorf("got %s; a compressed stream could not be scrubbed", a.raw)
 	}

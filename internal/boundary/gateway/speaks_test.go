@@ -80,7 +80,8 @@ func TestOtherLanguage(t *testing.T) {
 				t.Errorf("counted as %q", got.Code)
 			}
 			u.untouched(t)
-			if list := g.records(); len(list) != 1 || list[0].Code != string(fault.RequestMalformed) || !strings.Contains(list[0].Detail, c.says) {
+			if list := g.records(); len(list) != 1 || list[0].Code != string(fault.RequestMalformed) ||
+				!strings.Contains(list[0].Detail, c.says) {
 				t.Errorf("on record: %+v", list)
 			}
 		})
@@ -90,7 +91,8 @@ func TestOtherLanguage(t *testing.T) {
 // complained waits until that many complaints of a kind were counted.
 func (g *gate) complained(t *testing.T, kind string, n int) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); strings.Count(g.errors.String(), kind+" ") < n; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); strings.Count(g.errors.String(),
+		kind+" ") < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%q counted, want %d times %s", g.errors.String(), n, kind)
 		}
@@ -103,9 +105,14 @@ func TestHandshakesThatFail(t *testing.T) {
 	g := newGate(t, api(u), options{tls: serverTLS(t)})
 	g.complain = true
 	for name, attempt := range map[string]func(t *testing.T, c net.Conn){
-		"a CA that is not trusted": func(_ *testing.T, c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "127.0.0.1"}).Handshake() },
+		"a CA that is not trusted": func(_ *testing.T, c net.Conn) {
+			_ = tls.Client(c, &tls.Config{ServerName: "127.0.0.1"}).Handshake()
+		},
 		"an old version": func(_ *testing.T, c net.Conn) {
-			_ = tls.Client(c, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}).Handshake()
+			_ = tls.Client(c, &tls.Config{
+				InsecureSkipVerify: true, MinVersion: tls.VersionTLS10,
+				MaxVersion: tls.VersionTLS11,
+			}).Handshake()
 		},
 		"HTTP/2 alone": func(_ *testing.T, c net.Conn) {
 			_ = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}).Handshake()

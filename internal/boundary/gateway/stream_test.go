@@ -126,7 +126,8 @@ func TestKeepAlive(t *testing.T) {
 		if i%2 == 1 {
 			framing, sent = "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 		}
-		_, _ = io.WriteString(c, strings.Replace(request("POST", fmt.Sprint("/s/api/", i), framing, "\r\n"+sent), "Connection: close\r\n", "", 1))
+		_, _ = io.WriteString(c, strings.Replace(request("POST", fmt.Sprint("/s/api/", i), framing, "\r\n"+sent),
+			"Connection: close\r\n", "", 1))
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil {
 			t.Fatal(err)

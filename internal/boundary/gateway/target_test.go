@@ -7,8 +7,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestRoots: the slash behind a service's name is the one behind the base path. Many APIs tell the two apart, and redirect from one to the
-// other.
+// TestRoots: the slash behind a service's name is the one behind the base path. Many APIs tell the two apart, and
+// redirect from one to the other.
 func TestRoots(t *testing.T) {
 	for _, c := range []struct{ base, sent, want string }{
 		{"", "/s/api", "/"},
@@ -41,14 +41,17 @@ func TestRootsBehindAPathSecret(t *testing.T) {
 		"/s/api/bot" + token + "/getMe": "/base/bot" + plainKey + "/getMe",
 	} {
 		u := newUpstream(t, nil)
-		g := newGate(t, api(u.url+"/base", "credential: {kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}"), options{secret: plainKey})
+		g := newGate(t,
+			api(u.url+"/base", "credential: {kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}"),
+			options{secret: plainKey})
 		var header []string
 		if strings.Contains(sent, token) {
 			header = append(header, "-")
 		}
 		g.do("GET", sent, header...).wantStatus(t, 200)
 		if got := u.only(t).RequestURI; got != want {
-			t.Errorf("%s: the API got %q, want %q", strings.ReplaceAll(sent, token, "TOKEN"), strings.ReplaceAll(got, plainKey, "KEY"), strings.ReplaceAll(want, plainKey, "KEY"))
+			t.Errorf("%s: the API got %q, want %q", strings.ReplaceAll(sent, token, "TOKEN"),
+				strings.ReplaceAll(got, plainKey, "KEY"), strings.ReplaceAll(want, plainKey, "KEY"))
 		}
 	}
 }
@@ -65,15 +68,19 @@ func TestPercentInQuery(t *testing.T) {
 	}
 }
 
-// TestBlankBeforeColon: the blank goes, and the field counts as what it is. One that says where the answer ends cannot be believed.
+// TestBlankBeforeColon: the blank goes, and the field counts as what it is. One that says where the answer ends cannot
+// be believed.
 func TestBlankBeforeColon(t *testing.T) {
-	u := newUpstream(t, reply(withLength("x", "X-Odd : 1", "Set-Cookie : a=b", "Proxy-Status : forged", "X-Echo  : "+canary)))
+	u := newUpstream(t,
+		reply(withLength("x", "X-Odd : 1", "Set-Cookie : a=b", "Proxy-Status : forged", "X-Echo  : "+canary)))
 	a := newGate(t, api(u.url), options{}).do("GET", "/s/api/x")
 	a.wantStatus(t, 200)
-	if a.Header.Get("X-Odd") != "1" || a.Header.Get("Set-Cookie") != "" || a.Header.Get("X-Echo") != strings.Repeat("*", len(canary)) {
+	if a.Header.Get("X-Odd") != "1" || a.Header.Get("Set-Cookie") != "" ||
+		a.Header.Get("X-Echo") != strings.Repeat("*", len(canary)) {
 		t.Errorf("got %s", a.raw)
 	}
-	u = newUpstream(t, reply("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation : https://elsewhere.example/\r\n\r\n"))
+	u = newUpstream(t,
+		reply("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation : https://elsewhere.example/\r\n\r\n"))
 	newGate(t, api(u.url), options{}).do("GET", "/s/api/x").wantFault(t, fault.RedirectRefused)
 	for _, field := range []string{"Content-Length : 1", "Transfer-Encoding : chunked", "content-length\t: 1"} {
 		u = newUpstream(t, reply("HTTP/1.1 200 OK\r\n"+field+"\r\n\r\nx"))
@@ -83,7 +90,10 @@ func TestBlankBeforeColon(t *testing.T) {
 
 // TestDoubleSlashes: a service may let them through, and what arrives is what was sent, never another authority.
 func TestDoubleSlashes(t *testing.T) {
-	for _, path := range []string{"/https://example.com/a?b=//c", "//evil.example/x", "//", "///", "/bucket//key", "/a//", "/a///b", "//%2e.x/[1]"} {
+	for _, path := range []string{
+		"/https://example.com/a?b=//c", "//evil.example/x", "//", "///", "/bucket//key",
+		"/a//", "/a///b", "//%2e.x/[1]",
+	} {
 		for _, base := range []string{"", "/base"} {
 			u := newUpstream(t, nil)
 			g := newGate(t, api(u.url+base, "double_slash: true"), options{})

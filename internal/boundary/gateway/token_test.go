@@ -77,7 +77,8 @@ func TestNoTokenNoDial(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u := newUpstream(t, nil)
-			g := newGate(t, api(u.url, "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"), options{})
+			g := newGate(t,
+				api(u.url, "credential: {kind: header, header: X-Api-Key, secret: ref+builtin://canary}"), options{})
 			a := g.do("POST", "/s/api/x", append(c.lines, "-", "Content-Length: 2", "\r\nhi")...)
 			a.wantFaultAs(t, c.code, cmp.Or(c.status, fault.Lookup(c.code).Status))
 			u.untouched(t)
@@ -109,16 +110,21 @@ func TestRefusedInTheWordsOfTheAPI(t *testing.T) {
 	}
 }
 
-// TestUnknownServiceIsNamed: whoever has a good token learns that the service is unknown, wherever its client puts the key.
+// TestUnknownServiceIsNamed: whoever has a good token learns that the service is unknown, wherever its client puts the
+// key.
 func TestUnknownServiceIsNamed(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url), options{})
 	good := tokens.value["good"]
-	for _, line := range []string{"X-Api-Key: " + good, "X-Goog-Api-Key: " + good, "X-Auth-Token: Bearer " + good, "Authorization: " + basic("api", good)} {
+	for _, line := range []string{
+		"X-Api-Key: " + good, "X-Goog-Api-Key: " + good, "X-Auth-Token: Bearer " + good,
+		"Authorization: " + basic("api", good),
+	} {
 		g.do("GET", "/s/nothing/x", "-", line).wantFaultAs(t, fault.ServiceUnknown, 404)
 	}
 	g.do("GET", "/s/nothing/x?a=b&key="+good, "-").wantFaultAs(t, fault.ServiceUnknown, 404)
-	g.do("GET", "/s/nothing/x", "-", "X-Api-Key: "+good, "X-Auth-Token: "+tokens.value["revoked"]).wantFaultAs(t, fault.TokenInvalid, 401)
+	g.do("GET", "/s/nothing/x", "-", "X-Api-Key: "+good, "X-Auth-Token: "+tokens.value["revoked"]).wantFaultAs(t,
+		fault.TokenInvalid, 401)
 	u.untouched(t)
 }
 
@@ -158,13 +164,15 @@ func TestTokenPlaces(t *testing.T) {
 			g := newGate(t, api(u.url, c.service), options{})
 			g.do("GET", c.target, "-", c.line).wantStatus(t, 200)
 			r := u.only(t)
-			if strings.Contains(r.head, "spt_") || strings.Contains(r.head, base64.StdEncoding.EncodeToString([]byte(v))[:20]) {
+			if strings.Contains(r.head, "spt_") ||
+				strings.Contains(r.head, base64.StdEncoding.EncodeToString([]byte(v))[:20]) {
 				t.Errorf("the proxy token reached the API:\n%s", r.head)
 			}
 			if got := r.Header.Get("X-Api-Key"); c.service == header && got != canary {
 				t.Errorf("got X-Api-Key %q, want the credential", got)
 			}
-			if got := r.URL.Query().Get("api_key"); c.service == query && (got != canary || !strings.HasPrefix(r.URL.RawQuery, "a=%20b&c&api_key=")) {
+			if got := r.URL.Query().Get("api_key"); c.service == query &&
+				(got != canary || !strings.HasPrefix(r.URL.RawQuery, "a=%20b&c&api_key=")) {
 				t.Errorf("got query %q, want the credential behind the rest as it was", r.URL.RawQuery)
 			}
 		})
@@ -203,8 +211,12 @@ func TestTokenIsNotRecorded(t *testing.T) {
 	v := tokens.value["other"]
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url, "cookies: pass"), options{})
-	g.do("GET", "/s/api/x", "X-Sallyport-Workflow: w "+v, "X-Sallyport-Node: "+v, "X-Sallyport-Execution: "+v).wantStatus(t, 200)
-	for _, target := range []string{"/s/" + v + "/x", "/" + v, "/s/api/" + v, "/s/api/x?" + v + "=1", "/s/api/x?a=" + v, "/s/api/%2e%2e/" + v} {
+	g.do("GET", "/s/api/x", "X-Sallyport-Workflow: w "+v, "X-Sallyport-Node: "+v,
+		"X-Sallyport-Execution: "+v).wantStatus(t, 200)
+	for _, target := range []string{
+		"/s/" + v + "/x", "/" + v, "/s/api/" + v, "/s/api/x?" + v + "=1", "/s/api/x?a=" + v,
+		"/s/api/%2e%2e/" + v,
+	} {
 		g.do("GET", target, "-")
 	}
 	g.do(v, "/s/api/x", "-")
@@ -223,7 +235,10 @@ func TestSecretIsNotRecorded(t *testing.T) {
 func TestUnknownService(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGate(t, api(u.url), options{})
-	for _, target := range []string{"/s/nothing/x", "/s/", "/", "/x", "/s", "/s/API/x", "/s/ap%69/x", "/s//whoami", "/-/refused"} {
+	for _, target := range []string{
+		"/s/nothing/x", "/s/", "/", "/x", "/s", "/s/API/x", "/s/ap%69/x",
+		"/s//whoami", "/-/refused",
+	} {
 		a := g.do("GET", target)
 		a.wantFault(t, fault.ServiceUnknown)
 	}
@@ -262,11 +277,13 @@ func TestMintSecretIsNotRecorded(t *testing.T) {
 	g.stop()
 }
 
-// TestNothingOnRecordOfStrangers: on the first day nodes still send the real key. Whatever is wrong with such a request, and
-// whichever service the key belongs to, no record has it.
+// TestNothingOnRecordOfStrangers: on the first day nodes still send the real key. Whatever is wrong with such a
+// request, and whichever service the key belongs to, no record has it.
 func TestNothingOnRecordOfStrangers(t *testing.T) {
 	u := newUpstream(t, nil)
-	yaml := api(u.url) + "  telegram:\n    upstream: " + u.url + "\n    allow_private: [127.0.0.1/32]\n    credential: {kind: path, format: \"/bot{secret}\", secret: ref+builtin://canary}\n"
+	yaml := api(u.url) + "  telegram:\n    upstream: " + u.url +
+		"\n    allow_private: [127.0.0.1/32]\n    credential: {kind: path, format: \"/bot{secret}\", secret: " +
+		"ref+builtin://canary}\n"
 	key := "123456:" + strings.ReplaceAll(canary[5:], "/", "-") + "x"
 	g := newGate(t, yaml, options{parts: func(s *service.Service) []credential.Part {
 		if s.Name == "telegram" {
@@ -278,8 +295,15 @@ func TestNothingOnRecordOfStrangers(t *testing.T) {
 	attributes := func(s string) []string {
 		return []string{"X-Sallyport-Workflow: w " + s, "X-Sallyport-Node: " + s, "X-Sallyport-Execution: " + s}
 	}
-	for _, secret := range []string{key, percent.Replace(key), percent.Replace(percent.Replace(key)), canary, percent.Replace(canary), base64.StdEncoding.EncodeToString([]byte("x" + canary))} {
-		for _, target := range []string{"/s/telegram/bot" + secret + "/getMe", "/s/nothing/bot" + secret, "/bot" + secret + "/getMe", "/s/" + secret + "/x", "/s/api/x?" + secret + "=1", "/s/api/%2e%2e/" + secret, "/s/api/" + secret} {
+	for _, secret := range []string{
+		key, percent.Replace(key), percent.Replace(percent.Replace(key)), canary,
+		percent.Replace(canary), base64.StdEncoding.EncodeToString([]byte("x" + canary)),
+	} {
+		for _, target := range []string{
+			"/s/telegram/bot" + secret + "/getMe", "/s/nothing/bot" + secret,
+			"/bot" + secret + "/getMe", "/s/" + secret + "/x", "/s/api/x?" + secret + "=1", "/s/api/%2e%2e/" + secret,
+			"/s/api/" + secret,
+		} {
 			g.do("GET", target, append(attributes(secret), "-")...)
 			g.do("GET", target, attributes(secret)...)
 			g.do("GET", target, append(attributes(secret), "-", "X-Sallyport-Token: "+tokens.value["revoked"])...)
@@ -290,7 +314,10 @@ func TestNothingOnRecordOfStrangers(t *testing.T) {
 		g.do(method, "/s/api/x")
 	}
 	const unheld = "987654:AAEhBOweik6ad6PsVxhOi0aExampleKey"
-	for _, target := range []string{"/bot" + unheld + "/getMe", "/s/telegram/bot" + unheld + "/getMe", "/s/sk-live-0123456789abcdef0123/x", "/v1/x?" + unheld} {
+	for _, target := range []string{
+		"/bot" + unheld + "/getMe", "/s/telegram/bot" + unheld + "/getMe",
+		"/s/sk-live-0123456789abcdef0123/x", "/v1/x?" + unheld,
+	} {
 		a := g.do("GET", target, append(attributes(unheld), "-")...)
 		if strings.Contains(a.raw, "AAEhBO") || strings.Contains(a.raw, "sk-live") {
 			t.Errorf("the response has the key: %s", a.raw)
@@ -305,7 +332,10 @@ func TestNothingOnRecordOfStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, form := range []string{key, percent.Replace(key), url.PathEscape(key), hex.EncodeToString([]byte(key)), unheld, "sk-live", "AAEhBO", "A!B"} {
+	for _, form := range []string{
+		key, percent.Replace(key), url.PathEscape(key), hex.EncodeToString([]byte(key)),
+		unheld, "sk-live", "AAEhBO", "A!B",
+	} {
 		if strings.Contains(string(data), form) {
 			t.Errorf("the audit log has %q", form)
 		}

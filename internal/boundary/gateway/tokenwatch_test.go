@@ -82,7 +82,8 @@ func TestTokenStaysInHead(t *testing.T) {
 		} {
 			a := g.do("GET", c.target, c.lines...)
 			a.wantFault(t, fault.RequestMalformed)
-			if hint := a.problem(t).Hint; !strings.HasPrefix(c.target, "/s/api/x/") && !strings.Contains(hint, "X-Sallyport-Token") {
+			if hint := a.problem(t).Hint; !strings.HasPrefix(c.target, "/s/api/x/") &&
+				!strings.Contains(hint, "X-Sallyport-Token") {
 				t.Errorf("%s: got hint %q", name, hint)
 			}
 		}
@@ -96,13 +97,15 @@ func TestTokenStaysInHead(t *testing.T) {
 	u.untouched(t)
 }
 
-// TestTokenStaysInBody sends it in bodies of every kind: one that is read whole is refused before anything is dialled, one that
-// streams is broken off before the API has all of it.
+// TestTokenStaysInBody sends it in bodies of every kind: one that is read whole is refused before anything is dialled,
+// one that streams is broken off before the API has all of it.
 func TestTokenStaysInBody(t *testing.T) {
 	v := tokens.value["good"]
 	fill := strings.Repeat("filler ", 8_000)
 	for name, spelled := range spellings(v) {
-		for _, credential := range []string{"credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}", hmacLine} {
+		for _, credential := range []string{
+			"credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}", hmacLine,
+		} {
 			u := newUpstream(t, nil)
 			o := options{}
 			if credential == hmacLine {
@@ -123,14 +126,16 @@ func TestTokenStaysInBody(t *testing.T) {
 		} {
 			address, got := capturing(t)
 			g := newGate(t, api(address), options{})
-			answers, _ := g.send("POST /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nX-Sallyport-Token: " + v + "\r\n" + raw)
+			answers, _ := g.send("POST /s/api/x HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nX-Sallyport-Token: " +
+				v + "\r\n" + raw)
 			if len(answers) != 1 {
 				t.Fatalf("%s, %s: got %d answers", name, framing, len(answers))
 			}
 			answers[0].wantFault(t, fault.RequestMalformed)
 			g.stop()
 			// Of the last bytes of what the token is written in, none may be there.
-			if sent := strings.ReplaceAll(got(), "\r\n1\r\n", ""); strings.Contains(sent, spelled[len(spelled)/2:]) || strings.Contains(sent, v[16:]) {
+			if sent := strings.ReplaceAll(got(), "\r\n1\r\n", ""); strings.Contains(sent, spelled[len(spelled)/2:]) ||
+				strings.Contains(sent, v[16:]) {
 				t.Errorf("%s, %s: the API got the token", name, framing)
 			}
 		}
@@ -145,7 +150,8 @@ func chunks(body string, n int) string {
 // TestTokenInItsField: a caller may have the token where the service's credential goes, which takes its place.
 func TestTokenInItsField(t *testing.T) {
 	u := newUpstream(t, nil)
-	g := newGate(t, api(u.url, "credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}"), options{})
+	g := newGate(t, api(u.url, "credential: {kind: body, pointer: /key, as: json, secret: ref+builtin://canary}"),
+		options{})
 	body := `{"key":"` + tokens.value["good"] + `","a":1}`
 	g.do("POST", "/s/api/x", fmt.Sprintf("Content-Length: %d", len(body)), "\r\n"+body).wantStatus(t, 200)
 	if got, want := string(u.only(t).body), `{"key":"`+canary+`","a":1}`; got != want {

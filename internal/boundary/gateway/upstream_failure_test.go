@@ -100,7 +100,8 @@ func silent(t *testing.T) *upstream {
 	return u
 }
 
-// TestCutAnswerNeverPassesForWhole: when the API breaks off after its head was passed on, the caller's connection breaks off.
+// TestCutAnswerNeverPassesForWhole: when the API breaks off after its head was passed on, the caller's connection
+// breaks off.
 func TestCutAnswerNeverPassesForWhole(t *testing.T) {
 	large := strings.Repeat("x", 200<<10)
 	for name, c := range map[string]struct {
@@ -161,11 +162,15 @@ func TestEarlyAnswer(t *testing.T) {
 		_, _ = io.WriteString(w, "large")
 	}))
 	defer s.Close()
-	for name, framing := range map[string]string{"declared": "Content-Length: 100000000", "chunked": "Transfer-Encoding: chunked"} {
+	for name, framing := range map[string]string{
+		"declared": "Content-Length: 100000000",
+		"chunked":  "Transfer-Encoding: chunked",
+	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t, api(s.URL), options{})
 			c := g.dial()
-			_, _ = io.WriteString(c, strings.Replace(request("POST", "/s/api/x", framing), "Connection: close\r\n", "", 1))
+			_, _ = io.WriteString(c, strings.Replace(request("POST", "/s/api/x", framing),
+				"Connection: close\r\n", "", 1))
 			if name == "chunked" {
 				_, _ = io.WriteString(c, "5\r\nhello\r\n")
 			}
@@ -188,7 +193,8 @@ func TestFaultBeforeTheBody(t *testing.T) {
 	g := newGate(t, api(closedPort(t)), options{})
 	c := g.dial()
 	defer c.Close()
-	_, _ = io.WriteString(c, strings.Replace(request("POST", "/s/api/x", "Content-Length: 5"), "Connection: close\r\n", "", 1))
+	_, _ = io.WriteString(c, strings.Replace(request("POST", "/s/api/x", "Content-Length: 5"),
+		"Connection: close\r\n", "", 1))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +204,8 @@ func TestFaultBeforeTheBody(t *testing.T) {
 	a.wantFault(t, fault.UpstreamRefused)
 }
 
-// TestFullDuplex: an API that answers while it reads gets every byte of the body, and each echo arrives before the next is sent.
+// TestFullDuplex: an API that answers while it reads gets every byte of the body, and each echo arrives before the next
+// is sent.
 func TestFullDuplex(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
@@ -223,7 +230,8 @@ func TestFullDuplex(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		text := fmt.Sprintf("message %02d\n", i) // without the line break its end might be the beginning of a secret, and be held
+		// without the line break its end might be the beginning of a secret, and be held
+		text := fmt.Sprintf("message %02d\n", i)
 		_, _ = fmt.Fprintf(c, "%x\r\n%s\r\n", len(text), text)
 		buf := make([]byte, len(text))
 		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != text {
@@ -274,7 +282,8 @@ func TestCallerGone(t *testing.T) {
 			if o := g.finished(); o.Code != fault.ClientGone {
 				t.Errorf("got %+v", o)
 			}
-			if list := g.records(); len(list) != 2 || list[1].Code != string(fault.ClientGone) || list[1].Blame != string(fault.BlameCaller) {
+			if list := g.records(); len(list) != 2 || list[1].Code != string(fault.ClientGone) ||
+				list[1].Blame != string(fault.BlameCaller) {
 				t.Errorf("got records %+v", list)
 			}
 			if n := g.service("api").Limits.Active(); n != 0 || g.pipeline.InFlight() != 0 {
@@ -301,7 +310,8 @@ func TestPanicLetsGo(t *testing.T) {
 			t.Errorf("got %+v", o)
 		}
 	}
-	if g.panics.Load() != 3 || strings.Contains(g.logs.String(), "a bug") || !strings.Contains(g.logs.String(), "TestPanicLetsGo") {
+	if g.panics.Load() != 3 || strings.Contains(g.logs.String(), "a bug") ||
+		!strings.Contains(g.logs.String(), "TestPanicLetsGo") {
 		t.Errorf("got %d panics; the log must name the place and not the value:\n%s", g.panics.Load(), g.logs.String())
 	}
 	g.service("api").Transport = failing{func() (*http.Response, error) { return nil, errors.New("no idea") }}

@@ -44,7 +44,8 @@ func reply(raw string) func(net.Conn, *received) {
 	return func(c net.Conn, _ *received) { _, _ = io.WriteString(c, raw) }
 }
 
-// newUpstream starts an API over plain HTTP. answer runs once the request is there whole; the connection closes after it.
+// newUpstream starts an API over plain HTTP. answer runs once the request is there whole; the connection closes after
+// it.
 func newUpstream(t testing.TB, answer func(c net.Conn, r *received)) *upstream {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,7 +62,8 @@ func newTLSUpstream(t testing.TB, answer func(c net.Conn, r *received)) (u *upst
 	s.StartTLS()
 	cert := s.TLS.Certificates[0]
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()

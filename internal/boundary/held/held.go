@@ -1,10 +1,11 @@
 // Package held keeps secrets out of what is recorded of a request before anybody knows whose it is.
 //
-// On the first day behind the gate a node still sends its real key: in the path (Telegram), in the query, in a header that was
-// meant for a name. Such a request has no valid token, or names no service, so that no service's own [scrub.Set] is asked. An
-// [Index] knows the secrets of all services, in memory that grows with their number alone (about 1 KiB for each). What a record
-// costs does not: about half a microsecond of CPU time for an ordinary one (84 bytes in four texts) with 50 secrets as with
-// 1,000, and one and a half where something in it is escaped (BenchmarkRecord, 2 shared virtual cores). [LookAlikes] cuts what only looks like a key.
+// On the first day behind the gate a node still sends its real key: in the path (Telegram), in the query, in a header
+// that was meant for a name. Such a request has no valid token, or names no service, so that no service's own
+// [scrub.Set] is asked. An [Index] knows the secrets of all services, in memory that grows with their number alone
+// (about 1 KiB for each). What a record costs does not: about half a microsecond of CPU time for an ordinary one (84
+// bytes in four texts) with 50 secrets as with 1,000, and one and a half where something in it is escaped
+// (BenchmarkRecord, 2 shared virtual cores). [LookAlikes] cuts what only looks like a key.
 //
 // It is for short texts that are shown to people. It is not for answers: those are masked by package scrub, in place.
 package held
@@ -100,8 +101,8 @@ func (x *Index) text(f form) string {
 	return coded[(before*8+5)/6 : (before+len(s))*8/6]
 }
 
-// fill builds the filter: two bits for each key, both in one word, of which there is one for two keys. So one text position in
-// a hundred is looked up in vain.
+// fill builds the filter: two bits for each key, both in one word, of which there is one for two keys. So one text
+// position in a hundred is looked up in vain.
 func (t *tails) fill() {
 	width := max(4, bits.Len(uint(len(t.forms)/2)))
 	t.shift = uint(64 - width)
@@ -135,9 +136,9 @@ func fold(s string) (key uint64) {
 // Empty tells that there is nothing to look for.
 func (x *Index) Empty() bool { return x == nil || len(x.secrets) == 0 }
 
-// Cut returns s without any of the secrets: as they are, in hexadecimal or base64, escaped as in URLs, HTML or JSON or not, and
-// with a plus for a blank as in forms. Where one was found only after decoding, the decoded text comes back. s itself comes back,
-// without allocation, when there is none in it.
+// Cut returns s without any of the secrets: as they are, in hexadecimal or base64, escaped as in URLs, HTML or JSON or
+// not, and with a plus for a blank as in forms. Where one was found only after decoding, the decoded text comes back. s
+// itself comes back, without allocation, when there is none in it.
 func (x *Index) Cut(s string) string {
 	if x.Empty() {
 		return s
@@ -178,8 +179,9 @@ func (x *Index) cut(s string) (clean string, found bool) {
 	}
 }
 
-// next finds where the first secret that ends at end or behind it does, and where the longest that ends there begins; from is -1
-// when there is none. It is what each byte of each record costs: a multiplication and a look into the filter.
+// next finds where the first secret that ends at end or behind it does, and where the longest that ends there begins;
+// from is -1 when there is none. It is what each byte of each record costs: a multiplication and a look into the
+// filter.
 func (x *Index) next(s string, end int) (from, at int) {
 	var key uint64 // the 8 bytes before end, folded
 	for i := max(0, end-long); i < min(end-1, len(s)); i++ {

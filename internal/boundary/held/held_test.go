@@ -14,7 +14,8 @@ import (
 )
 
 var secrets = [][]byte{
-	[]byte("123456:AAEhBOweik6ad6PsVxhOi0aExampleKey"), []byte("sk-live/with+plus==and more"), []byte("abcd"), []byte("sk-proj-one-0001"), []byte("sk-proj-two-0002"), []byte("x"),
+	[]byte("123456:AAEhBOweik6ad6PsVxhOi0aExampleKey"), []byte("sk-live/with+plus==and more"), []byte("abcd"),
+	[]byte("sk-proj-one-0001"), []byte("sk-proj-two-0002"), []byte("x"),
 }
 
 // forms are ways in which a secret stands in a path, a query or a header.
@@ -44,7 +45,8 @@ func forms(secret string) map[string]string {
 	all["JSON in a URL"], all["HTML in a URL"] = url.PathEscape(u), url.PathEscape(dec)
 	for shift := range 3 {
 		for name, enc := range map[string]*base64.Encoding{"std": base64.StdEncoding, "url": base64.URLEncoding} {
-			all[fmt.Sprint("base64 ", name, shift)] = enc.EncodeToString([]byte(strings.Repeat("-", shift) + secret + "-"))
+			all[fmt.Sprint("base64 ", name, shift)] = enc.EncodeToString([]byte(strings.Repeat("-",
+				shift) + secret + "-"))
 		}
 	}
 	return all
@@ -53,15 +55,21 @@ func forms(secret string) map[string]string {
 // TestCut: no form of a held secret stays, wherever it stands, and everything else does.
 func TestCut(t *testing.T) {
 	x := held.Compile(secrets)
-	for _, secret := range []string{string(secrets[0]), "sk-live/with+plus==and more", "sk-proj-one-0001", "sk-proj-two-0002"} {
+	for _, secret := range []string{
+		string(secrets[0]), "sk-live/with+plus==and more", "sk-proj-one-0001",
+		"sk-proj-two-0002",
+	} {
 		for name, form := range forms(secret) {
 			for _, frame := range []string{"%s", "/bot%s/getMe", "/a/%s", "x?%s=[redacted]", "%[1]s%[1]s"} {
 				text := fmt.Sprintf(frame, form)
 				got := x.Cut(text)
-				if !strings.Contains(got, "…") || strings.Contains(strings.ToLower(got), strings.ToLower(form[len(form)/4:len(form)*3/4])) || strings.Contains(got, secret) {
+				if !strings.Contains(got, "…") ||
+					strings.Contains(strings.ToLower(got), strings.ToLower(form[len(form)/4:len(form)*3/4])) ||
+					strings.Contains(got, secret) {
 					t.Errorf("%s: %q became %q", name, text, got)
 				}
-				if strings.HasSuffix(frame, "getMe") && (!strings.HasPrefix(got, "/bot") || !strings.HasSuffix(got, "/getMe")) {
+				if strings.HasSuffix(frame, "getMe") &&
+					(!strings.HasPrefix(got, "/bot") || !strings.HasSuffix(got, "/getMe")) {
 					t.Errorf("%s: %q lost what is no secret: %q", name, text, got)
 				}
 			}
@@ -70,7 +78,10 @@ func TestCut(t *testing.T) {
 	if got := x.Cut("/v/abcd/e"); got != "/v/…/e" {
 		t.Errorf("a short secret: got %q", got)
 	}
-	for _, text := range []string{"", "x", "abc", "/v1/chat/completions", "sk-proj-three-0003", "100%", "%zz%41", "/a%2Fb", strings.Repeat("a%41", 100), `C:\new\x41`, "a&amp;b&#60;", "x?a=[redacted]&b=[redacted]", "a+b"} {
+	for _, text := range []string{
+		"", "x", "abc", "/v1/chat/completions", "sk-proj-three-0003", "100%", "%zz%41",
+		"/a%2Fb", strings.Repeat("a%41", 100), `C:\new\x41`, "a&amp;b&#60;", "x?a=[redacted]&b=[redacted]", "a+b",
+	} {
 		if got := x.Cut(text); got != text {
 			t.Errorf("%q became %q", text, got)
 		}

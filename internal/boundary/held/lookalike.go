@@ -9,9 +9,10 @@ const (
 	longRun  = 40 // of anything
 )
 
-// LookAlikes cuts what looks like a key out of a text of which nothing is known: long runs of letters and digits without a
-// word's shape (sk-proj-…, ghp_…, AKIA…, a UUID, hex, base64, a JWT), and Telegram's numbers (123456:AAE…). It is for requests
-// that came without a valid token or for no service: there, a path that cannot be read any more costs less than a key on record.
+// LookAlikes cuts what looks like a key out of a text of which nothing is known: long runs of letters and digits
+// without a word's shape (sk-proj-…, ghp_…, AKIA…, a UUID, hex, base64, a JWT), and Telegram's numbers (123456:AAE…).
+// It is for requests that came without a valid token or for no service: there, a path that cannot be read any more
+// costs less than a key on record.
 func LookAlikes(s string) string {
 	var b strings.Builder
 	done := 0
@@ -39,7 +40,8 @@ func LookAlikes(s string) string {
 }
 
 func keyByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_+%=:.~$!*", c) >= 0
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("-_+%=:.~$!*", c) >= 0
 }
 
 func isKey(run string) bool {
@@ -56,13 +58,15 @@ func isKey(run string) bool {
 	}
 	n := lower + upper + digits
 	switch {
-	case n >= longRun, n >= anyKey && digits > 0 && lower+upper > 0, n >= mixedKey && digits > 0 && lower > 0 && upper > 0:
+	case n >= longRun, n >= anyKey && digits > 0 && lower+upper > 0, n >= mixedKey && digits > 0 &&
+		lower > 0 && upper > 0:
 		return true
 	case n >= mixedKey && digits >= n/2: // a number that is a key, or hex
 		return true
 	}
 	// Letters alone: words are of one case, or begin with a capital; keys mix.
-	return n >= mixedKey && lower > 3 && upper > 3 && digits == 0 && !strings.ContainsAny(run, "-_. ") && switches(run) > 2*n/5
+	return n >= mixedKey && lower > 3 && upper > 3 && digits == 0 && !strings.ContainsAny(run, "-_. ") &&
+		switches(run) > 2*n/5
 }
 
 // switches counts how often the case of letters changes.

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// The bounds of what is kept of a body, in bytes. A name that is longer is none of ours; a line of a multipart head that is
-// longer is taken for a disguise.
+// The bounds of what is kept of a body, in bytes. A name that is longer is none of ours; a line of a multipart head
+// that is longer is taken for a disguise.
 const (
 	maxName = 256
 	maxLine = 8 << 10
 )
 
-// Body looks for a field that names a method in the body of a POST, as it streams. It is for forms (also where no type is given:
-// Rack reads those as forms), for multipart forms, and for JSON objects (which Laravel reads like forms). It is used by one
-// goroutine at a time.
+// Body looks for a field that names a method in the body of a POST, as it streams. It is for forms (also where no type
+// is given: Rack reads those as forms), for multipart forms, and for JSON objects (which Laravel reads like forms). It
+// is used by one goroutine at a time.
 type Body struct {
 	scanners []scanner
 	coded    bool
@@ -26,7 +26,8 @@ type scanner interface {
 	scan(p []byte) bool
 }
 
-// NewBody returns a Body for the values of Content-Type and Content-Encoding, or nil if no server reads such a body for fields.
+// NewBody returns a Body for the values of Content-Type and Content-Encoding, or nil if no server reads such a body for
+// fields.
 func NewBody(contentTypes, codings []string) *Body {
 	b := &Body{}
 	kinds := strings.ToLower(strings.Join(contentTypes, ","))
@@ -53,8 +54,8 @@ func NewBody(contentTypes, codings []string) *Body {
 // Coded tells that the body is a form in a content coding: some servers decode it, and it cannot be looked into.
 func (b *Body) Coded() bool { return b.coded }
 
-// Found reads on, and tells whether a field that names a method has been seen. Whoever passes p on only after Found has said no
-// never passes on the whole of such a field: what a server has got when the body breaks off is no form yet.
+// Found reads on, and tells whether a field that names a method has been seen. Whoever passes p on only after Found has
+// said no never passes on the whole of such a field: what a server has got when the body breaks off is no form yet.
 func (b *Body) Found(p []byte) bool {
 	for _, s := range b.scanners {
 		b.found = b.found || s.scan(p)
@@ -99,8 +100,9 @@ func dedicatedField(name string) bool {
 	return dedicated(name)
 }
 
-// partScanner reads the heads of a multipart body's parts: the lines that begin with Content-Disposition, and those they are
-// folded over. It does not follow the boundary: a line like that in a file's content is none that a person uploads.
+// partScanner reads the heads of a multipart body's parts: the lines that begin with Content-Disposition, and those
+// they are folded over. It does not follow the boundary: a line like that in a file's content is none that a person
+// uploads.
 type partScanner struct {
 	line  []byte
 	skip  bool // this line is none of those
@@ -134,7 +136,8 @@ func (s *partScanner) scan(p []byte) bool {
 	return false
 }
 
-// namesMethod looks at the parameters of a Content-Disposition line, in whatever way they are quoted or encoded (RFC 2231).
+// namesMethod looks at the parameters of a Content-Disposition line, in whatever way they are quoted or encoded (RFC
+// 2231).
 func namesMethod(line string) bool {
 	line = strings.NewReplacer(`"`, "", `\`, "", "\r", "", "\n", "").Replace(unescape(line))
 	for rest := line; ; {

@@ -1,12 +1,13 @@
-// Package override finds the ways by which a request asks its server to take another method than the one it was sent with.
+// Package override finds the ways by which a request asks its server to take another method than the one it was sent
+// with.
 //
-// An API behind an allow rule is only as safe as the method that its framework sees. There is no standard for naming another
-// one, and every framework has its own: a header (X-HTTP-Method-Override: Google, Rack, Laravel, Symfony, ASP.NET, Yii;
-// X-HTTP-Method: OData and SharePoint; X-Method-Override: IBM, ArangoDB; X-Tunneled-Method: Catalyst), a parameter of the query
-// (_method: Laravel, Symfony, Spring, WordPress, Marketo; _HttpMethod: Salesforce; method: Facebook, Restlet; _method_override:
-// WAI; $httpMethod), or a field of a form or of a JSON object that is posted (_method: Rails, Laravel, Spring, Express, Yii,
-// Hono; _METHOD: Slim). CGI and WSGI servers read X_HTTP_Method_Override as X-HTTP-Method-Override. So names are compared by
-// their letters and digits alone.
+// An API behind an allow rule is only as safe as the method that its framework sees. There is no standard for naming
+// another one, and every framework has its own: a header (X-HTTP-Method-Override: Google, Rack, Laravel, Symfony,
+// ASP.NET, Yii; X-HTTP-Method: OData and SharePoint; X-Method-Override: IBM, ArangoDB; X-Tunneled-Method: Catalyst), a
+// parameter of the query (_method: Laravel, Symfony, Spring, WordPress, Marketo; _HttpMethod: Salesforce; method:
+// Facebook, Restlet; _method_override: WAI; $httpMethod), or a field of a form or of a JSON object that is posted
+// (_method: Rails, Laravel, Spring, Express, Yii, Hono; _METHOD: Slim). CGI and WSGI servers read
+// X_HTTP_Method_Override as X-HTTP-Method-Override. So names are compared by their letters and digits alone.
 //
 // The package decides nothing: it says which methods a request names. It reads no body to its end and keeps none of it.
 package override
@@ -34,8 +35,10 @@ var always = map[string]bool{
 //
 //nolint:gochecknoglobals // a constant table
 var verbs = map[string]bool{
-	"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true, "TRACE": true, "TRACK": true,
-	"CONNECT": true, "MERGE": true, "LINK": true, "UNLINK": true, "COPY": true, "MOVE": true, "PURGE": true, "LOCK": true, "UNLOCK": true,
+	"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true,
+	"TRACE": true, "TRACK": true,
+	"CONNECT": true, "MERGE": true, "LINK": true, "UNLINK": true, "COPY": true, "MOVE": true, "PURGE": true,
+	"LOCK": true, "UNLOCK": true,
 	"MKCOL": true, "PROPFIND": true, "PROPPATCH": true, "SEARCH": true, "REPORT": true, "QUERY": true,
 }
 
@@ -44,7 +47,8 @@ var verbs = map[string]bool{
 func Header(fields iter.Seq2[string, []string]) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for name, values := range fields {
-			if !speaksOfMethod(name) || name == "Access-Control-Request-Method" { // a browser's question, which changes nothing
+			// a browser's question, which changes nothing
+			if !speaksOfMethod(name) || name == "Access-Control-Request-Method" {
 				continue
 			}
 			for _, value := range values {
@@ -110,7 +114,8 @@ func named(name, value string) string {
 // dedicated tells whether a name has no other meaning than to carry a method.
 func dedicated(name string) bool {
 	compact := letters(name)
-	return always[compact] || compact == "method" && !isAlnum(name[0]) // _method; PHP makes it of .method and [method, too
+	// _method; PHP makes it of .method and [method, too
+	return always[compact] || compact == "method" && !isAlnum(name[0])
 }
 
 // letters is name in lower case without all that is neither letter nor digit.

@@ -67,7 +67,8 @@ const (
 )
 
 func part(line string) string {
-	return "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b\r\n" + line + "\r\n\r\nDELETE\r\n--b--\r\n"
+	return "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b\r\n" + line +
+		"\r\n\r\nDELETE\r\n--b--\r\n"
 }
 
 // TestBody: a field that names a method is seen before the whole of it has passed, however the body is cut.
@@ -134,7 +135,13 @@ func TestCodedForm(t *testing.T) {
 	for _, c := range []struct {
 		contentType, coding string
 		want                bool
-	}{{form, "gzip", true}, {multi, "br", true}, {form, "identity", false}, {form, "", false}, {"application/json", "gzip", false}} {
+	}{
+		{form, "gzip", true},
+		{multi, "br", true},
+		{form, "identity", false},
+		{form, "", false},
+		{"application/json", "gzip", false},
+	} {
 		if b := override.NewBody([]string{c.contentType}, []string{c.coding}); b.Coded() != c.want {
 			t.Errorf("%s in %q: got %v, want %v", c.contentType, c.coding, b.Coded(), c.want)
 		}

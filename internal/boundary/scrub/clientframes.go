@@ -11,9 +11,9 @@ var ErrFound = errors.New("what must not pass is in the stream")
 // maxHeld is how many bytes of frames may wait behind a payload that is not known to be clean.
 const maxHeld = maxQueue + 1<<20
 
-// ClientFrames watches what a WebSocket client sends (RFC 6455 section 5): its payloads are masked, so nothing can be found in
-// the bytes as they are. A message is one text, and so is each control frame. What passes is unchanged. It is for one
-// goroutine.
+// ClientFrames watches what a WebSocket client sends (RFC 6455 section 5): its payloads are masked, so nothing can be
+// found in the bytes as they are. A message is one text, and so is each control frame. What passes is unchanged. It is
+// for one goroutine.
 type ClientFrames struct {
 	set  *Set
 	lend int
@@ -40,8 +40,8 @@ type piece struct{ from, n int }
 // ClientFrames starts watching what one WebSocket client sends. lend is as of [Set.Watch].
 func (s *Set) ClientFrames(lend int) *ClientFrames { return &ClientFrames{set: s, lend: lend} }
 
-// Write takes a chunk and appends to dst what may pass. With an error nothing more may: ErrFound, or ErrFrames when what comes
-// is not a client's frames without extensions. dst is good.
+// Write takes a chunk and appends to dst what may pass. With an error nothing more may: ErrFound, or ErrFrames when
+// what comes is not a client's frames without extensions. dst is good.
 func (f *ClientFrames) Write(dst, chunk []byte) ([]byte, error) {
 	for len(chunk) > 0 {
 		n, err := 1, error(nil)

@@ -124,8 +124,8 @@ func (b brokenEngine) Reset(io.Reader) error    { return b.err }
 // gzipMagic is what each member of a gzip body begins with.
 const gzipMagic = "\x1f\x8b"
 
-// members reads the members of a gzip body (RFC 1952 section 2.2) one after another. Zeros behind the last one are padding, which some servers
-// send and n8n's own decoder (Node's) skips.
+// members reads the members of a gzip body (RFC 1952 section 2.2) one after another. Zeros behind the last one are
+// padding, which some servers send and n8n's own decoder (Node's) skips.
 type members struct {
 	in     *bufio.Reader
 	member gzip.Reader
@@ -258,7 +258,8 @@ func (d *decoder) start() error {
 	return nil
 }
 
-// begins tells whether a body that is not empty has the first bytes that every one in its coding has, as far as there are so many.
+// begins tells whether a body that is not empty has the first bytes that every one in its coding has, as far as there
+// are so many.
 func begins(name string, in *bufio.Reader) bool {
 	switch name {
 	case "gzip", "x-gzip":
@@ -266,7 +267,8 @@ func begins(name string, in *bufio.Reader) bool {
 		return strings.HasPrefix(gzipMagic, string(head))
 	case "zstd": // a frame, or one to be skipped (RFC 8878 section 3.1)
 		head, _ := in.Peek(4)
-		return strings.HasPrefix("\x28\xb5\x2f\xfd", string(head)) || head[0]&0xf0 == 0x50 && strings.HasPrefix("\x2a\x4d\x18", string(head[1:]))
+		return strings.HasPrefix("\x28\xb5\x2f\xfd", string(head)) || head[0]&0xf0 == 0x50 &&
+			strings.HasPrefix("\x2a\x4d\x18", string(head[1:]))
 	}
 	return true
 }

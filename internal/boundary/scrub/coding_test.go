@@ -127,8 +127,10 @@ func TestDecoderBadInput(t *testing.T) {
 				t.Errorf("garbage: %v, want ErrCoding", err)
 			}
 			behind := append(bytes.Clone(coded), garbage...)
-			if got, err := decode(t, c.header, bytes.NewReader(behind)); !errors.Is(err, scrub.ErrCoding) || !bytes.Equal(got, text) {
-				t.Errorf("data behind the end: %d bytes, %v; want the %d before it and ErrCoding", len(got), err, len(text))
+			if got, err := decode(t, c.header, bytes.NewReader(behind)); !errors.Is(err, scrub.ErrCoding) ||
+				!bytes.Equal(got, text) {
+				t.Errorf("data behind the end: %d bytes, %v; want the %d before it and ErrCoding",
+					len(got), err, len(text))
 			}
 		})
 	}
@@ -160,8 +162,12 @@ func TestGzipMembers(t *testing.T) {
 		"a checksum that is not": {one + two[:len(two)-8] + zeros(8), "onetwo", scrub.ErrCoding},
 		"zeros alone":            {zeros(20), "", scrub.ErrCoding},
 	} {
-		for how, r := range map[string]io.Reader{"": strings.NewReader(tt.coded), ", by byte": iotest.OneByteReader(strings.NewReader(tt.coded))} {
-			if got, err := decode(t, "gzip", r); !errors.Is(err, tt.err) || !strings.HasPrefix(string(got), tt.want) || err == nil && string(got) != tt.want {
+		for how, r := range map[string]io.Reader{
+			"":          strings.NewReader(tt.coded),
+			", by byte": iotest.OneByteReader(strings.NewReader(tt.coded)),
+		} {
+			if got, err := decode(t, "gzip", r); !errors.Is(err, tt.err) || !strings.HasPrefix(string(got), tt.want) ||
+				err == nil && string(got) != tt.want {
 				t.Errorf("%s%s: got %q, %v; want %q, %v", name, how, got, err, tt.want, tt.err)
 			}
 		}
@@ -304,7 +310,10 @@ func TestDecoderNames(t *testing.T) {
 			t.Errorf("%q: %q, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"compress", "gzip, compress", "gzip,gzip,gzip", "dcb", "gzip;q=1", "utf-8, xz", "x-gzip2 gzip"} {
+	for _, name := range []string{
+		"compress", "gzip, compress", "gzip,gzip,gzip", "dcb", "gzip;q=1",
+		"utf-8, xz", "x-gzip2 gzip",
+	} {
 		_, err := scrub.Decoder(name, strings.NewReader(""))
 		if !errors.Is(err, scrub.ErrUnknownCoding) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v, want ErrUnknownCoding with the name", name, err)

@@ -20,7 +20,8 @@ func ExampleSet_String() {
 	// nothing 0
 }
 
-// A stream is masked piece by piece, wherever the pieces are cut: what may be the beginning of a secret is held until it is known.
+// A stream is masked piece by piece, wherever the pieces are cut: what may be the beginning of a secret is held until
+// it is known.
 func ExampleSet_Stream() {
 	stream := scrub.Compile([]byte("sk-live-4711")).Stream()
 	var out []byte

@@ -155,8 +155,8 @@ func encodedInner(value []byte) []string {
 	return all
 }
 
-// written lists the ways in which encoders in use write s in JSON, in a URL and in HTML before all of that is put into base64,
-// where no escape can be read.
+// written lists the ways in which encoders in use write s in JSON, in a URL and in HTML before all of that is put into
+// base64, where no escape can be read.
 func written(s string) []string {
 	if !strings.ContainsFunc(s, special) {
 		return nil

@@ -49,11 +49,13 @@ func TestRealEncoders(t *testing.T) {
 			b, _ := binary.Append(nil, binary.BigEndian, utf16.Encode([]rune(s)))
 			return string(b)
 		},
-		"base64":            func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
-		"base64, unpadded":  func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
-		"base64url":         func(s string) string { return base64.URLEncoding.EncodeToString([]byte(s)) },
-		"base64url, plain":  func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
-		"base64 in a query": func(s string) string { return url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(s))) },
+		"base64":           func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		"base64, unpadded": func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
+		"base64url":        func(s string) string { return base64.URLEncoding.EncodeToString([]byte(s)) },
+		"base64url, plain": func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+		"base64 in a query": func(s string) string {
+			return url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(s)))
+		},
 		"base64 in PHP JSON": func(s string) string {
 			return strings.ReplaceAll(base64.StdEncoding.EncodeToString([]byte(s)), "/", `\/`)
 		},
@@ -95,7 +97,10 @@ func TestFullyEscaped(t *testing.T) {
 func TestBase64Inside(t *testing.T) {
 	for _, secret := range []string{"sk-live_51H8xA", "sk-live_51H8xAb", "sk-live_51H8xAbC", awkward} {
 		set := compile(secret)
-		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
+		for _, enc := range []*base64.Encoding{
+			base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding,
+			base64.RawURLEncoding,
+		} {
 			for before := range 4 {
 				for after := range 4 {
 					checkInside(t, set.String, enc, [3]string{"user"[:before], secret, "\xff\xff\xff"[:after]})
@@ -112,7 +117,8 @@ func checkInside(t *testing.T, mask func(string) (string, int), enc *base64.Enco
 	from, to := len(parts[0])*8, (len(parts[0])+len(parts[1]))*8 // bits that belong to the secret
 	for i := range len(text) {
 		bits := min(i*6+6, to) - max(i*6, from)
-		if got[i] != '*' && (bits > 4 || bits > 0 && parts[0] == "" && i == 0 || bits > 0 && parts[2] == "" && i*6+6 > to) {
+		if got[i] != '*' &&
+			(bits > 4 || bits > 0 && parts[0] == "" && i == 0 || bits > 0 && parts[2] == "" && i*6+6 > to) {
 			t.Errorf("%q comes out as %q: character %d tells %d bits", text, got, i, bits)
 		}
 	}

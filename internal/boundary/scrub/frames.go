@@ -19,8 +19,8 @@ const (
 	opClose, opPing, opPong          = 0x8, 0x9, 0xa
 )
 
-// Frames scrubs what a WebSocket server sends. A message is one text, however it is cut into frames and whatever control
-// frames stand between them; so is each control frame. Frames keep their lengths. It is for one goroutine.
+// Frames scrubs what a WebSocket server sends. A message is one text, however it is cut into frames and whatever
+// control frames stand between them; so is each control frame. Frames keep their lengths. It is for one goroutine.
 type Frames struct {
 	set    *Set
 	head   []byte // of the frame, as far as it has come
@@ -56,9 +56,9 @@ func (f *Frames) Count() int {
 	return f.count
 }
 
-// Write appends to dst what may be emitted after chunk has arrived, and returns the extended slice. Of a message that goes on
-// only a tail is held back that may be the beginning of a secret, save for its first bytes ([Stream.Release]). With an error
-// nothing more can be passed on; dst is good.
+// Write appends to dst what may be emitted after chunk has arrived, and returns the extended slice. Of a message that
+// goes on only a tail is held back that may be the beginning of a secret, save for its first bytes ([Stream.Release]).
+// With an error nothing more can be passed on; dst is good.
 func (f *Frames) Write(dst, chunk []byte) ([]byte, error) {
 	for len(chunk) > 0 {
 		var err error

@@ -32,7 +32,8 @@ func frame(op byte, final bool, payload string) []byte {
 
 const wsSecret = "sk-live_51H8xAbCdEf"
 
-// TestFramesAnyCut cuts messages into frames at every place, with a ping in between, and the bytes into chunks at every place.
+// TestFramesAnyCut cuts messages into frames at every place, with a ping in between, and the bytes into chunks at every
+// place.
 func TestFramesAnyCut(t *testing.T) {
 	set := compile(wsSecret)
 	text := "a " + wsSecret + " b"
@@ -40,7 +41,10 @@ func TestFramesAnyCut(t *testing.T) {
 		stars := strings.Repeat("*", len(wsSecret))
 		masked := "a " + stars + " b"
 		build := func(text string) []byte {
-			return bytes.Join([][]byte{frame(1, false, text[:cut]), frame(9, true, "ping"), frame(0, false, ""), frame(0, true, text[cut:]), frame(2, true, "next")}, nil)
+			return bytes.Join([][]byte{
+				frame(1, false, text[:cut]), frame(9, true, "ping"), frame(0, false, ""),
+				frame(0, true, text[cut:]), frame(2, true, "next"),
+			}, nil)
 		}
 		raw, want := build(text), build(masked)
 		for at := range len(raw) + 1 {

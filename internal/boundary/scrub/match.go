@@ -12,9 +12,9 @@ type formOffset struct{ form, i int32 }
 
 // finding is one look through a text for all occurrences of all forms, in any spelling.
 //
-// There are two kinds. One begins with enough bytes of a form as they are for a sample to hit it (see [Set]). In any other one,
-// before so much of the form has come, there is an escape or the break of a line: so at each of those, and only there, the
-// forms are tried that go on from the few bytes before it.
+// There are two kinds. One begins with enough bytes of a form as they are for a sample to hit it (see [Set]). In any
+// other one, before so much of the form has come, there is an escape or the break of a line: so at each of those, and
+// only there, the forms are tried that go on from the few bytes before it.
 type finding struct {
 	set   *Set
 	text  []byte
@@ -151,8 +151,8 @@ func (f *finding) branch(p path) {
 	}
 }
 
-// lineEnd is behind the one break of a line at at, and the blanks that the next line begins with. Behind an empty line nothing
-// goes on.
+// lineEnd is behind the one break of a line at at, and the blanks that the next line begins with. Behind an empty line
+// nothing goes on.
 func (f *finding) lineEnd(at int) (end int, open bool) {
 	end = at + 1
 	if f.text[at] == '\r' && end < len(f.text) && f.text[end] == '\n' {
@@ -254,7 +254,8 @@ func (f *finding) introduced(at int) {
 	}
 }
 
-// plausible tells whether an escape of use may begin at at, by the byte behind: most that looks like an introducer is none.
+// plausible tells whether an escape of use may begin at at, by the byte behind: most that looks like an introducer is
+// none.
 func (f *finding) plausible(at int) bool {
 	if at+1 == len(f.text) {
 		return true

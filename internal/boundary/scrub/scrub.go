@@ -147,9 +147,9 @@ func (p span) stars(text []byte) {
 	}
 }
 
-// mask overwrites all spans that start before limit, but for the last run of them, which it returns: its end may reach beyond
-// limit, and the caller may have to save what is there first. The run open at the beginning, which has been counted, is passed
-// as open.
+// mask overwrites all spans that start before limit, but for the last run of them, which it returns: its end may reach
+// beyond limit, and the caller may have to save what is there first. The run open at the beginning, which has been
+// counted, is passed as open.
 func mask(text []byte, spans []span, limit int, open span) (last span, count int) {
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
 	for _, hit := range spans {
@@ -167,7 +167,8 @@ func mask(text []byte, spans []span, limit int, open span) (last span, count int
 	return open, count
 }
 
-// escapedAt moves a mask's beginning before the backslash that would otherwise escape an asterisk, and make a JSON text none.
+// escapedAt moves a mask's beginning before the backslash that would otherwise escape an asterisk, and make a JSON text
+// none.
 func escapedAt(text []byte, at, from int) int {
 	n := 0
 	for at-n > from && text[at-n-1] == '\\' {

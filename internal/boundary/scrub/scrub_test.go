@@ -100,7 +100,8 @@ func TestMaskOverlapping(t *testing.T) {
 				for j := i; j <= len(tt.text); j++ {
 					for _, inPlace := range []bool{false, true} {
 						if got, n := streamed(set, tt.text, inPlace, i, j); got != tt.want || n != tt.count {
-							t.Fatalf("cut at %d and %d, in place %t: %q, %d; want %q, %d", i, j, inPlace, got, n, tt.want, tt.count)
+							t.Fatalf("cut at %d and %d, in place %t: %q, %d; want %q, %d", i, j, inPlace, got,
+								n, tt.want, tt.count)
 						}
 					}
 				}
@@ -159,8 +160,8 @@ func TestRandomTexts(t *testing.T) {
 	}
 }
 
-// check holds a text to what is promised: masked is what the naive reference masks, whatever escapes there are beside it; the same
-// bytes are masked however the text is cut; and decoding all that comes out shows no secret.
+// check holds a text to what is promised: masked is what the naive reference masks, whatever escapes there are beside
+// it; the same bytes are masked however the text is cut; and decoding all that comes out shows no secret.
 func check(t *testing.T, set *scrub.Set, text string, rng *rand.Rand, secrets ...string) {
 	t.Helper()
 	whole := []byte(text)
@@ -197,8 +198,8 @@ func check(t *testing.T, set *scrub.Set, text string, rng *rand.Rand, secrets ..
 	}
 }
 
-// differs counts the bytes that got shows and want masks; any other difference counts for very many. A stream may let the first
-// three bytes of a form go where a line breaks behind them.
+// differs counts the bytes that got shows and want masks; any other difference counts for very many. A stream may let
+// the first three bytes of a form go where a line breaks behind them.
 func differs(got, want, text string) (n int) {
 	if len(got) != len(want) {
 		return 1 << 20
@@ -366,7 +367,8 @@ func texts(n int) map[string][]byte {
 		base64[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[rng.IntN(64)]
 	}
 	for json.Len() < n {
-		fmt.Fprintf(&json, `{"id":"msg_%08x","object":"chat.completion","created":%d,"content":"The quick brown fox, %d times","usage":{"prompt_tokens":%d}},`,
+		fmt.Fprintf(&json,
+			`{"id":"msg_%08x","object":"chat.completion","created":%d,"content":"The quick brown fox, %d times","usage":{"prompt_tokens":%d}},`,
 			rng.Uint32(), rng.IntN(2e9), rng.IntN(100), rng.IntN(4000))
 	}
 	return map[string][]byte{"json": json.Bytes()[:n], "base64": base64, "random": random}
@@ -376,7 +378,11 @@ func BenchmarkStreamClean(b *testing.B) {
 	long := texts(4 << 10)["base64"]
 	slices.Reverse(long) // what the texts below do not hold
 	jwts := [2]string{string(long[:2<<10]), string(long[2<<10:])}
-	sets := map[string]*scrub.Set{"5": compile(benchSecrets...), "1": compile(benchSecrets[0]), "short": compile("hunter22"), "jwt": compile(jwts[0]), "jwts": compile(jwts[0], jwts[1], benchSecrets[0])} // a token, and the one before it with their client's secret
+	// a token, and the one before it with their client's secret
+	sets := map[string]*scrub.Set{
+		"5": compile(benchSecrets...), "1": compile(benchSecrets[0]),
+		"short": compile("hunter22"), "jwt": compile(jwts[0]), "jwts": compile(jwts[0], jwts[1], benchSecrets[0]),
+	}
 	for name, set := range sets {
 		for _, size := range []int{1 << 10, 64 << 10} {
 			for kind, text := range texts(size) {

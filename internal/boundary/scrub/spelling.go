@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// An escape begins with an introducer: % (URLs, RFC 3986 section 2.1), & (HTML character references), \ (JSON, JavaScript and
-// their kin) or = (quoted-printable, RFC 2045 section 6.7).
+// An escape begins with an introducer: % (URLs, RFC 3986 section 2.1), & (HTML character references), \ (JSON,
+// JavaScript and their kin) or = (quoted-printable, RFC 2045 section 6.7).
 const (
 	maxChain    = 8   // how often an introducer may itself be escaped
 	maxNested   = 2   // how often the other characters of an escape may be
@@ -17,8 +17,8 @@ const (
 	maxUnits    = 24
 )
 
-// unit is one reading of what stands at some place of a text: the bytes that it spells, none for a break in a line that means
-// nothing, and where it ends.
+// unit is one reading of what stands at some place of a text: the bytes that it spells, none for a break in a line that
+// means nothing, and where it ends.
 type unit struct {
 	val [utf8.UTFMax]byte
 	n   uint8
@@ -102,8 +102,8 @@ func (s *speller) emitByte(end int, v rune) {
 	}
 }
 
-// pick reads one character of an escape that wanted accepts: as it is, or escaped itself. within is the kind of the escape,
-// which can't be nested in itself, unless it was escaped: its introducer would have been.
+// pick reads one character of an escape that wanted accepts: as it is, or escaped itself. within is the kind of the
+// escape, which can't be nested in itself, unless it was escaped: its introducer would have been.
 func (s *speller) pick(at, nested int, within byte, wanted func(byte) bool) (c byte, end int, ok bool) {
 	if at >= len(s.text) {
 		s.open = true
@@ -212,7 +212,9 @@ func (s *speller) backslash(at, nested int, within byte) {
 		return
 	}
 	if nested > 0 && c != '\\' && isIntroducer(c) {
-		if inner, next, ok := s.pick(at, nested, within, func(c byte) bool { return c == 'u' || c == 'x' || c == '/' || c == '"' }); ok {
+		if inner, next, ok := s.pick(at, nested, within, func(c byte) bool {
+			return c == 'u' || c == 'x' || c == '/' || c == '"'
+		}); ok {
 			s.letter(inner, next, nested, within)
 		}
 	}
@@ -366,9 +368,13 @@ func (s *speller) named(at, nested int, within byte) {
 //
 //nolint:gochecknoglobals // a constant table
 var names = map[string]byte{
-	"Tab": '\t', "NewLine": '\n', "excl": '!', "quot": '"', "QUOT": '"', "num": '#', "dollar": '$', "percnt": '%', "amp": '&', "AMP": '&',
-	"apos": '\'', "lpar": '(', "rpar": ')', "ast": '*', "midast": '*', "plus": '+', "comma": ',', "period": '.', "sol": '/', "colon": ':',
-	"semi": ';', "lt": '<', "LT": '<', "equals": '=', "gt": '>', "GT": '>', "quest": '?', "commat": '@', "lsqb": '[', "lbrack": '[',
-	"bsol": '\\', "rsqb": ']', "rbrack": ']', "Hat": '^', "lowbar": '_', "UnderBar": '_', "grave": '`', "DiacriticalGrave": '`',
-	"lcub": '{', "lbrace": '{', "verbar": '|', "vert": '|', "VerticalLine": '|', "rcub": '}', "rbrace": '}',
+	"Tab": '\t', "NewLine": '\n', "excl": '!', "quot": '"', "QUOT": '"', "num": '#', "dollar": '$', "percnt": '%',
+	"amp": '&', "AMP": '&',
+	"apos": '\'', "lpar": '(', "rpar": ')', "ast": '*', "midast": '*', "plus": '+', "comma": ',', "period": '.',
+	"sol": '/', "colon": ':',
+	"semi": ';', "lt": '<', "LT": '<', "equals": '=', "gt": '>', "GT": '>', "quest": '?', "commat": '@',
+	"lsqb": '[', "lbrack": '[',
+	"bsol": '\\', "rsqb": ']', "rbrack": ']', "Hat": '^', "lowbar": '_', "UnderBar": '_', "grave": '`',
+	"DiacriticalGrave": '`',
+	"lcub":             '{', "lbrace": '{', "verbar": '|', "vert": '|', "VerticalLine": '|', "rcub": '}', "rbrace": '}',
 }

@@ -56,7 +56,8 @@ func wrapped(s string, n int, with string) string {
 
 // named writes what has a name in HTML by it.
 func named(s, end string) string {
-	return strings.NewReplacer("&", "&amp"+end, "<", "&lt"+end, ">", "&gt"+end, `"`, "&quot"+end, "'", "&apos"+end, "@", "&commat"+end, "/", "&sol"+end, "+", "&plus"+end,
+	return strings.NewReplacer("&", "&amp"+end, "<", "&lt"+end, ">", "&gt"+end, `"`, "&quot"+end, "'", "&apos"+end, "@",
+		"&commat"+end, "/", "&sol"+end, "+", "&plus"+end,
 		"=", "&equals"+end, "\\", "&bsol"+end, "%", "&percnt"+end, "_", "&lowbar"+end, "-", "-", " ", " ").Replace(s)
 }
 
@@ -76,16 +77,20 @@ var writers = map[string]func(string) string{
 	"HTML hex, padded and bare": func(s string) string { return eachRune(s, "&#x%06x") },
 	"HTML names":                func(s string) string { return named(s, ";") },
 	"HTML, twice":               func(s string) string { return html.EscapeString(html.EscapeString(s)) },
-	"HTML, thrice":              func(s string) string { return html.EscapeString(html.EscapeString(html.EscapeString(s))) },
-	"HTML decimal, twice":       func(s string) string { return html.EscapeString(eachRune(s, "&#%d;")) },
-	"JSON":                      quoted,
-	"JSON, twice":               func(s string) string { return quoted(quoted(s)) },
-	"JSON, thrice":              func(s string) string { return quoted(quoted(quoted(s))) },
-	"JSON all":                  func(s string) string { return jsonAll(s, `\u%04x`) },
-	"JSON all, upper":           func(s string) string { return jsonAll(s, `\u%04X`) },
-	"JSON all, twice":           func(s string) string { return quoted(jsonAll(s, `\u%04x`)) },
-	"JSON slashes":              func(s string) string { return strings.ReplaceAll(quoted(s), "/", `\/`) },
-	"JSON slashes in a URL":     func(s string) string { return url.QueryEscape(strings.ReplaceAll(quoted(s), "/", `\/`)) },
+	"HTML, thrice": func(s string) string {
+		return html.EscapeString(html.EscapeString(html.EscapeString(s)))
+	},
+	"HTML decimal, twice": func(s string) string { return html.EscapeString(eachRune(s, "&#%d;")) },
+	"JSON":                quoted,
+	"JSON, twice":         func(s string) string { return quoted(quoted(s)) },
+	"JSON, thrice":        func(s string) string { return quoted(quoted(quoted(s))) },
+	"JSON all":            func(s string) string { return jsonAll(s, `\u%04x`) },
+	"JSON all, upper":     func(s string) string { return jsonAll(s, `\u%04X`) },
+	"JSON all, twice":     func(s string) string { return quoted(jsonAll(s, `\u%04x`)) },
+	"JSON slashes":        func(s string) string { return strings.ReplaceAll(quoted(s), "/", `\/`) },
+	"JSON slashes in a URL": func(s string) string {
+		return url.QueryEscape(strings.ReplaceAll(quoted(s), "/", `\/`))
+	},
 	"JSON all in a URL":         func(s string) string { return url.QueryEscape(jsonAll(s, `\u%04x`)) },
 	"JSON in HTML":              func(s string) string { return html.EscapeString(quoted(s)) },
 	"HTML in JSON":              func(s string) string { return quoted(html.EscapeString(s)) },
@@ -112,21 +117,38 @@ var writers = map[string]func(string) string{
 	"quoted-printable, soft breaks": func(s string) string {
 		return strings.NewReplacer("=", "=3D", "\x00", "=\r\n").Replace(wrapped(s, 5, "\x00"))
 	},
-	"base64, cut":           func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
-	"base64, lines":         func(s string) string { return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, "\n") },
-	"base64, CRLF":          func(s string) string { return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, "\r\n") },
-	"base64, indented":      func(s string) string { return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, "\n    ") },
-	"base64, lines in JSON": func(s string) string { return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, `\n`) },
-	"base64, lines in URL":  func(s string) string { return wrapped(base64.RawURLEncoding.EncodeToString([]byte(s)), 7, `%0D%0A`) },
-	"base64 in JSON all":    func(s string) string { return jsonAll(base64.StdEncoding.EncodeToString([]byte(s)), `\u%04x`) },
-	"base64 in HTML":        func(s string) string { return named(base64.StdEncoding.EncodeToString([]byte(s)), ";") },
-	"base64 of JSON":        func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(quoted(s))) },
-	"base64 of URL":         func(s string) string { return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s))) },
-	"hex, lines":            func(s string) string { return wrapped(hex.EncodeToString([]byte(s)), 8, "\n") },
-	"hex in JSON all":       func(s string) string { return jsonAll(fmt.Sprintf("%X", s), `\u%04x`) },
+	"base64, cut": func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
+	"base64, lines": func(s string) string {
+		return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, "\n")
+	},
+	"base64, CRLF": func(s string) string {
+		return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, "\r\n")
+	},
+	"base64, indented": func(s string) string {
+		return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, "\n    ")
+	},
+	"base64, lines in JSON": func(s string) string {
+		return wrapped(base64.StdEncoding.EncodeToString([]byte(s)), 7, `\n`)
+	},
+	"base64, lines in URL": func(s string) string {
+		return wrapped(base64.RawURLEncoding.EncodeToString([]byte(s)), 7, `%0D%0A`)
+	},
+	"base64 in JSON all": func(s string) string {
+		return jsonAll(base64.StdEncoding.EncodeToString([]byte(s)), `\u%04x`)
+	},
+	"base64 in HTML": func(s string) string { return named(base64.StdEncoding.EncodeToString([]byte(s)), ";") },
+	"base64 of JSON": func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(quoted(s))) },
+	"base64 of URL": func(s string) string {
+		return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(s)))
+	},
+	"hex, lines":      func(s string) string { return wrapped(hex.EncodeToString([]byte(s)), 8, "\n") },
+	"hex in JSON all": func(s string) string { return jsonAll(fmt.Sprintf("%X", s), `\u%04x`) },
 }
 
-var spelledSecrets = []string{awkward, "sk-live_51H8xAbCdEf+/0=", "pass", "k%41y&amp;x\\n=3D%", "line one\nline \"two\"\n"}
+var spelledSecrets = []string{
+	awkward, "sk-live_51H8xAbCdEf+/0=", "pass", "k%41y&amp;x\\n=3D%",
+	"line one\nline \"two\"\n",
+}
 
 // TestSpellings has every spelling of awkward secrets masked whole, cut at every place.
 func TestSpellings(t *testing.T) {
@@ -156,7 +178,10 @@ func TestSpellings(t *testing.T) {
 
 // spell writes each character of s in a way of its own, and some of that again.
 func spell(s string, rng *rand.Rand) string {
-	ways := []string{"%c", "%c", "%c", "&#%d;", "&#x%x;", "&#X%04X;", `\u%04x`, `\u%04X`, `\x%02x`, `\u{%x}`, "%%%02x", "%%%02X", "%%25%02x", "&amp;#%d;", `\\u%04x`, "&percnt;%02x", `%%5Cu%04x`}
+	ways := []string{
+		"%c", "%c", "%c", "&#%d;", "&#x%x;", "&#X%04X;", `\u%04x`, `\u%04X`, `\x%02x`, `\u{%x}`, "%%%02x",
+		"%%%02X", "%%25%02x", "&amp;#%d;", `\\u%04x`, "&percnt;%02x", `%%5Cu%04x`,
+	}
 	var b strings.Builder
 	for _, r := range s {
 		way := ways[rng.IntN(len(ways))]
@@ -217,7 +242,11 @@ func decodeAll(text string) []string {
 func TestMaskKeepsJSON(t *testing.T) {
 	for _, secret := range append(spelledSecrets, "nabcdefg", "u0041bcde") {
 		set := compile(secret)
-		for _, text := range []string{`{"a":"\n` + quoted(secret) + `\n"}`, `{"a":"\` + quoted(secret) + `"}`, `{"a":"\\` + quoted(secret) + `\\"}`, `{"a":` + `"{\"b\":\"` + quoted(quoted(secret)) + `\"}"}`, `{"a":"` + jsonAll(secret, `\u%04x`) + `"}`} {
+		for _, text := range []string{
+			`{"a":"\n` + quoted(secret) + `\n"}`, `{"a":"\` + quoted(secret) + `"}`,
+			`{"a":"\\` + quoted(secret) + `\\"}`, `{"a":` + `"{\"b\":\"` + quoted(quoted(secret)) + `\"}"}`,
+			`{"a":"` + jsonAll(secret, `\u%04x`) + `"}`,
+		} {
 			if !json.Valid([]byte(text)) {
 				continue
 			}
@@ -230,8 +259,8 @@ func TestMaskKeepsJSON(t *testing.T) {
 	}
 }
 
-// TestUnmatched has one case for each item of the threat model's list of disguises that are not found: what is found after all has to
-// leave that list, and what the list names has to be here.
+// TestUnmatched has one case for each item of the threat model's list of disguises that are not found: what is found
+// after all has to leave that list, and what the list names has to be here.
 func TestUnmatched(t *testing.T) {
 	const secret = "sk-live_51H8xAbCdEf"
 	set := compile(secret)
@@ -292,7 +321,8 @@ func TestUnmatched(t *testing.T) {
 		}
 		list = before + after
 	}
-	if rest := strings.NewReplacer("(a zip in the body)", "", "or with one character", "", ",", "", " ", "").Replace(list); rest != "" {
+	if rest := strings.NewReplacer("(a zip in the body)", "", "or with one character", "", ",", "", " ",
+		"").Replace(list); rest != "" {
 		t.Errorf("the threat model names what has no case here: %q", rest)
 	}
 	if !set.FindsFolded("X-" + strings.ToUpper(secret)) {
@@ -303,13 +333,19 @@ func TestUnmatched(t *testing.T) {
 // TestHeldIsBounded: what cannot go on as a secret is not held, and what can is no longer than its spelling.
 func TestHeldIsBounded(t *testing.T) {
 	set := compile("sk-live_51H8xAbCdEf")
-	for _, text := range []string{"data: a\n\n", "line\n", "s\n", "c\n", "c=\n", "c=\n\n", "7=\r\n\r\n", `{"a":"b"}`, "x=1&y=2 ", "100% ", "a\\nb", strings.Repeat("&#00000", 1000) + " "} {
+	for _, text := range []string{
+		"data: a\n\n", "line\n", "s\n", "c\n", "c=\n", "c=\n\n", "7=\r\n\r\n", `{"a":"b"}`,
+		"x=1&y=2 ", "100% ", "a\\nb", strings.Repeat("&#00000", 1000) + " ",
+	} {
 		st := set.Stream()
 		if got := st.Write(nil, []byte(text)); string(got) != text {
 			t.Errorf("%.40q: got %.40q at once", text, got)
 		}
 	}
-	for _, endless := range []string{"&#" + strings.Repeat("0", 100_000), strings.Repeat("%25", 100_000), strings.Repeat(`\`, 100_000), "&" + strings.Repeat("a", 100_000)} {
+	for _, endless := range []string{
+		"&#" + strings.Repeat("0", 100_000), strings.Repeat("%25", 100_000),
+		strings.Repeat(`\`, 100_000), "&" + strings.Repeat("a", 100_000),
+	} {
 		st := set.Stream()
 		st.Write(nil, []byte(endless))
 		if st.Held() > 1024 {

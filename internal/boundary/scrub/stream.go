@@ -110,8 +110,8 @@ func (st *Stream) emit(dst []byte, start int, out []byte) []byte {
 	return dst[:start+copy(dst[start:], out)]
 }
 
-// tail returns where the longest tail of text begins that is the beginning of a form as it is, and too short for a sample; len(text) when there is none. It
-// is paid for every chunk, however small.
+// tail returns where the longest tail of text begins that is the beginning of a form as it is, and too short for a
+// sample; len(text) when there is none. It is paid for every chunk, however small.
 func (s *Set) tail(text []byte) int {
 	for at := max(0, len(text)-s.stride-block+2); at < len(text); at++ {
 		if s.reach[text[at]] > len(text)-at && s.begins(text[at:]) {

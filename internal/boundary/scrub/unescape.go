@@ -1,7 +1,8 @@
 package scrub
 
-// Unescape spells a text out once: every escape of a URL, of HTML, or of JSON and its kin is replaced by the longest of its readings.
-// It is for short texts that are shown, and returns text itself, without allocation, when nothing in it is an escape.
+// Unescape spells a text out once: every escape of a URL, of HTML, or of JSON and its kin is replaced by the longest of
+// its readings. It is for short texts that are shown, and returns text itself, without allocation, when nothing in it
+// is an escape.
 func Unescape(text string) string {
 	at := 0
 	for ; at < len(text); at++ {

@@ -22,8 +22,8 @@ import (
 // sessionsKept is how many TLS sessions are kept for resumption.
 const sessionsKept = 64
 
-// certificate is the active client certificate. A session that was opened with another one is not resumed: the API would go
-// on taking the caller for who it was.
+// certificate is the active client certificate. A session that was opened with another one is not resumed: the API
+// would go on taking the caller for who it was.
 type certificate struct {
 	current  atomic.Pointer[tls.Certificate]
 	sessions atomic.Pointer[sessions]
@@ -44,7 +44,8 @@ func (c *certificate) present(o *tls.Config) {
 		if own := c.current.Load(); own != nil {
 			return own, nil
 		}
-		return nil, fault.New(fault.CredentialMissing, "the API asks for a client certificate, and the service's has not been loaded")
+		return nil, fault.New(fault.CredentialMissing,
+			"the API asks for a client certificate, and the service's has not been loaded")
 	}
 }
 
@@ -56,10 +57,11 @@ func (c *certificate) Get(key string) (*tls.ClientSessionState, bool) {
 // Put implements tls.ClientSessionCache.
 func (c *certificate) Put(key string, s *tls.ClientSessionState) { c.sessions.Load().Put(key, s) }
 
-// SetClientCertificate activates a client certificate, for the service's API and for token endpoints that know the client by
-// it: the next connection shows it. nil deactivates it.
+// SetClientCertificate activates a client certificate, for the service's API and for token endpoints that know the
+// client by it: the next connection shows it. nil deactivates it.
 func (s *Service) SetClientCertificate(own *tls.Certificate) {
-	if before := s.certificate.current.Load(); before != nil && own != nil && slices.EqualFunc(before.Certificate, own.Certificate, bytes.Equal) {
+	if before := s.certificate.current.Load(); before != nil && own != nil &&
+		slices.EqualFunc(before.Certificate, own.Certificate, bytes.Equal) {
 		return
 	}
 	s.certificate.current.Store(own)
@@ -85,7 +87,8 @@ type transports struct {
 }
 
 // TokenTransport returns a transport to a token endpoint: the same guard, proxy and trust as the service's, without its
-// credential. It shows the client certificate where a credential has auth: mtls. There is one for each scheme, host and port.
+// credential. It shows the client certificate where a credential has auth: mtls. There is one for each scheme, host and
+// port.
 func (s *Service) TokenTransport(u *url.URL) (http.RoundTripper, error) {
 	port := u.Port()
 	if port == "" {

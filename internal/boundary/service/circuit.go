@@ -11,12 +11,13 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Circuit stops calls to an API that cannot be connected to, so that they do not all wait for a time-out and hold their places
-// meanwhile. It opens after a number of failures to connect in a row, and lets one request through after a pause: if that connects
-// it closes, otherwise the pause doubles. The first pause is short, since most outages are those of a restart.
+// Circuit stops calls to an API that cannot be connected to, so that they do not all wait for a time-out and hold their
+// places meanwhile. It opens after a number of failures to connect in a row, and lets one request through after a
+// pause: if that connects it closes, otherwise the pause doubles. The first pause is short, since most outages are
+// those of a restart.
 //
-// Only the opening of connections counts: no status of a response, nothing that goes wrong on an open connection, no caller that
-// leaves, and no fault of Sallyport's own or of the machine beneath it. It is safe for concurrent use.
+// Only the opening of connections counts: no status of a response, nothing that goes wrong on an open connection, no
+// caller that leaves, and no fault of Sallyport's own or of the machine beneath it. It is safe for concurrent use.
 type Circuit struct {
 	failures int64 // in a row, to open; 0: never
 	first    time.Duration
@@ -35,7 +36,8 @@ func newCircuit(c config.Circuit) *Circuit {
 	return &Circuit{failures: int64(c.Failures), first: c.Pause, longest: max(c.Longest, c.Pause)}
 }
 
-// Admit lets a request pass, or says when to come again. Whoever is told that its request is the probe calls Probed at its end.
+// Admit lets a request pass, or says when to come again. Whoever is told that its request is the probe calls Probed at
+// its end.
 func (c *Circuit) Admit(now time.Time) (probe bool, f *fault.Fault) {
 	until := c.until.Load()
 	if until == 0 {
@@ -51,7 +53,9 @@ func (c *Circuit) Admit(now time.Time) (probe bool, f *fault.Fault) {
 	if wait = max(wait, time.Second); c.until.Load() == 0 {
 		return false, nil // closed meanwhile
 	}
-	return false, fault.New(fault.CircuitOpen, fmt.Sprintf("it could not be connected to %d times in a row, and is not called for a moment; the last time: %s", c.count.Load(), why)).
+	return false, fault.New(fault.CircuitOpen,
+		fmt.Sprintf("it could not be connected to %d times in a row, and is not called for a moment; the last time: %s",
+			c.count.Load(), why)).
 		WithDetails("circuit open").WithRetryAfter(wait + time.Second - 1)
 }
 
@@ -112,11 +116,12 @@ func (c *Circuit) take(before *Circuit) {
 	}
 }
 
-// Inherit goes on with what a former version of the service has counted: the places that its requests hold, its rate as far as it
-// is the same, and whether its API can be reached at all. Call it before s is used.
+// Inherit goes on with what a former version of the service has counted: the places that its requests hold, its rate as
+// far as it is the same, and whether its API can be reached at all. Call it before s is used.
 func (s *Service) Inherit(before *Service) {
 	s.Limits.take(before.Limits, s.Config.Limits == before.Config.Limits)
-	if s.Scheme == before.Scheme && s.Address() == before.Address() && fmt.Sprint(s.Config.Proxy) == fmt.Sprint(before.Config.Proxy) {
+	if s.Scheme == before.Scheme && s.Address() == before.Address() &&
+		fmt.Sprint(s.Config.Proxy) == fmt.Sprint(before.Config.Proxy) {
 		s.Circuit.take(before.Circuit)
 	}
 }

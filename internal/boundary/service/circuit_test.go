@@ -23,7 +23,8 @@ import (
 // configured is a service as configuration describes it.
 func configured(t *testing.T, yaml string) *config.Service {
 	t.Helper()
-	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml", []byte("services:\n  api:\n    upstream: http://127.0.0.1:1\n    secret: ref+builtin://x\n"+yaml), os.ReadFile)
+	c, _, err := config.Parse(app.Kinds(), "sallyport.yaml",
+		[]byte("services:\n  api:\n    upstream: http://127.0.0.1:1\n    secret: ref+builtin://x\n"+yaml), os.ReadFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,10 @@ func refusal(t *testing.T) error {
 	t.Helper()
 	var got error
 	tr, err := egress.New(egress.Options{
-		Host: "127.0.0.1", Port: "1", AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Dialled: func(err error) { got = err },
+		Host: "127.0.0.1", Port: "1", AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+		Dialled: func(err error) {
+			got = err
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +181,8 @@ func TestInherit(t *testing.T) {
 	if f := before.Limits.Acquire(time.Now()); f != nil {
 		t.Fatal(f)
 	}
-	after := built(t, "    circuit: {failures: 2}\n    limits: {concurrency: 2, rate: 1/h, burst: 2}\n    allow: [\"GET /x\"]\n")
+	after := built(t,
+		"    circuit: {failures: 2}\n    limits: {concurrency: 2, rate: 1/h, burst: 2}\n    allow: [\"GET /x\"]\n")
 	after.Inherit(before)
 	if _, f := after.Circuit.Admit(time.Now()); f == nil {
 		t.Error("the circuit was forgotten")

@@ -63,7 +63,8 @@ func newExpiry(placements []config.Credential) (*Expiry, error) {
 // ByStatus tells whether a status alone says that the token has expired.
 func (e *Expiry) ByStatus(status int) bool { return e != nil && slices.Contains(e.statuses, status) }
 
-// InBody tells whether the body of such a response may say it: of JSON, or of what may be, and never of an event stream.
+// InBody tells whether the body of such a response may say it: of JSON, or of what may be, and never of an event
+// stream.
 func (e *Expiry) InBody(h http.Header) bool {
 	if e == nil || len(e.fields) == 0 {
 		return false
@@ -75,8 +76,8 @@ func (e *Expiry) InBody(h http.Header) bool {
 // Within is how many bytes of a body are looked at.
 func (e *Expiry) Within() int64 { return e.within }
 
-// Says reads JSON until it is clear whether the token has expired. It reads no further than it must, and an end or a fault of
-// what it reads is a no.
+// Says reads JSON until it is clear whether the token has expired. It reads no further than it must, and an end or a
+// fault of what it reads is a no.
 func (e *Expiry) Says(body io.Reader) bool {
 	beginning, ok := opening(body)
 	if !ok {
@@ -111,8 +112,8 @@ func within(bracket json.Token, open []follow) []follow {
 	})
 }
 
-// opening reads up to the bracket that an object or a list begins with, and returns what it has read from there. Anything else
-// is no document to look into.
+// opening reads up to the bracket that an object or a list begins with, and returns what it has read from there.
+// Anything else is no document to look into.
 func opening(body io.Reader) ([]byte, bool) {
 	buf := make([]byte, 512)
 	for {

@@ -22,7 +22,11 @@ func expiry(tb testing.TB, rules ...credential.ExpiredWhen) *service.Expiry {
 	tb.Helper()
 	c := config.Service{Upstream: &url.URL{Scheme: "https", Host: "api.example.com"}}
 	for i := range rules {
-		c.Credentials = append(c.Credentials, config.Credential{Kind: "exchange", Settings: &exchange.Settings{Token: credential.Token{ExpiredWhen: &rules[i]}}})
+		c.Credentials = append(c.Credentials,
+			config.Credential{
+				Kind:     "exchange",
+				Settings: &exchange.Settings{Token: credential.Token{ExpiredWhen: &rules[i]}},
+			})
 	}
 	s, err := service.New("api", &c)
 	if err != nil {
@@ -32,7 +36,10 @@ func expiry(tb testing.TB, rules ...credential.ExpiredWhen) *service.Expiry {
 }
 
 func body(pointer string, in ...string) credential.ExpiredWhen {
-	return credential.ExpiredWhen{Status: []int{401}, Body: &credential.ExpiredBody{Pointer: pointer, In: in, Within: 1 << 10}}
+	return credential.ExpiredWhen{
+		Status: []int{401},
+		Body:   &credential.ExpiredBody{Pointer: pointer, In: in, Within: 1 << 10},
+	}
 }
 
 func TestExpirySays(t *testing.T) {
@@ -54,7 +61,10 @@ func TestExpirySays(t *testing.T) {
 // TestExpiryReadsNoFurther: an answer that goes on is not waited for when its beginning has said enough.
 func TestExpiryReadsNoFurther(t *testing.T) {
 	e := expiry(t, body("/code", "1"))
-	for _, text := range []string{`{"code":0,`, `{"code":1,`, `{"x":1}`, `[1]`, `[{"a":1},`, `{"x":[{"code":1}],"code":0,`, `"x"`, "event: x"} {
+	for _, text := range []string{
+		`{"code":0,`, `{"code":1,`, `{"x":1}`, `[1]`, `[{"a":1},`,
+		`{"x":[{"code":1}],"code":0,`, `"x"`, "event: x",
+	} {
 		further := func(p []byte) (int, error) { t.Errorf("%s: read further", text); return 0, io.EOF }
 		e.Says(io.MultiReader(iotest.OneByteReader(strings.NewReader(text)), reads(further)))
 	}
@@ -67,7 +77,8 @@ func (r reads) Read(p []byte) (int, error) { return r(p) }
 func TestExpiryByStatusAndType(t *testing.T) {
 	var none *service.Expiry
 	e, status := expiry(t, body("/code", "1")), expiry(t, credential.ExpiredWhen{Status: []int{401, 403}})
-	if none.ByStatus(401) || none.InBody(http.Header{}) || !e.ByStatus(401) || e.ByStatus(403) || !status.ByStatus(403) || status.InBody(http.Header{}) {
+	if none.ByStatus(401) || none.InBody(http.Header{}) || !e.ByStatus(401) || e.ByStatus(403) ||
+		!status.ByStatus(403) || status.InBody(http.Header{}) {
 		t.Error("wrong by status")
 	}
 	for kind, want := range map[string]bool{
@@ -86,10 +97,16 @@ func TestExpiryByStatusAndType(t *testing.T) {
 
 // FuzzExpiry compares with a look-up in the decoded document.
 func FuzzExpiry(f *testing.F) {
-	for _, s := range []string{`{"a":{"b":1}}`, `{"a":[{"b":"1"},{"b":1}]}`, `[[1,2],3]`, `{"a":{"b":{"b":1}},"b":true}`, `{`} {
+	for _, s := range []string{
+		`{"a":{"b":1}}`, `{"a":[{"b":"1"},{"b":1}]}`, `[[1,2],3]`,
+		`{"a":{"b":{"b":1}},"b":true}`, `{`,
+	} {
 		f.Add([]byte(s))
 	}
-	rules := []credential.ExpiredWhen{body("/a/b", "1", "true"), body("/a/1/b", "1"), body("/0/1", "2"), body("/b", "x")}
+	rules := []credential.ExpiredWhen{
+		body("/a/b", "1", "true"), body("/a/1/b", "1"),
+		body("/0/1", "2"), body("/b", "x"),
+	}
 	e := expiry(f, rules...)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		e.Says(strings.NewReader(string(raw)))
@@ -108,7 +125,8 @@ func FuzzExpiry(f *testing.F) {
 				w, err := strconv.ParseFloat(in, 64)
 				_, list := found.([]any)
 				_, object := found.(map[string]any)
-				return ok && !list && !object && (fmt.Sprint(found) == in && found != nil || number && err == nil && n == w)
+				return ok && !list && !object &&
+					(fmt.Sprint(found) == in && found != nil || number && err == nil && n == w)
 			})
 		})
 		if got := e.Says(strings.NewReader(string(clean))); got != want {

@@ -42,7 +42,8 @@ func (l *Limits) Acquire(now time.Time) *fault.Fault {
 	if wait := r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
 		l.active.Add(-1)
-		return fault.New(fault.RateLimited, "the service's rate limit is reached").WithRetryAfter(wait + time.Second - 1)
+		return fault.New(fault.RateLimited,
+			"the service's rate limit is reached").WithRetryAfter(wait + time.Second - 1)
 	}
 	return nil
 }
@@ -53,8 +54,8 @@ func (l *Limits) Release() { l.active.Add(-1) }
 // Active is the number of requests that hold a place.
 func (l *Limits) Active() int64 { return l.active.Load() }
 
-// take goes on with the places that are held under other limits, and with their rate where it is the same: a reload gives no
-// second helping.
+// take goes on with the places that are held under other limits, and with their rate where it is the same: a reload
+// gives no second helping.
 func (l *Limits) take(before *Limits, sameRate bool) {
 	l.active = before.active
 	if sameRate {

@@ -8,8 +8,8 @@ import (
 	"sallyport/internal/config"
 )
 
-// Rule is an allow rule of the configuration, ready to match. A pattern is matched against the percent-decoded segments of
-// the path below the service's base path.
+// Rule is an allow rule of the configuration, ready to match. A pattern is matched against the percent-decoded segments
+// of the path below the service's base path.
 type Rule struct {
 	text     string
 	methods  []string // empty: all
@@ -37,8 +37,8 @@ func withoutEmpty(segments []string) []string {
 // String is the rule as audit records name it.
 func (r Rule) String() string { return r.text }
 
-// Match tells whether the rule allows method on path, an escaped path that begins with a slash. Where a path has empty segments
-// the rule has to allow it as it is, and as a server reads it that takes // for /.
+// Match tells whether the rule allows method on path, an escaped path that begins with a slash. Where a path has empty
+// segments the rule has to allow it as it is, and as a server reads it that takes // for /.
 func (r Rule) Match(method, path string) bool {
 	if len(r.methods) > 0 && !slices.Contains(r.methods, method) {
 		return false

@@ -1,7 +1,8 @@
-// Package service holds the external APIs that the gate knows: where each one is, what may be asked of it, what it is given.
+// Package service holds the external APIs that the gate knows: where each one is, what may be asked of it, what it is
+// given.
 //
-// A Service is built once from configuration and does not change; only the credential in its Holder and the counters of its
-// Limits move. The package decides about paths and methods; it makes no calls of its own.
+// A Service is built once from configuration and does not change; only the credential in its Holder and the counters of
+// its Limits move. The package decides about paths and methods; it makes no calls of its own.
 //
 // Invariant: scheme, host and port of every request come from here and never from a caller.
 package service
@@ -29,8 +30,8 @@ import (
 // DefaultSlot is where a token is looked for when the service is unknown.
 var DefaultSlot = credential.Slot{Header: "Authorization"} //nolint:gochecknoglobals // a constant in all but syntax
 
-// maxIdle is how many connections to one API are kept for the next request. Fewer than there are requests at one time, and each
-// of the others pays for a TLS handshake.
+// maxIdle is how many connections to one API are kept for the next request. Fewer than there are requests at one time,
+// and each of the others pays for a TLS handshake.
 const maxIdle = 1024
 
 // Service is one external API.
@@ -84,9 +85,11 @@ func New(name string, c *config.Service) (*Service, error) {
 		BasePath:   strings.TrimSuffix(c.Upstream.EscapedPath(), "/"),
 		Credential: new(credential.Holder), Expiry: expiry, Replays: replays(c.Placements()),
 		Limits: newLimits(c.Limits), Circuit: newCircuit(c.Circuit), MaxBody: int64(c.Limits.Body),
-		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass", Paths: PathForm{EncodedSlash: c.EncodedSlash, DoubleSlash: c.DoubleSlash},
+		FetchRedirects: c.Redirects == "fetch", PassCookies: c.Cookies == "pass",
+		Paths:   PathForm{EncodedSlash: c.EncodedSlash, DoubleSlash: c.DoubleSlash},
 		Headers: canonical(c.Headers), Override: overriding(c.Override), Spelled: spelled(c), Config: c, ca: ca,
-		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]), own: new(atomic.Pointer[egress.Own]),
+		certificate: newCertificate(), proxySecret: new(atomic.Pointer[url.Userinfo]),
+		own: new(atomic.Pointer[egress.Own]),
 	}
 	s.place(c.Placements())
 	for _, r := range c.Allow {
@@ -97,8 +100,9 @@ func New(name string, c *config.Service) (*Service, error) {
 	}
 	s.egress = egress.Options{
 		Host: host, Port: port, Named: named(c), AllowPrivate: c.AllowPrivate, TLS: tlsConfig, HTTP2: c.HTTP2,
-		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader, BodyIdle: c.Timeouts.Idle,
-		Idle: c.Connections.Idle, Age: c.Connections.Age,
+		Dial: c.Timeouts.Dial, TLSHandshake: c.Timeouts.TLS, ResponseHeader: c.Timeouts.ResponseHeader,
+		BodyIdle: c.Timeouts.Idle,
+		Idle:     c.Connections.Idle, Age: c.Connections.Age,
 		MaxIdle: maxIdle, Proxy: c.Proxy, ProxyUser: s.proxySecret.Load,
 		Own:     s.own.Load,
 		Dialled: func(err error) { s.Circuit.Dialled(time.Now(), err) },
@@ -122,9 +126,10 @@ func named(c *config.Service) string {
 	return "`upstream` of the service"
 }
 
-// Bare returns a transport to another host, for a redirect that leaves the service: the same time-outs, no credential, and
-// the usual trust. Of addresses that are not public it dials those that fetch_private names: those of allow_private are for the
-// service's own requests, and an API that is broken into would reach them by a Location. The caller closes its idle connections.
+// Bare returns a transport to another host, for a redirect that leaves the service: the same time-outs, no credential,
+// and the usual trust. Of addresses that are not public it dials those that fetch_private names: those of allow_private
+// are for the service's own requests, and an API that is broken into would reach them by a Location. The caller closes
+// its idle connections.
 func (s *Service) Bare(scheme, host, port string) (*egress.Transport, error) {
 	o := s.elsewhere(scheme, host, port)
 	o.Named, o.AllowPrivate = "the redirect that the API answered with", s.Config.FetchPrivate
@@ -199,14 +204,16 @@ func clientTLS(c *config.Service) (*tls.Config, []byte, error) {
 	return t, pem, nil
 }
 
-// withRSAExchange lists the cipher suites of TLS 1.2 that crypto/tls offers by itself, and behind them those with RSA key exchange.
+// withRSAExchange lists the cipher suites of TLS 1.2 that crypto/tls offers by itself, and behind them those with RSA
+// key exchange.
 func withRSAExchange() (suites []uint16) {
 	for _, s := range tls.CipherSuites() {
 		if slices.Contains(s.SupportedVersions, tls.VersionTLS12) {
 			suites = append(suites, s.ID)
 		}
 	}
-	return append(suites, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
+	return append(suites, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
 }
 
 // Fresh tells whether the files that the service was built from are what they were.

@@ -8,8 +8,9 @@ type PathForm struct {
 	DoubleSlash  bool // empty segments
 }
 
-// CheckPath judges an escaped path before anything is resolved, matched or dialled. It returns what is wrong with it, or "".
-// What it refuses is what some server behind some proxy reads as another path than the one the rules were matched against.
+// CheckPath judges an escaped path before anything is resolved, matched or dialled. It returns what is wrong with it,
+// or "". What it refuses is what some server behind some proxy reads as another path than the one the rules were
+// matched against.
 func CheckPath(path string, form PathForm) string {
 	encodedSlash := form.EncodedSlash
 	if path == "" || path[0] != '/' {
@@ -88,14 +89,15 @@ func doubleTrick(decoded string, encodedSlash bool) bool {
 	return false
 }
 
-// overlong tells whether an escaped path has bytes that decoders of old read as a character which has a shorter form (RFC 3629
-// section 3): a dot, a slash, or anything else that a rule was matched against.
+// overlong tells whether an escaped path has bytes that decoders of old read as a character which has a shorter form
+// (RFC 3629 section 3): a dot, a slash, or anything else that a rule was matched against.
 func overlong(path string) bool {
 	for i := 0; i+5 < len(path); i++ {
 		first, second := escapedByte(path[i:]), escapedByte(path[i+3:])
 		switch {
 		case second < 0x80 || second > 0xbf:
-		case first == 0xc0, first == 0xc1, first == 0xe0 && second < 0xa0, first == 0xf0 && second < 0x90, first >= 0xf8 && second < 0x88:
+		case first == 0xc0, first == 0xc1, first == 0xe0 && second < 0xa0, first == 0xf0 && second < 0x90,
+			first >= 0xf8 && second < 0x88:
 			return true
 		}
 	}
@@ -124,7 +126,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// isDots tells whether a segment is . or .., also in encoded form and with path parameters (..;x), which some servers cut.
+// isDots tells whether a segment is . or .., also in encoded form and with path parameters (..;x), which some servers
+// cut.
 func isDots(segment string) bool {
 	segment, _, _ = strings.Cut(segment, ";")
 	dots := 0
@@ -144,14 +147,16 @@ func isDots(segment string) bool {
 	return dots == 1 || dots == 2
 }
 
-// CheckQuery judges a raw query. A % that begins no escape passes as it is: servers take it for itself, as the WHATWG's URL standard
-// says (percent-decode), and n8n sends it. %u and four digits do not: old servers read a character there that nobody here looked at.
+// CheckQuery judges a raw query. A % that begins no escape passes as it is: servers take it for itself, as the WHATWG's
+// URL standard says (percent-decode), and n8n sends it. %u and four digits do not: old servers read a character there
+// that nobody here looked at.
 func CheckQuery(query string) string {
 	for i := 0; i < len(query); i++ {
 		switch c := query[i]; {
 		case c <= ' ' || c >= 0x7f:
 			return "the query has a character that must be percent-encoded"
-		case c == '%' && i+5 < len(query) && query[i+1]|0x20 == 'u' && isHex(query[i+2]) && isHex(query[i+3]) && isHex(query[i+4]) && isHex(query[i+5]):
+		case c == '%' && i+5 < len(query) && query[i+1]|0x20 == 'u' && isHex(query[i+2]) && isHex(query[i+3]) &&
+			isHex(query[i+4]) && isHex(query[i+5]):
 			return "the query has a percent-encoding (%uXXXX) that servers read in different ways"
 		}
 	}

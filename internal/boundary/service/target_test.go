@@ -113,9 +113,13 @@ func TestRule(t *testing.T) {
 	}
 }
 
-// FuzzTarget: a path that passes is the same path for whoever decodes it once or twice, and a rule for another tree never matches.
+// FuzzTarget: a path that passes is the same path for whoever decodes it once or twice, and a rule for another tree
+// never matches.
 func FuzzTarget(f *testing.F) {
-	for _, s := range []string{"/a/b", "/%2e%2e/x", "/..;/x", "/%252e%252e", "/a%25b", "/a;b/..", "/a%3b/x", "/%e2%80%a6/x", "/%25%32%65%25%32%65/x", "/allowed/x"} {
+	for _, s := range []string{
+		"/a/b", "/%2e%2e/x", "/..;/x", "/%252e%252e", "/a%25b", "/a;b/..", "/a%3b/x",
+		"/%e2%80%a6/x", "/%25%32%65%25%32%65/x", "/allowed/x",
+	} {
 		f.Add(s)
 	}
 	allowed, err := config.ParseRule("GET /allowed/**")
@@ -131,7 +135,8 @@ func FuzzTarget(f *testing.F) {
 			wantHarmless(t, path, p)
 			p = unescapeOnce(p)
 		}
-		if plain := unescapeOnce(path); rule.Match("GET", path) && plain != "/allowed" && !strings.HasPrefix(plain, "/allowed/") {
+		if plain := unescapeOnce(path); rule.Match("GET", path) && plain != "/allowed" &&
+			!strings.HasPrefix(plain, "/allowed/") {
 			t.Fatalf("%q is allowed and reads as %q", path, plain)
 		}
 	})
@@ -186,7 +191,10 @@ func TestOverlong(t *testing.T) {
 			t.Errorf("%s passes", path)
 		}
 	}
-	for _, path := range []string{"/a/%c3%a9", "/%e2%82%ac", "/%f0%9f%98%80", "/caf%e9", "/%c0", "/100%25", "/%e4%bd%a0%e5%a5%bd", "/a%20b", "/%c0x"} {
+	for _, path := range []string{
+		"/a/%c3%a9", "/%e2%82%ac", "/%f0%9f%98%80", "/caf%e9", "/%c0", "/100%25",
+		"/%e4%bd%a0%e5%a5%bd", "/a%20b", "/%c0x",
+	} {
 		if why := service.CheckPath(path, service.PathForm{}); why != "" {
 			t.Errorf("%s: %s", path, why)
 		}

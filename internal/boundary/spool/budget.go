@@ -16,8 +16,8 @@ const (
 // ErrNoRoom is the cause when a body is not kept because the other bodies take all the room that there is.
 var ErrNoRoom = errors.New("the request bodies that are kept take all the room that there is for them")
 
-// Budget bounds what many bodies keep at one time. What finds no room in memory goes into a file, what finds none on the disk is
-// not kept. It is safe for concurrent use; nil has no bounds.
+// Budget bounds what many bodies keep at one time. What finds no room in memory goes into a file, what finds none on
+// the disk is not kept. It is safe for concurrent use; nil has no bounds.
 type Budget struct {
 	memory, disk         atomic.Int64 // taken, in bytes
 	maxMemory, maxOnDisk int64
@@ -35,8 +35,8 @@ func NewBudget(memory, disk int64) *Budget {
 	return b
 }
 
-// Take takes n bytes of memory for what is kept elsewhere than in a Body, or none and tells that there are not so many. Give
-// returns them.
+// Take takes n bytes of memory for what is kept elsewhere than in a Body, or none and tells that there are not so many.
+// Give returns them.
 func (b *Budget) Take(n int64) bool { return b.inMemory(n) }
 
 // Give returns what Take took.
@@ -70,8 +70,8 @@ func noRoom() *fault.Fault {
 	return fault.New(fault.Overloaded, "too many large request bodies are on their way at one time").Wrap(ErrNoRoom)
 }
 
-// Room sees that n bytes of memory are there for what is made of the body. They are given back by Close, and asking again takes
-// only what is more. The fault is overloaded.
+// Room sees that n bytes of memory are there for what is made of the body. They are given back by Close, and asking
+// again takes only what is more. The fault is overloaded.
 func (b *Body) Room(n int64) *fault.Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()

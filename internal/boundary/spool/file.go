@@ -2,7 +2,8 @@ package spool
 
 import "os"
 
-// unlinked makes a file with a name that cannot be guessed and takes the name away at once. os.CreateTemp makes it 0600.
+// unlinked makes a file with a name that cannot be guessed and takes the name away at once. os.CreateTemp makes it
+// 0600.
 func unlinked(dir string) (*os.File, error) {
 	file, err := os.CreateTemp(dir, ".body-*")
 	if err != nil {

@@ -1,8 +1,9 @@
 // Package spool makes a request's body readable again: what is read of the caller is kept on its way through.
 //
-// The first bytes are kept in memory, what is more in a file without a name, and what is more than that is not kept: the body
-// still streams through, once. Nobody waits for the whole body unless Whole is called. The package knows nothing of HTTP
-// beyond io.ReadCloser, and it closes the caller's body only to end a Read that waits for it when all is over.
+// The first bytes are kept in memory, what is more in a file without a name, and what is more than that is not kept:
+// the body still streams through, once. Nobody waits for the whole body unless Whole is called. The package knows
+// nothing of HTTP beyond io.ReadCloser, and it closes the caller's body only to end a Read that waits for it when all
+// is over.
 //
 // Invariant: no byte that was read of the caller is lost as long as Rewind returns no error, whoever read it.
 package spool
@@ -80,8 +81,8 @@ type Body struct {
 	direct  []byte       // of buffer: what was not kept, and is for the current reader alone
 }
 
-// pull is one Read of the caller, in a goroutine of its own: whoever waits for it can be woken. HTTP/2 waits with the end of an
-// answer for the Read of the request's body that it has closed.
+// pull is one Read of the caller, in a goroutine of its own: whoever waits for it can be woken. HTTP/2 waits with the
+// end of an answer for the Read of the request's body that it has closed.
 type pull struct{ done chan struct{} }
 
 // New wraps the caller's body. Nothing is read yet.
@@ -97,9 +98,9 @@ func New(caller io.ReadCloser, o Options) *Body {
 	return &Body{o: o, caller: caller, store: store{memory: o.Memory, expect: o.Length, dir: o.Dir, budget: o.Budget}}
 }
 
-// Rewind returns the body from its start: what was kept, and then what the caller still sends. The first call is the first
-// sending. Readers of earlier calls get ErrSuperseded from now on; closing a reader leaves the caller's body open. The error
-// says why not all of it was kept, and wraps ErrBodyTooLarge where it was too large.
+// Rewind returns the body from its start: what was kept, and then what the caller still sends. The first call is the
+// first sending. Readers of earlier calls get ErrSuperseded from now on; closing a reader leaves the caller's body
+// open. The error says why not all of it was kept, and wraps ErrBodyTooLarge where it was too large.
 func (b *Body) Rewind() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,19 +117,20 @@ func (b *Body) Rewind() (io.ReadCloser, error) {
 	return b.current, nil
 }
 
-// Kept tells whether the body can be read from its start again as far as is known: what is still to come may be too large.
+// Kept tells whether the body can be read from its start again as far as is known: what is still to come may be too
+// large.
 func (b *Body) Kept() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.closed && b.lost == nil
 }
 
-// Whole reads the body to its end and returns all of it, with its size in bytes. What it returns is good until Close; each
-// call has its own. The fault is body_too_large (wrapping ErrBodyTooLarge) when it is larger than what may be kept, known before
-// anything is read where the length was declared: it can still be sent then. It is request_malformed (wrapping a
-// CallerError) when the caller ended short, and overloaded (wrapping ErrNoRoom) when other bodies take all the room. A full disk
-// is an error with a hint. ctx is looked at between reads; what ends a
-// read that hangs is the server's deadline.
+// Whole reads the body to its end and returns all of it, with its size in bytes. What it returns is good until Close;
+// each call has its own. The fault is body_too_large (wrapping ErrBodyTooLarge) when it is larger than what may be
+// kept, known before anything is read where the length was declared: it can still be sent then. It is request_malformed
+// (wrapping a CallerError) when the caller ended short, and overloaded (wrapping ErrNoRoom) when other bodies take all
+// the room. A full disk is an error with a hint. ctx is looked at between reads; what ends a read that hangs is the
+// server's deadline.
 func (b *Body) Whole(ctx context.Context) (io.ReadSeeker, int64, error) {
 	if b.o.Length > b.o.Total {
 		return nil, 0, tooLarge()
@@ -188,7 +190,8 @@ func (b *Body) settled() (bool, error) {
 	case b.lost != nil, b.store.size() > b.o.Total:
 		return false, tooLarge()
 	case truncated:
-		return false, fault.New(fault.RequestMalformed, "the request body ended before it was complete, so nothing of it was signed or sent").Wrap(b.end)
+		return false, fault.New(fault.RequestMalformed,
+			"the request body ended before it was complete, so nothing of it was signed or sent").Wrap(b.end)
 	case b.end != nil && !errors.Is(b.end, io.EOF):
 		return false, b.end
 	}
@@ -196,7 +199,9 @@ func (b *Body) settled() (bool, error) {
 }
 
 func tooLarge() *fault.Fault {
-	return fault.New(fault.BodyTooLarge, "the request body is larger than what can be kept of one, and the credential has to see all of it").Wrap(ErrBodyTooLarge)
+	return fault.New(fault.BodyTooLarge,
+		"the request body is larger than what can be kept of one, and the credential has to see all of it").Wrap(
+		ErrBodyTooLarge)
 }
 
 // ReadAt implements io.ReaderAt over what was kept.
@@ -209,8 +214,8 @@ func (b *Body) ReadAt(p []byte, off int64) (int, error) {
 	return b.store.readAt(p, off)
 }
 
-// Close gives back the memory and the file. A Read that waits for the caller ends, and the caller's body with it: closing that has to
-// wake whoever reads it.
+// Close gives back the memory and the file. A Read that waits for the caller ends, and the caller's body with it:
+// closing that has to wake whoever reads it.
 func (b *Body) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -344,7 +349,9 @@ func (r *reader) fresh() *pull {
 			b.buffer, _ = chunks.Get().(*[chunk]byte)
 		}
 		w := b.pull
-		guard.Go("keeping a request body", func() { b.take(w, r) }, func(*fault.Panic) {}) // takeOnce has an error for those who wait
+		guard.Go("keeping a request body", func() {
+			b.take(w, r)
+		}, func(*fault.Panic) {}) // takeOnce has an error for those who wait
 	}
 	return b.pull
 }
@@ -407,8 +414,8 @@ func (r *reader) ended() error {
 	return nil
 }
 
-// Close ends this sending, also a Read that waits. What was kept stays, and so does the caller's body: the next sending has what
-// still comes of it.
+// Close ends this sending, also a Read that waits. What was kept stays, and so does the caller's body: the next sending
+// has what still comes of it.
 func (r *reader) Close() error {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()

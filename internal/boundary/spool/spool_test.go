@@ -62,7 +62,9 @@ func TestSizes(t *testing.T) {
 	o := spool.Options{Memory: 100, Total: 1000}
 	for _, n := range []int{0, 1, 99, 100, 101, 999, 1000, 1001, 5000, 100000} {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{
-			"whole reads": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "end with data": iotest.DataErrReader, "half": iotest.HalfReader,
+			"whole reads": func(r io.Reader) io.Reader {
+				return r
+			}, "byte by byte": iotest.OneByteReader, "end with data": iotest.DataErrReader, "half": iotest.HalfReader,
 		} {
 			t.Run(fmt.Sprintf("%d, %s", n, name), func(t *testing.T) {
 				want := text(n)
@@ -148,8 +150,8 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestOldReaderInTheCaller: the transport of an earlier sending is inside a Read of the caller when the later one begins. What
-// that Read brings belongs to the later one, whatever the limits are.
+// TestOldReaderInTheCaller: the transport of an earlier sending is inside a Read of the caller when the later one
+// begins. What that Read brings belongs to the later one, whatever the limits are.
 func TestOldReaderInTheCaller(t *testing.T) {
 	for _, o := range []spool.Options{{}, {Memory: 2, Total: 100}, {Memory: 2, Total: 3}} {
 		pr, pw := io.Pipe()
@@ -212,7 +214,10 @@ func TestCallerEndsShort(t *testing.T) {
 
 // TestDeclaredTooLarge: nothing is read, so nothing has to be kept.
 func TestDeclaredTooLarge(t *testing.T) {
-	b := open(t, readerFunc(func([]byte) (int, error) { t.Error("read"); return 0, io.EOF }), spool.Options{Total: 2 << 20, Length: 3 << 20})
+	b := open(t, readerFunc(func([]byte) (int, error) {
+		t.Error("read")
+		return 0, io.EOF
+	}), spool.Options{Total: 2 << 20, Length: 3 << 20})
 	if _, _, err := b.Whole(t.Context()); !errors.Is(err, spool.ErrBodyTooLarge) {
 		t.Errorf("got %v", err)
 	}
@@ -273,7 +278,8 @@ func openFiles(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// TestDiskFailure: a body that needs to be whole fails with what a person can do; one that only streams does not notice.
+// TestDiskFailure: a body that needs to be whole fails with what a person can do; one that only streams does not
+// notice.
 func TestDiskFailure(t *testing.T) {
 	dirs := map[string]string{"no directory": t.TempDir() + "/none"}
 	if f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0); err == nil {
@@ -308,8 +314,8 @@ func TestDiskFailure(t *testing.T) {
 	}
 }
 
-// TestThroughATransport sends a body to a server that answers before it has read it, and sends it again while the transport
-// may still be reading for the first.
+// TestThroughATransport sends a body to a server that answers before it has read it, and sends it again while the
+// transport may still be reading for the first.
 func TestThroughATransport(t *testing.T) {
 	var calls int
 	var mu sync.Mutex
@@ -374,15 +380,16 @@ func BenchmarkBody(b *testing.B) {
 	}
 }
 
-// TestBudget: however many bodies there are at one time, what is kept of them is bounded. None of them is lost on its way: those
-// that find no room are read once.
+// TestBudget: however many bodies there are at one time, what is kept of them is bounded. None of them is lost on its
+// way: those that find no room are read once.
 func TestBudget(t *testing.T) {
 	const bodies, memory, disk = 300, 1 << 20, 4 << 20
 	budget, dir, want := spool.NewBudget(memory, disk), t.TempDir(), text(64<<10)
 	var open []*spool.Body
 	kept := 0
 	for range bodies {
-		b := spool.New(io.NopCloser(strings.NewReader(want)), spool.Options{Memory: 16 << 10, Dir: dir, Length: int64(len(want)), Budget: budget})
+		b := spool.New(io.NopCloser(strings.NewReader(want)),
+			spool.Options{Memory: 16 << 10, Dir: dir, Length: int64(len(want)), Budget: budget})
 		open = append(open, b)
 		if got := all(t, rewind(t, b)); got != want {
 			t.Fatalf("got %d bytes", len(got))

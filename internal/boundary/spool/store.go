@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// store is bytes in order: the first in memory, then in a file, and in tail what must not get lost although neither takes it.
+// store is bytes in order: the first in memory, then in a file, and in tail what must not get lost although neither
+// takes it.
 type store struct {
 	memory  int64
 	expect  int64 // the size the caller declared; 0: not known
@@ -41,7 +42,8 @@ func (s *store) keep(p []byte) {
 	s.tail = append(s.tail, p...)
 }
 
-// grow makes room in memory for n bytes more, and returns n; or 0 where the budget has none: the rest goes into the file.
+// grow makes room in memory for n bytes more, and returns n; or 0 where the budget has none: the rest goes into the
+// file.
 func (s *store) grow(n int64) int64 {
 	size := int64(len(s.first))
 	if size+n <= s.taken {
@@ -97,14 +99,15 @@ func (s *store) fail(err error) {
 	s.failure = diskFault("cannot keep request bodies in", systemDir(s.dir), err)
 }
 
-// diskFault is the fault of a folder that does not take, or give back, what is kept in it: never the caller's, the API's or the
-// credential's.
+// diskFault is the fault of a folder that does not take, or give back, what is kept in it: never the caller's, the
+// API's or the credential's.
 func diskFault(what, dir string, err error) *fault.Fault {
 	text := fmt.Sprintf("%s %q: %v", what, dir, err)
 	if f := fault.Machine(err); f != nil {
 		return fault.Short(text, f.Details, f.Hint+", or let TMPDIR name another directory").Wrap(err)
 	}
-	return fault.Short(text, "temporary folder", "Sallyport needs a temporary folder that it can write to: mend it, or let TMPDIR name another one").Wrap(err)
+	return fault.Short(text, "temporary folder",
+		"Sallyport needs a temporary folder that it can write to: mend it, or let TMPDIR name another one").Wrap(err)
 }
 
 // readAt copies what is kept at off; less than asked for at a border between the places, io.EOF at the end.

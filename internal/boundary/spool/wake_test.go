@@ -20,9 +20,13 @@ func (w waiting) Read(p []byte) (int, error) {
 	return w.PipeReader.Read(p)
 }
 
-// TestCloseWakes: a Read that waits for the caller ends when its sending is closed, and what the caller sends then is the next one's.
+// TestCloseWakes: a Read that waits for the caller ends when its sending is closed, and what the caller sends then is
+// the next one's.
 func TestCloseWakes(t *testing.T) {
-	for name, o := range map[string]spool.Options{"kept": {}, "in a file": {Memory: 2}, "beyond": {Memory: 2, Total: 3}} {
+	for name, o := range map[string]spool.Options{
+		"kept": {}, "in a file": {Memory: 2},
+		"beyond": {Memory: 2, Total: 3},
+	} {
 		t.Run(name, func(t *testing.T) {
 			pr, pw := io.Pipe()
 			caller := waiting{pr, make(chan struct{}, 8)}

@@ -14,14 +14,21 @@ import (
 // The race detector makes sync.Pool forget on purpose, so what is counted here is only true without it.
 
 func hot(t testing.TB) (r *token.Registry, value string) {
-	r = token.NewRegistry(openDB(t, filepath.Join(t.TempDir(), "state.db")), make([]byte, 32), nil) // the real clock, as it costs too
-	value, _ = issue(t, r, "n8n", token.Scope{Services: []string{"openai"}, Methods: []string{"GET", "POST"}, From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, time.Time{})
+	// the real clock, as it costs too
+	r = token.NewRegistry(openDB(t, filepath.Join(t.TempDir(), "state.db")), make([]byte, 32), nil)
+	value, _ = issue(t, r, "n8n", token.Scope{
+		Services: []string{"openai"}, Methods: []string{"GET", "POST"},
+		From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	}, time.Time{})
 	return r, value
 }
 
 func TestTheRequestPathDoesNotAllocate(t *testing.T) {
 	r, value := hot(t)
-	scopes := token.NewScopes(map[string]token.Scope{"other": {}, "n8n": {Services: []string{"openai"}, Methods: []string{"POST"}}})
+	scopes := token.NewScopes(map[string]token.Scope{
+		"other": {},
+		"n8n":   {Services: []string{"openai"}, Methods: []string{"POST"}},
+	})
 	source, at := netip.MustParseAddr("10.1.2.3"), time.Now()
 	allocs := testing.AllocsPerRun(1000, func() {
 		grant, f := r.Verify(value)

@@ -33,7 +33,9 @@ const maxName = 100
 
 // Issue makes the first generation of the token name, or the next when all earlier ones have ended or are retiring. The
 // value is shown this once. A zero expires is never. Errors: ErrActive.
-func (r *Registry) Issue(ctx context.Context, name string, scope Scope, expires time.Time) (secret.Value, Generation, error) {
+func (r *Registry) Issue(ctx context.Context, name string, scope Scope, expires time.Time) (secret.Value,
+	Generation, error,
+) {
 	now := r.clock()
 	if err := checkName(name); err != nil {
 		return secret.Value{}, Generation{}, fmt.Errorf("issuing token %q: %w", name, err)
@@ -49,7 +51,10 @@ func (r *Registry) Issue(ctx context.Context, name string, scope Scope, expires 
 			return nil, fault.WithHint(fmt.Errorf("%w (%s)", ErrActive, active.ID),
 				"`sallyport token rotate "+name+"` makes the next one while this one stays valid for a while")
 		}
-		return t.add(&row{Generation: Generation{Name: name, Scope: scope, Expires: database.Time(database.Micros(expires))}})
+		return t.add(&row{Generation: Generation{
+			Name: name, Scope: scope,
+			Expires: database.Time(database.Micros(expires)),
+		}})
 	}, name)
 	return value, made, err
 }
@@ -65,9 +70,9 @@ func (r *Registry) Rotate(ctx context.Context, name string, overlap time.Duratio
 	}, name)
 }
 
-// Begin makes the next generation of name with the scope and life time of the current one, or, when that has run out, of the
-// last. It is accepted at once, in state pending, and the current one stays what it is until Finish. Errors: ErrUnknown,
-// ErrPending.
+// Begin makes the next generation of name with the scope and life time of the current one, or, when that has run out,
+// of the last. It is accepted at once, in state pending, and the current one stays what it is until Finish. Errors:
+// ErrUnknown, ErrPending.
 func (r *Registry) Begin(ctx context.Context, name string) (secret.Value, Generation, error) {
 	return r.make(ctx, "rotating", func(t *table) (*row, error) { return t.begin(name, nil) }, name)
 }
@@ -78,8 +83,8 @@ type Plan struct {
 	Life  time.Duration // of a generation; 0: until it is revoked
 }
 
-// BeginPlanned is Begin for a token that is known in advance: generations live as long as planned, and where none was made yet,
-// or a person has revoked the last, the next has the scope that is planned.
+// BeginPlanned is Begin for a token that is known in advance: generations live as long as planned, and where none was
+// made yet, or a person has revoked the last, the next has the scope that is planned.
 func (r *Registry) BeginPlanned(ctx context.Context, name string, plan Plan) (secret.Value, Generation, error) {
 	if err := errors.Join(checkName(name), plan.Scope.Check()); err != nil {
 		return secret.Value{}, Generation{}, fmt.Errorf("rotating token %q: %w", name, err)
@@ -87,8 +92,8 @@ func (r *Registry) BeginPlanned(ctx context.Context, name string, plan Plan) (se
 	return r.make(ctx, "rotating", func(t *table) (*row, error) { return t.begin(name, &plan) }, name)
 }
 
-// Finish makes the pending generation id the current one; the older ones of its name are accepted for overlap more, though
-// never past an end they already have. Doing it again changes nothing. Errors: ErrUnknown, ErrEnded.
+// Finish makes the pending generation id the current one; the older ones of its name are accepted for overlap more,
+// though never past an end they already have. Doing it again changes nothing. Errors: ErrUnknown, ErrEnded.
 func (r *Registry) Finish(ctx context.Context, id string, overlap time.Duration) error {
 	return r.change(ctx, "finishing the rotation to", id, func(t *table) error {
 		next := t.byID(id)
@@ -99,8 +104,8 @@ func (r *Registry) Finish(ctx context.Context, id string, overlap time.Duration)
 	})
 }
 
-// Abort drops the pending generation id: it is refused from now on. Doing it again changes nothing. Errors: ErrUnknown, and
-// ErrActive when the generation is not pending any more.
+// Abort drops the pending generation id: it is refused from now on. Doing it again changes nothing. Errors: ErrUnknown,
+// and ErrActive when the generation is not pending any more.
 func (r *Registry) Abort(ctx context.Context, id string) error {
 	return r.change(ctx, "aborting the rotation to", id, func(t *table) error {
 		next := t.byID(id)
@@ -110,16 +115,16 @@ func (r *Registry) Abort(ctx context.Context, id string) error {
 		case !next.Revoked.IsZero():
 			return nil
 		case !next.Pending:
-			return fault.WithHint(ErrActive, "its rotation is finished: `sallyport token revoke "+id+"` ends it, or rotate once more")
+			return fault.WithHint(ErrActive, "its rotation is finished: `sallyport token revoke "+id+
+				"` ends it, or rotate once more")
 		}
 		next.Revoked = t.now // and stays Pending: see Last
 		return t.save(next)
 	})
 }
 
-// Revoke ends every generation of a name, or the one of an id, at once, and returns how many were accepted until then. The last
-// of a name counts as revoked also when it had run out before: no schedule brings it back.
-// Errors: ErrUnknown.
+// Revoke ends every generation of a name, or the one of an id, at once, and returns how many were accepted until then.
+// The last of a name counts as revoked also when it had run out before: no schedule brings it back. Errors: ErrUnknown.
 func (r *Registry) Revoke(ctx context.Context, nameOrID string) (count int, err error) {
 	err = r.change(ctx, "revoking", nameOrID, func(t *table) error {
 		matched := t.named(nameOrID)
@@ -185,7 +190,9 @@ func (r *Registry) List(ctx context.Context) ([]Generation, error) {
 }
 
 // make runs a change that makes a generation, and returns its value once it is kept.
-func (r *Registry) make(ctx context.Context, doing string, fn func(*table) (*row, error), name string) (secret.Value, Generation, error) {
+func (r *Registry) make(ctx context.Context, doing string, fn func(*table) (*row, error), name string) (secret.Value,
+	Generation, error,
+) {
 	var made *row
 	var value string
 	err := r.change(ctx, doing, name, func(t *table) (err error) {

@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestRotateWhatHasRunOut: what has expired is replaced with its own scope and life; what a person revoked is not, unless it is
-// planned; and an aborted rotation is no end.
+// TestRotateWhatHasRunOut: what has expired is replaced with its own scope and life; what a person revoked is not,
+// unless it is planned; and an aborted rotation is no end.
 func TestRotateWhatHasRunOut(t *testing.T) {
 	c := newClock()
 	r := newRegistry(t, openDB(t, filepath.Join(t.TempDir(), "state.db")), c)

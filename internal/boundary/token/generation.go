@@ -42,8 +42,8 @@ func (g *Generation) State(now time.Time) string {
 	return Current
 }
 
-// Last returns the latest generation of name in list that a rotation has finished, whatever its state, or nil. One that is
-// pending, or whose rotation was aborted (it stays Pending and is Revoked), is none.
+// Last returns the latest generation of name in list that a rotation has finished, whatever its state, or nil. One that
+// is pending, or whose rotation was aborted (it stays Pending and is Revoked), is none.
 func Last(list []Generation, name string) (last *Generation) {
 	for i := range list {
 		if g := &list[i]; g.Name == name && !g.Pending && (last == nil || g.Number > last.Number) {

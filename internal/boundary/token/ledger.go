@@ -21,8 +21,8 @@ func (r *Registry) Report() ledger.Report {
 	return ledger.Report{}
 }
 
-// Adopt takes the rows as they are, in a database from before there was a ledger. It runs in a transaction that has claimed
-// Topic; once that has committed, Load.
+// Adopt takes the rows as they are, in a database from before there was a ledger. It runs in a transaction that has
+// claimed Topic; once that has committed, Load.
 func (r *Registry) Adopt(ctx context.Context, tx *sql.Tx) error {
 	next := new(ledger.Page).Next()
 	err := eachRow(ctx, tx, func(g *row) {
@@ -36,8 +36,8 @@ func (r *Registry) Adopt(ctx context.Context, tx *sql.Tx) error {
 	return r.book.Write(ctx, tx, next)
 }
 
-// Accept has the rows of a database that was put back count, by the database's own list, and gives up those that are gone. A
-// generation that has ended since then stays ended: no end moves to a later time. A person answers for it.
+// Accept has the rows of a database that was put back count, by the database's own list, and gives up those that are
+// gone. A generation that has ended since then stays ended: no end moves to a later time. A person answers for it.
 func (r *Registry) Accept(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,7 +49,9 @@ func (r *Registry) Accept(ctx context.Context) error {
 			return err
 		}
 		if s.Own == nil && s.Why != nil {
-			return fault.WithHint(s.Why, "nothing in the database vouches for its rows: restore a backup of the whole database, or issue tokens of other names")
+			return fault.WithHint(s.Why,
+				"nothing in the database vouches for its rows: restore a backup of the whole database, or issue "+
+					"tokens of other names")
 		}
 		if s.Own == nil {
 			return nil

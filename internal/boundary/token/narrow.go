@@ -96,9 +96,10 @@ func (s Scope) same(o Scope) bool {
 	return reflect.DeepEqual(s.Meet(s), o.Meet(o))
 }
 
-// Govern is SetScopes in a gate, whose requests these scopes decide. What the configuration narrows stays narrow for good: each
-// generation's own scope loses what the configuration's does not have, at once in memory, and in the database with Narrow. So a
-// name that leaves the configuration keeps the narrowest scope that it ever had there, until SetScope widens it.
+// Govern is SetScopes in a gate, whose requests these scopes decide. What the configuration narrows stays narrow for
+// good: each generation's own scope loses what the configuration's does not have, at once in memory, and in the
+// database with Narrow. So a name that leaves the configuration keeps the narrowest scope that it ever had there, until
+// SetScope widens it.
 func (r *Registry) Govern(scopes *Scopes) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +107,8 @@ func (r *Registry) Govern(scopes *Scopes) {
 	r.swap()
 }
 
-// narrowed is the scope that g has of its own, as far as the configurations of this gate have let it. The caller holds r.mu.
+// narrowed is the scope that g has of its own, as far as the configurations of this gate have let it. The caller holds
+// r.mu.
 func (r *Registry) narrowed(g *Generation) Scope {
 	scope := g.Scope
 	if !r.governs {
@@ -153,8 +155,8 @@ func ended(g *Generation, at time.Time) bool {
 	return state == Revoked || state == Expired
 }
 
-// Narrow writes into the database what the configuration has narrowed. It announces nothing: other gates have a configuration of
-// their own, and read the scopes with the next change.
+// Narrow writes into the database what the configuration has narrowed. It announces nothing: other gates have a
+// configuration of their own, and read the scopes with the next change.
 func (r *Registry) Narrow(ctx context.Context) error {
 	list := r.Narrowings()
 	if len(list) == 0 {
@@ -177,8 +179,8 @@ func (r *Registry) Narrow(ctx context.Context) error {
 	})
 }
 
-// SetScope gives every generation of name that has not ended another scope, a wider one too, and returns how many there are. A
-// person answers for it. Errors: ErrUnknown.
+// SetScope gives every generation of name that has not ended another scope, a wider one too, and returns how many there
+// are. A person answers for it. Errors: ErrUnknown.
 func (r *Registry) SetScope(ctx context.Context, name string, scope Scope) (count int, err error) {
 	if err := scope.Check(); err != nil {
 		return 0, err

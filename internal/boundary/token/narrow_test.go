@@ -23,7 +23,8 @@ func TestMeetAllowsWhatBothAllow(t *testing.T) {
 	scope := func() token.Scope {
 		return token.Scope{
 			Services: pick(3, "a", "b", "c", "*"), Methods: pick(2, "GET", "post", "PUT"),
-			From: prefixes(pick(2, "10.0.0.0/8", "10.1.0.0/16", "::ffff:10.1.2.0/120", "192.168.0.0/16", "fd00::/8")...),
+			From: prefixes(pick(2, "10.0.0.0/8", "10.1.0.0/16", "::ffff:10.1.2.0/120",
+				"192.168.0.0/16", "fd00::/8")...),
 		}
 	}
 	for range 3000 {
@@ -31,12 +32,16 @@ func TestMeetAllowsWhatBothAllow(t *testing.T) {
 		met := a.Meet(b)
 		for _, service := range []string{"a", "b", "c", "d"} {
 			for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
-				for _, address := range []string{"10.0.0.1", "10.1.0.1", "10.1.2.3", "192.168.1.1", "fd00::1", "8.8.8.8"} {
+				for _, address := range []string{
+					"10.0.0.1", "10.1.0.1", "10.1.2.3", "192.168.1.1",
+					"fd00::1", "8.8.8.8",
+				} {
 					from := netip.MustParseAddr(address)
 					byA, _ := a.Allows(service, method, from)
 					byB, _ := b.Allows(service, method, from)
 					if got, _ := met.Allows(service, method, from); got != (byA && byB) {
-						t.Fatalf("%v met %v is %v, which says %v to %s %s from %s", a, b, met, got, method, service, address)
+						t.Fatalf("%v met %v is %v, which says %v to %s %s from %s", a, b, met, got,
+							method, service, address)
 					}
 				}
 			}
@@ -44,8 +49,8 @@ func TestMeetAllowsWhatBothAllow(t *testing.T) {
 	}
 }
 
-// TestNarrowedStaysNarrow: what a configuration has narrowed of a token, in any part of its scope, is gone when the configuration
-// does not name it any more, also after a restart and in another gate, until a person widens it.
+// TestNarrowedStaysNarrow: what a configuration has narrowed of a token, in any part of its scope, is gone when the
+// configuration does not name it any more, also after a restart and in another gate, until a person widens it.
 func TestNarrowedStaysNarrow(t *testing.T) {
 	wide := token.Scope{Services: []string{"a", "b"}}
 	for name, c := range map[string]struct {
@@ -94,7 +99,8 @@ func TestNarrowedStaysNarrow(t *testing.T) {
 			value = string(value2.Reveal())
 			refused("in the next generation", other, true)
 			load(t, r)
-			r.Govern(token.NewScopes(map[string]token.Scope{"n8n": c.issued})) // a wider configuration holds while it is there
+			// a wider configuration holds while it is there
+			r.Govern(token.NewScopes(map[string]token.Scope{"n8n": c.issued}))
 			if len(r.Narrowings()) != 0 {
 				t.Errorf("a wider configuration narrows: %v", r.Narrowings())
 			}

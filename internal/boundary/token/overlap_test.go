@@ -12,8 +12,8 @@ import (
 )
 
 // TestRotationHasNoGap plays random sequences of everything that happens to a token, and checks after each step, in the
-// process that made it and in another one, that whoever holds a value that was handed out and not taken back is accepted,
-// and that every value that has ended is refused.
+// process that made it and in another one, that whoever holds a value that was handed out and not taken back is
+// accepted, and that every value that has ended is refused.
 func TestRotationHasNoGap(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		for seed := range uint64(3) {
@@ -171,8 +171,8 @@ func (w *world) abort() string {
 	return "abort"
 }
 
-// wait moves the clock. Holders take up the current value before theirs ends, which is what the overlap is for; a token that
-// itself would expire is rotated before that.
+// wait moves the clock. Holders take up the current value before theirs ends, which is what the overlap is for; a token
+// that itself would expire is rotated before that.
 func (w *world) wait() string {
 	d := time.Duration(1+w.random.IntN(240)) * time.Minute
 	then := w.clock.Now().Add(d)

@@ -22,8 +22,8 @@ const Topic = database.Urgent
 
 const hashSize = sha256.Size
 
-// Registry holds every generation of every token in memory, in front of the database. It is safe for concurrent use: Verify
-// and Touch never wait, changes run one after the other.
+// Registry holds every generation of every token in memory, in front of the database. It is safe for concurrent use:
+// Verify and Touch never wait, changes run one after the other.
 type Registry struct {
 	db    *database.DB
 	book  *ledger.Book
@@ -52,8 +52,8 @@ type macState struct {
 	sum   [hashSize]byte
 }
 
-// NewRegistry returns an empty registry over a migrated db: call Load. The key hashes tokens and vouches for rows; with another
-// key none of those in db is accepted. The clock is now, or time.Now when now is nil.
+// NewRegistry returns an empty registry over a migrated db: call Load. The key hashes tokens and vouches for rows; with
+// another key none of those in db is accepted. The clock is now, or time.Now when now is nil.
 func NewRegistry(db *database.DB, macKey []byte, now func() time.Time) *Registry {
 	if now == nil {
 		now = time.Now
@@ -65,8 +65,8 @@ func NewRegistry(db *database.DB, macKey []byte, now func() time.Time) *Registry
 	return r
 }
 
-// Load reads the whole table and swaps the view. Rows that the ledger does not vouch for are left out, see Report. On an error
-// the earlier view stays.
+// Load reads the whole table and swaps the view. Rows that the ledger does not vouch for are left out, see Report. On
+// an error the earlier view stays.
 func (r *Registry) Load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -100,8 +100,8 @@ func (r *Registry) take(m *reading) {
 	r.swap()
 }
 
-// SetScopes says which scopes List shows. Requests are not decided by them but by those of the configuration that they came
-// under (Scopes.Of).
+// SetScopes says which scopes List shows. Requests are not decided by them but by those of the configuration that they
+// came under (Scopes.Of).
 func (r *Registry) SetScopes(scopes *Scopes) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,8 +133,9 @@ func (r *Registry) swap() {
 	r.view.Store(&grants)
 }
 
-// Verify returns what the presented token may do. It reads memory only and does not allocate when the token is good. The
-// fault is one of token_invalid, token_expired, token_revoked; only who holds the whole token learns which of the last two.
+// Verify returns what the presented token may do. It reads memory only and does not allocate when the token is good.
+// The fault is one of token_invalid, token_expired, token_revoked; only who holds the whole token learns which of the
+// last two.
 func (r *Registry) Verify(presented string) (*Grant, *fault.Fault) {
 	id, ok := Parse(presented)
 	if !ok {
@@ -154,12 +155,14 @@ func (r *Registry) Verify(presented string) (*Grant, *fault.Fault) {
 	now := r.now()
 	switch {
 	case grant.revoked:
-		return nil, fault.New(fault.TokenRevoked, fmt.Sprintf("generation %d of proxy token %q was revoked", grant.Number, grant.Name))
+		return nil, fault.New(fault.TokenRevoked, fmt.Sprintf("generation %d of proxy token %q was revoked",
+			grant.Number, grant.Name))
 	case past(grant.Expires, now):
 		return nil, fault.New(fault.TokenExpired, fmt.Sprintf("proxy token %q has expired", grant.Name))
 	case past(grant.Retires, now):
 		return nil, fault.New(fault.TokenExpired,
-			fmt.Sprintf("generation %d of proxy token %q was replaced, and the overlap is over", grant.Number, grant.Name))
+			fmt.Sprintf("generation %d of proxy token %q was replaced, and the overlap is over",
+				grant.Number, grant.Name))
 	}
 	if stale := r.staleAt(now); stale != nil {
 		return nil, stale

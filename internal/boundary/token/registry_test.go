@@ -78,7 +78,9 @@ func load(t testing.TB, r *token.Registry) {
 	}
 }
 
-func issue(t testing.TB, r *token.Registry, name string, scope token.Scope, expires time.Time) (string, token.Generation) {
+func issue(t testing.TB, r *token.Registry, name string, scope token.Scope, expires time.Time) (string,
+	token.Generation,
+) {
 	t.Helper()
 	value, g, err := r.Issue(t.Context(), name, scope, expires)
 	if err != nil {
@@ -119,7 +121,10 @@ func TestVerify(t *testing.T) {
 		if forged == value {
 			forged = withSum(value[:len(value)-7] + "1")
 		}
-		wantCodes(t, r, "at first", map[string]fault.Code{value: "", withSum(sample): fault.TokenInvalid, forged: fault.TokenInvalid, value + "\n": fault.TokenInvalid})
+		wantCodes(t, r, "at first", map[string]fault.Code{
+			value: "", withSum(sample): fault.TokenInvalid,
+			forged: fault.TokenInvalid, value + "\n": fault.TokenInvalid,
+		})
 		grant, _ := r.Verify(value)
 		if grant.ID != g.ID || grant.Name != "n8n" || grant.Number != 1 || !grant.Expires.Equal(g.Expires) {
 			t.Errorf("the grant is %+v, want that of %+v", grant, g)
@@ -195,10 +200,12 @@ func TestPendingGeneration(t *testing.T) {
 		}
 		two := string(value.Reveal())
 		if got, want := g2.Expires, c.Now().Add(10*time.Hour); !got.Equal(want) || g2.State(c.Now()) != token.Pending {
-			t.Errorf("the next generation is %s and expires %v, want pending and the same life time: %v", g2.State(c.Now()), got, want)
+			t.Errorf("the next generation is %s and expires %v, want pending and the same life time: %v",
+				g2.State(c.Now()), got, want)
 		}
 		wantCodes(t, r, "while pending", map[string]fault.Code{one: "", two: ""})
-		if _, _, err := r.Begin(t.Context(), "n8n"); !errors.Is(err, token.ErrPending) || fault.ExitOf(err) != fault.ExitLocked {
+		if _, _, err := r.Begin(t.Context(), "n8n"); !errors.Is(err, token.ErrPending) ||
+			fault.ExitOf(err) != fault.ExitLocked {
 			t.Errorf("beginning twice: %v, exit %d", err, fault.ExitOf(err))
 		}
 		if _, _, err := r.Rotate(t.Context(), "n8n", 0); !errors.Is(err, token.ErrPending) {
@@ -302,7 +309,10 @@ func TestListAndUse(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()
 		r := newRegistry(t, openDB(t, url), c)
-		scope := token.Scope{Services: []string{"openai"}, Methods: []string{"GET"}, From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+		scope := token.Scope{
+			Services: []string{"openai"}, Methods: []string{"GET"},
+			From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		}
 		value, g1 := issue(t, r, "b", scope, c.Now().Add(time.Hour))
 		if _, _, err := r.Rotate(t.Context(), "b", time.Minute); err != nil {
 			t.Fatal(err)
@@ -336,8 +346,8 @@ func TestListAndUse(t *testing.T) {
 	})
 }
 
-// TestUsesAreBounded: a caller that names another workflow with each request takes no more memory and rows than stated, and
-// what two replicas saw comes together.
+// TestUsesAreBounded: a caller that names another workflow with each request takes no more memory and rows than stated,
+// and what two replicas saw comes together.
 func TestUsesAreBounded(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		c := newClock()
@@ -410,7 +420,8 @@ func TestChangesAreAnnounced(t *testing.T) {
 	db := openDB(t, filepath.Join(t.TempDir(), "state.db"))
 	r := newRegistry(t, db, c)
 	seq := func() (n int) {
-		if err := db.QueryRow("SELECT coalesce(max(seq), 0) FROM change WHERE topic = $1", token.Topic).Scan(&n); err != nil {
+		if err := db.QueryRow("SELECT coalesce(max(seq), 0) FROM change WHERE topic = $1",
+			token.Topic).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n

@@ -51,7 +51,8 @@ func scan(result *sql.Rows) (r *row, ok bool) {
 	var pending int
 	var created, expires, retireAt, revoked, lastUsed int64
 	r = new(row)
-	err := result.Scan(&r.ID, &r.Name, &r.Number, &hash, &r.text, &pending, &created, &expires, &retireAt, &revoked, &lastUsed, &r.LastWorkflow)
+	err := result.Scan(&r.ID, &r.Name, &r.Number, &hash, &r.text, &pending, &created, &expires, &retireAt, &revoked,
+		&lastUsed, &r.LastWorkflow)
 	if err != nil || copy(r.hash[:], hash) != hashSize || len(hash) != hashSize {
 		return nil, false
 	}
@@ -74,13 +75,15 @@ func (r *row) setScope(s Scope) error {
 func insert(ctx context.Context, tx *sql.Tx, r *row) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO proxy_token (id, name, number, hash, scope, pending, created, expires)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		r.ID, r.Name, r.Number, r.hash[:], r.text, bit(r.Pending), database.Micros(r.Created), database.Micros(r.Expires))
+		r.ID, r.Name, r.Number, r.hash[:], r.text, bit(r.Pending), database.Micros(r.Created),
+		database.Micros(r.Expires))
 	return err
 }
 
 // update writes what changes in a generation's life.
 func update(ctx context.Context, tx *sql.Tx, r *row) error {
-	_, err := tx.ExecContext(ctx, "UPDATE proxy_token SET scope = $1, pending = $2, retire_at = $3, revoked = $4 WHERE id = $5",
+	_, err := tx.ExecContext(ctx,
+		"UPDATE proxy_token SET scope = $1, pending = $2, retire_at = $3, revoked = $4 WHERE id = $5",
 		r.text, bit(r.Pending), database.Micros(r.RetireAt), database.Micros(r.Revoked), r.ID)
 	return err
 }
@@ -105,7 +108,8 @@ func (r *row) end() int64 {
 
 // entry is what the ledger says of r. When it was last used decides nothing.
 func (r *Registry) entry(g *row) ledger.Entry {
-	tag := r.book.Tag(g.ID, g.Name, g.Number, g.hash[:], g.text, g.Pending, database.Micros(g.Created), database.Micros(g.Expires),
+	tag := r.book.Tag(g.ID, g.Name, g.Number, g.hash[:], g.text, g.Pending, database.Micros(g.Created),
+		database.Micros(g.Expires),
 		database.Micros(g.RetireAt), database.Micros(g.Revoked))
 	e := ledger.Entry{Tag: tag, Name: g.Name}
 	if end := g.end(); end != 0 {
@@ -125,8 +129,8 @@ type reading struct {
 // maxNumber bounds the numbers that are heeded of rows that nobody vouches for.
 const maxNumber = 1 << 40
 
-// match reads the rows that page p lists. Of one that is not there as it ought to be, what this process knows of it stands in,
-// if that is what the ledger vouches for.
+// match reads the rows that page p lists. Of one that is not there as it ought to be, what this process knows of it
+// stands in, if that is what the ledger vouches for.
 func (r *Registry) match(ctx context.Context, from querier, s ledger.State, known []row) (*reading, error) {
 	found := make(map[string]*row, len(s.Page.Entries))
 	seen := make(map[string]bool)

@@ -79,8 +79,9 @@ func unmapped(network netip.Prefix) netip.Prefix {
 	return network.Masked()
 }
 
-// Allows tells whether the scope has service with method from source, and if not, why, in a sentence without anything secret
-// in it. It does not allocate when the answer is yes. The order is that of the request's way: service, method, source.
+// Allows tells whether the scope has service with method from source, and if not, why, in a sentence without anything
+// secret in it. It does not allocate when the answer is yes. The order is that of the request's way: service, method,
+// source.
 func (r *Rules) Allows(service, method string, source netip.Addr) (ok bool, why string) {
 	if _, named := r.services[service]; !named && !r.everyService {
 		return false, fmt.Sprintf("the token's scope has no service %q", service)
@@ -105,8 +106,8 @@ func (r *Rules) covers(source netip.Addr) bool {
 	return slices.ContainsFunc(r.from, func(network netip.Prefix) bool { return network.Contains(source.WithZone("")) })
 }
 
-// Scopes are those that a configuration gives to tokens by their name. They stand above the scope that a token was issued
-// with. Immutable, so that whoever holds one decides by one configuration. A nil *Scopes has none.
+// Scopes are those that a configuration gives to tokens by their name. They stand above the scope that a token was
+// issued with. Immutable, so that whoever holds one decides by one configuration. A nil *Scopes has none.
 type Scopes struct {
 	byName map[string]Scope
 	rules  map[string]*Rules

@@ -51,7 +51,8 @@ func TestAllows(t *testing.T) {
 			if c.source != "" {
 				source = netip.MustParseAddr(c.source)
 			}
-			ok, why := token.NewScopes(map[string]token.Scope{"n8n": c.scope}).Of(grant).Allows(c.service, c.method, source)
+			ok, why := token.NewScopes(map[string]token.Scope{"n8n": c.scope}).Of(grant).Allows(c.service, c.method,
+				source)
 			if ok != (c.why == "") || ok != (why == "") || !strings.Contains(why, c.why) {
 				t.Errorf("got %t, %q; want %q", ok, why, c.why)
 			}

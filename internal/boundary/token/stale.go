@@ -7,8 +7,9 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Bound makes Verify refuse every token while it has not been told, for maxStale, that no change was missed: with an old view
-// it would accept what was revoked. Until FreshSince is called for the first time there is none. Call it before Verify.
+// Bound makes Verify refuse every token while it has not been told, for maxStale, that no change was missed: with an
+// old view it would accept what was revoked. Until FreshSince is called for the first time there is none. Call it
+// before Verify.
 func (r *Registry) Bound(maxStale time.Duration) {
 	r.bound = maxStale
 	r.fresh.Store(&time.Time{})
@@ -44,5 +45,6 @@ func (r *Registry) staleAt(now time.Time) *fault.Fault {
 	if until := r.fresh.Load(); now.Before(*until) && now.Round(0).Before(until.Round(0)) {
 		return nil
 	}
-	return fault.New(fault.StoreUnavailable, fmt.Sprintf("this replica could not learn for %s which proxy tokens were revoked, so it accepts none", r.bound))
+	return fault.New(fault.StoreUnavailable,
+		fmt.Sprintf("this replica could not learn for %s which proxy tokens were revoked, so it accepts none", r.bound))
 }

@@ -8,8 +8,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// TestStaleAcceptsNothing: a registry that cannot have heard of revocations for max_stale accepts no token, whatever it knows,
-// and says that this is Sallyport's own failure. What it knows to have ended stays ended.
+// TestStaleAcceptsNothing: a registry that cannot have heard of revocations for max_stale accepts no token, whatever it
+// knows, and says that this is Sallyport's own failure. What it knows to have ended stays ended.
 func TestStaleAcceptsNothing(t *testing.T) {
 	c := newClock()
 	r := newRegistry(t, openDB(t, filepath.Join(t.TempDir(), "state.db")), c)
@@ -18,7 +18,8 @@ func TestStaleAcceptsNothing(t *testing.T) {
 	if _, err := r.Revoke(t.Context(), g.ID); err != nil {
 		t.Fatal(err)
 	}
-	elsewhere, _ := issue(t, newRegistry(t, openDB(t, filepath.Join(t.TempDir(), "other.db")), c), "elsewhere", all, time.Time{})
+	elsewhere, _ := issue(t, newRegistry(t, openDB(t, filepath.Join(t.TempDir(), "other.db")), c),
+		"elsewhere", all, time.Time{})
 	check := func(when string, want map[string]fault.Code) {
 		t.Helper()
 		for value, code := range want {
@@ -31,8 +32,14 @@ func TestStaleAcceptsNothing(t *testing.T) {
 			}
 		}
 	}
-	fresh := map[string]fault.Code{good: "", revoked: fault.TokenRevoked, elsewhere: fault.TokenInvalid, "no token": fault.TokenInvalid}
-	stale := map[string]fault.Code{good: fault.StoreUnavailable, revoked: fault.TokenRevoked, elsewhere: fault.StoreUnavailable, "no token": fault.TokenInvalid}
+	fresh := map[string]fault.Code{
+		good: "", revoked: fault.TokenRevoked, elsewhere: fault.TokenInvalid,
+		"no token": fault.TokenInvalid,
+	}
+	stale := map[string]fault.Code{
+		good: fault.StoreUnavailable, revoked: fault.TokenRevoked,
+		elsewhere: fault.StoreUnavailable, "no token": fault.TokenInvalid,
+	}
 	check("without a bound", fresh)
 	r.Bound(time.Minute)
 	check("before the first look", stale)

@@ -70,8 +70,8 @@ func (t *table) add(g *row) (*row, error) {
 	return g, nil
 }
 
-// endLost ends, in the ledger, what is not in the table as it ought to be: should the row be put right again, it stays ended. It
-// returns how many there are of that name or id, and how many of them had not ended before.
+// endLost ends, in the ledger, what is not in the table as it ought to be: should the row be put right again, it stays
+// ended. It returns how many there are of that name or id, and how many of them had not ended before.
 func (t *table) endLost(nameOrID string) (lost, ended int) {
 	now := database.Micros(t.now)
 	for id, e := range t.lost {
@@ -119,7 +119,8 @@ func (t *table) begin(name string, plan *Plan) (*row, error) {
 	case plan != nil:
 		next.Scope = plan.Scope
 	default:
-		return nil, fault.WithHint(ErrUnknown, "nothing of this name is valid: `sallyport token issue "+name+" --services …` makes one")
+		return nil, fault.WithHint(ErrUnknown, "nothing of this name is valid: `sallyport token issue "+name+
+			" --services …` makes one")
 	}
 	if plan != nil {
 		life = plan.Life

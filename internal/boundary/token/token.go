@@ -1,11 +1,11 @@
-// Package token is what n8n holds instead of credentials: proxy tokens, spt_<id>_<random><checksum>, each one generation of a
-// named token. It issues, verifies, rotates with an overlap and revokes them.
+// Package token is what n8n holds instead of credentials: proxy tokens, spt_<id>_<random><checksum>, each one
+// generation of a named token. It issues, verifies, rotates with an overlap and revokes them.
 //
 // It does not read requests and does not know services; a Grant only says whether a name is in its scope.
 //
-// Invariants: of a token's value only a keyed hash is kept. Verify touches nothing but memory, in time that does not depend
-// on which part of a token is wrong. A rotation has no gap: until a generation is retired, expired or revoked it is accepted,
-// and only Finish sets when that is, for the older ones.
+// Invariants: of a token's value only a keyed hash is kept. Verify touches nothing but memory, in time that does not
+// depend on which part of a token is wrong. A rotation has no gap: until a generation is retired, expired or revoked it
+// is accepted, and only Finish sets when that is, for the older ones.
 package token
 
 import (
@@ -31,8 +31,8 @@ const (
 
 const base62 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // the order of big.Int.Text
 
-// Parse returns the generation's id if s has the form of a token and its checksum fits. It needs no registry: it tells a
-// typo, a truncated paste or another kind of key from a token, and lets scanners recognise one. It does not allocate.
+// Parse returns the generation's id if s has the form of a token and its checksum fits. It needs no registry: it tells
+// a typo, a truncated paste or another kind of key from a token, and lets scanners recognise one. It does not allocate.
 func Parse(s string) (id string, ok bool) {
 	if len(s) != Length || s[:idAt] != prefix || s[randomAt-1] != '_' {
 		return "", false

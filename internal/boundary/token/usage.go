@@ -19,7 +19,8 @@ import (
 const (
 	// maxWorkflow bounds what is kept of a workflow's name, in bytes; callers choose it.
 	maxWorkflow = 200
-	// maxWorkflows bounds how many workflows are told apart for each generation: a caller can name a new one with each request.
+	// maxWorkflows bounds how many workflows are told apart for each generation: a caller can name a new one with each
+	// request.
 	maxWorkflows = 1000
 	// useKept is how long it is kept who used a generation: longer than any rotation takes.
 	useKept = 90 * 24 * time.Hour
@@ -31,8 +32,8 @@ type Use struct {
 	At       time.Time `json:"last_used"`
 }
 
-// usage is when, and by which workflows, a generation was last used. It outlives reloads of the registry, so that no use is
-// forgotten. Readers take no lock; the map is replaced by another when a workflow is new.
+// usage is when, and by which workflows, a generation was last used. It outlives reloads of the registry, so that no
+// use is forgotten. Readers take no lock; the map is replaced by another when a workflow is new.
 type usage struct {
 	at        atomic.Int64 // microseconds; 0 when it was not used
 	workflows atomic.Pointer[map[string]*workflowUse]
@@ -46,8 +47,8 @@ type workflowUse struct {
 	flushed atomic.Int64
 }
 
-// Touch notes that g was used at at by workflow, as the caller named it. It takes no lock unless the workflow is new to this
-// process. Flush carries it to the database.
+// Touch notes that g was used at at by workflow, as the caller named it. It takes no lock unless the workflow is new to
+// this process. Flush carries it to the database.
 func (*Registry) Touch(g *Grant, workflow string, at time.Time) {
 	micros := at.UnixMicro()
 	raise(&g.used.at, micros)
@@ -86,7 +87,9 @@ func (u *usage) add(workflow string, micros int64) *workflowUse {
 		maps.Copy(next, *known)
 	}
 	if len(next) >= maxWorkflows {
-		maps.DeleteFunc(next, func(_ string, w *workflowUse) bool { return w.at.Load() < micros-useKept.Microseconds() })
+		maps.DeleteFunc(next, func(_ string, w *workflowUse) bool {
+			return w.at.Load() < micros-useKept.Microseconds()
+		})
 	}
 	if len(next) >= maxWorkflows {
 		return nil
@@ -110,14 +113,16 @@ func (u *usage) each(fn func(w *workflowUse)) {
 // clean makes the caller's text fit for a text column.
 func clean(workflow string) string {
 	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) { // control characters, and those that turn or hide what stands beside them on a terminal
+		// control characters, and those that turn or hide what stands beside them on a terminal
+		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(workflow, ""))
 }
 
-// Flush writes who used what since the last Flush. Losing one to a crash loses a display, not a decision. It does not notify.
+// Flush writes who used what since the last Flush. Losing one to a crash loses a display, not a decision. It does not
+// notify.
 func (r *Registry) Flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
@@ -154,7 +159,8 @@ type use struct {
 
 func (u *use) write(ctx context.Context, tx *sql.Tx) error {
 	if u.workflow == nil {
-		_, err := tx.ExecContext(ctx, "UPDATE proxy_token SET last_used = $1, last_workflow = $2 WHERE id = $3 AND last_used < $1",
+		_, err := tx.ExecContext(ctx,
+			"UPDATE proxy_token SET last_used = $1, last_workflow = $2 WHERE id = $3 AND last_used < $1",
 			u.micros, u.last, u.id)
 		return err
 	}
@@ -230,7 +236,9 @@ func readUses(ctx context.Context, from querier, list []Generation) (err error) 
 	for i := range list {
 		byID[list[i].ID] = &list[i]
 	}
-	result, err := from.QueryContext(ctx, "SELECT id, substr(workflow, 1, 200), used FROM token_use WHERE length(id) <= 100 ORDER BY used DESC LIMIT 100000")
+	result, err := from.QueryContext(ctx,
+		"SELECT id, substr(workflow, 1, 200), used FROM token_use WHERE length(id) <= 100 ORDER BY used DESC LIMIT "+
+			"100000")
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,11 @@ var ErrBodyOver = errors.New("reading a request body: the request is over")
 //nolint:gochecknoglobals // a pool is shared by nature
 var discarded = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// Body is the body of a request. One goroutine reads it at a time, which may be another one than the handler's: the transport
-// to an API reads it, and may do so until after the response.
+// Body is the body of a request. One goroutine reads it at a time, which may be another one than the handler's: the
+// transport to an API reads it, and may do so until after the response.
 //
-// Invariant: when Finish has returned, nobody reads the request any more, and the connection goes on only if its body was read
-// to the end.
+// Invariant: when Finish has returned, nobody reads the request any more, and the connection goes on only if its body
+// was read to the end.
 type Body struct {
 	conn    *Conn
 	request uint64 // as Conn.owes knows it
@@ -43,8 +43,9 @@ type Body struct {
 	broken  atomic.Pointer[fault.Panic]
 }
 
-// Take makes r's body a Body, and w an Answer that knows of it. It returns nil for a request that has none, whose w is good as it
-// is. The handler calls Finish when it is through, also in a panic, and breaks off (http.ErrAbortHandler) if that says so.
+// Take makes r's body a Body, and w an Answer that knows of it. It returns nil for a request that has none, whose w is
+// good as it is. The handler calls Finish when it is through, also in a panic, and breaks off (http.ErrAbortHandler) if
+// that says so.
 func Take(w http.ResponseWriter, r *http.Request, c *Conn) (http.ResponseWriter, *Body) {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return w, nil
@@ -52,7 +53,10 @@ func Take(w http.ResponseWriter, r *http.Request, c *Conn) (http.ResponseWriter,
 	// An API may answer before it has read the whole body, and go on reading. Without this net/http would read the rest
 	// of the body, and throw it away, to write the answer.
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 can
-	b := &Body{conn: c, request: c.progress.Load() >> 1, src: r.Body, length: r.ContentLength, waits: r.Header["Expect"] != nil}
+	b := &Body{
+		conn: c, request: c.progress.Load() >> 1, src: r.Body, length: r.ContentLength,
+		waits: r.Header["Expect"] != nil,
+	}
 	r.Body = b
 	b.answer = answer{ResponseWriter: w, body: b}
 	return &b.answer, b
@@ -96,8 +100,8 @@ func (b *Body) readSource(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close implements io.Closer: nobody wants more of the body. A Read that waits for the caller returns, and the connection ends
-// with the response then. Nothing more is read of the caller before the response is through.
+// Close implements io.Closer: nobody wants more of the body. A Read that waits for the caller returns, and the
+// connection ends with the response then. Nothing more is read of the caller before the response is through.
 func (b *Body) Close() error {
 	b.given.Store(true)
 	if b.reading.TryLock() {
@@ -126,8 +130,8 @@ func (b *Body) Broken() *fault.Panic {
 	return b.conn.Broken()
 }
 
-// Settle is called before a response that nobody waits with for the body. It reads what is left of a small one, which has
-// mostly arrived, so that the connection can be kept. It leaves a body alone that someone reads, that is large, or
+// Settle is called before a response that nobody waits with for the body. It reads what is left of a small one, which
+// has mostly arrived, so that the connection can be kept. It leaves a body alone that someone reads, that is large, or
 // that the caller holds back until it is asked for (RFC 9110 section 10.1.1).
 func (b *Body) Settle() {
 	if b.keeps() || !b.reading.TryLock() {
@@ -159,8 +163,9 @@ func (b *Body) discard() {
 // keeps tells whether the connection can be used again: the body is at its end, or what is left of it needs no waiting.
 func (b *Body) keeps() bool { return b.atEOF.Load() || !b.conn.owes(b.request) && !b.conn.over.Load() }
 
-// Finish ends the reading of the request, and waits for whoever reads. The body is at its end then, or the connection is. It
-// reports false when the caller was not told so: its connection has to be broken off then. It may be called again.
+// Finish ends the reading of the request, and waits for whoever reads. The body is at its end then, or the connection
+// is. It reports false when the caller was not told so: its connection has to be broken off then. It may be called
+// again.
 func (b *Body) Finish() bool {
 	b.given.Store(true)
 	b.interrupt()

@@ -12,10 +12,12 @@ const smallBuf = 4096
 //nolint:gochecknoglobals // a pool is shared by nature
 var smallBufs = sync.Pool{New: func() any { b := make([]byte, smallBuf); return &b }}
 
-func smallBuffer() *[]byte { return smallBufs.Get().(*[]byte) } //nolint:errcheck,forcetypeassert // nothing else is in the pool
+func smallBuffer() *[]byte {
+	return smallBufs.Get().(*[]byte)
+} //nolint:errcheck,forcetypeassert // nothing else is in the pool
 
-// fill reads more from the socket into in. Ready is empty whenever it runs. While nothing has come there is no buffer: most of a
-// connection's life is waiting, and a stranger who only opens connections gets no memory for it.
+// fill reads more from the socket into in. Ready is empty whenever it runs. While nothing has come there is no buffer:
+// most of a connection's life is waiting, and a stranger who only opens connections gets no memory for it.
 func (c *Conn) fill() error {
 	if len(c.in) == 0 {
 		c.letGo()
@@ -23,7 +25,8 @@ func (c *Conn) fill() error {
 	}
 	b, held := *c.buf, len(c.in)
 	if need := held + 1024; len(b) < need {
-		b = make([]byte, min(2*need, c.maxHead+2048)) // a head that stops short of its end holds no more than a whole one
+		// a head that stops short of its end holds no more than a whole one
+		b = make([]byte, min(2*need, c.maxHead+2048))
 		copy(b, c.in)
 		c.letGo()
 		c.buf = &b

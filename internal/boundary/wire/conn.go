@@ -1,16 +1,17 @@
-// Package wire makes HTTP/1.1 framing unambiguous before any other parser sees it, and holds the one rule of when a connection
-// goes on.
+// Package wire makes HTTP/1.1 framing unambiguous before any other parser sees it, and holds the one rule of when a
+// connection goes on.
 //
 // A Conn sits between the socket and net/http. It reads each request head whole, refuses everything RFC 9112 lets two
 // parsers understand differently (Content-Length beside Transfer-Encoding, obs-fold, bare CR or LF, doubled Host,
 // absolute-form targets, chunk extensions, …), and follows the body so that it knows where the next head begins. It is
 // stricter than net/http and never more lenient, and it decides nothing about tokens, services or policy.
 //
-// A Body is a request's body on its way up, and an Answer the way back. Together they see to it that a connection is used again
-// only when the body before is at its end, and that otherwise the response says `Connection: close` (RFC 9112 section 9.6).
+// A Body is a request's body on its way up, and an Answer the way back. Together they see to it that a connection is
+// used again only when the body before is at its end, and that otherwise the response says `Connection: close` (RFC
+// 9112 section 9.6).
 //
-// Invariant: what net/http reads from a Conn is a request that has one reading only, or the stand-in request that carries
-// the refusal to the pipeline, which answers and records it in turn. No byte of a body is ever read as a head.
+// Invariant: what net/http reads from a Conn is a request that has one reading only, or the stand-in request that
+// carries the refusal to the pipeline, which answers and records it in turn. No byte of a body is ever read as a head.
 package wire
 
 import (
@@ -47,7 +48,8 @@ const (
 // errOver is what reads return once the connection has been ended with a body that was not read to its end.
 var errOver = errors.New("reading a request: its connection is ending")
 
-// Conn is one connection from a caller. Read and Raw belong to one goroutine at a time; everything else may be called beside it.
+// Conn is one connection from a caller. Read and Raw belong to one goroutine at a time; everything else may be called
+// beside it.
 type Conn struct {
 	net.Conn
 	maxHead   int
@@ -101,8 +103,9 @@ func (c *Conn) BodyViolation() string {
 // Broken is the panic that ended the reading of the last request, or nil.
 func (c *Conn) Broken() *fault.Panic { return c.broken.Load() }
 
-// Names returns the header names of a request, each with a colon behind it, that the caller did not write in canonical form: net/http
-// keeps only that. The handler of every request calls it once, at its start. One head at most is read ahead of a request by then.
+// Names returns the header names of a request, each with a colon behind it, that the caller did not write in canonical
+// form: net/http keeps only that. The handler of every request calls it once, at its start. One head at most is read
+// ahead of a request by then.
 func (c *Conn) Names() string {
 	c.taken++
 	at := c.taken & 1
@@ -111,9 +114,9 @@ func (c *Conn) Names() string {
 	return names
 }
 
-// Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is read, and
-// while nobody reads. It reports false, and ends nothing, when the caller did not wait for the upgrade to be answered: what it
-// has sent since was looked at as HTTP.
+// Raw ends all checks: the connection was upgraded to another protocol. Call it before anything of that protocol is
+// read, and while nobody reads. It reports false, and ends nothing, when the caller did not wait for the upgrade to be
+// answered: what it has sent since was looked at as HTTP.
 func (c *Conn) Raw() bool {
 	if c.state != inHead || len(c.in)+len(c.ready) > 0 || c.over.Load() {
 		return false
@@ -124,7 +127,8 @@ func (c *Conn) Raw() bool {
 
 // Read implements net.Conn. Partial heads survive a deadline, so a read that timed out can be repeated.
 //
-// A panic ends the request, like a violation, and never the process: net/http calls Read from goroutines that recover nothing.
+// A panic ends the request, like a violation, and never the process: net/http calls Read from goroutines that recover
+// nothing.
 func (c *Conn) Read(p []byte) (n int, err error) {
 	defer func() {
 		if v := recover(); v != nil {

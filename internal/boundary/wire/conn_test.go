@@ -189,7 +189,8 @@ func TestRefusedBodies(t *testing.T) {
 				conn := wire.NewConn(&script{data: []byte(head + c.good + c.bad), sizes: sizes}, 0)
 				out, err := io.ReadAll(conn)
 				if err != nil || string(out) != head+c.good || conn.BodyViolation() == "" {
-					t.Errorf("pieces %v: got %q, %v (%q), want %q and a violation", sizes, out, err, conn.BodyViolation(), head+c.good)
+					t.Errorf("pieces %v: got %q, %v (%q), want %q and a violation", sizes, out, err,
+						conn.BodyViolation(), head+c.good)
 				}
 				req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(out)))
 				if err != nil {
@@ -326,7 +327,8 @@ func TestRefusedCloseReadsOn(t *testing.T) {
 	}
 }
 
-// FuzzConn holds what comes out of a Conn to net/http's reader: every request has the same framing for both, or is the stand-in.
+// FuzzConn holds what comes out of a Conn to net/http's reader: every request has the same framing for both, or is the
+// stand-in.
 func FuzzConn(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -362,7 +364,8 @@ func sameFraming(t *testing.T, out []byte, refused bool) {
 		if err != nil {
 			t.Fatalf("net/http refuses what the Conn let through: %v: %q", err, rest)
 		}
-		if len(req.Header["Content-Length"]) > 1 || len(req.TransferEncoding) > 0 && req.ContentLength >= 0 || len(req.Trailer) > 0 {
+		if len(req.Header["Content-Length"]) > 1 || len(req.TransferEncoding) > 0 && req.ContentLength >= 0 ||
+			len(req.Trailer) > 0 {
 			t.Fatalf("ambiguous: %q", rest)
 		}
 		head, after, _ := bytes.Cut(rest, []byte("\r\n\r\n"))
@@ -374,7 +377,8 @@ func sameFraming(t *testing.T, out []byte, refused bool) {
 		for _, values := range req.Header {
 			count += len(values)
 		}
-		for _, special := range []string{req.Host, strings.Join(req.TransferEncoding, "")} { // net/http takes them out of the header
+		// net/http takes them out of the header
+		for _, special := range []string{req.Host, strings.Join(req.TransferEncoding, "")} {
 			if special != "" {
 				count++
 			}

@@ -6,15 +6,17 @@ import (
 	"time"
 )
 
-// owes tells whether the body of the request with that number (see progress) is still on its way: not all of it was read from
-// the socket. What has been read, and lies in a buffer between here and the reader, does not make anybody wait.
+// owes tells whether the body of the request with that number (see progress) is still on its way: not all of it was
+// read from the socket. What has been read, and lies in a buffer between here and the reader, does not make anybody
+// wait.
 func (c *Conn) owes(request uint64) bool {
 	now := c.progress.Load()
 	return now&1 == 1 && now>>1 == request
 }
 
-// end makes the request that is being read the last one: from now on nothing is read, and a Read that waits for the caller
-// returns. It is how a connection ends whose body was not read to its end, whatever anybody believes to know about keeping it.
+// end makes the request that is being read the last one: from now on nothing is read, and a Read that waits for the
+// caller returns. It is how a connection ends whose body was not read to its end, whatever anybody believes to know
+// about keeping it.
 func (c *Conn) end() {
 	c.over.Store(true)
 	_ = c.Conn.SetReadDeadline(longAgo()) // where that fails the connection is closed already
@@ -49,8 +51,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.speaking().Write(p) //nolint:wrapcheck // net/http wants the connection's own errors
 }
 
-// CloseWrite ends the sending direction, where the connection can. net/http calls it before it closes on a caller who is
-// still sending.
+// CloseWrite ends the sending direction, where the connection can. net/http calls it before it closes on a caller who
+// is still sending.
 func (c *Conn) CloseWrite() error {
 	if w, ok := c.speaking().(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
@@ -65,9 +67,9 @@ const (
 	lingerTime  = 2 * time.Second        // in all
 )
 
-// Close implements net.Conn. After a refusal, and after an answer to a request that was not at its end, it first reads what the
-// caller is still sending: to close on unread bytes makes the caller's kernel throw the response away (RFC 9112 section 9.6).
-// A second Close ends that at once.
+// Close implements net.Conn. After a refusal, and after an answer to a request that was not at its end, it first reads
+// what the caller is still sending: to close on unread bytes makes the caller's kernel throw the response away (RFC
+// 9112 section 9.6). A second Close ends that at once.
 func (c *Conn) Close() error {
 	defer c.leave()
 	if c.closing.CompareAndSwap(false, true) && c.unfinished() {

@@ -13,10 +13,10 @@ import (
 // warnEvery is how often a listener's complaints are logged, however many there are.
 const warnEvery = time.Minute
 
-// ErrorLog is for http.Server.ErrorLog, where net/http writes what it tells nobody else: panics that it recovered, connections
-// it could not accept. count gets every one of them with its kind: panic, tls, accept, refused, write or other. A warning is logged for
-// the first of each kind, and then at most one a minute, which says how many there were. A panic's value, and what net/http may quote of
-// a request, stay out of it.
+// ErrorLog is for http.Server.ErrorLog, where net/http writes what it tells nobody else: panics that it recovered,
+// connections it could not accept. count gets every one of them with its kind: panic, tls, accept, refused, write or
+// other. A warning is logged for the first of each kind, and then at most one a minute, which says how many there were.
+// A panic's value, and what net/http may quote of a request, stay out of it.
 func ErrorLog(to *slog.Logger, listener string, count func(listener, kind string)) *log.Logger {
 	if count == nil {
 		count = func(string, string) {}
@@ -29,8 +29,9 @@ type complaints struct {
 	listener string
 	count    func(listener, kind string)
 
-	mu    sync.Mutex
-	kinds map[string]*silence // each by itself: a flood of failed handshakes must not hide that connections cannot be accepted
+	mu sync.Mutex
+	// each by itself: a flood of failed handshakes must not hide that connections cannot be accepted
+	kinds map[string]*silence
 }
 
 // silence is what was not warned of.
@@ -47,10 +48,13 @@ func (c *complaints) Write(p []byte) (int, error) {
 	switch {
 	case n == 0:
 	case kind == "accept":
-		c.to.Error("Sallyport cannot accept connections, and tries again", "listener", c.listener, "error", text, "since_the_last_warning", n,
-			"hint", "without free descriptors: raise the limit of open files (ulimit -n, LimitNOFILE), or lower `limits.connections`")
+		c.to.Error("Sallyport cannot accept connections, and tries again", "listener", c.listener, "error", text,
+			"since_the_last_warning", n,
+			"hint", "without free descriptors: raise the limit of open files (ulimit -n, LimitNOFILE), or lower "+
+				"`limits.connections`")
 	default:
-		c.to.Warn("the HTTP server complains", "listener", c.listener, "kind", kind, "what", text, "since_the_last_warning", n)
+		c.to.Warn("the HTTP server complains", "listener", c.listener, "kind", kind, "what", text,
+			"since_the_last_warning", n)
 	}
 	return len(p), nil
 }
@@ -90,8 +94,10 @@ var prefixes = []struct {
 }
 
 const (
-	panicComplaint   = "http: panic serving "            // net/http's words, and those of this package for what it does before net/http
-	tlsComplaint     = "http: TLS handshake error from " // net/http's words, and those of this package, which makes the handshakes
+	// net/http's words, and those of this package for what it does before net/http
+	panicComplaint = "http: panic serving "
+	// net/http's words, and those of this package, which makes the handshakes
+	tlsComplaint     = "http: TLS handshake error from "
 	refusedComplaint = "refusing a request from "
 )
 

@@ -16,7 +16,9 @@ func TestErrorLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		counts := map[string]int{}
-		l := wire.ErrorLog(slog.New(slog.NewTextHandler(&out, nil)), "gateway", func(listener, kind string) { counts[listener+" "+kind]++ })
+		l := wire.ErrorLog(slog.New(slog.NewTextHandler(&out, nil)), "gateway", func(listener, kind string) {
+			counts[listener+" "+kind]++
+		})
 		warned := func(want int, parts ...string) {
 			t.Helper()
 			if got := strings.Count(out.String(), "since_the_last_warning="); got != want {
@@ -28,8 +30,10 @@ func TestErrorLog(t *testing.T) {
 				}
 			}
 		}
-		panicked := "http: panic serving 127.0.0.1:4: the key is hunter2\ngoroutine 9 [running]:\nnet/http.(*conn).serve.func1(0x68756e74)\n" +
-			"\t/usr/lib/go/src/net/http/server.go:1943 +0xd0\nsallyport/internal/boundary.(*Pipeline).Handle({0x1, 0x2})\n\t/src/internal/boundary/handle.go:20 +0x1\n"
+		panicked := "http: panic serving 127.0.0.1:4: the key is hunter2\ngoroutine 9 " +
+			"[running]:\nnet/http.(*conn).serve.func1(0x68756e74)\n" +
+			"\t/usr/lib/go/src/net/http/server.go:1943 +0xd0\nsallyport/internal/boundary.(*Pipeline).Handle({0x1, " +
+			"0x2})\n\t/src/internal/boundary/handle.go:20 +0x1\n"
 		l.Print(panicked)
 		warned(1, "kind=panic", "http/server.go:1943 < boundary/handle.go:20")
 		for range 999 {
@@ -39,7 +43,8 @@ func TestErrorLog(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.Print("http: Accept error: accept4: too many open files; retrying in 5ms")
 		l.Print(panicked)
-		warned(3, "level=ERROR", "Sallyport cannot accept connections", "too many open files", "since_the_last_warning=1000")
+		warned(3, "level=ERROR", "Sallyport cannot accept connections", "too many open files",
+			"since_the_last_warning=1000")
 		time.Sleep(time.Minute)
 		l.Print("something new about hunter2")
 		warned(4, "kind=other")

@@ -15,7 +15,8 @@ func ExampleConn() {
 	caller, gate := net.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		_, err := io.WriteString(caller, "POST /s/openai/v1 HTTP/1.1\r\nHost: gate\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n")
+		_, err := io.WriteString(caller,
+			"POST /s/openai/v1 HTTP/1.1\r\nHost: gate\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n")
 		done <- err
 	}()
 	conn := wire.NewConn(gate, wire.DefaultMaxHead)

@@ -25,8 +25,8 @@ type headFields struct {
 	names  []byte
 }
 
-// earlyTrouble finds what can be refused before the head is complete, so that nobody waits for an end that won't come. What
-// lies before from was searched already.
+// earlyTrouble finds what can be refused before the head is complete, so that nobody waits for an end that won't come.
+// What lies before from was searched already.
 func earlyTrouble(head []byte, from int) string {
 	if !isToken(head[:1]) {
 		return notHTTP(head)
@@ -50,7 +50,8 @@ func earlyTrouble(head []byte, from int) string {
 
 // notHTTP says what a head is that does not begin with a method, or "" while more of it has to come.
 func notHTTP(head []byte) string {
-	const hello = "it is a TLS handshake, and this address speaks plain HTTP; the URL has to begin with http://, or the gate needs its setting `tls`"
+	const hello = "it is a TLS handshake, and this address speaks plain HTTP; the URL has to begin with http://, or " +
+		"the gate needs its setting `tls`"
 	switch {
 	case head[0] == 0x16: // a record of type handshake (RFC 8446 section 5.1)
 		return hello

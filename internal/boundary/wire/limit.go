@@ -12,12 +12,13 @@ import (
 	"time"
 )
 
-// Limit bounds the connections of a listener. A connection is proven once a request on it had a valid token; before that, it
-// counts against its source: an IPv4 address or an IPv6 /64. So a fleet behind one address is not counted once it has proven itself.
+// Limit bounds the connections of a listener. A connection is proven once a request on it had a valid token; before
+// that, it counts against its source: an IPv4 address or an IPv6 /64. So a fleet behind one address is not counted once
+// it has proven itself.
 //
-// At a limit the newest connection wins: the oldest unproven one of the source that has the most of them is closed, and where none
-// is unproven, the one that is idle longest. A proven connection that is in a request, or upgraded, is never closed; where there is
-// no other, the new one is.
+// At a limit the newest connection wins: the oldest unproven one of the source that has the most of them is closed, and
+// where none is unproven, the one that is idle longest. A proven connection that is in a request, or upgraded, is never
+// closed; where there is no other, the new one is.
 type Limit struct {
 	Total     int // connections at one time; 0: no limit
 	PerSource int // unproven ones at one time of one source; 0: no limit
@@ -26,8 +27,8 @@ type Limit struct {
 	Closed    func(why string) // counts what was closed: source, total or refused; nil: nobody does
 }
 
-// register holds the connections of one listener. Its lock is taken when a connection opens, is proven, and closes: never for
-// each request.
+// register holds the connections of one listener. Its lock is taken when a connection opens, is proven, and closes:
+// never for each request.
 type register struct {
 	Limit
 
@@ -90,7 +91,8 @@ func (r *register) add(c *Conn) bool {
 		r.Closed(why)
 	}
 	if warn > 0 && r.Log != nil {
-		r.Log.Warn("connections are closed: there are as many as allowed", "limit", why, "source", source.Addr(), "since_the_last_warning", warn,
+		r.Log.Warn("connections are closed: there are as many as allowed", "limit", why, "source", source.Addr(),
+			"since_the_last_warning", warn,
 			"hint", cmp.Or(r.Hint, "`limits.connections` and `limits.connections_per_source` set how many"))
 	}
 	return taken
@@ -132,8 +134,9 @@ func (r *register) victim() *Conn {
 	return longest
 }
 
-// oldest is the oldest connection of a source that is not in a request. Where all are, and busy says so, it is the oldest: a
-// request on an unproven connection is on its way to be refused, and a caller who does not read must not hold a place with it.
+// oldest is the oldest connection of a source that is not in a request. Where all are, and busy says so, it is the
+// oldest: a request on an unproven connection is on its way to be refused, and a caller who does not read must not hold
+// a place with it.
 func oldest(own *list.List, busy bool) *Conn {
 	for e := own.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*Conn); c.idle.Load() != 0 { //nolint:errcheck,forcetypeassert // nothing else is in it
@@ -169,7 +172,8 @@ func (r *register) unlist(c *Conn) {
 	c.place.at = nil
 }
 
-// Prove marks the connection as one of a caller with a valid token. Only the first call on a connection does more than look.
+// Prove marks the connection as one of a caller with a valid token. Only the first call on a connection does more than
+// look.
 func (c *Conn) Prove() {
 	r := c.place.in
 	if r == nil || c.isProven.Load() || !c.isProven.CompareAndSwap(false, true) {
@@ -192,7 +196,8 @@ func (c *Conn) leave() {
 	}
 }
 
-// abandon closes the socket under c at once: without TLS's goodbye, which can wait for the caller, and without reading on.
+// abandon closes the socket under c at once: without TLS's goodbye, which can wait for the caller, and without reading
+// on.
 func (c *Conn) abandon() {
 	c.closing.Store(true)
 	if t, ok := c.Conn.(*tls.Conn); ok {

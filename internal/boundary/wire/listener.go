@@ -23,8 +23,9 @@ type Options struct {
 	ErrorLog    *log.Logger // gets what goes wrong before there is a request, see ErrorLog; nil: nobody does
 }
 
-// Listen wraps every accepted connection of l, which is plain TCP. Accept returns a Conn once its first request head is there, or
-// what stands in for it; until then it holds no more than its goroutine and what it has sent, and none of a server's buffers.
+// Listen wraps every accepted connection of l, which is plain TCP. Accept returns a Conn once its first request head is
+// there, or what stands in for it; until then it holds no more than its goroutine and what it has sent, and none of a
+// server's buffers.
 func Listen(l net.Listener, o Options) net.Listener {
 	if o.ErrorLog == nil {
 		o.ErrorLog = log.New(io.Discard, "", 0)
@@ -64,7 +65,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. It ends the connections that have not sent a head yet, and waits for all that was begun.
+// Close implements net.Listener. It ends the connections that have not sent a head yet, and waits for all that was
+// begun.
 func (l *listener) Close() error {
 	err := l.Listener.Close()
 	l.mu.Lock()
@@ -81,8 +83,8 @@ func (l *listener) Close() error {
 	return err
 }
 
-// start has connections accepted, unless the listener is closed already: Close waits for what was begun before it. A panic there is
-// an error of Accept, which ends the server.
+// start has connections accepted, unless the listener is closed already: Close waits for what was begun before it. A
+// panic there is an error of Accept, which ends the server.
 func (l *listener) start() {
 	const accepting = "accepting connections"
 	l.mu.Lock()
@@ -97,7 +99,8 @@ func (l *listener) start() {
 	})
 }
 
-// attend begins what is done about a connection. A panic there ends that connection, and is told of like one of net/http.
+// attend begins what is done about a connection. A panic there ends that connection, and is told of like one of
+// net/http.
 func (l *listener) attend(c *Conn, do func(*Conn)) {
 	const reading = "reading the first request of a connection"
 	l.running.Go(reading, func() {
@@ -114,8 +117,8 @@ func (l *listener) broke(c *Conn, why *fault.Panic) {
 	l.o.ErrorLog.Printf(panicComplaint+"%s: %v\n\t%s", c.RemoteAddr(), why, strings.ReplaceAll(why.Stack, " ", "\n\t"))
 }
 
-// accept takes in what comes. An error, such as of a process without descriptors, goes to whoever calls Accept, who decides when
-// to go on.
+// accept takes in what comes. An error, such as of a process without descriptors, goes to whoever calls Accept, who
+// decides when to go on.
 func (l *listener) accept() {
 	for {
 		nc, err := l.Listener.Accept()
@@ -169,8 +172,8 @@ func (l *listener) forget(c *Conn) {
 	delete(l.waiting, c)
 }
 
-// greet gives a connection its time, and makes the TLS handshake. What follows has a goroutine of its own: a handshake needs a
-// large stack, and a connection that waits should not hold it.
+// greet gives a connection its time, and makes the TLS handshake. What follows has a goroutine of its own: a handshake
+// needs a large stack, and a connection that waits should not hold it.
 func (l *listener) greet(c *Conn) {
 	if l.o.HeadTimeout > 0 && c.SetDeadline(time.Now().Add(l.o.HeadTimeout)) != nil {
 		l.drop(c)
@@ -211,8 +214,8 @@ func (c *Conn) discard() {
 	c.leave()
 }
 
-// handshake makes the TLS handshake, if this is TLS. A caller who speaks plain HTTP gets the stand-in request, and its answer in
-// clear: a client that is told nothing but "wrong version number" has to guess.
+// handshake makes the TLS handshake, if this is TLS. A caller who speaks plain HTTP gets the stand-in request, and its
+// answer in clear: a client that is told nothing but "wrong version number" has to guess.
 func (c *Conn) handshake() (err error) {
 	t, ok := c.Conn.(*tls.Conn)
 	if !ok {

@@ -21,8 +21,8 @@ func (b *bursting) Read(p []byte) (int, error) {
 	return b.script.Read(p)
 }
 
-// TestPanicInRead: net/http reads in goroutines that recover nothing. In a head a panic becomes the stand-in, which is answered and
-// recorded; in a body an error.
+// TestPanicInRead: net/http reads in goroutines that recover nothing. In a head a panic becomes the stand-in, which is
+// answered and recorded; in a body an error.
 func TestPanicInRead(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                  standIn,
@@ -52,7 +52,8 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestPanicInHandshake: a panic before the first head ends its connection, and is told of as a panic: it is no complaint about the caller.
+// TestPanicInHandshake: a panic before the first head ends its connection, and is told of as a panic: it is no
+// complaint about the caller.
 func TestPanicInHandshake(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,7 +61,9 @@ func TestPanicInHandshake(t *testing.T) {
 	}
 	told := make(lines, 10)
 	l := wire.Listen(inner, wire.Options{
-		TLS:      &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("hunter2") }},
+		TLS: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			panic("hunter2")
+		}},
 		ErrorLog: log.New(told, "", 0),
 	})
 	done := make(chan struct{})

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// Serve lets a server that is not the gateway read its requests as the gateway does, over l, which is plain TCP. What is refused is
-// answered and told to o.ErrorLog here, and does not come to the server's handler.
+// Serve lets a server that is not the gateway read its requests as the gateway does, over l, which is plain TCP. What
+// is refused is answered and told to o.ErrorLog here, and does not come to the server's handler.
 func Serve(s *http.Server, l net.Listener, o Options) error {
 	if o.ErrorLog == nil {
 		o.ErrorLog = s.ErrorLog
@@ -23,7 +23,9 @@ func Serve(s *http.Server, l net.Listener, o Options) error {
 		next.ServeHTTP(w, r)
 	})
 	s.ConnState = ConnState
-	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, c)
+	}
 	return s.Serve(Listen(l, o)) //nolint:wrapcheck // http.ErrServerClosed has to stay itself
 }
 

@@ -37,7 +37,10 @@ func (w *waiter) read(c net.Conn) (b *[]byte, n int, err error) {
 	}
 	switch {
 	case w.err != nil:
-		return nil, 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", w.err)}
+		return nil, 0, &net.OpError{
+			Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(),
+			Err: os.NewSyscallError("read", w.err),
+		}
 	case w.n == 0:
 		return nil, 0, io.EOF
 	}

@@ -1,6 +1,7 @@
 // Package envfile reads environment files (.env) as Compose does: NAME=value lines, comments, quotes.
 //
-// What Compose would fill in from elsewhere ($NAME) is not filled in but reported: the file does not hold the value then.
+// What Compose would fill in from elsewhere ($NAME) is not filled in but reported: the file does not hold the value
+// then.
 //
 // Invariant: no error quotes a value.
 package envfile

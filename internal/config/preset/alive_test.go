@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/testkit/presetkeys"
 )
 
-// gone are addresses that their owner has taken out of service, or means to on a day that has come, with what stands in their
-// place. An address is a host with or without the beginning of a path.
+// gone are addresses that their owner has taken out of service, or means to on a day that has come, with what stands in
+// their place. An address is a host with or without the beginning of a path.
 var gone = []struct{ at, since, instead string }{
 	{"notify-api.line.me", "2025-03-31", "api.line.me, the Messaging API"},
 	{"api.getgo.com/oauth", "2025-09-30", "authentication.logmeininc.com/oauth"},
@@ -48,7 +48,8 @@ func TestNothingIsGone(t *testing.T) {
 		for _, at := range addresses(p) {
 			for _, g := range gone {
 				if at == g.at || strings.HasPrefix(at, strings.TrimSuffix(g.at, "/")+"/") {
-					t.Errorf("%s calls %s, which is gone since %s: %s stands in its place", p.Name, at, g.since, g.instead)
+					t.Errorf("%s calls %s, which is gone since %s: %s stands in its place", p.Name, at,
+						g.since, g.instead)
 				}
 			}
 		}
@@ -80,7 +81,8 @@ func addresses(p presetkeys.Preset) (list []string) {
 	return list
 }
 
-// TestTestCalls: a test call is a path of the upstream's host as it goes on the wire, and asks for nothing that only a caller knows.
+// TestTestCalls: a test call is a path of the upstream's host as it goes on the wire, and asks for nothing that only a
+// caller knows.
 func TestTestCalls(t *testing.T) {
 	for _, p := range presetkeys.All() {
 		if p.Test.Path == "" {
@@ -98,7 +100,8 @@ func TestTestCalls(t *testing.T) {
 			t.Errorf("%s: test path %q: %v", p.Name, p.Test.Path, err)
 			continue
 		}
-		if called := base.ResolveReference(u); called.Host != base.Host || called.RequestURI() != p.Test.Path || u.Fragment != "" {
+		if called := base.ResolveReference(u); called.Host != base.Host ||
+			called.RequestURI() != p.Test.Path || u.Fragment != "" {
 			t.Errorf("%s: test path %q is not a path below %s as it goes on the wire", p.Name, p.Test.Path, base)
 		}
 		if strings.Contains(u.Path, "//") && !p.DoubleSlash {
@@ -127,7 +130,8 @@ func TestTestCallsHaveTheirQuery(t *testing.T) {
 		_, theirs, _ := strings.Cut(v.Type.Test, " ")
 		theirs, text, _ := strings.Cut(theirs, "?")
 		own, err := url.ParseRequestURI(p.Test.Path)
-		if err != nil || theirs == "" && v.Type.TestQuery == nil || !strings.HasSuffix(strings.TrimSuffix(own.Path, "/"), strings.TrimSuffix(theirs, "/")) {
+		if err != nil || theirs == "" && v.Type.TestQuery == nil ||
+			!strings.HasSuffix(strings.TrimSuffix(own.Path, "/"), strings.TrimSuffix(theirs, "/")) {
 			continue
 		}
 		query, err := url.ParseQuery(text)
@@ -138,7 +142,8 @@ func TestTestCallsHaveTheirQuery(t *testing.T) {
 			query.Set(name, value)
 		}
 		for _, name := range slices.Sorted(maps.Keys(query)) {
-			if strings.Contains(query.Get(name), "{") || slices.Contains([]string{"limit", "size", "per_page", "page_size"}, name) {
+			if strings.Contains(query.Get(name), "{") ||
+				slices.Contains([]string{"limit", "size", "per_page", "page_size"}, name) {
 				continue // the credential, or how long a list may be
 			}
 			held++

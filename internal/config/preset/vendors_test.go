@@ -20,7 +20,8 @@ type lasting struct {
 // lastings are the providers that issue none unasked, as their documentation says.
 func lastings() []lasting {
 	return []lasting{
-		{page: "https://login.microsoftonline.com/", scopes: []string{"offline_access"}}, // not of the first version, without v2.0 in the path
+		// not of the first version, without v2.0 in the path
+		{page: "https://login.microsoftonline.com/", scopes: []string{"offline_access"}},
 		{page: "https://auth.atlassian.com/", scopes: []string{"offline_access"}},
 		{page: "https://login.xero.com/", scopes: []string{"offline_access"}},
 		{page: "https://api.getgrist.com/", scopes: []string{"offline_access"}},
@@ -34,23 +35,29 @@ func lastings() []lasting {
 	}
 }
 
-// TestRefreshTokensAreAskedFor: who connects a service by a preset gets a refresh token, or reads in its note what to ask for.
+// TestRefreshTokensAreAskedFor: who connects a service by a preset gets a refresh token, or reads in its note what to
+// ask for.
 func TestRefreshTokensAreAskedFor(t *testing.T) {
 	met := map[string]bool{}
 	for _, p := range presetkeys.All() {
 		c := p.Credential
 		for _, rule := range lastings() {
-			if !strings.HasPrefix(c.AuthorizeURL, rule.page) || rule.page == "https://login.microsoftonline.com/" && !strings.Contains(c.AuthorizeURL, "/v2.0/") {
+			if !strings.HasPrefix(c.AuthorizeURL, rule.page) || rule.page == "https://login.microsoftonline.com/" &&
+				!strings.Contains(c.AuthorizeURL, "/v2.0/") {
 				continue
 			}
 			met[rule.page] = true
 			for name, want := range rule.params {
 				if c.AuthorizeParams[name] != want {
-					t.Errorf("%s: the page of consent has %s=%s, and there is no refresh token without %s", p.Name, name, c.AuthorizeParams[name], want)
+					t.Errorf("%s: the page of consent has %s=%s, and there is no refresh token without %s", p.Name,
+						name, c.AuthorizeParams[name], want)
 				}
 			}
-			if len(rule.scopes) > 0 && !asksFor(p, func(scope string) bool { return slices.Contains(rule.scopes, scope) }, rule.scopes[0]) {
-				t.Errorf("%s: neither scopes nor note have %s, without which there is no refresh token", p.Name, rule.scopes[0])
+			if len(rule.scopes) > 0 && !asksFor(p, func(scope string) bool {
+				return slices.Contains(rule.scopes, scope)
+			}, rule.scopes[0]) {
+				t.Errorf("%s: neither scopes nor note have %s, without which there is no refresh token",
+					p.Name, rule.scopes[0])
 			}
 		}
 	}
@@ -74,8 +81,8 @@ func asksFor(p presetkeys.Preset, good func(scope string) bool, named string) bo
 	return false
 }
 
-// TestTestsAreAllowed: the call that a preset is tested with works with the scopes that it asks for. The scopes are the vendors': what the
-// documentation of that call wants.
+// TestTestsAreAllowed: the call that a preset is tested with works with the scopes that it asks for. The scopes are the
+// vendors': what the documentation of that call wants.
 func TestTestsAreAllowed(t *testing.T) {
 	for name, c := range map[string]struct{ test, scope string }{
 		"calendly-oauth2":          {"/users/me", `users:read`},
@@ -114,13 +121,15 @@ func TestTestsAreAllowed(t *testing.T) {
 			t.Errorf("%s is tested by %s, want %s; another call may want another scope", name, p.Test.Path, c.test)
 		}
 		scope := regexp.MustCompile(`^(` + c.scope + `)$`)
-		if !asksFor(p, scope.MatchString, strings.NewReplacer(`\`, "", "|", ", ").Replace(strings.SplitN(c.scope, "|", 2)[0])) {
+		if !asksFor(p, scope.MatchString,
+			strings.NewReplacer(`\`, "", "|", ", ").Replace(strings.SplitN(c.scope, "|", 2)[0])) {
 			t.Errorf("%s asks for %q, and %s wants %s", name, p.Credential.Scopes, c.test, c.scope)
 		}
 	}
 }
 
-// TestNothingIsToEnd: no preset leads to what its vendor has named a day for, or asks for scopes of a product that is closed.
+// TestNothingIsToEnd: no preset leads to what its vendor has named a day for, or asks for scopes of a product that is
+// closed.
 func TestNothingIsToEnd(t *testing.T) {
 	ends := map[string]string{
 		"https://api.hubapi.com/oauth/v1": "2027-02-16", "https://app.posthog.com": "events go to us.i.posthog.com",
@@ -129,7 +138,10 @@ func TestNothingIsToEnd(t *testing.T) {
 	}
 	for _, p := range presetkeys.All() {
 		c := p.Credential
-		texts := append([]string{p.Upstream, c.AuthorizeURL, c.TokenURL, c.RefreshURL, p.Test.Path, p.Notes}, c.Scopes...)
+		texts := append([]string{
+			p.Upstream, c.AuthorizeURL, c.TokenURL, c.RefreshURL, p.Test.Path,
+			p.Notes,
+		}, c.Scopes...)
 		for where, when := range ends {
 			if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, where) }) {
 				t.Errorf("%s leads to %s: %s", p.Name, where, when)
@@ -138,7 +150,8 @@ func TestNothingIsToEnd(t *testing.T) {
 	}
 }
 
-// TestHeadersReachTheAPI: n8n's HTTP Request node sends some headers with every request, so a preset's own of that name has to replace it.
+// TestHeadersReachTheAPI: n8n's HTTP Request node sends some headers with every request, so a preset's own of that name
+// has to replace it.
 func TestHeadersReachTheAPI(t *testing.T) {
 	always := []string{"accept", "user-agent"} // n8n 2.41.1, nodes/HttpRequest
 	for _, p := range presetkeys.All() {
@@ -150,8 +163,8 @@ func TestHeadersReachTheAPI(t *testing.T) {
 	}
 }
 
-// TestWithoutPKCE: LinkedIn answers 401 to a code_verifier, Slack takes one only from an app that is marked as a public client, and
-// Facebook drops the code_challenge and then refuses the verifier ("provided without a code_challenge").
+// TestWithoutPKCE: LinkedIn answers 401 to a code_verifier, Slack takes one only from an app that is marked as a public
+// client, and Facebook drops the code_challenge and then refuses the verifier ("provided without a code_challenge").
 // Everybody else takes one, or does not look at it (RFC 7636 section 5).
 func TestWithoutPKCE(t *testing.T) {
 	without := []string{"www.facebook.com", "www.linkedin.com", "slack.com"}

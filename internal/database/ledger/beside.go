@@ -12,10 +12,11 @@ import (
 	"sallyport/internal/localfile"
 )
 
-// Beside has the newest page kept in dir, which is made, and looks at what is there. A file that cannot be read is an error: what
-// it says may be all that keeps a revoked token revoked. It is called before the first Read.
+// Beside has the newest page kept in dir, which is made, and looks at what is there. A file that cannot be read is an
+// error: what it says may be all that keeps a revoked token revoked. It is called before the first Read.
 func (b *Book) Beside(dir string) error {
-	judged, err := localfile.MakeDir(dir) // not behind a link of another user: what is read there decides which rows count
+	// not behind a link of another user: what is read there decides which rows count
+	judged, err := localfile.MakeDir(dir)
 	if err != nil {
 		return fmt.Errorf("making the directory beside the database: %w", err)
 	}
@@ -92,7 +93,8 @@ func (b *Book) save(p *Page) error {
 	return nil
 }
 
-// lockFile waits for the lock. No process holds it for longer than a file takes to be written; one that dies gives it back.
+// lockFile waits for the lock. No process holds it for longer than a file takes to be written; one that dies gives it
+// back.
 func lockFile(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // below the data directory, which is the operator's
 	if err != nil {

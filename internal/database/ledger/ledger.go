@@ -1,15 +1,15 @@
 // Package ledger tells whether the rows of a table are those that Sallyport wrote.
 //
-// Whoever can write the database, but has no seal key, can change every row of it. So each table whose rows decide something
-// has a page: the MAC of each of its rows, and a number that goes up with each change, all under one MAC. A row that is not on
-// the page in exactly the state in which it is there now counts for nothing: it was made, altered, or put back as it had been
-// before. A row that is on the page and not in the table was taken away.
+// Whoever can write the database, but has no seal key, can change every row of it. So each table whose rows decide
+// something has a page: the MAC of each of its rows, and a number that goes up with each change, all under one MAC. A
+// row that is not on the page in exactly the state in which it is there now counts for nothing: it was made, altered,
+// or put back as it had been before. A row that is on the page and not in the table was taken away.
 //
-// A page that is whole can be put back too, together with the rows of its time. So each process remembers the newest page that
-// it has seen, and keeps it beside the database, in the data directory: an older one is never believed again.
+// A page that is whole can be put back too, together with the rows of its time. So each process remembers the newest
+// page that it has seen, and keeps it beside the database, in the data directory: an older one is never believed again.
 //
-// It does not read tables: the packages that own them do, and ask for the tag of each row. It does not decide what to do
-// without a row; it says what is wrong (Report).
+// It does not read tables: the packages that own them do, and ask for the tag of each row. It does not decide what to
+// do without a row; it says what is wrong (Report).
 package ledger
 
 import (
@@ -53,9 +53,10 @@ func (t *Tag) UnmarshalText(text []byte) error {
 
 // Entry is what a page says of one row.
 type Entry struct {
-	Tag   Tag     `json:"t,omitzero"`  // zero: no row of this key counts
-	Name  string  `json:"n,omitempty"` // what people call the row, if that is not its key
-	Marks []int64 `json:"m,omitempty"` // what must be known of the row also when it is gone; the table's owner says what
+	Tag  Tag    `json:"t,omitzero"`  // zero: no row of this key counts
+	Name string `json:"n,omitempty"` // what people call the row, if that is not its key
+	// what must be known of the row also when it is gone; the table's owner says what
+	Marks []int64 `json:"m,omitempty"`
 }
 
 // Mark is the mark at i, or 0.
@@ -176,10 +177,11 @@ type State struct {
 	Why  error // why Own is not Page
 }
 
-// Read reads the page in from, which is the database or a transaction that has neither read nor written anything yet, and
-// remembers it. An error means that from could not be read.
+// Read reads the page in from, which is the database or a transaction that has neither read nor written anything yet,
+// and remembers it. An error means that from could not be read.
 func (b *Book) Read(ctx context.Context, from querier) (State, error) {
-	// A page that another goroutine keeps while this one reads is newer than what from shows: that is no sign of an old database.
+	// A page that another goroutine keeps while this one reads is newer than what from shows: that is no sign of an old
+	// database.
 	b.mu.Lock()
 	newest := b.newest
 	b.mu.Unlock()
@@ -208,7 +210,8 @@ func (b *Book) Read(ctx context.Context, from querier) (State, error) {
 // own reads the page of the database, or finds by its MAC that it is the one that was read last.
 func (b *Book) own(ctx context.Context, from querier) (p *Page, why, err error) {
 	var text, mac []byte
-	err = from.QueryRowContext(ctx, "SELECT CASE WHEN length(mac) <= 64 THEN mac END FROM ledger WHERE topic = $1", b.topic).Scan(&mac)
+	err = from.QueryRowContext(ctx, "SELECT CASE WHEN length(mac) <= 64 THEN mac END FROM ledger WHERE topic = $1",
+		b.topic).Scan(&mac)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, errGone, nil
@@ -220,7 +223,8 @@ func (b *Book) own(ctx context.Context, from querier) (p *Page, why, err error) 
 	if b.read != nil && bytes.Equal(mac, b.mac) {
 		return b.read, nil, nil
 	}
-	err = from.QueryRowContext(ctx, "SELECT CASE WHEN length(page) <= $1 THEN page END FROM ledger WHERE topic = $2", maxPage, b.topic).Scan(&text)
+	err = from.QueryRowContext(ctx, "SELECT CASE WHEN length(page) <= $1 THEN page END FROM ledger WHERE topic = $2",
+		maxPage, b.topic).Scan(&text)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, err
 	}

@@ -11,9 +11,10 @@ const maxNamed = 5
 
 // Report is what is wrong with a table. Nothing that it names is taken from rows that are not believed.
 type Report struct {
-	Table    string   `json:"table"`
-	List     string   `json:"list,omitempty"`     // why the database's own list of rows is not believed
-	Altered  []string `json:"altered,omitempty"`  // rows that are there in another state than Sallyport has left them in
+	Table string `json:"table"`
+	List  string `json:"list,omitempty"` // why the database's own list of rows is not believed
+	// rows that are there in another state than Sallyport has left them in
+	Altered  []string `json:"altered,omitempty"`
 	Missing  []string `json:"missing,omitempty"`  // rows that are gone
 	Unknown  int      `json:"unknown,omitempty"`  // rows that Sallyport has not written
 	Failure  string   `json:"trouble,omitempty"`  // why the list could not be kept beside the database
@@ -45,7 +46,8 @@ func (r Report) String() string {
 		parts = append(parts, r.List)
 	}
 	if len(r.Altered) > 0 {
-		parts = append(parts, fmt.Sprintf("%d rows were altered or put back from before (%s)", len(r.Altered), some(r.Altered)))
+		parts = append(parts, fmt.Sprintf("%d rows were altered or put back from before (%s)",
+			len(r.Altered), some(r.Altered)))
 	}
 	if len(r.Missing) > 0 {
 		parts = append(parts, fmt.Sprintf("%d rows are gone (%s)", len(r.Missing), some(r.Missing)))

@@ -1,5 +1,6 @@
-// Package exec is the driver behind a command, for whatever has no driver of its own. The command gets one JSON object on stdin
-// and answers with one on stdout; the page of the kind says which. It is not a shell, and no secret is among its arguments.
+// Package exec is the driver behind a command, for whatever has no driver of its own. The command gets one JSON object
+// on stdin and answers with one on stdout; the page of the kind says which. It is not a shell, and no secret is among
+// its arguments.
 package exec
 
 import (
@@ -52,7 +53,8 @@ type commanded struct {
 // Capabilities implements driver.Driver.
 func (d *commanded) Capabilities() driver.Capabilities {
 	return driver.Capabilities{
-		Lists: d.s.Lists, Deletes: d.s.Deletes, MaxKeys: d.s.MaxKeys, NeedsOld: d.s.NeedsCurrent, Late: d.s.Late, Elsewhere: true,
+		Lists: d.s.Lists, Deletes: d.s.Deletes, MaxKeys: d.s.MaxKeys, NeedsOld: d.s.NeedsCurrent,
+		Late: d.s.Late, Elsewhere: true,
 	}
 }
 
@@ -67,8 +69,9 @@ func (d *commanded) Create(ctx context.Context, job driver.Job) (driver.Made, er
 		return driver.Made{}, err
 	}
 	if a.Value == "" || d.s.Deletes && a.Key.ID == "" {
-		return driver.Made{}, fault.WithHint(errors.New("the command's answer to create has no value, or no key.id to delete it by"),
-			`it prints {"key": {"id": "…"}, "value": "…"}`)
+		return driver.Made{},
+			fault.WithHint(errors.New("the command's answer to create has no value, or no key.id to delete it by"),
+				`it prints {"key": {"id": "…"}, "value": "…"}`)
 	}
 	return driver.Made{Key: a.Key, Value: secret.NewValue([]byte(a.Value))}, nil
 }
@@ -95,7 +98,8 @@ func (d *commanded) Undo(ctx context.Context, job driver.Job, made driver.Made) 
 func (d *commanded) Keys(ctx context.Context, job driver.Job) ([]driver.Key, error) {
 	a, err := d.ask(ctx, job, request{Action: "list"})
 	if err == nil && a.Keys == nil {
-		err = fault.WithHint(errors.New("the command's answer to list has no keys"), `it prints {"keys": [{"id": "…", "label": "…"}]}, and an empty list where there is none`)
+		err = fault.WithHint(errors.New("the command's answer to list has no keys"),
+			`it prints {"keys": [{"id": "…", "label": "…"}]}, and an empty list where there is none`)
 	}
 	return a.Keys, err
 }
@@ -113,7 +117,8 @@ func (d *commanded) tell(ctx context.Context, job driver.Job, action string, mad
 
 // ask runs the command once.
 func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answer, err error) {
-	r.Rotation, r.Run, r.Label, r.OldKey, r.Current = job.Rotation, job.Run, job.Label(), job.OldKey, string(job.Current.Reveal())
+	r.Rotation, r.Run, r.Label, r.OldKey, r.Current = job.Rotation, job.Run, job.Label(), job.OldKey,
+		string(job.Current.Reveal())
 	known := []string{r.Current, r.Value}
 	for name, ref := range d.s.Refs {
 		value, err := d.on.Secret(ctx, ref)
@@ -140,8 +145,10 @@ func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answe
 		return a, nil // whatever it prints
 	}
 	if err := json.Unmarshal(ended.Stdout, &a); err != nil {
-		return answer{}, fault.WithHint(fmt.Errorf("running %s for %s: %w: its answer is not the JSON object of this action",
-			program.Clean(d.s.Command[0]), r.Action, driver.ErrUnclear), "the page of the driver exec has the protocol; what it printed is not shown, since it may be a secret")
+		return answer{},
+			fault.WithHint(fmt.Errorf("running %s for %s: %w: its answer is not the JSON object of this action",
+				program.Clean(d.s.Command[0]), r.Action, driver.ErrUnclear),
+				"the page of the driver exec has the protocol; what it printed is not shown, since it may be a secret")
 	}
 	return a, nil
 }

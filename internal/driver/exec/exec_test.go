@@ -17,7 +17,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// TestMain is the command too: with the argument command it answers as that of a provider whose keys are the files of a folder.
+// TestMain is the command too: with the argument command it answers as that of a provider whose keys are the files of a
+// folder.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "command" {
 		os.Exit(command(os.Args[2]))
@@ -48,14 +49,16 @@ func command(dir string) int {
 		files, _ := os.ReadDir(dir)
 		keys := []map[string]string{}
 		for _, file := range files {
-			keys = append(keys, map[string]string{"id": file.Name(), "label": strings.TrimPrefix(file.Name(), "key-of-")})
+			keys = append(keys,
+				map[string]string{"id": file.Name(), "label": strings.TrimPrefix(file.Name(), "key-of-")})
 		}
 		_ = json.NewEncoder(os.Stdout).Encode(map[string]any{"keys": keys})
 	case "delete":
 		_ = os.Remove(filepath.Join(dir, id))
 	case "test":
 		if _, err := os.Stat(filepath.Join(dir, id)); err != nil {
-			fmt.Fprintf(os.Stderr, "%s no such key for %s, admin %v, variable %q\n", strings.Repeat("x", 150), r["value"], r["secrets"], os.Getenv("NOT_PASSED"))
+			fmt.Fprintf(os.Stderr, "%s no such key for %s, admin %v, variable %q\n", strings.Repeat("x", 150),
+				r["value"], r["secrets"], os.Getenv("NOT_PASSED"))
 			return 3
 		}
 	case "set":
@@ -114,20 +117,26 @@ func TestErrors(t *testing.T) {
 	if !errors.Is(err, driver.ErrRefused) || !strings.Contains(err.Error(), "no such key") {
 		t.Errorf("a refusal: %v", err)
 	}
-	if text := err.Error(); strings.Contains(text, "the-n") || strings.Contains(text, "admin-k") || strings.Contains(text, "it was") {
+	if text := err.Error(); strings.Contains(text, "the-n") || strings.Contains(text, "admin-k") ||
+		strings.Contains(text, "it was") {
 		t.Errorf("it tells: %s", text)
 	}
 	for range 2 {
-		_, err = d.Create(t.Context(), driver.Job{Rotation: "crm", Run: t.Name() + time.Now().String(), Current: job.Current})
+		_, err = d.Create(t.Context(), driver.Job{
+			Rotation: "crm", Run: t.Name() + time.Now().String(),
+			Current: job.Current,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err = d.Create(t.Context(), job); !errors.Is(err, driver.ErrLimit) || strings.Contains(err.Error(), "the-current-value") {
+	if _, err = d.Create(t.Context(), job); !errors.Is(err, driver.ErrLimit) ||
+		strings.Contains(err.Error(), "the-current-value") {
 		t.Errorf("the limit: %v", err)
 	}
 	slow := open(t, exec.Settings{MaxKeys: 1, Timeout: 50 * time.Millisecond})
-	if err := slow.Undo(t.Context(), job, made); !errors.Is(err, driver.ErrUnclear) || !strings.Contains(err.Error(), "longer than") {
+	if err := slow.Undo(t.Context(), job, made); !errors.Is(err, driver.ErrUnclear) ||
+		!strings.Contains(err.Error(), "longer than") {
 		t.Errorf("too slow: %v", err)
 	}
 	missing, err := (&exec.Settings{Command: []string{"/nowhere/at/all"}}).Open(t.Context(), driver.Host{})

@@ -53,10 +53,12 @@ func (s *Settings) Check(r secret.Report) {
 		s.pattern().Check(r)
 	}
 	if s.Mints && !s.Deletes {
-		r.Fail("deletes", "is false, and mints is true: what create made could not be taken back", "have the command know delete, and set deletes: true")
+		r.Fail("deletes", "is false, and mints is true: what create made could not be taken back",
+			"have the command know delete, and set deletes: true")
 	}
 	if s.Mints && !s.Lists {
-		r.Warn("lists", "is false: a key whose answer was lost cannot be found again", "have the command know list, and set lists: true")
+		r.Warn("lists", "is false: a key whose answer was lost cannot be found again",
+			"have the command know list, and set lists: true")
 	}
 	for _, name := range s.Pass {
 		r.Variable("pass", name)

@@ -1,5 +1,6 @@
-// Package generate is the driver without a provider: Sallyport makes the value up, and it counts as soon as the store has it. It is
-// for secrets of which Sallyport's own store is the authority, such as one that signs or that a restarted service reads.
+// Package generate is the driver without a provider: Sallyport makes the value up, and it counts as soon as the store
+// has it. It is for secrets of which Sallyport's own store is the authority, such as one that signs or that a restarted
+// service reads.
 package generate
 
 import (
@@ -16,7 +17,8 @@ var page string
 // Kind is the kind generate.
 func Kind() driver.Kind {
 	return driver.Kind{
-		Name: "generate", Summary: "No provider: Sallyport makes the value up, and the store is where it counts.", Page: page,
+		Name: "generate", Summary: "No provider: Sallyport makes the value up, and the store is where it counts.",
+		Page:     page,
 		Settings: func() driver.Settings { return new(Settings) },
 	}
 }

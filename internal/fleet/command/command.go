@@ -1,8 +1,8 @@
-// Package command is a fleet whose nodes are restarted and looked at by commands that someone names: ssh to each machine, a
-// script, the tool of another orchestrator.
+// Package command is a fleet whose nodes are restarted and looked at by commands that someone names: ssh to each
+// machine, a script, the tool of another orchestrator.
 //
-// It is not a shell: a command is a program and its arguments. It holds no state: what the status command prints first is the
-// node's process, as far as anybody can tell here.
+// It is not a shell: a command is a program and its arguments. It holds no state: what the status command prints first
+// is the node's process, as far as anybody can tell here.
 package command
 
 import (
@@ -53,7 +53,8 @@ func (f *Fleet) Look(ctx context.Context, name string) (fleet.Unit, error) {
 	return f.look(ctx, u)
 }
 
-// Restart implements fleet.Orchestrator. A command that ends with anything but 0 is an error, and may have restarted all the same.
+// Restart implements fleet.Orchestrator. A command that ends with anything but 0 is an error, and may have restarted
+// all the same.
 func (f *Fleet) Restart(ctx context.Context, name string, grace time.Duration) error {
 	u, err := f.find(name)
 	if err != nil {
@@ -90,7 +91,10 @@ func (f *Fleet) look(ctx context.Context, u *UnitSettings) (fleet.Unit, error) {
 	if e.Exit != 0 {
 		seen.State, seen.Problem = fleet.Changing, problem(e)
 	}
-	seen.Nodes = []fleet.Node{{Name: u.Name, Way: u.Way, Address: u.Address, Instance: seen.Generation, Ready: e.Exit == 0}}
+	seen.Nodes = []fleet.Node{{
+		Name: u.Name, Way: u.Way, Address: u.Address, Instance: seen.Generation,
+		Ready: e.Exit == 0,
+	}}
 	if seen.State != fleet.Ready {
 		seen.Generation = "" // what a failing command prints is no process
 	}

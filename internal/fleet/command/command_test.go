@@ -56,7 +56,8 @@ func TestSaid(t *testing.T) {
 		Status:  []string{"/bin/sh", "-c", `echo secret; echo "host is down" >&2; exit 1`},
 	}})
 	err := f.Restart(t.Context(), "n8n", 0)
-	if err == nil || !strings.Contains(err.Error(), "255") || !strings.Contains(err.Error(), "such host") || strings.Contains(err.Error(), "secret") ||
+	if err == nil || !strings.Contains(err.Error(), "255") || !strings.Contains(err.Error(), "such host") ||
+		strings.Contains(err.Error(), "secret") ||
 		strings.Contains(err.Error(), "\033") || fault.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}

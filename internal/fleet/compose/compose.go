@@ -1,8 +1,8 @@
-// Package compose is a fleet of the containers of a Docker Compose project, on one engine. A unit is a container, which is
-// restarted in place.
+// Package compose is a fleet of the containers of a Docker Compose project, on one engine. A unit is a container, which
+// is restarted in place.
 //
-// A container that is restarted runs what it was made of: its image, its environment, the files that are mounted into it, of which
-// the content may be another one. What the Compose file says now, `docker compose up` alone gives it.
+// A container that is restarted runs what it was made of: its image, its environment, the files that are mounted into
+// it, of which the content may be another one. What the Compose file says now, `docker compose up` alone gives it.
 //
 // Invariant: of what Docker answers nothing gets into an error but what this package knows the words of.
 package compose
@@ -95,7 +95,8 @@ func namesOf(all []container.Summary, service string) (names []string, err error
 		}
 	}
 	if len(names) == 0 {
-		return nil, fault.WithHint(fmt.Errorf("service %q has no container", service), "`docker compose ps --all` shows the services that have, and `docker compose up -d` makes them")
+		return nil, fault.WithHint(fmt.Errorf("service %q has no container", service),
+			"`docker compose ps --all` shows the services that have, and `docker compose up -d` makes them")
 	}
 	slices.SortFunc(names, byNumber)
 	return names, nil
@@ -120,7 +121,9 @@ func (f *Fleet) Look(ctx context.Context, unit string) (fleet.Unit, error) {
 
 // Restart implements fleet.Orchestrator. It returns when the container has been started again.
 func (f *Fleet) Restart(ctx context.Context, unit string, grace time.Duration) error {
-	return f.do(ctx, "restarting", unit, grace, func(ctx context.Context, c container.InspectResponse, seconds *int) error {
+	return f.do(ctx, "restarting", unit, grace, func(ctx context.Context, c container.InspectResponse,
+		seconds *int,
+	) error {
 		if !running(c) {
 			return nil // a stopped unit stays stopped
 		}
@@ -131,7 +134,9 @@ func (f *Fleet) Restart(ctx context.Context, unit string, grace time.Duration) e
 
 // Stop implements fleet.Scaler.
 func (f *Fleet) Stop(ctx context.Context, unit string, grace time.Duration) error {
-	return f.do(ctx, "stopping", unit, grace, func(ctx context.Context, c container.InspectResponse, seconds *int) error {
+	return f.do(ctx, "stopping", unit, grace, func(ctx context.Context, c container.InspectResponse,
+		seconds *int,
+	) error {
 		_, err := f.docker.ContainerStop(ctx, c.ID, client.ContainerStopOptions{Timeout: seconds})
 		return err
 	})
@@ -145,7 +150,9 @@ func (f *Fleet) Start(ctx context.Context, unit string, _ int) error {
 	})
 }
 
-func (f *Fleet) do(ctx context.Context, doing, unit string, grace time.Duration, call func(context.Context, container.InspectResponse, *int) error) error {
+func (f *Fleet) do(ctx context.Context, doing, unit string, grace time.Duration,
+	call func(context.Context, container.InspectResponse, *int) error,
+) error {
 	c, err := f.inspect(ctx, unit)
 	if err != nil {
 		return err
@@ -163,7 +170,8 @@ func (f *Fleet) inspect(ctx context.Context, unit string) (container.InspectResp
 	failed := func(err error) (container.InspectResponse, error) {
 		return container.InspectResponse{}, fmt.Errorf("looking at container %q: %w", unit, err)
 	}
-	if unit == "" || strings.ContainsAny(unit, "/ ") || strings.HasPrefix(unit, "-") { // Docker's client makes a path of it
+	// Docker's client makes a path of it
+	if unit == "" || strings.ContainsAny(unit, "/ ") || strings.HasPrefix(unit, "-") {
 		return failed(noContainer())
 	}
 	limited, cancel := context.WithTimeout(ctx, callTime)
@@ -191,7 +199,10 @@ func describe(name string, c container.InspectResponse) fleet.Unit {
 		u.Want = 0
 		return u
 	}
-	node := fleet.Node{Name: name, Way: "docker:" + name, Ready: u.State == fleet.Ready, Instance: u.Generation + " " + strconv.Itoa(c.RestartCount)}
+	node := fleet.Node{
+		Name: name, Way: "docker:" + name, Ready: u.State == fleet.Ready,
+		Instance: u.Generation + " " + strconv.Itoa(c.RestartCount),
+	}
 	if c.NetworkSettings != nil {
 		for _, network := range c.NetworkSettings.Networks {
 			if network != nil && network.IPAddress.IsValid() {
@@ -222,7 +233,8 @@ func state(c container.InspectResponse) (state fleet.State, problem string) {
 	return fleet.Failed, fmt.Sprintf("it has ended with %d: see `docker logs`", s.ExitCode)
 }
 
-// ended tells whether a program that ends with this code was told to: by itself, by SIGTERM, by SIGINT, or killed after them.
+// ended tells whether a program that ends with this code was told to: by itself, by SIGTERM, by SIGINT, or killed after
+// them.
 func ended(code int) bool { return slices.Contains([]int{0, 130, 137, 143}, code) }
 
 // reason puts what Docker's client says into the port's words. What the engine wrote stays out of it.
@@ -243,7 +255,9 @@ func reason(ctx context.Context, err error) error {
 	case dockerapi.Conflict, dockerapi.Invalid, dockerapi.NoManager:
 		return fault.WithHint(errors.New("Docker refuses it"), "see what `docker restart` says") //nolint:staticcheck // a name
 	case dockerapi.Unreachable:
-		return fleet.Unreachable("Docker cannot be reached", "see whether it runs, and that `host` of the fleet is its socket; in a container the socket has to be mounted")
+		return fleet.Unreachable("Docker cannot be reached",
+			"see whether it runs, and that `host` of the fleet is its socket; in a container the socket has to be "+
+				"mounted")
 	case dockerapi.Strange:
 	}
 	return fleet.Unreachable("what answers is not a Docker engine in good order", "run `docker ps` with the same host")

@@ -21,8 +21,8 @@ var shared docker.Shared
 
 func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 
-// project runs containers as Compose would: one of service main and two of service worker, which end with 1 when there is a file
-// /flag/broken.
+// project runs containers as Compose would: one of service main and two of service worker, which end with 1 when there
+// is a file /flag/broken.
 func project(t *testing.T, e *docker.Engine) (f *compose.Fleet, flags string) {
 	t.Helper()
 	name, flags := fmt.Sprintf("p%d", time.Now().UnixNano()), t.TempDir()
@@ -34,8 +34,12 @@ func project(t *testing.T, e *docker.Engine) (f *compose.Fleet, flags string) {
 		created, err := e.Client.ContainerCreate(t.Context(), client.ContainerCreateOptions{
 			Name: full,
 			Config: &container.Config{
-				Image: docker.Image, StopSignal: "SIGKILL", Entrypoint: []string{"/bin/sh", "-c", "[ ! -e /flag/broken ] || exit 1; exec sleep infinity"},
-				Labels: map[string]string{"com.docker.compose.project": name, "com.docker.compose.service": c.service, "com.docker.compose.oneoff": "False"},
+				Image: docker.Image, StopSignal: "SIGKILL",
+				Entrypoint: []string{"/bin/sh", "-c", "[ ! -e /flag/broken ] || exit 1; exec sleep infinity"},
+				Labels: map[string]string{
+					"com.docker.compose.project": name, "com.docker.compose.service": c.service,
+					"com.docker.compose.oneoff": "False",
+				},
 			},
 			HostConfig: &container.HostConfig{
 				NetworkMode: "none", RestartPolicy: container.RestartPolicy{Name: "always"},
@@ -46,7 +50,8 @@ func project(t *testing.T, e *docker.Engine) (f *compose.Fleet, flags string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			_, _ = e.Client.ContainerRemove(t.Context(), created.ID, client.ContainerRemoveOptions{Force: true}) // the engine ends with the test
+			// the engine ends with the test
+			_, _ = e.Client.ContainerRemove(t.Context(), created.ID, client.ContainerRemoveOptions{Force: true})
 		})
 		if _, err := e.Client.ContainerStart(t.Context(), created.ID, client.ContainerStartOptions{}); err != nil {
 			t.Fatalf("starting %s: %v: %s", full, err, e.Log())
@@ -72,7 +77,10 @@ func TestConformance(t *testing.T) {
 		},
 		Unreachable: func(t *testing.T) fleet.Orchestrator {
 			t.Helper()
-			f, err := compose.New(compose.Options{Host: "unix://" + filepath.Join(t.TempDir(), "none.sock"), Project: "n8n", Services: []string{"n8n"}})
+			f, err := compose.New(compose.Options{
+				Host:    "unix://" + filepath.Join(t.TempDir(), "none.sock"),
+				Project: "n8n", Services: []string{"n8n"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +94,8 @@ func TestConformance(t *testing.T) {
 		},
 		Remove: func(t *testing.T, unit string) {
 			t.Helper()
-			if _, err := e.Client.ContainerRemove(t.Context(), unit, client.ContainerRemoveOptions{Force: true}); err != nil {
+			if _, err := e.Client.ContainerRemove(t.Context(), unit,
+				client.ContainerRemoveOptions{Force: true}); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -35,7 +35,8 @@ var isName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // Check implements fleet.Settings.
 func (s *Settings) Check(r secret.Report) {
-	if u, err := url.Parse(s.Host); s.Host != "" && (err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
+	if u, err := url.Parse(s.Host); s.Host != "" &&
+		(err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
 		r.Fail("host", "is not a Docker host", "write unix:///var/run/docker.sock, or https://HOST:PORT")
 	}
 	if s.Project != "" && !isName.MatchString(s.Project) {
@@ -43,7 +44,8 @@ func (s *Settings) Check(r secret.Report) {
 	}
 	for i, name := range s.Services {
 		if !isName.MatchString(name) || slices.Contains(s.Services[:i], name) {
-			r.Fail("services."+strconv.Itoa(i), "is no service, or stands there twice", "`docker compose ps --services` shows their names")
+			r.Fail("services."+strconv.Itoa(i), "is no service, or stands there twice",
+				"`docker compose ps --services` shows their names")
 		}
 	}
 }

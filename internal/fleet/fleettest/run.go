@@ -75,7 +75,8 @@ func (s *Subject) open(t *testing.T) (fleet.Orchestrator, []fleet.Unit) {
 func (s *Subject) await(t *testing.T, o fleet.Orchestrator, unit string, want fleet.State) fleet.Unit {
 	t.Helper()
 	var last fleet.Unit
-	for deadline := time.Now().Add(s.Patience); time.Now().Before(deadline); _ = pause.For(t.Context(), 50*time.Millisecond) {
+	for deadline := time.Now().Add(s.Patience); time.Now().Before(deadline); _ = pause.For(t.Context(),
+		50*time.Millisecond) {
 		var err error
 		if last, err = o.Look(t.Context(), unit); err != nil {
 			t.Fatalf("Look(%q): %v", unit, err)
@@ -103,7 +104,8 @@ func (s *Subject) list(t *testing.T, o fleet.Orchestrator, units []fleet.Unit) {
 			t.Errorf("a second List has %q where %q was", again[i].Name, u.Name)
 		}
 		if again[i].Generation != u.Generation {
-			t.Errorf("unit %q changed its generation without a restart: %q, then %q", u.Name, u.Generation, again[i].Generation)
+			t.Errorf("unit %q changed its generation without a restart: %q, then %q", u.Name, u.Generation,
+				again[i].Generation)
 		}
 		if u.Name == "" || seen[u.Name] {
 			t.Errorf("name %q is empty or stands there twice", u.Name)
@@ -115,7 +117,8 @@ func (s *Subject) list(t *testing.T, o fleet.Orchestrator, units []fleet.Unit) {
 	}
 }
 
-// restart: the generation is another one as soon as Restart has returned, and every process as soon as the unit is ready.
+// restart: the generation is another one as soon as Restart has returned, and every process as soon as the unit is
+// ready.
 func (s *Subject) restart(t *testing.T) {
 	o, units := s.open(t)
 	before := units[len(units)-1]
@@ -176,7 +179,10 @@ func (s *Subject) unreachable(t *testing.T) {
 	o, unit := s.Unreachable(t), cmp.Or(s.Known, "n8n")
 	_, errList := o.List(t.Context())
 	_, errLook := o.Look(t.Context(), unit)
-	for call, err := range map[string]error{"List": errList, "Look": errLook, "Restart": o.Restart(t.Context(), unit, grace)} {
+	for call, err := range map[string]error{
+		"List": errList, "Look": errLook,
+		"Restart": o.Restart(t.Context(), unit, grace),
+	} {
 		if !errors.Is(err, fleet.ErrUnreachable) || fault.HintOf(err) == "" {
 			t.Errorf("%s: got %v with hint %q, want ErrUnreachable and a hint", call, err, fault.HintOf(err))
 		}

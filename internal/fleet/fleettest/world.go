@@ -1,5 +1,5 @@
-// Package fleettest is the conformance suite of every fleet.Orchestrator, and World, an orchestrator in memory that passes it.
-// It is for tests only.
+// Package fleettest is the conformance suite of every fleet.Orchestrator, and World, an orchestrator in memory that
+// passes it. It is for tests only.
 package fleettest
 
 import (
@@ -14,12 +14,12 @@ import (
 	"sallyport/internal/fleet"
 )
 
-// World is an orchestrator in memory. Its units become healthy a while after they were told to restart. Set its fields before
-// the first call; the methods may be called at any time.
+// World is an orchestrator in memory. Its units become healthy a while after they were told to restart. Set its fields
+// before the first call; the methods may be called at any time.
 type World struct {
 	Takes time.Duration // how long a restart takes
-	// Before, if it is not nil, is called before each call, which has no effect if it returns an error. After is called after
-	// each call has had its effect, and can keep its answer away.
+	// Before, if it is not nil, is called before each call, which has no effect if it returns an error. After is called
+	// after each call has had its effect, and can keep its answer away.
 	Before, After func(call, unit string) error
 
 	mu    sync.Mutex
@@ -192,11 +192,13 @@ func (w *World) call(ctx context.Context, call, name string, do func() error) er
 // see is a unit as the port has it. A stopped one has no nodes.
 func (u *unit) see() fleet.Unit {
 	seen := fleet.Unit{
-		Name: u.name, Generation: fmt.Sprint(u.generation), Revision: fmt.Sprint(u.revision), Want: u.want, State: fleet.Ready,
+		Name: u.name, Generation: fmt.Sprint(u.generation), Revision: fmt.Sprint(u.revision), Want: u.want,
+		State: fleet.Ready,
 	}
 	for i := range u.want {
 		seen.Nodes = append(seen.Nodes, fleet.Node{
-			Name: fmt.Sprintf("%s-%d", u.name, i), Instance: fmt.Sprintf("%s-%d-%d", u.name, u.generation, i), Ready: true,
+			Name:     fmt.Sprintf("%s-%d", u.name, i),
+			Instance: fmt.Sprintf("%s-%d-%d", u.name, u.generation, i), Ready: true,
 		})
 	}
 	switch {

@@ -55,7 +55,10 @@ func (w *workload) state(pods int) (state fleet.State, problem string) {
 
 // node is a pod, and within it the container that n8n runs in.
 func node(p *corev1.Pod) fleet.Node {
-	n := fleet.Node{Name: p.Name, Address: p.Status.PodIP, Way: "kubectl:" + p.Namespace + "/" + p.Name, Instance: string(p.UID)}
+	n := fleet.Node{
+		Name: p.Name, Address: p.Status.PodIP, Way: "kubectl:" + p.Namespace + "/" + p.Name,
+		Instance: string(p.UID),
+	}
 	if c := containerOf(p); c != "" {
 		n.Way += "/" + c
 	}

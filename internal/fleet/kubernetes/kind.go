@@ -37,12 +37,16 @@ func (s *Settings) Check(r secret.Report) {
 	}
 	for i, name := range s.Workloads {
 		if !isWorkload.MatchString(name) || slices.Contains(s.Workloads[:i], name) {
-			r.Fail("workloads."+strconv.Itoa(i), "is no workload, or stands there twice", "write deployment/NAME or statefulset/NAME")
+			r.Fail("workloads."+strconv.Itoa(i), "is no workload, or stands there twice",
+				"write deployment/NAME or statefulset/NAME")
 		}
 	}
 }
 
 // Open implements fleet.Settings.
 func (s *Settings) Open(context.Context) (fleet.Orchestrator, error) {
-	return New(Options{Options: kubeapi.Options{Kubeconfig: s.Kubeconfig, Context: s.Context}, Namespace: s.Namespace, Workloads: s.Workloads})
+	return New(Options{
+		Options: kubeapi.Options{Kubeconfig: s.Kubeconfig, Context: s.Context}, Namespace: s.Namespace,
+		Workloads: s.Workloads,
+	})
 }

@@ -1,11 +1,11 @@
-// Package kubernetes is a fleet of Deployments and StatefulSets of one namespace. A unit is a workload, whose pods Kubernetes
-// replaces one after another, as the workload's strategy says.
+// Package kubernetes is a fleet of Deployments and StatefulSets of one namespace. A unit is a workload, whose pods
+// Kubernetes replaces one after another, as the workload's strategy says.
 //
-// A restart is what `kubectl rollout restart` does: an annotation of the pod template changes. The way back is a revision of the
-// workload, as `kubectl rollout undo` takes it.
+// A restart is what `kubectl rollout restart` does: an annotation of the pod template changes. The way back is a
+// revision of the workload, as `kubectl rollout undo` takes it.
 //
-// Invariant: no text that the API server has sent is part of an error, apart from the reasons of conditions and of waiting
-// containers, cleaned.
+// Invariant: no text that the API server has sent is part of an error, apart from the reasons of conditions and of
+// waiting containers, cleaned.
 package kubernetes
 
 import (
@@ -33,8 +33,8 @@ import (
 const (
 	callTime = 10 * time.Second
 
-	// annotationRestarted is kubectl's (k8s.io/kubectl v0.36, polymorphichelpers/objectrestarter.go), annotationRestart ours: two
-	// restarts of one second are two.
+	// annotationRestarted is kubectl's (k8s.io/kubectl v0.36, polymorphichelpers/objectrestarter.go), annotationRestart
+	// ours: two restarts of one second are two.
 	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
 	annotationRestart   = "sallyport/restart"
 	// annotationRevision is the Deployment controller's.
@@ -140,10 +140,12 @@ func (f *Fleet) read(ctx context.Context, unit string) (w workload, err error) {
 
 func (w *workload) fromDeployment(d *appsv1.Deployment) {
 	w.meta, w.want, w.selector, w.template = d.ObjectMeta, replicas(d.Spec.Replicas), d.Spec.Selector, d.Spec.Template
-	w.observed, w.total, w.updated, w.available = d.Status.ObservedGeneration, d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.AvailableReplicas
+	w.observed, w.total, w.updated, w.available = d.Status.ObservedGeneration, d.Status.Replicas,
+		d.Status.UpdatedReplicas, d.Status.AvailableReplicas
 	w.paused, w.revision = d.Spec.Paused, d.Annotations[annotationRevision]
 	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse && c.Reason == "ProgressDeadlineExceeded" {
+		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse &&
+			c.Reason == "ProgressDeadlineExceeded" {
 			w.failure = c.Reason
 		}
 	}
@@ -151,7 +153,8 @@ func (w *workload) fromDeployment(d *appsv1.Deployment) {
 
 func (w *workload) fromStatefulSet(s *appsv1.StatefulSet) {
 	w.meta, w.want, w.selector, w.template = s.ObjectMeta, replicas(s.Spec.Replicas), s.Spec.Selector, s.Spec.Template
-	w.observed, w.total, w.updated, w.available = s.Status.ObservedGeneration, s.Status.Replicas, s.Status.UpdatedReplicas, s.Status.AvailableReplicas
+	w.observed, w.total, w.updated, w.available = s.Status.ObservedGeneration, s.Status.Replicas,
+		s.Status.UpdatedReplicas, s.Status.AvailableReplicas
 	w.paused = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
 	if w.revision = s.Status.UpdateRevision; s.Status.CurrentRevision == s.Status.UpdateRevision {
 		w.updated = w.total // the controller counts updated ones only while there are others
@@ -167,7 +170,8 @@ func replicas(n *int32) int {
 
 // generation changes with each restart, by kubectl too.
 func (w *workload) generation() string {
-	return "at " + strings.TrimSpace(w.template.Annotations[annotationRestarted]+" "+w.template.Annotations[annotationRestart])
+	return "at " +
+		strings.TrimSpace(w.template.Annotations[annotationRestarted]+" "+w.template.Annotations[annotationRestart])
 }
 
 // List implements fleet.Orchestrator.
@@ -201,9 +205,10 @@ func (f *Fleet) Restart(ctx context.Context, unit string, _ time.Duration) error
 		if w.paused {
 			return "", nil, errPaused()
 		}
-		return types.StrategicMergePatchType, patch("template", map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-			annotationRestarted: time.Now().UTC().Format(time.RFC3339), annotationRestart: rand.Text(),
-		}}}), nil
+		return types.StrategicMergePatchType, patch("template",
+			map[string]any{"metadata": map[string]any{"annotations": map[string]string{
+				annotationRestarted: time.Now().UTC().Format(time.RFC3339), annotationRestart: rand.Text(),
+			}}}), nil
 	})
 }
 
@@ -243,7 +248,9 @@ func (f *Fleet) Start(ctx context.Context, unit string, want int) error {
 func patch(key string, value any) any { return map[string]any{"spec": map[string]any{key: value}} }
 
 // change patches a workload with what by makes of it; no patch type: there is nothing to change.
-func (f *Fleet) change(ctx context.Context, doing, unit string, by func(*workload) (types.PatchType, any, error)) error {
+func (f *Fleet) change(ctx context.Context, doing, unit string,
+	by func(*workload) (types.PatchType, any, error),
+) error {
 	w, err := f.read(ctx, unit)
 	if err == nil {
 		var kind types.PatchType
@@ -269,7 +276,10 @@ func (f *Fleet) former(ctx context.Context, w *workload, revision string) (types
 		if metav1.IsControlledBy(set, &w.meta) && set.Annotations[annotationRevision] == revision {
 			template := set.Spec.Template
 			delete(template.Labels, labelTemplateHash)
-			return types.JSONPatchType, []any{map[string]any{"op": "replace", "path": "/spec/template", "value": template}}, nil
+			return types.JSONPatchType, []any{map[string]any{
+				"op": "replace", "path": "/spec/template",
+				"value": template,
+			}}, nil
 		}
 	}
 	return "", nil, noRevision()
@@ -289,7 +299,8 @@ func (f *Fleet) formerStateful(ctx context.Context, w *workload, revision string
 }
 
 func noRevision() error {
-	return fault.WithHint(fleet.ErrNoRevision, "revisionHistoryLimit says how many are kept; `kubectl rollout history` shows them")
+	return fault.WithHint(fleet.ErrNoRevision,
+		"revisionHistoryLimit says how many are kept; `kubectl rollout history` shows them")
 }
 
 func (f *Fleet) pods(ctx context.Context, w *workload) ([]corev1.Pod, error) {
@@ -359,17 +370,22 @@ func explain(status int, late bool, needs rule) error {
 	case status == http.StatusNotFound:
 		return gone()
 	case status == http.StatusUnauthorized:
-		return fault.WithHint(fmt.Errorf("%w: it does not know who asks", fleet.ErrNotAllowed), "the token or certificate has ended, its service account is gone, or it is another cluster's")
+		return fault.WithHint(fmt.Errorf("%w: it does not know who asks", fleet.ErrNotAllowed),
+			"the token or certificate has ended, its service account is gone, or it is another cluster's")
 	case status == http.StatusForbidden:
-		return fault.WithHint(fmt.Errorf("%w: to %s it", fleet.ErrNotAllowed, needs.verb), "its Role needs the rule "+needs.String()+": deploy/kubernetes/fleet-rbac.yaml has all")
+		return fault.WithHint(fmt.Errorf("%w: to %s it", fleet.ErrNotAllowed, needs.verb),
+			"its Role needs the rule "+needs.String()+": deploy/kubernetes/fleet-rbac.yaml has all")
 	case status == http.StatusConflict:
 		return fleet.Unreachable("another process changed it in between", "try it again")
 	case status == http.StatusUnprocessableEntity, status == http.StatusBadRequest:
-		return fault.WithHint(errors.New("the change is not taken"), "an admission policy may refuse it: see what `kubectl rollout restart` says")
+		return fault.WithHint(errors.New("the change is not taken"),
+			"an admission policy may refuse it: see what `kubectl rollout restart` says")
 	case late:
-		return fleet.Unreachable("the API server did not answer in time", "is the API server overloaded, or the network to it slow?")
+		return fleet.Unreachable("the API server did not answer in time",
+			"is the API server overloaded, or the network to it slow?")
 	case status == 0:
-		return fleet.Unreachable("the API server cannot be reached", "does the API server run, and are its address and certificate authority right?")
+		return fleet.Unreachable("the API server cannot be reached",
+			"does the API server run, and are its address and certificate authority right?")
 	}
 	return fleet.Unreachable(fmt.Sprintf("the API server answered %d", status), "see the API server's own log")
 }

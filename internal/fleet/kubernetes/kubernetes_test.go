@@ -25,8 +25,8 @@ var shared kube.Shared
 
 func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 
-// cluster is a namespace of a real API server, and what its controllers and its kubelet would do. Those are the test's: the API
-// server has none.
+// cluster is a namespace of a real API server, and what its controllers and its kubelet would do. Those are the test's:
+// the API server has none.
 type cluster struct {
 	server    *kube.Server
 	namespace string
@@ -69,7 +69,8 @@ func newCluster(t *testing.T, names ...string) *cluster {
 			case <-time.After(50 * time.Millisecond):
 			}
 			for _, name := range names {
-				if err := c.reconcile(name); err != nil && !strings.Contains(err.Error(), "404") && !strings.Contains(err.Error(), "409") {
+				if err := c.reconcile(name); err != nil && !strings.Contains(err.Error(), "404") &&
+					!strings.Contains(err.Error(), "409") {
 					t.Errorf("playing the controllers: %v", err)
 					return
 				}
@@ -104,8 +105,8 @@ func into[T any](o kube.Object) (out T) {
 	return out
 }
 
-// reconcile does for a Deployment what the controllers do (kubernetes 1.36, pkg/controller/deployment), in big steps: a ReplicaSet
-// for each template, revisions, pods, status.
+// reconcile does for a Deployment what the controllers do (kubernetes 1.36, pkg/controller/deployment), in big steps: a
+// ReplicaSet for each template, revisions, pods, status.
 func (c *cluster) reconcile(name string) error {
 	found, err := c.server.Ask(http.MethodGet, c.apps("deployments")+"/"+name, nil)
 	if err != nil {
@@ -117,7 +118,9 @@ func (c *cluster) reconcile(name string) error {
 		return err
 	}
 	if d.Metadata.Annotations["deployment.kubernetes.io/revision"] != revision {
-		patch := kube.Object{"metadata": kube.Object{"annotations": kube.Object{"deployment.kubernetes.io/revision": revision}}}
+		patch := kube.Object{
+			"metadata": kube.Object{"annotations": kube.Object{"deployment.kubernetes.io/revision": revision}},
+		}
 		if _, err := c.server.Ask(http.MethodPatch, c.apps("deployments")+"/"+name, patch); err != nil {
 			return err
 		}
@@ -170,7 +173,9 @@ func (c *cluster) replicaSet(d deployment) (hash, revision string, err error) {
 		}
 		revision = fmt.Sprint(newest + 1)
 		_, err = c.server.Ask(http.MethodPatch, c.apps("replicasets")+"/"+sets[mine].Metadata.Name,
-			kube.Object{"metadata": kube.Object{"annotations": kube.Object{"deployment.kubernetes.io/revision": revision}}})
+			kube.Object{
+				"metadata": kube.Object{"annotations": kube.Object{"deployment.kubernetes.io/revision": revision}},
+			})
 		return hash, revision, err
 	}
 	revision = fmt.Sprint(newest + 1)
@@ -223,12 +228,21 @@ func (c *cluster) runPods(d deployment, hash string, broken bool) (fresh, old in
 		if err != nil {
 			return 0, 0, err
 		}
-		status := kube.Object{"phase": "Running", "podIP": "127.0.0.1", "conditions": []kube.Object{{"type": "Ready", "status": "True"}}}
-		if broken {
-			status = kube.Object{"phase": "Running", "containerStatuses": []kube.Object{{"name": "n8n", "image": "n8n", "imageID": "", "ready": false,
-				"restartCount": 3, "state": kube.Object{"waiting": kube.Object{"reason": "CrashLoopBackOff"}}}}}
+		status := kube.Object{
+			"phase": "Running", "podIP": "127.0.0.1",
+			"conditions": []kube.Object{{"type": "Ready", "status": "True"}},
 		}
-		if _, err := c.server.Ask(http.MethodPatch, c.pods()+"/"+into[pod](made).Metadata.Name+"/status", kube.Object{"status": status}); err != nil {
+		if broken {
+			status = kube.Object{
+				"phase": "Running",
+				"containerStatuses": []kube.Object{{
+					"name": "n8n", "image": "n8n", "imageID": "", "ready": false,
+					"restartCount": 3, "state": kube.Object{"waiting": kube.Object{"reason": "CrashLoopBackOff"}},
+				}},
+			}
+		}
+		if _, err := c.server.Ask(http.MethodPatch, c.pods()+"/"+into[pod](made).Metadata.Name+"/status",
+			kube.Object{"status": status}); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -250,7 +264,8 @@ func (c *cluster) open(t *testing.T, token string, units ...string) *kubernetes.
 	text := fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "c",
 		"clusters": [{"name": "c", "cluster": {"server": %q, "certificate-authority": %q}}],
 		"users": [{"name": "u", "user": {"token": %q}}],
-		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": %q}}]}`, c.server.URL, c.server.CAFile, token, c.namespace)
+		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": %q}}]}`, c.server.URL,
+		c.server.CAFile, token, c.namespace)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +288,10 @@ func TestConformance(t *testing.T) {
 		},
 		Unreachable: func(t *testing.T) fleet.Orchestrator {
 			t.Helper()
-			away := &cluster{server: &kube.Server{URL: "https://127.0.0.1:1", CAFile: shared.Server(t).CAFile}, namespace: "n8n"}
+			away := &cluster{server: &kube.Server{
+				URL:    "https://127.0.0.1:1",
+				CAFile: shared.Server(t).CAFile,
+			}, namespace: "n8n"}
 			return away.open(t, "token", "deployment/n8n")
 		},
 		Known: "deployment/n8n",
@@ -292,7 +310,8 @@ func TestConformance(t *testing.T) {
 // awaitReady waits until the first pods run: until then a Deployment has no revision.
 func awaitReady(t *testing.T, f *kubernetes.Fleet) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); _ = pause.For(t.Context(), 50*time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); _ = pause.For(t.Context(),
+		50*time.Millisecond) {
 		units, err := f.List(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -330,7 +349,8 @@ func TestManifest(t *testing.T) {
 		}
 	}
 	err := f.Restart(t.Context(), "deployment/other", 0)
-	if !errors.Is(err, fleet.ErrNotAllowed) || !strings.Contains(fault.HintOf(err), `{apiGroups: ["apps"], resources: [deployments], verbs: [get]}`) {
+	if !errors.Is(err, fleet.ErrNotAllowed) ||
+		!strings.Contains(fault.HintOf(err), `{apiGroups: ["apps"], resources: [deployments], verbs: [get]}`) {
 		t.Errorf("another workload: got %v with hint %q", err, fault.HintOf(err))
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"sallyport/internal/testkit/kube"
 )
 
-// applyManifest makes what deploy/kubernetes/fleet-rbac.yaml says, and returns a token of its service account, once its rights are
-// there.
+// applyManifest makes what deploy/kubernetes/fleet-rbac.yaml says, and returns a token of its service account, once its
+// rights are there.
 func applyManifest(t *testing.T, c *cluster) (token string) {
 	t.Helper()
 	file, err := os.Open("../../../deploy/kubernetes/fleet-rbac.yaml")

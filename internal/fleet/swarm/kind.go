@@ -31,12 +31,15 @@ type Settings struct {
 
 // Check implements fleet.Settings.
 func (s *Settings) Check(r secret.Report) {
-	if u, err := url.Parse(s.Host); s.Host != "" && (err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
+	if u, err := url.Parse(s.Host); s.Host != "" &&
+		(err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
 		r.Fail("host", "is not a Docker host", "write unix:///var/run/docker.sock, or https://HOST:PORT")
 	}
 	for i, name := range s.Services {
-		if name == "" || strings.ContainsAny(name, "/ ") || strings.HasPrefix(name, "-") || slices.Contains(s.Services[:i], name) {
-			r.Fail("services."+strconv.Itoa(i), "is no service, or stands there twice", "`docker service ls` shows their names")
+		if name == "" || strings.ContainsAny(name, "/ ") || strings.HasPrefix(name, "-") ||
+			slices.Contains(s.Services[:i], name) {
+			r.Fail("services."+strconv.Itoa(i), "is no service, or stands there twice",
+				"`docker service ls` shows their names")
 		}
 	}
 }

@@ -16,7 +16,8 @@ func reason(ctx context.Context, err error) error {
 	case dockerapi.Cancelled:
 		return context.Canceled
 	case dockerapi.Slow:
-		return fleet.Unreachable("Docker did not answer in time", "see whether the swarm has a leader: `docker node ls`")
+		return fleet.Unreachable("Docker did not answer in time",
+			"see whether the swarm has a leader: `docker node ls`")
 	case dockerapi.SocketShut:
 		return fault.WithHint(fmt.Errorf("%w: Docker's socket cannot be opened by this user", fleet.ErrNotAllowed),
 			"add this user to the socket's group; whoever may use the socket is as good as root on that machine")
@@ -26,12 +27,16 @@ func reason(ctx context.Context, err error) error {
 	case dockerapi.Missing:
 		return noService()
 	case dockerapi.NoManager:
-		return fleet.Unreachable("this engine does not manage a swarm", "point `host` at a manager: `docker node ls` works there")
+		return fleet.Unreachable("this engine does not manage a swarm",
+			"point `host` at a manager: `docker node ls` works there")
 	case dockerapi.Unreachable:
-		return fleet.Unreachable("Docker cannot be reached", "see whether it runs, and that `host` of the fleet is its socket; in a container the socket has to be mounted")
+		return fleet.Unreachable("Docker cannot be reached",
+			"see whether it runs, and that `host` of the fleet is its socket; in a container the socket has to be "+
+				"mounted")
 	case dockerapi.Conflict, dockerapi.Invalid:
 		return fault.WithHint(errors.New("Docker refuses the update"), "see what `docker service update --force` says") //nolint:staticcheck // a name
 	case dockerapi.Strange:
 	}
-	return fleet.Unreachable("what answers is not a Docker engine in good order", "run `docker node ls` with the same host")
+	return fleet.Unreachable("what answers is not a Docker engine in good order",
+		"run `docker node ls` with the same host")
 }

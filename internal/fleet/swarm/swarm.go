@@ -1,8 +1,8 @@
-// Package swarm is a fleet of services of a Docker Swarm. A unit is a service, whose containers the swarm itself replaces one
-// after another, as the service's update_config says.
+// Package swarm is a fleet of services of a Docker Swarm. A unit is a service, whose containers the swarm itself
+// replaces one after another, as the service's update_config says.
 //
-// A restart is `docker service update --force`: the counter in the task's template goes up. A label of the service tells one
-// restart of ours from the next. The way back is the specification before, of which Docker keeps one.
+// A restart is `docker service update --force`: the counter in the task's template goes up. A label of the service
+// tells one restart of ours from the next. The way back is the specification before, of which Docker keeps one.
 //
 // Invariant: of what Docker answers nothing gets into an error but what this package knows the words of.
 package swarm
@@ -107,7 +107,8 @@ func (f *Fleet) Revert(ctx context.Context, unit, revision string) error {
 			return false, nil
 		}
 		if s.PreviousSpec == nil || generation(*s.PreviousSpec) != revision {
-			return false, fault.WithHint(fleet.ErrNoRevision, "Docker keeps one specification before the present one: bring the service back by a deployment")
+			return false, fault.WithHint(fleet.ErrNoRevision,
+				"Docker keeps one specification before the present one: bring the service back by a deployment")
 		}
 		s.Spec = *s.PreviousSpec
 		label(&s.Spec, labelRestart, rand.Text())
@@ -156,7 +157,8 @@ func generation(spec api.ServiceSpec) string {
 	return strconv.FormatUint(spec.TaskTemplate.ForceUpdate, 10) + " " + spec.Labels[labelRestart]
 }
 
-// change updates a service on top of what it is, again if it was changed meanwhile. by tells whether there is anything to change.
+// change updates a service on top of what it is, again if it was changed meanwhile. by tells whether there is anything
+// to change.
 func (f *Fleet) change(ctx context.Context, doing, unit string, by func(*api.Service) (bool, error)) error {
 	for again := 0; ; again++ {
 		s, err := f.inspect(ctx, unit)
@@ -183,7 +185,10 @@ var errStale = errors.New("another process changes the service all the time")
 func (f *Fleet) update(ctx context.Context, s api.Service) error {
 	limited, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	_, err := f.docker.ServiceUpdate(limited, s.ID, client.ServiceUpdateOptions{Version: s.Version, Spec: s.Spec, RegistryAuthFrom: api.RegistryAuthFromSpec})
+	_, err := f.docker.ServiceUpdate(limited, s.ID, client.ServiceUpdateOptions{
+		Version: s.Version, Spec: s.Spec,
+		RegistryAuthFrom: api.RegistryAuthFromSpec,
+	})
 	if err == nil {
 		return nil
 	}
@@ -195,7 +200,8 @@ func (f *Fleet) update(ctx context.Context, s api.Service) error {
 }
 
 func (f *Fleet) inspect(ctx context.Context, unit string) (api.Service, error) {
-	if unit == "" || strings.ContainsAny(unit, "/ ") || strings.HasPrefix(unit, "-") { // Docker's client makes a path of it
+	// Docker's client makes a path of it
+	if unit == "" || strings.ContainsAny(unit, "/ ") || strings.HasPrefix(unit, "-") {
 		return api.Service{}, fmt.Errorf("looking at service %q: %w", unit, noService())
 	}
 	limited, cancel := context.WithTimeout(ctx, callTime)
@@ -218,7 +224,8 @@ func (f *Fleet) tasks(ctx context.Context, id string) ([]api.Task, error) {
 		return nil, reason(ctx, err)
 	}
 	over := []api.TaskState{
-		api.TaskStateComplete, api.TaskStateShutdown, api.TaskStateFailed, api.TaskStateRejected, api.TaskStateRemove, api.TaskStateOrphaned,
+		api.TaskStateComplete, api.TaskStateShutdown, api.TaskStateFailed, api.TaskStateRejected, api.TaskStateRemove,
+		api.TaskStateOrphaned,
 	}
 	return slices.DeleteFunc(list.Items, func(t api.Task) bool { return slices.Contains(over, t.Status.State) }), nil
 }
@@ -233,7 +240,8 @@ func describe(s api.Service, tasks []api.Task) fleet.Unit {
 	wanted := 0
 	for _, t := range tasks {
 		node := fleet.Node{Name: fmt.Sprintf("%s.%d", s.Spec.Name, t.Slot), Instance: t.ID}
-		node.Ready = t.Status.State == api.TaskStateRunning && t.DesiredState == api.TaskStateRunning && t.Spec.ForceUpdate == s.Spec.TaskTemplate.ForceUpdate
+		node.Ready = t.Status.State == api.TaskStateRunning && t.DesiredState == api.TaskStateRunning &&
+			t.Spec.ForceUpdate == s.Spec.TaskTemplate.ForceUpdate
 		if c := t.Status.ContainerStatus; c != nil && c.ContainerID != "" {
 			node.Way = "docker:" + c.ContainerID
 		}
@@ -262,8 +270,10 @@ func state(s api.Service, u fleet.Unit) (state fleet.State, problem string) {
 		switch update.State {
 		case api.UpdateStateUpdating:
 			return fleet.Changing, "its containers are being replaced"
-		case api.UpdateStatePaused, api.UpdateStateRollbackStarted, api.UpdateStateRollbackPaused, api.UpdateStateRollbackCompleted:
-			return fleet.Failed, "its new containers do not run: the update is " + string(update.State) + "; `docker service ps --no-trunc` says why"
+		case api.UpdateStatePaused, api.UpdateStateRollbackStarted, api.UpdateStateRollbackPaused,
+			api.UpdateStateRollbackCompleted:
+			return fleet.Failed, "its new containers do not run: the update is " + string(update.State) +
+				"; `docker service ps --no-trunc` says why"
 		case api.UpdateStateCompleted:
 		}
 	}

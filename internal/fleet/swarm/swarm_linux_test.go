@@ -41,7 +41,10 @@ func TestConformance(t *testing.T) {
 		Open: func(t *testing.T) fleet.Orchestrator { return services(t, e, "worker", "main") },
 		Unreachable: func(t *testing.T) fleet.Orchestrator {
 			t.Helper()
-			f, err := swarm.New(swarm.Options{Host: "unix://" + filepath.Join(t.TempDir(), "none.sock"), Services: []string{"n8n"}})
+			f, err := swarm.New(swarm.Options{
+				Host:     "unix://" + filepath.Join(t.TempDir(), "none.sock"),
+				Services: []string{"n8n"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +67,8 @@ func update(t *testing.T, e *docker.Engine, unit string, change func(*api.Servic
 	}
 	s := found.Service
 	change(&s.Spec)
-	if _, err := e.Client.ServiceUpdate(t.Context(), s.ID, client.ServiceUpdateOptions{Version: s.Version, Spec: s.Spec}); err != nil {
+	if _, err := e.Client.ServiceUpdate(t.Context(), s.ID,
+		client.ServiceUpdateOptions{Version: s.Version, Spec: s.Spec}); err != nil {
 		t.Fatal(err)
 	}
 }

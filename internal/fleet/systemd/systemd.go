@@ -70,13 +70,17 @@ func (f *Fleet) Look(ctx context.Context, name string) (fleet.Unit, error) {
 	}
 	p := properties(out)
 	if p["LoadState"] != "loaded" {
-		return fleet.Unit{}, fmt.Errorf("looking at %q: %w", name, fleet.Gone("its LoadState is "+program.Clean(p["LoadState"])+": see `systemctl status` there"))
+		return fleet.Unit{}, fmt.Errorf("looking at %q: %w", name,
+			fleet.Gone("its LoadState is "+program.Clean(p["LoadState"])+": see `systemctl status` there"))
 	}
 	return describe(name, p), nil
 }
 
 func describe(name string, p map[string]string) fleet.Unit {
-	u := fleet.Unit{Name: name, Generation: p["InvocationID"], Want: 1, Grace: span(p["TimeoutStopUSec"]), State: fleet.Changing}
+	u := fleet.Unit{
+		Name: name, Generation: p["InvocationID"], Want: 1, Grace: span(p["TimeoutStopUSec"]),
+		State: fleet.Changing,
+	}
 	u.Problem = program.Clean(p["ActiveState"] + " (" + p["SubState"] + ")")
 	switch {
 	case p["ActiveState"] == "active" && p["SubState"] == "running":
@@ -94,11 +98,15 @@ func describe(name string, p map[string]string) fleet.Unit {
 	} else {
 		unit = host
 	}
-	u.Nodes = []fleet.Node{{Name: unit, Way: way, Instance: p["InvocationID"] + " " + p["NRestarts"], Ready: u.State == fleet.Ready}}
+	u.Nodes = []fleet.Node{{
+		Name: unit, Way: way, Instance: p["InvocationID"] + " " + p["NRestarts"],
+		Ready: u.State == fleet.Ready,
+	}}
 	return u
 }
 
-// Restart implements fleet.Orchestrator. It returns when systemd has started the unit again: until then the unit is the old one.
+// Restart implements fleet.Orchestrator. It returns when systemd has started the unit again: until then the unit is the
+// old one.
 func (f *Fleet) Restart(ctx context.Context, name string, grace time.Duration) error {
 	return f.do(ctx, name, "restart", grace)
 }
@@ -157,11 +165,14 @@ func explain(e program.Ended, verb string) error {
 	case has("not found", "not loaded"):
 		return fmt.Errorf("%w: %w", fleet.Gone("`systemctl list-units` there names those that are"), shown)
 	case has("authentication", "access denied", "permission denied", "not permitted"):
-		return fault.WithHint(fmt.Errorf("%w: %w", fleet.ErrNotAllowed, shown), "run it as root, or let polkit allow org.freedesktop.systemd1.manage-units for this user")
+		return fault.WithHint(fmt.Errorf("%w: %w", fleet.ErrNotAllowed, shown),
+			"run it as root, or let polkit allow org.freedesktop.systemd1.manage-units for this user")
 	case has("failed to connect", "connection", "not been booted", "host is down", "could not resolve", "timed out"):
-		return fleet.Unreachable(fmt.Sprintf("systemctl says %q", e.Said), "run `systemctl status` there, and `ssh HOST true` for another machine")
+		return fleet.Unreachable(fmt.Sprintf("systemctl says %q", e.Said),
+			"run `systemctl status` there, and `ssh HOST true` for another machine")
 	}
-	return fault.WithHint(fmt.Errorf("it ends with %d: %w", e.Exit, shown), "run `systemctl "+verb+"` there by hand; `journalctl -u UNIT` shows the log")
+	return fault.WithHint(fmt.Errorf("it ends with %d: %w", e.Exit, shown),
+		"run `systemctl "+verb+"` there by hand; `journalctl -u UNIT` shows the log")
 }
 
 // properties reads the lines NAME=VALUE of `systemctl show`.
@@ -178,7 +189,8 @@ func properties(out []byte) map[string]string {
 // span reads a time span as systemctl prints it: "1min 30s", "infinity". What is not understood is unknown.
 func span(text string) (d time.Duration) {
 	units := map[string]time.Duration{
-		"us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
+		"us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour,
+		"d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 	}
 	for part := range strings.FieldsSeq(text) {
 		digits := strings.TrimRight(part, "abcdefghijklmnopqrstuvwxyz")

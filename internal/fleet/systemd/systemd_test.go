@@ -14,7 +14,8 @@ import (
 	"sallyport/internal/fleet/systemd"
 )
 
-// standIn is a systemctl whose units are folders: it prints what systemd 252 prints. There is no systemd to start in a test.
+// standIn is a systemctl whose units are folders: it prints what systemd 252 prints. There is no systemd to start in a
+// test.
 const standIn = `#!/bin/sh
 dir=DIR
 verb= unit= host=

@@ -1,5 +1,5 @@
-// Package agent answers, over HTTP, for the master key of the n8n beside it: its fingerprint under the caller's nonce. It is for
-// nodes in which nobody can run a program from afar.
+// Package agent answers, over HTTP, for the master key of the n8n beside it: its fingerprint under the caller's nonce.
+// It is for nodes in which nobody can run a program from afar.
 //
 // It serves POST /v1/fingerprint and GET /healthz, and nothing else.
 //
@@ -28,8 +28,9 @@ const MinToken = 16
 
 const (
 	maxQuestion = 1 << 10 // bytes
-	perSecond   = 5       // questions with the right token; and as many with a wrong one, so that these do not stop those
-	burst       = 20
+	// questions with the right token; and as many with a wrong one, so that these do not stop those
+	perSecond = 5
+	burst     = 20
 )
 
 // Options are what an agent answers by.
@@ -78,7 +79,8 @@ func answer(w http.ResponseWriter, r *http.Request, o Options) {
 // Server is the agent as a server with bounds on everything.
 func Server(o Options) *http.Server {
 	return &http.Server{
-		Handler: Handler(o), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
+		Handler: Handler(o), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second,
+		IdleTimeout:  30 * time.Second, MaxHeaderBytes: 8 << 10,
 	}
 }

@@ -73,12 +73,14 @@ func TestHandler(t *testing.T) {
 			if w.Code != c.want {
 				t.Errorf("status %d, want %d", w.Code, c.want)
 			}
-			if body := w.Body.String(); strings.Contains(body, key) || c.want != 200 && strings.Contains(body, "fingerprint") {
+			if body := w.Body.String(); strings.Contains(body, key) || c.want != 200 &&
+				strings.Contains(body, "fingerprint") {
 				t.Errorf("it answers %s", body)
 			}
 		})
 	}
-	if w := call(agent.Handler(agent.Options{Inspect: inspect}), "POST", nodes.FingerprintPath, "Bearer ", ask); w.Code != 401 {
+	if w := call(agent.Handler(agent.Options{Inspect: inspect}), "POST", nodes.FingerprintPath, "Bearer ",
+		ask); w.Code != 401 {
 		t.Errorf("an agent without a token answers %d", w.Code)
 	}
 }
@@ -148,10 +150,14 @@ func TestAsking(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a := nodes.AskAll(t.Context(), []nodes.Node{node}, nodes.Question{Nonce: nonce, Workflow: c.workflow, Timeout: time.Minute}, 1)[0]
+			a := nodes.AskAll(t.Context(), []nodes.Node{node}, nodes.Question{
+				Nonce: nonce, Workflow: c.workflow,
+				Timeout: time.Minute,
+			}, 1)[0]
 			switch {
 			case c.want == "":
-				if used, ok := a.Local.Used(); a.Err != nil || !ok || used.Fingerprint != masterkey.Fingerprint(value(key), nonce) {
+				if used, ok := a.Local.Used(); a.Err != nil || !ok ||
+					used.Fingerprint != masterkey.Fingerprint(value(key), nonce) {
 					t.Errorf("got %+v, %v", a.Local, a.Err)
 				}
 			case a.Err == nil || !strings.Contains(a.Err.Error(), c.want) || fault.HintOf(a.Err) == "":

@@ -17,8 +17,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// NewAnsible is files of variables, encrypted as ansible-vault does (format 1.1): out is a file or a folder, "" the working
-// folder. The password is read from passwordFile as Ansible reads it: a program is run.
+// NewAnsible is files of variables, encrypted as ansible-vault does (format 1.1): out is a file or a folder, "" the
+// working folder. The password is read from passwordFile as Ansible reads it: a program is run.
 func NewAnsible(ctx context.Context, name, out, passwordFile string) (Target, error) {
 	family, err := named(name, identifier, "a-z, A-Z, 0-9 and '_', not beginning with a digit")
 	if err != nil {
@@ -28,7 +28,9 @@ func NewAnsible(ctx context.Context, name, out, passwordFile string) (Target, er
 	if err != nil {
 		err = fmt.Errorf("reading the vault's password: %w", err)
 		if fault.HintOf(err) == "" {
-			err = fault.WithHint(err, "--vault-password-file names the file that ansible-vault is given, or the program that prints the password")
+			err = fault.WithHint(err,
+				"--vault-password-file names the file that ansible-vault is given, or the program that prints the "+
+					"password")
 		}
 		return nil, err
 	}
@@ -63,7 +65,8 @@ N8N_ENCRYPTION_KEY_FILE=/etc/n8n/%[1]s
 // vaultPassword reads a password file as Ansible does.
 func vaultPassword(ctx context.Context, path string) (secret.Value, error) {
 	if path == "" {
-		return secret.Value{}, fault.WithExit(fault.WithHint(errors.New("there is none"), "name its file: --vault-password-file FILE"), fault.ExitUsage)
+		return secret.Value{}, fault.WithExit(fault.WithHint(errors.New("there is none"),
+			"name its file: --vault-password-file FILE"), fault.ExitUsage)
 	}
 	info, err := os.Stat(path)
 	if err != nil {

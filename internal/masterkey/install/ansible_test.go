@@ -42,7 +42,8 @@ func TestAnsible(t *testing.T) {
 	if err := os.WriteFile(other, []byte("another\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want(t, run(t, openAnsible(t, dir, other), canary), filepath.Join(dir, "n8n_encryption_key_v3.yml"), install.Created, true)
+	want(t, run(t, openAnsible(t, dir, other), canary), filepath.Join(dir, "n8n_encryption_key_v3.yml"),
+		install.Created, true)
 }
 
 // TestAnsibleVector reads what ansible-vault 2.14 has encrypted: testdata/README tells how.
@@ -54,13 +55,16 @@ func TestAnsibleVector(t *testing.T) {
 // TestAnsibleReads lets ansible-vault and Ansible itself read ours, where they are.
 func TestAnsibleReads(t *testing.T) {
 	program, err := exec.LookPath("ansible")
-	testkit.RequireTool(t, "Ansible", err == nil, "`make servers` gets it (about 1 minute); TestAnsibleVector holds the format meanwhile")
+	testkit.RequireTool(t, "Ansible", err == nil,
+		"`make servers` gets it (about 1 minute); TestAnsibleVector holds the format meanwhile")
 	dir := t.TempDir()
 	run(t, openAnsible(t, dir, vectorPassword), canary)
 	file := filepath.Join(dir, "n8n_encryption_key_v1.yml")
 	dest := filepath.Join(dir, "key")
-	cmd := exec.Command(program, "localhost", "-i", "localhost,", "-c", "local", "--vault-password-file", vectorPassword, "-e", "@"+file,
-		"-m", "ansible.builtin.copy", "-a", `{"content": "{{ n8n_encryption_key_v1 }}", "dest": "`+dest+`", "mode": "0400"}`)
+	cmd := exec.Command(program, "localhost", "-i", "localhost,", "-c", "local", "--vault-password-file",
+		vectorPassword, "-e", "@"+file,
+		"-m", "ansible.builtin.copy", "-a", `{"content": "{{ n8n_encryption_key_v1 }}", "dest": "`+dest+
+			`", "mode": "0400"}`)
 	cmd.Env = append(os.Environ(), "ANSIBLE_LOCAL_TEMP="+dir, "ANSIBLE_REMOTE_TEMP="+dir, "HOME="+dir, "LC_ALL=C.UTF-8")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -83,8 +87,12 @@ func TestAnsiblePassword(t *testing.T) {
 	plain := write("plain", " the password \n", 0o600)
 	program := write("program", "#!/bin/sh\necho the password\n", 0o700)
 	run(t, openAnsible(t, dir, plain), canary)
-	want(t, run(t, openAnsible(t, dir, program), canary), filepath.Join(dir, "n8n_encryption_key_v1.yml"), install.Present, true)
-	for _, file := range []string{"", write("empty", "\n", 0o600), write("ends", "#!/bin/sh\nexit 1\n", 0o700), filepath.Join(dir, "none")} {
+	want(t, run(t, openAnsible(t, dir, program), canary), filepath.Join(dir, "n8n_encryption_key_v1.yml"),
+		install.Present, true)
+	for _, file := range []string{
+		"", write("empty", "\n", 0o600), write("ends", "#!/bin/sh\nexit 1\n", 0o700),
+		filepath.Join(dir, "none"),
+	} {
 		if _, err := install.NewAnsible(t.Context(), "", dir, file); err == nil {
 			t.Errorf("%q is taken for a password file", file)
 		}

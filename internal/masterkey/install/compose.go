@@ -44,7 +44,8 @@ secrets:
 `, name, path)
 }
 
-// composeNotes tells of the trap of Compose: a secret that is a file is mounted with the owner and the mode that it has.
+// composeNotes tells of the trap of Compose: a secret that is a file is mounted with the owner and the mode that it
+// has.
 func composeNotes(path string) []string {
 	info, err := os.Stat(path)
 	owner := os.Getuid()
@@ -56,5 +57,8 @@ func composeNotes(path string) []string {
 	if owner == imageUser {
 		return nil
 	}
-	return []string{fmt.Sprintf("Compose mounts the file as it is, and n8n's image runs as user %d, who cannot read it yet: chown %d %s", imageUser, imageUser, path)}
+	return []string{
+		fmt.Sprintf("Compose mounts the file as it is, and n8n's image runs as user %d, who cannot read it yet: "+
+			"chown %d %s", imageUser, imageUser, path),
+	}
 }

@@ -1,12 +1,12 @@
-// Package install puts n8n's master key where a fleet takes it from: a Docker Swarm, Kubernetes, Nomad, a file for Compose,
-// systemd or Ansible, or a store; and tells which lines of the fleet's configuration name it there.
+// Package install puts n8n's master key where a fleet takes it from: a Docker Swarm, Kubernetes, Nomad, a file for
+// Compose, systemd or Ansible, or a store; and tells which lines of the fleet's configuration name it there.
 //
-// Each version of a key gets a name of its own (n8n_encryption_key_v1, _v2, …), so that the nodes of a fleet go over to it when
-// their configuration says so, and back if they must. It does not touch that configuration, n8n or a database. Stores and
-// clients are handed in; Nomad's API, systemd-creds and Ansible's format of vaults are spoken here.
+// Each version of a key gets a name of its own (n8n_encryption_key_v1, _v2, …), so that the nodes of a fleet go over to
+// it when their configuration says so, and back if they must. It does not touch that configuration, n8n or a database.
+// Stores and clients are handed in; Nomad's API, systemd-creds and Ansible's format of vaults are spoken here.
 //
-// Invariant: a name that is taken is never written to; what was written is looked at before it is called installed; no error,
-// result or argument of a program holds the key.
+// Invariant: a name that is taken is never written to; what was written is looked at before it is called installed; no
+// error, result or argument of a program holds the key.
 package install
 
 import (
@@ -32,8 +32,8 @@ type Target interface {
 	Next(held []int) int
 	// Create makes a version of the key under the next free number and returns that. It overwrites nothing.
 	Create(ctx context.Context, held []int, key secret.Value) (n int, err error)
-	// Read returns a version, and what was looked at, in words. The value is zero when there is one that is no key as this
-	// package makes them. Where a place gives no values out, err is errHidden.
+	// Read returns a version, and what was looked at, in words. The value is zero when there is one that is no key as
+	// this package makes them. Where a place gives no values out, err is errHidden.
 	Read(ctx context.Context, n int) (value secret.Value, how string, err error)
 	// Snippet is what references version n.
 	Snippet(n int) string
@@ -67,7 +67,8 @@ var (
 	errHidden = errors.New("the value is given to nobody")
 
 	// errTaken is the answer to making what is there.
-	errTaken = fault.WithHint(errors.New("there is one of this name already"), "the key in it may be the only one that opens a database: keep it, and name another")
+	errTaken = fault.WithHint(errors.New("there is one of this name already"),
+		"the key in it may be the only one that opens a database: keep it, and name another")
 )
 
 // Run installs a key that Check has let through, unless the place is seen to have it; and looks at what it has made.
@@ -85,7 +86,8 @@ func Run(ctx context.Context, p Target, key secret.Value) (Result, error) {
 	switch {
 	case hidden:
 	case err == nil && !same(value, key):
-		err = fault.WithHint(ErrDiffers, "someone has changed it since: see who else writes there, and let no n8n use it")
+		err = fault.WithHint(ErrDiffers,
+			"someone has changed it since: see who else writes there, and let no n8n use it")
 		fallthrough
 	case err != nil:
 		return Result{}, fmt.Errorf("checking %q, which was just made in %s: %w", p.Name(n), p, err)

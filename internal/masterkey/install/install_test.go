@@ -87,7 +87,8 @@ func TestCheck(t *testing.T) {
 		"\xff\xfe":                 "not one line of text",
 	} {
 		_, _, err := install.Check(value(raw), exists, "THE SNIPPET")
-		if err == nil || !strings.Contains(err.Error(), problem) || fault.HintOf(err) == "" || fault.ExitOf(err) != fault.ExitError {
+		if err == nil || !strings.Contains(err.Error(), problem) || fault.HintOf(err) == "" ||
+			fault.ExitOf(err) != fault.ExitError {
 			t.Errorf("%q: %v (hint %q, exit %d); want %q", raw, err, fault.HintOf(err), fault.ExitOf(err), problem)
 			continue
 		}
@@ -174,7 +175,8 @@ func TestNamedFile(t *testing.T) {
 	if content, _ := os.ReadFile(file); string(content) != canary {
 		t.Error("the key was overwritten")
 	}
-	if r := run(t, p, canary); !strings.Contains(r.Snippet, "file: "+file) || !strings.Contains(r.Snippet, "/run/secrets/n8n_encryption_key\n") {
+	if r := run(t, p, canary); !strings.Contains(r.Snippet, "file: "+file) ||
+		!strings.Contains(r.Snippet, "/run/secrets/n8n_encryption_key\n") {
 		t.Errorf("got %s", r.Snippet)
 	}
 }
@@ -237,7 +239,8 @@ func TestStoreWithoutList(t *testing.T) {
 // TestDiffers is a place that does not keep what it was given.
 func TestDiffers(t *testing.T) {
 	var _ masterkey.Store = (*memory)(nil)
-	_, err := install.Run(t.Context(), install.NewStore(&memory{held: map[string]string{}, lie: true}, "corp", ""), value(canary))
+	_, err := install.Run(t.Context(), install.NewStore(&memory{held: map[string]string{}, lie: true},
+		"corp", ""), value(canary))
 	if !errors.Is(err, install.ErrDiffers) {
 		t.Errorf("got %v", err)
 	}

@@ -17,17 +17,24 @@ import (
 // DefaultName is what the versions of a key are called after, unless told otherwise.
 const DefaultName = "n8n_encryption_key"
 
-// Check refuses what is no master key, as `sallyport run` does, and returns the key as it is to be kept: without the blanks and
-// line breaks around it, which n8n takes off too. doubt is what there is to say of a key that works, or "". snippet is how
-// the target references a key that is in a file: it is the hint when someone gives the name instead of the key.
-func Check(raw secret.Value, exists func(name string) bool, snippet string) (key secret.Value, doubt string, err error) {
-	if !utf8.Valid(raw.Reveal()) || bytes.ContainsFunc(bytes.TrimSpace(raw.Reveal()), func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return secret.Value{}, "", fault.WithHint(errors.New("the master key is not one line of text"), "is it the right file? n8n's key is text, such as `sallyport key generate` makes")
+// Check refuses what is no master key, as `sallyport run` does, and returns the key as it is to be kept: without the
+// blanks and line breaks around it, which n8n takes off too. doubt is what there is to say of a key that works, or "".
+// snippet is how the target references a key that is in a file: it is the hint when someone gives the name instead of
+// the key.
+func Check(raw secret.Value, exists func(name string) bool, snippet string) (key secret.Value,
+	doubt string, err error,
+) {
+	if !utf8.Valid(raw.Reveal()) || bytes.ContainsFunc(bytes.TrimSpace(raw.Reveal()), func(r rune) bool {
+		return r < ' ' || r == 0x7f
+	}) {
+		return secret.Value{}, "", fault.WithHint(errors.New("the master key is not one line of text"),
+			"is it the right file? n8n's key is text, such as `sallyport key generate` makes")
 	}
 	text := environment.Trim(string(raw.Reveal()))
 	if problem, hint := environment.KeyProblem(text, exists); problem != "" {
 		if environment.IsPath(text, exists) {
-			hint = "to install what the file holds, give it as --key-file; n8n is then told of it like this:\n" + snippet
+			hint = "to install what the file holds, give it as --key-file; n8n is then told of it like this:\n" +
+				snippet
 		}
 		return secret.Value{}, "", fault.WithHint(fmt.Errorf("the master key %s", problem), hint)
 	}
@@ -48,7 +55,8 @@ func named(name string, form *regexp.Regexp, allowed string) (string, error) {
 		name = DefaultName
 	}
 	if !form.MatchString(name) {
-		return "", fault.WithExit(fault.WithHint(fmt.Errorf("%q cannot be a name there", name), "use up to 48 of "+allowed), fault.ExitUsage)
+		return "", fault.WithExit(fault.WithHint(fmt.Errorf("%q cannot be a name there", name),
+			"use up to 48 of "+allowed), fault.ExitUsage)
 	}
 	return name, nil
 }

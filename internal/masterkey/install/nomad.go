@@ -31,9 +31,11 @@ type nomad struct {
 	path   string
 }
 
-// NewNomad is a variable of Nomad. Its items are called after o.Name; "" is DefaultName. What else is in the variable stays.
+// NewNomad is a variable of Nomad. Its items are called after o.Name; "" is DefaultName. What else is in the variable
+// stays.
 func NewNomad(o *NomadOptions) (Target, error) {
-	family, err := named(o.Name, identifier, "a-z, A-Z, 0-9 and '_', not beginning with a digit: the name stands in a template")
+	family, err := named(o.Name, identifier,
+		"a-z, A-Z, 0-9 and '_', not beginning with a digit: the name stands in a template")
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +44,8 @@ func NewNomad(o *NomadOptions) (Target, error) {
 		path = DefaultNomadPath
 	}
 	if !nomadPath.MatchString(path) {
-		return nil, fault.WithExit(fault.WithHint(fmt.Errorf("%q cannot be a variable of Nomad", path), "use up to 128 of a-z, A-Z, 0-9, '-', '_', '~' and '/'"), fault.ExitUsage)
+		return nil, fault.WithExit(fault.WithHint(fmt.Errorf("%q cannot be a variable of Nomad", path),
+			"use up to 128 of a-z, A-Z, 0-9, '-', '_', '~' and '/'"), fault.ExitUsage)
 	}
 	client, err := o.client()
 	return &nomad{client: client, family: family, path: path}, err
@@ -69,7 +72,8 @@ func (n *nomad) numbers(v nomadVariable) (held []int) {
 	return held
 }
 
-// Create implements Target: the item is added to what the variable has then, unless another process writes it meanwhile.
+// Create implements Target: the item is added to what the variable has then, unless another process writes it
+// meanwhile.
 func (n *nomad) Create(ctx context.Context, _ []int, key secret.Value) (int, error) {
 	for range maxTaken {
 		v, err := n.client.read(ctx, n.path)
@@ -92,7 +96,8 @@ func (n *nomad) Create(ctx context.Context, _ []int, key secret.Value) (int, err
 // Read implements Target.
 func (n *nomad) Read(ctx context.Context, version int) (secret.Value, string, error) {
 	v, err := n.client.read(ctx, n.path)
-	return secret.NewValue([]byte(v.Items[n.Name(version)])), "read back from Nomad and compared: it is the same key", err
+	return secret.NewValue([]byte(v.Items[n.Name(version)])),
+		"read back from Nomad and compared: it is the same key", err
 }
 
 // Snippet implements Target.
@@ -113,7 +118,9 @@ env {
 // Notes implements Target.
 func (n *nomad) Notes(int) []string {
 	if n.path == DefaultNomadPath {
-		return []string{`the job "n8n" may read this variable by itself; a job of another name needs --path nomad/jobs/JOB, or a policy`}
+		return []string{
+			`the job "n8n" may read this variable by itself; a job of another name needs --path nomad/jobs/JOB, or a policy`,
+		}
 	}
 	return nil
 }
@@ -175,7 +182,9 @@ func (c *nomadClient) write(ctx context.Context, path string, items map[string]s
 	return nil
 }
 
-func (c *nomadClient) call(ctx context.Context, method, path string, query url.Values, body []byte) (status int, answer []byte, err error) {
+func (c *nomadClient) call(ctx context.Context, method, path string, query url.Values, body []byte) (status int,
+	answer []byte, err error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, nomadTimeout)
 	defer cancel()
 	query.Set("namespace", c.namespace)
@@ -202,7 +211,8 @@ func (c *nomadClient) call(ctx context.Context, method, path string, query url.V
 	return resp.StatusCode, answer, nil
 }
 
-var errNoNomad = unavailable(errors.New("what answers is not understood"), "is the address that of a Nomad agent? Nomad has variables since 1.4")
+var errNoNomad = unavailable(errors.New("what answers is not understood"),
+	"is the address that of a Nomad agent? Nomad has variables since 1.4")
 
 func unreachable(err error) error {
 	if about, ok := errors.AsType[*url.Error](err); ok {
@@ -224,11 +234,13 @@ func (c *nomadClient) refused(status int, doing, path string) error {
 	switch {
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		return fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, err),
-			fmt.Sprintf(`set NOMAD_TOKEN to a token whose policy has: namespace %q { variables { path %q { capabilities = ["read", "write"] } } }`, c.namespace, path))
+			fmt.Sprintf(
+				`set NOMAD_TOKEN to a token whose policy has: namespace %q { variables { path %q { capabilities = ["read", "write"] } } }`, c.namespace, path))
 	case status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge:
 		return fault.WithHint(err, "a variable holds at most 64 KiB in all its items; --path names another")
 	case status < http.StatusInternalServerError:
 		return fault.WithHint(err, "is there such a namespace? `nomad namespace list`")
 	}
-	return unavailable(err, "see the log of Nomad's servers, and that there is such a namespace: `nomad namespace list`")
+	return unavailable(err,
+		"see the log of Nomad's servers, and that there is such a namespace: `nomad namespace list`")
 }

@@ -44,14 +44,21 @@ func TestNomad(t *testing.T) {
 	server := nomadfake.New(t)
 	server.Token = nomadToken
 	server.Set("prod", "nomad/jobs/n8n", map[string]string{"db_password": "theirs"})
-	p := openNomad(t, install.NomadOptions{Lookup: env("NOMAD_ADDR="+server.URL, "NOMAD_TOKEN="+nomadToken, "NOMAD_NAMESPACE=prod")})
+	p := openNomad(t,
+		install.NomadOptions{Lookup: env("NOMAD_ADDR="+server.URL, "NOMAD_TOKEN="+nomadToken, "NOMAD_NAMESPACE=prod")})
 	life(t, p, func(n string) string { return "n8n_encryption_key_v" + n })
-	items := map[string]string{"db_password": "theirs", "n8n_encryption_key_v1": canary, "n8n_encryption_key_v2": "another-key-0123456789"}
+	items := map[string]string{
+		"db_password": "theirs", "n8n_encryption_key_v1": canary,
+		"n8n_encryption_key_v2": "another-key-0123456789",
+	}
 	if diff := cmp.Diff(items, server.Items("prod", "nomad/jobs/n8n")); diff != "" {
 		t.Error(diff)
 	}
 	r := run(t, p, canary)
-	for _, part := range []string{`{{ with nomadVar "nomad/jobs/n8n" }}{{ .n8n_encryption_key_v1 }}{{ end }}`, `N8N_ENCRYPTION_KEY_FILE = "${NOMAD_SECRETS_DIR}/n8n_encryption_key"`} {
+	for _, part := range []string{
+		`{{ with nomadVar "nomad/jobs/n8n" }}{{ .n8n_encryption_key_v1 }}{{ end }}`,
+		`N8N_ENCRYPTION_KEY_FILE = "${NOMAD_SECRETS_DIR}/n8n_encryption_key"`,
+	} {
 		if !strings.Contains(r.Snippet, part) {
 			t.Errorf("no %q in %s", part, r.Snippet)
 		}
@@ -93,8 +100,12 @@ func TestNomadFailure(t *testing.T) {
 		exit fault.Exit
 		hint string
 	}{
-		"no token":  {func(s *nomadfake.Server) { s.Token = nomadToken }, secret.ErrDenied, fault.ExitError, `path "nomad/jobs/n8n" { capabilities = ["read", "write"] }`},
-		"broken":    {func(s *nomadfake.Server) { s.Status = http.StatusInternalServerError }, secret.ErrUnavailable, fault.ExitStore, "log of Nomad's servers"},
+		"no token": {func(s *nomadfake.Server) {
+			s.Token = nomadToken
+		}, secret.ErrDenied, fault.ExitError, `path "nomad/jobs/n8n" { capabilities = ["read", "write"] }`},
+		"broken": {func(s *nomadfake.Server) {
+			s.Status = http.StatusInternalServerError
+		}, secret.ErrUnavailable, fault.ExitStore, "log of Nomad's servers"},
 		"elsewhere": {func(s *nomadfake.Server) { s.Status = http.StatusFound }, nil, fault.ExitError, "namespace"},
 		"full": {func(s *nomadfake.Server) {
 			s.Set("default", "nomad/jobs/n8n", map[string]string{"big": strings.Repeat("x", nomadfake.MaxItems-10)})
@@ -104,7 +115,8 @@ func TestNomadFailure(t *testing.T) {
 			server := nomadfake.New(t)
 			c.set(server)
 			_, err := install.Run(t.Context(), openNomad(t, install.NomadOptions{Address: server.URL}), value(canary))
-			if err == nil || (c.is != nil && !errors.Is(err, c.is)) || fault.ExitOf(err) != c.exit || !strings.Contains(fault.HintOf(err), c.hint) {
+			if err == nil || (c.is != nil && !errors.Is(err, c.is)) || fault.ExitOf(err) != c.exit ||
+				!strings.Contains(fault.HintOf(err), c.hint) {
 				t.Fatalf("got %v (exit %d, hint %q)", err, fault.ExitOf(err), fault.HintOf(err))
 			}
 			silent(t, err.Error())
@@ -114,13 +126,19 @@ func TestNomadFailure(t *testing.T) {
 	if !errors.Is(err, secret.ErrUnavailable) || fault.ExitOf(err) != fault.ExitStore {
 		t.Errorf("nobody there: %v", err)
 	}
-	for _, address := range []string{"nomad:4646", "http://nomad.example:4646", "https://user:pw@nomad.example", "ftp://x", "http://[::2]:4646"} {
+	for _, address := range []string{
+		"nomad:4646", "http://nomad.example:4646", "https://user:pw@nomad.example",
+		"ftp://x", "http://[::2]:4646",
+	} {
 		_, err := install.NewNomad(&install.NomadOptions{Address: address, Lookup: nothing})
 		if fault.ExitOf(err) != fault.ExitUsage || fault.HintOf(err) == "" {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	if _, err := install.NewNomad(&install.NomadOptions{Path: "a.b", Lookup: nothing}); fault.ExitOf(err) != fault.ExitUsage {
+	if _, err := install.NewNomad(&install.NomadOptions{
+		Path:   "a.b",
+		Lookup: nothing,
+	}); fault.ExitOf(err) != fault.ExitUsage {
 		t.Errorf("a path with a dot: %v", err)
 	}
 }

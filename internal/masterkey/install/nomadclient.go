@@ -54,15 +54,19 @@ func (o *NomadOptions) client() (*nomadClient, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https"):
-		return nil, usage("Nomad's address is not one", "write https://HOST:4646, http://127.0.0.1:4646 or unix:///PATH")
+		return nil, usage("Nomad's address is not one",
+			"write https://HOST:4646, http://127.0.0.1:4646 or unix:///PATH")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return nil, usage("Nomad would get the key in the clear", "use https, its socket, or a tunnel that ends on this machine")
+		return nil, usage("Nomad would get the key in the clear",
+			"use https, its socket, or a tunnel that ends on this machine")
 	}
 	c.address = u
 	if transport.TLSClientConfig, err = o.tls(); err != nil {
 		return nil, fmt.Errorf("setting up TLS for Nomad: %w", err)
 	}
-	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	return c, nil
 }
 

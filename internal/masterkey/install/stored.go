@@ -34,8 +34,8 @@ type KubernetesSecrets interface {
 
 var dnsName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)
 
-// NewKubernetes is Secrets with the one key N8N_ENCRYPTION_KEY. Their names are after name, with '-' for '_', which Kubernetes
-// has not; "" is DefaultName.
+// NewKubernetes is Secrets with the one key N8N_ENCRYPTION_KEY. Their names are after name, with '-' for '_', which
+// Kubernetes has not; "" is DefaultName.
 func NewKubernetes(secrets KubernetesSecrets, name string) (Target, error) {
 	if name == "" {
 		name = DefaultName
@@ -87,7 +87,9 @@ func NewStore(store masterkey.Store, label, name string) Target {
 		readAt: func(path string) string { return path },
 		wrap:   func(key secret.Value) (secret.Value, error) { return key, nil },
 		snippet: func(path string) string {
-			return fmt.Sprintf("# in the environment of every n8n: main, webhook, worker\nN8N_ENCRYPTION_KEY=ref+%s://%s\n\n# and n8n is started through sallyport, which puts the key in its place:\nsallyport run -- n8n start\n", label, path)
+			return fmt.Sprintf("# in the environment of every n8n: main, webhook, "+
+				"worker\nN8N_ENCRYPTION_KEY=ref+%s://%s\n\n# and n8n is started through sallyport, which puts the "+
+				"key in its place:\nsallyport run -- n8n start\n", label, path)
 		},
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// SwarmSecrets are the secrets of a Docker Swarm, through an engine that manages it: numbered versions that cannot be read.
+// SwarmSecrets are the secrets of a Docker Swarm, through an engine that manages it: numbered versions that cannot be
+// read.
 type SwarmSecrets interface {
 	// Put creates the Docker secret NAME_vN with the next free number, which is the version's id.
 	Put(ctx context.Context, path string, value secret.Value) (secret.Version, error)
@@ -69,7 +70,9 @@ func (s *swarm) Read(ctx context.Context, n int) (secret.Value, string, error) {
 	if name != s.Name(n) {
 		return secret.Value{}, "", fmt.Errorf("docker calls it %q", name)
 	}
-	return secret.Value{}, fmt.Sprintf("Docker has the secret %s, with the labels sallyport.name=%s and sallyport.version=%d; it gives no value out, so the key was not compared", name, s.family, n), errHidden
+	return secret.Value{},
+		fmt.Sprintf("Docker has the secret %s, with the labels sallyport.name=%s and sallyport.version=%d; it gives "+
+			"no value out, so the key was not compared", name, s.family, n), errHidden
 }
 
 // Snippet implements Target. The target is the same for every version, so that the variable stays as it is.
@@ -92,7 +95,8 @@ secrets:
 // Notes implements Target.
 func (s *swarm) Notes(int) []string {
 	return []string{
-		"Docker gives the value of a secret to nobody: keep the key in a second place too, or it is lost with the swarm",
+		"Docker gives the value of a secret to nobody: keep the key in a second place too, or it is lost with the " +
+			"swarm",
 		"Docker cannot tell whether an older version is the same key: each run of this command makes another version",
 	}
 }

@@ -54,18 +54,27 @@ func TestSwarm(t *testing.T) {
 	want(t, r, "n8n_encryption_key_v3", install.Created, false)
 	found, err := e.Client.SecretInspect(t.Context(), "n8n_encryption_key_v3", client.SecretInspectOptions{})
 	one := found.Secret
-	if err != nil || one.Spec.Labels["sallyport.name"] != "n8n_encryption_key" || one.Spec.Labels["sallyport.version"] != "3" {
+	if err != nil || one.Spec.Labels["sallyport.name"] != "n8n_encryption_key" ||
+		one.Spec.Labels["sallyport.version"] != "3" {
 		t.Errorf("labels %v, %v", one.Spec.Labels, err)
 	}
-	for _, part := range []string{"source: n8n_encryption_key_v3\n", "target: n8n_encryption_key\n", "N8N_ENCRYPTION_KEY_FILE: /run/secrets/n8n_encryption_key\n"} {
+	for _, part := range []string{
+		"source: n8n_encryption_key_v3\n", "target: n8n_encryption_key\n",
+		"N8N_ENCRYPTION_KEY_FILE: /run/secrets/n8n_encryption_key\n",
+	} {
 		if !strings.Contains(r.Snippet, part) {
 			t.Errorf("no %q in %s", part, r.Snippet)
 		}
 	}
 
 	// What a service gets that is set up as the snippet says.
-	e.Run(t, docker.Service{Name: "n8n", Replicas: 1, Secrets: []*api.SecretReference{docker.Mount(one.ID, one.Spec.Name, "n8n_encryption_key")}})
-	if outs := e.Exec(t, "n8n", []string{mounted + "=/run/secrets/n8n_encryption_key"}, docker.TestBinary); len(outs) != 1 || outs[0] != canary {
+	e.Run(t,
+		docker.Service{
+			Name: "n8n", Replicas: 1,
+			Secrets: []*api.SecretReference{docker.Mount(one.ID, one.Spec.Name, "n8n_encryption_key")},
+		})
+	if outs := e.Exec(t, "n8n", []string{mounted + "=/run/secrets/n8n_encryption_key"},
+		docker.TestBinary); len(outs) != 1 || outs[0] != canary {
 		t.Errorf("n8n would read %q", outs)
 	}
 }

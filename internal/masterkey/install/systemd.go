@@ -39,7 +39,10 @@ func NewSystemd(o SystemdOptions) (Target, error) {
 		how:     "systemd-creds decrypted the file and it was compared: it holds the same key",
 		snippet: systemdSnippet,
 		notes: func(string) []string {
-			return []string{"it can be decrypted on this machine only: run this command on every machine that runs n8n, with the same key"}
+			return []string{
+				"it can be decrypted on this machine only: run this command on every machine that runs n8n, with the " +
+					"same key",
+			}
 		},
 	}, family, o.Out, credstore), err
 }
@@ -58,7 +61,8 @@ type creds struct{ program, withKey string }
 func (c creds) encrypt(ctx context.Context, name string, key secret.Value) (secret.Value, error) {
 	out, err := c.run(ctx, key.Reveal(), "encrypt", "--name="+name, "--with-key="+c.withKey, "-", "-")
 	if err != nil {
-		return secret.Value{}, fault.WithHint(fmt.Errorf("encrypting with systemd-creds: %w", err), "it needs systemd 250 or later, and root for the key of the host; --with-key host does without a TPM")
+		return secret.Value{}, fault.WithHint(fmt.Errorf("encrypting with systemd-creds: %w", err),
+			"it needs systemd 250 or later, and root for the key of the host; --with-key host does without a TPM")
 	}
 	return secret.NewValue(out), nil
 }

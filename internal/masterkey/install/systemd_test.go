@@ -36,7 +36,10 @@ func TestSystemd(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	r := run(t, p, canary)
-	for _, line := range []string{"LoadCredentialEncrypted=n8n_encryption_key_v1:" + file, "Environment=N8N_ENCRYPTION_KEY_FILE=%d/n8n_encryption_key_v1"} {
+	for _, line := range []string{
+		"LoadCredentialEncrypted=n8n_encryption_key_v1:" + file,
+		"Environment=N8N_ENCRYPTION_KEY_FILE=%d/n8n_encryption_key_v1",
+	} {
 		if !strings.Contains(r.Snippet, line+"\n") {
 			t.Errorf("no %q in %s", line, r.Snippet)
 		}

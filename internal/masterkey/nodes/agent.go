@@ -48,7 +48,8 @@ func newAgent(text string, s Agents) (Asker, error) {
 	case strings.Trim(u.Path, "/") != "":
 		return nil, errors.New("that is no address of an agent: it has no path")
 	case u.Scheme == "http" && !s.Insecure && !isLoopback(u.Hostname()):
-		return nil, fault.WithHint(errors.New("the token would go over the network in the clear"), "use https (`sallyport key agent --cert F --key F`), or --insecure")
+		return nil, fault.WithHint(errors.New("the token would go over the network in the clear"),
+			"use https (`sallyport key agent --cert F --key F`), or --insecure")
 	case s.Token.IsZero():
 		return nil, fault.WithHint(errors.New("an agent wants a token"), "--agent-token-file FILE")
 	}
@@ -73,7 +74,8 @@ func (agent) Way() string { return "agent" }
 
 func (a agent) Ask(ctx context.Context, q Question) (masterkey.Local, error) {
 	if q.Workflow != "" {
-		return masterkey.Local{}, fault.WithHint(errors.New("an agent executes no workflow"), "ask this node in another way, or leave --execute away")
+		return masterkey.Local{}, fault.WithHint(errors.New("an agent executes no workflow"),
+			"ask this node in another way, or leave --execute away")
 	}
 	body, err := json.Marshal(map[string]string{"nonce": q.Nonce})
 	if err != nil {
@@ -95,11 +97,13 @@ func (a agent) Ask(ctx context.Context, q Question) (masterkey.Local, error) {
 	case err != nil:
 		return masterkey.Local{}, unreachable(err)
 	case resp.StatusCode == http.StatusUnauthorized:
-		return masterkey.Local{}, fault.WithHint(errors.New("the agent refuses the token"), "give --agent-token-file the file that the agent has")
+		return masterkey.Local{}, fault.WithHint(errors.New("the agent refuses the token"),
+			"give --agent-token-file the file that the agent has")
 	case resp.StatusCode == http.StatusTooManyRequests:
 		return masterkey.Local{}, fault.WithHint(errors.New("the agent is asked too often"), "ask it again in a moment")
 	case resp.StatusCode != http.StatusOK:
-		return masterkey.Local{}, fault.WithHint(fmt.Errorf("it answers with status %d", resp.StatusCode), "see whether `sallyport key agent` listens there")
+		return masterkey.Local{}, fault.WithHint(fmt.Errorf("it answers with status %d", resp.StatusCode),
+			"see whether `sallyport key agent` listens there")
 	}
 	return Parse(content)
 }
@@ -112,5 +116,6 @@ func unreachable(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fault.WithHint(fmt.Errorf("the agent cannot be reached: %s", program.Clean(err.Error())), "see whether `sallyport key agent` listens there; --agent-ca FILE names a private CA")
+	return fault.WithHint(fmt.Errorf("the agent cannot be reached: %s", program.Clean(err.Error())),
+		"see whether `sallyport key agent` listens there; --agent-ca FILE names a private CA")
 }

@@ -53,8 +53,8 @@ func list(ctx context.Context, timeout time.Duration, argv []string) ([]byte, er
 	return e.Stdout, nil
 }
 
-// DockerLabels finds the containers with all of these labels (KEY or KEY=VALUE) that the engines have, or the one that the docker
-// command talks to when none is named. With several engines each name has its engine's before it.
+// DockerLabels finds the containers with all of these labels (KEY or KEY=VALUE) that the engines have, or the one that
+// the docker command talks to when none is named. With several engines each name has its engine's before it.
 func DockerLabels(ctx context.Context, labels, hosts []string, timeout time.Duration) ([]Node, error) {
 	if len(hosts) == 0 {
 		hosts = []string{""}
@@ -88,7 +88,8 @@ func dockerPS(ctx context.Context, host string, labels []string, timeout time.Du
 	argv := append(dockerCommand(host), "ps", "--no-trunc", "--format", "{{json .}}")
 	for _, label := range labels {
 		if !isSelector.MatchString(label) {
-			return nil, fault.WithHint(fmt.Errorf("%q is no label", program.Clean(label)), "for example com.docker.compose.service=n8n-worker")
+			return nil, fault.WithHint(fmt.Errorf("%q is no label", program.Clean(label)),
+				"for example com.docker.compose.service=n8n-worker")
 		}
 		argv = append(argv, "--filter", "label="+label)
 	}
@@ -142,11 +143,13 @@ type containerStatus struct {
 	}
 }
 
-// KubectlSelector finds the pods of a selector; namespace "" is that of the kubectl command's context. In a pod of several
-// containers it asks the one whose image or name says n8n, and, where not exactly one does, the pod's default container.
+// KubectlSelector finds the pods of a selector; namespace "" is that of the kubectl command's context. In a pod of
+// several containers it asks the one whose image or name says n8n, and, where not exactly one does, the pod's default
+// container.
 func KubectlSelector(ctx context.Context, selector, namespace string, timeout time.Duration) ([]Node, error) {
 	if !isSelector.MatchString(selector) || namespace != "" && !isPart.MatchString(namespace) {
-		return nil, fault.WithHint(errors.New("looking for pods: that is no selector, or no namespace"), "for example --kubectl-selector app=n8n --namespace prod")
+		return nil, fault.WithHint(errors.New("looking for pods: that is no selector, or no namespace"),
+			"for example --kubectl-selector app=n8n --namespace prod")
 	}
 	argv := []string{"kubectl", "get", "pods", "-o", "json", "-l", selector}
 	if namespace != "" {

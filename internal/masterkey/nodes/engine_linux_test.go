@@ -50,11 +50,15 @@ func makeImage(t *testing.T, e *docker.Engine, name string, programs ...string) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "bin/" + filepath.Base(program), Mode: 0o755, Size: int64(len(content))})
+		_ = w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: "bin/" + filepath.Base(program), Mode: 0o755,
+			Size: int64(len(content)),
+		})
 		_, _ = w.Write(content)
 	}
 	_ = w.Close()
-	out, err := e.Client.ImageImport(t.Context(), client.ImageImportSource{Source: &b, SourceName: "-"}, name, client.ImageImportOptions{})
+	out, err := e.Client.ImageImport(t.Context(), client.ImageImportSource{Source: &b, SourceName: "-"}, name,
+		client.ImageImportOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +76,11 @@ type node struct {
 
 func (n node) run(t *testing.T, e *docker.Engine, name string) {
 	t.Helper()
-	created, err := e.Client.ContainerCreate(t.Context(), client.ContainerCreateOptions{Name: name, Config: &container.Config{
-		Image: n.image, Cmd: n.command, User: n.user, Labels: map[string]string{"fleet": "n8n", "node": name},
-		Env: append([]string{"PATH=/bin", "HOME=/home", "N8N_VERSION=2.41.1"}, n.env...),
-	}, HostConfig: &container.HostConfig{NetworkMode: "none"}})
+	created, err := e.Client.ContainerCreate(t.Context(),
+		client.ContainerCreateOptions{Name: name, Config: &container.Config{
+			Image: n.image, Cmd: n.command, User: n.user, Labels: map[string]string{"fleet": "n8n", "node": name},
+			Env: append([]string{"PATH=/bin", "HOME=/home", "N8N_VERSION=2.41.1"}, n.env...),
+		}, HostConfig: &container.HostConfig{NetworkMode: "none"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +88,14 @@ func (n node) run(t *testing.T, e *docker.Engine, name string) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: ".n8n", Mode: 0o755})
-		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: ".n8n/config", Mode: 0o600, Size: int64(len(n.settings))})
+		_ = w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: ".n8n/config", Mode: 0o600,
+			Size: int64(len(n.settings)),
+		})
 		_, _ = w.Write([]byte(n.settings))
 		_ = w.Close()
-		if _, err := e.Client.CopyToContainer(t.Context(), created.ID, client.CopyToContainerOptions{DestinationPath: "/home", Content: &b}); err != nil {
+		if _, err := e.Client.CopyToContainer(t.Context(), created.ID,
+			client.CopyToContainerOptions{DestinationPath: "/home", Content: &b}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +107,8 @@ func (n node) run(t *testing.T, e *docker.Engine, name string) {
 // sallyport runs the built program on this machine, where docker finds the engine, and returns the report.
 func sallyport(t *testing.T, e *docker.Engine, program string, args ...string) (r nodes.Report, exit int, all string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, append([]string{"key", "verify", "--json", "--timeout", "2m"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), program,
+		append([]string{"key", "verify", "--json", "--timeout", "2m"}, args...)...)
 	cmd.Env = append(os.Environ(), "DOCKER_HOST="+e.Host)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -204,11 +214,13 @@ func copiedIn(t *testing.T, e *docker.Engine, program, keyFile string) {
 	if said, err := cp.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	r, exit, all := sallyport(t, e, program, "--node", "naked=docker:naked", "--node", "main=exec:docker exec main", "--remote-binary", "/tmp/sallyport", "--key-file", keyFile)
+	r, exit, all := sallyport(t, e, program, "--node", "naked=docker:naked", "--node", "main=exec:docker exec main",
+		"--remote-binary", "/tmp/sallyport", "--key-file", keyFile)
 	if exit != 1 || r.Nodes[0].Match != nodes.Yes || r.Nodes[1].Error == "" {
 		t.Errorf("exit %d: %s", exit, all)
 	}
-	r, exit, all = sallyport(t, e, program, "--node", "naked=docker:naked", "--remote-binary", "/tmp/sallyport", "--key-file", keyFile)
+	r, exit, all = sallyport(t, e, program, "--node", "naked=docker:naked", "--remote-binary", "/tmp/sallyport",
+		"--key-file", keyFile)
 	if exit != 0 || r.Nodes[0].Role != "worker" {
 		t.Errorf("exit %d: %s", exit, all)
 	}
@@ -216,8 +228,10 @@ func copiedIn(t *testing.T, e *docker.Engine, program, keyFile string) {
 
 // workflows runs one in the containers: with the key that n8n has there, not with that of the container.
 func workflows(t *testing.T, e *docker.Engine, program, keyFile string) {
-	r, exit, all := sallyport(t, e, program, "--node", "main=docker:main", "--node", "worker=docker:worker", "--node", "bare=docker:bare", "--execute", "canary", "--key-file", keyFile)
-	if exit != 12 || !r.Nodes[0].Execution.OK || !r.Nodes[1].Execution.OK || r.Nodes[2].Execution.OK || r.Nodes[2].Execution.Problem != "n8n execute ended with 1" {
+	r, exit, all := sallyport(t, e, program, "--node", "main=docker:main", "--node", "worker=docker:worker", "--node",
+		"bare=docker:bare", "--execute", "canary", "--key-file", keyFile)
+	if exit != 12 || !r.Nodes[0].Execution.OK || !r.Nodes[1].Execution.OK || r.Nodes[2].Execution.OK ||
+		r.Nodes[2].Execution.Problem != "n8n execute ended with 1" {
 		t.Errorf("exit %d: %s", exit, all)
 	}
 	noKeyIn(t, all)
@@ -227,14 +241,18 @@ func stopped(t *testing.T, e *docker.Engine, program string) {
 	if _, err := e.Client.ContainerKill(t.Context(), "hook", client.ContainerKillOptions{Signal: "KILL"}); err != nil {
 		t.Fatal(err)
 	}
-	waited := e.Client.ContainerWait(t.Context(), "hook", client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	waited := e.Client.ContainerWait(t.Context(),
+		"hook", client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 	select {
 	case <-waited.Result:
 	case err := <-waited.Error:
 		t.Fatal(err)
 	}
-	r, exit, all := sallyport(t, e, program, "--node", "hook=docker:hook", "--node", "nobody=docker:nobody", "--node", "main=docker:main")
-	if exit != 1 || r.Nodes[2].Match != nodes.Yes || !strings.Contains(r.Nodes[0].Error, "it does not run") || !strings.Contains(r.Nodes[0].Hint, "docker logs --tail 20 hook") || !strings.Contains(r.Nodes[1].Error, "it does not run") {
+	r, exit, all := sallyport(t, e, program, "--node", "hook=docker:hook", "--node", "nobody=docker:nobody", "--node",
+		"main=docker:main")
+	if exit != 1 || r.Nodes[2].Match != nodes.Yes || !strings.Contains(r.Nodes[0].Error, "it does not run") ||
+		!strings.Contains(r.Nodes[0].Hint, "docker logs --tail 20 hook") ||
+		!strings.Contains(r.Nodes[1].Error, "it does not run") {
 		t.Errorf("exit %d: %s", exit, all)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"sallyport/internal/masterkey"
 )
 
-// MinNonce is the shortest nonce that is taken, and MaxNonce the longest, in bytes: fingerprints under one that is used again
-// can be compared.
+// MinNonce is the shortest nonce that is taken, and MaxNonce the longest, in bytes: fingerprints under one that is used
+// again can be compared.
 const (
 	MinNonce = 16
 	MaxNonce = 128
@@ -103,7 +103,8 @@ func (file) Way() string { return "file" }
 func (f file) Ask(_ context.Context, q Question) (masterkey.Local, error) {
 	content, err := readFile(f.path)
 	if err != nil {
-		return masterkey.Local{}, fault.WithHint(err, "write it on the node: sallyport key verify --local --nonce-file challenge --out NAME.json")
+		return masterkey.Local{}, fault.WithHint(err,
+			"write it on the node: sallyport key verify --local --nonce-file challenge --out NAME.json")
 	}
 	l, err := Parse(content)
 	if err == nil && q.Workflow != "" && l.Nonce == q.Nonce {

@@ -77,14 +77,20 @@ func findings(l masterkey.Local, match Matching, ref *Reference) []Finding {
 	case !l.Agree:
 		all = append(all, stale(l, used, match, ref))
 	case match == No && ref != nil && ref.Fingerprint == used.Fingerprint:
-		all = append(all, Finding{OtherKey, Wrong, "has the key that does not open the database", "find the key that does, then " + giveKey})
+		all = append(all, Finding{
+			OtherKey, Wrong, "has the key that does not open the database",
+			"find the key that does, then " + giveKey,
+		})
 	case match != Yes && onlySettings(l):
 		what := "its key is in " + used.From + " alone: " + ownRole(l.Role) + " makes one when it is given none"
 		all = append(all, Finding{OwnKey, Wrong, what, away(used.From, ref) + "; then " + giveKey})
 	case match == No:
 		all = append(all, Finding{OtherKey, Wrong, "has another key than " + ref.From, giveKey + orMove(l, ref)})
 	case onlySettings(l):
-		all = append(all, Finding{FromVolume, Note, "has the key from " + used.From + " alone", giveKey + ", so that it does not hang on a volume"})
+		all = append(all, Finding{
+			FromVolume, Note, "has the key from " + used.From + " alone",
+			giveKey + ", so that it does not hang on a volume",
+		})
 	}
 	if match == No && !l.Agree && has && all[0].Todo != giveKey {
 		all = append(all, Finding{OtherKey, Wrong, "has another key than the fleet", giveKey})
@@ -99,8 +105,9 @@ func orMove(l masterkey.Local, ref *Reference) string {
 	return ""
 }
 
-// away is what to do with a settings file whose key is not the right one. It may be the only place of the key that the database
-// needs: who has changed a variable alone has the old key there. So nothing is moved before a database has proved another key.
+// away is what to do with a settings file whose key is not the right one. It may be the only place of the key that the
+// database needs: who has changed a variable alone has the old key there. So nothing is moved before a database has
+// proved another key.
 func away(path string, ref *Reference) string {
 	switch {
 	case ref == nil:
@@ -131,11 +138,21 @@ func stale(l masterkey.Local, used masterkey.Copy, match Matching, ref *Referenc
 	last := l.Copies[len(l.Copies)-1]
 	switch {
 	case last.Fingerprint == "":
-		return Finding{StaleSettings, Wrong, last.From + " " + last.Problem + ": n8n does not start", "move it away; n8n writes it again"}
+		return Finding{
+			StaleSettings, Wrong, last.From + " " + last.Problem + ": n8n does not start",
+			"move it away; n8n writes it again",
+		}
 	case match == No && ref != nil && ref.Fingerprint == last.Fingerprint:
-		return Finding{StaleSettings, Wrong, used.From + " has another key than " + last.From + ", whose key is the right one: n8n does not start", giveKey}
+		return Finding{
+			StaleSettings, Wrong,
+			used.From + " has another key than " + last.From +
+				", whose key is the right one: n8n does not start", giveKey,
+		}
 	}
-	return Finding{StaleSettings, Wrong, last.From + " has another key than " + used.From + ": n8n does not start", away(last.From, ref)}
+	return Finding{
+		StaleSettings, Wrong, last.From + " has another key than " + used.From + ": n8n does not start",
+		away(last.From, ref),
+	}
 }
 
 func onlySettings(l masterkey.Local) bool {
@@ -155,14 +172,21 @@ func aboutCopies(l masterkey.Local) (all []Finding) {
 	for _, c := range l.Copies {
 		switch {
 		case c.Used && c.Problem != "":
-			all = append(all, Finding{BadKey, Worry, c.From + " " + c.Problem, "n8n has encrypted with it: change it with `sallyport key rekey`, not by hand. " + c.Hint})
+			all = append(all,
+				Finding{
+					BadKey, Worry, c.From + " " + c.Problem,
+					"n8n has encrypted with it: change it with `sallyport key rekey`, not by hand. " + c.Hint,
+				})
 		case c.Used && c.Doubt != "":
 			all = append(all, Finding{WeakKey, Worry, "the key " + c.Doubt, "change it with `sallyport key rekey`"})
 		case !c.Used && c.Problem != "" && l.Usable && l.Agree:
 			all = append(all, Finding{OtherSource, Note, c.From + " " + c.Problem, c.Hint})
 		}
 		if c.Mode != "" && c.Mode[len(c.Mode)-1] >= '4' {
-			all = append(all, Finding{OpenSettings, Note, "everybody can read " + c.From + ", which holds the key", "chmod 600 " + c.From})
+			all = append(all, Finding{
+				OpenSettings, Note, "everybody can read " + c.From + ", which holds the key",
+				"chmod 600 " + c.From,
+			})
 		}
 	}
 	return all
@@ -173,15 +197,20 @@ func aboutRun(l masterkey.Local) (all []Finding) {
 		all = append(all, Finding{OtherSource, Note, "what was read " + l.Doubt, "run sallyport as n8n's user"})
 	}
 	if l.Execution != nil && !l.Execution.OK {
-		all = append(all, Finding{NotExecuted, Worry, "the workflow failed: " + l.Execution.Problem, "look at the execution in n8n"})
+		all = append(all, Finding{
+			NotExecuted, Worry, "the workflow failed: " + l.Execution.Problem,
+			"look at the execution in n8n",
+		})
 	}
 	return all
 }
 
-// twins tells of a key that n8n 1.x cannot tell from another node's, or from the reference, while n8n 2.20 and later can.
+// twins tells of a key that n8n 1.x cannot tell from another node's, or from the reference, while n8n 2.20 and later
+// can.
 func twins(used masterkey.Copy, answers []Answer, ref *Reference) []Finding {
 	likes := func(fingerprint, low string) bool {
-		return fingerprint != used.Fingerprint && fingerprint != "" && lowOf(fingerprint, low) == lowOf(used.Fingerprint, used.Low)
+		return fingerprint != used.Fingerprint && fingerprint != "" &&
+			lowOf(fingerprint, low) == lowOf(used.Fingerprint, used.Low)
 	}
 	found := func(whose string) []Finding {
 		return []Finding{{

@@ -54,15 +54,21 @@ func (i inside) failure(e program.Ended, binary string) error {
 	switch {
 	case e.Exit == 0:
 		return errNotSallyport()
-	case e.Exit == 126 || e.Exit == 127 || says("executable file not found", "not found: "+binary, "stat "+binary+": no such file"),
+	case e.Exit == 126 || e.Exit == 127 || says("executable file not found", "not found: "+binary,
+		"stat "+binary+": no such file"),
 		says("no such file or directory") && says(binary):
 		return fault.WithHint(fmt.Errorf("there is no %s in it%s", program.Clean(binary), quoted(e.Said)), i.remedy)
-	case i.logs != "" && says("is not running", "is restarting", "is paused", "not running", "container not found", "no such container", "notfound", "not found", "unable to upgrade connection"):
-		return fault.WithHint(fmt.Errorf("it does not run%s", quoted(e.Said)), "`"+i.logs+"` tells why; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong one")
+	case i.logs != "" && says("is not running", "is restarting", "is paused", "not running", "container not found",
+		"no such container", "notfound", "not found", "unable to upgrade connection"):
+		return fault.WithHint(fmt.Errorf("it does not run%s", quoted(e.Said)),
+			"`"+i.logs+"` tells why; a worker without a key does not start, nor, from n8n 2.39, any n8n with a wrong "+
+				"one")
 	case says("unknown flag", "unknown command", "which environment?"):
-		return fault.WithHint(errors.New("the sallyport in it is too old"), "put the one there that you have here; "+i.remedy)
+		return fault.WithHint(errors.New("the sallyport in it is too old"),
+			"put the one there that you have here; "+i.remedy)
 	}
-	return fault.WithHint(fmt.Errorf("%s ends with %d%s", i.prefix[0], e.Exit, quoted(e.Said)), "run the command by hand: "+strings.Join(i.prefix, " ")+" "+program.Clean(binary)+" key verify --local")
+	return fault.WithHint(fmt.Errorf("%s ends with %d%s", i.prefix[0], e.Exit, quoted(e.Said)),
+		"run the command by hand: "+strings.Join(i.prefix, " ")+" "+program.Clean(binary)+" key verify --local")
 }
 
 func quoted(said string) string {
@@ -78,8 +84,10 @@ func docker(host, container string) inside {
 	shown := strings.Join(command, " ")
 	return inside{
 		way: "docker", prefix: append(command, "exec", container), logs: shown + " logs --tail 20 " + container,
-		remedy: "use an image with sallyport in it (docs/entrypoint.md), start it with -v /usr/local/bin/sallyport:/usr/local/bin/sallyport:ro, or for now: " +
-			shown + " cp \"$(command -v sallyport)\" " + container + ":/tmp/sallyport, and --remote-binary /tmp/sallyport",
+		remedy: "use an image with sallyport in it (docs/entrypoint.md), start it with -v " +
+			"/usr/local/bin/sallyport:/usr/local/bin/sallyport:ro, or for now: " +
+			shown + " cp \"$(command -v sallyport)\" " + container +
+			":/tmp/sallyport, and --remote-binary /tmp/sallyport",
 	}
 }
 
@@ -99,7 +107,8 @@ func pod(namespace, name, container string) inside {
 	return inside{
 		way: "kubectl", prefix: append(append([]string{"kubectl", "exec"}, at...), "--"),
 		logs: "kubectl logs --previous " + strings.Join(at, " "),
-		remedy: "use an image with sallyport in it, or an init container `sallyport run --install /sallyport/sallyport` with an emptyDir " +
+		remedy: "use an image with sallyport in it, or an init container `sallyport run --install " +
+			"/sallyport/sallyport` with an emptyDir " +
 			"that n8n mounts too (docs/entrypoint.md), and --remote-binary /sallyport/sallyport",
 	}
 }
@@ -111,8 +120,10 @@ func allocation(id, task string) inside {
 		prefix = append(prefix, "-task", task)
 	}
 	return inside{
-		way: "nomad", prefix: append(prefix, id), logs: strings.TrimSpace("nomad alloc logs -stderr " + id + " " + task),
-		remedy: "use an image with sallyport in it (docs/entrypoint.md), or in the task's config: volumes = [\"/usr/local/bin/sallyport:/usr/local/bin/sallyport:ro\"]",
+		way: "nomad", prefix: append(prefix, id),
+		logs: strings.TrimSpace("nomad alloc logs -stderr " + id + " " + task),
+		remedy: "use an image with sallyport in it (docs/entrypoint.md), or in the task's config: volumes = " +
+			"[\"/usr/local/bin/sallyport:/usr/local/bin/sallyport:ro\"]",
 	}
 }
 

@@ -17,14 +17,15 @@ import (
 
 func environmentRole(role string) environment.Role { return environment.Role(role) }
 
-// stub puts a shell script on PATH under the names of the real programs. It writes its arguments to the file that is returned,
-// one per line.
+// stub puts a shell script on PATH under the names of the real programs. It writes its arguments to the file that is
+// returned, one per line.
 func stub(t *testing.T, script string, names ...string) (trace string) {
 	t.Helper()
 	dir := t.TempDir()
 	trace = filepath.Join(dir, "trace")
 	for _, name := range names {
-		content := "#!/bin/sh\nfor a in " + name + " \"$@\"; do printf '%s\\n' \"$a\" >> " + trace + "; done\n" + script + "\n"
+		content := "#!/bin/sh\nfor a in " + name + " \"$@\"; do printf '%s\\n' \"$a\" >> " + trace +
+			"; done\n" + script + "\n"
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -107,13 +108,15 @@ func TestFailures(t *testing.T) {
 		``: {"0", "a=docker:n8n", "is not what", "version"},
 	} {
 		t.Run(c.want+c.spec, func(t *testing.T) {
-			stub(t, "echo "+good+"; printf '%s\\nsecond line' '"+said+"' >&2; exit "+c.exit, "docker", "kubectl", "nomad", "ssh")
+			stub(t, "echo "+good+"; printf '%s\\nsecond line' '"+said+"' >&2; exit "+c.exit,
+				"docker", "kubectl", "nomad", "ssh")
 			node, err := nodes.ParseNode(c.spec, nodes.Agents{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			a := askOne(t, node, nodes.Question{})
-			if a.Err == nil || !strings.Contains(a.Err.Error(), c.want) || !strings.Contains(fault.HintOf(a.Err), c.hint) || fault.HintOf(a.Err) == "" {
+			if a.Err == nil || !strings.Contains(a.Err.Error(), c.want) ||
+				!strings.Contains(fault.HintOf(a.Err), c.hint) || fault.HintOf(a.Err) == "" {
 				t.Errorf("%q: got %v (hint %q)", said, a.Err, fault.HintOf(a.Err))
 			}
 			text := a.Err.Error() + fault.HintOf(a.Err)
@@ -127,7 +130,8 @@ func TestFailures(t *testing.T) {
 func TestTimeoutAndMissingProgram(t *testing.T) {
 	stub(t, "exec sleep 600", "docker")
 	node, _ := nodes.ParseNode("a=docker:n8n", nodes.Agents{})
-	a := nodes.AskAll(t.Context(), []nodes.Node{node}, nodes.Question{Nonce: nonce, Binary: "sallyport", Timeout: 50 * time.Millisecond}, 1)[0]
+	a := nodes.AskAll(t.Context(), []nodes.Node{node},
+		nodes.Question{Nonce: nonce, Binary: "sallyport", Timeout: 50 * time.Millisecond}, 1)[0]
 	if a.Err == nil || !strings.Contains(a.Err.Error(), "did not answer within") || fault.HintOf(a.Err) == "" {
 		t.Errorf("got %v", a.Err)
 	}
@@ -146,13 +150,16 @@ func TestDockerLabels(t *testing.T) {
 		t.Fatalf("%v, %v", found, err)
 	}
 	argv, _ := os.ReadFile(trace)
-	if diff := cmp.Diff("docker\nps\n--no-trunc\n--format\n{{json .}}\n--filter\nlabel=app=n8n\n--filter\nlabel=stage=prod\n", string(argv)); diff != "" {
+	if diff := cmp.Diff("docker\nps\n--no-trunc\n--format\n{{json "+
+		".}}\n--filter\nlabel=app=n8n\n--filter\nlabel=stage=prod\n", string(argv)); diff != "" {
 		t.Error(diff)
 	}
-	if a := askOne(t, found[1], nodes.Question{}); a.Err == nil || !strings.Contains(a.Err.Error(), "it does not run: Restarting (1)") {
+	if a := askOne(t, found[1], nodes.Question{}); a.Err == nil ||
+		!strings.Contains(a.Err.Error(), "it does not run: Restarting (1)") {
 		t.Errorf("got %v", a.Err)
 	}
-	found, err = nodes.DockerLabels(t.Context(), []string{"app"}, []string{"ssh://me@n8n-1:22", "tcp://n8n-2:2376"}, time.Minute)
+	found, err = nodes.DockerLabels(t.Context(), []string{"app"},
+		[]string{"ssh://me@n8n-1:22", "tcp://n8n-2:2376"}, time.Minute)
 	if err != nil || len(found) != 4 || found[0].Name != "n8n-main@n8n-1:22" || found[2].Name != "n8n-main@n8n-2:2376" {
 		t.Errorf("%v, %v", found, err)
 	}
@@ -162,7 +169,8 @@ func TestDockerLabels(t *testing.T) {
 		}
 	}
 	stub(t, "echo cannot connect >&2; exit 1", "docker")
-	if _, err := nodes.DockerLabels(t.Context(), []string{"a"}, nil, time.Minute); err == nil || !strings.Contains(err.Error(), `"cannot connect"`) {
+	if _, err := nodes.DockerLabels(t.Context(), []string{"a"}, nil, time.Minute); err == nil ||
+		!strings.Contains(err.Error(), `"cannot connect"`) {
 		t.Errorf("got %v", err)
 	}
 	for _, out := range []string{"no JSON", `{"Names":"--privileged"}`, `{"Names":""}`} {
@@ -196,7 +204,8 @@ func TestKubectlSelector(t *testing.T) {
 		t.Fatalf("%v, %v", found, err)
 	}
 	for i, want := range []string{"", "it does not run: Running CrashLoopBackOff", "", "it does not run: Pending"} {
-		if a := askOne(t, found[i], nodes.Question{}); (a.Err == nil) != (want == "") || a.Err != nil && a.Err.Error() != want {
+		if a := askOne(t, found[i], nodes.Question{}); (a.Err == nil) != (want == "") || a.Err != nil &&
+			a.Err.Error() != want {
 			t.Errorf("%s: %v", found[i].Name, a.Err)
 		}
 	}
@@ -207,7 +216,8 @@ func TestKubectlSelector(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for _, c := range [][2]string{{"-x", ""}, {"", ""}, {"a", "-n"}, {"a", "A"}} {
-		if _, err := nodes.KubectlSelector(t.Context(), c[0], c[1], time.Minute); err == nil || fault.HintOf(err) == "" {
+		if _, err := nodes.KubectlSelector(t.Context(), c[0], c[1], time.Minute); err == nil ||
+			fault.HintOf(err) == "" {
 			t.Errorf("%q: %v", c, err)
 		}
 	}
@@ -221,9 +231,12 @@ func TestKubectlSelector(t *testing.T) {
 
 // FuzzAnswer: whatever a node answers, what comes out of it is fit for a terminal, and has what a comparison needs.
 func FuzzAnswer(f *testing.F) {
-	f.Add([]byte(`{"nonce":"` + nonce + `","role":"worker","copies":[{"from":"N8N_ENCRYPTION_KEY","used":true,"fingerprint":"` + strings.Repeat("a", 64) + `"}]}`))
+	f.Add([]byte(`{"nonce":"` + nonce +
+		`","role":"worker","copies":[{"from":"N8N_ENCRYPTION_KEY","used":true,"fingerprint":"` +
+		strings.Repeat("a", 64) + `"}]}`))
 	f.Add([]byte(`{"nonce":"` + nonce + `","host":"\u001b[31m","role":"x","doubt":"\n","copies":[{"used":true}]}`))
-	f.Add([]byte(`{"nonce":"` + nonce + `","execution":{"problem":"\r\n"},"copies":[{"from":"\u202e","fingerprint":"x"}]}`))
+	f.Add([]byte(`{"nonce":"` + nonce +
+		`","execution":{"problem":"\r\n"},"copies":[{"from":"\u202e","fingerprint":"x"}]}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "a.json"), content, 0o600); err != nil {
@@ -235,7 +248,10 @@ func FuzzAnswer(f *testing.F) {
 		}
 		a := askOne(t, all[0], nodes.Question{})
 		r := nodes.Compare(nonce, []nodes.Answer{a}, nil)
-		texts := []string{r.Nodes[0].Host, r.Nodes[0].Version, r.Nodes[0].From, string(r.Nodes[0].Role), r.Nodes[0].Error}
+		texts := []string{
+			r.Nodes[0].Host, r.Nodes[0].Version, r.Nodes[0].From,
+			string(r.Nodes[0].Role), r.Nodes[0].Error,
+		}
 		for _, found := range r.Nodes[0].Findings {
 			texts = append(texts, found.What, found.Todo)
 		}

@@ -1,8 +1,9 @@
-// Package nodes asks every node of a fleet for its master key's fingerprint under one nonce, and compares what they say.
+// Package nodes asks every node of a fleet for its master key's fingerprint under one nonce, and compares what they
+// say.
 //
-// A node is asked by running `sallyport key verify --local` inside it (docker, kubectl, nomad, or any command), by calling an
-// agent that runs there, or by reading a file that it has written. What is right is the database's to say: package survey proves
-// a key there, and a Reference carries its fingerprint here.
+// A node is asked by running `sallyport key verify --local` inside it (docker, kubectl, nomad, or any command), by
+// calling an agent that runs there, or by reading a file that it has written. What is right is the database's to say:
+// package survey proves a key there, and a Reference carries its fingerprint here.
 //
 // Invariant: no key comes here from a node. What a node says is an outsider's text: it is checked, cleaned, and cut.
 package nodes
@@ -30,8 +31,8 @@ type Question struct {
 	Timeout  time.Duration // for one node's answer
 }
 
-// Asker is a way to a node. Ask returns what the node says, as it said it; its errors carry a hint, and quote at most one clean
-// line of what a program wrote to its standard error. It may be called concurrently.
+// Asker is a way to a node. Ask returns what the node says, as it said it; its errors carry a hint, and quote at most
+// one clean line of what a program wrote to its standard error. It may be called concurrently.
 type Asker interface {
 	Ask(ctx context.Context, q Question) (masterkey.Local, error)
 	// Way names the way for people: "docker", "agent".
@@ -76,7 +77,8 @@ func ask(ctx context.Context, node Node, q Question) Answer {
 	l, err := node.Asker.Ask(within, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		err = fault.WithHint(fmt.Errorf("it did not answer within %v", q.Timeout), "see whether the node hangs, or give --timeout more")
+		err = fault.WithHint(fmt.Errorf("it did not answer within %v", q.Timeout),
+			"see whether the node hangs, or give --timeout more")
 	case err == nil:
 		l, err = checked(l, q.Nonce)
 	}
@@ -94,7 +96,8 @@ const maxCopies = 8
 // checked makes an answer safe to compare and to print, or refuses it.
 func checked(l masterkey.Local, nonce string) (masterkey.Local, error) {
 	if l.Nonce != nonce {
-		return masterkey.Local{}, fault.WithHint(errors.New("its answer is to another nonce"), "it is of an earlier run, or of another challenge: ask the node again")
+		return masterkey.Local{}, fault.WithHint(errors.New("its answer is to another nonce"),
+			"it is of an earlier run, or of another challenge: ask the node again")
 	}
 	l.Host, l.Version, l.Doubt = program.Clean(l.Host), program.Clean(l.Version), program.Clean(l.Doubt)
 	switch l.Role {
@@ -103,7 +106,10 @@ func checked(l masterkey.Local, nonce string) (masterkey.Local, error) {
 		l.Role = ""
 	}
 	if l.Execution != nil {
-		l.Execution = &masterkey.Execution{Workflow: program.Clean(l.Execution.Workflow), OK: l.Execution.OK, Problem: program.Clean(l.Execution.Problem)}
+		l.Execution = &masterkey.Execution{
+			Workflow: program.Clean(l.Execution.Workflow), OK: l.Execution.OK,
+			Problem: program.Clean(l.Execution.Problem),
+		}
 	}
 	used := 0
 	for i, c := range l.Copies {
@@ -113,7 +119,8 @@ func checked(l masterkey.Local, nonce string) (masterkey.Local, error) {
 		if !sound(c) || i >= maxCopies || used > 1 {
 			return masterkey.Local{}, errNotSallyport()
 		}
-		c.From, c.Problem, c.Hint, c.Doubt = program.Clean(c.From), program.Clean(c.Problem), program.Clean(c.Hint), program.Clean(c.Doubt)
+		c.From, c.Problem, c.Hint, c.Doubt = program.Clean(c.From), program.Clean(c.Problem), program.Clean(c.Hint),
+			program.Clean(c.Doubt)
 		l.Copies[i] = c
 	}
 	return l, nil
@@ -122,11 +129,13 @@ func checked(l masterkey.Local, nonce string) (masterkey.Local, error) {
 // sound tells whether a copy is one that Inspect can have made.
 func sound(c masterkey.Copy) bool {
 	is := func(text string, pattern *regexp.Regexp) bool { return text == "" || pattern.MatchString(text) }
-	return is(c.Fingerprint, isFingerprint) && is(c.Low, isFingerprint) && is(c.Mode, isMode) && (c.Fingerprint != "" || !c.Used && c.Low == "")
+	return is(c.Fingerprint, isFingerprint) && is(c.Low, isFingerprint) && is(c.Mode, isMode) &&
+		(c.Fingerprint != "" || !c.Used && c.Low == "")
 }
 
 func errNotSallyport() error {
-	return fault.WithHint(errors.New("what it answers is not what `sallyport key verify --local --json` prints"), "see which version of sallyport is there")
+	return fault.WithHint(errors.New("what it answers is not what `sallyport key verify --local --json` prints"),
+		"see which version of sallyport is there")
 }
 
 // Parse reads what `sallyport key verify --local --json` prints. Nothing of it is quoted in an error.

@@ -37,7 +37,8 @@ func (s situation) says(t *testing.T) masterkey.Local {
 	home := t.TempDir()
 	if s.settings != "" {
 		path := filepath.Join(home, ".n8n", "config")
-		err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(s.settings), 0o600), os.Chmod(path, max(s.mode, 0o600)))
+		err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(s.settings), 0o600),
+			os.Chmod(path, max(s.mode, 0o600)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +76,8 @@ func ways(t *testing.T, spec string) nodes.Asker {
 func answersOf(t *testing.T, all []situation) (answers []nodes.Answer) {
 	t.Helper()
 	for i, s := range all {
-		answers = append(answers, nodes.Answer{Node: nodes.Node{Name: fmt.Sprintf("n%d", i), Asker: ways(t, "x=docker:x")}, Local: s.says(t)})
+		answers = append(answers,
+			nodes.Answer{Node: nodes.Node{Name: fmt.Sprintf("n%d", i), Asker: ways(t, "x=docker:x")}, Local: s.says(t)})
 	}
 	return answers
 }
@@ -148,7 +150,8 @@ func TestCompare(t *testing.T) {
 				t.Errorf("exit %d, want %d; nodes (-want +got): %s", r.Exit, c.exit, diff)
 			}
 			err := r.Fault()
-			if (err == nil) != (c.exit == 0) || fault.ExitOf(err) != c.exit || err != nil && (!strings.Contains(err.Error(), c.fault) || fault.HintOf(err) == "") {
+			if (err == nil) != (c.exit == 0) || fault.ExitOf(err) != c.exit || err != nil &&
+				(!strings.Contains(err.Error(), c.fault) || fault.HintOf(err) == "") {
 				t.Errorf("got %v (hint %q), want %q", err, fault.HintOf(err), c.fault)
 			}
 			shows := fmt.Sprintf("%+v %v %s", r, err, fault.HintOf(err))
@@ -166,7 +169,8 @@ func TestUnasked(t *testing.T) {
 	answers := answersOf(t, []situation{{env: "N8N_ENCRYPTION_KEY=" + good}, {env: "N8N_ENCRYPTION_KEY=" + good}})
 	answers[1].Err = fault.WithHint(errors.New("it does not run"), "start it")
 	r := nodes.Compare(nonce, answers, nil)
-	if err := r.Fault(); r.Exit != fault.ExitError || !strings.Contains(err.Error(), "nothing is known of: n1") || r.Nodes[1].Hint != "start it" || r.Nodes[0].Match != nodes.Yes {
+	if err := r.Fault(); r.Exit != fault.ExitError || !strings.Contains(err.Error(), "nothing is known of: n1") ||
+		r.Nodes[1].Hint != "start it" || r.Nodes[0].Match != nodes.Yes {
 		t.Errorf("got %v, %+v", err, r)
 	}
 	if r := nodes.Compare(nonce, answers, reference(other, nodes.Match)); r.Exit != fault.ExitKeyMismatch {
@@ -178,7 +182,8 @@ func TestUnasked(t *testing.T) {
 func TestFailedExecution(t *testing.T) {
 	answers := answersOf(t, []situation{{env: "N8N_ENCRYPTION_KEY=" + good}})
 	answers[0].Local.Execution = &masterkey.Execution{Workflow: "1", Problem: "n8n execute ended with 1"}
-	if r := nodes.Compare(nonce, answers, nil); r.Exit != fault.ExitFindings || r.Nodes[0].Findings[0].Kind != nodes.NotExecuted {
+	if r := nodes.Compare(nonce, answers, nil); r.Exit != fault.ExitFindings ||
+		r.Nodes[0].Findings[0].Kind != nodes.NotExecuted {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -226,16 +231,19 @@ func TestParseNode(t *testing.T) {
 	} {
 		node, err := nodes.ParseNode(spec, agents)
 		switch {
-		case way == "" && (err == nil || fault.HintOf(err) == "" || strings.Contains(err.Error(), "\x1b") || strings.Contains(err.Error(), "pw@")):
+		case way == "" && (err == nil || fault.HintOf(err) == "" || strings.Contains(err.Error(), "\x1b") ||
+			strings.Contains(err.Error(), "pw@")):
 			t.Errorf("%q: got %v (hint %q)", spec, err, fault.HintOf(err))
 		case way != "" && (err != nil || node.Asker.Way() != way):
 			t.Errorf("%q: got %v", spec, err)
 		}
 	}
-	if _, err := nodes.ParseNode("a=https://h:8473", nodes.Agents{}); !strings.Contains(fault.HintOf(err), "--agent-token-file") {
+	if _, err := nodes.ParseNode("a=https://h:8473", nodes.Agents{}); !strings.Contains(fault.HintOf(err),
+		"--agent-token-file") {
 		t.Errorf("without a token: %v", err)
 	}
-	if _, err := nodes.ParseNode("a=http://10.0.0.1:8473", nodes.Agents{Token: agents.Token, Insecure: true}); err != nil {
+	if _, err := nodes.ParseNode("a=http://10.0.0.1:8473",
+		nodes.Agents{Token: agents.Token, Insecure: true}); err != nil {
 		t.Errorf("insecure: %v", err)
 	}
 }
@@ -258,7 +266,10 @@ func TestFiles(t *testing.T) {
 	}
 	right := situation{env: "N8N_ENCRYPTION_KEY=" + good}.says(t)
 	content, _ := json.Marshal(right)
-	for name, content := range map[string]string{"a.json": string(content), "b.json": "no JSON " + good, "c.json": strings.ReplaceAll(string(content), nonce, "of-an-earlier-run"), "notes.txt": "x"} {
+	for name, content := range map[string]string{
+		"a.json": string(content), "b.json": "no JSON " + good,
+		"c.json": strings.ReplaceAll(string(content), nonce, "of-an-earlier-run"), "notes.txt": "x",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -270,11 +281,16 @@ func TestFiles(t *testing.T) {
 	answers := nodes.AskAll(t.Context(), all, nodes.Question{Nonce: nonce, Timeout: time.Minute}, 2)
 	for i, want := range []string{"", "is not what", "another nonce"} {
 		a := answers[i]
-		if (a.Err == nil) != (want == "") || a.Err != nil && (!strings.Contains(a.Err.Error(), want) || fault.HintOf(a.Err) == "" || strings.Contains(a.Err.Error(), good)) {
+		if (a.Err == nil) != (want == "") || a.Err != nil &&
+			(!strings.Contains(a.Err.Error(), want) || fault.HintOf(a.Err) == "" ||
+				strings.Contains(a.Err.Error(), good)) {
 			t.Errorf("%s: %v", a.Node.Name, a.Err)
 		}
 	}
-	for _, broken := range []string{"", "short", strings.Repeat("x", 200), "has blanks in it, sixteen", "-0123456789abcdef"} {
+	for _, broken := range []string{
+		"", "short", strings.Repeat("x", 200), "has blanks in it, sixteen",
+		"-0123456789abcdef",
+	} {
 		if err := os.WriteFile(challenge, []byte(broken), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +302,11 @@ func TestFiles(t *testing.T) {
 
 // TestPanicInAnAsker: it is that node's answer, quotes no value, and the others are asked all the same.
 func TestPanicInAnAsker(t *testing.T) {
-	all := []nodes.Node{{Name: "a", Asker: asker(nil)}, {Name: "b", Asker: asker(errors.New("refused"))}, {Name: "c", Asker: asker(nil)}}
+	all := []nodes.Node{
+		{Name: "a", Asker: asker(nil)},
+		{Name: "b", Asker: asker(errors.New("refused"))},
+		{Name: "c", Asker: asker(nil)},
+	}
 	answers := nodes.AskAll(t.Context(), all, nodes.Question{Nonce: nonce, Timeout: time.Minute}, 1)
 	for i, a := range answers {
 		_, panicked := errors.AsType[*fault.Panic](a.Err)
@@ -320,8 +340,8 @@ func TestDistinct(t *testing.T) {
 	}
 }
 
-// TestNothingIsMovedUnproved: a settings file may hold the only copy of the key that the database needs, as after a change of the
-// variable alone. Nobody is told to move it away before a database has proved another key.
+// TestNothingIsMovedUnproved: a settings file may hold the only copy of the key that the database needs, as after a
+// change of the variable alone. Nobody is told to move it away before a database has proved another key.
 func TestNothingIsMovedUnproved(t *testing.T) {
 	hook := situation{role: "webhook", settings: settings(other)}
 	stale := situation{role: "main", env: "N8N_ENCRYPTION_KEY=" + good, settings: settings(other)}
@@ -337,7 +357,8 @@ func TestNothingIsMovedUnproved(t *testing.T) {
 		"there is nothing to say": {reference(good, nodes.Unproven), false},
 		"the database says so":    {reference(good, nodes.Match), true},
 	} {
-		r := nodes.Compare(nonce, answersOf(t, []situation{{env: "N8N_ENCRYPTION_KEY=" + good}, hook, stale, wrong}), c.ref)
+		r := nodes.Compare(nonce,
+			answersOf(t, []situation{{env: "N8N_ENCRYPTION_KEY=" + good}, hook, stale, wrong}), c.ref)
 		for _, row := range r.Nodes[1:] {
 			for _, f := range row.Findings {
 				waits := strings.Contains(f.Todo, "--database") || strings.Contains(f.Todo, "keep ")

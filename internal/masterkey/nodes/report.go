@@ -13,10 +13,11 @@ import (
 
 // Reference is the key that the nodes should have, by its fingerprint under the nonce that they were asked with.
 type Reference struct {
-	From        string    `json:"from"` // where it was read from
-	Fingerprint string    `json:"fingerprint"`
-	Low         string    `json:"low_fingerprint,omitempty"` // see masterkey.Copy
-	Database    *Database `json:"database,omitempty"`        // nil: no database was asked, and the key is right because someone says so
+	From        string `json:"from"` // where it was read from
+	Fingerprint string `json:"fingerprint"`
+	Low         string `json:"low_fingerprint,omitempty"` // see masterkey.Copy
+	// nil: no database was asked, and the key is right because someone says so
+	Database *Database `json:"database,omitempty"`
 }
 
 // Result is whether a key is a database's, as package survey says it.
@@ -51,20 +52,21 @@ const (
 
 // Row is what there is to say of a node.
 type Row struct {
-	Name        string               `json:"name"`
-	Way         string               `json:"way"`
-	Host        string               `json:"host,omitempty"`
-	Role        environment.Role     `json:"role,omitempty"`
-	Version     string               `json:"version,omitempty"`
-	From        string               `json:"from,omitempty"`        // where n8n has its key from
-	Fingerprint string               `json:"fingerprint,omitempty"` // of that key
-	Match       Matching             `json:"match"`
-	Group       string               `json:"group,omitempty"` // A, B, …: nodes with one key, where there are several and no reference
-	Copies      []masterkey.Copy     `json:"copies,omitempty"`
-	Execution   *masterkey.Execution `json:"execution,omitempty"`
-	Findings    []Finding            `json:"findings,omitempty"`
-	Error       string               `json:"error,omitempty"` // why it could not be asked
-	Hint        string               `json:"hint,omitempty"`  // what to do about the error
+	Name        string           `json:"name"`
+	Way         string           `json:"way"`
+	Host        string           `json:"host,omitempty"`
+	Role        environment.Role `json:"role,omitempty"`
+	Version     string           `json:"version,omitempty"`
+	From        string           `json:"from,omitempty"`        // where n8n has its key from
+	Fingerprint string           `json:"fingerprint,omitempty"` // of that key
+	Match       Matching         `json:"match"`
+	// A, B, …: nodes with one key, where there are several and no reference
+	Group     string               `json:"group,omitempty"`
+	Copies    []masterkey.Copy     `json:"copies,omitempty"`
+	Execution *masterkey.Execution `json:"execution,omitempty"`
+	Findings  []Finding            `json:"findings,omitempty"`
+	Error     string               `json:"error,omitempty"` // why it could not be asked
+	Hint      string               `json:"hint,omitempty"`  // what to do about the error
 }
 
 // Report is the state of a fleet's master key.
@@ -188,20 +190,25 @@ func (r Report) sentence() (what, hint string) {
 	switch {
 	case db != nil && db.Result == Mismatch:
 		return fmt.Sprintf("the key of %s does not open the database %s", r.Reference.From, db.Name),
-			"try the other keys that there are with --key-file; docs/masterkey.md has the order in which to look for one, under \"I lost the key\""
+			"try the other keys that there are with --key-file; docs/masterkey.md has the order in which to look for " +
+				"one, under \"I lost the key\""
 	case db != nil && db.Result == Mixed:
-		return fmt.Sprintf("the key of %s opens %d values of the database %s, and %d it does not", r.Reference.From, db.Readable, db.Name, db.Unreadable),
+		return fmt.Sprintf("the key of %s opens %d values of the database %s, and %d it does not", r.Reference.From,
+				db.Readable, db.Name, db.Unreadable),
 			"a change of the key may have stopped half-way: `sallyport key rekey --dry-run` counts what each key opens"
 	case r.Keys > 1 && r.Reference == nil:
 		return fmt.Sprintf("the nodes have %d different keys", r.Keys),
-			"how many nodes have a key does not make it the right one: `--database URL --key-file FILE` tells whether the database needs the key in FILE"
+			"how many nodes have a key does not make it the right one: `--database URL --key-file FILE` tells " +
+				"whether the database needs the key in FILE"
 	case len(wrong) > 0:
 		return "not right: " + strings.Join(wrong, ", "), "the table says what to do on each node; then run this again"
 	case r.Exit == fault.ExitError:
 		return "nothing is known of: " + strings.Join(r.names(func(row Row) bool { return row.Error != "" }), ", "),
 			"the table says why; all other nodes have been asked"
 	}
-	return "to be looked at: " + strings.Join(r.names(func(row Row) bool { return worst(row) == Worry }), ", "), "the table says what to do"
+	return "to be looked at: " + strings.Join(r.names(func(row Row) bool {
+		return worst(row) == Worry
+	}), ", "), "the table says what to do"
 }
 
 func (r Report) names(which func(Row) bool) (names []string) {

@@ -18,10 +18,12 @@ var (
 	isAlloc     = regexp.MustCompile(`^[0-9a-f-]{2,36}$`)
 )
 
-const hintSpec = "write NAME=docker:CONTAINER, NAME=kubectl:NAMESPACE/POD[/CONTAINER], NAME=nomad:ALLOC[/TASK], NAME=exec:COMMAND…, " +
+const hintSpec = "write NAME=docker:CONTAINER, NAME=kubectl:NAMESPACE/POD[/CONTAINER], NAME=nomad:ALLOC[/TASK], " +
+	"NAME=exec:COMMAND…, " +
 	"NAME=file:PATH or NAME=https://HOST:PORT"
 
-// ParseNode reads how a node is named and asked: NAME=WAY:WHERE, see hintSpec. agents are the settings for http and https.
+// ParseNode reads how a node is named and asked: NAME=WAY:WHERE, see hintSpec. agents are the settings for http and
+// https.
 func ParseNode(spec string, agents Agents) (Node, error) {
 	name, way, ok := strings.Cut(spec, "=")
 	if !ok || !isNodeName.MatchString(name) {

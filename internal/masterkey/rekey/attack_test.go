@@ -64,7 +64,8 @@ func (s *site) fromTo(old, fresh secret.Value) rekey.Options {
 	return o
 }
 
-// TestUndoOfAnEarlierChange: the database has gone on from B to C, so that the way from A to B is no longer the last one.
+// TestUndoOfAnEarlierChange: the database has gone on from B to C, so that the way from A to B is no longer the last
+// one.
 func TestUndoOfAnEarlierChange(t *testing.T) {
 	some(t, func(t *testing.T, s *site) {
 		b, c := masterkey.Generate(), masterkey.Generate()
@@ -193,7 +194,8 @@ func TestUndoAfterAnUpgrade(t *testing.T) {
 		if k.Algorithm == cipher.AlgorithmCBC {
 			plain = string(fresh.Reveal())
 		}
-		s.exec("UPDATE {deployment_key} SET value = " + literal(cipher.NewWrapping(fresh).Encrypt(secret.NewValue([]byte(plain)))) + " WHERE id = " + literal(k.ID))
+		s.exec("UPDATE {deployment_key} SET value = " +
+			literal(cipher.NewWrapping(fresh).Encrypt(secret.NewValue([]byte(plain)))) + " WHERE id = " + literal(k.ID))
 	}
 	s.readsAll(fresh)
 	if _, err := s.undoWith(rekey.Options{New: fresh, Backup: o.Backup}); err != nil {
@@ -202,7 +204,8 @@ func TestUndoAfterAnUpgrade(t *testing.T) {
 	s.readsAll(s.master())
 }
 
-// TestUndoOfALeakWithNewRows: n8n has written under the data key that the change had added, has rotated it, and has deleted.
+// TestUndoOfALeakWithNewRows: n8n has written under the data key that the change had added, has rotated it, and has
+// deleted.
 func TestUndoOfALeakWithNewRows(t *testing.T) {
 	for _, rotated := range []bool{false, true} {
 		s := newSite(t, recorded.Named(t, "2.41.1-sqlite-rotated"))
@@ -223,7 +226,8 @@ func TestUndoOfALeakWithNewRows(t *testing.T) {
 			hex := secret.NewValue([]byte(strings.Repeat("c0ffee00", 8)))
 			under := must(cipher.NewGCM(hex))(t)
 			s.exec("UPDATE {deployment_key} SET status = 'inactive' WHERE id = " + literal(added))
-			s.exec("INSERT INTO {deployment_key} (id, type, value, algorithm, status) VALUES ('rotated', 'data_encryption', " +
+			s.exec("INSERT INTO {deployment_key} (id, type, value, algorithm, status) VALUES ('rotated', " +
+				"'data_encryption', " +
 				literal(cipher.NewWrapping(fresh).Encrypt(hex)) + ", 'aes-256-gcm', 'active')")
 			s.newCredential("late3", cipher.Join("rotated", under.Encrypt(secret.NewValue([]byte(`{"late":3}`)))))
 		}
@@ -233,7 +237,8 @@ func TestUndoOfALeakWithNewRows(t *testing.T) {
 			t.Fatalf("%v\n%s", err, fault.HintOf(err))
 		}
 		lines, closed := s.reads(s.master())
-		if want := len(s.Values) - 1 + 2 + map[bool]int{true: 1}[rotated]; closed != 0 || len(lines) != want || done.Gone != 1 {
+		if want := len(s.Values) - 1 + 2 + map[bool]int{true: 1}[rotated]; closed != 0 ||
+			len(lines) != want || done.Gone != 1 {
 			t.Errorf("%d values open, want %d; %d closed, %d gone", len(lines), want, closed, done.Gone)
 		}
 		if got := s.deploymentKeys(s.master()); got[added] != "" {
@@ -245,11 +250,12 @@ func TestUndoOfALeakWithNewRows(t *testing.T) {
 
 func (s *site) newCredential(id, data string) {
 	s.t.Helper()
-	s.exec("INSERT INTO {credentials_entity} (id, name, type, data) VALUES (" + literal(id) + ", 'late', 'httpHeaderAuth', " + literal(data) + ")")
+	s.exec("INSERT INTO {credentials_entity} (id, name, type, data) VALUES (" + literal(id) +
+		", 'late', 'httpHeaderAuth', " + literal(data) + ")")
 }
 
-// TestHalfBricked starts from what the usual guides leave behind: recipe a (values new, deployment_key old), c (rows rewrapped,
-// the legacy data key old, and something written since), and d (the same with prefixed values).
+// TestHalfBricked starts from what the usual guides leave behind: recipe a (values new, deployment_key old), c (rows
+// rewrapped, the legacy data key old, and something written since), and d (the same with prefixed values).
 func TestHalfBricked(t *testing.T) {
 	fresh := masterkey.Generate()
 	recipes := map[string]func(s *site){
@@ -257,7 +263,9 @@ func TestHalfBricked(t *testing.T) {
 		"c": func(s *site) {
 			for _, k := range s.DataKeys {
 				if k.Type != cipher.TypeInstanceID {
-					s.exec("UPDATE {deployment_key} SET value = " + literal(cipher.NewWrapping(fresh).Encrypt(secret.NewValue([]byte(k.Plain)))) + " WHERE id = " + literal(k.ID))
+					s.exec("UPDATE {deployment_key} SET value = " +
+						literal(cipher.NewWrapping(fresh).Encrypt(secret.NewValue([]byte(k.Plain)))) +
+						" WHERE id = " + literal(k.ID))
 				}
 			}
 			s.recrypt(fresh, 3)
@@ -282,13 +290,16 @@ func TestHalfBricked(t *testing.T) {
 	}
 }
 
-// TestLegacyKeyOfItsOwn is recipe c taken one key further: the operator has forgotten the key that the legacy data key still is.
+// TestLegacyKeyOfItsOwn is recipe c taken one key further: the operator has forgotten the key that the legacy data key
+// still is.
 func TestLegacyKeyOfItsOwn(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
 	now := masterkey.Generate()
 	for _, k := range s.DataKeys {
 		if k.Type != cipher.TypeInstanceID {
-			s.exec("UPDATE {deployment_key} SET value = " + literal(cipher.NewWrapping(now).Encrypt(secret.NewValue([]byte(k.Plain)))) + " WHERE id = " + literal(k.ID))
+			s.exec("UPDATE {deployment_key} SET value = " +
+				literal(cipher.NewWrapping(now).Encrypt(secret.NewValue([]byte(k.Plain)))) +
+				" WHERE id = " + literal(k.ID))
 		}
 	}
 	before := s.dump()
@@ -319,10 +330,18 @@ func TestEveryVariantOfARow(t *testing.T) {
 			}
 		},
 		"plain": func(secret.Value) [][3]string {
-			return [][3]string{{"signing.hmac", "", "s1"}, {"signing.jwt", "", "s2"}, {"signing.binary_data", "", "s3"}, {"instance.id", "", "i"}}
+			return [][3]string{
+				{"signing.hmac", "", "s1"},
+				{"signing.jwt", "", "s2"},
+				{"signing.binary_data", "", "s3"},
+				{"instance.id", "", "i"},
+			}
 		},
 		"jwe": func(m secret.Value) [][3]string {
-			return [][3]string{{"jwe.private-key", "RSA-OAEP-256", cipher.NewWrapping(m).Encrypt(secret.NewValue([]byte(jwk)))}}
+			return [][3]string{{
+				"jwe.private-key", "RSA-OAEP-256",
+				cipher.NewWrapping(m).Encrypt(secret.NewValue([]byte(jwk))),
+			}}
 		},
 	} {
 		for _, leaked := range []bool{false, true} {
@@ -330,7 +349,8 @@ func TestEveryVariantOfARow(t *testing.T) {
 				s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
 				s.exec("DELETE FROM {deployment_key}")
 				for i, row := range rows(s.master()) {
-					s.exec("INSERT INTO {deployment_key} (id, type, algorithm, value, status) VALUES ("+literal(string(rune('a'+i)))+", ?, nullif(?, ''), ?, 'active')", row[0], row[1], row[2])
+					s.exec("INSERT INTO {deployment_key} (id, type, algorithm, value, status) VALUES ("+
+						literal(string(rune('a'+i)))+", ?, nullif(?, ''), ?, 'active')", row[0], row[1], row[2])
 				}
 				before := s.dump()
 				plain := s.deploymentKeys(s.master())
@@ -362,7 +382,8 @@ func TestOddKeys(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite-rotated"))
 	old := s.master()
 	for _, key := range []string{
-		strings.Repeat("0123456789abcdef", 4), "schlüssel-mit-ş-und-😀-und-mehr", `"quoted" and 'quoted'` + "\nwith a newline", "_ and s are low bytes",
+		strings.Repeat("0123456789abcdef", 4), "schlüssel-mit-ş-und-😀-und-mehr", `"quoted" and 'quoted'` +
+			"\nwith a newline", "_ and s are low bytes",
 		"ş and s are low bytes", "x", strings.Repeat("long", 4096), "\xff\xfe not UTF-8",
 	} {
 		fresh := secret.NewValue([]byte(key))
@@ -379,7 +400,8 @@ func TestManyStrays(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
 	for i := range 150 {
 		stored := cipher.NewCBC(s.master()).Encrypt(secret.NewValue([]byte("a note")))
-		s.exec("INSERT INTO {settings} ([key], value) VALUES (" + literal(strings.Repeat("n", i+1)) + ", " + literal(stored) + ")")
+		s.exec("INSERT INTO {settings} ([key], value) VALUES (" + literal(strings.Repeat("n", i+1)) + ", " +
+			literal(stored) + ")")
 	}
 	stored := cipher.NewCBC(s.master()).Encrypt(secret.NewValue([]byte("something of a later n8n")))
 	s.exec("CREATE TABLE {zz_later} (id integer PRIMARY KEY, token text)")
@@ -387,7 +409,8 @@ func TestManyStrays(t *testing.T) {
 	before := s.dump()
 	o := s.fromTo(s.master(), masterkey.Generate())
 	_, err := s.run(o)
-	if err == nil || !strings.Contains(fault.HintOf(err), "settings.value") || !strings.Contains(fault.HintOf(err), "zz_later.token") {
+	if err == nil || !strings.Contains(fault.HintOf(err), "settings.value") ||
+		!strings.Contains(fault.HintOf(err), "zz_later.token") {
 		t.Errorf("got %v, hint %q", err, fault.HintOf(err))
 	}
 	o.Accept = []string{"settings.value"}
@@ -424,20 +447,23 @@ func TestN8NStartsMeanwhile(t *testing.T) {
 func TestSettingsOnASymlink(t *testing.T) {
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "volume.json"), filepath.Join(dir, "config")
-	if err := os.WriteFile(real, []byte(`{"encryptionKey": "the-old-one-of-n8n", "tunnelSubdomain": "x"}`), 0o600); err != nil {
+	if err := os.WriteFile(real, []byte(`{"encryptionKey": "the-old-one-of-n8n", "tunnelSubdomain": "x"}`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("volume.json", link); err != nil {
 		t.Fatal(err)
 	}
-	done, err := rekey.ChangeSettings(link, secret.NewValue([]byte("the-old-one-of-n8n")), secret.NewValue([]byte(`<new> & "quoted"`)))
+	done, err := rekey.ChangeSettings(link, secret.NewValue([]byte("the-old-one-of-n8n")),
+		secret.NewValue([]byte(`<new> & "quoted"`)))
 	if err != nil || done != rekey.SettingsChanged {
 		t.Fatalf("%s, %v", done, err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Error("the link is a file now")
 	}
-	if content, _ := os.ReadFile(real); !strings.Contains(string(content), `quoted`) || !strings.Contains(string(content), "tunnelSubdomain") {
+	if content, _ := os.ReadFile(real); !strings.Contains(string(content), `quoted`) ||
+		!strings.Contains(string(content), "tunnelSubdomain") {
 		t.Errorf("the file holds %d bytes", len(content))
 	}
 }
@@ -511,7 +537,10 @@ func TestSpoiledBackup(t *testing.T) {
 	if diff := cmp.Diff(before, s.dump()); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := s.undoWith(rekey.Options{New: masterkey.Generate(), Backup: o.Backup}); fault.ExitOf(err) != fault.ExitKeyMismatch {
+	if _, err := s.undoWith(rekey.Options{
+		New:    masterkey.Generate(),
+		Backup: o.Backup,
+	}); fault.ExitOf(err) != fault.ExitKeyMismatch {
 		t.Errorf("another key: %v", err)
 	}
 }
@@ -522,7 +551,10 @@ func TestLeakedBackup(t *testing.T) {
 	o := s.fromTo(s.master(), masterkey.Generate())
 	o.Leaked = true
 	s.mustRun(o)
-	if _, err := s.undoWith(rekey.Options{Old: s.master(), Backup: o.Backup}); fault.ExitOf(err) != fault.ExitKeyMismatch {
+	if _, err := s.undoWith(rekey.Options{
+		Old:    s.master(),
+		Backup: o.Backup,
+	}); fault.ExitOf(err) != fault.ExitKeyMismatch {
 		t.Errorf("got %v", err)
 	}
 }
@@ -537,7 +569,8 @@ func TestUndoWithKept(t *testing.T) {
 		if report := s.mustRun(o); report.Kept != n {
 			t.Fatalf("%d kept, want %d", report.Kept, n)
 		}
-		s.newCredential("foreign", cipher.NewCBC(secret.NewValue([]byte("a fourth key"))).Encrypt(secret.NewValue([]byte(`{"a":1}`))))
+		s.newCredential("foreign",
+			cipher.NewCBC(secret.NewValue([]byte("a fourth key"))).Encrypt(secret.NewValue([]byte(`{"a":1}`))))
 		if _, err := s.undoWith(rekey.Options{New: o.New, Backup: o.Backup}); fault.ExitOf(err) != fault.ExitFindings {
 			t.Errorf("a value of another key: got %v", err)
 		}
@@ -555,7 +588,8 @@ func TestUndoWithKept(t *testing.T) {
 	})
 }
 
-// TestCancelledLate: a change that is cancelled when all is proved is made or not, and its backup is there or not, together.
+// TestCancelledLate: a change that is cancelled when all is proved is made or not, and its backup is there or not,
+// together.
 func TestCancelledLate(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -584,7 +618,8 @@ func TestManyUnreadableFirst(t *testing.T) {
 	s.exec("UPDATE {credentials_entity} SET id = 'zz' || substr(id, 3)")
 	const n = 2500
 	for range n {
-		s.exec("INSERT INTO {credentials_entity} (id, name, type, data) VALUES ('aa' || hex(randomblob(7)), 'lost', 'httpHeaderAuth', ?)", lost.Encrypt(secret.NewValue([]byte(`{"a":1}`))))
+		s.exec("INSERT INTO {credentials_entity} (id, name, type, data) VALUES ('aa' || hex(randomblob(7)), 'lost', "+
+			"'httpHeaderAuth', ?)", lost.Encrypt(secret.NewValue([]byte(`{"a":1}`))))
 	}
 	s.exec("CREATE TABLE {turned} AS SELECT * FROM {credentials_entity} ORDER BY id")
 	s.exec("DELETE FROM {credentials_entity}")

@@ -22,9 +22,9 @@ import (
 	"sallyport/internal/secret"
 )
 
-// A backup is one line of JSON (header), then a stream of JSON lines (record), sealed: AES-256-GCM by segments of 1 MiB with a
-// key per file (Tink's AES256_GCM_HKDF_1MB), the header as additional data. The file's key is in the header, sealed under the
-// new master key, and unless that one has leaked under the old one too.
+// A backup is one line of JSON (header), then a stream of JSON lines (record), sealed: AES-256-GCM by segments of 1 MiB
+// with a key per file (Tink's AES256_GCM_HKDF_1MB), the header as additional data. The file's key is in the header,
+// sealed under the new master key, and unless that one has leaked under the old one too.
 const (
 	backupKind    = "sallyport-rekey-backup"
 	backupVersion = 1
@@ -110,7 +110,8 @@ func vacant(path string) error {
 }
 
 func taken(path string) error {
-	return fault.WithHint(fmt.Errorf("writing the backup: %q is there already", path), "it may be the only way back from an earlier change: name another with --backup")
+	return fault.WithHint(fmt.Errorf("writing the backup: %q is there already", path),
+		"it may be the only way back from an earlier change: name another with --backup")
 }
 
 // createBackup begins a backup in a new file of mode 0600.
@@ -120,7 +121,8 @@ func createBackup(o Options, name string, now time.Time) (*backupWriter, error) 
 	case errors.Is(err, fs.ErrExist):
 		return nil, taken(o.Backup)
 	case err != nil:
-		return nil, fault.WithHint(fmt.Errorf("writing the backup: %w", err), "name a file in a folder that this user may write to, with --backup; nothing was changed")
+		return nil, fault.WithHint(fmt.Errorf("writing the backup: %w", err),
+			"name a file in a folder that this user may write to, with --backup; nothing was changed")
 	}
 	w := &backupWriter{path: o.Backup, new: o.New, file: f, sum: sha256.New()}
 	if err := w.begin(o, name, now); err != nil {
@@ -131,7 +133,10 @@ func createBackup(o Options, name string, now time.Time) (*backupWriter, error) 
 
 func (w *backupWriter) begin(o Options, name string, now time.Time) error {
 	key := newFileKey()
-	h := header{Kind: backupKind, Version: backupVersion, Created: now.UTC(), Database: name, Boxes: []box{seal(key, o.New)}}
+	h := header{
+		Kind: backupKind, Version: backupVersion, Created: now.UTC(), Database: name,
+		Boxes: []box{seal(key, o.New)},
+	}
 	if !o.Leaked {
 		h.Boxes = append(h.Boxes, seal(key, o.Old))
 	}
@@ -153,7 +158,8 @@ func (w *backupWriter) begin(o Options, name string, now time.Time) error {
 
 func (w *backupWriter) put(r record) error {
 	if err := w.enc.Encode(r); err != nil {
-		return fault.WithHint(fmt.Errorf("writing the backup %q: %w", w.path, err), "give --backup a place with room; nothing was changed")
+		return fault.WithHint(fmt.Errorf("writing the backup %q: %w", w.path, err),
+			"give --backup a place with room; nothing was changed")
 	}
 	return nil
 }
@@ -179,7 +185,8 @@ func (w *backupWriter) key(step keyStep) error {
 	w.end.Keys++
 	return w.put(record{Key: &keyRecord{
 		ID: step.after.ID, Type: step.after.Type, Algorithm: step.after.Algorithm, Done: step.done,
-		Old: string(step.before.Value.Reveal()), Status: step.before.Status, New: sumOf(string(step.after.Value.Reveal())),
+		Old: string(step.before.Value.Reveal()), Status: step.before.Status,
+		New: sumOf(string(step.after.Value.Reveal())),
 	}})
 }
 
@@ -190,7 +197,8 @@ func (w *backupWriter) finish(ctx context.Context) error {
 	}
 	err := errors.Join(w.lines.Flush(), w.seal.Close(), w.file.Sync(), w.file.Close(), syncDir(filepath.Dir(w.path)))
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("writing the backup %q: %w", w.path, err), "give --backup a place with room; nothing was changed")
+		return fault.WithHint(fmt.Errorf("writing the backup %q: %w", w.path, err),
+			"give --backup a place with room; nothing was changed")
 	}
 	if err := w.verify(ctx); err != nil {
 		return fmt.Errorf("reading the backup %q again: %w", w.path, err)

@@ -77,7 +77,8 @@ func (s *site) fill(b *testing.B, n int) {
 			if i > from {
 				query.WriteByte(',')
 			}
-			fmt.Fprintf(&query, "('%016x', 'credential %d', 'httpHeaderAuth', '%s')", uint64(i)*0x9e3779b97f4a7c15, i, under.Encrypt(plain))
+			fmt.Fprintf(&query, "('%016x', 'credential %d', 'httpHeaderAuth', '%s')", uint64(i)*0x9e3779b97f4a7c15, i,
+				under.Encrypt(plain))
 		}
 		if _, err := s.raw.ExecContext(b.Context(), query.String()); err != nil {
 			b.Fatal(err)
@@ -89,7 +90,10 @@ func (s *site) fill(b *testing.B, n int) {
 func (s *site) command(b *testing.B, binary string, old, fresh secret.Value) (report rekey.Report, peak int) {
 	b.Helper()
 	dir := b.TempDir()
-	args := []string{"key", "rekey", "--json", "--even-if-active", "--database", s.options.URL, "--backup", filepath.Join(dir, "backup")}
+	args := []string{
+		"key", "rekey", "--json", "--even-if-active", "--database", s.options.URL, "--backup",
+		filepath.Join(dir, "backup"),
+	}
 	for flag, key := range map[string]secret.Value{"--old-key-file": old, "--new-key-file": fresh} {
 		file := filepath.Join(dir, flag)
 		if err := os.WriteFile(file, key.Reveal(), 0o600); err != nil {
@@ -147,8 +151,8 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// BenchmarkCrypto is what a change does to a value of 1 KiB beside the database and the backup, on all processors: it is opened,
-// encrypted, opened again, and opened once more when it is read back.
+// BenchmarkCrypto is what a change does to a value of 1 KiB beside the database and the backup, on all processors: it
+// is opened, encrypted, opened again, and opened once more when it is read back.
 func BenchmarkCrypto(b *testing.B) {
 	old, fresh := masterkey.Generate(), masterkey.Generate()
 	was, is := must(survey.NewKeyring(nil, old, fresh))(b), must(survey.NewKeyring(nil, fresh))(b)
@@ -171,5 +175,6 @@ func BenchmarkCrypto(b *testing.B) {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
 	cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "values/s")
-	b.ReportMetric(float64(b.N)/cpu.Seconds(), "values/cpu-s") // times the processors that are free is what they would do
+	// times the processors that are free is what they would do
+	b.ReportMetric(float64(b.N)/cpu.Seconds(), "values/cpu-s")
 }

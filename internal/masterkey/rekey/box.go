@@ -20,7 +20,8 @@ const (
 	segmentSize = 1 << 20
 )
 
-// box is a file's key sealed under a master key: AES-256-GCM, key and nonce by HKDF-SHA256 of the master key with a salt.
+// box is a file's key sealed under a master key: AES-256-GCM, key and nonce by HKDF-SHA256 of the master key with a
+// salt.
 type box struct {
 	Salt []byte `json:"salt"`
 	Box  []byte `json:"box"`

@@ -67,7 +67,9 @@ func (r *run) judge() error {
 		return nil
 	}
 	first := r.report.Survey.Unreadable[0]
-	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: neither key opens %d values, the first of them %s of row %s (%s)", t.Unreadable, first.Location, first.Row, first.Why), fault.ExitFindings),
+	return fault.WithHint(
+		fault.WithExit(fmt.Errorf("changing the master key: neither key opens %d values, the first of them %s of row "+
+			"%s (%s)", t.Unreadable, first.Location, first.Row, first.Why), fault.ExitFindings),
 		"n8n cannot read them either; --keep-unreadable leaves them as they are, `--dry-run` lists them")
 }
 
@@ -95,7 +97,10 @@ func (r *run) leave(p database.Location, items []survey.Item) error {
 					return err
 				}
 			case !r.left[sha256.Sum256([]byte(v.Stored))]:
-				r.alien = append(r.alien, survey.Unreadable{Location: p.String(), Row: strings.Join(item.Key, "/"), Path: v.Path, Why: v.Err.Error()})
+				r.alien = append(r.alien, survey.Unreadable{
+					Location: p.String(), Row: strings.Join(item.Key, "/"),
+					Path: v.Path, Why: v.Err.Error(),
+				})
 			}
 		}
 	}
@@ -243,7 +248,8 @@ func (r *run) writeBatch(ctx context.Context, p database.Location, list []conver
 		return err
 	}
 	r.report.Survey.Count(p, len(r.masters), items)
-	if t := r.report.Survey.Totals(); r.left == nil && !r.o.KeepUnreadable && t.Values >= hopeless && t.Readable() == 0 && !r.proved() {
+	if t := r.report.Survey.Totals(); r.left == nil && !r.o.KeepUnreadable && t.Values >= hopeless &&
+		t.Readable() == 0 && !r.proved() {
 		return r.judge()
 	}
 	if len(changed) == 0 {

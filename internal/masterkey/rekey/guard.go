@@ -11,7 +11,8 @@ import (
 	"sallyport/internal/pause"
 )
 
-// refuseAtWork refuses while n8n is at work: what it writes meanwhile would be under the old key, and what it holds in memory too.
+// refuseAtWork refuses while n8n is at work: what it writes meanwhile would be under the old key, and what it holds in
+// memory too.
 func refuseAtWork(ctx context.Context, db *database.DB, o Options) error {
 	if o.Active {
 		return nil
@@ -23,7 +24,8 @@ func refuseAtWork(ctx context.Context, db *database.DB, o Options) error {
 	return busy(warnings)
 }
 
-// guardAgain looks at the last moment: an n8n that was started meanwhile has read the old key, and would write under it.
+// guardAgain looks at the last moment: an n8n that was started meanwhile has read the old key, and would write under
+// it.
 func guardAgain(ctx context.Context, db *database.DB, o Options) error {
 	if o.Active {
 		return nil
@@ -39,8 +41,10 @@ func guardAgain(ctx context.Context, db *database.DB, o Options) error {
 }
 
 func busy(warnings []string) error {
-	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: %s", strings.Join(warnings, "; ")), fault.ExitLocked),
-		"stop every n8n process first, main, webhook and workers; a client that is none of n8n's is passed over with --even-if-active")
+	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: %s",
+		strings.Join(warnings, "; ")), fault.ExitLocked),
+		"stop every n8n process first, main, webhook and workers; a client that is none of n8n's is passed over with "+
+			"--even-if-active")
 }
 
 // maxSessions bounds how many sessions an error names.
@@ -57,7 +61,8 @@ func atWork(ctx context.Context, db *database.DB, o Options) ([]string, error) {
 		return nil, fmt.Errorf("looking when n8n was last at work: %w", err)
 	}
 	if ago := o.Now().Sub(at); !at.IsZero() && ago < o.Quiet {
-		warnings = append(warnings, fmt.Sprintf("n8n was at work %s ago (%s); it has to be quiet for %s", max(ago, 0).Round(time.Second), what, o.Quiet))
+		warnings = append(warnings, fmt.Sprintf("n8n was at work %s ago (%s); it has to be quiet for %s",
+			max(ago, 0).Round(time.Second), what, o.Quiet))
 	}
 	return warnings, nil
 }
@@ -67,7 +72,8 @@ const (
 	lookAgain = 250 * time.Millisecond
 )
 
-// others lists who else is connected. A server notices only after a moment that a client has gone, so that it looks again.
+// others lists who else is connected. A server notices only after a moment that a client has gone, so that it looks
+// again.
 func others(ctx context.Context, db *database.DB) (warnings []string, err error) {
 	for look := 1; ; look++ {
 		sessions, err := db.Sessions(ctx)

@@ -48,13 +48,16 @@ const (
 	inactive = "inactive"
 )
 
-// planKeys decides what becomes of each row. The legacy data key, which is the master key of n8n's first start with such rows,
-// becomes the new master key: n8n writes without a prefix under the key of its environment and reads under this row, so that
-// they have to be the same. All values under the old one are rewritten with it.
+// planKeys decides what becomes of each row. The legacy data key, which is the master key of n8n's first start with
+// such rows, becomes the new master key: n8n writes without a prefix under the key of its environment and reads under
+// this row, so that they have to be the same. All values under the old one are rewritten with it.
 func planKeys(ring *survey.Keyring, o Options) ([]keyStep, error) {
 	var steps []keyStep
 	for _, row := range ring.Rows {
-		step := keyStep{before: row.DeploymentKeyRow, after: row.DeploymentKeyRow, secret: row.Secret, done: keyRewrapped}
+		step := keyStep{
+			before: row.DeploymentKeyRow, after: row.DeploymentKeyRow, secret: row.Secret,
+			done: keyRewrapped,
+		}
 		switch {
 		case row.Type == cipher.TypeInstanceID:
 			step.done = keySame
@@ -79,19 +82,20 @@ func planKeys(ring *survey.Keyring, o Options) ([]keyStep, error) {
 	return steps, check(steps, o.New)
 }
 
-// isAsWanted tells a row that is under the new master key, and not under the old one, with the secret that it is to have: a
-// change that went half way, or that is made twice.
+// isAsWanted tells a row that is under the new master key, and not under the old one, with the secret that it is to
+// have: a change that went half way, or that is made twice.
 func isAsWanted(row survey.KeyRow, step keyStep) bool {
 	return row.Master == 1 && row.Wrapping != cipher.RawMaster && row.Secret.Equal(step.secret)
 }
 
-// hold puts a secret into a row as the row held its own, so that the n8n that wrote it reads it; a master key in the clear is
-// wrapped, as every n8n with this table reads it.
+// hold puts a secret into a row as the row held its own, so that the n8n that wrote it reads it; a master key in the
+// clear is wrapped, as every n8n with this table reads it.
 func hold(row survey.KeyRow, plain, master secret.Value) secret.Value {
 	switch {
 	case row.Wrapping == cipher.Plain:
 		return plain
-	case row.Wrapping == cipher.CBCWrapped && row.Algorithm != cipher.AlgorithmCBC: // a CBC row is known by 64 hexadecimal digits, which a master key need not be
+	// a CBC row is known by 64 hexadecimal digits, which a master key need not be
+	case row.Wrapping == cipher.CBCWrapped && row.Algorithm != cipher.AlgorithmCBC:
 		return secret.NewValue([]byte(cipher.NewCBC(master).Encrypt(plain)))
 	}
 	return secret.NewValue([]byte(cipher.NewWrapping(master).Encrypt(plain)))
@@ -118,7 +122,8 @@ func replaceDataKeys(steps []keyStep, master secret.Value) []keyStep {
 	}
 	plain := newDataKey()
 	row := database.DeploymentKeyRow{ID: newID(), Status: status, DeploymentKey: cipher.DeploymentKey{
-		Type: cipher.TypeDataEncryption, Algorithm: algorithm, Value: secret.NewValue([]byte(cipher.NewWrapping(master).Encrypt(plain))),
+		Type: cipher.TypeDataEncryption, Algorithm: algorithm,
+		Value: secret.NewValue([]byte(cipher.NewWrapping(master).Encrypt(plain))),
 	}}
 	return append(steps, keyStep{after: row, secret: plain, done: keyAdded})
 }
@@ -171,7 +176,8 @@ func check(steps []keyStep, master secret.Value) error {
 	for _, step := range steps {
 		plain, _, err := step.after.Unwrap(master)
 		if err != nil || !plain.Equal(step.secret) {
-			return fmt.Errorf("wrapping the row %q of deployment_key (%s): it does not open again", step.after.ID, step.after.Type)
+			return fmt.Errorf("wrapping the row %q of deployment_key (%s): it does not open again",
+				step.after.ID, step.after.Type)
 		}
 	}
 	return nil

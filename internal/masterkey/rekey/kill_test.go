@@ -36,7 +36,8 @@ func victim() int {
 	db, err := database.Open(ctx, database.Options{URL: os.Getenv("SALLYPORT_TEST_REKEY_URL"), Write: true})
 	if err == nil {
 		_, err = rekey.Run(ctx, db, rekey.Options{
-			Old: key("old"), New: key("new"), Leaked: true, Active: true, Backup: filepath.Join(os.Getenv(victimEnv), "backup"),
+			Old: key("old"), New: key("new"), Leaked: true, Active: true,
+			Backup:   filepath.Join(os.Getenv(victimEnv), "backup"),
 			Progress: func(p rekey.Progress) { fmt.Println(p.Stage, p.Location) },
 		})
 	}
@@ -48,8 +49,8 @@ func victim() int {
 	return 0
 }
 
-// TestKilled kills a change at 50 moments, some after a number of its steps and some at any time after that: the database is in
-// the old state or in the new one, and another change goes through.
+// TestKilled kills a change at 50 moments, some after a number of its steps and some at any time after that: the
+// database is in the old state or in the new one, and another change goes through.
 func TestKilled(t *testing.T) {
 	for _, dialect := range []string{recorded.SQLite, recorded.Postgres} {
 		t.Run(dialect, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Pins is the environment with which an n8n that derives its signing secrets from the master key (before 2.20) keeps those of
-// the old one: lines NAME=value. They are secrets, and as good as the old key was.
+// Pins is the environment with which an n8n that derives its signing secrets from the master key (before 2.20) keeps
+// those of the old one: lines NAME=value. They are secrets, and as good as the old key was.
 func Pins(old secret.Value) secret.Value {
 	var b bytes.Buffer
 	for _, pin := range []struct {

@@ -11,8 +11,8 @@ import (
 	"sallyport/internal/n8n/database"
 )
 
-// Plan tells what Run would do: every value counted, those that no key opens named, ciphertext outside the known places looked
-// for, and what else would stop it as warnings. It writes nothing, and n8n may be at work.
+// Plan tells what Run would do: every value counted, those that no key opens named, ciphertext outside the known places
+// looked for, and what else would stop it as warnings. It writes nothing, and n8n may be at work.
 func Plan(ctx context.Context, db *database.DB, o Options) (Report, error) {
 	o = o.complete()
 	began := o.Now()
@@ -57,8 +57,8 @@ func (r *run) plan(ctx context.Context, db *database.DB) error {
 	return r.warn(ctx, db)
 }
 
-// estimate makes of the time of one reading that of a run: reading and decrypting, encrypting and comparing, writing to the
-// database and to the backup, and reading back. The factor was measured with 1 KiB values (BenchmarkRun).
+// estimate makes of the time of one reading that of a run: reading and decrypting, encrypting and comparing, writing to
+// the database and to the backup, and reading back. The factor was measured with 1 KiB values (BenchmarkRun).
 func estimate(reading time.Duration) time.Duration { return 5 * reading }
 
 // warn says what would stop a run.

@@ -21,8 +21,8 @@ import (
 	"sallyport/internal/n8n/database"
 )
 
-// digest is the sum, modulo 2^256, of one keyed hash for each value, over where it lies and what it says: two readings of a
-// database have the same one if they read the same values, in whatever order.
+// digest is the sum, modulo 2^256, of one keyed hash for each value, over where it lies and what it says: two readings
+// of a database have the same one if they read the same values, in whatever order.
 type digest struct {
 	sum  [4]uint64
 	macs *sync.Pool // of hash.Hash; only of the digest that hands them out
@@ -84,7 +84,8 @@ func (r *run) prove(ctx context.Context) error {
 	case err != nil:
 		return err
 	case sum.sum != r.sum.sum:
-		return errors.New("proving the new master key: what it reads in the database is not what the old one read; nothing was changed")
+		return errors.New("proving the new master key: what it reads in the database is not what the old one read; " +
+			"nothing was changed")
 	}
 	return nil
 }
@@ -97,7 +98,8 @@ func (r *run) proveKeys(ring *survey.Keyring) error {
 	for _, step := range r.keys {
 		row := found[step.after.ID]
 		if !row.Opens() || !row.Secret.Equal(step.secret) || row.Status != step.after.Status {
-			return fmt.Errorf("proving the row %q of deployment_key (%s): it is not what was written", step.after.ID, step.after.Type)
+			return fmt.Errorf("proving the row %q of deployment_key (%s): it is not what was written",
+				step.after.ID, step.after.Type)
 		}
 	}
 	if len(found) != len(r.keys) {
@@ -153,7 +155,8 @@ func (r *run) open(ring *survey.Keyring, p database.Location, rows []database.Ro
 	began := time.Now()
 	sums := make([]digest, len(rows))
 	right := p.Right
-	if ring.Single() && r.report.Kept == 0 { // all of it was opened before, and whatever else it were would have another digest
+	// all of it was opened before, and whatever else it were would have another digest
+	if ring.Single() && r.report.Kept == 0 {
 		right = func([]byte) bool { return true }
 	}
 	survey.Spread(len(rows), func(i int) {
@@ -170,7 +173,8 @@ func (r *run) open(ring *survey.Keyring, p database.Location, rows []database.Ro
 	return o
 }
 
-// applyKeys writes the rows of deployment_key. One that is no longer active goes first: there is one active row per type.
+// applyKeys writes the rows of deployment_key. One that is no longer active goes first: there is one active row per
+// type.
 func (r *run) applyKeys(ctx context.Context) error {
 	for _, step := range r.keys {
 		if step.done == keySame {

@@ -62,7 +62,8 @@ func (b *backup) unseal(keys []secret.Value) error {
 	}
 	key, ok := b.unbox(keys)
 	if !ok {
-		return fault.WithHint(fault.WithExit(errors.New("it opens with none of the keys that were given"), fault.ExitKeyMismatch),
+		return fault.WithHint(fault.WithExit(errors.New("it opens with none of the keys that were given"),
+			fault.ExitKeyMismatch),
 			"it opens with the master key that was new then, and with the old one unless --leaked was given")
 	}
 	b.stream, err = opening(in, key, line)

@@ -1,13 +1,14 @@
-// Package rekey puts n8n's database under another master key: every value that the old key protects is under the new one
-// afterwards, or nothing has changed.
+// Package rekey puts n8n's database under another master key: every value that the old key protects is under the new
+// one afterwards, or nothing has changed.
 //
-// Run does it in one transaction: guard (no n8n at work), a sealed backup of every row that changes, each value decrypted,
-// encrypted, decrypted again and compared, then all of it read back from the database with the new key alone, and only then the
-// commit. Plan says what Run would do; Undo takes a backup back. Where values lie is package n8n/database's knowledge, how they
-// are encrypted n8n/cipher's, and which key opens them masterkey/survey's.
+// Run does it in one transaction: guard (no n8n at work), a sealed backup of every row that changes, each value
+// decrypted, encrypted, decrypted again and compared, then all of it read back from the database with the new key
+// alone, and only then the commit. Plan says what Run would do; Undo takes a backup back. Where values lie is package
+// n8n/database's knowledge, how they are encrypted n8n/cipher's, and which key opens them masterkey/survey's.
 //
-// Invariant: what could be read before can be read afterwards, proved value by value before the commit; a crash at any moment
-// leaves the old state or the new one, never a mixture; no report or error holds a key, a plaintext or a ciphertext.
+// Invariant: what could be read before can be read afterwards, proved value by value before the commit; a crash at any
+// moment leaves the old state or the new one, never a mixture; no report or error holds a key, a plaintext or a
+// ciphertext.
 package rekey
 
 import (
@@ -28,8 +29,8 @@ import (
 type Options struct {
 	Old, New secret.Value // normalised, as n8n uses them (package n8n/environment)
 
-	// Leaked replaces what the old key could have given away too: the data keys, and the secrets that sign sessions, API keys
-	// and links.
+	// Leaked replaces what the old key could have given away too: the data keys, and the secrets that sign sessions,
+	// API keys and links.
 	Leaked bool
 
 	KeepUnreadable bool     // values that no key opens stay as they are; otherwise they stop the run
@@ -54,27 +55,29 @@ type Progress struct {
 
 // Report is what was done, or by Plan what would be.
 type Report struct {
-	Database  string             `json:"database"`
-	Edition   database.Edition   `json:"edition"`
-	Survey    survey.Survey      `json:"survey"`      // masters: 0 is the old key, 1 the new
-	Changed   int                `json:"changed"`     // values encrypted again
-	Already   int                `json:"already"`     // values that stay: under the new master key, or a data key that stays
-	Kept      int                `json:"kept"`        // values that no key opens, left as they are
-	Keys      []KeyChange        `json:"keys"`        // rows of deployment_key
-	Exposed   []database.Finding `json:"exposed"`     // what n8n keeps in the clear beside it
-	Derived   bool               `json:"derived"`     // the signing secrets derive from the key: they change with it
-	Warnings  []string           `json:"warnings"`    // what would have stopped a run
-	Backup    string             `json:"backup"`      // its file
-	Crypto    time.Duration      `json:"crypto_ns"`   // on ciphers and comparisons; beside the two below, not before or after them
-	Storing   time.Duration      `json:"database_ns"` // waited for the database
-	Sealing   time.Duration      `json:"backup_ns"`   // on the backup
-	Took      time.Duration      `json:"took_ns"`     // the whole run
-	Estimated time.Duration      `json:"estimated_ns,omitempty"`
+	Database string           `json:"database"`
+	Edition  database.Edition `json:"edition"`
+	Survey   survey.Survey    `json:"survey"`  // masters: 0 is the old key, 1 the new
+	Changed  int              `json:"changed"` // values encrypted again
+	// values that stay: under the new master key, or a data key that stays
+	Already  int                `json:"already"`
+	Kept     int                `json:"kept"`     // values that no key opens, left as they are
+	Keys     []KeyChange        `json:"keys"`     // rows of deployment_key
+	Exposed  []database.Finding `json:"exposed"`  // what n8n keeps in the clear beside it
+	Derived  bool               `json:"derived"`  // the signing secrets derive from the key: they change with it
+	Warnings []string           `json:"warnings"` // what would have stopped a run
+	Backup   string             `json:"backup"`   // its file
+	// on ciphers and comparisons; beside the two below, not before or after them
+	Crypto    time.Duration `json:"crypto_ns"`
+	Storing   time.Duration `json:"database_ns"` // waited for the database
+	Sealing   time.Duration `json:"backup_ns"`   // on the backup
+	Took      time.Duration `json:"took_ns"`     // the whole run
+	Estimated time.Duration `json:"estimated_ns,omitempty"`
 }
 
-// Run changes the master key. The error tells how far it came; unless it is ErrUncertain, a failed run has changed nothing.
-// Errors: fault.ExitKeyMismatch when the old key opens nothing, fault.ExitLocked when n8n is at work, fault.ExitFindings when
-// something is in the way that a person has to decide.
+// Run changes the master key. The error tells how far it came; unless it is ErrUncertain, a failed run has changed
+// nothing. Errors: fault.ExitKeyMismatch when the old key opens nothing, fault.ExitLocked when n8n is at work,
+// fault.ExitFindings when something is in the way that a person has to decide.
 func Run(ctx context.Context, db *database.DB, o Options) (Report, error) {
 	o = o.complete()
 	began := o.Now()
@@ -117,8 +120,8 @@ func (o Options) complete() Options {
 // ErrUncertain is a commit without an answer: the database is in the old state or in the new one, whole either way.
 var ErrUncertain = errors.New("the database did not say whether it has committed")
 
-// settle finds out what has become of a commit that failed. SQLite's is told by what the file says now; a server that was lost may
-// still be at it, unless it says that it is done.
+// settle finds out what has become of a commit that failed. SQLite's is told by what the file says now; a server that
+// was lost may still be at it, unless it says that it is done.
 func (r *run) settle(ctx context.Context, db *database.DB, failed error) error {
 	ctx = context.WithoutCancel(ctx)
 	switch done, known := r.committed(ctx, db); {
@@ -126,7 +129,8 @@ func (r *run) settle(ctx context.Context, db *database.DB, failed error) error {
 		return nil
 	case known && db.Dialect() == database.SQLite:
 		r.report.Backup = ""
-		return fault.WithHint(errors.Join(fmt.Errorf("changing the master key: %w", failed), r.discardBackup()), firstOf(fault.HintOf(failed), "nothing was changed"))
+		return fault.WithHint(errors.Join(fmt.Errorf("changing the master key: %w", failed), r.discardBackup()),
+			firstOf(fault.HintOf(failed), "nothing was changed"))
 	}
 	return uncertain(failed, r.o.Backup)
 }
@@ -278,7 +282,8 @@ func (r *run) proveOld() error {
 
 func wrongKey(err error) error {
 	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: %w", err), fault.ExitKeyMismatch),
-		"`sallyport key verify --database …` tells which key the database needs; look for it in N8N_ENCRYPTION_KEY of a node that works, or in its .n8n/config")
+		"`sallyport key verify --database …` tells which key the database needs; look for it in N8N_ENCRYPTION_KEY "+
+			"of a node that works, or in its .n8n/config")
 }
 
 func (r *run) count(ctx context.Context) (int64, error) {
@@ -301,7 +306,9 @@ func (r *run) count(ctx context.Context) (int64, error) {
 func (r *run) rows(ctx context.Context, p database.Location, fn func([]database.Row) error) error {
 	var inside time.Duration
 	began := time.Now()
-	err := r.tx.Rows(ctx, p, func(rows []database.Row) error { return spent(&inside, func() error { return fn(rows) }) })
+	err := r.tx.Rows(ctx, p, func(rows []database.Row) error {
+		return spent(&inside, func() error { return fn(rows) })
+	})
 	r.report.Storing += time.Since(began) - inside
 	return err
 }
@@ -317,7 +324,9 @@ func spent(on *time.Duration, fn func() error) error {
 // elsewhere stops the run when a key opens ciphertext that lies outside the known places.
 func (r *run) elsewhere(ctx context.Context) error {
 	r.tell("looking for ciphertext elsewhere", "", 0, 0)
-	if err := spent(&r.report.Storing, func() error { return r.report.Survey.LookElsewhere(ctx, r.tx, r.ring) }); err != nil {
+	if err := spent(&r.report.Storing, func() error {
+		return r.report.Survey.LookElsewhere(ctx, r.tx, r.ring)
+	}); err != nil {
 		return err
 	}
 	return r.unknown()
@@ -334,8 +343,11 @@ func (r *run) unknown() error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fault.WithHint(fault.WithExit(fmt.Errorf("changing the master key: there are values under it in %s, which this Sallyport does not know", strings.Join(names, ", ")), fault.ExitFindings),
-		"a newer Sallyport may know them; --accept "+strings.Join(names, ",")+" leaves them as they are, to be unreadable afterwards")
+	return fault.WithHint(
+		fault.WithExit(fmt.Errorf("changing the master key: there are values under it in %s, which this Sallyport "+
+			"does not know", strings.Join(names, ", ")), fault.ExitFindings),
+		"a newer Sallyport may know them; --accept "+strings.Join(names, ",")+
+			" leaves them as they are, to be unreadable afterwards")
 }
 
 func (r *run) tell(stage, location string, done, total int64) {

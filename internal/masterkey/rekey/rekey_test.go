@@ -99,9 +99,13 @@ func (s *site) open(write bool) *database.DB {
 
 func (s *site) master() secret.Value { return secret.NewValue([]byte(s.Master)) }
 
-// change is Options for it, with a new key. What was recorded was recorded long ago, and the test's own look is a session.
+// change is Options for it, with a new key. What was recorded was recorded long ago, and the test's own look is a
+// session.
 func (s *site) change(key secret.Value) rekey.Options {
-	return rekey.Options{Old: s.master(), New: key, Backup: filepath.Join(s.dir, fmt.Sprintf("%d.backup", time.Now().UnixNano()))}
+	return rekey.Options{
+		Old: s.master(), New: key,
+		Backup: filepath.Join(s.dir, fmt.Sprintf("%d.backup", time.Now().UnixNano())),
+	}
 }
 
 func (s *site) run(o rekey.Options) (rekey.Report, error) {
@@ -244,7 +248,8 @@ func (s *site) tables() (names []string) {
 	query := map[string]string{
 		recorded.SQLite:   `SELECT '"' || name || '"' FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`,
 		recorded.Postgres: `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`,
-		recorded.MySQL:    "SELECT CONCAT('`', table_name, '`') FROM information_schema.tables WHERE table_schema = DATABASE()",
+		recorded.MySQL: "SELECT CONCAT('`', table_name, '`') FROM information_schema.tables WHERE table_schema = " +
+			"DATABASE()",
 	}[s.Dialect]
 	rows, err := s.raw.QueryContext(s.t.Context(), query)
 	if err != nil {
@@ -278,16 +283,19 @@ func each(t *testing.T, fn func(t *testing.T, s *site)) {
 	}
 }
 
-// eachKind is each over one recording of every kind there is: a dialect, a line of n8n, rotated keys, prefix and schema, a key that
-// is not ASCII. It is for what hangs on no single place.
+// eachKind is each over one recording of every kind there is: a dialect, a line of n8n, rotated keys, prefix and
+// schema, a key that is not ASCII. It is for what hangs on no single place.
 func eachKind(t *testing.T, fn func(t *testing.T, s *site)) {
-	for _, name := range []string{"1.123.81-sqlite", "1.123.81-mariadb", "2.41.1-sqlite-rotated", "2.41.1-postgres-prefixed"} {
+	for _, name := range []string{
+		"1.123.81-sqlite", "1.123.81-mariadb", "2.41.1-sqlite-rotated",
+		"2.41.1-postgres-prefixed",
+	} {
 		t.Run(name, func(t *testing.T) { fn(t, newSite(t, recorded.Named(t, name))) })
 	}
 }
 
-// TestEveryValueIsThereAfterwards is invariant 7 on every recorded n8n: what the old key read the new one reads, the old one
-// reads nothing, and taking it back leaves every byte as it was.
+// TestEveryValueIsThereAfterwards is invariant 7 on every recorded n8n: what the old key read the new one reads, the
+// old one reads nothing, and taking it back leaves every byte as it was.
 func TestEveryValueIsThereAfterwards(t *testing.T) {
 	for _, leaked := range []bool{false, true} {
 		t.Run(map[bool]string{false: "changed", true: "leaked"}[leaked], func(t *testing.T) {
@@ -305,7 +313,8 @@ func TestEveryValueIsThereAfterwards(t *testing.T) {
 				if lines, _ := s.reads(s.master()); len(lines) != 0 {
 					t.Errorf("the old key still reads %d values: %v", len(lines), lines)
 				}
-				if want := len(s.Values); report.Changed > want || report.Changed == 0 || !s.Rotated && report.Changed != want || leaked && report.Changed != want {
+				if want := len(s.Values); report.Changed > want || report.Changed == 0 || !s.Rotated &&
+					report.Changed != want || leaked && report.Changed != want {
 					t.Errorf("%d values encrypted again of %d", report.Changed, want)
 				}
 				s.checkDeploymentKeys(fresh, leaked)
@@ -327,7 +336,8 @@ func (s *site) checkDeploymentKeys(fresh secret.Value, leaked bool) {
 		case leaked && k.Type == cipher.TypeDataEncryption:
 			want = k.Type + " " + k.Algorithm + " inactive " + k.Plain
 		case leaked && strings.HasPrefix(k.Type, cipher.TypeSigning):
-			if now[k.ID] == want || now[k.ID] == "closed" || !strings.HasPrefix(now[k.ID], k.Type+" "+k.Algorithm+" "+k.Status) {
+			if now[k.ID] == want || now[k.ID] == "closed" ||
+				!strings.HasPrefix(now[k.ID], k.Type+" "+k.Algorithm+" "+k.Status) {
 				s.t.Errorf("%s: %q after a leak", k.Type, now[k.ID])
 			}
 			want = now[k.ID]
@@ -354,7 +364,8 @@ func (s *site) undo(o rekey.Options, fresh secret.Value, before map[string][]str
 		s.t.Error(err)
 	}
 	after := s.dump()
-	for _, d := range []map[string][]string{before, after} { // n8n does not look at when a row of deployment_key was written
+	// n8n does not look at when a row of deployment_key was written
+	for _, d := range []map[string][]string{before, after} {
 		for table, rows := range d {
 			if strings.Contains(table, "deployment_key") {
 				for i, row := range rows {
@@ -399,11 +410,14 @@ func TestPlanChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.unchanged(before, o)
-		if report.Changed != len(s.Values) || len(report.Warnings) != 0 || report.Survey.Totals().Unreadable != 0 || len(report.Survey.Strays) != 0 {
-			t.Errorf("%d of %d values, warnings %q, strays %v", report.Changed, len(s.Values), report.Warnings, report.Survey.Strays)
+		if report.Changed != len(s.Values) || len(report.Warnings) != 0 || report.Survey.Totals().Unreadable != 0 ||
+			len(report.Survey.Strays) != 0 {
+			t.Errorf("%d of %d values, warnings %q, strays %v", report.Changed, len(s.Values), report.Warnings,
+				report.Survey.Strays)
 		}
 		if done := s.mustRun(o); done.Changed != report.Changed || len(done.Keys) != len(report.Keys) {
-			t.Errorf("the plan says %d values and %d keys, the run %d and %d", report.Changed, len(report.Keys), done.Changed, len(done.Keys))
+			t.Errorf("the plan says %d values and %d keys, the run %d and %d", report.Changed, len(report.Keys),
+				done.Changed, len(done.Keys))
 		}
 	})
 }
@@ -411,7 +425,9 @@ func TestPlanChangesNothing(t *testing.T) {
 // TestPlanSaysWhatWouldStop: what a run passes over is no warning.
 func TestPlanSaysWhatWouldStop(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
-	if _, err := s.raw.ExecContext(t.Context(), "UPDATE credentials_entity SET updatedAt = CURRENT_TIMESTAMP; UPDATE execution_entity SET stoppedAt = CURRENT_TIMESTAMP"); err != nil {
+	if _, err := s.raw.ExecContext(t.Context(),
+		"UPDATE credentials_entity SET updatedAt = CURRENT_TIMESTAMP; UPDATE execution_entity SET stoppedAt = "+
+			"CURRENT_TIMESTAMP"); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.raw.Close() // the guard would count it
@@ -487,8 +503,8 @@ func must[T any](v T, err error) func(t testing.TB) T {
 	}
 }
 
-// TestActivityIsAnExecution: what was saved a moment ago, by whatever, does not say that n8n runs; an execution that has just ended
-// does.
+// TestActivityIsAnExecution: what was saved a moment ago, by whatever, does not say that n8n runs; an execution that
+// has just ended does.
 func TestActivityIsAnExecution(t *testing.T) {
 	s := newSite(t, recorded.Named(t, "2.41.1-sqlite"))
 	for _, c := range []struct {
@@ -545,7 +561,8 @@ func TestUnknownLocation(t *testing.T) {
 			key = "`key`"
 		}
 		stored := cipher.NewCBC(s.master()).Encrypt(secret.NewValue([]byte("something of a later n8n")))
-		if _, err := s.raw.ExecContext(t.Context(), "INSERT INTO "+quoted+" ("+key+", value) VALUES ('features.later', '{\"x\":\""+stored+"\"}')"); err != nil {
+		if _, err := s.raw.ExecContext(t.Context(),
+			"INSERT INTO "+quoted+" ("+key+", value) VALUES ('features.later', '{\"x\":\""+stored+"\"}')"); err != nil {
 			t.Fatal(err)
 		}
 		before := s.dump()

@@ -22,8 +22,9 @@ const (
 	SettingsAbsent  = "absent"  // n8n writes it when it starts
 )
 
-// ChangeSettings puts the new key into n8n's settings file (.n8n/config), where n8n keeps a copy of it and refuses to start when
-// its environment says otherwise. Everything else in the file stays; it is replaced in one step, with mode 0600 and its owner.
+// ChangeSettings puts the new key into n8n's settings file (.n8n/config), where n8n keeps a copy of it and refuses to
+// start when its environment says otherwise. Everything else in the file stays; it is replaced in one step, with mode
+// 0600 and its owner.
 func ChangeSettings(path string, old, fresh secret.Value) (done string, err error) {
 	s, err := environment.ReadSettings(path)
 	switch {
@@ -40,7 +41,8 @@ func ChangeSettings(path string, old, fresh secret.Value) (done string, err erro
 		err = replaceKey(path, fresh)
 	}
 	if err != nil {
-		return "", fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err), "delete the file: n8n writes it again, from its environment")
+		return "", fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err),
+			"delete the file: n8n writes it again, from its environment")
 	}
 	return SettingsChanged, nil
 }
@@ -56,7 +58,9 @@ func CheckSettings(path string, old, fresh secret.Value) error {
 	case s.Key.Equal(fresh):
 		return nil
 	case !s.Key.Equal(old):
-		return fault.WithHint(fault.WithExit(fmt.Errorf("n8n's settings %q have a key that is neither the old one nor the new one", path), fault.ExitKeyMismatch),
+		return fault.WithHint(
+			fault.WithExit(fmt.Errorf("n8n's settings %q have a key that is neither the old one nor the new one", path),
+				fault.ExitKeyMismatch),
 			"find out whose it is, or take the file out of --settings; nothing was changed")
 	}
 	if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -66,7 +70,8 @@ func CheckSettings(path string, old, fresh secret.Value) error {
 		}
 	}
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err), "run this as the user that n8n runs as, or as root, or delete the file afterwards; nothing was changed")
+		return fault.WithHint(fmt.Errorf("changing n8n's settings %q: %w", path, err),
+			"run this as the user that n8n runs as, or as root, or delete the file afterwards; nothing was changed")
 	}
 	return nil
 }

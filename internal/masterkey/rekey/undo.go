@@ -26,9 +26,9 @@ type Undone struct {
 	New secret.Value `json:"-"` // the one that was taken back
 }
 
-// Undo takes back the change that wrote the backup o.Backup: rows that nobody has touched since are as they were, to the byte;
-// what n8n has written since is put under the old key. o.Old or o.New, or both, open the backup. It has the guard, the single
-// transaction and the proof of Run.
+// Undo takes back the change that wrote the backup o.Backup: rows that nobody has touched since are as they were, to
+// the byte; what n8n has written since is put under the old key. o.Old or o.New, or both, open the backup. It has the
+// guard, the single transaction and the proof of Run.
 //
 // A database on which the change is not the last one, or another database, is refused: fault.ExitKeyMismatch, or
 // fault.ExitFindings where only some values are under other keys.
@@ -47,7 +47,10 @@ func Undo(ctx context.Context, db *database.DB, o Options) (Undone, error) {
 	if err != nil {
 		return Undone{}, fmt.Errorf("taking the change back: %w", err)
 	}
-	u := &undo{run: run{o: o, tx: tx, began: began, report: Report{Database: db.Name(), Backup: o.Backup}, sum: newDigest()}, backup: b}
+	u := &undo{run: run{
+		o: o, tx: tx, began: began, report: Report{Database: db.Name(), Backup: o.Backup},
+		sum: newDigest(),
+	}, backup: b}
 	if err := u.back(ctx, db); err != nil {
 		return u.done, errors.Join(err, tx.Rollback())
 	}
@@ -110,7 +113,8 @@ func (u *undo) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing what is encrypted: %w", err)
 	}
-	u.locations, u.kept, u.left = make(map[string]database.Location), make(map[string]keyRecord), make(map[[sha256.Size]byte]bool)
+	u.locations, u.kept, u.left = make(map[string]database.Location), make(map[string]keyRecord),
+		make(map[[sha256.Size]byte]bool)
 	for _, p := range locations {
 		u.locations[p.String()] = p
 	}
@@ -193,7 +197,9 @@ func (u *undo) planBack(ctx context.Context) error {
 	for _, row := range u.ring.Rows {
 		switch {
 		case !row.Opens():
-			return anotherState(fmt.Errorf("restoring the row %q of deployment_key (%s): it is under neither key of the backup", row.ID, row.Type), u.backup.header)
+			return anotherState(
+				fmt.Errorf("restoring the row %q of deployment_key (%s): it is under neither key of the backup", row.ID,
+					row.Type), u.backup.header)
 		case u.isAdded(row.ID):
 			continue
 		}
@@ -227,7 +233,8 @@ func (u *undo) stepBack(row survey.KeyRow) keyStep {
 		} // it was under the new key before the change
 	}
 	switch {
-	case isDataKey(row.DeploymentKeyRow) && row.Algorithm == cipher.AlgorithmCBC: // what n8n writes without a prefix it has to read
+	// what n8n writes without a prefix it has to read
+	case isDataKey(row.DeploymentKeyRow) && row.Algorithm == cipher.AlgorithmCBC:
 		step.secret, step.done = u.o.New, keyReplaced
 		step.after.Value = hold(row, step.secret, u.o.New)
 	case row.Master == 0 && row.Wrapping != cipher.Plain && row.Wrapping != cipher.RawHex:
@@ -238,12 +245,14 @@ func (u *undo) stepBack(row survey.KeyRow) keyStep {
 	return step
 }
 
-// knownMasters are the keys of the change, and what the legacy data key was before it: values without a prefix can be under that.
+// knownMasters are the keys of the change, and what the legacy data key was before it: values without a prefix can be
+// under that.
 func (u *undo) knownMasters() []secret.Value {
 	masters := []secret.Value{u.o.Old, u.o.New}
 	for _, rec := range u.kept {
 		old := rec.row()
-		if plain, _, err := old.Unwrap(u.o.New); err == nil && isDataKey(old) && old.Algorithm == cipher.AlgorithmCBC && !plain.Equal(u.o.New) {
+		if plain, _, err := old.Unwrap(u.o.New); err == nil && isDataKey(old) && old.Algorithm == cipher.AlgorithmCBC &&
+			!plain.Equal(u.o.New) {
 			masters = append(masters, plain)
 		}
 	}
@@ -261,19 +270,23 @@ func (u *undo) judge() error {
 		return anotherState(errors.New("no value in this database is under a key of the backup"), u.backup.header)
 	}
 	first := u.alien[0]
-	err := fmt.Errorf("taking the change back: no key of the backup opens %d values, the first of them %s of row %s (%s)", len(u.alien), first.Location, first.Row, first.Why)
+	err := fmt.Errorf("taking the change back: no key of the backup opens %d values, the first of them %s of row %s "+
+		"(%s)", len(u.alien), first.Location, first.Row, first.Why)
 	return fault.WithHint(fault.WithExit(err, fault.ExitFindings),
-		"if a later change has put them under another key, take that one back first; --keep-unreadable leaves them as they are")
+		"if a later change has put them under another key, take that one back first; --keep-unreadable leaves them "+
+			"as they are")
 }
 
 // anotherState is a database to which the backup does not lead back.
 func anotherState(err error, h header) error {
-	return fault.WithHint(fault.WithExit(fmt.Errorf("%w: is this the database of the backup (%s, %s)?", err, h.Database, h.Created.Format(time.RFC3339)), fault.ExitKeyMismatch),
-		"if a later change has put it under another key, take that one back first, with its own backup; nothing was changed")
+	return fault.WithHint(fault.WithExit(fmt.Errorf("%w: is this the database of the backup (%s, %s)?", err, h.Database,
+		h.Created.Format(time.RFC3339)), fault.ExitKeyMismatch),
+		"if a later change has put it under another key, take that one back first, with its own backup; nothing was "+
+			"changed")
 }
 
-// writingBack encrypts as the old state would have: without a prefix under the old key, and where a data key goes away that the
-// change had added, under one that stays.
+// writingBack encrypts as the old state would have: without a prefix under the old key, and where a data key goes away
+// that the change had added, under one that stays.
 func (u *undo) writingBack() (writing, error) {
 	w := writing{plain: cipher.NewCBC(u.o.New), keys: make(map[string]cipher.Cipher), instead: make(map[string]string)}
 	stays := ""

@@ -79,7 +79,8 @@ func (k *Keyring) judge(s Survey) Verdict {
 	switch {
 	case good == 0 && bad == 0:
 		v.Result = Unproven
-	case good == 0, v.Keys > 0 && v.KeysOpen == 0: // what else is readable was written by an n8n with this key, and n8n cannot read it
+	// what else is readable was written by an n8n with this key, and n8n cannot read it
+	case good == 0, v.Keys > 0 && v.KeysOpen == 0:
 		v.Result = Mismatch
 	case bad > 0:
 		v.Result = Mixed
@@ -96,7 +97,8 @@ func (k *Keyring) wrapped() (all, open int) {
 		case row.Proves():
 			all++
 			open++
-		case !row.Opens() && row.Algorithm == cipher.AlgorithmGCM, !row.Opens() && row.Type == cipher.TypeDataEncryption:
+		case !row.Opens() && row.Algorithm == cipher.AlgorithmGCM, !row.Opens() &&
+			row.Type == cipher.TypeDataEncryption:
 			all++
 		}
 	}

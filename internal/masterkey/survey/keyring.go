@@ -1,7 +1,8 @@
-// Package survey looks at every value in n8n's database that the master key protects: which key opens it, and which none does.
+// Package survey looks at every value in n8n's database that the master key protects: which key opens it, and which
+// none does.
 //
-// A Keyring is one or more master keys with the data keys that they unwrap; a Survey counts what it opens. Nothing is written.
-// Where values lie is package n8n/database's knowledge, how they are encrypted n8n/cipher's.
+// A Keyring is one or more master keys with the data keys that they unwrap; a Survey counts what it opens. Nothing is
+// written. Where values lie is package n8n/database's knowledge, how they are encrypted n8n/cipher's.
 //
 // Invariant: what a Survey or a Verdict holds are names and counts: no key, no plaintext and no ciphertext.
 package survey
@@ -113,8 +114,8 @@ type Opened struct {
 	DataKey string // the data key that did
 }
 
-// Open decrypts a value. right tells whether a plaintext can be one here: CBC has no MAC, and one of 256 wrong keys gives
-// garbage. Errors: cipher.ErrMalformed, ErrNoKey, ErrNoDataKey, ErrAmbiguous.
+// Open decrypts a value. right tells whether a plaintext can be one here: CBC has no MAC, and one of 256 wrong keys
+// gives garbage. Errors: cipher.ErrMalformed, ErrNoKey, ErrNoDataKey, ErrAmbiguous.
 func (k *Keyring) Open(stored string, right func(plaintext []byte) bool) (Opened, error) {
 	id, ciphertext, err := cipher.Split(stored)
 	if err != nil {
@@ -138,8 +139,8 @@ func (k *Keyring) Open(stored string, right func(plaintext []byte) bool) (Opened
 	return Opened{}, ErrNoKey
 }
 
-// telling reports whether a plaintext that is right cannot be what a wrong key gives: a JSON object, or text of some length. Of
-// values with one block, one of 10^9 wrong keys makes something printable.
+// telling reports whether a plaintext that is right cannot be what a wrong key gives: a JSON object, or text of some
+// length. Of values with one block, one of 10^9 wrong keys makes something printable.
 func telling(plain []byte) bool {
 	const long = 32
 	return len(plain) >= long || json.Valid(plain) && bytes.HasPrefix(plain, []byte("{"))

@@ -32,7 +32,8 @@ type Unreadable struct {
 	Why      string `json:"why"`
 }
 
-// Stray is a column outside the inventory with ciphertext that a key of the ring opens: n8n, or a node of it, encrypts there.
+// Stray is a column outside the inventory with ciphertext that a key of the ring opens: n8n, or a node of it, encrypts
+// there.
 type Stray struct {
 	Table  string `json:"table"`
 	Column string `json:"column"`
@@ -48,7 +49,8 @@ type Survey struct {
 	Locations  []LocationCount `json:"places"`
 	Unreadable []Unreadable    `json:"unreadable"` // the first of them, up to MaxNamed
 	Strays     []Stray         `json:"strays"`     // a column each
-	Foreign    int             `json:"foreign"`    // strays that no key opens: ciphertext of someone else's, in a workflow for example
+	// strays that no key opens: ciphertext of someone else's, in a workflow for example
+	Foreign int `json:"foreign"`
 }
 
 // MaxNamed bounds Survey.Unreadable: the counts are whole, the names are to begin with.
@@ -83,7 +85,10 @@ func add(sum, more []int) []int {
 // Count adds the items of a place to the survey; masters is how many master keys the ring has.
 func (s *Survey) Count(p database.Location, masters int, items []Item) {
 	if len(s.Locations) == 0 || s.Locations[len(s.Locations)-1].Location != p.String() {
-		s.Locations = append(s.Locations, LocationCount{Location: p.String(), Forms: make(map[cipher.Form]int), Masters: make([]int, masters)})
+		s.Locations = append(s.Locations, LocationCount{
+			Location: p.String(), Forms: make(map[cipher.Form]int),
+			Masters: make([]int, masters),
+		})
 	}
 	c := &s.Locations[len(s.Locations)-1]
 	for _, item := range items {

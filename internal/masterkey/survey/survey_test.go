@@ -18,8 +18,8 @@ import (
 
 func key(text string) secret.Value { return secret.NewValue([]byte(text)) }
 
-// TestNoGarbage has short texts under the second key, of which the first opens one of 256 to garbage. Here every garbage is
-// taken for text, which of printable text happens once in 10^9.
+// TestNoGarbage has short texts under the second key, of which the first opens one of 256 to garbage. Here every
+// garbage is taken for text, which of printable text happens once in 10^9.
 func TestNoGarbage(t *testing.T) {
 	first, second := masterkey.Generate(), masterkey.Generate()
 	ring, err := survey.NewKeyring(nil, first, second)

@@ -18,8 +18,8 @@ import (
 // n8n's command line starts a whole n8n each time: 2 to 10 seconds, more in a busy container.
 const cliTimeout = 2 * time.Minute
 
-// exported is one credential as n8n export:credentials writes it and import:credentials reads it. Fields that are left out
-// of an import keep their value in n8n; data is replaced as a whole.
+// exported is one credential as n8n export:credentials writes it and import:credentials reads it. Fields that are left
+// out of an import keep their value in n8n; data is replaced as a whole.
 type exported struct {
 	ID   string          `json:"id"`
 	Name string          `json:"name"`
@@ -27,7 +27,8 @@ type exported struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// importValue reads the credential over the command line, sets the value and the lock in what it read, and writes it back.
+// importValue reads the credential over the command line, sets the value and the lock in what it read, and writes it
+// back.
 func (c *Client) importValue(ctx context.Context, value secret.Value, lockTo string) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, cliTimeout)
 	defer cancel()
@@ -68,7 +69,8 @@ func merge(data json.RawMessage, value secret.Value, lockTo string) (json.RawMes
 	return merged, nil
 }
 
-// export reads the one credential with its data in the clear. A name is first looked up in an export without clear data.
+// export reads the one credential with its data in the clear. A name is first looked up in an export without clear
+// data.
 func (c *Client) export(ctx context.Context) (exported, error) {
 	id := c.credential
 	if !identifier.MatchString(id) {
@@ -91,7 +93,8 @@ func (c *Client) export(ctx context.Context) (exported, error) {
 		return exported{}, err
 	}
 	if len(list) != 1 || list[0].Type != headerAuth {
-		return exported{}, fault.WithHint(errors.New("n8n exported something else than one Header Auth credential"), "point `credential` at the Header Auth credential that holds the proxy token")
+		return exported{}, fault.WithHint(errors.New("n8n exported something else than one Header Auth credential"),
+			"point `credential` at the Header Auth credential that holds the proxy token")
 	}
 	return list[0], nil
 }
@@ -104,16 +107,19 @@ func (c *Client) exportList(ctx context.Context, args ...string) ([]exported, er
 	return findExport(out)
 }
 
-// findExport finds the JSON array in what n8n wrote: its log goes to the same place, before and after, and as JSON or as text.
+// findExport finds the JSON array in what n8n wrote: its log goes to the same place, before and after, and as JSON or
+// as text.
 func findExport(out []byte) ([]exported, error) {
 	for rest := out; ; {
 		at := bytes.IndexByte(rest, '[')
 		if at < 0 {
-			return nil, fault.WithHint(errors.New("n8n's command line exported nothing that can be read"), "run `export:credentials --all` by hand with the same command")
+			return nil, fault.WithHint(errors.New("n8n's command line exported nothing that can be read"),
+				"run `export:credentials --all` by hand with the same command")
 		}
 		rest = rest[at:]
 		var list []exported
-		if err := json.NewDecoder(bytes.NewReader(rest)).Decode(&list); err == nil && len(list) > 0 && list[0].ID != "" {
+		if err := json.NewDecoder(bytes.NewReader(rest)).Decode(&list); err == nil &&
+			len(list) > 0 && list[0].ID != "" {
 			return list, nil
 		}
 		rest = rest[1:]
@@ -133,7 +139,8 @@ func (c *Client) run(ctx context.Context, input []byte, args ...string) ([]byte,
 			err = ctx.Err()
 		}
 		return nil, fault.WithHint(fmt.Errorf("running n8n's %s: %w", args[0], err),
-			"run `"+strings.Join(c.cli, " ")+" "+args[0]+"` by hand: its output is withheld here, as it can hold secrets")
+			"run `"+strings.Join(c.cli, " ")+" "+args[0]+"` by hand: its output is withheld here, as it can hold "+
+				"secrets")
 	}
 	return out.Bytes(), nil
 }

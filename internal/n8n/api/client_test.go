@@ -27,7 +27,8 @@ const (
 )
 
 // summary is what n8n 2.41.1 answers to a PATCH, recorded.
-const summary = `{"id":"` + id + `","name":"Sallyport","type":"httpHeaderAuth","isManaged":false,"isGlobal":false,"isResolvable":false,"resolvableAllowFallback":false,"resolverId":null,"createdAt":"2026-11-21T18:42:09.684Z","updatedAt":"2026-11-21T18:42:09.711Z"}`
+const summary = `{"id":"` + id +
+	`","name":"Sallyport","type":"httpHeaderAuth","isManaged":false,"isGlobal":false,"isResolvable":false,"resolvableAllowFallback":false,"resolverId":null,"createdAt":"2026-11-21T18:42:09.684Z","updatedAt":"2026-11-21T18:42:09.711Z"}`
 
 // A call is one request as it arrived at the stand-in for n8n.
 type call struct{ Method, Target, Key, Body string }
@@ -72,8 +73,9 @@ func newClient(t *testing.T, n *n8n, change func(*api.Config)) *api.Client {
 
 func TestPush(t *testing.T) {
 	const (
-		path     = "/api/v1/credentials/" + id
-		locked   = `{"isPartialData":true,"data":{"value":"` + token + `","allowedHttpRequestDomains":"domains","allowedDomains":"gate.internal"}}`
+		path   = "/api/v1/credentials/" + id
+		locked = `{"isPartialData":true,"data":{"value":"` + token +
+			`","allowedHttpRequestDomains":"domains","allowedDomains":"gate.internal"}}`
 		unlocked = `{"isPartialData":true,"data":{"value":"` + token + `"}}`
 		list     = "/api/v1/credentials?limit=250"
 		row      = `{"id":"` + id + `","name":"Sallyport","type":"httpHeaderAuth"}`
@@ -102,22 +104,32 @@ func TestPush(t *testing.T) {
 			calls:   []call{{"PATCH", path, key, unlocked}},
 		},
 		"writes the value where n8n cannot lock, and says so": {
-			lockTo:  "gate.internal",
-			answers: []string{`400 {"message":"request.body.data is not allowed to have the additional property \"allowedHttpRequestDomains\""}`, "200 " + summary},
-			want:    api.Result{CredentialID: id, Locked: api.Unlocked, Method: api.MethodAPI},
-			calls:   []call{{"PATCH", path, key, locked}, {"PATCH", path, key, unlocked}},
+			lockTo: "gate.internal",
+			answers: []string{
+				`400 {"message":"request.body.data is not allowed to have the additional property \"allowedHttpRequestDomains\""}`, "200 " + summary,
+			},
+			want:  api.Result{CredentialID: id, Locked: api.Unlocked, Method: api.MethodAPI},
+			calls: []call{{"PATCH", path, key, locked}, {"PATCH", path, key, unlocked}},
 		},
 		"looks up a name": {
 			change: byName, lockTo: "gate.internal",
-			answers: []string{`200 {"data":[{"id":"x","name":"Sallyport","type":"httpBasicAuth"},` + row + `],"nextCursor":null}`, "200 " + summary},
-			want:    api.Result{CredentialID: id, Locked: api.Locked, Method: api.MethodAPI},
-			calls:   []call{{"GET", list, key, ""}, {"PATCH", path, key, locked}},
+			answers: []string{`200 {"data":[{"id":"x","name":"Sallyport","type":"httpBasicAuth"},` + row +
+				`],"nextCursor":null}`, "200 " + summary},
+			want:  api.Result{CredentialID: id, Locked: api.Locked, Method: api.MethodAPI},
+			calls: []call{{"GET", list, key, ""}, {"PATCH", path, key, locked}},
 		},
 		"looks up a name on the second page": {
-			change:  byName,
-			answers: []string{`200 {"data":[],"nextCursor":"c1"}`, `200 {"data":[` + row + `],"nextCursor":null}`, "200 " + summary},
-			want:    api.Result{CredentialID: id, Locked: api.Unknown, Method: api.MethodAPI},
-			calls:   []call{{"GET", list, key, ""}, {"GET", "/api/v1/credentials?cursor=c1&limit=250", key, ""}, {"PATCH", path, key, unlocked}},
+			change: byName,
+			answers: []string{
+				`200 {"data":[],"nextCursor":"c1"}`,
+				`200 {"data":[` + row + `],"nextCursor":null}`, "200 " + summary,
+			},
+			want: api.Result{CredentialID: id, Locked: api.Unknown, Method: api.MethodAPI},
+			calls: []call{
+				{"GET", list, key, ""},
+				{"GET", "/api/v1/credentials?cursor=c1&limit=250", key, ""},
+				{"PATCH", path, key, unlocked},
+			},
 		},
 		"keeps a path prefix": {
 			change: func(c *api.Config) { c.URL += "/n8n/" }, answers: []string{"200 " + summary},
@@ -125,10 +137,17 @@ func TestPush(t *testing.T) {
 			calls: []call{{"PATCH", "/n8n" + path, key, unlocked}},
 		},
 		"finds a name that looks like an id": {
-			change:  func(c *api.Config) { c.Credential = "SallyportGateway" },
-			answers: []string{`404 {"message":"Credential not found"}`, `200 {"data":[{"id":"` + id + `","name":"SallyportGateway","type":"httpHeaderAuth"}]}`, "200 " + summary},
-			want:    api.Result{CredentialID: id, Locked: api.Unknown, Method: api.MethodAPI},
-			calls:   []call{{"PATCH", "/api/v1/credentials/SallyportGateway", key, unlocked}, {"GET", list, key, ""}, {"PATCH", path, key, unlocked}},
+			change: func(c *api.Config) { c.Credential = "SallyportGateway" },
+			answers: []string{
+				`404 {"message":"Credential not found"}`,
+				`200 {"data":[{"id":"` + id + `","name":"SallyportGateway","type":"httpHeaderAuth"}]}`, "200 " + summary,
+			},
+			want: api.Result{CredentialID: id, Locked: api.Unknown, Method: api.MethodAPI},
+			calls: []call{
+				{"PATCH", "/api/v1/credentials/SallyportGateway", key, unlocked},
+				{"GET", list, key, ""},
+				{"PATCH", path, key, unlocked},
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +306,8 @@ func commandLine(t *testing.T, export string) (cli []string, imported string) {
 	if err := os.WriteFile(filepath.Join(dir, "export.txt"), []byte(export), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	script := "#!/bin/sh\ncase \"$1\" in\nexport:credentials) cat '" + dir + "/export.txt' ;;\nimport:credentials) cat >'" + imported + "' ;;\nesac\n"
+	script := "#!/bin/sh\ncase \"$1\" in\nexport:credentials) cat '" + dir +
+		"/export.txt' ;;\nimport:credentials) cat >'" + imported + "' ;;\nesac\n"
 	path := filepath.Join(dir, "n8n")
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
@@ -298,7 +318,8 @@ func commandLine(t *testing.T, export string) (cli []string, imported string) {
 // exportedBy1x is what n8n 1.123.81 wrote to its standard output, recorded.
 const exportedBy1x = `[license SDK] starting
 {"level":"warn","message":"Permissions 0644 for n8n settings file are too wide.","metadata":{"file":"instance-settings.js"}}
-[{"updatedAt":"2026-11-21T18:45:49.025Z","createdAt":"2026-11-21T18:45:49.029Z","id":"` + id + `","name":"Sallyport","data":{"name":"X-Other-Header","value":"spt_old"},"type":"httpHeaderAuth","isManaged":false,"isGlobal":false}]{"level":"info","message":"Successfully exported 1 credentials.","metadata":{"file":"credentials.js"}}
+[{"updatedAt":"2026-11-21T18:45:49.025Z","createdAt":"2026-11-21T18:45:49.029Z","id":"` + id +
+	`","name":"Sallyport","data":{"name":"X-Other-Header","value":"spt_old"},"type":"httpHeaderAuth","isManaged":false,"isGlobal":false}]{"level":"info","message":"Successfully exported 1 credentials.","metadata":{"file":"credentials.js"}}
 `
 
 func TestPushOverCommandLine(t *testing.T) {
@@ -331,7 +352,10 @@ func TestPushOverCommandLineAlone(t *testing.T) {
 	if _, err := client.Push(t.Context(), secret.NewValue([]byte(token)), ""); err != nil {
 		t.Fatal(err)
 	}
-	want := []any{map[string]any{"id": id, "name": "Sallyport", "type": "httpHeaderAuth", "data": map[string]any{"name": "X-Other-Header", "value": token}}}
+	want := []any{map[string]any{
+		"id": id, "name": "Sallyport", "type": "httpHeaderAuth",
+		"data": map[string]any{"name": "X-Other-Header", "value": token},
+	}}
 	if diff := cmp.Diff(want, readJSON(t, imported)); diff != "" {
 		t.Errorf("imported (-want +got):\n%s", diff)
 	}

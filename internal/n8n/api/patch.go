@@ -20,8 +20,9 @@ const headerAuth = "httpHeaderAuth"
 // maxAnswer bounds what is read of any answer of n8n: a list of 250 credentials stays far below it.
 const maxAnswer = 4 << 20
 
-// patch is the body of PATCH /api/v1/credentials/{id} (openapi.yml of n8n 2.41.1, updateCredential). With IsPartialData n8n
-// merges Data into what it holds. The type is left out on purpose: sent, it would turn a credential of another type into this one.
+// patch is the body of PATCH /api/v1/credentials/{id} (openapi.yml of n8n 2.41.1, updateCredential). With IsPartialData
+// n8n merges Data into what it holds. The type is left out on purpose: sent, it would turn a credential of another type
+// into this one.
 type patch struct {
 	IsPartialData bool      `json:"isPartialData"`
 	Data          patchData `json:"data"`
@@ -85,8 +86,10 @@ func (c *Client) patchID(ctx context.Context, id string, value secret.Value, loc
 		return Result{}, err
 	}
 	if got.Type != headerAuth {
-		return Result{}, fault.WithHint(fmt.Errorf("n8n wrote the value into a credential of type %q, which is not Header Auth", got.Type),
-			"point `credential` at the Header Auth credential, and give the other one its own value back")
+		return Result{},
+			fault.WithHint(fmt.Errorf("n8n wrote the value into a credential of type %q, which is not Header Auth",
+				got.Type),
+				"point `credential` at the Header Auth credential, and give the other one its own value back")
 	}
 	return result, nil
 }
@@ -135,7 +138,8 @@ func one(found []string) (string, error) {
 func lookUpHint(err error) error {
 	if isStatus(err, http.StatusForbidden) {
 		return fault.WithHint(fmt.Errorf("looking up the name: %w", err),
-			"set `credential` to the id (in the address of the opened credential in n8n): then credential:update is enough; looking up a name needs credential:list as well")
+			"set `credential` to the id (in the address of the opened credential in n8n): then credential:update is "+
+				"enough; looking up a name needs credential:list as well")
 	}
 	return fmt.Errorf("looking up the name: %w", err)
 }
@@ -171,7 +175,8 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 func (c *Client) do(req *http.Request, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {
-		failed := fault.WithHint(fmt.Errorf("calling n8n: %w", err), "check `url`, and that n8n is running and reachable from here")
+		failed := fault.WithHint(fmt.Errorf("calling n8n: %w", err),
+			"check `url`, and that n8n is running and reachable from here")
 		if neverConnected(err) {
 			return notSentError{failed}
 		}
@@ -186,7 +191,8 @@ func (c *Client) do(req *http.Request, out any) error {
 		return newStatusError(resp.StatusCode, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fault.WithHint(errors.New("n8n's response is not JSON"), "check `url`: something else may answer there, a sign-in page for one")
+		return fault.WithHint(errors.New("n8n's response is not JSON"),
+			"check `url`: something else may answer there, a sign-in page for one")
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// statusError is an answer of n8n that is not 2xx. Of what n8n said it keeps the reason alone, chosen from a fixed list:
-// n8n's own words may quote the request, and the request carries the value.
+// statusError is an answer of n8n that is not 2xx. Of what n8n said it keeps the reason alone, chosen from a fixed
+// list: n8n's own words may quote the request, and the request carries the value.
 type statusError struct {
 	status int
 	reason string
@@ -26,11 +26,12 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("n8n answered %d (%s)", e.status, e.reason)
 }
 
-// Refused tells that n8n took nothing: it said no to the request as such, or has not seen it (a redirect is not followed).
-// Any other status proves nothing.
+// Refused tells that n8n took nothing: it said no to the request as such, or has not seen it (a redirect is not
+// followed). Any other status proves nothing.
 func (e *statusError) Refused() bool {
 	switch e.status {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed:
 		return true
 	default:
 		return e.status/100 == 3
@@ -87,11 +88,13 @@ func reasonOf(answer []byte) string {
 func hintFor(e *statusError) string {
 	switch {
 	case e.status == http.StatusUnauthorized:
-		return "the API key is wrong, expired or deleted: make one in n8n (Settings, API) with the single scope credential:update"
+		return "the API key is wrong, expired or deleted: make one in n8n (Settings, API) with the single scope " +
+			"credential:update"
 	case e.status == http.StatusForbidden:
 		return "the API key lacks the scope credential:update, or its owner does not own the credential"
 	case e.status == http.StatusNotFound:
-		return "there is no such credential for the owner of this API key, or n8n's public API is switched off (N8N_PUBLIC_API_DISABLED)"
+		return "there is no such credential for the owner of this API key, or n8n's public API is switched off " +
+			"(N8N_PUBLIC_API_DISABLED)"
 	case e.status/100 == 3:
 		return "n8n answered with a redirect, which is not followed: set `url` to the address it leads to"
 	case e.reason == reasonName:

@@ -10,8 +10,8 @@ import (
 // oneKiB is the plaintext of a larger credential.
 var oneKiB = value(strings.Repeat("0123456789abcdef", 64))
 
-// BenchmarkReencrypt is the work that a change of the master key has with one value: decrypt under the old key, encrypt under
-// the new one, and decrypt what came out.
+// BenchmarkReencrypt is the work that a change of the master key has with one value: decrypt under the old key, encrypt
+// under the new one, and decrypt what came out.
 func BenchmarkReencrypt(b *testing.B) {
 	for name, pair := range map[string][2]cipher.Cipher{
 		"cbc": {cipher.NewCBC(value(labKey)), cipher.NewCBC(value("another key, as long as the first"))},

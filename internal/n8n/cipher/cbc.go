@@ -23,14 +23,15 @@ const (
 // base64("Salted__" || salt (8) || AES-256-CBC with PKCS#7), key and IV by EVP_BytesToKey with MD5, one iteration.
 // `openssl enc -aes-256-cbc -md md5 -a -A` is the same.
 //
-// It has no MAC: a wrong key shows in the padding alone, so that about 1 in 256 wrong keys "decrypts" to garbage. Who needs to
-// know that the key is right looks at the plaintext too (JSON, mostly), or opens a GCM value of the same master key.
+// It has no MAC: a wrong key shows in the padding alone, so that about 1 in 256 wrong keys "decrypts" to garbage. Who
+// needs to know that the key is right looks at the plaintext too (JSON, mostly), or opens a GCM value of the same
+// master key.
 type CBC struct {
 	password secret.Value
 }
 
-// NewCBC makes the cipher of a master key, or of a data key of this algorithm. n8n takes the low byte of each UTF-16 unit of
-// the key (Buffer.from(key, 'binary')): "ş" is the same as "_" there.
+// NewCBC makes the cipher of a master key, or of a data key of this algorithm. n8n takes the low byte of each UTF-16
+// unit of the key (Buffer.from(key, 'binary')): "ş" is the same as "_" there.
 func NewCBC(key secret.Value) CBC {
 	units := unitsOf(key)
 	password := make([]byte, len(units))
@@ -54,8 +55,8 @@ func (c CBC) Encrypt(plaintext secret.Value) string {
 	return base64.StdEncoding.EncodeToString(raw)
 }
 
-// Decrypt implements Cipher. The empty string is empty, as n8n reads it; other values too short to be ciphertext, which n8n
-// reads as empty as well, are ErrMalformed. A success does not prove the key: see CBC.
+// Decrypt implements Cipher. The empty string is empty, as n8n reads it; other values too short to be ciphertext, which
+// n8n reads as empty as well, are ErrMalformed. A success does not prove the key: see CBC.
 func (c CBC) Decrypt(stored string) (secret.Value, error) {
 	if stored == "" {
 		return secret.Value{}, nil

@@ -1,10 +1,11 @@
-// Package cipher is how n8n encrypts: its two formats, the prefix that names a data key, the wrapping of the rows of its table
-// deployment_key, and the secrets that it derives from the master key. Pure functions over values; it knows no database, and
-// nothing of where a key comes from: package environment normalizes a master key as n8n does before it comes here.
+// Package cipher is how n8n encrypts: its two formats, the prefix that names a data key, the wrapping of the rows of
+// its table deployment_key, and the secrets that it derives from the master key. Pure functions over values; it knows
+// no database, and nothing of where a key comes from: package environment normalizes a master key as n8n does before it
+// comes here.
 //
-// Sources: n8n 2.41.1, n8n-core/dist/encryption/{aes-256-cbc,aes-256-gcm,cipher}.js, n8n/dist/encryption/key-manager.service.js,
-// @n8n/db/dist/repositories/deployment-key.repository.js; n8n 1.x has the CBC format alone. The vectors in testdata were made by
-// that n8n.
+// Sources: n8n 2.41.1, n8n-core/dist/encryption/{aes-256-cbc,aes-256-gcm,cipher}.js,
+// n8n/dist/encryption/key-manager.service.js, @n8n/db/dist/repositories/deployment-key.repository.js; n8n 1.x has the
+// CBC format alone. The vectors in testdata were made by that n8n.
 //
 // Invariant: no error quotes a value, a key or a part of one.
 package cipher
@@ -65,8 +66,8 @@ const (
 	FormUnknown  Form = "unknown"
 )
 
-// FormOf tells the form of a stored value without any key. It looks at the whole value, so that ordinary text is not taken for
-// ciphertext.
+// FormOf tells the form of a stored value without any key. It looks at the whole value, so that ordinary text is not
+// taken for ciphertext.
 func FormOf(stored string) Form {
 	if stored == "" {
 		return FormEmpty
@@ -92,8 +93,8 @@ func FormOf(stored string) Form {
 // keyID is cipher.js's KEY_ID_PATTERN.
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,36}$`)
 
-// Split takes the id of the data key off a stored value; it is "" for a value without a prefix. A colon behind anything that is
-// no id is ErrMalformed, as n8n takes it.
+// Split takes the id of the data key off a stored value; it is "" for a value without a prefix. A colon behind anything
+// that is no id is ErrMalformed, as n8n takes it.
 func Split(stored string) (id, ciphertext string, err error) {
 	id, ciphertext, found := strings.Cut(stored, ":")
 	switch {
@@ -110,8 +111,8 @@ func Join(id, ciphertext string) string { return id + ":" + ciphertext }
 
 var strict = base64.StdEncoding.Strict()
 
-// decode reads base64 as n8n writes it. n8n itself reads more (without padding, the URL alphabet, with other characters among
-// it), but has never written it: such a value is for a person to look at.
+// decode reads base64 as n8n writes it. n8n itself reads more (without padding, the URL alphabet, with other characters
+// among it), but has never written it: such a value is for a person to look at.
 func decode(s string) ([]byte, error) {
 	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 { // which Go's decoder skips
 		return nil, ErrMalformed

@@ -65,7 +65,8 @@ func TestVectors(t *testing.T) {
 			}
 			for _, s := range v.Prefixed {
 				id, rest, err := cipher.Split(s.Stored)
-				if id != keyID || err != nil || cipher.Join(id, rest) != s.Stored || cipher.FormOf(s.Stored) != cipher.FormPrefixed {
+				if id != keyID || err != nil || cipher.Join(id, rest) != s.Stored ||
+					cipher.FormOf(s.Stored) != cipher.FormPrefixed {
 					t.Fatalf("split into %q and %q, %v, form %s", id, rest, err, cipher.FormOf(s.Stored))
 				}
 				reads(t, gcm(t, dataKey), s, rest, cipher.FormGCM)
@@ -112,7 +113,8 @@ func TestOpenSSL(t *testing.T) {
 func TestALivingRow(t *testing.T) {
 	row := cipher.DeploymentKey{Type: cipher.TypeDataEncryption, Algorithm: cipher.AlgorithmCBC, Value: value(
 		"AeR7RsYt/wqOwNbp71+ZIzkS8AtbyBxwRon5z36P/f36nD6VA/Rc6OwXOTFgDuVrxwqgkB4sVrqpvwwetDN0a1MZCPvp9ojNa7Yxba0=")}
-	if got, how, err := row.Unwrap(value(labKey)); err != nil || how != cipher.Wrapped || string(got.Reveal()) != labKey {
+	if got, how, err := row.Unwrap(value(labKey)); err != nil || how != cipher.Wrapped ||
+		string(got.Reveal()) != labKey {
 		t.Errorf("got %q, %s, %v", got.Reveal(), how, err)
 	}
 	if _, _, err := row.Unwrap(value(labKey + "x")); !errors.Is(err, cipher.ErrWrongKey) {
@@ -158,7 +160,10 @@ func TestUnwrapRefusesWhatItDoesNotKnow(t *testing.T) {
 // TestUnwrapChecksWhatCBCCannot: garbage that a wrong key has decrypted to is not taken for a data key.
 func TestUnwrapChecksWhatCBCCannot(t *testing.T) {
 	for _, kind := range []string{cipher.TypeDataEncryption, cipher.TypeJWE} {
-		row := cipher.DeploymentKey{Type: kind, Algorithm: cipher.AlgorithmGCM, Value: value(cipher.NewCBC(value(labKey)).Encrypt(value("neither a key nor JSON")))}
+		row := cipher.DeploymentKey{
+			Type: kind, Algorithm: cipher.AlgorithmGCM,
+			Value: value(cipher.NewCBC(value(labKey)).Encrypt(value("neither a key nor JSON"))),
+		}
 		if _, _, err := row.Unwrap(value(labKey)); !errors.Is(err, cipher.ErrWrongKey) {
 			t.Errorf("%s: %v", kind, err)
 		}
@@ -238,7 +243,8 @@ func TestMalformed(t *testing.T) {
 			}
 		}
 	}
-	if got, err := cipher.NewCBC(value(labKey)).Decrypt(""); err != nil || !got.IsZero() || cipher.FormOf("") != cipher.FormEmpty {
+	if got, err := cipher.NewCBC(value(labKey)).Decrypt(""); err != nil || !got.IsZero() ||
+		cipher.FormOf("") != cipher.FormEmpty {
 		t.Errorf("the empty value: %v", err)
 	}
 }
@@ -249,7 +255,8 @@ func TestNew(t *testing.T) {
 			t.Errorf("%q: %v", algorithm, err)
 		}
 	}
-	if _, err := cipher.New(cipher.AlgorithmGCM, value(strings.Repeat("zz", 32))); err == nil || strings.Contains(err.Error(), "z") {
+	if _, err := cipher.New(cipher.AlgorithmGCM, value(strings.Repeat("zz", 32))); err == nil ||
+		strings.Contains(err.Error(), "z") {
 		t.Errorf("no hexadecimal digits: %v", err)
 	}
 	if c, err := cipher.New(cipher.AlgorithmCBC, value(labKey)); err != nil || c == nil {
@@ -263,7 +270,8 @@ func TestNothingPrints(t *testing.T) {
 	for _, v := range []any{cipher.NewCBC(value(labKey)), cipher.NewWrapping(value(labKey)), gcm(t, dataKey), row} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 			out := fmt.Sprintf(format, v)
-			if strings.Contains(out, "labkey") || strings.Contains(out, fmt.Sprintf("%x", labKey)) || strings.Contains(out, "00112233") {
+			if strings.Contains(out, "labkey") || strings.Contains(out, fmt.Sprintf("%x", labKey)) ||
+				strings.Contains(out, "00112233") {
 				t.Errorf("%T prints itself with %s: %s", v, format, out)
 			}
 		}

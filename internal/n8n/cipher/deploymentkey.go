@@ -20,8 +20,8 @@ const (
 // Wrapping is how a row of deployment_key holds its secret.
 type Wrapping string
 
-// The ways. Wrapped is what n8n 2.41 writes; the others were written by earlier versions, and are read, and partly repaired at
-// boot, by 2.41.
+// The ways. Wrapped is what n8n 2.41 writes; the others were written by earlier versions, and are read, and partly
+// repaired at boot, by 2.41.
 const (
 	Wrapped    Wrapping = "wrapped"     // GCM under the wrapping key of the master key
 	CBCWrapped Wrapping = "cbc-wrapped" // CBC under the master key
@@ -42,8 +42,8 @@ const cbcWrapped = "U2FsdGVk"
 var rawDataKey = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // Unwrap returns the secret of a row, and how the row held it. Of the row of the legacy data key (TypeDataEncryption,
-// AlgorithmCBC) the secret is the master key that n8n had at its first boot of 2.20 or later. Errors: ErrWrongKey, ErrMalformed
-// (also for a type or an algorithm that n8n 2.41 does not have).
+// AlgorithmCBC) the secret is the master key that n8n had at its first boot of 2.20 or later. Errors: ErrWrongKey,
+// ErrMalformed (also for a type or an algorithm that n8n 2.41 does not have).
 //
 // Only Wrapped proves the master key, and RawMaster does. CBCWrapped is checked by what it holds.
 func (k DeploymentKey) Unwrap(master secret.Value) (secret.Value, Wrapping, error) {
@@ -74,7 +74,9 @@ func (k DeploymentKey) unwrapDataKey(master secret.Value) (secret.Value, Wrappin
 }
 
 // unwrapEither opens GCM, or CBC whose plaintext is right.
-func (k DeploymentKey) unwrapEither(master secret.Value, right func(plain []byte) bool) (secret.Value, Wrapping, error) {
+func (k DeploymentKey) unwrapEither(master secret.Value,
+	right func(plain []byte) bool,
+) (secret.Value, Wrapping, error) {
 	stored := string(k.Value.Reveal())
 	if !strings.HasPrefix(stored, cbcWrapped) {
 		return k.unwrapGCM(master)

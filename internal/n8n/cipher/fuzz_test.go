@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// FuzzDecrypt: whatever a database holds is decrypted or refused with one of two errors, and what FormOf knows nothing of is
-// never decrypted.
+// FuzzDecrypt: whatever a database holds is decrypted or refused with one of two errors, and what FormOf knows nothing
+// of is never decrypted.
 func FuzzDecrypt(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add(v.CBC[1].Stored, v.Master)

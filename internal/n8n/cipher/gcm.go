@@ -24,8 +24,8 @@ const (
 	gcmInfo    = "n8n-encryption-v1"
 )
 
-// GCM is the format of n8n 2.20 and later: base64(0x01 || salt (32) || tag (16) || AES-256-GCM), key (32) and IV (12) by
-// HKDF-SHA256 over the key with the salt, info "n8n-encryption-v1". No additional data.
+// GCM is the format of n8n 2.20 and later: base64(0x01 || salt (32) || tag (16) || AES-256-GCM), key (32) and IV (12)
+// by HKDF-SHA256 over the key with the salt, info "n8n-encryption-v1". No additional data.
 //
 // It is authenticated: what decrypts was encrypted under this very key, so that one such value proves a key.
 type GCM struct {
@@ -41,7 +41,8 @@ func NewGCM(key secret.Value) (GCM, error) {
 	return GCM{secret.NewValue(raw)}, nil
 }
 
-// NewWrapping makes the cipher of a master key that wraps the secrets in deployment_key: SHA-256 of the master key, in UTF-8.
+// NewWrapping makes the cipher of a master key that wraps the secrets in deployment_key: SHA-256 of the master key, in
+// UTF-8.
 func NewWrapping(master secret.Value) GCM {
 	sum := sha256.Sum256(utf8Of(unitsOf(master)))
 	return GCM{secret.NewValue(sum[:])}

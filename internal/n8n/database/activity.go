@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// sign is a column that says when n8n has last done something. What a person or a script has saved says little of a process.
+// sign is a column that says when n8n has last done something. What a person or a script has saved says little of a
+// process.
 type sign struct{ table, column string }
 
 var signs = [...]sign{{"execution_entity", "startedAt"}, {"execution_entity", "stoppedAt"}}
@@ -18,8 +19,8 @@ var signs = [...]sign{{"execution_entity", "startedAt"}, {"execution_entity", "s
 // recentRows are how many of the newest executions are looked at, by the primary key: the columns have no index.
 const recentRows = 1000
 
-// LastActivity is when n8n has last begun or ended an execution, and which: table, column and id. The zero time means that there
-// is none.
+// LastActivity is when n8n has last begun or ended an execution, and which: table, column and id. The zero time means
+// that there is none.
 func (d *DB) LastActivity(ctx context.Context) (at time.Time, what string, err error) {
 	conn, err := d.conn(ctx)
 	if err != nil {
@@ -33,7 +34,8 @@ func (d *DB) LastActivity(ctx context.Context) (at time.Time, what string, err e
 	for _, s := range signs {
 		one, id, err := t.latest(ctx, s)
 		if err != nil {
-			return time.Time{}, "", fmt.Errorf("looking for n8n's last activity in %s: %w", s.table, d.dialect.explain(err))
+			return time.Time{}, "", fmt.Errorf("looking for n8n's last activity in %s: %w", s.table,
+				d.dialect.explain(err))
 		}
 		if one.After(at) {
 			at, what = one, s.table+"."+s.column+" of "+id
@@ -52,9 +54,13 @@ func (t *Tx) latest(ctx context.Context, s sign) (at time.Time, id string, err e
 	}
 	d := t.db.dialect
 	key, column := d.quote(have.key[0]), d.quote(s.column)
-	from := fmt.Sprintf("(SELECT %s, %s FROM %s ORDER BY %s DESC LIMIT %d) AS recent", key, column, t.qualified(have), key, recentRows)
+	from := fmt.Sprintf("(SELECT %s, %s FROM %s ORDER BY %s DESC LIMIT %d) AS recent", key, column,
+		t.qualified(have), key, recentRows)
 	var seconds sql.NullFloat64
-	query := []string{"SELECT", d.read(key) + ",", d.epoch(column), "FROM", from, "WHERE", column, "IS NOT NULL ORDER BY", column, "DESC LIMIT 1"}
+	query := []string{
+		"SELECT", d.read(key) + ",", d.epoch(column), "FROM", from, "WHERE", column,
+		"IS NOT NULL ORDER BY", column, "DESC LIMIT 1",
+	}
 	err = t.conn.QueryRowContext(ctx, strings.Join(query, " ")).Scan(&id, &seconds)
 	if errors.Is(err, sql.ErrNoRows) || !seconds.Valid {
 		return time.Time{}, "", ignoreNoRows(err)

@@ -21,8 +21,8 @@ func benchRows(b *testing.B) int {
 	return 20_000
 }
 
-// BenchmarkStreaming reads every credential of about 1.4 KB, as 1 KiB is when it is encrypted, and then rewrites every one, on each
-// dialect. heap-MB is what Go has asked the system for.
+// BenchmarkStreaming reads every credential of about 1.4 KB, as 1 KiB is when it is encrypted, and then rewrites every
+// one, on each dialect. heap-MB is what Go has asked the system for.
 func BenchmarkStreaming(b *testing.B) {
 	rows := benchRows(b)
 	for _, dialect := range []database.Dialect{database.SQLite, database.PostgreSQL, database.MySQL} {
@@ -75,9 +75,12 @@ func walk(b *testing.B, db *database.DB, rows int, visit func(*database.Tx, []da
 func (s *site) fill(rows int) {
 	s.t.Helper()
 	source := map[database.Dialect]string{
-		database.SQLite:     "SELECT lower(hex(randomblob(8))), 'n', 'U2FsdGVkX1' || hex(zeroblob(695)), 't' FROM (WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < %d) SELECT i FROM c)",
-		database.PostgreSQL: "SELECT left(md5(i::text), 16), 'n', 'U2FsdGVkX1' || repeat(md5(i::text), 43), 't' FROM generate_series(1, %d) i",
-		database.MySQL:      "SELECT left(md5(seq), 16), 'n', concat('U2FsdGVkX1', repeat(md5(seq), 43)), 't' FROM seq_1_to_%d",
+		database.SQLite: "SELECT lower(hex(randomblob(8))), 'n', 'U2FsdGVkX1' || hex(zeroblob(695)), 't' FROM " +
+			"(WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < %d) SELECT i FROM c)",
+		database.PostgreSQL: "SELECT left(md5(i::text), 16), 'n', 'U2FsdGVkX1' || repeat(md5(i::text), 43), 't' FROM " +
+			"generate_series(1, %d) i",
+		database.MySQL: "SELECT left(md5(seq), 16), 'n', concat('U2FsdGVkX1', repeat(md5(seq), 43)), 't' FROM " +
+			"seq_1_to_%d",
 	}[s.dialect]
 	s.exec(s.sql(`INSERT INTO "credentials_entity" (id, name, data, type) `) + fmt.Sprintf(source, rows))
 }

@@ -1,8 +1,9 @@
-// Package database reads and rewrites what n8n encrypts, in n8n's own database: SQLite, PostgreSQL, and MySQL or MariaDB for n8n
-// 1.x. One table (Inventory) names every place that holds encrypted values; everything here works from it.
+// Package database reads and rewrites what n8n encrypts, in n8n's own database: SQLite, PostgreSQL, and MySQL or
+// MariaDB for n8n 1.x. One table (Inventory) names every place that holds encrypted values; everything here works from
+// it.
 //
-// It knows where values lie, not what they say: it holds no key and decrypts nothing. It never creates a database, changes no
-// schema, and writes only what Tx's methods are told to, in the one transaction that DB.Begin starts.
+// It knows where values lie, not what they say: it holds no key and decrypts nothing. It never creates a database,
+// changes no schema, and writes only what Tx's methods are told to, in the one transaction that DB.Begin starts.
 //
 // Invariant: no error, and nothing else that is meant for people, quotes a cell, a value or a password.
 package database
@@ -66,8 +67,12 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9_$]*$`)
 // Open connects, and checks that there is an n8n. Its errors carry a hint; most end the process with fault.ExitStore.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if !validName.MatchString(o.TablePrefix) || !validName.MatchString(o.Schema) {
-		return nil, fault.WithHint(fault.WithExit(errors.New("opening n8n's database: a table prefix or schema is letters, digits, _ and $"), fault.ExitUsage),
-			"take them from DB_TABLE_PREFIX and DB_POSTGRESDB_SCHEMA of n8n")
+		return nil,
+			fault.WithHint(
+				fault.WithExit(
+					errors.New("opening n8n's database: a table prefix or schema is letters, digits, _ and $"),
+					fault.ExitUsage),
+				"take them from DB_TABLE_PREFIX and DB_POSTGRESDB_SCHEMA of n8n")
 	}
 	d := &DB{prefix: o.TablePrefix, schema: o.Schema, write: o.Write, mine: make(map[string]bool)}
 	if err := d.connect(o.URL); err != nil {
@@ -90,7 +95,8 @@ func (d *DB) connect(url string) error {
 	case "mysql", "mariadb":
 		return d.openMySQL(url)
 	}
-	return fault.WithHint(fault.WithExit(errors.New("opening n8n's database: a URL of this kind is not supported"), fault.ExitUsage),
+	return fault.WithHint(fault.WithExit(errors.New("opening n8n's database: a URL of this kind is not supported"),
+		fault.ExitUsage),
 		"use sqlite:///path/database.sqlite, postgres://user@host/name or mysql://user@host/name")
 }
 
@@ -128,7 +134,8 @@ func (d *DB) notHere(ctx context.Context, conn *sql.Conn) error {
 	}
 	hint := "is this the database of n8n? It has none of n8n's tables, under any prefix, that this user may see"
 	if len(found) > 0 {
-		hint = "there are such tables: " + strings.Join(found, "; ") + ". Give the prefix and the schema that n8n uses (DB_TABLE_PREFIX, DB_POSTGRESDB_SCHEMA)"
+		hint = "there are such tables: " + strings.Join(found, "; ") +
+			". Give the prefix and the schema that n8n uses (DB_TABLE_PREFIX, DB_POSTGRESDB_SCHEMA)"
 	}
 	return fault.WithExit(fault.WithHint(fmt.Errorf("no tables of n8n %s", where), hint), fault.ExitStore)
 }

@@ -87,7 +87,9 @@ func onEach(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, newSite(t, database.SQLite, "", "")) })
 	t.Run("sqlite, prefix", func(t *testing.T) { test(t, newSite(t, database.SQLite, "n8n_", "")) })
 	t.Run("postgres", func(t *testing.T) { test(t, newSite(t, database.PostgreSQL, "", "")) })
-	t.Run("postgres, prefix and schema", func(t *testing.T) { test(t, newSite(t, database.PostgreSQL, "Pre$x_", "Own")) })
+	t.Run("postgres, prefix and schema", func(t *testing.T) {
+		test(t, newSite(t, database.PostgreSQL, "Pre$x_", "Own"))
+	})
 	t.Run("mysql", func(t *testing.T) { test(t, newSite(t, database.MySQL, "", "")) })
 	t.Run("mysql, prefix", func(t *testing.T) { test(t, newSite(t, database.MySQL, "n8n_", "")) })
 }
@@ -137,7 +139,8 @@ func newSite(t testing.TB, dialect database.Dialect, prefix, schema string) *sit
 	}
 	s.insert("migrations", "timestamp", 1738709609940, "name", "CreateFolderTable1738709609940")
 	if dialect != database.MySQL {
-		s.insert("migrations", "timestamp", 1763048000000, "name", "ActivateExecuteWorkflowTriggerWorkflows1763048000000")
+		s.insert("migrations", "timestamp", 1763048000000,
+			"name", "ActivateExecuteWorkflowTriggerWorkflows1763048000000")
 	}
 	return s
 }
@@ -186,7 +189,8 @@ func (s *site) insert(table string, pairs ...any) {
 	for i := 0; i < len(pairs); i += 2 {
 		names, binds, args = append(names, `"`+pairs[i].(string)+`"`), append(binds, "?"), append(args, pairs[i+1])
 	}
-	s.exec(s.sql(`INSERT INTO "`+s.TablePrefix+table+`" (`+strings.Join(names, ", ")+`) VALUES (`+strings.Join(binds, ", ")+`)`), args...)
+	s.exec(s.sql(`INSERT INTO "`+s.TablePrefix+table+`" (`+strings.Join(names, ", ")+`) VALUES (`+strings.Join(binds,
+		", ")+`)`), args...)
 }
 
 func (s *site) open() *database.DB {

@@ -31,7 +31,8 @@ func (t *Tx) DeploymentKeys(ctx context.Context) ([]DeploymentKeyRow, error) {
 	for _, name := range []string{"id", "type", "algorithm", "value", "status"} {
 		names = append(names, t.db.dialect.quote(name))
 	}
-	rows, err := t.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY 2, 1", strings.Join(names, ", "), t.qualified(have)))
+	rows, err := t.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY 2, 1", strings.Join(names, ", "),
+		t.qualified(have)))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", deploymentKeys, t.db.dialect.explain(err))
 	}
@@ -58,15 +59,16 @@ func (t *Tx) SetDeploymentKey(ctx context.Context, id, value string) error {
 	return t.setDeploymentKey(ctx, id, "value", value)
 }
 
-// SetDeploymentKeyStatus writes a row's status. A row that takes over as the active one of its type comes last: first the other
-// is made inactive.
+// SetDeploymentKeyStatus writes a row's status. A row that takes over as the active one of its type comes last: first
+// the other is made inactive.
 func (t *Tx) SetDeploymentKeyStatus(ctx context.Context, id, status string) error {
 	return t.setDeploymentKey(ctx, id, "status", status)
 }
 
 func (t *Tx) setDeploymentKey(ctx context.Context, id, column, value string) error {
 	d := t.db.dialect
-	return t.oneDeploymentKey(ctx, "writing", "UPDATE %s SET "+d.quote(column)+" = "+d.bind(1)+" WHERE "+d.quote("id")+" = "+d.bind(2), value, id)
+	return t.oneDeploymentKey(ctx, "writing", "UPDATE %s SET "+d.quote(column)+" = "+d.bind(1)+" WHERE "+d.quote("id")+
+		" = "+d.bind(2), value, id)
 }
 
 // RemoveDeploymentKey deletes a row: only what AddDeploymentKey has added should go.
@@ -82,8 +84,10 @@ func (t *Tx) AddDeploymentKey(ctx context.Context, row DeploymentKeyRow) error {
 	for i := range names {
 		names[i], binds[i] = d.quote(names[i]), d.bind(i+1)
 	}
-	return t.oneDeploymentKey(ctx, "adding to", "INSERT INTO %s ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(binds, ", ")+")",
-		row.ID, row.Type, string(row.Value.Reveal()), sql.NullString{String: row.Algorithm, Valid: row.Algorithm != ""}, row.Status)
+	return t.oneDeploymentKey(ctx, "adding to", "INSERT INTO %s ("+strings.Join(names, ", ")+") VALUES ("+
+		strings.Join(binds, ", ")+")",
+		row.ID, row.Type, string(row.Value.Reveal()),
+		sql.NullString{String: row.Algorithm, Valid: row.Algorithm != ""}, row.Status)
 }
 
 // oneDeploymentKey runs a statement that has to hit one row.

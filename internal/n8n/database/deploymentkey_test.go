@@ -20,7 +20,13 @@ func TestDeploymentKeys(t *testing.T) {
 			return
 		}
 		row := func(id, kind, algorithm, value, status string) database.DeploymentKeyRow {
-			return database.DeploymentKeyRow{ID: id, Status: status, DeploymentKey: cipher.DeploymentKey{Type: kind, Algorithm: algorithm, Value: secret.NewValue([]byte(value))}}
+			return database.DeploymentKeyRow{
+				ID: id, Status: status,
+				DeploymentKey: cipher.DeploymentKey{
+					Type: kind, Algorithm: algorithm,
+					Value: secret.NewValue([]byte(value)),
+				},
+			}
 		}
 		add := func(r database.DeploymentKeyRow) {
 			if err := tx.AddDeploymentKey(ctx, r); err != nil {
@@ -45,9 +51,13 @@ func TestDeploymentKeys(t *testing.T) {
 		if err != nil || len(keys) != 3 {
 			t.Fatalf("%d keys, %v", len(keys), err)
 		}
-		for i, want := range []string{"a data_encryption aes-256-gcm two inactive", "b data_encryption aes-256-gcm three active", "i instance.id  plain active"} {
+		for i, want := range []string{
+			"a data_encryption aes-256-gcm two inactive",
+			"b data_encryption aes-256-gcm three active", "i instance.id  plain active",
+		} {
 			k := keys[i]
-			if got := k.ID + " " + k.Type + " " + k.Algorithm + " " + string(k.Value.Reveal()) + " " + k.Status; got != want {
+			if got := k.ID + " " + k.Type + " " + k.Algorithm + " " + string(k.Value.Reveal()) + " " +
+				k.Status; got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}

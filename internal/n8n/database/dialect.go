@@ -15,8 +15,8 @@ type dialect interface {
 	name() Dialect
 	// id is the server's id of a connection.
 	id(ctx context.Context, conn *sql.Conn) (string, error)
-	// catalogue selects, for every column of every table of the schema: table, column, type, collation, position in the primary
-	// key from 1 or 0, and whether the table has a rowid; in the columns' order.
+	// catalogue selects, for every column of every table of the schema: table, column, type, collation, position in the
+	// primary key from 1 or 0, and whether the table has a rowid; in the columns' order.
 	catalogue(schema string) (query string, args []any)
 	// landmarks says where there are tables whose names end in suffix.
 	landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error)
@@ -53,7 +53,9 @@ func quoteWith(quote, name string) string {
 
 // locked makes the error that another process is in the way.
 func locked(err error) error {
-	return fault.WithExit(fault.WithHint(err, "stop every n8n process (main, webhook, workers) and whatever else uses the database, then try again"), fault.ExitLocked)
+	return fault.WithExit(fault.WithHint(err,
+		"stop every n8n process (main, webhook, workers) and whatever else uses the database, then try again"),
+		fault.ExitLocked)
 }
 
 func unavailable(err error, hint string) error {

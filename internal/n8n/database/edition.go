@@ -47,7 +47,8 @@ func (d *DB) Edition(ctx context.Context) (e Edition, err error) {
 
 func (t *Tx) edition(ctx context.Context) (e Edition, err error) {
 	d := t.db.dialect
-	rows, err := t.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM %s ORDER BY 1", d.quote("timestamp"), d.quote("name"), t.qualified(t.tables["migrations"])))
+	rows, err := t.conn.QueryContext(ctx, fmt.Sprintf("SELECT %s, %s FROM %s ORDER BY 1", d.quote("timestamp"),
+		d.quote("name"), t.qualified(t.tables["migrations"])))
 	if err != nil {
 		return e, err
 	}

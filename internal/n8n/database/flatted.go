@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/n8n/cipher"
 )
 
-// flatted is execution data as the library of that name writes it: a JSON array whose first item is the root; inside of an
-// item's object or array, a string is the index of the item that is meant. Equal strings share an item.
+// flatted is execution data as the library of that name writes it: a JSON array whose first item is the root; inside of
+// an item's object or array, a string is the index of the item that is meant. Equal strings share an item.
 type flatted struct {
 	cell  string
 	items []member
@@ -26,8 +26,8 @@ func parseFlatted(cell string) (flatted, bool) {
 	return f, len(f.items) > 0
 }
 
-// follow returns the item under the key of the item's object; found is false where the item is no object, has no such key, or
-// holds null or the like there. A reference to nowhere, or to the key twice, is not flatted.
+// follow returns the item under the key of the item's object; found is false where the item is no object, has no such
+// key, or holds null or the like there. A reference to nowhere, or to the key twice, is not flatted.
 func (f flatted) follow(item int, key string) (next int, found, ok bool) {
 	if f.cell[f.items[item].start] != '{' {
 		return 0, false, true
@@ -62,7 +62,8 @@ func (f flatted) span(item int, path string) span {
 	return span{Value{path, unquoteJSON(f.cell, m.start, m.end)}, m.start, m.end, true}
 }
 
-// flattedSpans finds the strings at the paths from the root, and those under the key anywhere that look like ciphertext.
+// flattedSpans finds the strings at the paths from the root, and those under the key anywhere that look like
+// ciphertext.
 func flattedSpans(cell string, paths []string, anywhere []AnyKey) (spans []span, ok bool) {
 	f, ok := parseFlatted(cell)
 	if !ok {

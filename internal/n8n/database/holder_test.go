@@ -14,7 +14,8 @@ import (
 	"sallyport/internal/n8n/database"
 )
 
-// holderEnv makes the test binary a process that keeps a SQLite file open, as n8n does: it says so, and goes when its input ends.
+// holderEnv makes the test binary a process that keeps a SQLite file open, as n8n does: it says so, and goes when its
+// input ends.
 const holderEnv = "SALLYPORT_TEST_HOLDER"
 
 func hold(path string) {
@@ -49,8 +50,8 @@ func holder(t *testing.T, path string) (pid string, end func()) {
 	return fmt.Sprint(cmd.Process.Pid), func() { in.Close(); cmd.Wait() }
 }
 
-// TestSessionsOfSQLite finds another process that has the file open, with a write-ahead log or a rollback journal, and nobody when
-// it has gone; nor does the look give back our own locks.
+// TestSessionsOfSQLite finds another process that has the file open, with a write-ahead log or a rollback journal, and
+// nobody when it has gone; nor does the look give back our own locks.
 func TestSessionsOfSQLite(t *testing.T) {
 	for _, journal := range []string{"WAL", "DELETE"} {
 		t.Run(journal, func(t *testing.T) {
@@ -103,7 +104,10 @@ func TestSessionsOfServers(t *testing.T) {
 	for _, dialect := range []database.Dialect{database.PostgreSQL, database.MySQL} {
 		t.Run(string(dialect), func(t *testing.T) {
 			s := newSite(t, dialect, "", "")
-			query := map[database.Dialect]string{database.PostgreSQL: "SELECT pg_backend_pid()::text", database.MySQL: "SELECT connection_id()"}[dialect]
+			query := map[database.Dialect]string{
+				database.PostgreSQL: "SELECT pg_backend_pid()::text",
+				database.MySQL:      "SELECT connection_id()",
+			}[dialect]
 			var id string
 			if err := s.raw.QueryRowContext(t.Context(), query).Scan(&id); err != nil {
 				t.Fatal(err)
@@ -112,7 +116,8 @@ func TestSessionsOfServers(t *testing.T) {
 			begin(t, db, true)
 			begin(t, db, false)
 			sessions, err := db.Sessions(t.Context())
-			if err != nil || len(sessions) != 1 || sessions[0].Process != id || !strings.Contains(sessions[0].Who, "pid "+id) {
+			if err != nil || len(sessions) != 1 || sessions[0].Process != id ||
+				!strings.Contains(sessions[0].Who, "pid "+id) {
 				t.Errorf("got %+v, %v; want %s", sessions, err, id)
 			}
 		})

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The functions here walk JSON that json.Valid has passed, by offsets, so that what is not replaced keeps its bytes. They are
-// handed the offset of a value's first byte.
+// The functions here walk JSON that json.Valid has passed, by offsets, so that what is not replaced keeps its bytes.
+// They are handed the offset of a value's first byte.
 
 // quoteJSON writes a string as JSON.stringify does.
 func quoteJSON(s string) string {
@@ -104,8 +104,8 @@ func eachMember(cell string, i int, visit func(member)) {
 	}
 }
 
-// objectSpans finds the strings under the keys of the object that the cell is. Null is no value; what else is no string, or
-// stands there twice, is not what n8n writes.
+// objectSpans finds the strings under the keys of the object that the cell is. Null is no value; what else is no
+// string, or stands there twice, is not what n8n writes.
 func objectSpans(cell string, keys []string) (spans []span, ok bool) {
 	root := skipSpace(cell, 0)
 	if !json.Valid([]byte(cell)) || cell[root] != '{' {

@@ -18,10 +18,11 @@ type Layout string
 
 // The layouts.
 const (
-	Whole   Layout = "the whole cell"
-	List    Layout = "a comma-separated list"              // TypeORM's simple-array
-	Object  Layout = "strings of a JSON object"            // Location.Paths names them
-	Flatted Layout = "strings of execution data (flatted)" // Location.Paths from the root, Location.Anywhere in any object
+	Whole  Layout = "the whole cell"
+	List   Layout = "a comma-separated list"   // TypeORM's simple-array
+	Object Layout = "strings of a JSON object" // Location.Paths names them
+	// Location.Paths from the root, Location.Anywhere in any object
+	Flatted Layout = "strings of execution data (flatted)"
 )
 
 // Plain is what the plaintext of a value must be.
@@ -96,8 +97,8 @@ func (p Location) Values(cell string) ([]Value, error) {
 	return values, nil
 }
 
-// Replace returns the cell with other values, as many as Values finds and in the same order. Everything else stays as it is,
-// byte for byte. Errors: ErrCell, also for a wrong number of values and for one that the cell cannot hold.
+// Replace returns the cell with other values, as many as Values finds and in the same order. Everything else stays as
+// it is, byte for byte. Errors: ErrCell, also for a wrong number of values and for one that the cell cannot hold.
 func (p Location) Replace(cell string, stored []string) (string, error) {
 	spans, err := p.spans(cell)
 	if err != nil {
@@ -161,8 +162,8 @@ func listSpans(cell string) (spans []span) {
 	return spans
 }
 
-// Right reports whether plaintext could be one here. A CBC value that a wrong key "decrypts", about 1 in 256, gives bytes that
-// are neither JSON nor text.
+// Right reports whether plaintext could be one here. A CBC value that a wrong key "decrypts", about 1 in 256, gives
+// bytes that are neither JSON nor text.
 func (p Location) Right(plaintext []byte) bool {
 	if p.Plain == PlainObject {
 		return bytes.HasPrefix(plaintext, []byte("{")) && json.Valid(plaintext)

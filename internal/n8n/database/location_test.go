@@ -25,10 +25,15 @@ const (
 )
 
 var (
-	whole   = database.Location{Table: "t", Column: "c", Layout: database.Whole}
-	list    = database.Location{Table: "t", Column: "c", Layout: database.List}
-	object  = database.Location{Table: "settings", Column: "value", Setting: "s", Layout: database.Object, Paths: []string{"user", "password"}}
-	flatted = database.Inventory()[slices.IndexFunc(database.Inventory(), func(p database.Location) bool { return p.Layout == database.Flatted })]
+	whole  = database.Location{Table: "t", Column: "c", Layout: database.Whole}
+	list   = database.Location{Table: "t", Column: "c", Layout: database.List}
+	object = database.Location{
+		Table: "settings", Column: "value", Setting: "s", Layout: database.Object,
+		Paths: []string{"user", "password"},
+	}
+	flatted = database.Inventory()[slices.IndexFunc(database.Inventory(), func(p database.Location) bool {
+		return p.Layout == database.Flatted
+	})]
 )
 
 func TestValuesAndReplace(t *testing.T) {
@@ -61,19 +66,25 @@ func TestValuesAndReplace(t *testing.T) {
 		"object, no JSON":      {object, `{"user":"a"`, nil, nil, ""},
 		"object, empty cell":   {object, ``, nil, nil, ""},
 		"flatted": {
-			flatted, `[{"version":1,"executionData":"1"},{"runtimeData":"2"},{"establishedAt":1,"credentials":"3","secureArtifacts":"4"},"` + cbc1 + `","x"]`,
-			[]database.Value{{"executionData.runtimeData.credentials", cbc1}, {"executionData.runtimeData.secureArtifacts", "x"}},
+			flatted,
+			`[{"version":1,"executionData":"1"},{"runtimeData":"2"},{"establishedAt":1,"credentials":"3","secureArtifacts":"4"},"` + cbc1 + `","x"]`,
+			[]database.Value{
+				{"executionData.runtimeData.credentials", cbc1},
+				{"executionData.runtimeData.secureArtifacts", "x"},
+			},
 			[]string{"a", "b"},
 			`[{"version":1,"executionData":"1"},{"runtimeData":"2"},{"establishedAt":1,"credentials":"3","secureArtifacts":"4"},"a","b"]`,
 		},
 		"flatted, contexts of others": {
-			flatted, `[{"parentExecution":"1"},{"executionContext":"2"},{"establishedAt":5,"credentials":"3"},"` + prefixed + `",{"credentials":"3"},{"establishedAt":5,"credentials":"6"},{"x":{}}]`,
+			flatted, `[{"parentExecution":"1"},{"executionContext":"2"},{"establishedAt":5,"credentials":"3"},"` +
+				prefixed + `",{"credentials":"3"},{"establishedAt":5,"credentials":"6"},{"x":{}}]`,
 			[]database.Value{{"[2].credentials", prefixed}},
 			[]string{cbc1},
 			`[{"parentExecution":"1"},{"executionContext":"2"},{"establishedAt":5,"credentials":"3"},"` + cbc1 + `",{"credentials":"3"},{"establishedAt":5,"credentials":"6"},{"x":{}}]`,
 		},
 		"flatted, a chat": {
-			flatted, `[ {"a":"1"} , ["2"], {"json":"4","encryptedMetadata":"3"}, "` + cbc2 + `", {"encryptedMetadata":"5"}, "a user's own"]`,
+			flatted, `[ {"a":"1"} , ["2"], {"json":"4","encryptedMetadata":"3"}, "` + cbc2 +
+				`", {"encryptedMetadata":"5"}, "a user's own"]`,
 			[]database.Value{{"[2].encryptedMetadata", cbc2}},
 			[]string{prefixed},
 			`[ {"a":"1"} , ["2"], {"json":"4","encryptedMetadata":"3"}, "` + prefixed + `", {"encryptedMetadata":"5"}, "a user's own"]`,
@@ -172,12 +183,14 @@ func TestRightRefusesGarbage(t *testing.T) {
 	}
 }
 
-// FuzzReplace: whatever a cell says, its own values put back leave every byte as it is, and other values change nothing else.
+// FuzzReplace: whatever a cell says, its own values put back leave every byte as it is, and other values change nothing
+// else.
 func FuzzReplace(f *testing.F) {
 	f.Add(uint8(0), cbc1, "new")
 	f.Add(uint8(1), cbc1+",,"+prefixed, "new")
 	f.Add(uint8(2), `{"a":[{"user":"x"}],"user":"\u0061\\\"", "password" : "`+cbc1+`" }`, "\"\\\n")
-	f.Add(uint8(3), `[{"executionData":"1"},{"runtimeData":"2"},{"establishedAt":1,"credentials":"3"},"`+cbc1+`",{"encryptedMetadata":"5"},"`+prefixed+`"]`, gcm)
+	f.Add(uint8(3), `[{"executionData":"1"},{"runtimeData":"2"},{"establishedAt":1,"credentials":"3"},"`+cbc1+
+		`",{"encryptedMetadata":"5"},"`+prefixed+`"]`, gcm)
 	f.Add(uint8(3), `[{"executionData":"0","runtimeData":"0","credentials":"1"},"\ud800"]`, "x")
 	f.Fuzz(func(t *testing.T, layout uint8, cell, value string) {
 		location := []database.Location{whole, list, object, flatted}[layout%4]
@@ -218,7 +231,8 @@ func FuzzReplace(f *testing.F) {
 		if !utf8.ValidString(cell) {
 			return // and so nothing that could be put back
 		}
-		if back, err := location.Replace(after, stored(values)); err != nil || location.Layout != database.Flatted && decoded(t, location, back) != decoded(t, location, cell) {
+		if back, err := location.Replace(after, stored(values)); err != nil || location.Layout != database.Flatted &&
+			decoded(t, location, back) != decoded(t, location, cell) {
 			t.Fatalf("%q came back as %q, %v", cell, back, err)
 		}
 	})

@@ -19,7 +19,8 @@ func (s *site) impatient() {
 	}[s.dialect])
 }
 
-// TestNobodyElseWrites while a writing transaction is open: neither to a row that is there, nor a new one, in any place's table.
+// TestNobodyElseWrites while a writing transaction is open: neither to a row that is there, nor a new one, in any
+// place's table.
 func TestNobodyElseWrites(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		s.insert("credentials_entity", "id", "m", "name", "x", "data", "old", "type", "t")
@@ -33,7 +34,8 @@ func TestNobodyElseWrites(t *testing.T) {
 			`INSERT INTO "Pexecution_data" ("executionId", "workflowData", data) VALUES (7, '{}', '[]')`,
 		}
 		if s.dialect != database.MySQL {
-			statements = append(statements, `INSERT INTO "Pdeployment_key" (id, type, value, status) VALUES ('a', 't', 'v', 'active')`)
+			statements = append(statements,
+				`INSERT INTO "Pdeployment_key" (id, type, value, status) VALUES ('a', 't', 'v', 'active')`)
 		}
 		tx := begin(t, s.open(), true)
 		foreign := func(statement string) error {
@@ -66,7 +68,8 @@ func TestBeginMeetsAWriter(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer theirs.Rollback()
-		if _, err := theirs.ExecContext(t.Context(), s.sql(`UPDATE "`+s.TablePrefix+`credentials_entity" SET data = 'theirs'`)); err != nil {
+		if _, err := theirs.ExecContext(t.Context(),
+			s.sql(`UPDATE "`+s.TablePrefix+`credentials_entity" SET data = 'theirs'`)); err != nil {
 			t.Fatal(err)
 		}
 		tx, err := db.Begin(t.Context(), true)

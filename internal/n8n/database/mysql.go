@@ -20,8 +20,10 @@ type mysqlDialect struct{ password string }
 func (d *DB) openMySQL(raw string) error {
 	config, err := mysqlConfig(raw)
 	if err != nil {
-		return fault.WithHint(fault.WithExit(errors.New("opening n8n's database: the mysql:// URL cannot be read"), fault.ExitUsage),
-			"mysql://user:password@host:3306/name?tls=true, with '@', '/', '?', '#' and '%' in the password percent-encoded")
+		return fault.WithHint(fault.WithExit(errors.New("opening n8n's database: the mysql:// URL cannot be read"),
+			fault.ExitUsage),
+			"mysql://user:password@host:3306/name?tls=true, with '@', '/', '?', '#' and '%' in the password "+
+				"percent-encoded")
 	}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
@@ -79,12 +81,14 @@ func (mysqlDialect) catalogue(string) (string, []any) {
 		FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
 		LEFT JOIN information_schema.key_column_usage k ON k.table_schema = c.table_schema AND k.table_name = c.table_name
 			AND k.column_name = c.column_name AND k.constraint_name = 'PRIMARY'
-		WHERE c.table_schema = database() AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position`, nil
+		WHERE c.table_schema = database() AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position`,
+		nil
 }
 
 func (mysqlDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
 	return strs(ctx, conn, func(v []string) string { return landmarkOf("", v[0]) },
-		"SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND right(table_name, length(?)) = ?", suffix, suffix)
+		"SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND right(table_name, "+
+			"length(?)) = ?", suffix, suffix)
 }
 
 func (mysqlDialect) text(kind string) bool {
@@ -105,11 +109,14 @@ func (mysqlDialect) position() string { return "" }
 
 func (mysqlDialect) epoch(quoted string) string { return "unix_timestamp(" + quoted + ")" }
 
-// begin: a locking read of a whole table keeps others from changing its rows, and from adding any, until the end. LOCK TABLES
-// would do the same, but shuts out the tables that it does not name.
+// begin: a locking read of a whole table keeps others from changing its rows, and from adding any, until the end. LOCK
+// TABLES would do the same, but shuts out the tables that it does not name.
 func (m mysqlDialect) begin(ctx context.Context, conn *sql.Conn, tables []table, write bool) error {
 	if !write {
-		return execAll(ctx, conn, []string{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"})
+		return execAll(ctx, conn, []string{
+			"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+			"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+		})
 	}
 	statements := []string{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION"}
 	for _, t := range tables {
@@ -135,7 +142,8 @@ func (m mysqlDialect) update(ctx context.Context, t *Tx, to target, rows []Row) 
 		first += ", ? AS " + name
 		where[i] = "t." + m.quote(k.name) + " = u." + name
 		if k.collation != "" {
-			where[i] = "t." + m.quote(k.name) + " = CONVERT(u." + name + " USING " + charset(k.collation) + ") COLLATE " + k.collation
+			where[i] = "t." + m.quote(k.name) + " = CONVERT(u." + name + " USING " + charset(k.collation) +
+				") COLLATE " + k.collation
 		}
 	}
 	set := "t." + to.quoted + " = u.v"
@@ -169,7 +177,8 @@ func (m mysqlDialect) explain(err error) error {
 		err = unavailable(err, "is the server running, and may this machine connect to it?")
 	}
 	if m.password != "" && strings.Contains(err.Error(), m.password) {
-		return unavailable(errors.New("the database refuses; its reason quotes the password and is kept back"), fault.HintOf(err))
+		return unavailable(errors.New("the database refuses; its reason quotes the password and is kept back"),
+			fault.HintOf(err))
 	}
 	return err
 }
@@ -184,7 +193,8 @@ func explainMySQL(err error, server *mysql.MySQLError) error {
 	case 1205, 1213, 3572:
 		return locked(err)
 	case 1044, 1045:
-		return unavailable(err, "the server refuses this user: check user and password (DB_MYSQLDB_USER, DB_MYSQLDB_PASSWORD of n8n)")
+		return unavailable(err,
+			"the server refuses this user: check user and password (DB_MYSQLDB_USER, DB_MYSQLDB_PASSWORD of n8n)")
 	case 1049:
 		return unavailable(err, "there is no such database: see DB_MYSQLDB_DATABASE of n8n")
 	case 1142, 1143:

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Finding is something beside the encrypted values that whoever changes the key, or has lost it to someone, has to know of.
+// Finding is something beside the encrypted values that whoever changes the key, or has lost it to someone, has to know
+// of.
 type Finding struct {
 	What  string // for people, in the plural: "API keys in the clear"
 	Table string
@@ -29,14 +30,22 @@ func findings() []finding {
 		{"API keys in the clear", "user_api_keys", "", nil, []string{"label", "userId"}},
 		{"API keys in the clear", "user", "{apiKey} IS NOT NULL", []string{"apiKey"}, []string{"email"}},
 		{"executions that wait to be resumed", "execution_entity", "{status} = 'waiting'", []string{"status"}, nil},
-		{"executions that run, or have crashed while they ran", "execution_entity", "{status} IN ('running', 'new')", []string{"status"}, nil},
-		{"executions whose data are not in the database", "execution_entity", "{storedAt} <> 'db'", []string{"storedAt"}, nil},
+		{
+			"executions that run, or have crashed while they ran", "execution_entity", "{status} IN ('running', 'new')",
+			[]string{"status"},
+			nil,
+		},
+		{
+			"executions whose data are not in the database", "execution_entity", "{storedAt} <> 'db'",
+			[]string{"storedAt"},
+			nil,
+		},
 		{"variables in the clear", "variables", "", nil, []string{"key"}},
 	}
 }
 
-// Plaintext returns what n8n keeps in the clear that a leak touches too, and the executions that a changed key touches: names and
-// counts, no values. What there is none of is left out.
+// Plaintext returns what n8n keeps in the clear that a leak touches too, and the executions that a changed key touches:
+// names and counts, no values. What there is none of is left out.
 func (d *DB) Plaintext(ctx context.Context) ([]Finding, error) {
 	conn, err := d.conn(ctx)
 	if err != nil {
@@ -77,7 +86,8 @@ func (t *Tx) find(ctx context.Context, f finding) (one Finding, err error) {
 		where = strings.ReplaceAll(where, "{"+name+"}", t.db.dialect.quote(name))
 	}
 	from := " FROM " + t.qualified(have) + " WHERE " + where
-	if err := t.conn.QueryRowContext(ctx, "SELECT count(*)"+from).Scan(&one.Count); err != nil || one.Count == 0 || f.named == nil {
+	if err := t.conn.QueryRowContext(ctx, "SELECT count(*)"+from).Scan(&one.Count); err != nil ||
+		one.Count == 0 || f.named == nil {
 		return one, err
 	}
 	named := make([]string, len(f.named))

@@ -30,15 +30,18 @@ func (d *DB) openPostgres(url string) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil || strings.Contains(config.Host, "@") {
 		// The parser's error quotes the URL with the password masked as well as it can; that is not well enough.
-		return fault.WithHint(fault.WithExit(errors.New("opening n8n's database: the postgres:// URL cannot be read"), fault.ExitUsage),
-			"postgres://user:password@host:5432/name?sslmode=verify-full, with '@', '/', '?', '#' and '%' in the password percent-encoded")
+		return fault.WithHint(fault.WithExit(errors.New("opening n8n's database: the postgres:// URL cannot be read"),
+			fault.ExitUsage),
+			"postgres://user:password@host:5432/name?sslmode=verify-full, with '@', '/', '?', '#' and '%' in the "+
+				"password percent-encoded")
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
 	maps.Copy(config.RuntimeParams, map[string]string{
-		"application_name": "sallyport", "TimeZone": "UTC", "client_encoding": "UTF8", "standard_conforming_strings": "on",
-		"lock_timeout": lockWait, "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
+		"application_name": "sallyport", "TimeZone": "UTC", "client_encoding": "UTF8",
+		"standard_conforming_strings": "on",
+		"lock_timeout":                lockWait, "statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
 	})
 	host := config.Host
 	if !strings.HasPrefix(host, "/") {
@@ -63,7 +66,8 @@ func (postgresDialect) catalogue(schema string) (string, []any) {
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-		WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname, a.attnum`, []any{schema}
+		WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname, a.attnum`,
+		[]any{schema}
 }
 
 func (postgresDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
@@ -96,10 +100,14 @@ func (postgresDialect) epoch(quoted string) string {
 	return "extract(epoch FROM " + quoted + ")::float8"
 }
 
-// begin: SHARE ROW EXCLUSIVE conflicts with every write, and with itself, but lets others read. The snapshot is taken after it.
+// begin: SHARE ROW EXCLUSIVE conflicts with every write, and with itself, but lets others read. The snapshot is taken
+// after it.
 func (p postgresDialect) begin(ctx context.Context, conn *sql.Conn, tables []table, write bool) error {
 	if !write {
-		return execAll(ctx, conn, []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 1 FROM pg_class LIMIT 1"})
+		return execAll(ctx, conn, []string{
+			"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+			"SELECT 1 FROM pg_class LIMIT 1",
+		})
 	}
 	names := make([]string, len(tables))
 	for i, t := range tables {
@@ -137,7 +145,8 @@ func (p postgresDialect) update(ctx context.Context, t *Tx, to target, rows []Ro
 	}
 	//nolint:gosec // names and types from the catalogue, quoted; values are arguments
 	query := fmt.Sprintf("UPDATE %s AS t SET %s = u.v1::%s FROM unnest(%s) AS u (%s) WHERE %s",
-		to.table, to.quoted, to.column.kind, strings.Join(lists, ", "), strings.Join(names, ", "), strings.Join(where, " AND "))
+		to.table, to.quoted, to.column.kind, strings.Join(lists, ", "), strings.Join(names, ", "),
+		strings.Join(where, " AND "))
 	result, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
@@ -160,7 +169,8 @@ func (p postgresDialect) explain(err error) error {
 		err = unavailable(err, "is PostgreSQL running, and may this machine connect to it?")
 	}
 	if p.password != "" && strings.Contains(err.Error(), p.password) {
-		return unavailable(errors.New("the database refuses; its reason quotes the password and is kept back"), fault.HintOf(err))
+		return unavailable(errors.New("the database refuses; its reason quotes the password and is kept back"),
+			fault.HintOf(err))
 	}
 	return err
 }

@@ -13,18 +13,19 @@ import (
 	"syscall"
 )
 
-// The bytes that SQLite locks. In its file, all that it ever locks: pending, reserved and 510 for readers; a process with WAL
-// keeps one of them while it is connected. In the -shm, the eight locks of WAL and the dead-man switch, which each process holds.
+// The bytes that SQLite locks. In its file, all that it ever locks: pending, reserved and 510 for readers; a process
+// with WAL keeps one of them while it is connected. In the -shm, the eight locks of WAL and the dead-man switch, which
+// each process holds.
 const (
 	fileLocks, fileLocksLen = 0x40000000, 512
 	shmLocks, shmLocksLen   = 120, 9
 )
 
-// processesWith are the other processes that have a SQLite file open, or hold a lock on it. The first are those that this user may
-// see in /proc; a lock also tells of a process of another user or container.
+// processesWith are the other processes that have a SQLite file open, or hold a lock on it. The first are those that
+// this user may see in /proc; a lock also tells of a process of another user or container.
 //
-// It opens nothing: closing a second descriptor of the file would give back the locks that SQLite holds for us. The locks are
-// asked for through SQLite's own descriptors, while its connection is ours.
+// It opens nothing: closing a second descriptor of the file would give back the locks that SQLite holds for us. The
+// locks are asked for through SQLite's own descriptors, while its connection is ours.
 func processesWith(path string) ([]Session, error) {
 	files, err := stat(path, path+"-shm", path+"-wal", path+"-journal")
 	if err != nil {
@@ -61,8 +62,8 @@ func sessionOf(pid int, how string) Session {
 	return Session{Who: fmt.Sprintf("pid %d %s (%s)", pid, name, how), Process: strconv.Itoa(pid), Application: name}
 }
 
-// program names what a process runs, without its arguments, which may hold anything: "node n8n". The kernel's own short name is
-// that of a thread, which Node.js calls MainThread.
+// program names what a process runs, without its arguments, which may hold anything: "node n8n". The kernel's own short
+// name is that of a thread, which Node.js calls MainThread.
 func program(pid int) string {
 	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // another user's in a /proc with hidepid
 	argv := strings.Split(string(line), "\x00")
@@ -113,7 +114,9 @@ func descriptor(dir string, files []os.FileInfo) (fd uintptr, found bool) {
 	entries, _ := os.ReadDir(dir) // a process that has ended, or is another user's
 	for _, entry := range entries {
 		info, err := os.Stat(filepath.Join(dir, entry.Name()))
-		if err != nil || !slices.ContainsFunc(files, func(f os.FileInfo) bool { return f != nil && os.SameFile(f, info) }) {
+		if err != nil || !slices.ContainsFunc(files, func(f os.FileInfo) bool {
+			return f != nil && os.SameFile(f, info)
+		}) {
 			continue
 		}
 		n, err := strconv.ParseUint(entry.Name(), 10, 32)

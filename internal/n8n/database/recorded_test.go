@@ -65,8 +65,8 @@ func eachRecording(t *testing.T, test func(t *testing.T, r recorded.Recording, d
 	}
 }
 
-// TestRecordedValues: in databases that real n8n versions made, the inventory finds every encrypted value and nothing else, at its
-// place; put back, it leaves each cell as it was.
+// TestRecordedValues: in databases that real n8n versions made, the inventory finds every encrypted value and nothing
+// else, at its place; put back, it leaves each cell as it was.
 func TestRecordedValues(t *testing.T) {
 	eachRecording(t, func(t *testing.T, r recorded.Recording, db *database.DB) {
 		tx := begin(t, db, true)
@@ -155,7 +155,8 @@ func TestRecordedSites(t *testing.T) {
 		case strings.HasPrefix(r.N8N, "2."):
 			line = database.Line2Early
 		}
-		if err != nil || edition.Newer || edition.Line != line || edition.DeploymentKeys != (len(r.DataKeys) > 0) || edition.Migration == "" {
+		if err != nil || edition.Newer || edition.Line != line || edition.DeploymentKeys != (len(r.DataKeys) > 0) ||
+			edition.Migration == "" {
 			t.Errorf("%+v, %v", edition, err)
 		}
 		if at, what, err := db.LastActivity(t.Context()); err != nil || at.Year() < 2025 || what == "" {

@@ -16,14 +16,14 @@ type Row struct {
 const (
 	batchRows  = 1000
 	batchBytes = 4 << 20
-	// firstRows is how many the first page asks for, before it is known how large they are: a server sends what was asked for,
-	// wanted or not.
+	// firstRows is how many the first page asks for, before it is known how large they are: a server sends what was
+	// asked for, wanted or not.
 	firstRows = 16
 )
 
-// Rows hands out every row whose cell is not empty, in batches of up to 1,000 rows and about 4 MiB; a larger cell comes alone.
-// Of execution_data it gives only rows that may hold ciphertext, which the server finds out. fn may call Update, Get and the
-// like on this transaction; the slice is fn's own.
+// Rows hands out every row whose cell is not empty, in batches of up to 1,000 rows and about 4 MiB; a larger cell comes
+// alone. Of execution_data it gives only rows that may hold ciphertext, which the server finds out. fn may call Update,
+// Get and the like on this transaction; the slice is fn's own.
 func (t *Tx) Rows(ctx context.Context, p Location, fn func([]Row) error) error {
 	scan, err := t.scan(ctx, p)
 	if err != nil {
@@ -36,7 +36,8 @@ func (t *Tx) Rows(ctx context.Context, p Location, fn func([]Row) error) error {
 func (t *Tx) Count(ctx context.Context, p Location) (n int64, err error) {
 	scan, err := t.scan(ctx, p)
 	if err == nil {
-		err = t.conn.QueryRowContext(ctx, "SELECT count(*) FROM "+scan.to.table+" WHERE "+strings.Join(scan.where, " AND "), scan.args...).Scan(&n)
+		err = t.conn.QueryRowContext(ctx, "SELECT count(*) FROM "+scan.to.table+" WHERE "+strings.Join(scan.where,
+			" AND "), scan.args...).Scan(&n)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("counting %s: %w", p, t.db.dialect.explain(err))
@@ -57,7 +58,10 @@ func (t *Tx) scan(ctx context.Context, p Location) (scan, error) {
 	if err != nil {
 		return scan{}, err
 	}
-	s := scan{what: p.String(), to: to, where: []string{to.quoted + " IS NOT NULL", t.db.dialect.read(to.quoted) + " <> ''"}}
+	s := scan{
+		what: p.String(), to: to,
+		where: []string{to.quoted + " IS NOT NULL", t.db.dialect.read(to.quoted) + " <> ''"},
+	}
 	if p.Setting != "" {
 		s.filter(t, p.Setting, func(bind string) string { return t.db.dialect.quote("key") + " = " + bind })
 	}
@@ -86,8 +90,8 @@ func (s *scan) any(t *Tx, texts []string) {
 	s.where = append(s.where, "("+strings.Join(conditions, " OR ")+")")
 }
 
-// marks are what execution data hold that may hold ciphertext: a string that begins like CBC or with the id of a data key, or a
-// key under which there is nothing else.
+// marks are what execution data hold that may hold ciphertext: a string that begins like CBC or with the id of a data
+// key, or a key under which there is nothing else.
 func (t *Tx) marks(ctx context.Context, p Location) ([]string, error) {
 	marks := []string{`"` + cbcMark}
 	for _, key := range p.Anywhere {
@@ -183,7 +187,8 @@ func (s scan) query(t *Tx, after []any, limit int) (string, []any) {
 		}
 		where = append(where, "("+strings.Join(order, ", ")+") > ("+strings.Join(binds, ", ")+")")
 	}
-	query := "SELECT " + strings.Join(append(selected, d.read(s.to.quoted)), ", ") + " FROM " + s.to.table + " WHERE " + strings.Join(where, " AND ")
+	query := "SELECT " + strings.Join(append(selected, d.read(s.to.quoted)), ", ") + " FROM " + s.to.table + " WHERE " +
+		strings.Join(where, " AND ")
 	if len(order) == 0 { // a table without any key, of which all hits come at once
 		return query, args
 	}

@@ -11,16 +11,16 @@ import (
 type Session struct {
 	// Who names it for people: "pid 123 n8n@10.0.0.3 (idle, last query 12s ago)".
 	Who string
-	// Process is the id of the server's process or connection, or with SQLite of the process itself; "" when it is not known, as
-	// that of another container is not.
+	// Process is the id of the server's process or connection, or with SQLite of the process itself; "" when it is not
+	// known, as that of another container is not.
 	Process string
 	// Application is what it calls itself, or with SQLite the program's name.
 	Application string
 }
 
-// Sessions are all who are connected, without ourselves: with PostgreSQL and MySQL to this database of the server, with SQLite
-// the processes of this machine that have the file open or hold a lock on it. A MySQL user without the privilege PROCESS sees his
-// own alone.
+// Sessions are all who are connected, without ourselves: with PostgreSQL and MySQL to this database of the server, with
+// SQLite the processes of this machine that have the file open or hold a lock on it. A MySQL user without the privilege
+// PROCESS sees his own alone.
 func (d *DB) Sessions(ctx context.Context) ([]Session, error) {
 	conn, err := d.conn(ctx)
 	if err != nil {
@@ -56,7 +56,8 @@ func (d *DB) serverSessions(ctx context.Context, conn *sql.Conn, query string) (
 		if d.isOurs(id) {
 			continue
 		}
-		who := fmt.Sprintf("pid %s %s@%s (%s, last query %s ago)", id, user, address, state, time.Duration(seconds)*time.Second)
+		who := fmt.Sprintf("pid %s %s@%s (%s, last query %s ago)", id, user, address, state,
+			time.Duration(seconds)*time.Second)
 		if application != "" {
 			who = fmt.Sprintf("%s %q", who, application)
 		}
@@ -66,7 +67,8 @@ func (d *DB) serverSessions(ctx context.Context, conn *sql.Conn, query string) (
 }
 
 func (postgresDialect) sessions(ctx context.Context, d *DB, conn *sql.Conn) ([]Session, error) {
-	return d.serverSessions(ctx, conn, `SELECT pid::text, coalesce(usename::text, '?'), coalesce(host(client_addr), 'local'), coalesce(application_name, ''),
+	return d.serverSessions(ctx, conn,
+		`SELECT pid::text, coalesce(usename::text, '?'), coalesce(host(client_addr), 'local'), coalesce(application_name, ''),
 			coalesce(state, 'state not shown'), coalesce(greatest(extract(epoch FROM clock_timestamp() - state_change), 0), 0)::bigint
 		FROM pg_stat_activity
 		WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid`)

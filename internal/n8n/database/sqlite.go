@@ -35,7 +35,10 @@ func (d *DB) openSQLite(path string) error {
 	if d.write {
 		mode = "rw"
 	}
-	query := url.Values{"mode": {mode}, "_pragma": {"busy_timeout(" + strconv.Itoa(sqliteWait) + ")", "cache_size(-32768)"}}
+	query := url.Values{"mode": {mode}, "_pragma": {
+		"busy_timeout(" + strconv.Itoa(sqliteWait) + ")",
+		"cache_size(-32768)",
+	}}
 	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String())
 	if err != nil {
 		return fmt.Errorf("opening n8n's database %s: %w", path, err)
@@ -44,13 +47,14 @@ func (d *DB) openSQLite(path string) error {
 	return nil
 }
 
-// usable refuses what SQLite would refuse with less words. It opens nothing: closing a file gives back the locks that this
-// process holds on it.
+// usable refuses what SQLite would refuse with less words. It opens nothing: closing a file gives back the locks that
+// this process holds on it.
 func usable(path string, write bool) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return unavailable(errors.New("no such file"), "n8n keeps it in its user folder: .n8n/database.sqlite, or what DB_SQLITE_DATABASE says")
+		return unavailable(errors.New("no such file"),
+			"n8n keeps it in its user folder: .n8n/database.sqlite, or what DB_SQLITE_DATABASE says")
 	case errors.Is(err, fs.ErrPermission):
 		return unavailable(errors.New("permission denied"), "run this as the user that n8n runs as, or as root")
 	case err != nil:
@@ -72,7 +76,8 @@ func (sqliteDialect) id(context.Context, *sql.Conn) (string, error) { return "",
 func (sqliteDialect) catalogue(string) (string, []any) {
 	return `SELECT t.name, c.name, c.type, '', c.pk, t.wr = 0
 		FROM pragma_table_list t JOIN pragma_table_info(t.name) c
-		WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY t.name, c.cid`, nil
+		WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY t.name, c.cid`,
+		nil
 }
 
 func (sqliteDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix string) ([]string, error) {
@@ -83,7 +88,8 @@ func (sqliteDialect) landmarks(ctx context.Context, conn *sql.Conn, suffix strin
 // text: a column without a type, or with one that SQLite gives the affinity of text. TypeORM's simple-json is text.
 func (sqliteDialect) text(kind string) bool {
 	kind = strings.ToUpper(kind)
-	return kind == "" || strings.Contains(kind, "CHAR") || strings.Contains(kind, "TEXT") || strings.Contains(kind, "CLOB") || strings.Contains(kind, "JSON")
+	return kind == "" || strings.Contains(kind, "CHAR") || strings.Contains(kind, "TEXT") ||
+		strings.Contains(kind, "CLOB") || strings.Contains(kind, "JSON")
 }
 
 func (sqliteDialect) quote(name string) string { return quoteWith(`"`, name) }
@@ -116,7 +122,8 @@ func (sqliteDialect) update(ctx context.Context, t *Tx, to target, rows []Row) (
 	for i, k := range to.key {
 		where[i] = t.db.dialect.quote(k.name) + " = ?"
 	}
-	statement, err := t.conn.PrepareContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s", to.table, to.quoted, strings.Join(where, " AND ")))
+	statement, err := t.conn.PrepareContext(ctx, fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s", to.table, to.quoted,
+		strings.Join(where, " AND ")))
 	if err != nil {
 		return 0, err
 	}
@@ -150,11 +157,15 @@ func (sqliteDialect) explain(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return locked(err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
-		return unavailable(err, "the file, its -wal and -shm, and its folder must be readable and writable: run this as the user that n8n runs as, or as root")
+		return unavailable(err,
+			"the file, its -wal and -shm, and its folder must be readable and writable: run this as the user that "+
+				"n8n runs as, or as root")
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
 		return unavailable(err, "the file is damaged or is no SQLite database: is it .n8n/database.sqlite?")
 	case sqlite3.SQLITE_FULL:
-		return unavailable(err, "free space on the disk that holds the database: a re-key writes about as much as the encrypted values take")
+		return unavailable(err,
+			"free space on the disk that holds the database: a re-key writes about as much as the encrypted values "+
+				"take")
 	}
 	return fault.WithExit(err, fault.ExitStore)
 }

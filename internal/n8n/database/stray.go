@@ -20,9 +20,10 @@ type Stray struct {
 // String tells where it is, and not what.
 func (s Stray) String() string { return s.Table + "." + s.Column + " of " + s.Row }
 
-// Strays looks through every text column of every table that has n8n's prefix for what n8n may have encrypted: whole CBC values,
-// and values under one of the data keys (ids of deployment_key), as a cell or inside of its text. What a place of the inventory
-// holds is none. Servers send only rows with a hit, but they read everything, execution data too.
+// Strays looks through every text column of every table that has n8n's prefix for what n8n may have encrypted: whole
+// CBC values, and values under one of the data keys (ids of deployment_key), as a cell or inside of its text. What a
+// place of the inventory holds is none. Servers send only rows with a hit, but they read everything, execution data
+// too.
 func (t *Tx) Strays(ctx context.Context, keyIDs []string, fn func(Stray) error) error {
 	marks := []string{cbcMark}
 	for _, id := range keyIDs {

@@ -15,9 +15,11 @@ func TestStrays(t *testing.T) {
 		s.exec(s.sql(`CREATE TABLE "` + s.TablePrefix + `keyless" (note text)`))
 		s.exec(s.sql(`ALTER TABLE "` + s.TablePrefix + `credentials_entity" ADD COLUMN "newColumn" text`))
 		if s.dialect != database.MySQL {
-			s.insert("deployment_key", "id", keyID, "type", "data_encryption", "value", gcm, "algorithm", "aes-256-gcm", "status", "active")
+			s.insert("deployment_key", "id", keyID, "type", "data_encryption", "value", gcm, "algorithm", "aes-256-gcm",
+				"status", "active")
 		}
-		s.insert("credentials_entity", "id", "1", "name", "U2FsdGVkX1 is no value", "data", cbc1, "type", "t", "newColumn", prefixed)
+		s.insert("credentials_entity", "id", "1", "name", "U2FsdGVkX1 is no value", "data", cbc1,
+			"type", "t", "newColumn", prefixed)
 		s.insert("settings", "key", "features.ldap", "value", `{"bindingAdminPassword":"`+cbc1+`","added":"`+cbc2+`"}`)
 		s.insert("settings", "key", "unknown", "value", cbc1)
 		s.insert("workflow_entity", "id", "w", "name", "x", "nodes", `[{"a":"\n`+cbc1+`\n`+prefixed+`"}]`)

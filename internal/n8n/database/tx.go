@@ -11,7 +11,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Tx is the one transaction: a snapshot that only reads, or one that has locked every other writer out. It is for one goroutine.
+// Tx is the one transaction: a snapshot that only reads, or one that has locked every other writer out. It is for one
+// goroutine.
 type Tx struct {
 	db     *DB
 	conn   *sql.Conn
@@ -20,11 +21,12 @@ type Tx struct {
 	done   bool
 }
 
-// Begin starts a transaction. With write, nobody else can write to the places or to deployment_key until it ends; when someone
-// already does and goes on for some seconds, it fails with fault.ExitLocked. SQLite's and PostgreSQL's readers go on.
+// Begin starts a transaction. With write, nobody else can write to the places or to deployment_key until it ends; when
+// someone already does and goes on for some seconds, it fails with fault.ExitLocked. SQLite's and PostgreSQL's readers
+// go on.
 //
-// A cancelled ctx ends PostgreSQL's and MySQL's transaction; whoever begins one also calls Rollback, which does nothing after
-// Commit.
+// A cancelled ctx ends PostgreSQL's and MySQL's transaction; whoever begins one also calls Rollback, which does nothing
+// after Commit.
 func (d *DB) Begin(ctx context.Context, write bool) (*Tx, error) {
 	if write && !d.write {
 		return nil, errors.New("beginning a transaction: the database was opened for reading")
@@ -68,8 +70,8 @@ func (t *Tx) qualified(of table) string {
 	return t.db.dialect.quote(t.db.schema) + "." + t.db.dialect.quote(of.name)
 }
 
-// Commit makes the changes last. After an error of it with SQLite nothing has changed; with a server that was lost meanwhile,
-// only looking tells.
+// Commit makes the changes last. After an error of it with SQLite nothing has changed; with a server that was lost
+// meanwhile, only looking tells.
 func (t *Tx) Commit() error {
 	if t.done {
 		return errors.New("committing: the transaction has ended")
@@ -92,8 +94,8 @@ func (t *Tx) Rollback() error {
 	return nil
 }
 
-// end does not depend on a context: a transaction whose caller was cancelled must end all the same. A connection on which
-// ending fails is closed, which rolls back.
+// end does not depend on a context: a transaction whose caller was cancelled must end all the same. A connection on
+// which ending fails is closed, which rolls back.
 func (t *Tx) end(statement string) error {
 	t.done = true
 	_, err := t.conn.ExecContext(context.Background(), statement) //nolint:forbidigo // see above
@@ -125,7 +127,8 @@ func (t *Tx) Locations(context.Context) ([]Location, error) {
 			continue
 		}
 		if !slices.Equal(have.key, p.Key) {
-			return nil, fault.WithHint(fmt.Errorf("finding places: the primary key of %s is %q, want %q", p.Table, have.key, p.Key),
+			return nil, fault.WithHint(fmt.Errorf("finding places: the primary key of %s is %q, want %q",
+				p.Table, have.key, p.Key),
 				"this n8n is of a version that is not known; nothing has been changed")
 		}
 		locations = append(locations, p)
@@ -151,7 +154,8 @@ func (t *Tx) target(p Location) (target, error) {
 	return t.targetOf(have, p.Column)
 }
 
-// stampColumn is ON UPDATE CURRENT_TIMESTAMP on MySQL. A value under another key says what it said, so it stays as it is.
+// stampColumn is ON UPDATE CURRENT_TIMESTAMP on MySQL. A value under another key says what it said, so it stays as it
+// is.
 const stampColumn = "updatedAt"
 
 func (t *Tx) targetOf(have table, name string) (target, error) {
@@ -170,8 +174,8 @@ func (t *Tx) targetOf(have table, name string) (target, error) {
 	return to, nil
 }
 
-// order is the primary key. In SQLite it is the rowid, by which the file is sorted: in the order of random ids, every page of a
-// large table would be read, and written, as often as there are rows on it.
+// order is the primary key. In SQLite it is the rowid, by which the file is sorted: in the order of random ids, every
+// page of a large table would be read, and written, as often as there are rows on it.
 func (t *Tx) order(of table) []string {
 	position := t.db.dialect.position()
 	if of.rowid || len(of.key) == 0 && position != "" {
@@ -184,8 +188,8 @@ func (t *Tx) order(of table) []string {
 	return order
 }
 
-// Update writes cells; each row must be there, once. After an error the transaction is good for nothing but Rollback. updatedAt
-// stays as it is.
+// Update writes cells; each row must be there, once. After an error the transaction is good for nothing but Rollback.
+// updatedAt stays as it is.
 func (t *Tx) Update(ctx context.Context, p Location, rows []Row) error {
 	to, err := t.target(p)
 	if err != nil {
@@ -229,7 +233,8 @@ func (t *Tx) Get(ctx context.Context, p Location, key []string) (cell string, fo
 		where[i], args[i] = t.db.dialect.quote(k.name)+" = "+t.db.dialect.bind(i+1), key[i]
 	}
 	var value sql.NullString
-	err = t.conn.QueryRowContext(ctx, "SELECT "+t.db.dialect.read(to.quoted)+" FROM "+to.table+" WHERE "+strings.Join(where, " AND "), args...).Scan(&value)
+	err = t.conn.QueryRowContext(ctx, "SELECT "+t.db.dialect.read(to.quoted)+" FROM "+to.table+" WHERE "+
+		strings.Join(where, " AND "), args...).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", false, nil
 	}
@@ -249,7 +254,9 @@ func execAll(ctx context.Context, conn *sql.Conn, statements []string) error {
 }
 
 // strs reads rows of strings, and makes one of each.
-func strs(ctx context.Context, conn *sql.Conn, join func([]string) string, query string, args ...any) (out []string, err error) {
+func strs(ctx context.Context, conn *sql.Conn, join func([]string) string, query string,
+	args ...any,
+) (out []string, err error) {
 	rows, err := conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -260,7 +267,8 @@ func strs(ctx context.Context, conn *sql.Conn, join func([]string) string, query
 		return nil, err
 	}
 	for rows.Next() {
-		values, into, texts := make([]sql.NullString, len(columns)), make([]any, len(columns)), make([]string, len(columns))
+		values, into, texts := make([]sql.NullString, len(columns)), make([]any, len(columns)),
+			make([]string, len(columns))
 		for i := range values {
 			into[i] = &values[i]
 		}

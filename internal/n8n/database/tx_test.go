@@ -158,14 +158,17 @@ func TestUpdateLeavesTheTime(t *testing.T) {
 		const then = "2025-01-02 03:04:05.678"
 		s.insert("credentials_entity", "id", "1", "name", "x", "data", "old", "type", "t", "updatedAt", then)
 		tx := begin(t, s.open(), true)
-		if err := tx.Update(t.Context(), placeOf(t, "credentials_entity.data"), []database.Row{{Key: []string{"1"}, Cell: "new"}}); err != nil {
+		if err := tx.Update(t.Context(), placeOf(t, "credentials_entity.data"),
+			[]database.Row{{Key: []string{"1"}, Cell: "new"}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
 		var n int
-		row := s.raw.QueryRowContext(t.Context(), s.sql(`SELECT count(*) FROM "`+s.TablePrefix+`credentials_entity" WHERE data = 'new' AND "updatedAt" = ?`), then)
+		row := s.raw.QueryRowContext(t.Context(),
+			s.sql(`SELECT count(*) FROM "`+s.TablePrefix+`credentials_entity" WHERE data = 'new' AND "updatedAt" = ?`),
+			then)
 		if err := row.Scan(&n); err != nil || n != 1 {
 			t.Errorf("%d rows with the time that they had, %v", n, err)
 		}

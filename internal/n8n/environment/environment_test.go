@@ -43,7 +43,10 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%q: got %q, %t; want %q", argv, got, ok, want)
 		}
 	}
-	for _, argv := range []string{"", "sh -c n8n", "echo n8n", "node server.js n8n", "node", "tini -- postgres", "grep n8n file", "n8n-cli", "/docker-entrypoint.sh postgres"} {
+	for _, argv := range []string{
+		"", "sh -c n8n", "echo n8n", "node server.js n8n", "node", "tini -- postgres",
+		"grep n8n file", "n8n-cli", "/docker-entrypoint.sh postgres",
+	} {
 		if role, ok := environment.Command(strings.Fields(argv), of()); ok {
 			t.Errorf("%q is taken for n8n %s", argv, role)
 		}
@@ -144,7 +147,10 @@ func TestKeyDoubt(t *testing.T) {
 }
 
 func TestIsPlaceholder(t *testing.T) {
-	for _, v := range []string{"CHANGEME", "changeme", "change_me", "Change-This", "CHANGEME!", "TODO", "todo", "FIXME", "<your password>", "<>", "xxx", "...", "REPLACE_ME", "your-token-here", " changeme "} {
+	for _, v := range []string{
+		"CHANGEME", "changeme", "change_me", "Change-This", "CHANGEME!", "TODO", "todo", "FIXME",
+		"<your password>", "<>", "xxx", "...", "REPLACE_ME", "your-token-here", " changeme ",
+	} {
 		if !environment.IsPlaceholder(v) {
 			t.Errorf("%q is not taken for a placeholder", v)
 		}
@@ -190,7 +196,8 @@ func TestSettings(t *testing.T) {
 	}
 	for _, broken := range []string{"", "the-key", `{"encryptionKey": 1}`, `{"encryptionKey": "the-key"`} {
 		write(broken)
-		if _, err := environment.ReadSettings(path); err == nil || strings.Contains(err.Error(), "the-key") || !strings.Contains(err.Error(), path) {
+		if _, err := environment.ReadSettings(path); err == nil || strings.Contains(err.Error(), "the-key") ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v", broken, err)
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Settings is what n8n's settings file says of the master key. n8n writes the key there in clear, wherever it had it from.
+// Settings is what n8n's settings file says of the master key. n8n writes the key there in clear, wherever it had it
+// from.
 type Settings struct {
 	Path string
 	Key  secret.Value
@@ -24,7 +25,8 @@ const maxSettings = 1 << 20
 // ErrNoSettings tells that n8n has not been started on this folder.
 var ErrNoSettings = errors.New("there is no settings file")
 
-// SettingsPath is where n8n keeps its settings in an environment: .n8n/config in N8N_USER_FOLDER, HOME or the working folder.
+// SettingsPath is where n8n keeps its settings in an environment: .n8n/config in N8N_USER_FOLDER, HOME or the working
+// folder.
 func SettingsPath(lookup func(name string) (string, bool)) string {
 	folder, ok := lookup("N8N_USER_FOLDER")
 	if !ok {

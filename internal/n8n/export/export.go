@@ -1,7 +1,7 @@
 // Package export reads what `n8n export:credentials --decrypted` writes.
 //
-// It knows the file's form and nothing of where the values go. n8n 1.123 and 2.41 write the same: a list of credentials, or
-// with --separate one credential per file.
+// It knows the file's form and nothing of where the values go. n8n 1.123 and 2.41 write the same: a list of
+// credentials, or with --separate one credential per file.
 //
 // Invariant: no error quotes the file.
 package export
@@ -79,7 +79,8 @@ func (r record) credential() (Credential, error) {
 	case c.Name == "" || c.Type == "":
 		return Credential{}, errors.New("it has no name or no type")
 	case bytes.HasPrefix(data, []byte(`"`)):
-		return Credential{}, fault.WithHint(errors.New("its data is encrypted"), "export again with --decrypted, with the master key that n8n uses")
+		return Credential{}, fault.WithHint(errors.New("its data is encrypted"),
+			"export again with --decrypted, with the master key that n8n uses")
 	case !bytes.HasPrefix(data, []byte("{")):
 		return Credential{}, errors.New("it has no data")
 	}

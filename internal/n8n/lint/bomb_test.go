@@ -23,12 +23,14 @@ func TestBombs(t *testing.T) {
 	}
 	laughs.WriteString("a0: &a0 {N8N_ENCRYPTION_KEY: x}\n")
 	for i := 1; i < 40; i++ {
-		fmt.Fprintf(laughs, "a%d: &a%d {<<: [%s]}\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 20), ", "))
+		fmt.Fprintf(laughs, "a%d: &a%d {<<: [%s]}\n", i, i,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 20), ", "))
 	}
 	lists := new(strings.Builder)
 	lists.WriteString("a0: &a0 [x]\n")
 	for i := 1; i < 14; i++ {
-		fmt.Fprintf(lists, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
+		fmt.Fprintf(lists, "a%d: &a%d [%s]\n", i, i,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), ", "))
 	}
 	for name, text := range map[string]string{
 		"lists of lists":    lists.String(),

@@ -8,8 +8,9 @@ import (
 	"sallyport/internal/n8n/environment"
 )
 
-// chart reads the values of 8gears' and of community-charts' chart. What stands there under extraEnv (extraEnvVars) of main reaches
-// the main process alone; what main.secret, main.config and the chart as a whole have reaches the others as well.
+// chart reads the values of 8gears' and of community-charts' chart. What stands there under extraEnv (extraEnvVars) of
+// main reaches the main process alone; what main.secret, main.config and the chart as a whole have reaches the others
+// as well.
 func (r *reader) chart(m map[string]ast.Node) []node {
 	main := r.members(m["main"])
 	if !r.values || main == nil {
@@ -19,8 +20,12 @@ func (r *reader) chart(m map[string]ast.Node) []node {
 	for _, name := range []string{"extraEnv", "extraEnvVars"} {
 		r.variables(&all, m[name])
 	}
-	for _, name := range []string{"encryptionKey", "existingEncryptionKeySecret", "extraEnvFrom", "extraSecretNamesForEnvFrom", "secretRefs"} {
-		all.hasKey = all.hasKey || m[name] != nil && r.text(m[name]) != "" || len(r.members(m[name])) > 0 || len(r.items(m[name])) > 0
+	for _, name := range []string{
+		"encryptionKey", "existingEncryptionKeySecret", "extraEnvFrom",
+		"extraSecretNamesForEnvFrom", "secretRefs",
+	} {
+		all.hasKey = all.hasKey || m[name] != nil && r.text(m[name]) != "" || len(r.members(m[name])) > 0 ||
+			len(r.items(m[name])) > 0
 	}
 	if !own.hasKey || own.opaque || all.hasKey || r.inherited(main) {
 		return nil
@@ -38,11 +43,15 @@ func (r *reader) chart(m map[string]ast.Node) []node {
 // section is the process that a part of the values is for.
 func (r *reader) section(name string, role environment.Role, n ast.Node) node {
 	m := r.members(n)
-	s := node{name: name, line: r.lineOf(n), role: role, opaque: m["extraEnvFrom"] != nil || m["extraSecretNamesForEnvFrom"] != nil}
+	s := node{
+		name: name, line: r.lineOf(n), role: role,
+		opaque: m["extraEnvFrom"] != nil || m["extraSecretNamesForEnvFrom"] != nil,
+	}
 	r.variables(&s, m["extraEnv"])
 	r.variables(&s, m["extraEnvVars"])
 	s.hasKey = s.hasKey || role != environment.Main && r.inherited(m)
-	s.give = "extraEnv of main reaches the main process alone: write the same lines under extraEnv of worker and of webhook, " +
+	s.give = "extraEnv of main reaches the main process alone: write the same lines under extraEnv of worker and of " +
+		"webhook, " +
 		"or name the Secret where the chart has it for all"
 	return s
 }
@@ -71,8 +80,8 @@ type embedded struct {
 }
 
 // embed takes in the text of a member that is a file of its own: the values of a chart as Argo CD (helm.values) and K3s
-// (valuesContent) take them, and the files of a ConfigMap or Secret. Only of a text that stands line by line is it known where a
-// line of it is.
+// (valuesContent) take them, and the files of a ConfigMap or Secret. Only of a text that stands line by line is it
+// known where a line of it is.
 func (r *reader) embed(key string, value ast.Node) {
 	literal, ok := bare(value).(*ast.LiteralNode)
 	if !ok || literal.Value == nil || literal.Start == nil || !strings.HasPrefix(literal.Start.Value, "|") {
@@ -82,7 +91,8 @@ func (r *reader) embed(key string, value ast.Node) {
 	switch {
 	case r.values && (key == "values" || key == "valuesContent"):
 		name = "values.yaml"
-	case r.holds && (strings.HasSuffix(key, ".env") || strings.HasSuffix(key, ".yaml") || strings.HasSuffix(key, ".yml")):
+	case r.holds &&
+		(strings.HasSuffix(key, ".env") || strings.HasSuffix(key, ".yaml") || strings.HasSuffix(key, ".yml")):
 	default:
 		return
 	}

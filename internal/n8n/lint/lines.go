@@ -30,7 +30,8 @@ func fromLines(k kind, content []byte) []setting {
 				continue // a mention
 			}
 			list = append(list, setting{
-				line: number, name: name, value: valueAt(k, before, strings.TrimRight(line[at[1]:], "\r\n")), scope: scope, form: formOf(k, line, sign),
+				line: number, name: name, value: valueAt(k, before, strings.TrimRight(line[at[1]:], "\r\n")),
+				scope: scope, form: formOf(k, line, sign),
 			})
 		}
 	}

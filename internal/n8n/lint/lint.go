@@ -1,10 +1,12 @@
 // Package lint finds mistakes with n8n's master key in the files that start n8n: Compose and stack files, manifests of
 // Kubernetes, files of variables, systemd units, jobs of Nomad, Dockerfiles and scripts.
 //
-// It reads what stands in one file, and what stands in that as a text: the values of a chart, the files of a ConfigMap. It does not fill in variables, follow includes, or look at what runs; a line that it has no
-// reason to call a mistake may still be one.
+// It reads what stands in one file, and what stands in that as a text: the values of a chart, the files of a ConfigMap.
+// It does not fill in variables, follow includes, or look at what runs; a line that it has no reason to call a mistake
+// may still be one.
 //
-// Invariant: a finding quotes no key. The name of a file that stands where the key belongs is quoted, if it is one by its looks.
+// Invariant: a finding quotes no key. The name of a file that stands where the key belongs is quoted, if it is one by
+// its looks.
 package lint
 
 import (
@@ -61,8 +63,9 @@ type setting struct {
 	called string // what the file calls it, where that is not the variable
 }
 
-// Check returns the mistakes in a file, by line. The name tells what the file is for, if the content does not. checked is how
-// many places it has looked at: processes of n8n, and settings of the key; with 0 it has found nothing of its kind to check.
+// Check returns the mistakes in a file, by line. The name tells what the file is for, if the content does not. checked
+// is how many places it has looked at: processes of n8n, and settings of the key; with 0 it has found nothing of its
+// kind to check.
 func Check(name string, content []byte) (list []Finding, checked int) {
 	return check(name, content, true)
 }
@@ -149,7 +152,8 @@ func judge(k kind, s setting, trusting bool) (Finding, bool) {
 		}
 	}
 	switch {
-	case s.open, fromElsewhere.MatchString(value), strings.Contains(value, "{{"), trusting && strings.HasPrefix(value, "file:"):
+	case s.open, fromElsewhere.MatchString(value), strings.Contains(value, "{{"), trusting &&
+		strings.HasPrefix(value, "file:"):
 		return Finding{}, false
 	case s.name == environment.KeyFileName:
 		return judgeFile(k, s, value)
@@ -157,22 +161,27 @@ func judge(k kind, s setting, trusting bool) (Finding, bool) {
 	f := Finding{Line: s.line, Variable: s.name}
 	switch problem, hint := environment.KeyProblem(value, func(string) bool { return false }); {
 	case value == "":
-		f.Mistake, f.Problem = MistakeEmpty, "is empty: n8n takes the key of its settings file or makes one of its own, and does not look at "+environment.KeyFileName
+		f.Mistake, f.Problem = MistakeEmpty, "is empty: n8n takes the key of its settings file or makes one of its "+
+			"own, and does not look at "+environment.KeyFileName
 		f.Fix = s.right(k)
 	case environment.IsPath(value, nil):
 		f.Mistake, f.Problem = MistakePath, problem
 		f.Fix = s.write(environment.KeyFileName, shown(value))
-		f.First = "an n8n that has run like this has encrypted with that text: correct the line only together with `sallyport key rekey`, or its credentials are lost to it"
+		f.First = "an n8n that has run like this has encrypted with that text: correct the line only together with " +
+			"`sallyport key rekey`, or its credentials are lost to it"
 	case filledIn.MatchString(value):
-		f.Mistake, f.Problem = MistakeTemplate, "is a variable that nothing fills in here: n8n would encrypt with its name"
+		f.Mistake, f.Problem = MistakeTemplate, "is a variable that nothing fills in here: n8n would encrypt with "+
+			"its name"
 		f.Fix = s.right(k)
 	case problem != "":
 		f.Mistake, f.Problem, f.First = MistakeExample, problem, hint
 		f.Fix = s.right(k)
 	default:
-		f.Mistake, f.Problem = MistakeClear, "stands here in clear: whoever reads this file, its backups or its history has it"
+		f.Mistake, f.Problem = MistakeClear, "stands here in clear: whoever reads this file, its backups or its "+
+			"history has it"
 		f.Fix = s.right(k)
-		f.First = "keep the same key: put it where the new line reads it with `sallyport key install --target " + k.target() + "`; if others could read this file, change the key with `sallyport key rekey`"
+		f.First = "keep the same key: put it where the new line reads it with `sallyport key install --target " +
+			k.target() + "`; if others could read this file, change the key with `sallyport key rekey`"
 	}
 	return f, true
 }
@@ -181,11 +190,14 @@ func judgeFile(k kind, s setting, value string) (Finding, bool) {
 	f := Finding{Line: s.line, Variable: s.name, Fix: s.right(k)}
 	switch {
 	case value == "":
-		f.Mistake, f.Problem = MistakeEmpty, "names no file: n8n takes the key of its settings file or makes one of its own"
+		f.Mistake, f.Problem = MistakeEmpty, "names no file: n8n takes the key of its settings file or makes one of "+
+			"its own"
 	case k == systemd && strings.Contains(value, "$"):
-		f.Mistake, f.Problem = MistakeTemplate, "has a variable in it, which systemd does not fill in here: n8n looks for a file of that name"
+		f.Mistake, f.Problem = MistakeTemplate, "has a variable in it, which systemd does not fill in here: n8n "+
+			"looks for a file of that name"
 	case asKey.MatchString(value) && !environment.IsPath(value, nil):
-		f.Mistake, f.Problem = MistakeNoPath, "holds what looks like a key, and should name the file that holds it: n8n does not start"
+		f.Mistake, f.Problem = MistakeNoPath, "holds what looks like a key, and should name the file that holds it: "+
+			"n8n does not start"
 	default:
 		return Finding{}, false
 	}
@@ -207,9 +219,10 @@ func both(settings []setting) (list []Finding) {
 		}
 		list = append(list, Finding{
 			Line: s.line, Variable: s.name, Mistake: MistakeBoth,
-			Problem: "is set beside " + environment.KeyFileName + ": n8n reads this one, even if it is empty, and never looks at the file",
-			Fix:     file.write(file.name, shownOr(file.value)),
-			First:   "find out with `sallyport key verify` which of the two the database needs",
+			Problem: "is set beside " + environment.KeyFileName +
+				": n8n reads this one, even if it is empty, and never looks at the file",
+			Fix:   file.write(file.name, shownOr(file.value)),
+			First: "find out with `sallyport key verify` which of the two the database needs",
 		})
 	}
 	return list
@@ -223,7 +236,8 @@ func (s setting) write(name, value string) string {
 // right is what to write instead where the key is installed as `sallyport key install` tells.
 func (s setting) right(k kind) string {
 	if s.form == listed && k == kubernetes {
-		return "- name: N8N_ENCRYPTION_KEY\n  valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: N8N_ENCRYPTION_KEY}}"
+		return "- name: N8N_ENCRYPTION_KEY\n  valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: " +
+			"N8N_ENCRYPTION_KEY}}"
 	}
 	return s.write(environment.KeyFileName, k.path())
 }
@@ -246,12 +260,16 @@ func shownOr(path string) string {
 // path is where the key is as a file, as `sallyport key install` tells.
 func (k kind) path() string {
 	return [...]string{
-		compose: "/run/secrets/n8n_encryption_key", kubernetes: "/run/secrets/n8n/N8N_ENCRYPTION_KEY", variables: "/run/secrets/n8n_encryption_key",
-		systemd: "%d/n8n_encryption_key_v1", nomad: "${NOMAD_SECRETS_DIR}/n8n_encryption_key",
+		compose: "/run/secrets/n8n_encryption_key", kubernetes: "/run/secrets/n8n/N8N_ENCRYPTION_KEY",
+		variables: "/run/secrets/n8n_encryption_key",
+		systemd:   "%d/n8n_encryption_key_v1", nomad: "${NOMAD_SECRETS_DIR}/n8n_encryption_key",
 	}[k]
 }
 
 // target is what `sallyport key install` calls it.
 func (k kind) target() string {
-	return [...]string{compose: "compose", kubernetes: "kubernetes", variables: "compose", systemd: "systemd", nomad: "nomad"}[k]
+	return [...]string{
+		compose: "compose", kubernetes: "kubernetes", variables: "compose",
+		systemd: "systemd", nomad: "nomad",
+	}[k]
 }

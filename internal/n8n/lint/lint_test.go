@@ -15,7 +15,8 @@ import (
 // canary is a key in clear, as the files of testdata have it.
 const canary = "cAn4ryq1W2e3R4t5Y6u7I8o9P0a1S2d3"
 
-// TestCheck reads the files of testdata/*.txtar. A file wants the findings that the comment of its archive lists: FILE:LINE MISTAKE.
+// TestCheck reads the files of testdata/*.txtar. A file wants the findings that the comment of its archive lists:
+// FILE:LINE MISTAKE.
 func TestCheck(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(archives) == 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// members are the members of a mapping, with those that are merged into it, which do not replace its own; nil where n is none.
-// It goes one level deep, so that no file of aliases makes it grow.
+// members are the members of a mapping, with those that are merged into it, which do not replace its own; nil where n
+// is none. It goes one level deep, so that no file of aliases makes it grow.
 func (r *reader) members(n ast.Node) map[string]ast.Node { return r.merged(n, make(map[string]bool)) }
 
 func (r *reader) merged(n ast.Node, seen map[string]bool) map[string]ast.Node {

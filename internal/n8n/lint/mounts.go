@@ -11,7 +11,8 @@ import (
 // Where systemd and Nomad put what they hand to a process; the paths are those of no file that matters otherwise.
 const (
 	credentials = "/run/credentials/of-the-unit"
-	wherePuts   = "mount the secret there (`secrets:` of the service, `volumeMounts:` of the container), or correct the name"
+	wherePuts   = "mount the secret there (`secrets:` of the service, `volumeMounts:` of the container), or correct " +
+		"the name"
 )
 
 // fromUnits finds the processes of a unit, a job or a script of which it is told to the end what is put where: their
@@ -40,8 +41,11 @@ func unitNodes(content []byte) []node {
 	if !execStart.Match(content) || imported.Match(content) {
 		return nil
 	}
-	n := node{hasKey: true, put: "give the unit the credential (LoadCredentialEncrypted=NAME:FILE, as `sallyport key install " +
-		"--target systemd` shows), or correct the name"}
+	n := node{
+		hasKey: true,
+		put: "give the unit the credential (LoadCredentialEncrypted=NAME:FILE, as `sallyport key install " +
+			"--target systemd` shows), or correct the name",
+	}
 	for _, s := range fromLines(systemd, content) {
 		if name, ok := strings.CutPrefix(s.value, "%d/"); ok && s.name == environment.KeyFileName {
 			n.file, n.fileAt = path.Join(credentials, name), s.line
@@ -66,8 +70,8 @@ var (
 	elsewhere   = regexp.MustCompile(`^\s*"?(?:artifact|volume_mount|mount|mounts|volumes)"?\s*[={]`)
 )
 
-// taskNodes reads the tasks of a job. What is below Nomad's own folders is put there by a template of the task, or by an artifact
-// or a volume, which may hold any file.
+// taskNodes reads the tasks of a job. What is below Nomad's own folders is put there by a template of the task, or by
+// an artifact or a volume, which may hold any file.
 func taskNodes(content []byte) (list []node) {
 	settings := fromLines(nomad, content)
 	scope, tasks := 0, map[int]*node{}
@@ -108,11 +112,12 @@ func inTask(name string) string {
 
 var (
 	creating = regexp.MustCompile(`\b(?:docker|podman)\s+(?:service\s+create|run|create|container\s+(?:run|create))\s`)
-	mounting = regexp.MustCompile(`--(?:secret|config|mount|volume|tmpfs)[=\s]\s*["']?([^\s"']+)|\s-v[=\s]?\s*["']?([^\s"']+)`)
+	mounting = regexp.MustCompile(
+		`--(?:secret|config|mount|volume|tmpfs)[=\s]\s*["']?([^\s"']+)|\s-v[=\s]?\s*["']?([^\s"']+)`)
 )
 
-// commandNodes reads commands of a script that make a container or a service of a swarm. One that changes a service tells only what
-// is new of it.
+// commandNodes reads commands of a script that make a container or a service of a swarm. One that changes a service
+// tells only what is new of it.
 func commandNodes(content []byte) (list []node) {
 	settings, number := fromLines(variables, content), 0
 	var whole strings.Builder
@@ -135,8 +140,11 @@ func commandNodes(content []byte) (list []node) {
 }
 
 func commandNode(text string, settings []setting, from, to int) []node {
-	n := node{hasKey: true, put: "mount the secret there (--secret source=…,target=… of `docker service create`, --volume of " +
-		"`docker run`), or correct the name"}
+	n := node{
+		hasKey: true,
+		put: "mount the secret there (--secret source=…,target=… of `docker service create`, --volume of " +
+			"`docker run`), or correct the name",
+	}
 	for _, m := range mounting.FindAllStringSubmatch(text, -1) {
 		n.mounts = append(n.mounts, targetOf(m[0], m[1]+m[2]))
 	}

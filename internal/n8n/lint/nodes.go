@@ -53,7 +53,10 @@ func (r *reader) service(name string, n ast.Node) []node {
 	if !isN8N(r.text(m["image"]), m["build"] != nil, command) {
 		return nil
 	}
-	s := node{name: name, line: r.lineOf(n), role: roleIn(command), opaque: m["env_file"] != nil || m["extends"] != nil, built: m["build"] != nil}
+	s := node{
+		name: name, line: r.lineOf(n), role: roleIn(command), opaque: m["env_file"] != nil || m["extends"] != nil,
+		built: m["build"] != nil,
+	}
 	r.variables(&s, m["environment"])
 	for _, one := range r.items(m["secrets"]) {
 		target := r.text(one)
@@ -157,14 +160,18 @@ func judgeNodes(nodes []node) (list []Finding) {
 		default:
 			list = append(list, Finding{
 				Line: n.line, Variable: environment.KeyName, Mistake: MistakeKeyless, Problem: keyless(n),
-				Fix: "", First: cmp.Or(n.give, "give every node of a fleet the same key, in the way that this file gives it to the others, or that `sallyport key install` shows"),
+				Fix: "",
+				First: cmp.Or(n.give,
+					"give every node of a fleet the same key, in the way that this file gives it to the others, or "+
+						"that `sallyport key install` shows"),
 			})
 		}
 		if n.file != "" && n.unmounted() {
 			list = append(list, Finding{
 				Line: n.fileAt, Variable: environment.KeyFileName, Mistake: MistakeUnmounted,
-				Problem: "names a file that nothing puts into " + quoted(n.name) + ": n8n does not start, or starts without the key",
-				First:   cmp.Or(n.put, wherePuts),
+				Problem: "names a file that nothing puts into " + quoted(n.name) +
+					": n8n does not start, or starts without the key",
+				First: cmp.Or(n.put, wherePuts),
 			})
 		}
 	}
@@ -185,7 +192,8 @@ func keyless(n *node) string {
 	case environment.Worker:
 		return "is not given to " + quoted(n.name) + ", a worker: it does not start, or cannot read the credentials"
 	case environment.Webhook:
-		return "is not given to " + quoted(n.name) + ", a webhook process: it makes a key of its own, with which it can read no credential"
+		return "is not given to " + quoted(n.name) + ", a webhook process: it makes a key of its own, with which it " +
+			"can read no credential"
 	case environment.Main:
 	}
 	return "is not given to " + quoted(n.name) + ", beside workers: it makes a key of its own, which they do not have"
@@ -194,7 +202,8 @@ func keyless(n *node) string {
 // unmounted tells whether nothing is put where the file is to be.
 func (n *node) unmounted() bool {
 	file := environment.Normalize(n.file)
-	if !path.IsAbs(file) || strings.ContainsAny(file, "$%{") || n.opaque || n.built && !strings.HasPrefix(file, "/run/secrets/") {
+	if !path.IsAbs(file) || strings.ContainsAny(file, "$%{") || n.opaque || n.built &&
+		!strings.HasPrefix(file, "/run/secrets/") {
 		return false
 	}
 	return !slices.ContainsFunc(n.mounts, func(at string) bool {
@@ -235,7 +244,10 @@ func isN8N(image string, built bool, command []string) bool {
 	if strings.Contains(image, "runner") {
 		return false
 	}
-	return strings.Contains(base, "n8n") || (image == "" && built || image != "") && slices.ContainsFunc(command, func(w string) bool { return path.Base(w) == "n8n" })
+	return strings.Contains(base, "n8n") || (image == "" && built || image != "") &&
+		slices.ContainsFunc(command, func(w string) bool {
+			return path.Base(w) == "n8n"
+		})
 }
 
 func roleIn(command []string) environment.Role {

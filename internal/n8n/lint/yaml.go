@@ -61,7 +61,8 @@ func fromYAML(content []byte) (*reader, bool) {
 		if kind == "Secret" {
 			r.mapped = ""
 		}
-		r.values = kind == "" && r.members(doc.Body)["services"] == nil || kind == "HelmRelease" || kind == "HelmChart" || kind == "Application"
+		r.values = kind == "" && r.members(doc.Body)["services"] == nil || kind == "HelmRelease" ||
+			kind == "HelmChart" || kind == "Application"
 		r.holds = kind == "Secret" || kind == "ConfigMap"
 		r.read(doc.Body, kind == "Secret")
 		r.processes = append(r.processes, r.nodes(doc.Body)...)
@@ -77,8 +78,8 @@ func (r *reader) Visit(n ast.Node) ast.Visitor {
 	return r
 }
 
-// read looks at a node and all below it. Aliases are looked at where they are merged into a mapping, and not followed else: what
-// they stand for is read in its own place.
+// read looks at a node and all below it. Aliases are looked at where they are merged into a mapping, and not followed
+// else: what they stand for is read in its own place.
 func (r *reader) read(n ast.Node, secretDocument bool) {
 	if r.sealed {
 		return
@@ -108,8 +109,8 @@ func (r *reader) readMapping(pairs []*ast.MappingValueNode, secretDocument bool)
 	}
 }
 
-// readPairs reads the variables of a mapping, and of those merged into it. seen keeps anchors from being merged twice, or into
-// themselves.
+// readPairs reads the variables of a mapping, and of those merged into it. seen keeps anchors from being merged twice,
+// or into themselves.
 func (r *reader) readPairs(pairs []*ast.MappingValueNode, scope int, seen map[string]bool) {
 	for _, pair := range pairs {
 		if len(seen) > 0 {
@@ -129,27 +130,37 @@ func (r *reader) readPairs(pairs []*ast.MappingValueNode, scope int, seen map[st
 	}
 }
 
-// inValues is what a chart's values call the master key: community-charts encryptionKey; 8gears main.secret.n8n.encryption_key (which
-// becomes the variable of that name); others have one of these too. What to write instead is how that chart takes a Secret.
+// inValues is what a chart's values call the master key: community-charts encryptionKey; 8gears
+// main.secret.n8n.encryption_key (which becomes the variable of that name); others have one of these too. What to write
+// instead is how that chart takes a Secret.
 var inValues = map[string]string{
-	"encryptionKey":  "existingEncryptionKeySecret: n8n-encryption-key-v1",
-	"encryption_key": "extraEnv: {N8N_ENCRYPTION_KEY: {valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: N8N_ENCRYPTION_KEY}}}}   # of main, and of worker and webhook, which do not get main's",
+	"encryptionKey": "existingEncryptionKeySecret: n8n-encryption-key-v1",
+	"encryption_key": "extraEnv: {N8N_ENCRYPTION_KEY: {valueFrom: {secretKeyRef: {name: n8n-encryption-key-v1, key: " +
+		"N8N_ENCRYPTION_KEY}}}}   # of main, and of worker and webhook, which do not get main's",
 }
 
-// addParameter takes in a key among the parameters of Argo CD's application, which are values by their whole name: {name: a.b, value: …}.
+// addParameter takes in a key among the parameters of Argo CD's application, which are values by their whole name:
+// {name: a.b, value: …}.
 func (r *reader) addParameter(name string, entry ast.Node) {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if value, at := find(entry, "value"); r.values && inValues[last] != "" && value != nil {
 		if text := r.text(value); text != "" {
-			r.list = append(r.list, setting{line: at, name: environment.KeyName, called: last, value: text, form: inValues[last], scope: -1})
+			r.list = append(r.list, setting{
+				line: at, name: environment.KeyName, called: last, value: text,
+				form: inValues[last], scope: -1,
+			})
 		}
 	}
 }
 
-// addValue takes in a key among the values of a chart. An empty one has the chart make a key, or take one from elsewhere.
+// addValue takes in a key among the values of a chart. An empty one has the chart make a key, or take one from
+// elsewhere.
 func (r *reader) addValue(key string, pair *ast.MappingValueNode) {
 	if text := r.text(pair.Value); r.values && text != "" {
-		r.list = append(r.list, setting{line: line(pair), name: environment.KeyName, called: key, value: text, form: inValues[key], scope: -1})
+		r.list = append(r.list, setting{
+			line: line(pair), name: environment.KeyName, called: key, value: text,
+			form: inValues[key], scope: -1,
+		})
 	}
 }
 
@@ -185,7 +196,10 @@ func (r *reader) readSequence(n *ast.SequenceNode) {
 		if text, ok := textOf(bare(one)); ok {
 			name, value, set := strings.Cut(text, "=")
 			if name == environment.KeyName || name == environment.KeyFileName {
-				r.list = append(r.list, setting{line: line(one), name: name, value: value, open: !set, form: "- NAME=VALUE", scope: scope})
+				r.list = append(r.list, setting{
+					line: line(one), name: name, value: value, open: !set,
+					form: "- NAME=VALUE", scope: scope,
+				})
 			}
 			continue
 		}

@@ -31,8 +31,9 @@ func Self(environ []string) Process {
 	return Process{PID: os.Getpid(), environ: parse(strings.Join(environ, "\x00"))}
 }
 
-// Execute runs a workflow with `n8n execute`, in an n8n of its own with the environment of this one, and tells whether it
-// ended well. Its output is dropped: it shows the data of the workflow. An *exec.ExitError says how it ended otherwise.
+// Execute runs a workflow with `n8n execute`, in an n8n of its own with the environment of this one, and tells whether
+// it ended well. Its output is dropped: it shows the data of the workflow. An *exec.ExitError says how it ended
+// otherwise.
 func (p Process) Execute(ctx context.Context, id string) error {
 	if !IsWorkflowID(id) {
 		return fmt.Errorf("executing a workflow: %q is no id of one", id)
@@ -66,7 +67,9 @@ func (p Process) Execute(ctx context.Context, id string) error {
 
 // program is the beginning of the command by which n8n runs, up to n8n itself; n8n from PATH if it does not show.
 func (p Process) program() []string {
-	i := slices.IndexFunc(p.argv, func(arg string) bool { return path.Base(arg) == "n8n" || path.Base(arg) == "n8n.js" })
+	i := slices.IndexFunc(p.argv, func(arg string) bool {
+		return path.Base(arg) == "n8n" || path.Base(arg) == "n8n.js"
+	})
 	if i > 0 || i == 0 && path.IsAbs(p.argv[0]) {
 		return slices.Clone(p.argv[:i+1])
 	}

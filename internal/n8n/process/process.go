@@ -1,10 +1,12 @@
-// Package process finds the n8n that runs in this container, and reads what it was started with: its role, its version, and the
-// environment that it has. A program that is run beside n8n (by docker exec, kubectl exec, nomad alloc exec) gets the
-// environment that the container was made with, which is another one when an entrypoint has resolved secrets for n8n.
+// Package process finds the n8n that runs in this container, and reads what it was started with: its role, its version,
+// and the environment that it has. A program that is run beside n8n (by docker exec, kubectl exec, nomad alloc exec)
+// gets the environment that the container was made with, which is another one when an entrypoint has resolved secrets
+// for n8n.
 //
 // It looks at a container alone: on a host, where many programs run, it finds nothing. Linux only, through /proc.
 //
-// Invariant: the environment that it reads is told to the caller of Lookup, and to the n8n that Execute starts, and to nobody else.
+// Invariant: the environment that it reads is told to the caller of Lookup, and to the n8n that Execute starts, and to
+// nobody else.
 package process
 
 import (
@@ -38,8 +40,8 @@ type Process struct {
 // Proc is where Linux tells of processes.
 const Proc = "/proc"
 
-// Find returns the n8n of this container: the first process that is n8n itself and not what has started it, in the same mount
-// namespace, if the container was made to run n8n (or is a pod whose containers share their processes).
+// Find returns the n8n of this container: the first process that is n8n itself and not what has started it, in the same
+// mount namespace, if the container was made to run n8n (or is a pod whose containers share their processes).
 func Find(proc string) (Process, bool) {
 	first := argvOf(proc, 1)
 	if len(first) == 0 || !startsN8N(first) && path.Base(first[0]) != "pause" {

@@ -38,9 +38,11 @@ func (p proc) write(t *testing.T) string {
 	for pid, one := range p {
 		name := strconv.Itoa(pid)
 		link(name, "1"+one.ns)
-		must(os.WriteFile(filepath.Join(root, name, "cmdline"), []byte(strings.ReplaceAll(one.argv, " ", "\x00")+"\x00"), 0o600))
+		must(os.WriteFile(filepath.Join(root, name, "cmdline"),
+			[]byte(strings.ReplaceAll(one.argv, " ", "\x00")+"\x00"), 0o600))
 		if one.environ != "-" {
-			must(os.WriteFile(filepath.Join(root, name, "environ"), []byte(strings.ReplaceAll(one.environ, " ", "\x00")+"\x00"), 0o600))
+			must(os.WriteFile(filepath.Join(root, name, "environ"),
+				[]byte(strings.ReplaceAll(one.environ, " ", "\x00")+"\x00"), 0o600))
 		}
 	}
 	return root
@@ -94,11 +96,13 @@ func install(t *testing.T, manifest, script string) (folder string) {
 	files := map[string]string{"lib/n8n/package.json": manifest, "lib/n8n/bin/n8n": "#!/bin/sh\n" + script + "\n"}
 	for name, content := range files {
 		path := filepath.Join(root, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o755)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, []byte(content), 0o755)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Mkdir(filepath.Join(root, "bin"), 0o755), os.Symlink("../lib/n8n/bin/n8n", filepath.Join(root, "bin", "n8n"))); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "bin"), 0o755),
+		os.Symlink("../lib/n8n/bin/n8n", filepath.Join(root, "bin", "n8n"))); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(root, "bin")
@@ -126,21 +130,25 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestExecute: the n8n that runs the workflow has the environment of the one that it runs beside, and another broker port.
+// TestExecute: the n8n that runs the workflow has the environment of the one that it runs beside, and another broker
+// port.
 func TestExecute(t *testing.T) {
 	trace := filepath.Join(t.TempDir(), "trace")
-	bin := install(t, `{}`, `echo "$@ $K $N8N_RUNNERS_BROKER_PORT" > `+trace+`; echo leaked data; test "$2" = --id=good`)
+	bin := install(t, `{}`,
+		`echo "$@ $K $N8N_RUNNERS_BROKER_PORT" > `+trace+`; echo leaked data; test "$2" = --id=good`)
 	p := process.Self([]string{"PATH=" + bin + ":/usr/bin:/bin", "K=own", "N8N_RUNNERS_BROKER_PORT=5679"})
 	if err := p.Execute(t.Context(), "good"); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(trace)
 	words := strings.Fields(string(content))
-	if err != nil || len(words) != 4 || !slices.Equal(words[:3], []string{"execute", "--id=good", "own"}) || words[3] == "5679" {
+	if err != nil || len(words) != 4 || !slices.Equal(words[:3], []string{"execute", "--id=good", "own"}) ||
+		words[3] == "5679" {
 		t.Errorf("got %q, %v", content, err)
 	}
 	var exit *exec.ExitError
-	if err := p.Execute(t.Context(), "bad"); !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Contains(err.Error(), "leaked") {
+	if err := p.Execute(t.Context(), "bad"); !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		strings.Contains(err.Error(), "leaked") {
 		t.Errorf("a workflow that fails: %v", err)
 	}
 	ended, stop := context.WithCancel(t.Context())
@@ -148,13 +156,17 @@ func TestExecute(t *testing.T) {
 	if err := p.Execute(ended, "good"); !errors.Is(err, context.Canceled) {
 		t.Errorf("without time: %v", err)
 	}
-	if err := process.Self([]string{"PATH=/nonexistent"}).Execute(t.Context(), "good"); err == nil || errors.As(err, &exit) {
+	if err := process.Self([]string{"PATH=/nonexistent"}).Execute(t.Context(), "good"); err == nil ||
+		errors.As(err, &exit) {
 		t.Errorf("without n8n: %v", err)
 	}
 }
 
 func TestIsWorkflowID(t *testing.T) {
-	ids := map[string]bool{"1": true, "aB3_-x": true, strings.Repeat("a", 64): true, "": false, "-x": false, "a b": false, "a;b": false, strings.Repeat("a", 65): false}
+	ids := map[string]bool{
+		"1": true, "aB3_-x": true, strings.Repeat("a", 64): true, "": false, "-x": false,
+		"a b": false, "a;b": false, strings.Repeat("a", 65): false,
+	}
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		if process.IsWorkflowID(id) != ids[id] {
 			t.Errorf("%q: got %t", id, !ids[id])

@@ -13,8 +13,8 @@ const maxManifest = 1 << 20
 
 var version = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*[0-9A-Za-z.+-]*$`)
 
-// Version is that of the n8n that a command runs, or which the environment's PATH leads to: what its package.json says, else
-// N8N_VERSION, which n8n's image sets. It is "" when neither tells. argv may be empty.
+// Version is that of the n8n that a command runs, or which the environment's PATH leads to: what its package.json says,
+// else N8N_VERSION, which n8n's image sets. It is "" when neither tells. argv may be empty.
 func Version(argv []string, lookup func(name string) (string, bool)) string {
 	for _, program := range append(n8nIn(argv), onPath(lookup)...) {
 		if v := manifestOf(program); v != "" {
@@ -62,7 +62,8 @@ func manifestOf(program string) string {
 	}
 	defer f.Close() //nolint:errcheck // read only
 	var doc struct{ Name, Version string }
-	if json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&doc) != nil || doc.Name != "n8n" || len(doc.Version) >= 40 || !version.MatchString(doc.Version) {
+	if json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&doc) != nil || doc.Name != "n8n" ||
+		len(doc.Version) >= 40 || !version.MatchString(doc.Version) {
 		return ""
 	}
 	return doc.Version

@@ -13,16 +13,16 @@ import (
 	"sallyport/internal/secret"
 )
 
-// generations is rotation's view of the token registry. Each change is told to the running gate, and to the replicas, before
-// the next step.
+// generations is rotation's view of the token registry. Each change is told to the running gate, and to the replicas,
+// before the next step.
 type generations struct {
 	r           *Rotator
 	pushes      bool  // a consumer is given the new value before anybody sees it
 	unconfirmed error // of the last change: it is made, so the rotation goes on, and says so at its end
 }
 
-// Begin implements rotation.Tokens. A consumer is given only what every replica accepts: otherwise it would be refused at those
-// that do not know it yet. Where the old value has ended anyway there is nothing to lose.
+// Begin implements rotation.Tokens. A consumer is given only what every replica accepts: otherwise it would be refused
+// at those that do not know it yet. Where the old value has ended anyway there is nothing to lose.
 func (g *generations) Begin(ctx context.Context, name string) (secret.Value, string, error) {
 	value, made, err := g.begin(ctx, name)
 	if err != nil {
@@ -40,7 +40,9 @@ func (g *generations) Begin(ctx context.Context, name string) (secret.Value, str
 	}
 	aborted := g.r.Tokens.Abort(context.WithoutCancel(ctx), made.ID)
 	told := g.r.Tell(ctx)
-	return secret.Value{}, "", errors.Join(fmt.Errorf("the old token stays valid, as not every replica accepts the new one yet: %w", err), aborted, told)
+	return secret.Value{}, "",
+		errors.Join(fmt.Errorf("the old token stays valid, as not every replica accepts the new one yet: %w",
+			err), aborted, told)
 }
 
 // begin makes the next generation, as the configuration plans it where it does.

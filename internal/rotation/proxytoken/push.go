@@ -54,7 +54,10 @@ func (r *Rotator) n8n(ctx context.Context, push *config.PushN8N, host string) (*
 	if push.URL != nil {
 		base = push.URL
 	}
-	client, err := api.New(api.Config{URL: base.String(), APIKey: key, Credential: push.Credential, CACertPool: pool, CLI: push.CLI})
+	client, err := api.New(api.Config{
+		URL: base.String(), APIKey: key, Credential: push.Credential,
+		CACertPool: pool, CLI: push.CLI,
+	})
 	return &n8n{client, host}, err
 }
 
@@ -65,8 +68,10 @@ func (n *n8n) Set(ctx context.Context, value secret.Value) (string, error) {
 		return "", err
 	}
 	if result.Locked == api.Locked {
-		return fmt.Sprintf("n8n's credential %s has the new value and is locked to %s", result.CredentialID, n.host), nil
+		return fmt.Sprintf("n8n's credential %s has the new value and is locked to %s",
+			result.CredentialID, n.host), nil
 	}
-	return fmt.Sprintf("n8n's credential %s has the new value, but it is NOT known to be locked to %s: a workflow could send the token elsewhere; "+
+	return fmt.Sprintf("n8n's credential %s has the new value, but it is NOT known to be locked to %s: a workflow "+
+		"could send the token elsewhere; "+
 		"set Allowed HTTP Request Domains in n8n", result.CredentialID, n.host), nil
 }

@@ -1,7 +1,8 @@
-// Package proxytoken rotates proxy tokens as the configuration says: when, with what overlap, and where the new value is written.
+// Package proxytoken rotates proxy tokens as the configuration says: when, with what overlap, and where the new value
+// is written.
 //
-// It gives package rotation what that needs: the generations of the token registry, n8n as the consumer, and a probe that calls
-// the gate as n8n would. Nothing is written into n8n before every replica accepts the new value.
+// It gives package rotation what that needs: the generations of the token registry, n8n as the consumer, and a probe
+// that calls the gate as n8n would. Nothing is written into n8n before every replica accepts the new value.
 package proxytoken
 
 import (
@@ -28,8 +29,8 @@ type Rotation struct {
 	PushN8N bool          // write the new value into n8n, as configured
 }
 
-// Unconfirmed is implemented by errors of Rotator.Changed after which the change is made, but not every replica was seen to act
-// by it.
+// Unconfirmed is implemented by errors of Rotator.Changed after which the change is made, but not every replica was
+// seen to act by it.
 type Unconfirmed interface{ Unconfirmed() bool }
 
 // Rotator rotates the proxy tokens of a configuration.
@@ -49,8 +50,8 @@ type Rotator struct {
 	TLS func() (*tls.Config, error)
 }
 
-// Rotate rotates a token. Commands and the schedule come here. An Unconfirmed error beside a result tells that it is done, but that
-// not every replica was seen to act by it.
+// Rotate rotates a token. Commands and the schedule come here. An Unconfirmed error beside a result tells that it is
+// done, but that not every replica was seen to act by it.
 func (r *Rotator) Rotate(ctx context.Context, o Rotation) (rotation.Result, error) {
 	plan, err := r.plan(ctx, o)
 	if err != nil {

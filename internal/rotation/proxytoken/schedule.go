@@ -39,7 +39,8 @@ type Schedule struct {
 // NewSchedule returns a Schedule that has not tried anything yet.
 func NewSchedule(o ScheduleOptions) *Schedule { return &Schedule{o, make(map[string]*backoff)} }
 
-// Run rotates what is due until ctx ends. After a failure it waits longer each time: every attempt is a generation and a record.
+// Run rotates what is due until ctx ends. After a failure it waits longer each time: every attempt is a generation and
+// a record.
 func (s *Schedule) Run(ctx context.Context) {
 	for pause.For(ctx, scheduleInterval) == nil {
 		s.Look(ctx)
@@ -62,7 +63,8 @@ func (s *Schedule) Look(ctx context.Context) {
 		}
 		left := leftOf(list, name)
 		s.waits[name].longest = longestWait(left)
-		s.waits[name].try(time.Now(), func() error { // a panic is this token's failure, and keeps no other from its rotation
+		// a panic is this token's failure, and keeps no other from its rotation
+		s.waits[name].try(time.Now(), func() error {
 			err := guard.Try("rotating a token", func() error { return s.rotate(ctx, name, c, left) })
 			if why, ok := errors.AsType[*fault.Panic](err); ok {
 				s.o.Panicked(why)
@@ -72,7 +74,8 @@ func (s *Schedule) Look(ctx context.Context) {
 	}
 }
 
-// leftOf is how long the last generation of name is accepted still; 0 and less: it has ended, and the greatest: no end is set.
+// leftOf is how long the last generation of name is accepted still; 0 and less: it has ended, and the greatest: no end
+// is set.
 func leftOf(list []token.Generation, name string) time.Duration {
 	g := token.Last(list, name)
 	if g == nil || g.Expires.IsZero() {
@@ -81,8 +84,8 @@ func leftOf(list []token.Generation, name string) time.Duration {
 	return time.Until(g.Expires)
 }
 
-// longestWait is the longest pause between two attempts: short enough for several before a token runs out, and when it has, a
-// minute, for nothing works until then.
+// longestWait is the longest pause between two attempts: short enough for several before a token runs out, and when it
+// has, a minute, for nothing works until then.
 func longestWait(left time.Duration) time.Duration {
 	return min(max(left/8, time.Minute), time.Hour)
 }
@@ -106,8 +109,8 @@ func (b *backoff) try(now time.Time, do func() error) {
 	b.next = now.Add(b.wait)
 }
 
-// due tells whether the last generation of name is as old as it may get, or has run out. One that a person revoked is not
-// replaced by the clock, nor is a token that was never issued.
+// due tells whether the last generation of name is as old as it may get, or has run out. One that a person revoked is
+// not replaced by the clock, nor is a token that was never issued.
 func due(list []token.Generation, name string, age time.Duration) bool {
 	g := token.Last(list, name)
 	if g == nil {
@@ -125,7 +128,8 @@ func due(list []token.Generation, name string, age time.Duration) bool {
 func (s *Schedule) rotate(ctx context.Context, name string, c *config.Token, left time.Duration) error {
 	if c.Rotate.Push == nil || c.Rotate.Push.N8N == nil {
 		s.o.Failed(name)
-		s.o.Log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name, "time_left", timeLeft(left),
+		s.o.Log.WarnContext(ctx, "a token is due for rotation, but nothing says where to write it", "token", name,
+			"time_left", timeLeft(left),
 			"hint", "set rotate.push, or run `sallyport token rotate "+name+"`")
 		return errNotRotated
 	}
@@ -138,11 +142,13 @@ func (s *Schedule) rotate(ctx context.Context, name string, c *config.Token, lef
 	case errors.Is(err, rotation.ErrInProgress):
 		s.o.Log.InfoContext(ctx, "a rotation is in progress elsewhere", "token", name)
 	case unconfirmed(err) && result.ID != "":
-		s.o.Log.WarnContext(ctx, "token rotated, but not every replica confirmed it", "token", name, "generation", result.ID, "why", err)
+		s.o.Log.WarnContext(ctx, "token rotated, but not every replica confirmed it", "token", name,
+			"generation", result.ID, "why", err)
 		return nil
 	case err != nil:
 		s.o.Failed(name)
-		s.o.Log.ErrorContext(ctx, "ROTATION FAILED; no token was revoked", "token", name, "time_left", timeLeft(left), "error", err, "hint", fault.HintOf(err))
+		s.o.Log.ErrorContext(ctx, "ROTATION FAILED; no token was revoked", "token", name, "time_left", timeLeft(left),
+			"error", err, "hint", fault.HintOf(err))
 	default:
 		s.o.Log.InfoContext(ctx, "token rotated", "token", name, "generation", result.ID, "note", result.Note)
 	}

@@ -26,12 +26,14 @@ type Engine struct {
 
 // Request asks for a run.
 type Request struct {
-	Run   string // the caller's own name of it, such as a CI job's id: asking twice is one run. "": go on with what is unfinished, or begin
+	// the caller's own name of it, such as a CI job's id: asking twice is one run. "": go on with what is unfinished,
+	// or begin
+	Run   string
 	Actor string // for the record
 }
 
-// Rotate begins a run, or goes on with the unfinished one, until it has ended or has to wait. The entry tells how it stands, also
-// beside an error; it is empty where no run was begun.
+// Rotate begins a run, or goes on with the unfinished one, until it has ended or has to wait. The entry tells how it
+// stands, also beside an error; it is empty where no run was begun.
 func (g *Engine) Rotate(ctx context.Context, p *Plan, r Request) (Entry, error) {
 	_, version, err := p.Secret.Current(ctx)
 	if err != nil && !errors.Is(err, secret.ErrNotFound) {
@@ -65,10 +67,13 @@ func (g *Engine) Abort(ctx context.Context, p *Plan, actor string) (Entry, error
 	switch {
 	case err != nil:
 	case e == nil:
-		err = fault.WithHint(errors.New("no run of it is unfinished"), "`sallyport rotation history "+p.Name+"` shows those that have ended")
+		err = fault.WithHint(errors.New("no run of it is unfinished"),
+			"`sallyport rotation history "+p.Name+"` shows those that have ended")
 	case e.Finished():
-		err = errors.Join(fault.WithHint(fmt.Errorf("version %s is current already, and the old key may be ended", e.NewVersion),
-			"rotate again for another value; `sallyport rotation status "+p.Name+"` says what the old key is still needed for"), g.Journal.release(ctx, e))
+		err = errors.Join(fault.WithHint(fmt.Errorf("version %s is current already, and the old key may be ended",
+			e.NewVersion),
+			"rotate again for another value; `sallyport rotation status "+p.Name+
+				"` says what the old key is still needed for"), g.Journal.release(ctx, e))
 	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("aborting the rotation of %q: %w", p.Name, err)
@@ -88,7 +93,8 @@ func (g *Engine) finish(ctx context.Context, p *Plan, e *Entry) (Entry, error) {
 	case err != nil:
 		err = fmt.Errorf("rotating %q: %w", p.Name, err)
 	case e.State == StateRolledBack && asked != "":
-		err = fmt.Errorf("rotating %q: %w", p.Name, fault.WithHint(errors.New("it was rolled back: "+e.LastError), e.Hint))
+		err = fmt.Errorf("rotating %q: %w", p.Name,
+			fault.WithHint(errors.New("it was rolled back: "+e.LastError), e.Hint))
 	}
 	return *e, err
 }
@@ -110,7 +116,10 @@ func (g *Engine) pause(ctx context.Context, d time.Duration) {
 
 func (g *Engine) tell(ctx context.Context, e *Entry, alert bool, text string) {
 	if g.Notify != nil {
-		g.Notify.Notify(ctx, Notice{Rotation: e.Name, Run: e.ID, State: e.State, Step: e.Step, Text: text, Hint: e.Hint, Alert: alert})
+		g.Notify.Notify(ctx, Notice{
+			Rotation: e.Name, Run: e.ID, State: e.State, Step: e.Step, Text: text,
+			Hint: e.Hint, Alert: alert,
+		})
 	}
 }
 
@@ -154,7 +163,8 @@ func (w *work) run(ctx context.Context) error {
 func (w *work) once(ctx context.Context) (waits bool, err error) {
 	step := w.step()
 	if step == nil {
-		return false, w.stuck(fmt.Errorf("the journal has the unknown step %q", w.e.Step), "run the newest Sallyport that has worked on it")
+		return false, w.stuck(fmt.Errorf("the journal has the unknown step %q", w.e.Step),
+			"run the newest Sallyport that has worked on it")
 	}
 	w.e.Tries++
 	w.e.State = StateRunning

@@ -22,8 +22,8 @@ import (
 const Topic = "rotation_run"
 
 const (
-	// lease is how long a process that says nothing keeps others out. It is renewed before each step and each attempt of a test. A
-	// process that takes longer is overtaken, and notices when it writes.
+	// lease is how long a process that says nothing keeps others out. It is renewed before each step and each attempt
+	// of a test. A process that takes longer is overtaken, and notices when it writes.
 	lease = 5 * time.Minute
 	// kept is how many ended runs of a rotation stay on record.
 	kept = 50
@@ -55,8 +55,8 @@ func NewJournal(db *database.DB, sealer *seal.Sealer, book *ledger.Book, now fun
 // NewLedger returns the book that vouches for the journal's rows.
 func NewLedger(s *seal.Sealer) *ledger.Book { return ledger.New(Topic, s.RowKey()) }
 
-// enter returns the run that a request is about, and makes it this owner's: the unfinished one of that name, or a new one. A request
-// that has ended already is returned as it ended.
+// enter returns the run that a request is about, and makes it this owner's: the unfinished one of that name, or a new
+// one. A request that has ended already is returned as it ended.
 func (j *Journal) enter(ctx context.Context, fresh *Entry) (e *Entry, err error) {
 	err = j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
 		e = nil
@@ -75,7 +75,8 @@ func (j *Journal) enter(ctx context.Context, fresh *Entry) (e *Entry, err error)
 			case e != nil:
 				continue
 			case fresh.Request != "" && one.Request != "" && one.Request != fresh.Request:
-				return fault.WithExit(fault.WithHint(fmt.Errorf("%w: run %s, begun by %s", ErrRunning, one.ID, one.Actor),
+				return fault.WithExit(fault.WithHint(fmt.Errorf("%w: run %s, begun by %s", ErrRunning,
+					one.ID, one.Actor),
 					"go on with that one first, under its own run id "+one.Request), fault.ExitLocked)
 			default:
 				e = one
@@ -120,12 +121,14 @@ func (j *Journal) take(ctx context.Context, name, owner string) (e *Entry, err e
 	return e, err
 }
 
-// own keeps others out, unless one of them is at work. The fence tells owners apart also where a clock has jumped: a lease that lies
-// farther ahead than any can counts for nothing.
+// own keeps others out, unless one of them is at work. The fence tells owners apart also where a clock has jumped: a
+// lease that lies farther ahead than any can counts for nothing.
 func (j *Journal) own(ctx context.Context, tx *sql.Tx, page *ledger.Page, e *Entry, owner string) error {
 	if left := e.Lease.Sub(j.now()); e.Owner != "" && left > 0 && left <= lease {
-		return fault.WithExit(fault.WithHint(fmt.Errorf("%w: run %s, at step %s, by %s", ErrRunning, e.ID, e.Step, e.Owner),
-			"wait for it, or watch it with `sallyport rotation status "+e.Name+"`; should its process be gone, another one can go on after "+
+		return fault.WithExit(fault.WithHint(fmt.Errorf("%w: run %s, at step %s, by %s", ErrRunning,
+			e.ID, e.Step, e.Owner),
+			"wait for it, or watch it with `sallyport rotation status "+e.Name+
+				"`; should its process be gone, another one can go on after "+
 				e.Lease.UTC().Format(time.TimeOnly)+" UTC"), fault.ExitLocked)
 	}
 	e.Owner, e.Fence = owner, e.Fence+1
@@ -167,7 +170,8 @@ func (j *Journal) save(ctx context.Context, e *Entry) error {
 		case err != nil:
 			return err
 		case is == nil || is.Fence != e.Fence:
-			return fault.WithExit(fault.WithHint(ErrTaken, "`sallyport rotation status "+e.Name+"` shows how far it is"), fault.ExitLocked)
+			return fault.WithExit(fault.WithHint(ErrTaken,
+				"`sallyport rotation status "+e.Name+"` shows how far it is"), fault.ExitLocked)
 		}
 		return j.write(ctx, tx, page, e)
 	})
@@ -196,7 +200,8 @@ func (j *Journal) write(ctx context.Context, tx *sql.Tx, page *ledger.Page, e *E
 	}
 	page.Entries[e.ID] = ledger.Entry{Tag: j.book.Tag(e.ID, e.Name, string(body), sealed), Name: e.Name}
 	_, err = tx.ExecContext(ctx, `INSERT INTO rotation_run (id, name, body, sealed) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body, sealed = excluded.sealed`, e.ID, e.Name, string(body), sealed)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body, sealed = excluded.sealed`, e.ID,
+		e.Name, string(body), sealed)
 	if err != nil {
 		return fmt.Errorf("writing the journal of rotations: %w", database.Explain(err))
 	}
@@ -228,7 +233,9 @@ func (j *Journal) open(r *row) (*Entry, error) {
 }
 
 // rows reads the rows that can be read, and counts the others.
-func (j *Journal) rows(ctx context.Context, tx *sql.Tx, where string, args ...any) (list map[string]*row, malformed int, err error) {
+func (j *Journal) rows(ctx context.Context, tx *sql.Tx, where string, args ...any) (list map[string]*row,
+	malformed int, err error,
+) {
 	const columns = `CASE WHEN length(id) <= 100 THEN id END, CASE WHEN length(name) <= 200 THEN name END,
 		CASE WHEN length(body) <= 262144 THEN body END, CASE WHEN length(sealed) <= 2097152 THEN sealed END`
 	found, err := tx.QueryContext(ctx, "SELECT "+columns+" FROM rotation_run "+where, args...) //nolint:gosec // both are constants
@@ -267,7 +274,8 @@ func (j *Journal) one(ctx context.Context, tx *sql.Tx, page *ledger.Page, id str
 
 func forged(id, name string) error {
 	return fault.WithHint(fmt.Errorf("run %s: %w", id, ErrForged),
-		"look which keys the provider has, and which of them is current; `sallyport database check` names the rows; rotation "+name+" is left alone until then")
+		"look which keys the provider has, and which of them is current; `sallyport database check` names the rows; "+
+			"rotation "+name+" is left alone until then")
 }
 
 // ofName reads the runs of a rotation, oldest first. Rows that the ledger does not know count for nothing.
@@ -319,7 +327,8 @@ func (j *Journal) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.P
 	return err
 }
 
-// List returns the runs by rotation, oldest first, without their values. One whose row was altered is stuck, and says so.
+// List returns the runs by rotation, oldest first, without their values. One whose row was altered is stuck, and says
+// so.
 func (j *Journal) List(ctx context.Context) ([]Entry, error) {
 	list, _, err := j.list(ctx)
 	return list, err
@@ -369,8 +378,8 @@ func (j *Journal) list(ctx context.Context) (list []Entry, report ledger.Report,
 	return list, report, nil
 }
 
-// Adopt does nothing but write the first page: the table came after the ledger, so no row is from before it. It runs in a transaction
-// that has claimed Topic.
+// Adopt does nothing but write the first page: the table came after the ledger, so no row is from before it. It runs in
+// a transaction that has claimed Topic.
 func (j *Journal) Adopt(ctx context.Context, tx *sql.Tx) error {
 	return j.book.Write(ctx, tx, new(ledger.Page).Next())
 }

@@ -16,8 +16,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// TestManyUnderFire: rotations of secrets whose provider lies and whose process dies at random, several at once. None is lost, and no
-// key is left over. SALLYPORT_ROTATIONS says how many (make rotations: 500).
+// TestManyUnderFire: rotations of secrets whose provider lies and whose process dies at random, several at once. None
+// is lost, and no key is left over. SALLYPORT_ROTATIONS says how many (make rotations: 500).
 func TestManyUnderFire(t *testing.T) {
 	most := 24
 	if text := os.Getenv("SALLYPORT_ROTATIONS"); text != "" {
@@ -47,7 +47,8 @@ func TestManyUnderFire(t *testing.T) {
 	close(numbers)
 	workers.Wait()
 	t.Logf("ended: %v", ended)
-	if ended[run.StateDone]+ended[run.StateRolledBack] != most || ended[run.StateDone] == 0 || ended[run.StateRolledBack] == 0 {
+	if ended[run.StateDone]+ended[run.StateRolledBack] != most || ended[run.StateDone] == 0 ||
+		ended[run.StateRolledBack] == 0 {
 		t.Errorf("of %d rotations ended: %v", most, ended)
 	}
 }
@@ -82,7 +83,8 @@ func underFire(t *testing.T, p *place, n int) run.State {
 		e, err, died := live(func() (run.Entry, error) {
 			return w.engine("process").Rotate(context.WithoutCancel(t.Context()), w.plan(), request)
 		})
-		if value, _, _ := w.store().Get(context.WithoutCancel(t.Context()), w.path(), ""); can.MaxKeys != 1 && !w.accepts(value) {
+		if value, _, _ := w.store().Get(context.WithoutCancel(t.Context()), w.path(), ""); can.MaxKeys != 1 &&
+			!w.accepts(value) {
 			t.Errorf("%s: the current value is refused", w.name)
 		}
 		if !died && e.Ended() {

@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/driver"
 )
 
-// maxLook is the longest time between two looks that counts as quiet. What a clock jumps by, and what nobody watched, does not count.
+// maxLook is the longest time between two looks that counts as quiet. What a clock jumps by, and what nobody watched,
+// does not count.
 const maxLook = 5 * time.Minute
 
 // retire ends the old key once nobody needs it. It returns its own step while the run has to wait.
@@ -41,7 +42,8 @@ func (w *work) retire(ctx context.Context) (Step, error) {
 		return StepRetire, err
 	}
 	if w.e.OldKey == w.e.NewKey {
-		return "", w.stuck(fmt.Errorf("the provider gave the new key the id of the old one, %s: it is not deleted", w.e.OldKey), "look at the provider which of them lives")
+		return "", w.stuck(fmt.Errorf("the provider gave the new key the id of the old one, %s: it is not deleted",
+			w.e.OldKey), "look at the provider which of them lives")
 	}
 	if err := w.p.Driver.Delete(ctx, job, w.e.OldKey); err != nil {
 		return "", fmt.Errorf("ending the old key %s: %w", w.e.OldKey, err)
@@ -91,8 +93,8 @@ func (w *work) oldGone(ctx context.Context, job driver.Job) (bool, error) {
 	return !slices.ContainsFunc(keys, func(key driver.Key) bool { return key.ID == w.e.OldKey }), nil
 }
 
-// free tells whether nobody needs the old key: each consumer of the old version has used the new one, and the old one was not used for
-// the grace time. That time is added up from looks, so that no clock can end it early.
+// free tells whether nobody needs the old key: each consumer of the old version has used the new one, and the old one
+// was not used for the grace time. That time is added up from looks, so that no clock can end it early.
 func (w *work) free(ctx context.Context) (bool, error) {
 	waiting, uses, err := w.consumers(ctx)
 	if err != nil {
@@ -115,8 +117,9 @@ func (w *work) free(ctx context.Context) (bool, error) {
 	if len(waiting) > 0 {
 		w.e.Hint = "run or restart each of them; the old key stays valid until then"
 		if news {
-			w.g.tell(ctx, w.e, true, fmt.Sprintf("rotation %s: the old key is still needed: %s used version %s and has not used version %s",
-				w.e.Name, strings.Join(waiting, ", "), w.e.OldVersion, w.e.NewVersion))
+			w.g.tell(ctx, w.e, true,
+				fmt.Sprintf("rotation %s: the old key is still needed: %s used version %s and has not used version %s",
+					w.e.Name, strings.Join(waiting, ", "), w.e.OldVersion, w.e.NewVersion))
 		}
 	}
 	return false, nil

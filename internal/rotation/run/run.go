@@ -1,15 +1,15 @@
 // Package run replaces a secret without a gap: create → set → test → finish.
 //
-// Each step is idempotent. It is on record before it begins and after it has ended, so that another process goes on after a crash at any
-// instant. Until finish the old version is current everywhere and nothing but the test uses the new one; a step that fails before takes
-// everything back. From finish on the run only goes forward: the new version is current, and the old key at the provider is ended when
-// the audit log shows that nobody needs it any more.
+// Each step is idempotent. It is on record before it begins and after it has ended, so that another process goes on
+// after a crash at any instant. Until finish the old version is current everywhere and nothing but the test uses the
+// new one; a step that fails before takes everything back. From finish on the run only goes forward: the new version is
+// current, and the old key at the provider is ended when the audit log shows that nobody needs it any more.
 //
-// It knows no provider, store or gate: package driver and the interfaces here are what it asks. It does not decide when a run is due
-// (package schedule), and not what it is about (Plan, which internal/app makes from the configuration).
+// It knows no provider, store or gate: package driver and the interfaces here are what it asks. It does not decide when
+// a run is due (package schedule), and not what it is about (Plan, which internal/app makes from the configuration).
 //
-// Invariant: at every instant the value that is current is accepted by the provider, as far as the provider allows two at once; and
-// each key that a run made at the provider is either the current one, or on record in an unfinished run.
+// Invariant: at every instant the value that is current is accepted by the provider, as far as the provider allows two
+// at once; and each key that a run made at the provider is either the current one, or on record in an unfinished run.
 package run
 
 import (
@@ -34,14 +34,15 @@ type Plan struct {
 
 // Secret is the secret that is rotated, in its store. All its methods may be repeated.
 type Secret interface {
-	// Current returns the value that consumers get, and the store's version of it. secret.ErrNotFound: there is none yet.
+	// Current returns the value that consumers get, and the store's version of it. secret.ErrNotFound: there is none
+	// yet.
 	Current(ctx context.Context) (secret.Value, string, error)
 	// Stage writes value beside the current version as the pending one of a run. Nobody gets it but who asks for it.
 	Stage(ctx context.Context, run string, value secret.Value) error
 	// Staged returns the pending value of a run. secret.ErrNotFound: the store has none, or that of another run.
 	Staged(ctx context.Context, run string) (secret.Value, error)
-	// Promote makes value current if the current version is expected, or is value already, and returns the version that it is now.
-	// secret.ErrConflict: another value has become current meanwhile.
+	// Promote makes value current if the current version is expected, or is value already, and returns the version that
+	// it is now. secret.ErrConflict: another value has become current meanwhile.
 	Promote(ctx context.Context, value secret.Value, expected string) (string, error)
 	// Discard takes the pending value away. None is no error.
 	Discard(ctx context.Context, run string) error
@@ -49,8 +50,8 @@ type Secret interface {
 
 // Gate is all replicas that inject the secret.
 type Gate interface {
-	// Test has every live replica make the test call with value in the secret's place. One verdict for each; none where the
-	// configuration has no test call. An error means that it is not known which replicas there are.
+	// Test has every live replica make the test call with value in the secret's place. One verdict for each; none where
+	// the configuration has no test call. An error means that it is not known which replicas there are.
 	Test(ctx context.Context, run string, value secret.Value) ([]Verdict, error)
 	// Spread returns when every live replica uses version, or names those that could not be seen to.
 	Spread(ctx context.Context, version string) (missing []string, err error)

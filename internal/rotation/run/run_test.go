@@ -13,7 +13,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// TestRotate: a rotation ends with the new value current and the old key ended, once nobody has used it for the grace time.
+// TestRotate: a rotation ends with the new value current and the old key ended, once nobody has used it for the grace
+// time.
 func TestRotate(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		w := newWorld(t, p, "crm", minting)
@@ -48,7 +49,8 @@ func TestGrace(t *testing.T) {
 		w.use("Orders", "1")
 		w.use("Orders", "2")
 		w.pass(4 * time.Minute)
-		if e, err := w.engine("one").Resume(t.Context(), w.plan()); err != nil || e.State != run.StateWaiting || w.keys["k0"] == nil {
+		if e, err := w.engine("one").Resume(t.Context(), w.plan()); err != nil || e.State != run.StateWaiting ||
+			w.keys["k0"] == nil {
 			t.Fatalf("got %s (%v)", e.State, err)
 		}
 	}
@@ -94,7 +96,8 @@ func TestRollBack(t *testing.T) {
 		w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", can)
 		w.refuses["b"] = "the API answered 403"
 		e, err := w.engine("one").Rotate(t.Context(), w.plan(), run.Request{Run: "job-7"})
-		if err == nil || !strings.Contains(err.Error(), "1 of 3 replicas failed: b: the API answered 403") || fault.HintOf(err) == "" {
+		if err == nil || !strings.Contains(err.Error(), "1 of 3 replicas failed: b: the API answered 403") ||
+			fault.HintOf(err) == "" {
 			t.Errorf("got %v", err)
 		}
 		if e.State != run.StateRolledBack || len(e.Verdicts) != 3 || !w.told("taken back") {
@@ -109,7 +112,8 @@ func TestRollBack(t *testing.T) {
 			t.Errorf("the same request again: run %s, %v", again.ID, err)
 		}
 		delete(w.refuses, "b")
-		if e, err := w.engine("two").Rotate(t.Context(), w.plan(), run.Request{Run: "job-8"}); err != nil || !e.Finished() {
+		if e, err := w.engine("two").Rotate(t.Context(), w.plan(),
+			run.Request{Run: "job-8"}); err != nil || !e.Finished() {
 			t.Errorf("the next one: %s (%v)", e.State, err)
 		}
 	}
@@ -129,7 +133,8 @@ func TestTwoAtOnce(t *testing.T) {
 		if _, err := w.engine("one").Rotate(t.Context(), w.plan(), run.Request{Actor: "ann"}); err != nil {
 			t.Error(err)
 		}
-		if !errors.Is(second, run.ErrRunning) || fault.ExitOf(second) != fault.ExitLocked || fault.HintOf(second) == "" {
+		if !errors.Is(second, run.ErrRunning) || fault.ExitOf(second) != fault.ExitLocked ||
+			fault.HintOf(second) == "" {
 			t.Errorf("the second got %v, exit %d", second, fault.ExitOf(second))
 		}
 		w.before = nil
@@ -180,7 +185,8 @@ func TestPendingIsLost(t *testing.T) {
 		switch {
 		case lost == 0:
 			t.Error("nothing was lost")
-		case always && (e.State != run.StateRolledBack || err == nil || !strings.Contains(err.Error(), "does not keep")):
+		case always &&
+			(e.State != run.StateRolledBack || err == nil || !strings.Contains(err.Error(), "does not keep")):
 			t.Errorf("got %s, %v", e.State, err)
 		case !always && (err != nil || !e.Finished() || len(e.Notes) != 1):
 			t.Errorf("got %s, %v, %v", e.State, e.Notes, err)
@@ -248,7 +254,8 @@ func TestLimit(t *testing.T) {
 	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)
 	w.keys["other"] = &key{value: "of another program", label: "ci"}
 	e, err := w.engine("one").Rotate(t.Context(), w.plan(), run.Request{})
-	if e.State != run.StateRolledBack || !errors.Is(err, driver.ErrLimit) || !strings.Contains(err.Error(), "k0, other (ci)") {
+	if e.State != run.StateRolledBack || !errors.Is(err, driver.ErrLimit) ||
+		!strings.Contains(err.Error(), "k0, other (ci)") {
 		t.Errorf("got %s, %v", e.State, err)
 	}
 	w.whole(1)
@@ -280,7 +287,9 @@ func TestAbort(t *testing.T) {
 		}
 		return nil
 	}
-	if _, _, died := live(func() (run.Entry, error) { return w.engine("one").Rotate(t.Context(), w.plan(), run.Request{}) }); !died {
+	if _, _, died := live(func() (run.Entry, error) {
+		return w.engine("one").Rotate(t.Context(), w.plan(), run.Request{})
+	}); !died {
 		t.Fatal("it lives")
 	}
 	w.after = nil
@@ -295,15 +304,16 @@ func TestAbort(t *testing.T) {
 	if _, err := w.engine("two").Rotate(t.Context(), w.plan(), run.Request{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.engine("two").Abort(t.Context(), w.plan(), "ann"); err == nil || !strings.Contains(err.Error(), "current already") {
+	if _, err := w.engine("two").Abort(t.Context(), w.plan(), "ann"); err == nil ||
+		!strings.Contains(err.Error(), "current already") {
 		t.Errorf("after finish: got %v", err)
 	}
 	w.end(100)
 	w.whole(0)
 }
 
-// TestKilledAfterEveryEffect: a process that dies at any instant leaves what another one ends: with the new value, or with the old
-// one if the first did not get that far.
+// TestKilledAfterEveryEffect: a process that dies at any instant leaves what another one ends: with the new value, or
+// with the old one if the first did not get that far.
 func TestKilledAfterEveryEffect(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
 		for kind, can := range map[string]driver.Capabilities{"minting": minting, "in-place": inPlace} {
@@ -323,7 +333,9 @@ func TestKilledAfterEveryEffect(t *testing.T) {
 					if w.before = die; n%2 == 0 {
 						w.before, w.after = nil, die
 					}
-					_, _, died := live(func() (run.Entry, error) { return w.engine("dying").Rotate(t.Context(), w.plan(), run.Request{}) })
+					_, _, died := live(func() (run.Entry, error) {
+						return w.engine("dying").Rotate(t.Context(), w.plan(), run.Request{})
+					})
 					w.before, w.after = nil, nil
 					if value, _ := w.current(); can.MaxKeys != 1 && !w.accepts(value) {
 						t.Errorf("%s: the current value is refused right after the crash", w.name)
@@ -353,7 +365,8 @@ func TestForgedRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.pass(time.Hour)
-	if _, err := w.engine("one").Resume(t.Context(), w.plan()); !errors.Is(err, run.ErrForged) || fault.HintOf(err) == "" {
+	if _, err := w.engine("one").Resume(t.Context(), w.plan()); !errors.Is(err, run.ErrForged) ||
+		fault.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}
 	report, err := w.engine("one").Journal.Check(t.Context())

@@ -55,7 +55,8 @@ func (w *work) create(ctx context.Context) (Step, error) {
 
 // settle waits until a key shows in the provider's list of which nobody knows whether it was made.
 func (w *work) settle(ctx context.Context) error {
-	for waited := time.Duration(0); w.can.Lists && w.e.Touched && w.e.NewKey == "" && waited < w.can.Late && ctx.Err() == nil; waited += testAgain {
+	for waited := time.Duration(0); w.can.Lists && w.e.Touched && w.e.NewKey == "" && waited < w.can.Late &&
+		ctx.Err() == nil; waited += testAgain {
 		w.g.pause(ctx, testAgain)
 		if err := w.save(ctx); err != nil { // it renews the lease
 			return err
@@ -98,7 +99,9 @@ func (w *work) sweep(ctx context.Context, job driver.Job) (others []driver.Key, 
 		case key.Label != job.Label():
 			others = append(others, key)
 		case !w.can.Deletes:
-			return nil, w.stuck(fmt.Errorf("the provider has key %s of an attempt that was lost, and it cannot be deleted by the driver", key.ID), "delete it by hand")
+			return nil,
+				w.stuck(fmt.Errorf("the provider has key %s of an attempt that was lost, and it cannot be deleted by "+
+					"the driver", key.ID), "delete it by hand")
 		default:
 			if err := w.p.Driver.Delete(ctx, job, key.ID); err != nil {
 				return nil, fmt.Errorf("deleting key %s of an attempt that was lost: %w", key.ID, err)
@@ -177,7 +180,8 @@ func (w *work) staged(ctx context.Context) error {
 			return fmt.Errorf("writing the pending version into the store again: %w", err)
 		}
 	}
-	return fault.WithHint(errors.New("the store does not keep the pending version"), "look for another process that writes or deletes it")
+	return fault.WithHint(errors.New("the store does not keep the pending version"),
+		"look for another process that writes or deletes it")
 }
 
 func (w *work) tryOut(ctx context.Context, job driver.Job) error {
@@ -199,7 +203,8 @@ func (w *work) tryOut(ctx context.Context, job driver.Job) error {
 		return nil
 	}
 	slices.Sort(failures)
-	return fault.WithHint(fmt.Errorf("testing the new value through the gate: %d of %d replicas failed: %s", len(failures), len(verdicts), strings.Join(failures, "; ")),
+	return fault.WithHint(fmt.Errorf("testing the new value through the gate: %d of %d replicas failed: %s",
+		len(failures), len(verdicts), strings.Join(failures, "; ")),
 		"the old value stays current; look why it works at one replica and not at another, then rotate again")
 }
 
@@ -224,7 +229,8 @@ func (w *work) spread(ctx context.Context) (Step, error) {
 		return "", fmt.Errorf("having every replica use version %s: %w", w.e.NewVersion, err)
 	}
 	if len(missing) > 0 {
-		return "", fault.WithExit(fault.WithHint(fmt.Errorf("version %s is current, and was not confirmed by %s", w.e.NewVersion, strings.Join(missing, ", ")),
+		return "", fault.WithExit(fault.WithHint(fmt.Errorf("version %s is current, and was not confirmed by %s",
+			w.e.NewVersion, strings.Join(missing, ", ")),
 			"the old key stays valid; the run goes on when they are back, or gone for good"), fault.ExitUnconfirmed)
 	}
 	if err := w.p.Secret.Discard(ctx, w.e.ID); err != nil {
@@ -237,7 +243,8 @@ func (w *work) spread(ctx context.Context) (Step, error) {
 func (w *work) restart(ctx context.Context) (Step, error) {
 	for _, target := range w.p.Restart {
 		if w.p.Fleet == nil {
-			return "", fault.WithHint(fmt.Errorf("restarting %s: nothing says how", target), "restart it by hand and take it out of restart, or say which orchestrator runs it")
+			return "", fault.WithHint(fmt.Errorf("restarting %s: nothing says how", target),
+				"restart it by hand and take it out of restart, or say which orchestrator runs it")
 		}
 		if err := w.p.Fleet.Restart(ctx, target); err != nil {
 			return "", fmt.Errorf("restarting %s: %w", target, err)

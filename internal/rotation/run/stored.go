@@ -13,15 +13,16 @@ import (
 	"sallyport/internal/secret"
 )
 
-// PendingSuffix ends the path of a pending version. Stores have no versions in common that are there and not current, so it stands
-// beside the secret, under a name that every kind of store takes.
+// PendingSuffix ends the path of a pending version. Stores have no versions in common that are there and not current,
+// so it stands beside the secret, under a name that every kind of store takes.
 const PendingSuffix = "-pending"
 
 // Stored is a secret in a store that can be written to.
 type Stored struct {
-	Store  secret.Store                    // a secret.Writer, and where two may write at once a secret.CheckAndSetter
-	Ref    secret.Ref                      // without a version
-	Change func(ctx context.Context) error // is called once another version is current, and tells the replicas; may be nil
+	Store secret.Store // a secret.Writer, and where two may write at once a secret.CheckAndSetter
+	Ref   secret.Ref   // without a version
+	// is called once another version is current, and tells the replicas; may be nil
+	Change func(ctx context.Context) error
 }
 
 // pending is what stands at the path of a pending version.
@@ -35,7 +36,8 @@ func (s *Stored) path() string { return s.Ref.Path + PendingSuffix }
 func (s *Stored) writer() (secret.Writer, error) {
 	w, ok := s.Store.(secret.Writer)
 	if !ok {
-		return nil, fault.WithHint(fmt.Errorf("the store %q cannot be written to", s.Ref.Store), "keep the secret in a store of a kind that can, such as builtin or vault")
+		return nil, fault.WithHint(fmt.Errorf("the store %q cannot be written to", s.Ref.Store),
+			"keep the secret in a store of a kind that can, such as builtin or vault")
 	}
 	return w, nil
 }
@@ -77,7 +79,8 @@ func (s *Stored) Staged(ctx context.Context, run string) (secret.Value, error) {
 	}
 	var p pending
 	if json.Unmarshal(text.Reveal(), &p) != nil || p.Run != run {
-		return secret.Value{}, fmt.Errorf("reading %q: it is not the pending version of run %s: %w", s.path(), run, secret.ErrNotFound)
+		return secret.Value{}, fmt.Errorf("reading %q: it is not the pending version of run %s: %w", s.path(), run,
+			secret.ErrNotFound)
 	}
 	return secret.NewValue(p.Value), nil
 }

@@ -37,11 +37,13 @@ func (w *work) undo(ctx context.Context) (Step, error) {
 	if w.e.Aborted != "" {
 		w.e.State = StateAborted
 	}
-	w.g.tell(ctx, w.e, w.e.Aborted == "", "rotation "+w.e.Name+" was taken back, and the old value stays current: "+w.e.LastError)
+	w.g.tell(ctx, w.e, w.e.Aborted == "",
+		"rotation "+w.e.Name+" was taken back, and the old value stays current: "+w.e.LastError)
 	return StepNone, nil
 }
 
-// became tells whether the new version is current: promote had its effect, and its answer was lost. There is no way back then.
+// became tells whether the new version is current: promote had its effect, and its answer was lost. There is no way
+// back then.
 func (w *work) became(job driver.Job) bool {
 	return !w.e.Value.IsZero() && w.e.Value.Equal(job.Current)
 }
@@ -68,7 +70,8 @@ func (w *work) takeBackKey(ctx context.Context, job driver.Job) error {
 	}
 	if gone, err := w.oldGone(ctx, job); err != nil || gone {
 		if gone && !w.e.Value.IsZero() {
-			err = w.stuck(fmt.Errorf("the provider has ended the old key %s by itself, so the new one is not taken back", w.e.OldKey),
+			err = w.stuck(fmt.Errorf("the provider has ended the old key %s by itself, so the new one is not taken "+
+				"back", w.e.OldKey),
 				"test the new value; `sallyport rotation resume "+w.e.Name+" --forward` makes it current")
 		}
 		if err != nil {
@@ -95,11 +98,13 @@ func (w *work) takeBackKey(ctx context.Context, job driver.Job) error {
 	return nil
 }
 
-// Forward goes on from a run that is stuck because its old key is gone: the new version is tested once more, and becomes current.
+// Forward goes on from a run that is stuck because its old key is gone: the new version is tested once more, and
+// becomes current.
 func (g *Engine) Forward(ctx context.Context, p *Plan) (Entry, error) {
 	e, err := g.Journal.take(ctx, p.Name, g.Owner)
 	if err == nil && (e == nil || e.Step != StepUndo || e.Value.IsZero()) {
-		err = fault.WithHint(errors.New("there is no run that waits for this"), "`sallyport rotation status "+p.Name+"` says what it waits for")
+		err = fault.WithHint(errors.New("there is no run that waits for this"),
+			"`sallyport rotation status "+p.Name+"` says what it waits for")
 		if e != nil {
 			err = errors.Join(err, g.Journal.release(ctx, e))
 		}

@@ -100,7 +100,8 @@ var errBroken = errors.New("the connection broke")
 
 func newWorld(t *testing.T, p *place, name string, can driver.Capabilities) *world {
 	w := &world{
-		t: t, p: p, name: name, can: can, grace: time.Hour, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), keys: map[string]*key{},
+		t: t, p: p, name: name, can: can, grace: time.Hour, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		keys:    map[string]*key{},
 		refuses: map[string]string{}, uses: map[string]map[string]int64{},
 	}
 	if can.MaxKeys == 1 {
@@ -335,7 +336,8 @@ func (w *world) current() (secret.Value, string) {
 	return value, v.ID
 }
 
-// whole checks what has to hold once a run has ended: the current value works, and there is no key and no pending version beside.
+// whole checks what has to hold once a run has ended: the current value works, and there is no key and no pending
+// version beside.
 func (w *world) whole(others int) {
 	w.t.Helper()
 	value, _ := w.current()

@@ -1,6 +1,6 @@
-// Package schedule says when a rotation is due: by an interval or a cron expression, spread by jitter, inside windows and outside
-// freezes, in a time zone. It is a function of the last run and the time: it keeps nothing, and runs nothing. A schedule decides when
-// a run may begin; one that has begun is not interrupted.
+// Package schedule says when a rotation is due: by an interval or a cron expression, spread by jitter, inside windows
+// and outside freezes, in a time zone. It is a function of the last run and the time: it keeps nothing, and runs
+// nothing. A schedule decides when a run may begin; one that has begun is not interrupted.
 package schedule
 
 import (
@@ -19,12 +19,14 @@ import (
 
 // Text is a schedule as people write it.
 type Text struct {
-	Every  time.Duration // after the last run; or
-	Cron   string        // five fields, or @daily and its like
-	Zone   string        // of everything here, such as Europe/Berlin; "" is UTC
-	Window []string      // when a run may begin: "22:00-04:00", "Sat,Sun 00:00-24:00", "Mon-Fri 20:00-23:30"; none is always
-	Freeze []string      // when none may: "2026-12-20..2027-01-03", the last day included
-	Jitter time.Duration // by up to which a run begins later; always the same for one name and last run, on every replica
+	Every time.Duration // after the last run; or
+	Cron  string        // five fields, or @daily and its like
+	Zone  string        // of everything here, such as Europe/Berlin; "" is UTC
+	// when a run may begin: "22:00-04:00", "Sat,Sun 00:00-24:00", "Mon-Fri 20:00-23:30"; none is always
+	Window []string
+	Freeze []string // when none may: "2026-12-20..2027-01-03", the last day included
+	// by up to which a run begins later; always the same for one name and last run, on every replica
+	Jitter time.Duration
 }
 
 // Schedule tells when runs are due. It is not changed once it is made.
@@ -43,19 +45,23 @@ func Parse(t Text) (*Schedule, error) {
 	var err error
 	if t.Zone != "" {
 		if s.zone, err = time.LoadLocation(t.Zone); err != nil || t.Zone == "Local" {
-			return nil, fault.WithHint(fmt.Errorf("reading the time zone %q: there is none of this name", t.Zone), "write it as Europe/Berlin, or UTC")
+			return nil, fault.WithHint(fmt.Errorf("reading the time zone %q: there is none of this name", t.Zone),
+				"write it as Europe/Berlin, or UTC")
 		}
 	}
 	switch {
 	case t.Every < 0 || t.Jitter < 0:
 		return nil, errors.New("reading a schedule: an interval is negative")
 	case t.Every > 0 && t.Cron != "":
-		return nil, fault.WithHint(errors.New("reading a schedule: it has an interval and a cron expression"), "keep one of them")
+		return nil, fault.WithHint(errors.New("reading a schedule: it has an interval and a cron expression"),
+			"keep one of them")
 	case strings.Contains(t.Cron, "TZ="):
-		return nil, fault.WithHint(fmt.Errorf("reading the schedule %q: it has a time zone of its own", t.Cron), "write the zone under zone")
+		return nil, fault.WithHint(fmt.Errorf("reading the schedule %q: it has a time zone of its own", t.Cron),
+			"write the zone under zone")
 	case t.Cron != "":
 		if s.cron, err = cron.ParseStandard(t.Cron); err != nil {
-			return nil, fault.WithHint(fmt.Errorf("reading the schedule %q: %w", t.Cron, err), "write minute, hour, day of month, month, day of week: 0 3 * * 0 is Sundays at 3")
+			return nil, fault.WithHint(fmt.Errorf("reading the schedule %q: %w", t.Cron, err),
+				"write minute, hour, day of month, month, day of week: 0 3 * * 0 is Sundays at 3")
 		}
 	}
 	for _, text := range t.Window {
@@ -75,8 +81,8 @@ func Parse(t Text) (*Schedule, error) {
 	return s, nil
 }
 
-// Next returns the earliest time from now on at which a run of name may begin, after one that began at last: now itself if it is due.
-// Zero: never. A last that lies ahead is from before the clock was set back, and counts as now.
+// Next returns the earliest time from now on at which a run of name may begin, after one that began at last: now itself
+// if it is due. Zero: never. A last that lies ahead is from before the clock was set back, and counts as now.
 func (s *Schedule) Next(name string, last, now time.Time) time.Time {
 	if last.After(now) {
 		last = now
@@ -165,7 +171,8 @@ func (w window) on(year int, month time.Month, day int, zone *time.Location) (fr
 var weekdays = [7]string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}
 
 func parseWindow(text string) (w window, err error) {
-	bad := fault.WithHint(fmt.Errorf("reading the window %q: it is no window", text), `write it as "22:00-04:00", "Sat,Sun 00:00-24:00" or "Mon-Fri 20:00-23:30"`)
+	bad := fault.WithHint(fmt.Errorf("reading the window %q: it is no window", text),
+		`write it as "22:00-04:00", "Sat,Sun 00:00-24:00" or "Mon-Fri 20:00-23:30"`)
 	days, hours, some := strings.Cut(text, " ")
 	if !some {
 		days, hours = "Sun-Sat", text
@@ -228,7 +235,8 @@ func parseFreeze(text string, zone *time.Location) (f freeze, err error) {
 	from, errFrom := time.ParseInLocation(time.DateOnly, first, zone)
 	to, errTo := time.ParseInLocation(time.DateOnly, last, zone)
 	if errFrom != nil || errTo != nil || to.Before(from) {
-		return f, fault.WithHint(fmt.Errorf("reading the freeze %q: it is no span of days", text), "write it as 2026-12-20..2027-01-03; the last day is included")
+		return f, fault.WithHint(fmt.Errorf("reading the freeze %q: it is no span of days", text),
+			"write it as 2026-12-20..2027-01-03; the last day is included")
 	}
 	return freeze{from, to.AddDate(0, 0, 1)}, nil
 }

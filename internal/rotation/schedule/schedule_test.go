@@ -104,7 +104,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// FuzzWindow: whatever is read as a window is open at some time of a week, and the time that Next gives is in it for good.
+// FuzzWindow: whatever is read as a window is open at some time of a week, and the time that Next gives is in it for
+// good.
 func FuzzWindow(f *testing.F) {
 	for _, text := range []string{"22:00-04:00", "Sat,Sun 00:00-24:00", "Mon-Fri 20:00-23:30", "Sun 23:59-00:00"} {
 		f.Add(text, int64(1_772_323_200))

@@ -1,8 +1,8 @@
 // Package awssm is the store in AWS Secrets Manager.
 //
-// A path is a secret's name or ARN; a version is a VersionId or a staging label (AWSCURRENT, AWSPENDING, AWSPREVIOUS or one's
-// own). It is a secret.Store, secret.Writer, secret.Lister, secret.Batcher and secret.CheckAndSetter. It is not a cache: every
-// Get asks the service. Values that are text are kept as SecretString, others as SecretBinary.
+// A path is a secret's name or ARN; a version is a VersionId or a staging label (AWSCURRENT, AWSPENDING, AWSPREVIOUS or
+// one's own). It is a secret.Store, secret.Writer, secret.Lister, secret.Batcher and secret.CheckAndSetter. It is not a
+// cache: every Get asks the service. Values that are text are kept as SecretString, others as SecretBinary.
 //
 // Invariant: no error carries what the service or an identity provider wrote in a response, beyond the error's code; no
 // redirect is followed; requests go out signed, to the configured endpoint or the service's own.
@@ -31,13 +31,16 @@ const stageCurrent = "AWSCURRENT"
 // DefaultTimeout bounds a call whose context does not end earlier.
 const DefaultTimeout = 10 * time.Second
 
-// Options say which Secrets Manager, and as whom. The zero value is the environment's: AWS_REGION and the default chain.
+// Options say which Secrets Manager, and as whom. The zero value is the environment's: AWS_REGION and the default
+// chain.
 type Options struct {
-	Region      string                  // such as eu-central-1; "" is AWS_REGION's, or the profile's
-	Endpoint    string                  // of a VPC endpoint or an emulator; "" is the region's own. https, or http on loopback
-	Profile     string                  // in the shared configuration files; "" is AWS_PROFILE's
-	AssumeRole  AssumeRole              // the role to take on with what the chain finds
-	Credentials aws.CredentialsProvider // instead of the default chain (environment, files, web identity, SSO, ECS, EC2)
+	Region string // such as eu-central-1; "" is AWS_REGION's, or the profile's
+	// of a VPC endpoint or an emulator; "" is the region's own. https, or http on loopback
+	Endpoint   string
+	Profile    string     // in the shared configuration files; "" is AWS_PROFILE's
+	AssumeRole AssumeRole // the role to take on with what the chain finds
+	// instead of the default chain (environment, files, web identity, SSO, ECS, EC2)
+	Credentials aws.CredentialsProvider
 
 	CAPool *x509.CertPool // certificates to trust instead of the system's; nil is the system's, or AWS_CA_BUNDLE
 
@@ -69,7 +72,10 @@ type Store struct {
 
 // New checks o and contacts nobody; configuration files and the environment are read at the first call.
 func New(o Options) (*Store, error) {
-	for name, endpoint := range map[string]string{"endpoint": o.Endpoint, "endpoint of assume_role": o.AssumeRole.Endpoint} {
+	for name, endpoint := range map[string]string{
+		"endpoint":                o.Endpoint,
+		"endpoint of assume_role": o.AssumeRole.Endpoint,
+	} {
 		if err := checkEndpoint(name, endpoint); err != nil {
 			return nil, fmt.Errorf("setting up awssm: %w", err)
 		}
@@ -80,9 +86,11 @@ func New(o Options) (*Store, error) {
 	case o.RecoveryDays != 0 && (o.RecoveryDays < 7 || o.RecoveryDays > 30):
 		return nil, fmt.Errorf("setting up awssm: the recovery window is 7 to 30 days, not %d", o.RecoveryDays)
 	case o.AssumeRole.ARN == "" && o.AssumeRole != AssumeRole{}:
-		return nil, fault.WithHint(errors.New("setting up awssm: assume_role has no arn"), "set `assume_role.arn` to arn:aws:iam::<account>:role/<name>")
+		return nil, fault.WithHint(errors.New("setting up awssm: assume_role has no arn"),
+			"set `assume_role.arn` to arn:aws:iam::<account>:role/<name>")
 	case o.AssumeRole.ARN != "" && !isRole(o.AssumeRole.ARN):
-		return nil, fault.WithHint(fmt.Errorf("setting up awssm: %q is not the ARN of a role", o.AssumeRole.ARN), "it looks like arn:aws:iam::123456789012:role/sallyport")
+		return nil, fault.WithHint(fmt.Errorf("setting up awssm: %q is not the ARN of a role", o.AssumeRole.ARN),
+			"it looks like arn:aws:iam::123456789012:role/sallyport")
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -120,7 +128,10 @@ func (c client) get(ctx context.Context, path, version string) (secret.Value, se
 	if err != nil {
 		return secret.Value{}, secret.Version{}, c.sort(ctx, path, version, err)
 	}
-	return read(held{binary: out.SecretBinary, text: out.SecretString, id: out.VersionId, created: out.CreatedDate, stages: out.VersionStages})
+	return read(held{
+		binary: out.SecretBinary, text: out.SecretString, id: out.VersionId, created: out.CreatedDate,
+		stages: out.VersionStages,
+	})
 }
 
 // sort tells a missing version from a missing secret: the service answers both with one code.
@@ -137,7 +148,9 @@ func (c client) sort(ctx context.Context, path, version string, err error) error
 	case described == nil && out.DeletedDate != nil, isCode(described, "ResourceNotFoundException"):
 		return secret.ErrNotFound
 	case described == nil, messageHas(err, "staging label", "ersion"):
-		return fault.WithHint(secret.ErrVersionGone, fmt.Sprintf("`aws secretsmanager list-secret-version-ids --include-deprecated --secret-id %s` shows what there is", path))
+		return fault.WithHint(secret.ErrVersionGone,
+			fmt.Sprintf("`aws secretsmanager list-secret-version-ids --include-deprecated --secret-id %s` shows what "+
+				"there is", path))
 	}
 	return err
 }
@@ -158,15 +171,18 @@ func read(h held) (secret.Value, secret.Version, error) {
 	if h.id == nil || *h.id == "" || (h.text == nil && h.binary == nil) {
 		return secret.Value{}, secret.Version{}, errHalf
 	}
-	v := secret.Version{ID: *h.id, Created: aws.ToTime(h.created).UTC(), Current: slices.Contains(h.stages, stageCurrent)}
+	v := secret.Version{
+		ID: *h.id, Created: aws.ToTime(h.created).UTC(),
+		Current: slices.Contains(h.stages, stageCurrent),
+	}
 	if h.text != nil {
 		return secret.NewValue([]byte(*h.text)), v, nil
 	}
 	return secret.NewValue(h.binary), v, nil
 }
 
-// operate checks path and calls do within the time limit; once more, with credentials read afresh, when those it had have
-// expired: files and token files are replaced under a running process.
+// operate checks path and calls do within the time limit; once more, with credentials read afresh, when those it had
+// have expired: files and token files are replaced under a running process.
 func (s *Store) operate(ctx context.Context, path string, do func(context.Context, client) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 	"sallyport/internal/testkit/awsfake"
 )
 
-// TestMain keeps the tests from the machine's own AWS: no file, no variable, no metadata service, and a proxy that is not
-// there for whatever would leave loopback all the same.
+// TestMain keeps the tests from the machine's own AWS: no file, no variable, no metadata service, and a proxy that is
+// not there for whatever would leave loopback all the same.
 func TestMain(m *testing.M) {
 	for _, pair := range os.Environ() {
 		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "AWS_") {
@@ -36,7 +36,8 @@ func options(fake *awsfake.Server) awssm.Options {
 	keys := fake.Keys
 	return awssm.Options{
 		Region: awsfake.Region, Endpoint: fake.URL, RetryDelay: time.Millisecond,
-		Credentials: credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken),
+		Credentials: credentials.NewStaticCredentialsProvider(keys.AccessKeyID, keys.SecretAccessKey,
+			keys.SessionToken),
 	}
 }
 
@@ -131,7 +132,8 @@ func TestARN(t *testing.T) {
 	if err := get(t, store, elsewhere, ""); err == nil {
 		t.Error("an ARN of another region was read in this one")
 	}
-	if last := fake.Calls()[len(fake.Calls())-1]; !strings.Contains(last.Header.Get("Authorization"), "/us-east-9/secretsmanager/") {
+	if last := fake.Calls()[len(fake.Calls())-1]; !strings.Contains(last.Header.Get("Authorization"),
+		"/us-east-9/secretsmanager/") {
 		t.Errorf("signed for %q, want the ARN's region", last.Header.Get("Authorization"))
 	}
 }
@@ -143,7 +145,8 @@ func TestTextAndBytes(t *testing.T) {
 	put(t, store, "bytes", "\xff\x00")
 	for path, member := range map[string]string{"text": `"SecretString"`, "bytes": `"SecretBinary"`} {
 		for _, c := range fake.Calls() {
-			if c.Action == "CreateSecret" && strings.Contains(c.Body, `"`+path+`"`) && !strings.Contains(c.Body, member) {
+			if c.Action == "CreateSecret" && strings.Contains(c.Body, `"`+path+`"`) &&
+				!strings.Contains(c.Body, member) {
 				t.Errorf("%s went out without %s", path, member)
 			}
 		}
@@ -188,7 +191,8 @@ func TestADeletionThatIsNotFinishedYet(t *testing.T) {
 			return false
 		}
 		refusals--
-		awsfake.Fail(w, 400, "InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+		awsfake.Fail(w, 400, "InvalidRequestException",
+			"You can't create this secret because a secret with this name is already scheduled for deletion.")
 		return true
 	}
 	store := open(t, options(fake))

@@ -25,8 +25,9 @@ const (
 	reading = "reading secrets from awssm"
 )
 
-// GetBatch implements secret.Batcher: current versions by twenties of a region, others one by one. Where BatchGetSecretValue is denied or
-// not known, all are read one by one. Once the store is found to be unavailable, the rest is not asked for.
+// GetBatch implements secret.Batcher: current versions by twenties of a region, others one by one. Where
+// BatchGetSecretValue is denied or not known, all are read one by one. Once the store is found to be unavailable, the
+// rest is not asked for.
 func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
 	b := &batch{store: s, keys: keys, results: make([]secret.Result, len(keys)), places: make(map[secret.Key][]int)}
 	many := make(map[string][]secret.Key) // by region
@@ -53,7 +54,8 @@ func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result
 	}
 	if broken := group.Wait(); broken != nil { // a panic: nothing says how far it had come
 		for i, key := range keys {
-			b.results[i] = secret.Result{Err: b.store.failed(ctx, "reading", key.Path, fmt.Errorf("%w: %w", secret.ErrUnavailable, broken))}
+			b.results[i] = secret.Result{Err: b.store.failed(ctx, "reading", key.Path,
+				fmt.Errorf("%w: %w", secret.ErrUnavailable, broken))}
 		}
 	}
 	return b.results
@@ -123,9 +125,11 @@ func (b *batch) readMany(ctx context.Context, region string, chunk []secret.Key)
 	reason := b.store.reason(ctx, err)
 	switch {
 	case err == nil:
-	case isCode(err, "AccessDeniedException", "AccessDenied", "UnknownOperationException"), statusOf(err) == 404, statusOf(err) == 501:
+	case isCode(err, "AccessDeniedException", "AccessDenied", "UnknownOperationException"), statusOf(err) == 404,
+		statusOf(err) == 501:
 		b.learn(nil, true)
-	case errors.As(err, &answer) && !isServers(err, answer) && !errors.Is(reason, secret.ErrDenied): // one of these is at fault
+	// one of these is at fault
+	case errors.As(err, &answer) && !isServers(err, answer) && !errors.Is(reason, secret.ErrDenied):
 	default:
 		b.learn(reason, false)
 		for _, key := range rest {
@@ -173,7 +177,10 @@ func (b *batch) take(ctx context.Context, key secret.Key, out *secretsmanager.Ba
 		if !sameSecret(key.Path, aws.ToString(v.Name), aws.ToString(v.ARN)) {
 			continue
 		}
-		value, version, err := read(held{binary: v.SecretBinary, text: v.SecretString, id: v.VersionId, created: v.CreatedDate, stages: v.VersionStages})
+		value, version, err := read(held{
+			binary: v.SecretBinary, text: v.SecretString, id: v.VersionId,
+			created: v.CreatedDate, stages: v.VersionStages,
+		})
 		if err != nil {
 			b.fail(ctx, key, err)
 		} else {

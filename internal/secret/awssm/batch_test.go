@@ -32,13 +32,21 @@ func TestBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake.Allowed = func(_, name string) bool { return name != "b/0002" }
-	asked := keys(append(names, "b/0001@AWSPREVIOUS", "b/0003", "b/nothing", "b/gone", "b/../x", "b/0001@nope", fake.ARN("b/0004"), fake.ARN("b/0005")[:len(fake.ARN("b/0005"))-7])...)
+	asked := keys(append(names, "b/0001@AWSPREVIOUS", "b/0003", "b/nothing", "b/gone", "b/../x", "b/0001@nope",
+		fake.ARN("b/0004"), fake.ARN("b/0005")[:len(fake.ARN("b/0005"))-7])...)
 	got := store.GetBatch(t.Context(), asked)
 	if len(got) != len(asked) {
 		t.Fatalf("%d results for %d keys", len(got), len(asked))
 	}
-	wants := map[string]string{"b/0001@": "newer", "b/0001@AWSPREVIOUS": "value of b/0001", fake.ARN("b/0004") + "@": "value of b/0004", fake.ARN("b/0005")[:len(fake.ARN("b/0005"))-7] + "@": "value of b/0005"}
-	errs := map[string]error{"b/0002@": secret.ErrDenied, "b/nothing@": secret.ErrNotFound, "b/gone@": secret.ErrNotFound, "b/0001@nope": secret.ErrVersionGone}
+	wants := map[string]string{
+		"b/0001@": "newer", "b/0001@AWSPREVIOUS": "value of b/0001",
+		fake.ARN("b/0004") + "@": "value of b/0004", fake.ARN("b/0005")[:len(fake.ARN("b/0005"))-7] +
+			"@": "value of b/0005",
+	}
+	errs := map[string]error{
+		"b/0002@": secret.ErrDenied, "b/nothing@": secret.ErrNotFound,
+		"b/gone@": secret.ErrNotFound, "b/0001@nope": secret.ErrVersionGone,
+	}
 	for i, key := range asked {
 		id, r := key.Path+"@"+key.Version, got[i]
 		switch err, fails := errs[id]; {
@@ -56,7 +64,8 @@ func TestBatch(t *testing.T) {
 			if value == "" {
 				value = "value of " + key.Path
 			}
-			if r.Err != nil || string(r.Value.Reveal()) != value || r.Version.ID == "" || r.Version.Current == (key.Version == "AWSPREVIOUS") {
+			if r.Err != nil || string(r.Value.Reveal()) != value || r.Version.ID == "" ||
+				r.Version.Current == (key.Version == "AWSPREVIOUS") {
 				t.Errorf("%s: got %q, %+v, %v; want %q", id, r.Value.Reveal(), r.Version, r.Err, value)
 			}
 		}

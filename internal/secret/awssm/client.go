@@ -79,7 +79,8 @@ func (s *Store) configure(ctx context.Context) (aws.Config, error) {
 		config.WithRetryer(s.retryer),
 	)
 	if err != nil {
-		return aws.Config{}, fault.WithHint(errSetup, "check `profile` of the store, AWS_PROFILE and AWS_CA_BUNDLE against ~/.aws/config and ~/.aws/credentials")
+		return aws.Config{}, fault.WithHint(errSetup,
+			"check `profile` of the store, AWS_PROFILE and AWS_CA_BUNDLE against ~/.aws/config and ~/.aws/credentials")
 	}
 	if o.Credentials != nil {
 		cfg.Credentials = aws.NewCredentialsCache(o.Credentials)

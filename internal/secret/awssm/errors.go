@@ -25,7 +25,8 @@ func (s *Store) failed(ctx context.Context, doing, path string, err error) error
 func (s *Store) reason(ctx context.Context, err error) error {
 	var keys *keysError
 	switch {
-	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone), errors.Is(err, secret.ErrConflict), errors.Is(err, errSetup):
+	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone), errors.Is(err, secret.ErrConflict),
+		errors.Is(err, errSetup):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
@@ -47,25 +48,31 @@ func (s *Store) withoutKeys(err error) error {
 	role := s.options.AssumeRole.ARN
 	switch {
 	case asService(err, "ec2imds"):
-		return denied("no AWS credentials were found", "set `profile` of the store or AWS_ACCESS_KEY_ID, or give this machine or pod a role")
+		return denied("no AWS credentials were found",
+			"set `profile` of the store or AWS_ACCESS_KEY_ID, or give this machine or pod a role")
 	case errors.As(err, &answer) && isServers(err, answer):
 		return unavailable("STS answers "+code(answer), "AWS itself fails or throttles; it is tried again")
 	case errors.As(err, &answer) && role != "":
 		return denied(fmt.Sprintf("assuming the role %q: STS answers %s", role, code(answer)),
-			"allow sts:AssumeRole on that role to this identity, and this identity (with the external id) in the role's trust policy")
+			"allow sts:AssumeRole on that role to this identity, and this identity (with the external id) in the "+
+				"role's trust policy")
 	case errors.As(err, &answer):
-		return denied("getting AWS credentials: the identity provider answers "+code(answer), "`aws sts get-caller-identity` shows whether this identity works")
+		return denied("getting AWS credentials: the identity provider answers "+code(answer),
+			"`aws sts get-caller-identity` shows whether this identity works")
 	case isNetwork(err):
-		return unavailable("getting AWS credentials: "+cause(err), "check the network to STS or to the identity provider")
+		return unavailable("getting AWS credentials: "+cause(err),
+			"check the network to STS or to the identity provider")
 	}
-	return denied("no AWS credentials could be obtained", "`aws sts get-caller-identity` shows why; sign in again, or check `profile` of the store")
+	return denied("no AWS credentials could be obtained",
+		"`aws sts get-caller-identity` shows why; sign in again, or check `profile` of the store")
 }
 
 // hint says what to do about what the service answers, by code.
 func hint(code, operation, message string) string {
 	switch {
 	case strings.Contains(message, "KMS"), code == "DecryptionFailure", code == "EncryptionFailure":
-		return "allow kms:Decrypt (and kms:GenerateDataKey for writing) on the secret's KMS key to this identity, and see that the key is enabled"
+		return "allow kms:Decrypt (and kms:GenerateDataKey for writing) on the secret's KMS key to this identity, " +
+			"and see that the key is enabled"
 	case strings.Contains(code, "Expired"):
 		return "the credentials have expired: sign in again, or give this machine or pod a role that renews itself"
 	case code == "RequestTimeTooSkewed", code == "SignatureDoesNotMatch", code == "InvalidSignatureException":
@@ -75,14 +82,18 @@ func hint(code, operation, message string) string {
 	case operation == "":
 		return "see docs/stores/awssm.md for the policy"
 	}
-	return fmt.Sprintf("allow secretsmanager:%s on this secret to this identity, see docs/stores/awssm.md for the policy", operation)
+	return fmt.Sprintf("allow secretsmanager:%s on this secret to this identity, see docs/stores/awssm.md for the "+
+		"policy", operation)
 }
 
 //nolint:gochecknoglobals // a table; never written to
 var deniedCodes = []string{
-	"AccessDeniedException", "AccessDenied", "DecryptionFailure", "EncryptionFailure", "ExpiredTokenException", "ExpiredToken",
-	"IncompleteSignature", "IncompleteSignatureException", "InvalidClientTokenId", "InvalidSignatureException", "MissingAuthenticationToken",
-	"MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
+	"AccessDeniedException", "AccessDenied", "DecryptionFailure", "EncryptionFailure",
+	"ExpiredTokenException", "ExpiredToken",
+	"IncompleteSignature", "IncompleteSignatureException", "InvalidClientTokenId", "InvalidSignatureException",
+	"MissingAuthenticationToken",
+	"MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired", "RequestExpired", "RequestTimeTooSkewed",
+	"SignatureDoesNotMatch",
 	"UnauthorizedOperation", "UnrecognizedClientException",
 }
 
@@ -93,7 +104,8 @@ func answered(err error, answer smithy.APIError) error {
 	case name == "ResourceNotFoundException":
 		return secret.ErrNotFound
 	case name == "LimitExceededException":
-		return fault.WithHint(errors.New("a quota of Secrets Manager is reached"), "a secret has about a hundred versions and an account half a million secrets: see its quotas page")
+		return fault.WithHint(errors.New("a quota of Secrets Manager is reached"),
+			"a secret has about a hundred versions and an account half a million secrets: see its quotas page")
 	case isServers(err, answer):
 		return unavailable("Secrets Manager answers "+name, "it fails or throttles; it is tried again")
 	case slices.Contains(deniedCodes, name), status == 401, status == 403:
@@ -110,7 +122,8 @@ func isOurs(code string) bool { return strings.HasSuffix(code, "Exception") }
 // isServers tells answers that blame the server: worth another try, later.
 func isServers(err error, answer smithy.APIError) bool {
 	_, throttled := retry.DefaultThrottleErrorCodes[answer.ErrorCode()]
-	return throttled || statusOf(err) >= 500 || answer.ErrorCode() == "InternalServiceError" || answer.ErrorCode() == "RequestTimeout"
+	return throttled || statusOf(err) >= 500 || answer.ErrorCode() == "InternalServiceError" ||
+		answer.ErrorCode() == "RequestTimeout"
 }
 
 func unavailable(what, hint string) error {
@@ -138,7 +151,9 @@ func isCode(err error, codes ...string) bool {
 
 func messageHas(err error, parts ...string) bool {
 	var answer smithy.APIError
-	return errors.As(err, &answer) && slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(answer.ErrorMessage(), p) })
+	return errors.As(err, &answer) && slices.ContainsFunc(parts, func(p string) bool {
+		return strings.Contains(answer.ErrorMessage(), p)
+	})
 }
 
 // isDeleted tells the refusal to work on a secret within its recovery window, or still being deleted.

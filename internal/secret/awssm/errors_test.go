@@ -153,9 +153,11 @@ func TestHalfAnswers(t *testing.T) {
 			w.Header().Set("Content-Length", "999")
 			_, _ = w.Write([]byte(`{"SecretString":"x"`))
 		},
-		"a string's due": func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{"SecretString":{"a":1},"VersionId":7}`)) },
-		"an error page":  func(w http.ResponseWriter) { w.WriteHeader(502); _, _ = w.Write([]byte("<html>" + canary)) },
-		"hung up on":     func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"a string's due": func(w http.ResponseWriter) {
+			_, _ = w.Write([]byte(`{"SecretString":{"a":1},"VersionId":7}`))
+		},
+		"an error page": func(w http.ResponseWriter) { w.WriteHeader(502); _, _ = w.Write([]byte("<html>" + canary)) },
+		"hung up on":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +173,9 @@ func TestHalfAnswers(t *testing.T) {
 }
 
 func TestNoRedirectIsFollowed(t *testing.T) {
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the redirect was followed")
+	}))
 	defer other.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		fake := awsfake.New(t)
@@ -221,7 +225,8 @@ func TestAssumeRole(t *testing.T) {
 	fake := awsfake.New(t)
 	const arn = "arn:aws:iam::123456789012:role/sallyport"
 	fake.Roles = map[string]awsfake.Role{arn: {ExternalID: "corp-42", Keys: aws.Credentials{
-		AccessKeyID: "ASIAROLEROLEROLEROLE", SecretAccessKey: "roleroleroleroleroleroleroleroleroleroleq", SessionToken: "session-" + canary,
+		AccessKeyID: "ASIAROLEROLEROLEROLE", SecretAccessKey: "roleroleroleroleroleroleroleroleroleroleq",
+		SessionToken: "session-" + canary,
 	}}}
 	o := options(fake)
 	o.AssumeRole = awssm.AssumeRole{ARN: arn, ExternalID: "corp-42", Session: "node-1", Endpoint: fake.URL}
@@ -240,7 +245,8 @@ func TestAssumeRole(t *testing.T) {
 		}
 	}
 	for _, c := range fake.Calls()[1:] {
-		if c.Header.Get("X-Amz-Security-Token") != "session-"+canary || !strings.Contains(c.Header.Get("Authorization"), "ASIAROLEROLEROLEROLE/") {
+		if c.Header.Get("X-Amz-Security-Token") != "session-"+canary || !strings.Contains(c.Header.Get("Authorization"),
+			"ASIAROLEROLEROLEROLE/") {
 			t.Errorf("%s was not signed as the role", c.Action)
 		}
 	}
@@ -284,7 +290,8 @@ func TestKeysReplacedUnderARunningProcess(t *testing.T) {
 	fake := awsfake.New(t)
 	file := filepath.Join(t.TempDir(), "credentials")
 	write := func(keys aws.Credentials) {
-		text := fmt.Sprintf("[corp]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n", keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken)
+		text := fmt.Sprintf("[corp]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
+			keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +332,10 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	for _, endpoint := range []string{"", "https://vpce-1.secretsmanager.eu-central-1.vpce.amazonaws.com", "http://127.0.0.1:4566", "http://[::1]:1", "http://localhost:4566"} {
+	for _, endpoint := range []string{
+		"", "https://vpce-1.secretsmanager.eu-central-1.vpce.amazonaws.com",
+		"http://127.0.0.1:4566", "http://[::1]:1", "http://localhost:4566",
+	} {
 		if _, err := awssm.New(awssm.Options{Endpoint: endpoint}); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}

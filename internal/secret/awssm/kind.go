@@ -21,7 +21,8 @@ func Kind() secret.Kind {
 		Moving:   isStage,
 		ByKind:   true,
 		Withhold: []string{
-			"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+			"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN",
 			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
 		},
 	}
@@ -74,7 +75,10 @@ func (s *Settings) Open(context.Context, secret.Host) (secret.Store, error) {
 	}
 	o := Options{Region: s.Region, Endpoint: s.Endpoint, Profile: s.Profile, CAPool: pool}
 	if role := s.AssumeRole; role != nil {
-		o.AssumeRole = AssumeRole{ARN: role.ARN, ExternalID: role.ExternalID, Session: role.Session, Endpoint: role.Endpoint}
+		o.AssumeRole = AssumeRole{
+			ARN: role.ARN, ExternalID: role.ExternalID, Session: role.Session,
+			Endpoint: role.Endpoint,
+		}
 	}
 	return New(o)
 }

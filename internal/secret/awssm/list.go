@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// List implements secret.Lister. A secret without a current version is left out. An entry's time is that of the secret's
-// last change, which may be later than its version's. Names are as the service has them; ARNs are not listed.
+// List implements secret.Lister. A secret without a current version is left out. An entry's time is that of the
+// secret's last change, which may be later than its version's. Names are as the service has them; ARNs are not listed.
 func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error) {
 	entries, err := s.list(ctx, prefix)
 	if err != nil {
@@ -60,7 +60,10 @@ func entry(listed *types.SecretListEntry) (secret.Entry, bool) {
 	}
 	for id, stages := range listed.SecretVersionsToStages {
 		if slices.Contains(stages, stageCurrent) {
-			v := secret.Version{ID: id, Created: aws.ToTime(cmp.Or(listed.LastChangedDate, listed.CreatedDate)).UTC(), Current: true}
+			v := secret.Version{
+				ID:      id,
+				Created: aws.ToTime(cmp.Or(listed.LastChangedDate, listed.CreatedDate)).UTC(), Current: true,
+			}
 			return secret.Entry{Path: *listed.Name, Version: v}, true
 		}
 	}
@@ -82,7 +85,10 @@ func (s *Store) History(ctx context.Context, path string) ([]secret.Version, err
 
 // versions returns the labelled versions of path, or all, newest first.
 func (c client) versions(ctx context.Context, path string, all bool) ([]secret.Version, error) {
-	in := &secretsmanager.ListSecretVersionIdsInput{SecretId: &path, IncludeDeprecated: &all, MaxResults: aws.Int32(100)}
+	in := &secretsmanager.ListSecretVersionIdsInput{
+		SecretId: &path, IncludeDeprecated: &all,
+		MaxResults: aws.Int32(100),
+	}
 	var versions []secret.Version
 	for {
 		out, err := c.ListSecretVersionIds(ctx, in, c.inRegion)
@@ -92,7 +98,11 @@ func (c client) versions(ctx context.Context, path string, all bool) ([]secret.V
 		for i := range out.Versions {
 			listed := &out.Versions[i]
 			current := slices.Contains(listed.VersionStages, stageCurrent)
-			versions = append(versions, secret.Version{ID: aws.ToString(listed.VersionId), Created: aws.ToTime(listed.CreatedDate).UTC(), Current: current})
+			versions = append(versions,
+				secret.Version{
+					ID:      aws.ToString(listed.VersionId),
+					Created: aws.ToTime(listed.CreatedDate).UTC(), Current: current,
+				})
 		}
 		if aws.ToString(out.NextToken) == "" {
 			break

@@ -21,7 +21,9 @@ func checkName(path string) error {
 	if isARN(path) {
 		limit, allowed = maxARN, allowed+":"
 	}
-	bad := strings.ContainsFunc(path, func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune(allowed, r) })
+	bad := strings.ContainsFunc(path, func(r rune) bool {
+		return !isAlphanumeric(r) && !strings.ContainsRune(allowed, r)
+	})
 	switch {
 	case strings.Trim(path, "/") == "", len(path) > limit, bad:
 		return fault.WithHint(errors.New("not a name that Secrets Manager takes"),
@@ -66,8 +68,8 @@ func isRole(arn string) bool {
 	return len(parts) == 6 && parts[0] == "arn" && parts[2] == "iam" && strings.HasPrefix(parts[5], "role/")
 }
 
-// sameSecret tells whether path, a name or an ARN with or without the six characters that the service adds, is the secret
-// with this name and ARN.
+// sameSecret tells whether path, a name or an ARN with or without the six characters that the service adds, is the
+// secret with this name and ARN.
 func sameSecret(path, name, arn string) bool {
 	if path == name || path == arn {
 		return true
@@ -84,7 +86,8 @@ func checkEndpoint(name, endpoint string) error {
 		return fmt.Errorf("the %s is not a URL such as https://secretsmanager.eu-central-1.amazonaws.com", name)
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-		return fault.WithHint(fmt.Errorf("the %s is not https: values would cross the network in clear", name), "use https://, or http:// on loopback for an emulator")
+		return fault.WithHint(fmt.Errorf("the %s is not https: values would cross the network in clear", name),
+			"use https://, or http:// on loopback for an emulator")
 	}
 	return nil
 }

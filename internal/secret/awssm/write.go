@@ -21,8 +21,8 @@ import (
 // stageOurs holds a version that is not current yet, while PutIf looks whether it may be.
 const stageOurs = "SALLYPORT"
 
-// Put implements secret.Writer. It makes the secret when there is none, and restores one that is in its recovery window: its
-// versions from before are then readable again. A value has at most 65536 bytes.
+// Put implements secret.Writer. It makes the secret when there is none, and restores one that is in its recovery
+// window: its versions from before are then readable again. A value has at most 65536 bytes.
 func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
 	var v secret.Version
 	err := s.write(ctx, path, value, func(ctx context.Context, c client, token string) (err error) {
@@ -36,7 +36,9 @@ func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secre
 }
 
 // write checks value and gives do the token that makes all tries of one call one version.
-func (s *Store) write(ctx context.Context, path string, value secret.Value, do func(context.Context, client, string) error) error {
+func (s *Store) write(ctx context.Context, path string, value secret.Value,
+	do func(context.Context, client, string) error,
+) error {
 	if value.IsZero() {
 		return errors.New("an empty value cannot be told from none")
 	}
@@ -44,8 +46,8 @@ func (s *Store) write(ctx context.Context, path string, value secret.Value, do f
 	return s.operate(ctx, path, func(ctx context.Context, c client) error { return do(ctx, c, token) })
 }
 
-// put adds a version to what there is, makes the secret, or restores it, whichever the service lets pass: others may do the
-// same meanwhile, and a deletion takes its time.
+// put adds a version to what there is, makes the secret, or restores it, whichever the service lets pass: others may do
+// the same meanwhile, and a deletion takes its time.
 func (c client) put(ctx context.Context, path string, value secret.Value, token string) (secret.Version, error) {
 	for try := 0; ; try++ {
 		id, err := c.add(ctx, path, value, token)
@@ -73,7 +75,9 @@ func (c client) put(ctx context.Context, path string, value secret.Value, token 
 	}
 }
 
-func (c client) add(ctx context.Context, path string, value secret.Value, token string, stages ...string) (string, error) {
+func (c client) add(ctx context.Context, path string, value secret.Value, token string,
+	stages ...string,
+) (string, error) {
 	in := &secretsmanager.PutSecretValueInput{SecretId: &path, ClientRequestToken: &token, VersionStages: stages}
 	in.SecretString, in.SecretBinary = split(value)
 	out, err := c.PutSecretValue(ctx, in, c.inRegion)
@@ -103,7 +107,9 @@ func whole(id *string) (string, error) {
 // split is the value as text where it is text, which the console and everybody's tools show, and as bytes otherwise.
 func split(value secret.Value) (text *string, binary []byte) {
 	b := value.Reveal()
-	odd := strings.ContainsFunc(string(b), func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f })
+	odd := strings.ContainsFunc(string(b), func(r rune) bool {
+		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f
+	})
 	if odd || !utf8.Valid(b) {
 		return nil, b
 	}
@@ -126,9 +132,9 @@ func (c client) describe(ctx context.Context, path, id string) secret.Version {
 	return v
 }
 
-// PutIf implements secret.CheckAndSetter. The new version is added under a label of its own, and AWSCURRENT is moved to it
-// from the expected version: the service refuses that when AWSCURRENT is elsewhere. What was refused keeps no label, and the
-// service drops such versions in time.
+// PutIf implements secret.CheckAndSetter. The new version is added under a label of its own, and AWSCURRENT is moved to
+// it from the expected version: the service refuses that when AWSCURRENT is elsewhere. What was refused keeps no label,
+// and the service drops such versions in time.
 func (s *Store) PutIf(ctx context.Context, path string, value secret.Value, expected string) (secret.Version, error) {
 	var v secret.Version
 	err := s.write(ctx, path, value, func(ctx context.Context, c client, token string) (err error) {
@@ -141,7 +147,9 @@ func (s *Store) PutIf(ctx context.Context, path string, value secret.Value, expe
 	return v, nil
 }
 
-func (c client) putIf(ctx context.Context, path string, value secret.Value, expected, token string) (secret.Version, error) {
+func (c client) putIf(ctx context.Context, path string, value secret.Value, expected,
+	token string,
+) (secret.Version, error) {
 	if expected == "" {
 		id, err := c.create(ctx, path, value, token)
 		if isCode(err, "ResourceExistsException") || isDeleted(err) {
@@ -163,7 +171,8 @@ func (c client) putIf(ctx context.Context, path string, value secret.Value, expe
 		SecretId: &path, VersionStage: aws.String(stageCurrent), MoveToVersionId: &id, RemoveFromVersionId: &expected,
 	}, c.inRegion)
 	c.unlabel(ctx, path, id)
-	if isCode(err, "InvalidParameterException", "ResourceNotFoundException", "InvalidRequestException", "ValidationException") {
+	if isCode(err, "InvalidParameterException", "ResourceNotFoundException", "InvalidRequestException",
+		"ValidationException") {
 		err = secret.ErrConflict
 	}
 	if err != nil {
@@ -179,8 +188,8 @@ func (c client) unlabel(ctx context.Context, path, id string) {
 	}, c.inRegion)
 }
 
-// Rollback implements secret.Writer: the old value becomes a version of its own, AWSCURRENT moves to it, and AWSPREVIOUS to
-// the one it replaces, so that what was rolled back can be looked at.
+// Rollback implements secret.Writer: the old value becomes a version of its own, AWSCURRENT moves to it, and
+// AWSPREVIOUS to the one it replaces, so that what was rolled back can be looked at.
 func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Version, error) {
 	var v secret.Version
 	token := newToken()
@@ -230,7 +239,8 @@ func (s *Store) remove(ctx context.Context, c client, path string) error {
 	case isDeleted(err):
 		return secret.ErrNotFound
 	case isCode(err, "InvalidRequestException"):
-		return fault.WithHint(errors.New("the service does not let it go"), "remove its replicas, or delete it with the AWS service that manages it")
+		return fault.WithHint(errors.New("the service does not let it go"),
+			"remove its replicas, or delete it with the AWS service that manages it")
 	}
 	return err
 }

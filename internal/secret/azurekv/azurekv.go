@@ -1,11 +1,11 @@
 // Package azurekv is the store in Azure Key Vault: the secrets of one vault.
 //
-// A path is a secret's name; see encode for paths that are no names. A version is the service's own id of 32 characters. It is
-// a secret.Store, secret.Writer and secret.Lister. It is not a cache: every Get asks the service. Key Vault has no
-// check-and-set: of two writers at once both make a version, and the later one is current.
+// A path is a secret's name; see encode for paths that are no names. A version is the service's own id of 32
+// characters. It is a secret.Store, secret.Writer and secret.Lister. It is not a cache: every Get asks the service. Key
+// Vault has no check-and-set: of two writers at once both make a version, and the later one is current.
 //
-// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the error's code; the token
-// goes to the vault's own host and nowhere else.
+// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the error's code;
+// the token goes to the vault's own host and nowhere else.
 package azurekv
 
 import (
@@ -74,7 +74,9 @@ func New(o Options) (*Store, error) {
 	}
 	if o.Credential == nil {
 		if o.Credential, err = chain(o.TenantID, o.ClientID); err != nil {
-			return nil, fault.WithHint(errors.New("setting up azurekv: the environment's Azure settings cannot be used"), "check the AZURE_… variables, AZURE_TOKEN_CREDENTIALS among them")
+			return nil,
+				fault.WithHint(errors.New("setting up azurekv: the environment's Azure settings cannot be used"),
+					"check the AZURE_… variables, AZURE_TOKEN_CREDENTIALS among them")
 		}
 	}
 	client, err := azsecrets.NewClient("https://"+vault.Host, named{o.Credential}, &azsecrets.ClientOptions{
@@ -94,8 +96,10 @@ func New(o Options) (*Store, error) {
 
 func parseVault(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fault.WithHint(errors.New("vault_url is not the URL of a vault"), "it looks like https://corp.vault.azure.net")
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" {
+		return nil, fault.WithHint(errors.New("vault_url is not the URL of a vault"),
+			"it looks like https://corp.vault.azure.net")
 	}
 	return u, nil
 }
@@ -160,13 +164,16 @@ func (s *Store) current(ctx context.Context, name string) (string, error) {
 func (s *Store) sort(name string, err error) error {
 	if isInner(err, "SecretDisabled") {
 		return fault.WithHint(fmt.Errorf("%w: it is disabled", secret.ErrVersionGone),
-			fmt.Sprintf("`az keyvault secret set-attributes --enabled true --vault-name %s --name %s` enables it again", s.vaultName(), name))
+			fmt.Sprintf("`az keyvault secret set-attributes --enabled true --vault-name %s --name %s` enables it again",
+				s.vaultName(), name))
 	}
 	return err
 }
 
 func (s *Store) gone(name string) error {
-	return fault.WithHint(secret.ErrVersionGone, fmt.Sprintf("`az keyvault secret list-versions --vault-name %s --name %s` shows what there is", s.vaultName(), name))
+	return fault.WithHint(secret.ErrVersionGone,
+		fmt.Sprintf("`az keyvault secret list-versions --vault-name %s --name %s` shows what there is",
+			s.vaultName(), name))
 }
 
 func (s *Store) vaultName() string {

@@ -18,7 +18,8 @@ import (
 func TestMain(m *testing.M) {
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
-		if strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "IDENTITY_") || strings.HasPrefix(name, "MSI_") {
+		if strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "IDENTITY_") ||
+			strings.HasPrefix(name, "MSI_") {
 			_ = os.Unsetenv(name)
 		}
 	}
@@ -103,13 +104,22 @@ func TestNames(t *testing.T) {
 	var got []string
 	for _, e := range entries {
 		got = append(got, e.Path)
-		want(t, store, e.Path, e.Version.ID, "value of "+map[string]string{"as/it/is": "as--it--is", "x_y": "x-u-y"}[e.Path]+map[bool]string{true: "", false: e.Path}[e.Path == "as/it/is" || e.Path == "x_y"])
+		want(t, store, e.Path, e.Version.ID, "value of "+map[string]string{
+			"as/it/is": "as--it--is",
+			"x_y":      "x-u-y",
+		}[e.Path]+map[bool]string{true: "", false: e.Path}[e.Path == "as/it/is" || e.Path == "x_y"])
 	}
-	if diff := cmp.Diff([]string{"DB_PASSWORD", "a/b/c", "as/it/is", "n8n/openai", "plain-Name-1", "tls/my-key.pem", "x_y"}, got); diff != "" {
+	if diff := cmp.Diff([]string{
+		"DB_PASSWORD", "a/b/c", "as/it/is", "n8n/openai", "plain-Name-1", "tls/my-key.pem",
+		"x_y",
+	}, got); diff != "" {
 		t.Error(diff)
 	}
 	before := len(fake.Calls())
-	for _, path := range []string{"a-/b", "a--b/c", "a-u-b/c", "a b", "ä", "a:b", "a//b", "a/./b", "", "/", strings.Repeat("n", 128), strings.Repeat("/n", 60)} {
+	for _, path := range []string{
+		"a-/b", "a--b/c", "a-u-b/c", "a b", "ä", "a:b", "a//b", "a/./b", "", "/",
+		strings.Repeat("n", 128), strings.Repeat("/n", 60),
+	} {
 		if _, err := store.Put(t.Context(), path, secret.NewValue([]byte("x"))); err == nil {
 			t.Errorf("%q was taken", path)
 		}
@@ -127,7 +137,8 @@ func TestChallenge(t *testing.T) {
 		t.Errorf("the first request is %q", first)
 	}
 	asked := fake.Asked()
-	if len(asked) != 1 || asked[0].TenantID != azurefake.Tenant || !cmp.Equal(asked[0].Scopes, []string{azurefake.Resource + "/.default"}) {
+	if len(asked) != 1 || asked[0].TenantID != azurefake.Tenant ||
+		!cmp.Equal(asked[0].Scopes, []string{azurefake.Resource + "/.default"}) {
 		t.Errorf("asked for %+v, want one token for what the challenge names", asked)
 	}
 }
@@ -148,7 +159,9 @@ func TestBytes(t *testing.T) {
 	if _, _, err := store.Get(t.Context(), "bytes", ""); err == nil || strings.Contains(err.Error(), "text now") {
 		t.Errorf("text that is tagged as base64: %v", err)
 	}
-	if _, err := store.Put(t.Context(), "big", secret.NewValue([]byte(strings.Repeat("x", azurefake.MaxValue+1)))); err == nil || !strings.Contains(err.Error(), "BadParameter") {
+	if _, err := store.Put(t.Context(),
+		"big", secret.NewValue([]byte(strings.Repeat("x", azurefake.MaxValue+1)))); err == nil ||
+		!strings.Contains(err.Error(), "BadParameter") {
 		t.Errorf("a value past the service's limit: %v", err)
 	}
 }
@@ -160,7 +173,8 @@ func TestTagsStay(t *testing.T) {
 	fake.Tag("a", "text/plain", map[string]string{"owner": "platform"})
 	check := func() {
 		t.Helper()
-		if contentType, tags := fake.Tags("a"); contentType != "text/plain" || !cmp.Equal(tags, map[string]string{"owner": "platform"}) {
+		if contentType, tags := fake.Tags("a"); contentType != "text/plain" ||
+			!cmp.Equal(tags, map[string]string{"owner": "platform"}) {
 			t.Errorf("got %q, %v", contentType, tags)
 		}
 	}

@@ -53,11 +53,14 @@ func (s *Store) withoutToken(err error) error {
 	failed, answered := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	switch {
 	case answered && failed.RawResponse != nil && failed.RawResponse.StatusCode >= http.StatusInternalServerError:
-		return unavailable(fmt.Sprintf("the identity provider answers %d", failed.RawResponse.StatusCode), "it fails; it is tried again")
+		return unavailable(fmt.Sprintf("the identity provider answers %d", failed.RawResponse.StatusCode),
+			"it fails; it is tried again")
 	case !answered && isNetwork(err):
 		return unavailable("getting a token: "+cause(err), "check the network to the identity provider")
 	}
-	return denied("no token could be obtained for the vault", "give this machine or pod an identity (AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret or a federated token, or a managed identity), or `az login`")
+	return denied("no token could be obtained for the vault",
+		"give this machine or pod an identity (AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret or a federated token, "+
+			"or a managed identity), or `az login`")
 }
 
 // answered sorts an error that the vault sent.
@@ -67,11 +70,14 @@ func (s *Store) answered(answer *azcore.ResponseError) error {
 	case status == http.StatusNotFound && strings.HasSuffix(answer.ErrorCode, "NotFound"):
 		return secret.ErrNotFound
 	case status == http.StatusUnauthorized:
-		return denied(what, "the identity's tenant is not the vault's, or its token is not accepted: check `tenant` of the store")
+		return denied(what,
+			"the identity's tenant is not the vault's, or its token is not accepted: check `tenant` of the store")
 	case status == http.StatusForbidden:
 		return denied(what, s.hint(answer))
 	case status == http.StatusConflict:
-		return fault.WithHint(errors.New(what), "the secret is being deleted, recovered, or managed by a certificate: see `az keyvault secret show-deleted`")
+		return fault.WithHint(errors.New(what),
+			"the secret is being deleted, recovered, or managed by a certificate: see `az keyvault secret "+
+				"show-deleted`")
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
 		return unavailable(what, "it fails or throttles; it is tried again")
 	case status == http.StatusBadRequest && answer.ErrorCode != "":
@@ -84,7 +90,8 @@ func (s *Store) answered(answer *azcore.ResponseError) error {
 func (s *Store) hint(answer *azcore.ResponseError) string {
 	switch inner(answer) {
 	case "ForbiddenByFirewall", "ForbiddenByConnection":
-		return "the vault's firewall refuses this machine's address: allow it in the vault's networking settings, or use its private endpoint"
+		return "the vault's firewall refuses this machine's address: allow it in the vault's networking settings, or " +
+			"use its private endpoint"
 	}
 	role, action := "Key Vault Secrets Officer", ""
 	if r := answer.RawResponse; r != nil && r.Request != nil {
@@ -93,7 +100,8 @@ func (s *Store) hint(answer *azcore.ResponseError) string {
 	if action == "getSecret/action" || action == "readMetadata/action" {
 		role = "Key Vault Secrets User"
 	}
-	return fmt.Sprintf("give this identity the role %q on the vault %s (it has Microsoft.KeyVault/vaults/secrets/%s), or that permission in its access policy", role, s.vaultName(), action)
+	return fmt.Sprintf("give this identity the role %q on the vault %s (it has "+
+		"Microsoft.KeyVault/vaults/secrets/%s), or that permission in its access policy", role, s.vaultName(), action)
 }
 
 // actionOf is the data action that a request needs.

@@ -94,12 +94,28 @@ func TestEveryActionIsNamedWhenItIsDenied(t *testing.T) {
 		action, role string
 		call         func() error
 	}{
-		"GET /secrets/a/":                {"getSecret/action", "Secrets User", func() error { return get(t, store, "a", "") }},
-		"GET /secrets":                   {"readMetadata/action", "Secrets User", func() error { _, err := store.List(ctx, ""); return err }},
-		"GET /secrets/a/versions":        {"readMetadata/action", "Secrets User", func() error { _, err := store.History(ctx, "a"); return err }},
-		"PUT /secrets/a":                 {"setSecret/action", "Secrets Officer", func() error { _, err := store.Put(ctx, "a", value); return err }},
-		"POST /deletedsecrets/b/recover": {"recover/action", "Secrets Officer", func() error { _, err := store.Put(ctx, "b", value); return err }},
-		"DELETE /secrets/a":              {"delete)", "Secrets Officer", func() error { return store.Delete(ctx, "a") }},
+		"GET /secrets/a/": {"getSecret/action", "Secrets User", func() error {
+			return get(t, store, "a", "")
+		}},
+		"GET /secrets": {"readMetadata/action", "Secrets User", func() error {
+			_, err := store.List(ctx, "")
+			return err
+		}},
+		"GET /secrets/a/versions": {"readMetadata/action", "Secrets User", func() error {
+			_, err := store.History(ctx, "a")
+			return err
+		}},
+		"PUT /secrets/a": {"setSecret/action", "Secrets Officer", func() error {
+			_, err := store.Put(ctx, "a", value)
+			return err
+		}},
+		"POST /deletedsecrets/b/recover": {"recover/action", "Secrets Officer", func() error {
+			_, err := store.Put(ctx, "b", value)
+			return err
+		}},
+		"DELETE /secrets/a": {"delete)", "Secrets Officer", func() error {
+			return store.Delete(ctx, "a")
+		}},
 	} {
 		fake.Answer = func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method+" "+r.URL.Path != request {
@@ -165,7 +181,10 @@ func TestHalfAnswers(t *testing.T) {
 		"no value":   func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{` + id + `}`)) },
 		"not JSON":   func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>" + canary)) },
 		"half of it": func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{` + id + `,"value":"` + canary)) },
-		"cut off":    func(w http.ResponseWriter) { w.Header().Set("Content-Length", "999"); _, _ = w.Write([]byte(`{` + id)) },
+		"cut off": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "999")
+			_, _ = w.Write([]byte(`{` + id))
+		},
 		"other types": func(w http.ResponseWriter) {
 			_, _ = w.Write([]byte(`{"value":{"a":1},"id":7,"attributes":"` + canary + `"}`))
 		},
@@ -215,7 +234,10 @@ func serve(t *testing.T, handler http.HandlerFunc) *azurekv.Store {
 	t.Cleanup(server.Close)
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	return open(t, azurekv.Options{VaultURL: server.URL, CAPool: pool, Credential: azurefake.New(t), RetryDelay: time.Millisecond})
+	return open(t, azurekv.Options{
+		VaultURL: server.URL, CAPool: pool, Credential: azurefake.New(t),
+		RetryDelay: time.Millisecond,
+	})
 }
 
 func TestOddChallenges(t *testing.T) {
@@ -228,14 +250,17 @@ func TestOddChallenges(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		})
 		err := get(t, store, "a", "")
-		if err == nil || strings.Contains(err.Error(), canary) || !errors.Is(err, secret.ErrDenied) && !errors.Is(err, secret.ErrUnavailable) {
+		if err == nil || strings.Contains(err.Error(), canary) || !errors.Is(err, secret.ErrDenied) &&
+			!errors.Is(err, secret.ErrUnavailable) {
 			t.Errorf("%q: got %v", header, err)
 		}
 	}
 }
 
 func TestNoRedirectIsFollowed(t *testing.T) {
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the redirect was followed")
+	}))
 	defer other.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		fake := azurefake.New(t)
@@ -329,7 +354,9 @@ func TestDefaultCredentials(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_on":"%d","resource":"https://vault.azure.net","token_type":"Bearer"}`, token.Token, time.Now().Add(time.Hour).Unix())
+		_, _ = fmt.Fprintf(w,
+			`{"access_token":%q,"expires_on":"%d","resource":"https://vault.azure.net","token_type":"Bearer"}`,
+			token.Token, time.Now().Add(time.Hour).Unix())
 	}))
 	defer server.Close()
 	t.Setenv("IDENTITY_ENDPOINT", server.URL)
@@ -340,7 +367,8 @@ func TestDefaultCredentials(t *testing.T) {
 		store := open(t, o)
 		put(t, store, "a", "value")
 		want(t, store, "a", "", "value")
-		if last := queries[len(queries)-1]; last.Get("resource") != azurefake.Resource || last.Get("client_id") != client {
+		if last := queries[len(queries)-1]; last.Get("resource") != azurefake.Resource ||
+			last.Get("client_id") != client {
 			t.Errorf("asked for %v, want the vault's resource and client id %q", last, client)
 		}
 	}
@@ -354,13 +382,18 @@ func TestDefaultCredentials(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	for _, address := range []string{"", "corp", "http://corp.vault.azure.net", "https://", "https://user:password@corp.vault.azure.net", "https://corp.vault.azure.net/secrets/a", "https://corp.vault.azure.net?x=1"} {
+	for _, address := range []string{
+		"", "corp", "http://corp.vault.azure.net", "https://",
+		"https://user:password@corp.vault.azure.net", "https://corp.vault.azure.net/secrets/a",
+		"https://corp.vault.azure.net?x=1",
+	} {
 		_, err := azurekv.New(azurekv.Options{VaultURL: address})
 		if err == nil || strings.Contains(err.Error(), "password") {
 			t.Errorf("%q: got %v", address, err)
 		}
 	}
-	for _, o := range []azurekv.Options{{}, {ClientID: "c", TenantID: "t"}} { // the chains are built, and contact nobody
+	// the chains are built, and contact nobody
+	for _, o := range []azurekv.Options{{}, {ClientID: "c", TenantID: "t"}} {
 		o.VaultURL = "https://corp.vault.azure.net/"
 		if _, err := azurekv.New(o); err != nil {
 			t.Error(err)

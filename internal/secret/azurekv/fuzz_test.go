@@ -8,9 +8,18 @@ import (
 	"sallyport/internal/testkit/azurefake"
 )
 
-// FuzzNames: two paths that are no names of Key Vault themselves never are the same secret, but for upper and lower case.
+// FuzzNames: two paths that are no names of Key Vault themselves never are the same secret, but for upper and lower
+// case.
 func FuzzNames(f *testing.F) {
-	for _, pair := range [][2]string{{"a/b", "a_b"}, {"a-/b", "a/-b"}, {"a-u-b/c", "a_b/c"}, {"a/.b", "a-/d-b"}, {"_-/", "-u--"}, {"a/B", "a/b"}, {"a/u-b", "a-_b"}} {
+	for _, pair := range [][2]string{
+		{"a/b", "a_b"},
+		{"a-/b", "a/-b"},
+		{"a-u-b/c", "a_b/c"},
+		{"a/.b", "a-/d-b"},
+		{"_-/", "-u--"},
+		{"a/B", "a/b"},
+		{"a/u-b", "a-_b"},
+	} {
 		f.Add(pair[0], pair[1])
 	}
 	f.Fuzz(func(t *testing.T, one, two string) {

@@ -19,7 +19,8 @@ func Kind() secret.Kind {
 		Name: "azurekv", Summary: "Azure Key Vault.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Withhold: []string{
-			"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD",
+			"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
+			"AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_PASSWORD",
 			"AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_HEADER", "MSI_SECRET", "ARM_CLIENT_SECRET",
 		},
 	}

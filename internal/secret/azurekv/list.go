@@ -116,8 +116,8 @@ func (s *Store) History(ctx context.Context, path string) ([]secret.Version, err
 	return history, nil
 }
 
-// versions returns all versions, newest first, the first of which is the current one. The service counts in seconds: among
-// several of the newest second, the current one is asked for.
+// versions returns all versions, newest first, the first of which is the current one. The service counts in seconds:
+// among several of the newest second, the current one is asked for.
 func (s *Store) versions(ctx context.Context, name string) ([]known, error) {
 	var versions []known
 	for pager := s.client.NewListSecretPropertiesVersionsPager(name, nil); pager.More(); {
@@ -178,5 +178,8 @@ func tell(listed *azsecrets.SecretProperties) (known, error) {
 		return known{}, err
 	}
 	a := listed.Attributes
-	return known{Version: secret.Version{ID: id, Created: created(a)}, enabled: a == nil || a.Enabled == nil || *a.Enabled}, nil
+	return known{
+		Version: secret.Version{ID: id, Created: created(a)},
+		enabled: a == nil || a.Enabled == nil || *a.Enabled,
+	}, nil
 }

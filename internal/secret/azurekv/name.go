@@ -21,9 +21,9 @@ var (
 	toPath = strings.NewReplacer("--", "/", "-u-", "_", "-d-", ".")
 )
 
-// encode is the name that path stands for. A path that is a name is that name. In any other, '/' is written '--', '_' is
-// '-u-' and '.' is '-d-', so that the secret of n8n/api_key is n8n--api-u-key; a path whose name would read back as another
-// path is refused. Names are the same in upper and lower case, to the service.
+// encode is the name that path stands for. A path that is a name is that name. In any other, '/' is written '--', '_'
+// is '-u-' and '.' is '-d-', so that the secret of n8n/api_key is n8n--api-u-key; a path whose name would read back as
+// another path is refused. Names are the same in upper and lower case, to the service.
 func encode(path string) (string, error) {
 	if path != "" && len(path) <= maxName && isName(path) {
 		return path, nil
@@ -31,11 +31,14 @@ func encode(path string) (string, error) {
 	name := toName.Replace(path)
 	switch {
 	case strings.Trim(path, "/") == "", strings.Contains(path, "//"), hasDotSegment(path), !isName(name):
-		return "", refusal{fault.WithHint(errors.New("not a name that Key Vault can hold"), "a name is letters, digits and '-'; '/', '_' and '.' are written as --, -u- and -d-")}
+		return "", refusal{fault.WithHint(errors.New("not a name that Key Vault can hold"),
+			"a name is letters, digits and '-'; '/', '_' and '.' are written as --, -u- and -d-")}
 	case len(name) > maxName:
-		return "", refusal{fmt.Errorf("the name has %d characters as Key Vault would hold it (%q), and may have %d", len(name), name, maxName)}
+		return "", refusal{fmt.Errorf("the name has %d characters as Key Vault would hold it (%q), and may have %d",
+			len(name), name, maxName)}
 	case toPath.Replace(name) != path:
-		return "", refusal{fault.WithHint(fmt.Errorf("the name would be %q in Key Vault, which stands for %q", name, toPath.Replace(name)), "have no '-' beside '/', '_' or '.', and no -u- or -d- in the name")}
+		return "", refusal{fault.WithHint(fmt.Errorf("the name would be %q in Key Vault, which stands for %q", name,
+			toPath.Replace(name)), "have no '-' beside '/', '_' or '.', and no -u- or -d- in the name")}
 	}
 	return name, nil
 }
@@ -65,10 +68,13 @@ func hasDotSegment(path string) bool {
 }
 
 func isVersion(version string) bool {
-	return len(version) == 32 && !strings.ContainsFunc(version, func(r rune) bool { return (r < 'a' || r > 'f') && (r < '0' || r > '9') })
+	return len(version) == 32 && !strings.ContainsFunc(version, func(r rune) bool {
+		return (r < 'a' || r > 'f') && (r < '0' || r > '9')
+	})
 }
 
-// parseID reads https://<vault>/secrets/<name>[/<version>]; the SDK's own reading ends the process where the id is malformed.
+// parseID reads https://<vault>/secrets/<name>[/<version>]; the SDK's own reading ends the process where the id is
+// malformed.
 func parseID(id *azsecrets.ID) (name, version string, err error) {
 	if id == nil {
 		return "", "", errHalf

@@ -46,8 +46,8 @@ func newClient(pool *x509.CertPool) *http.Client {
 	}
 }
 
-// identity carries what the SDK asks identity providers, wherever the environment says that they are, within the same bounds: the
-// SDK's own client follows redirects with a client's secret, and reads an answer whole however long it is.
+// identity carries what the SDK asks identity providers, wherever the environment says that they are, within the same
+// bounds: the SDK's own client follows redirects with a client's secret, and reads an answer whole however long it is.
 type identity struct{ client *http.Client }
 
 // Do implements policy.Transporter.
@@ -76,7 +76,8 @@ type finalError struct{ error }
 func (finalError) NonRetriable()   {}
 func (f finalError) Unwrap() error { return f.error }
 
-// isHarmless tells a challenge that the SDK reads without ending the process: one whose authority has a tenant, or none at all.
+// isHarmless tells a challenge that the SDK reads without ending the process: one whose authority has a tenant, or none
+// at all.
 func isHarmless(challenge string) bool {
 	for part := range strings.SplitSeq(strings.ReplaceAll(challenge, "Bearer ", ""), " ") {
 		key, authority, _ := strings.Cut(part, "=")
@@ -123,16 +124,26 @@ func chain(tenant, client string) (azcore.TokenCredential, error) {
 	private := isPrivate(os.Getenv("AZURE_AUTHORITY_HOST"))
 	options := policy.ClientOptions{Transport: identity{newClient(nil)}}
 	if client == "" {
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: options, TenantID: tenant, DisableInstanceDiscovery: private})
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
+			ClientOptions: options,
+			TenantID:      tenant, DisableInstanceDiscovery: private,
+		})
 	}
 	var sources []azcore.TokenCredential
-	if env, err := azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: private}); err == nil {
+	if env, err := azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{
+		ClientOptions:            options,
+		DisableInstanceDiscovery: private,
+	}); err == nil {
 		sources = append(sources, env)
 	}
-	if workload, err := azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{ClientOptions: options, ClientID: client, TenantID: tenant, DisableInstanceDiscovery: private}); err == nil {
+	if workload, err := azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
+		ClientOptions: options, ClientID: client, TenantID: tenant, DisableInstanceDiscovery: private,
+	}); err == nil {
 		sources = append(sources, workload)
 	}
-	managed, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: options, ID: azidentity.ClientID(client)})
+	managed, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{
+		ClientOptions: options, ID: azidentity.ClientID(client),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +155,10 @@ func isPrivate(authority string) bool {
 	if authority == "" {
 		return false
 	}
-	for _, known := range []string{"microsoftonline.com", "microsoftonline.us", "chinacloudapi.cn", "partner.microsoftonline.cn"} {
+	for _, known := range []string{
+		"microsoftonline.com", "microsoftonline.us", "chinacloudapi.cn",
+		"partner.microsoftonline.cn",
+	} {
 		if strings.HasSuffix(strings.TrimRight(authority, "/"), known) {
 			return false
 		}

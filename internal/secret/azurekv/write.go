@@ -16,9 +16,9 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Put implements secret.Writer. Tags and content type stay as they are on the current version. A secret that is deleted and
-// still recoverable is recovered, its versions disabled, and the new one added. A value has at most 25 KB as the vault holds
-// it; what is not text is held in base64.
+// Put implements secret.Writer. Tags and content type stay as they are on the current version. A secret that is deleted
+// and still recoverable is recovered, its versions disabled, and the new one added. A value has at most 25 KB as the
+// vault holds it; what is not text is held in base64.
 func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
 	var v secret.Version
 	err := s.operate(ctx, path, func(ctx context.Context, name string) (err error) {
@@ -67,9 +67,11 @@ func made(out *azsecrets.Secret) (secret.Version, error) {
 	return secret.Version{ID: id, Created: created(out.Attributes), Current: true}, nil
 }
 
-// parameters are the value as the vault holds it, with what is kept of the current version. Who may write and not read keeps
-// nothing.
-func (s *Store) parameters(ctx context.Context, name string, value secret.Value) (azsecrets.SetSecretParameters, error) {
+// parameters are the value as the vault holds it, with what is kept of the current version. Who may write and not read
+// keeps nothing.
+func (s *Store) parameters(ctx context.Context, name string,
+	value secret.Value,
+) (azsecrets.SetSecretParameters, error) {
 	in := azsecrets.SetSecretParameters{Tags: make(map[string]*string)}
 	current, err := s.client.GetSecret(ctx, name, "", nil)
 	switch {
@@ -89,12 +91,14 @@ func (s *Store) parameters(ctx context.Context, name string, value secret.Value)
 }
 
 func isText(b []byte) bool {
-	odd := strings.ContainsFunc(string(b), func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f })
+	odd := strings.ContainsFunc(string(b), func(r rune) bool {
+		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f
+	})
 	return !odd && utf8.Valid(b)
 }
 
-// revive recovers a deleted secret and disables what it held, before a new version is added: what was deleted stays unread.
-// conflict is why it was called, and what it returns where there is nothing to recover.
+// revive recovers a deleted secret and disables what it held, before a new version is added: what was deleted stays
+// unread. conflict is why it was called, and what it returns where there is nothing to recover.
 func (s *Store) revive(ctx context.Context, name string, conflict error) error {
 	_, err := s.client.RecoverDeletedSecret(ctx, name, nil)
 	switch {
@@ -124,7 +128,9 @@ func (s *Store) disableAll(ctx context.Context, name string) (bool, error) {
 		if !v.enabled {
 			continue
 		}
-		in := azsecrets.UpdateSecretPropertiesParameters{SecretAttributes: &azsecrets.SecretAttributes{Enabled: new(false)}}
+		in := azsecrets.UpdateSecretPropertiesParameters{
+			SecretAttributes: &azsecrets.SecretAttributes{Enabled: new(false)},
+		}
 		if _, err := s.client.UpdateSecretProperties(ctx, name, v.ID, in, nil); err != nil {
 			return false, whileRecovering(err)
 		}
@@ -157,7 +163,8 @@ func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Vers
 	return v, nil
 }
 
-// Delete implements secret.Writer. The vault keeps the secret, unread, for as long as it is set to, unless Options.Purge.
+// Delete implements secret.Writer. The vault keeps the secret, unread, for as long as it is set to, unless
+// Options.Purge.
 func (s *Store) Delete(ctx context.Context, path string) error {
 	err := s.operate(ctx, path, s.remove)
 	if err != nil {

@@ -3,8 +3,8 @@
 // Versions are 1, 2, 3, … and a number is never used twice, also after the secret was deleted and set again. It is a
 // secret.Store, secret.Writer and secret.Lister. It does not cache: every Get reads the database.
 //
-// Which version is the current one, and which are gone, stands in the ledger; the table secret is a copy of that for people. Who
-// can write the database cannot put an old version back.
+// Which version is the current one, and which are gone, stands in the ledger; the table secret is a copy of that for
+// people. Who can write the database cannot put an old version back.
 //
 // Invariant: a value is in the database in sealed form only, bound to its name and version (package seal); what Put has
 // returned for is on disk.
@@ -81,7 +81,9 @@ func (s *Store) get(ctx context.Context, path, version string) (secret.Value, se
 }
 
 // open reads and unseals a version.
-func (s *Store) open(ctx context.Context, from querier, page *ledger.Page, path string, number int) (record, []byte, error) {
+func (s *Store) open(ctx context.Context, from querier, page *ledger.Page, path string,
+	number int,
+) (record, []byte, error) {
 	if !ValidName(path) {
 		return record{}, nil, secret.ErrNotFound
 	}
@@ -132,12 +134,14 @@ func (s *Store) Delete(ctx context.Context, path string) error {
 			return secret.ErrNotFound
 		}
 		now := database.Micros(time.Now())
-		if _, err := tx.ExecContext(ctx, "UPDATE secret SET deleted = $1 WHERE name = $2 AND deleted = 0", now, path); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE secret SET deleted = $1 WHERE name = $2 AND deleted = 0", now,
+			path); err != nil {
 			return err
 		}
 		is.floor = is.highest
 		page.Entries[path] = is.entry()
-		_, err := tx.ExecContext(ctx, "UPDATE secret_version SET sealed = NULL, deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
+		_, err := tx.ExecContext(ctx,
+			"UPDATE secret_version SET sealed = NULL, deleted = $1 WHERE name = $2 AND deleted = 0", now, path)
 		return err
 	})
 	if err != nil {
@@ -167,7 +171,9 @@ func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.Pag
 }
 
 // add writes the next version of path and makes the secret if it is not there.
-func (s *Store) add(ctx context.Context, path string, value func(*sql.Tx, *ledger.Page) ([]byte, error)) (added secret.Version, err error) {
+func (s *Store) add(ctx context.Context, path string,
+	value func(*sql.Tx, *ledger.Page) ([]byte, error),
+) (added secret.Version, err error) {
 	err = s.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
 		plain, err := value(tx, page)
 		if err != nil {
@@ -196,12 +202,13 @@ func (r record) write(ctx context.Context, tx *sql.Tx, path string, sealed []byt
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO secret_version (name, version, sealed, created) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name, version) DO UPDATE SET sealed = excluded.sealed, created = excluded.created, deleted = 0`, path, r.number, sealed, r.created)
+		ON CONFLICT (name, version) DO UPDATE SET sealed = excluded.sealed, created = excluded.created, deleted = 0`,
+		path, r.number, sealed, r.created)
 	return err
 }
 
-// failed names the secret and sorts the reason: an answer of the port's vocabulary stays what it is, the context's end too;
-// everything else means that the store cannot be used.
+// failed names the secret and sorts the reason: an answer of the port's vocabulary stays what it is, the context's end
+// too; everything else means that the store cannot be used.
 func (s *Store) failed(ctx context.Context, doing, path string, err error) error {
 	switch {
 	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone):

@@ -100,7 +100,8 @@ func TestVersionsGoUpwardAcrossADeletion(t *testing.T) {
 			t.Fatal(err)
 		}
 		var sealed int
-		if err := db.QueryRow("SELECT count(*) FROM secret_version WHERE sealed IS NOT NULL").Scan(&sealed); err != nil || sealed != 0 {
+		if err := db.QueryRow("SELECT count(*) FROM secret_version WHERE sealed IS NOT NULL").Scan(
+			&sealed); err != nil || sealed != 0 {
 			t.Errorf("%d sealed values stayed (%v)", sealed, err)
 		}
 		if v := put(t, store, "a", "y"); v.ID != "3" {
@@ -122,7 +123,10 @@ func TestLimits(t *testing.T) {
 	store, _ := newPlace(t, filepath.Join(t.TempDir(), "state.db")).open(t)
 	long := strings.Repeat("n", 200)
 	put(t, store, long, "x")
-	for path, size := range map[string]int{long + "n": 1, "a b": 1, "ü": 1, "a//b": 1, "a/./b": 1, "big": builtin.MaxValue + 1} {
+	for path, size := range map[string]int{
+		long + "n": 1, "a b": 1, "ü": 1, "a//b": 1, "a/./b": 1,
+		"big": builtin.MaxValue + 1,
+	} {
 		if _, err := store.Put(t.Context(), path, secret.NewValue(make([]byte, size))); err == nil {
 			t.Errorf("name of %d bytes, value of %d: taken", len(path), size)
 		}
@@ -191,7 +195,8 @@ func atRest(t *testing.T, p place, db *database.DB) (all []byte) {
 	return all
 }
 
-// formsOf are the encodings in which a leak could hide. Base64 depends on the position, so its three inner parts are given.
+// formsOf are the encodings in which a leak could hide. Base64 depends on the position, so its three inner parts are
+// given.
 func formsOf(value string) map[string][]byte {
 	forms := map[string][]byte{"raw": []byte(value), "in hex": []byte(hex.EncodeToString([]byte(value)))}
 	for shift := range 3 {
@@ -209,7 +214,8 @@ func TestUnavailable(t *testing.T) {
 	onBoth(t, func(t *testing.T, p place) {
 		store, db := p.open(t)
 		put(t, store, "a", "x")
-		if _, err := db.Exec("UPDATE secret_version SET sealed = $1", []byte("altered bytes, long enough to be sealed ones")); err != nil {
+		if _, err := db.Exec("UPDATE secret_version SET sealed = $1",
+			[]byte("altered bytes, long enough to be sealed ones")); err != nil {
 			t.Fatal(err)
 		}
 		_, _, err := store.Get(t.Context(), "a", "")
@@ -217,7 +223,8 @@ func TestUnavailable(t *testing.T) {
 			t.Errorf("an altered value: got %v, want ErrUnavailable", err)
 		}
 		_ = db.Close()
-		if _, _, err := store.Get(t.Context(), "a", ""); !errors.Is(err, secret.ErrUnavailable) || fault.ExitOf(err) != fault.ExitStore {
+		if _, _, err := store.Get(t.Context(), "a", ""); !errors.Is(err, secret.ErrUnavailable) ||
+			fault.ExitOf(err) != fault.ExitStore {
 			t.Errorf("a closed database: got %v, exit %d; want ErrUnavailable and exit 10", err, fault.ExitOf(err))
 		}
 	})
@@ -228,7 +235,8 @@ func TestSealedBytesCannotBeSwapped(t *testing.T) {
 		store, db := p.open(t)
 		put(t, store, "mine", "low")
 		put(t, store, "yours", "high")
-		if _, err := db.Exec("UPDATE secret_version SET sealed = (SELECT sealed FROM secret_version WHERE name = 'yours') WHERE name = 'mine'"); err != nil {
+		if _, err := db.Exec("UPDATE secret_version SET sealed = (SELECT sealed FROM secret_version WHERE name = " +
+			"'yours') WHERE name = 'mine'"); err != nil {
 			t.Fatal(err)
 		}
 		if value, _, err := store.Get(t.Context(), "mine", ""); !errors.Is(err, secret.ErrUnavailable) {

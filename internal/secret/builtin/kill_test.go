@@ -50,8 +50,8 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	})
 }
 
-// killWhilePutting starts a child, kills it with SIGKILL once it has acknowledged enough values, which is in the middle of
-// the next, and notes all that it had said by then.
+// killWhilePutting starts a child, kills it with SIGKILL once it has acknowledged enough values, which is in the middle
+// of the next, and notes all that it had said by then.
 func killWhilePutting(t *testing.T, p place, enough int, acknowledged map[string]string) {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestNothingAcknowledgedIsLost$")

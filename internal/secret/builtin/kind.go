@@ -13,14 +13,17 @@ var page string
 // Kind is the kind builtin.
 func Kind() secret.Kind {
 	return secret.Kind{
-		Name: secret.Builtin, Summary: "Sallyport's own database, where secrets are sealed; `sallyport secret set` puts them there.", Page: page,
+		Name:     secret.Builtin,
+		Summary:  "Sallyport's own database, where secrets are sealed; `sallyport secret set` puts them there.",
+		Page:     page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Always:   func() secret.Settings { return new(Settings) },
 		Own:      true,
 	}
 }
 
-// Settings are the keys of a store of kind builtin: none. Where the database is, and its key, is said for the whole gate.
+// Settings are the keys of a store of kind builtin: none. Where the database is, and its key, is said for the whole
+// gate.
 type Settings struct{}
 
 // Check implements secret.Settings.

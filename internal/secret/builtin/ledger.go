@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// marks are how a secret stands: the marks of its entry in the ledger. The zero marks are those of a secret that never was.
+// marks are how a secret stands: the marks of its entry in the ledger. The zero marks are those of a secret that never
+// was.
 type marks struct {
 	current int64 // the current version
 	floor   int64 // versions up to this one are gone
@@ -159,7 +160,8 @@ func eachVersion(ctx context.Context, tx *sql.Tx, fn func(v version, created int
 	return rows.Err()
 }
 
-// Adopt takes the secrets as they are, in a database from before there was a ledger. It runs in a transaction that has claimed Topic.
+// Adopt takes the secrets as they are, in a database from before there was a ledger. It runs in a transaction that has
+// claimed Topic.
 func (s *Store) Adopt(ctx context.Context, tx *sql.Tx) error {
 	known, malformed := make(map[string]marks), 0
 	err := eachSecret(ctx, tx, func(name string, is marks) { known[name] = is }, &malformed)
@@ -181,8 +183,8 @@ func (s *Store) Adopt(ctx context.Context, tx *sql.Tx) error {
 	return s.book.Write(ctx, tx, next)
 }
 
-// Accept has the secrets of a database that was put back stand as its own list says. A number that was given out since then is not
-// given out again. A person answers for it.
+// Accept has the secrets of a database that was put back stand as its own list says. A number that was given out since
+// then is not given out again. A person answers for it.
 func (s *Store) Accept(ctx context.Context) error {
 	var next *ledger.Page
 	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
@@ -191,7 +193,9 @@ func (s *Store) Accept(ctx context.Context) error {
 		case err != nil:
 			return err
 		case state.Own == nil && state.Why != nil:
-			return fault.WithHint(state.Why, "nothing in the database vouches for its secrets: restore a backup of the whole database, or set them again")
+			return fault.WithHint(state.Why,
+				"nothing in the database vouches for its secrets: restore a backup of the whole database, or set "+
+					"them again")
 		case state.Own == nil:
 			return nil
 		}

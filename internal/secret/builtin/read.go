@@ -41,10 +41,13 @@ func readRecord(ctx context.Context, from querier, is marks, path string, number
 		return record{}, fmt.Errorf("version %d: %w", number, secret.ErrVersionGone)
 	}
 	r := record{number: int(wanted), current: wanted == is.current}
-	err := from.QueryRowContext(ctx, "SELECT CASE WHEN length(sealed) <= $1 THEN sealed END, created FROM secret_version WHERE name = $2 AND version = $3",
+	err := from.QueryRowContext(ctx,
+		"SELECT CASE WHEN length(sealed) <= $1 THEN sealed END, created FROM secret_version WHERE name = $2 AND "+
+			"version = $3",
 		maxSealed, path, wanted).Scan(&r.sealed, &r.created)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && r.sealed == nil {
-		return record{}, fmt.Errorf("version %d: it is not in the database any more, and Sallyport has not deleted it", wanted)
+		return record{}, fmt.Errorf("version %d: it is not in the database any more, and Sallyport has not deleted it",
+			wanted)
 	}
 	return r, err
 }
@@ -58,7 +61,9 @@ func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error)
 	if err != nil {
 		return nil, s.failed(ctx, "listing", prefix, err)
 	}
-	slices.SortFunc(entries, func(a, b secret.Entry) int { return strings.Compare(a.Path, b.Path) }) // a database's collation may differ
+	slices.SortFunc(entries, func(a, b secret.Entry) int {
+		return strings.Compare(a.Path, b.Path)
+	}) // a database's collation may differ
 	return entries, nil
 }
 

@@ -21,7 +21,9 @@ type seeded struct {
 }
 
 func (s *seeded) Seed(_ context.Context, path string, value []byte) (err error) {
-	s.environ = append(slices.DeleteFunc(s.environ, func(e string) bool { return strings.HasPrefix(e, "T_"+path+"=") }), "T_"+path+"="+string(value))
+	s.environ = append(slices.DeleteFunc(s.environ, func(e string) bool {
+		return strings.HasPrefix(e, "T_"+path+"=")
+	}), "T_"+path+"="+string(value))
 	s.Store, err = env.New(env.Options{Prefix: "T_", Environ: s.environ})
 	return err
 }
@@ -46,7 +48,10 @@ func open(t *testing.T, prefix string, environ ...string) *env.Store {
 }
 
 func TestGet(t *testing.T) {
-	environ := []string{"APP_KEY=a=b\n", "APP_KEY=second", "APP_EMPTY=", "APP_=bare", "KEY=other", "PATH=/bin", "junk", "=C:=C:\\"}
+	environ := []string{
+		"APP_KEY=a=b\n", "APP_KEY=second", "APP_EMPTY=", "APP_=bare", "KEY=other", "PATH=/bin",
+		"junk", "=C:=C:\\",
+	}
 	for _, c := range []struct{ prefix, path, want string }{
 		{"APP_", "KEY", "a=b\n"}, {"", "APP_KEY", "a=b\n"}, {"", "KEY", "other"}, {"APP", "_KEY", "a=b\n"}, {"", "PATH", "/bin"},
 	} {
@@ -70,7 +75,8 @@ func TestGet(t *testing.T) {
 		{"APP_", "KEY", "2", secret.ErrVersionGone, "?version="},
 	} {
 		_, _, err := open(t, c.prefix, environ...).Get(t.Context(), c.path, c.version)
-		if text := fmt.Sprint(err) + fault.HintOf(err); !errors.Is(err, c.want) || fault.HintOf(err) == "" || !strings.Contains(text, c.text) || strings.Contains(text, "other") {
+		if text := fmt.Sprint(err) + fault.HintOf(err); !errors.Is(err, c.want) || fault.HintOf(err) == "" ||
+			!strings.Contains(text, c.text) || strings.Contains(text, "other") {
 			t.Errorf("prefix %q path %q: got %v, hint %q", c.prefix, c.path, err, fault.HintOf(err))
 		}
 	}

@@ -1,11 +1,12 @@
 // Package exec is the store behind a command: any tool that prints a secret (op read, vals get, pass show, gopass, bw).
 //
-// A path is put into the command's arguments where they say {path}; what the command prints is the value, without one line
-// break at its end. It is a secret.Store and nothing beside. It is not a shell: each argument reaches the command as it is,
-// and the path never adds an argument.
+// A path is put into the command's arguments where they say {path}; what the command prints is the value, without one
+// line break at its end. It is a secret.Store and nothing beside. It is not a shell: each argument reaches the command
+// as it is, and the path never adds an argument.
 //
-// Invariant: a command gets a minimal environment, is killed with all that it has started when its time or its output runs
-// out, and nothing that it prints gets into an error but the first line of stderr, shortened and without the secrets known.
+// Invariant: a command gets a minimal environment, is killed with all that it has started when its time or its output
+// runs out, and nothing that it prints gets into an error but the first line of stderr, shortened and without the
+// secrets known.
 package exec
 
 import (
@@ -39,8 +40,8 @@ type Options struct {
 	Timeout    time.Duration // when it is killed; 0 is DefaultTimeout
 	Concurrent int           // how many run at once; 0 is DefaultConcurrent
 
-	// Pass names variables of Environ that the command gets beside PATH and HOME, such as OP_SERVICE_ACCOUNT_TOKEN. A name
-	// that ends in '*' stands for all that begin so.
+	// Pass names variables of Environ that the command gets beside PATH and HOME, such as OP_SERVICE_ACCOUNT_TOKEN. A
+	// name that ends in '*' stands for all that begin so.
 	Pass    []string
 	Environ []string // NAME=VALUE each, as os.Environ returns them
 
@@ -60,11 +61,14 @@ type Store struct {
 func New(o Options) (*Store, error) {
 	switch {
 	case len(o.Command) == 0 || o.Command[0] == "":
-		return nil, fault.WithHint(errors.New("setting up exec: there is no command"), `set command: [op, read, "op://prod/{path}"]`)
+		return nil, fault.WithHint(errors.New("setting up exec: there is no command"),
+			`set command: [op, read, "op://prod/{path}"]`)
 	case strings.Contains(o.Command[0], Placeholder):
-		return nil, fault.WithHint(errors.New("setting up exec: {path} stands for the program itself"), "name the program; {path} goes into its arguments")
+		return nil, fault.WithHint(errors.New("setting up exec: {path} stands for the program itself"),
+			"name the program; {path} goes into its arguments")
 	case !slices.ContainsFunc(o.Command[1:], func(arg string) bool { return strings.Contains(arg, Placeholder) }):
-		return nil, fault.WithHint(errors.New("setting up exec: no argument has {path}"), `write it as [op, read, "op://prod/{path}"]`)
+		return nil, fault.WithHint(errors.New("setting up exec: no argument has {path}"),
+			`write it as [op, read, "op://prod/{path}"]`)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -99,14 +103,18 @@ func matches(patterns []string, name string) bool {
 	})
 }
 
-// Get implements secret.Store. There is one version, "1", made when the command was run: what it was before is not known.
+// Get implements secret.Store. There is one version, "1", made when the command was run: what it was before is not
+// known.
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	value, err := s.get(ctx, path)
 	if err == nil && version != "" && version != only {
-		err = fault.WithHint(secret.ErrVersionGone, "a command is asked for the secret as it is; leave `?version=` out, or put it into the path if the tool understands it")
+		err = fault.WithHint(secret.ErrVersionGone,
+			"a command is asked for the secret as it is; leave `?version=` out, or put it into the path if the tool "+
+				"understands it")
 	}
 	if err != nil {
-		return secret.Value{}, secret.Version{}, fmt.Errorf("reading secret %q with %s: %w", path, s.options.Command[0], err)
+		return secret.Value{}, secret.Version{}, fmt.Errorf("reading secret %q with %s: %w", path,
+			s.options.Command[0], err)
 	}
 	return value, secret.Version{ID: only, Created: time.Now().UTC(), Current: true}, nil
 }
@@ -138,12 +146,14 @@ func (s *Store) arguments(path string) ([]string, error) {
 		bad = bad || segment == ".."
 	}
 	if bad || path == "" || len(path) > 4096 {
-		return nil, fault.WithHint(fmt.Errorf("%w: this cannot be a path", secret.ErrNotFound), "write it without control characters and '..' segments")
+		return nil, fault.WithHint(fmt.Errorf("%w: this cannot be a path", secret.ErrNotFound),
+			"write it without control characters and '..' segments")
 	}
 	var args []string
 	for _, arg := range s.options.Command[1:] {
 		if strings.HasPrefix(arg, Placeholder) && strings.HasPrefix(path, "-") {
-			return nil, fault.WithHint(fmt.Errorf("%w: the command would take the path for an option", secret.ErrNotFound), "put something before {path} in the command, such as ./{path}")
+			return nil, fault.WithHint(fmt.Errorf("%w: the command would take the path for an option",
+				secret.ErrNotFound), "put something before {path} in the command, such as ./{path}")
 		}
 		args = append(args, strings.ReplaceAll(arg, Placeholder, path))
 	}
@@ -155,7 +165,8 @@ func ended(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
 	}
-	return unavailable("there was no time left for the command", "commands run one after another, `timeout` each; see why they are slow")
+	return unavailable("there was no time left for the command",
+		"commands run one after another, `timeout` each; see why they are slow")
 }
 
 func unavailable(what, hint string) error {

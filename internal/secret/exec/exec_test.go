@@ -42,7 +42,10 @@ func open(t *testing.T, o exec.Options) *exec.Store {
 // shell runs a script, to which the path is $1.
 func shell(t *testing.T, script string) *exec.Store {
 	t.Helper()
-	return open(t, exec.Options{Command: []string{"sh", "-c", script, "sh", "{path}"}, NotFound: []int{44}, Denied: []int{33}})
+	return open(t, exec.Options{
+		Command: []string{"sh", "-c", script, "sh", "{path}"}, NotFound: []int{44},
+		Denied: []int{33},
+	})
 }
 
 // seeded prints files.
@@ -86,8 +89,12 @@ func TestArgumentsAreNotAShells(t *testing.T) {
 
 func TestPathsThatAreRefused(t *testing.T) {
 	store := open(t, exec.Options{Command: []string{"echo", "{path}"}})
-	for _, path := range []string{"", "-n", "--help", "a\nb", "a\x00b", "../x", "a/..", "\xff", strings.Repeat("x", 5000)} {
-		if _, _, err := store.Get(t.Context(), path, ""); !errors.Is(err, secret.ErrNotFound) || fault.HintOf(err) == "" {
+	for _, path := range []string{
+		"", "-n", "--help", "a\nb", "a\x00b", "../x", "a/..", "\xff",
+		strings.Repeat("x", 5000),
+	} {
+		if _, _, err := store.Get(t.Context(), path, ""); !errors.Is(err, secret.ErrNotFound) ||
+			fault.HintOf(err) == "" {
 			t.Errorf("path %q: got %v", path, err)
 		}
 	}
@@ -97,7 +104,10 @@ func TestPathsThatAreRefused(t *testing.T) {
 }
 
 func TestTheEnvironmentIsMinimal(t *testing.T) {
-	environ := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "SECRET=" + canary, "OP_TOKEN=t", "OP_HOST=h", "LANG=C"}
+	environ := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "SECRET=" + canary, "OP_TOKEN=t",
+		"OP_HOST=h", "LANG=C",
+	}
 	for _, c := range []struct {
 		environ, pass, want []string
 	}{
@@ -151,8 +161,10 @@ func TestTrouble(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := c.store.Get(t.Context(), "some/path", "")
-			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || !strings.Contains(fault.HintOf(err), c.hint) || fault.HintOf(err) == "" {
-				t.Errorf("got %v (hint %q), want %v with %q (hint with %q)", err, fault.HintOf(err), c.want, c.text, c.hint)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) ||
+				!strings.Contains(fault.HintOf(err), c.hint) || fault.HintOf(err) == "" {
+				t.Errorf("got %v (hint %q), want %v with %q (hint with %q)", err, fault.HintOf(err),
+					c.want, c.text, c.hint)
 			}
 			if errors.Is(c.want, secret.ErrUnavailable) && fault.ExitOf(err) != fault.ExitStore {
 				t.Errorf("exit code %d, want %d", fault.ExitOf(err), fault.ExitStore)
@@ -181,10 +193,14 @@ func TestStderrShowsNoSecret(t *testing.T) {
 		"with control letters": `printf '\033[31mred\033[0m\tcanary-s3cret\n' >&2; printf 'canary-s3cret\n'; exit 1`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			store := open(t, exec.Options{Command: []string{"sh", "-c", script, "{path}"}, Environ: append(os.Environ(), "TOKEN="+canary), Pass: []string{"TOKEN"}})
+			store := open(t, exec.Options{
+				Command: []string{"sh", "-c", script, "{path}"},
+				Environ: append(os.Environ(), "TOKEN="+canary), Pass: []string{"TOKEN"},
+			})
 			_, _, err := store.Get(t.Context(), "x", "")
 			hint := fault.HintOf(err)
-			if !errors.Is(err, secret.ErrUnavailable) || strings.Contains(err.Error()+hint, "canary") || strings.Contains(hint, "\x1b") || len(hint) > 1000 {
+			if !errors.Is(err, secret.ErrUnavailable) || strings.Contains(err.Error()+hint, "canary") ||
+				strings.Contains(hint, "\x1b") || len(hint) > 1000 {
 				t.Errorf("got %v, hint %q", err, hint)
 			}
 			if !strings.Contains(hint, "it says") {
@@ -200,7 +216,12 @@ func TestACancelledCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The command, its child, and a child of that in another session's clothes hold the pipe open as long as they live.
-	store := open(t, exec.Options{Command: []string{"sh", "-c", `exec 3>"$1"; trap '' TERM HUP INT; (trap '' TERM; sleep 1000) & echo ready >&3; sleep 1000`, "sh", "{path}"}})
+	store := open(t,
+		exec.Options{Command: []string{
+			"sh", "-c",
+			`exec 3>"$1"; trap '' TERM HUP INT; (trap '' TERM; sleep 1000) & echo ready >&3; sleep 1000`,
+			"sh", "{path}",
+		}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -277,7 +298,16 @@ func TestNoTimeLeft(t *testing.T) {
 }
 
 func TestNewChecksTheCommand(t *testing.T) {
-	for _, command := range [][]string{nil, {}, {""}, {"op"}, {"op", "read"}, {"{path}"}, {"{path}", "{path}"}, {"op", "{PATH}"}} {
+	for _, command := range [][]string{
+		nil,
+		{},
+		{""},
+		{"op"},
+		{"op", "read"},
+		{"{path}"},
+		{"{path}", "{path}"},
+		{"op", "{PATH}"},
+	} {
 		if _, err := exec.New(exec.Options{Command: command}); err == nil || fault.HintOf(err) == "" {
 			t.Errorf("%q: got %v", command, err)
 		}

@@ -17,7 +17,8 @@ var page string
 // Kind is the kind exec. A command for each secret is slow: it is run less often than other stores are asked.
 func Kind() secret.Kind {
 	return secret.Kind{
-		Name: "exec", Summary: "A command that prints the secret: 1Password, Bitwarden, Doppler, pass and whatever else has one.", Page: page,
+		Name: "exec", Summary: "A command that prints the secret: 1Password, Bitwarden, Doppler, pass and whatever " +
+			"else has one.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Refresh:  10 * time.Minute,
 	}
@@ -36,7 +37,8 @@ type Settings struct {
 func (s *Settings) Check(r secret.Report) {
 	takesPath := func(arg string) bool { return strings.Contains(arg, Placeholder) }
 	if len(s.Command) > 0 && !slices.ContainsFunc(s.Command[1:], takesPath) {
-		r.Fail("command", "has no {path} in its arguments: every secret would be the same", `write it as [op, read, "op://prod/{path}"]`)
+		r.Fail("command", "has no {path} in its arguments: every secret would be the same",
+			`write it as [op, read, "op://prod/{path}"]`)
 	}
 }
 
@@ -44,9 +46,11 @@ func (s *Settings) Check(r secret.Report) {
 func (*Settings) Files() []string { return nil }
 
 // credential tells names of variables whose values are secrets.
-var credential = regexp.MustCompile(`(?i)(^|_)(pass|password|passwd|passphrase|pwd|secret|secrets|token|key|apikey|credential|credentials|dsn)(_|$)|_SESSION$`)
+var credential = regexp.MustCompile(
+	`(?i)(^|_)(pass|password|passwd|passphrase|pwd|secret|secrets|token|key|apikey|credential|credentials|dsn)(_|$)|_SESSION$`)
 
-// Variables implements secret.Settings: of what the command is passed, those whose names say secret. A pass of all names none.
+// Variables implements secret.Settings: of what the command is passed, those whose names say secret. A pass of all
+// names none.
 func (s *Settings) Variables(environ []string) (names []string) {
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
@@ -64,6 +68,7 @@ func (s *Settings) Variables(environ []string) (names []string) {
 // Open implements secret.Settings.
 func (s *Settings) Open(_ context.Context, on secret.Host) (secret.Store, error) {
 	return New(Options{
-		Command: s.Command, Timeout: s.Timeout, Pass: s.Pass, Environ: on.Environ, NotFound: s.NotFound, Denied: s.Denied,
+		Command: s.Command, Timeout: s.Timeout, Pass: s.Pass, Environ: on.Environ,
+		NotFound: s.NotFound, Denied: s.Denied,
 	})
 }

@@ -11,7 +11,8 @@ import (
 
 const (
 	maxStderr = 4 << 10
-	// leftover is how long the output of a command that has ended is waited for, while something it has started keeps it open.
+	// leftover is how long the output of a command that has ended is waited for, while something it has started keeps
+	// it open.
 	leftover = time.Second
 )
 
@@ -60,8 +61,8 @@ func (s *Store) run(ctx context.Context, args []string) result {
 // killGroup kills a process group at once: a command that ignores SIGTERM is not asked twice.
 func killGroup(leader int) error { return syscall.Kill(-leader, syscall.SIGKILL) }
 
-// bounded keeps the beginning of what is written to it, and tells once it is full. Its writer never fails: a command that
-// prints much to stderr shall not die of it.
+// bounded keeps the beginning of what is written to it, and tells once it is full. Its writer never fails: a command
+// that prints much to stderr shall not die of it.
 type bounded struct {
 	kept bytes.Buffer
 	most int

@@ -1,11 +1,13 @@
-// Package file is the store of secrets that others put into a folder as files: Docker and Compose (/run/secrets), Kubernetes
-// (mounted Secrets), systemd credentials, an agent of another store.
+// Package file is the store of secrets that others put into a folder as files: Docker and Compose (/run/secrets),
+// Kubernetes (mounted Secrets), systemd credentials, an agent of another store.
 //
-// A path is a file's name below the folder, or its absolute name there. The file's content is the value; one line break at its
-// end, which editors and echo leave, is not part of it, and neither is the byte order mark of an editor on Windows. It is a secret.Store, secret.Lister and secret.Watcher. It writes
-// nothing: a file has no versions to go back to.
+// A path is a file's name below the folder, or its absolute name there. The file's content is the value; one line break
+// at its end, which editors and echo leave, is not part of it, and neither is the byte order mark of an editor on
+// Windows. It is a secret.Store, secret.Lister and secret.Watcher. It writes nothing: a file has no versions to go back
+// to.
 //
-// Invariant: nothing outside the folder is ever read, whatever the path or a symbolic link in the folder says (os.Root).
+// Invariant: nothing outside the folder is ever read, whatever the path or a symbolic link in the folder says
+// (os.Root).
 package file
 
 import (
@@ -58,7 +60,8 @@ func New(o Options) (*Store, error) {
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	value, v, err := s.get(ctx, path)
 	if err == nil && version != "" && version != v.ID {
-		err = fault.WithHint(secret.ErrVersionGone, "a file has one version, its content; leave `?version=` out of the reference")
+		err = fault.WithHint(secret.ErrVersionGone,
+			"a file has one version, its content; leave `?version=` out of the reference")
 	}
 	if err != nil {
 		return secret.Value{}, secret.Version{}, s.failed("reading", path, err)

@@ -74,7 +74,10 @@ func link(t *testing.T, target, name string) {
 
 func TestOneLineBreakAtTheEndIsNotTheValue(t *testing.T) {
 	dir := t.TempDir()
-	for content, want := range map[string]string{"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "\na ": "\na ", "\n\n": "\n", "a\x00\n": "a\x00", "\ufeffa\r\n": "a", "a\ufeff": "a\ufeff"} {
+	for content, want := range map[string]string{
+		"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r",
+		"\na ": "\na ", "\n\n": "\n", "a\x00\n": "a\x00", "\ufeffa\r\n": "a", "a\ufeff": "a\ufeff",
+	} {
 		write(t, filepath.Join(dir, "x"), content)
 		value, _, err := open(t, dir).Get(t.Context(), "x", "")
 		if err != nil || string(value.Reveal()) != want {
@@ -181,11 +184,17 @@ func TestNothingOutsideTheFolder(t *testing.T) {
 	link(t, "..", filepath.Join(dir, "up"))
 	link(t, "x", filepath.Join(dir, "fine"))
 	store := open(t, dir)
-	for _, path := range []string{"relative", "absolute", "up/out", filepath.Join(top, "out"), top + "/in2/x", "/etc/passwd"} {
+	for _, path := range []string{
+		"relative", "absolute", "up/out", filepath.Join(top, "out"),
+		top + "/in2/x", "/etc/passwd",
+	} {
 		_, _, err := store.Get(t.Context(), path, "")
 		wantErr(t, err, secret.ErrDenied, path)
 	}
-	for _, path := range []string{"", "/", ".", "..", "../out", "x/../../out", "./x", "x/", "//x", "x\x00", "..data/x", dir + "/../out", dir + "//x", dir} {
+	for _, path := range []string{
+		"", "/", ".", "..", "../out", "x/../../out", "./x", "x/", "//x", "x\x00", "..data/x",
+		dir + "/../out", dir + "//x", dir,
+	} {
 		_, _, err := store.Get(t.Context(), path, "")
 		if err == nil || (!errors.Is(err, secret.ErrNotFound) && !errors.Is(err, secret.ErrDenied)) {
 			t.Errorf("path %q: got %v", path, err)
@@ -324,7 +333,10 @@ func TestListInFolders(t *testing.T) {
 		write(t, filepath.Join(dir, name), canary)
 	}
 	store := open(t, dir)
-	for prefix, want := range map[string][]string{"": {".hidden", "a/B", "a/z", "ab", "b"}, "a": {"a/B", "a/z", "ab"}, "a/": {"a/B", "a/z"}, "c": nil} {
+	for prefix, want := range map[string][]string{
+		"": {".hidden", "a/B", "a/z", "ab", "b"}, "a": {"a/B", "a/z", "ab"},
+		"a/": {"a/B", "a/z"}, "c": nil,
+	} {
 		entries, err := store.List(t.Context(), prefix)
 		if diff := cmp.Diff(want, paths(entries)); diff != "" || err != nil {
 			t.Errorf("prefix %q: %v %s", prefix, err, diff)

@@ -15,8 +15,8 @@ import (
 // maxEntries bounds a listing: more files than that are not a folder of secrets.
 const maxEntries = 100_000
 
-// List implements secret.Lister: the regular files below the folder, those behind symbolic links that stay in it too. Names
-// that begin with two dots are Kubernetes' own and left out.
+// List implements secret.Lister: the regular files below the folder, those behind symbolic links that stay in it too.
+// Names that begin with two dots are Kubernetes' own and left out.
 func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error) {
 	entries, err := s.list(ctx, prefix)
 	if err != nil {
@@ -39,7 +39,8 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 	seen := 0
 	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if seen++; seen > maxEntries {
-			return unavailable("the folder has more than a hundred thousand files", "set `dir` to the folder that has the secrets alone")
+			return unavailable("the folder has more than a hundred thousand files",
+				"set `dir` to the folder that has the secrets alone")
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -10,9 +10,9 @@ import (
 // lookShare bounds the looking to one part in so many of the time: a hundred thousand files are looked at less often.
 const lookShare = 50
 
-// Watch implements secret.Watcher by looking at the files' numbers, sizes and times: that sees a file that is written, one that
-// is put in its place, and Kubernetes' exchange of a whole folder, on every file system, where notifications miss the one or
-// the other. It begins with "": what has changed between the last Get and now is not known.
+// Watch implements secret.Watcher by looking at the files' numbers, sizes and times: that sees a file that is written,
+// one that is put in its place, and Kubernetes' exchange of a whole folder, on every file system, where notifications
+// miss the one or the other. It begins with "": what has changed between the last Get and now is not known.
 func (s *Store) Watch(ctx context.Context, paths []string, changed func(path string)) error {
 	known := make(map[string]fs.FileInfo, len(paths))
 	s.look(paths, func(path string, now fs.FileInfo) { known[path] = now })

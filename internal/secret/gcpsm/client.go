@@ -41,7 +41,10 @@ func dial(at endpoint, pool *x509.CertPool) (*grpc.ClientConn, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithDisableServiceConfig(), // which DNS could send
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+			Backoff: backoff.Config{
+				BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2,
+				MaxDelay: 5 * time.Second,
+			},
 			MinConnectTimeout: 5 * time.Second,
 		}),
 	)
@@ -62,19 +65,23 @@ func (s *Store) use(ctx context.Context) (*secretmanager.Client, error) {
 	return s.client, nil
 }
 
-// callOptions say what is tried again. Adding a version is not, unless it was surely refused: the first try may have been
-// heard, and there would be two.
+// callOptions say what is tried again. Adding a version is not, unless it was surely refused: the first try may have
+// been heard, and there would be two.
 func (s *Store) callOptions() *secretmanager.CallOptions {
 	again := s.retrying(codes.Unavailable, codes.ResourceExhausted)
 	return &secretmanager.CallOptions{
-		ListSecrets: again, ListSecretVersions: again, AccessSecretVersion: again, CreateSecret: again, DestroySecretVersion: again,
-		AddSecretVersion: s.retrying(codes.ResourceExhausted),
+		ListSecrets: again, ListSecretVersions: again, AccessSecretVersion: again, CreateSecret: again,
+		DestroySecretVersion: again,
+		AddSecretVersion:     s.retrying(codes.ResourceExhausted),
 	}
 }
 
 func (s *Store) retrying(on ...codes.Code) []gax.CallOption {
 	return []gax.CallOption{gax.WithRetry(func() gax.Retryer {
-		return &retryer{left: attempts - 1, on: on, backoff: gax.Backoff{Initial: s.options.RetryDelay, Max: 2 * time.Second, Multiplier: 2}}
+		return &retryer{left: attempts - 1, on: on, backoff: gax.Backoff{
+			Initial: s.options.RetryDelay,
+			Max:     2 * time.Second, Multiplier: 2,
+		}}
 	})}
 }
 
@@ -93,7 +100,8 @@ func (r *retryer) Retry(err error) (time.Duration, bool) {
 	return r.backoff.Pause(), true
 }
 
-// call makes one call of the service, named method, with a token; and once more with another token when that one is refused.
+// call makes one call of the service, named method, with a token; and once more with another token when that one is
+// refused.
 func (s *Store) call(ctx context.Context, method string, do func(context.Context, *secretmanager.Client) error) error {
 	client, err := s.use(ctx)
 	if err != nil {
@@ -121,7 +129,8 @@ type callError struct {
 
 func (c *callError) Unwrap() error { return c.error }
 
-// tokens finds credentials when they are first needed, and again when what they gave is refused. The nil one has none to send.
+// tokens finds credentials when they are first needed, and again when what they gave is refused. The nil one has none
+// to send.
 type tokens struct {
 	given auth.TokenProvider
 
@@ -158,10 +167,15 @@ func (t *tokens) find() (*auth.Credentials, error) {
 		return t.found, nil
 	}
 	if t.given != nil {
-		t.found = auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: auth.NewCachedTokenProvider(t.given, nil)})
+		t.found = auth.NewCredentials(&auth.CredentialsOptions{
+			TokenProvider: auth.NewCachedTokenProvider(t.given, nil),
+		})
 		return t.found, nil
 	}
-	found, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: secretmanager.DefaultAuthScopes(), Client: identity()})
+	found, err := credentials.DetectDefault(&credentials.DetectOptions{
+		Scopes: secretmanager.DefaultAuthScopes(),
+		Client: identity(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +183,8 @@ func (t *tokens) find() (*auth.Credentials, error) {
 	return found, nil
 }
 
-// identity is the client that tokens are asked for with. The SDK's own follows redirects with what it signed, and reads an answer
-// whole however long it is.
+// identity is the client that tokens are asked for with. The SDK's own follows redirects with what it signed, and reads
+// an answer whole however long it is.
 func identity() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forbidigo,forcetypeassert // a copy; nobody replaces it
 	transport.MaxResponseHeaderBytes = 256 << 10
@@ -195,8 +209,8 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// forget drops the credentials whose token was refused, and tells whether there is reason to try others: files are replaced
-// under a running process.
+// forget drops the credentials whose token was refused, and tells whether there is reason to try others: files are
+// replaced under a running process.
 func (t *tokens) forget(refused *auth.Credentials, err error) bool {
 	if t == nil || refused == nil || status.Code(err) != codes.Unauthenticated {
 		return false

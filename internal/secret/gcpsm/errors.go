@@ -49,11 +49,15 @@ func withoutToken(err error) error {
 	answer, answered := errors.AsType[*auth.Error](err)
 	switch {
 	case answered && answer.Response != nil && answer.Response.StatusCode >= http.StatusInternalServerError:
-		return unavailable(fmt.Sprintf("the identity provider answers %d", answer.Response.StatusCode), "it fails; it is tried again")
+		return unavailable(fmt.Sprintf("the identity provider answers %d", answer.Response.StatusCode),
+			"it fails; it is tried again")
 	case !answered && isNetwork(err):
-		return unavailable("getting a token: the identity provider cannot be reached", "check the network to it, or to the metadata server")
+		return unavailable("getting a token: the identity provider cannot be reached",
+			"check the network to it, or to the metadata server")
 	}
-	return denied("no token could be obtained", "set GOOGLE_APPLICATION_CREDENTIALS to a key or a federation file, give this machine or pod a service account, or `gcloud auth application-default login`")
+	return denied("no token could be obtained",
+		"set GOOGLE_APPLICATION_CREDENTIALS to a key or a federation file, give this machine or pod a service "+
+			"account, or `gcloud auth application-default login`")
 }
 
 // answered sorts what a call ended with.
@@ -65,15 +69,20 @@ func answered(method string, answer *status.Status) error {
 	case codes.PermissionDenied:
 		return denied(what, hint(method, answer))
 	case codes.Unauthenticated:
-		return denied(what, "the token is not accepted: `gcloud auth application-default login`, or see that the service account is enabled and this machine's clock is right")
+		return denied(what,
+			"the token is not accepted: `gcloud auth application-default login`, or see that the service account is "+
+				"enabled and this machine's clock is right")
 	case codes.ResourceExhausted:
-		return unavailable(what, "its quota of requests is used up for now: it is tried again; raise the quota if that goes on")
+		return unavailable(what,
+			"its quota of requests is used up for now: it is tried again; raise the quota if that goes on")
 	case codes.Unavailable:
-		return unavailable(what+nearer(answer.Message()), "check the network to the service, and `endpoint` of the store")
+		return unavailable(what+nearer(answer.Message()),
+			"check the network to the service, and `endpoint` of the store")
 	case codes.Unimplemented:
 		return unavailable("what answers is not Secret Manager", "check `endpoint` of the store")
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange, codes.AlreadyExists:
-		return fault.WithHint(errors.New(what), "a value has at most 65536 bytes; a regional endpoint holds its own location's secrets only")
+		return fault.WithHint(errors.New(what),
+			"a value has at most 65536 bytes; a regional endpoint holds its own location's secrets only")
 	case codes.OK, codes.Canceled, codes.Unknown, codes.DeadlineExceeded, codes.Aborted, codes.Internal, codes.DataLoss:
 	}
 	return unavailable(what, "it fails; it is tried again")
@@ -81,7 +90,10 @@ func answered(method string, answer *status.Status) error {
 
 // nearer names the cause in a message that this side's transport has written, or the other side may have.
 func nearer(message string) string {
-	for _, known := range []string{"connection refused", "no such host", "network is unreachable", "certificate", "connection reset", "EOF"} {
+	for _, known := range []string{
+		"connection refused", "no such host", "network is unreachable",
+		"certificate", "connection reset", "EOF",
+	} {
 		if strings.Contains(message, known) {
 			return " (" + known + ")"
 		}
@@ -109,7 +121,8 @@ func hint(method string, answer *status.Status) string {
 		}
 	}
 	n := needs[method]
-	return fmt.Sprintf("grant %s (it has %s) on the secret or its project to this identity; if there is no such secret, the response is the same", n.role, n.permission)
+	return fmt.Sprintf("grant %s (it has %s) on the secret or its project to this identity; if there is no such "+
+		"secret, the response is the same", n.role, n.permission)
 }
 
 func unavailable(what, hint string) error {
@@ -127,7 +140,8 @@ func isCode(err error, of ...codes.Code) bool {
 
 func isTimeout(err error) bool {
 	var n net.Error
-	return errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded || errors.As(err, &n) && n.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded ||
+		errors.As(err, &n) && n.Timeout()
 }
 
 func isNetwork(err error) bool {

@@ -47,7 +47,8 @@ func wantErr(t *testing.T, err, want error, hint string) {
 }
 
 func TestWhatTheServiceAnswers(t *testing.T) {
-	disabled, err := status.New(codes.PermissionDenied, canary).WithDetails(&errdetails.ErrorInfo{Reason: "SERVICE_DISABLED", Domain: "googleapis.com"})
+	disabled, err := status.New(codes.PermissionDenied,
+		canary).WithDetails(&errdetails.ErrorInfo{Reason: "SERVICE_DISABLED", Domain: "googleapis.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,12 +96,24 @@ func TestEveryPermissionIsNamedWhenItIsDenied(t *testing.T) {
 		permission string
 		call       func() error
 	}{
-		"AccessSecretVersion":  {"secretmanager.versions.access", func() error { return get(t, store, "a", "1") }},
-		"AddSecretVersion":     {"secretmanager.versions.add", func() error { _, err := store.Put(ctx, "a", value); return err }},
-		"CreateSecret":         {"secretmanager.secrets.create", func() error { _, err := store.Put(ctx, "b", value); return err }},
+		"AccessSecretVersion": {"secretmanager.versions.access", func() error { return get(t, store, "a", "1") }},
+		"AddSecretVersion": {"secretmanager.versions.add", func() error {
+			_, err := store.Put(ctx, "a", value)
+			return err
+		}},
+		"CreateSecret": {"secretmanager.secrets.create", func() error {
+			_, err := store.Put(ctx, "b", value)
+			return err
+		}},
 		"DestroySecretVersion": {"secretmanager.versions.destroy", func() error { return store.Delete(ctx, "a") }},
-		"ListSecretVersions":   {"secretmanager.versions.list", func() error { _, err := store.History(ctx, "a"); return err }},
-		"ListSecrets":          {"secretmanager.secrets.list", func() error { _, err := store.List(ctx, ""); return err }},
+		"ListSecretVersions": {"secretmanager.versions.list", func() error {
+			_, err := store.History(ctx, "a")
+			return err
+		}},
+		"ListSecrets": {"secretmanager.secrets.list", func() error {
+			_, err := store.List(ctx, "")
+			return err
+		}},
 	} {
 		fake.Answer = denying(method)
 		wantErr(t, c.call(), secret.ErrDenied, c.permission+")")
@@ -121,7 +134,8 @@ func TestWhoMayOnlyRead(t *testing.T) {
 	store := open(t, options(fake))
 	put(t, store, "a", "one")
 	put(t, store, "a", "two")
-	fake.Answer = denying("ListSecretVersions", "ListSecrets", "AddSecretVersion", "CreateSecret", "DestroySecretVersion")
+	fake.Answer = denying("ListSecretVersions", "ListSecrets", "AddSecretVersion", "CreateSecret",
+		"DestroySecretVersion")
 	if v := want(t, store, "a", "1", "one"); v.Current {
 		t.Error("version 1 of 2 is current")
 	}
@@ -254,7 +268,9 @@ func TestNoToken(t *testing.T) {
 	o := options(fake)
 	o.Tokens = providing(func() (*auth.Token, error) { return nil, fmt.Errorf("invalid_grant %s", canary) })
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrDenied, "GOOGLE_APPLICATION_CREDENTIALS")
-	o.Tokens = providing(func() (*auth.Token, error) { return nil, &net.OpError{Op: "dial", Err: errors.New("no route")} })
+	o.Tokens = providing(func() (*auth.Token, error) {
+		return nil, &net.OpError{Op: "dial", Err: errors.New("no route")}
+	})
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrUnavailable, "metadata server")
 	o.Tokens = nil // nor is there a metadata server
 	wantErr(t, get(t, open(t, o), "a", ""), secret.ErrUnavailable, "metadata server")
@@ -291,10 +307,13 @@ func TestDefaultCredentials(t *testing.T) {
 
 func TestAnEmulatorGetsNoToken(t *testing.T) {
 	fake, url := gcpfake.Plain(t)
-	store := open(t, gcpsm.Options{Project: gcpfake.Project, Endpoint: url, Tokens: providing(func() (*auth.Token, error) {
-		t.Error("a token was asked for")
-		return &auth.Token{Value: canary}, nil
-	})})
+	store := open(t, gcpsm.Options{
+		Project: gcpfake.Project, Endpoint: url,
+		Tokens: providing(func() (*auth.Token, error) {
+			t.Error("a token was asked for")
+			return &auth.Token{Value: canary}, nil
+		}),
+	})
 	put(t, store, "a", "value")
 	for _, c := range fake.Calls() {
 		if len(c.Header.Get("authorization")) > 0 {
@@ -315,7 +334,10 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	for _, endpoint := range []string{"", "secretmanager.europe-west3.rep.googleapis.com", "https://secretmanager.googleapis.com:443", "http://127.0.0.1:9090", "http://[::1]:1", "localhost:1"} {
+	for _, endpoint := range []string{
+		"", "secretmanager.europe-west3.rep.googleapis.com",
+		"https://secretmanager.googleapis.com:443", "http://127.0.0.1:9090", "http://[::1]:1", "localhost:1",
+	} {
 		store, err := gcpsm.New(gcpsm.Options{Project: "p", Endpoint: endpoint})
 		if err != nil {
 			t.Errorf("%s: %v", endpoint, err)

@@ -11,11 +11,19 @@ import (
 
 // FuzzNames: two paths that are no ids of Secret Manager themselves never are the same secret.
 func FuzzNames(f *testing.F) {
-	for _, pair := range [][2]string{{"a/b", "a.b"}, {"a-/b", "a/-b"}, {"a-d-b/c", "a.b/c"}, {"a/.b", "a-/d-b"}, {".-/", "-d--"}, {"a/d-b", "a-.b"}} {
+	for _, pair := range [][2]string{
+		{"a/b", "a.b"},
+		{"a-/b", "a/-b"},
+		{"a-d-b/c", "a.b/c"},
+		{"a/.b", "a-/d-b"},
+		{".-/", "-d--"},
+		{"a/d-b", "a-.b"},
+	} {
 		f.Add(pair[0], pair[1])
 	}
 	f.Fuzz(func(t *testing.T, one, two string) {
-		if one == two || !strings.ContainsAny(one, "/.") || !strings.ContainsAny(two, "/.") || strings.HasPrefix(one, "projects/") || strings.HasPrefix(two, "projects/") {
+		if one == two || !strings.ContainsAny(one, "/.") || !strings.ContainsAny(two, "/.") ||
+			strings.HasPrefix(one, "projects/") || strings.HasPrefix(two, "projects/") {
 			return
 		}
 		_, url := gcpfake.Plain(t)

@@ -1,11 +1,13 @@
 // Package gcpsm is the store in Google Secret Manager.
 //
-// A path is a secret's id in the project, or a whole resource name; see encode for paths that are no ids. A version is a number
-// or an alias. It is a secret.Store, secret.Writer and secret.Lister. It is not a cache: every Get asks the service. Secret
-// Manager has no check-and-set for versions: of two writers at once both add one, and the later one is current.
+// A path is a secret's id in the project, or a whole resource name; see encode for paths that are no ids. A version is
+// a number or an alias. It is a secret.Store, secret.Writer and secret.Lister. It is not a cache: every Get asks the
+// service. Secret Manager has no check-and-set for versions: of two writers at once both add one, and the later one is
+// current.
 //
-// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the status code; tokens go
-// over TLS to the configured endpoint and nowhere else; a value whose checksum does not fit is not handed out.
+// Invariant: no error carries what the service or an identity provider wrote in a response, beyond the status code;
+// tokens go over TLS to the configured endpoint and nowhere else; a value whose checksum does not fit is not handed
+// out.
 package gcpsm
 
 import (
@@ -36,8 +38,8 @@ const DefaultTimeout = 10 * time.Second
 type Options struct {
 	// Project is the id or number of the project; it may be empty when every path is a whole resource name.
 	Project string
-	// Endpoint is host[:port]; "" is the global one. Of secretmanager.<location>.rep.googleapis.com, a regional one, the
-	// secrets are the location's. http:// on loopback is an emulator: without TLS, and no token is sent.
+	// Endpoint is host[:port]; "" is the global one. Of secretmanager.<location>.rep.googleapis.com, a regional one,
+	// the secrets are the location's. http:// on loopback is an emulator: without TLS, and no token is sent.
 	Endpoint string
 
 	// Tokens are used instead of the application default credentials.
@@ -66,7 +68,8 @@ func New(o Options) (*Store, error) {
 		return nil, fmt.Errorf("setting up gcpsm: %w", err)
 	}
 	if o.Project != "" && !isProject(o.Project) {
-		return nil, fault.WithHint(fmt.Errorf("setting up gcpsm: %q is not the id of a project", o.Project), "set `project` to an id such as corp-prod")
+		return nil, fault.WithHint(fmt.Errorf("setting up gcpsm: %q is not the id of a project", o.Project),
+			"set `project` to an id such as corp-prod")
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -90,8 +93,8 @@ func New(o Options) (*Store, error) {
 // Close ends the connection. No method works afterwards.
 func (s *Store) Close() error { return s.conn.Close() }
 
-// Get implements secret.Store. The current version is the one added last; when it is disabled there is none to read. The
-// service does not tell those who may only read when a version was made: Created is zero.
+// Get implements secret.Store. The current version is the one added last; when it is disabled there is none to read.
+// The service does not tell those who may only read when a version was made: Created is zero.
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	var value secret.Value
 	var v secret.Version
@@ -137,7 +140,8 @@ var errHalf = errors.New("the response is not whole")
 func (s *Store) access(ctx context.Context, r resource, version string) (value secret.Value, id string, err error) {
 	var out *secretmanagerpb.AccessSecretVersionResponse
 	err = s.call(ctx, "AccessSecretVersion", func(ctx context.Context, c *secretmanager.Client) (err error) {
-		out, err = c.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: r.name() + "/versions/" + version})
+		out, err = c.AccessSecretVersion(ctx,
+			&secretmanagerpb.AccessSecretVersionRequest{Name: r.name() + "/versions/" + version})
 		return err
 	})
 	if err != nil {
@@ -170,8 +174,8 @@ func isNumber(s string) bool {
 	return err == nil && n > 0 && strconv.FormatInt(n, 10) == s
 }
 
-// sort tells what err, from an access to version, means: a secret that is not there, or a version of it. Both are one code to
-// the service, and a secret whose versions are all destroyed is none to us.
+// sort tells what err, from an access to version, means: a secret that is not there, or a version of it. Both are one
+// code to the service, and a secret whose versions are all destroyed is none to us.
 func (s *Store) sort(ctx context.Context, r resource, version string, err error) error {
 	absent := errors.Is(err, errNoVersion) || isCode(err, codes.NotFound)
 	switch {
@@ -202,11 +206,14 @@ func (s *Store) gone(r resource, version string, held []version) error {
 			continue
 		}
 		if v.destroyed {
-			return fault.WithHint(fmt.Errorf("%w: version %s is destroyed", secret.ErrVersionGone, v.ID), "write the secret again, or roll back to a version that is left")
+			return fault.WithHint(fmt.Errorf("%w: version %s is destroyed", secret.ErrVersionGone, v.ID),
+				"write the secret again, or roll back to a version that is left")
 		}
-		return fault.WithHint(fmt.Errorf("%w: version %s is disabled", secret.ErrVersionGone, v.ID), fmt.Sprintf("`gcloud secrets versions enable %s %s` enables it again", v.ID, where))
+		return fault.WithHint(fmt.Errorf("%w: version %s is disabled", secret.ErrVersionGone, v.ID),
+			fmt.Sprintf("`gcloud secrets versions enable %s %s` enables it again", v.ID, where))
 	}
-	return fault.WithHint(secret.ErrVersionGone, "`gcloud secrets versions list "+r.id+" --project="+r.project()+"` shows which there are, and whether they are disabled or destroyed")
+	return fault.WithHint(secret.ErrVersionGone, "`gcloud secrets versions list "+r.id+" --project="+r.project()+
+		"` shows which there are, and whether they are disabled or destroyed")
 }
 
 // operate gives do the resource that path stands for, and the time limit.

@@ -18,7 +18,8 @@ import (
 	"sallyport/internal/testkit/gcpfake"
 )
 
-// TestMain keeps the tests from the machine's own Google account, and from any metadata server but one that is not there.
+// TestMain keeps the tests from the machine's own Google account, and from any metadata server but one that is not
+// there.
 func TestMain(m *testing.M) {
 	for name, value := range map[string]string{
 		"GCE_METADATA_HOST": "127.0.0.1:1", "GOOGLE_APPLICATION_CREDENTIALS": "", "GOOGLE_CLOUD_PROJECT": "", "CLOUDSDK_CONFIG": os.DevNull, "HOME": os.DevNull,
@@ -30,7 +31,10 @@ func TestMain(m *testing.M) {
 }
 
 func options(fake *gcpfake.Server) gcpsm.Options {
-	return gcpsm.Options{Project: gcpfake.Project, Endpoint: fake.Address, CAPool: fake.Pool, Tokens: fake.Provider(), RetryDelay: time.Millisecond}
+	return gcpsm.Options{
+		Project: gcpfake.Project, Endpoint: fake.Address, CAPool: fake.Pool, Tokens: fake.Provider(),
+		RetryDelay: time.Millisecond,
+	}
 }
 
 func open(t *testing.T, o gcpsm.Options) *gcpsm.Store {
@@ -106,7 +110,10 @@ func TestNames(t *testing.T) {
 	for _, e := range entries {
 		got = append(got, e.Path)
 	}
-	if diff := cmp.Diff([]string{"a/-b", "as/it/is", "by-number", "n8n/api_key", "plain_Name-1", "tls/my-key.pem", "whole"}, got); diff != "" {
+	if diff := cmp.Diff([]string{
+		"a/-b", "as/it/is", "by-number", "n8n/api_key", "plain_Name-1", "tls/my-key.pem",
+		"whole",
+	}, got); diff != "" {
 		t.Error(diff)
 	}
 	before := len(fake.Calls())
@@ -243,11 +250,13 @@ func TestReplicationAndRouting(t *testing.T) {
 	for _, c := range fake.Calls() {
 		switch in := c.In.(type) {
 		case *secretmanagerpb.CreateSecretRequest:
-			if regional := strings.Contains(in.GetParent(), "/locations/"); regional == (in.GetSecret().GetReplication().GetAutomatic() != nil) {
+			if regional := strings.Contains(in.GetParent(),
+				"/locations/"); regional == (in.GetSecret().GetReplication().GetAutomatic() != nil) {
 				t.Errorf("%s: replication is %v", in.GetParent(), in.GetSecret().GetReplication())
 			}
 		case *secretmanagerpb.AddSecretVersionRequest:
-			if got := c.Header.Get("x-goog-request-params"); len(got) != 1 || !strings.HasPrefix(got[0], "parent=projects%2F") {
+			if got := c.Header.Get("x-goog-request-params"); len(got) != 1 ||
+				!strings.HasPrefix(got[0], "parent=projects%2F") {
 				t.Errorf("routed by %q", got)
 			}
 		}

@@ -19,7 +19,10 @@ func Kind() secret.Kind {
 		Name: "gcpsm", Summary: "Google Secret Manager.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Moving:   isAlias,
-		Withhold: []string{"GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS", "GOOGLE_OAUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_*", "CLOUDSDK_CONFIG"},
+		Withhold: []string{
+			"GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS", "GOOGLE_OAUTH_ACCESS_TOKEN",
+			"CLOUDSDK_AUTH_*", "CLOUDSDK_CONFIG",
+		},
 	}
 }
 

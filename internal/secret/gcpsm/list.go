@@ -34,8 +34,8 @@ func anyAlive(held []version) bool {
 	return slices.ContainsFunc(held, func(v version) bool { return !v.destroyed })
 }
 
-// List implements secret.Lister, for the secrets of the configured project. An id with the signs that encode writes is shown
-// as the path they stand for.
+// List implements secret.Lister, for the secrets of the configured project. An id with the signs that encode writes is
+// shown as the path they stand for.
 func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error) {
 	entries, err := s.list(ctx, prefix)
 	if err != nil {
@@ -181,6 +181,7 @@ func tell(listed *secretmanagerpb.SecretVersion) (version, error) {
 		v.Created = listed.GetCreateTime().AsTime()
 	}
 	v.enabled = listed.GetState() == secretmanagerpb.SecretVersion_ENABLED
-	v.destroyed = listed.GetState() == secretmanagerpb.SecretVersion_DESTROYED || listed.GetScheduledDestroyTime() != nil
+	v.destroyed = listed.GetState() == secretmanagerpb.SecretVersion_DESTROYED ||
+		listed.GetScheduledDestroyTime() != nil
 	return v, nil
 }

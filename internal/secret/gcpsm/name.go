@@ -18,7 +18,8 @@ const (
 
 //nolint:gochecknoglobals // compiled once, and two views of one table; never written to
 var (
-	fullName = regexp.MustCompile(`^(projects/[a-z0-9][a-z0-9:.-]{0,99}(?:/locations/[a-z0-9-]{1,63})?)/secrets/([A-Za-z0-9_-]{1,255})$`)
+	fullName = regexp.MustCompile(
+		`^(projects/[a-z0-9][a-z0-9:.-]{0,99}(?:/locations/[a-z0-9-]{1,63})?)/secrets/([A-Za-z0-9_-]{1,255})$`)
 	regional = regexp.MustCompile(`^secretmanager\.([a-z0-9-]+)\.rep\.googleapis\.com$`)
 	project  = regexp.MustCompile(`^[a-z0-9][a-z0-9:.-]{0,99}$`)
 	alias    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
@@ -49,7 +50,8 @@ func (s *Store) resource(path string) (resource, error) {
 	if strings.HasPrefix(path, "projects/") {
 		m := fullName.FindStringSubmatch(path)
 		if m == nil {
-			return resource{}, refusal{fault.WithHint(errors.New("not the resource name of a secret"), "it looks like projects/corp-prod/secrets/stripe, and the version goes into ?version=…")}
+			return resource{}, refusal{fault.WithHint(errors.New("not the resource name of a secret"),
+				"it looks like projects/corp-prod/secrets/stripe, and the version goes into ?version=…")}
 		}
 		return resource{parent: m[1], id: m[2]}, nil
 	}
@@ -64,11 +66,12 @@ func (s *Store) resource(path string) (resource, error) {
 }
 
 func errNoProject() error {
-	return fault.WithHint(errors.New("no project is known"), "set `project` of the store, or write the path as projects/<project>/secrets/<id>")
+	return fault.WithHint(errors.New("no project is known"),
+		"set `project` of the store, or write the path as projects/<project>/secrets/<id>")
 }
 
-// encode is the id that path stands for. A path that is an id is that id. In any other, '/' is written '--' and '.' is '-d-',
-// so that the secret of n8n/api_key is n8n--api_key; a path whose id would read back as another path is refused.
+// encode is the id that path stands for. A path that is an id is that id. In any other, '/' is written '--' and '.' is
+// '-d-', so that the secret of n8n/api_key is n8n--api_key; a path whose id would read back as another path is refused.
 func encode(path string) (string, error) {
 	if path != "" && len(path) <= maxID && isID(path) {
 		return path, nil
@@ -76,11 +79,16 @@ func encode(path string) (string, error) {
 	id := toID.Replace(path)
 	switch {
 	case strings.Trim(path, "/") == "", strings.Contains(path, "//"), hasDotSegment(path), !isID(id):
-		return "", refusal{fault.WithHint(errors.New("not a name that Secret Manager can hold"), "an id is letters, digits, '_' and '-'; '/' and '.' are written as -- and -d-")}
+		return "", refusal{fault.WithHint(errors.New("not a name that Secret Manager can hold"),
+			"an id is letters, digits, '_' and '-'; '/' and '.' are written as -- and -d-")}
 	case len(id) > maxID:
-		return "", refusal{fmt.Errorf("the id has %d characters as Secret Manager would hold it, and may have %d", len(id), maxID)}
+		return "",
+			refusal{
+				fmt.Errorf("the id has %d characters as Secret Manager would hold it, and may have %d", len(id), maxID),
+			}
 	case toPath.Replace(id) != path:
-		return "", refusal{fault.WithHint(fmt.Errorf("the id would be %q in Secret Manager, which stands for %q", id, toPath.Replace(id)), "have no '-' before '/' or '.', and no -d- in the name")}
+		return "", refusal{fault.WithHint(fmt.Errorf("the id would be %q in Secret Manager, which stands for %q", id,
+			toPath.Replace(id)), "have no '-' before '/' or '.', and no -d- in the name")}
 	}
 	return id, nil
 }
@@ -124,12 +132,16 @@ func parseEndpoint(text string) (endpoint, error) {
 		text = "https://" + text
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return endpoint{}, fault.WithHint(errors.New("the endpoint is not host[:port]"), "it looks like secretmanager.europe-west3.rep.googleapis.com")
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" {
+		return endpoint{}, fault.WithHint(errors.New("the endpoint is not host[:port]"),
+			"it looks like secretmanager.europe-west3.rep.googleapis.com")
 	}
 	at := endpoint{plain: u.Scheme == "http"}
 	if u.Scheme != "https" && (!at.plain || !isLoopback(u.Hostname())) {
-		return endpoint{}, fault.WithHint(errors.New("the endpoint is not https: values would cross the network in clear"), "use https://, or http:// on loopback for an emulator")
+		return endpoint{},
+			fault.WithHint(errors.New("the endpoint is not https: values would cross the network in clear"),
+				"use https://, or http:// on loopback for an emulator")
 	}
 	port := u.Port()
 	switch {

@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Put implements secret.Writer. It makes the secret when there is none, replicated automatically, or in the location of a
-// regional endpoint. A value has at most 65536 bytes.
+// Put implements secret.Writer. It makes the secret when there is none, replicated automatically, or in the location of
+// a regional endpoint. A value has at most 65536 bytes.
 func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
 	var v secret.Version
 	err := s.operate(ctx, path, func(ctx context.Context, r resource) (err error) {
@@ -90,10 +90,10 @@ func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Vers
 	return v, nil
 }
 
-// Delete implements secret.Writer: every version is destroyed, the newest first. The empty secret stays, with what others have
-// tied to it (access, labels, replication), so that numbers go on upward: a secret that is deleted and made again would count
-// from 1, and a pinned version would be another value. Where the secret delays destruction, the service keeps the versions,
-// disabled, for that long.
+// Delete implements secret.Writer: every version is destroyed, the newest first. The empty secret stays, with what
+// others have tied to it (access, labels, replication), so that numbers go on upward: a secret that is deleted and made
+// again would count from 1, and a pinned version would be another value. Where the secret delays destruction, the
+// service keeps the versions, disabled, for that long.
 func (s *Store) Delete(ctx context.Context, path string) error {
 	err := s.operate(ctx, path, s.remove)
 	if err != nil {
@@ -115,7 +115,8 @@ func (s *Store) remove(ctx context.Context, r resource) error {
 			continue
 		}
 		err := s.call(ctx, "DestroySecretVersion", func(ctx context.Context, c *secretmanager.Client) error {
-			_, err := c.DestroySecretVersion(ctx, &secretmanagerpb.DestroySecretVersionRequest{Name: r.name() + "/versions/" + v.ID})
+			_, err := c.DestroySecretVersion(ctx,
+				&secretmanagerpb.DestroySecretVersionRequest{Name: r.name() + "/versions/" + v.ID})
 			return err
 		})
 		if err != nil && !isCode(err, codes.FailedPrecondition) { // another process has destroyed it

@@ -32,8 +32,13 @@ func TestDenied(t *testing.T) {
 			_, err := s.Put(t.Context(), "/db/key", secret.NewValue([]byte(canary)))
 			return err
 		}, `resourceNames: ["db"], verbs: [update]`},
-		{"delete", func(t *testing.T, s *kubernetes.Store) error { return s.Delete(t.Context(), "db") }, `resourceNames: ["db"], verbs: [delete]`},
-		{"list", func(t *testing.T, s *kubernetes.Store) error { _, err := s.List(t.Context(), ""); return err }, `resources: [secrets], verbs: [list]`},
+		{"delete", func(t *testing.T, s *kubernetes.Store) error {
+			return s.Delete(t.Context(), "db")
+		}, `resourceNames: ["db"], verbs: [delete]`},
+		{"list", func(t *testing.T, s *kubernetes.Store) error {
+			_, err := s.List(t.Context(), "")
+			return err
+		}, `resources: [secrets], verbs: [list]`},
 		{"watch", func(t *testing.T, s *kubernetes.Store) error {
 			return s.Watch(t.Context(), []string{"db"}, func(string) {})
 		}, `resourceNames: ["db"], verbs: [watch]`},
@@ -176,7 +181,8 @@ func TestNewRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := kubernetes.New(c.options)
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), canary) || strings.Contains(fault.HintOf(err), canary) {
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), canary) ||
+				strings.Contains(fault.HintOf(err), canary) {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
 		})

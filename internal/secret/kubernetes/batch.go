@@ -31,8 +31,8 @@ type found struct {
 	err  error
 }
 
-// GetBatch implements secret.Batcher. Many Secrets of a namespace are read by lists, where the role allows that, and the rest
-// one by one, some at a time.
+// GetBatch implements secret.Batcher. Many Secrets of a namespace are read by lists, where the role allows that, and
+// the rest one by one, some at a time.
 func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
 	locations, results := make([]location, len(keys)), make([]secret.Result, len(keys))
 	wanted := make(map[object]*found)
@@ -91,8 +91,9 @@ func (s *Store) readAll(ctx context.Context, wanted map[object]*found) {
 	}
 }
 
-// readByList fills in what a list shows of the n Secrets wanted in a namespace. What it does not show is left out: it is read
-// by itself, which also tells why. So is all when the role allows no list, or most of a large namespace is others'.
+// readByList fills in what a list shows of the n Secrets wanted in a namespace. What it does not show is left out: it
+// is read by itself, which also tells why. So is all when the role allows no list, or most of a large namespace is
+// others'.
 func (s *Store) readByList(ctx context.Context, namespace string, wanted map[object]*found, n int) error {
 	next := ""
 	for pages := 2 + 4*n/batchPage; pages > 0 && n > 0; pages-- {

@@ -21,7 +21,10 @@ func fill(t *testing.T, server *kube.Server, namespace string, n int) {
 		wg.Go(func() {
 			for i := range next {
 				name := fmt.Sprintf("s%05d", i)
-				body := kube.Object{"metadata": kube.Object{"name": name}, "stringData": map[string]string{"key": "value of " + name}}
+				body := kube.Object{
+					"metadata":   kube.Object{"name": name},
+					"stringData": map[string]string{"key": "value of " + name},
+				}
 				if _, err := server.Ask(http.MethodPost, kube.Secrets(namespace), body); err != nil {
 					t.Error(err)
 				}
@@ -75,14 +78,17 @@ func TestBatch(t *testing.T) {
 			store := openAs(t, server, ns, server.Account(t, ns, account, rule))
 			results := store.GetBatch(t.Context(), append(keys[:many:many], special...))
 			for i, res := range results[:many] {
-				if want := fmt.Sprintf("value of s%05d", i); res.Err != nil || string(res.Value.Reveal()) != want || res.Version.ID == "" {
+				if want := fmt.Sprintf("value of s%05d", i); res.Err != nil || string(res.Value.Reveal()) != want ||
+					res.Version.ID == "" {
 					t.Fatalf("%s: %q, %+v, %v", keys[i].Path, res.Value.Reveal(), res.Version, res.Err)
 				}
 			}
 			for i, res := range results[many:] {
 				want := wants[i]
-				if string(res.Value.Reveal()) != want.value || (want.value == "") != (res.Err != nil) || (want.err != nil && !errors.Is(res.Err, want.err)) {
-					t.Errorf("%s: got %q, %v; want %q, %v", special[i].Path, res.Value.Reveal(), res.Err, want.value, want.err)
+				if string(res.Value.Reveal()) != want.value || (want.value == "") != (res.Err != nil) ||
+					(want.err != nil && !errors.Is(res.Err, want.err)) {
+					t.Errorf("%s: got %q, %v; want %q, %v", special[i].Path, res.Value.Reveal(), res.Err,
+						want.value, want.err)
 				}
 			}
 		})

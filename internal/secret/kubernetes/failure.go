@@ -34,15 +34,19 @@ func forbidden(err error) bool {
 }
 
 var (
-	errNotKubernetes = fault.WithHint(errors.New("the response is not understood"), "is the address that of a Kubernetes API server?")
-	errVersionGone   = fault.WithHint(secret.ErrVersionGone, "Kubernetes keeps the current version only; leave the version out of the reference")
-	errNoRollback    = fault.WithHint(secret.ErrVersionGone, "Kubernetes keeps the current version only: put the old value again, from where you have it")
-	errEmpty         = fault.WithHint(errors.New("the value is empty"), "`sallyport secret delete` removes a secret")
-	errHasKeys       = fault.WithHint(errors.New("the Secret has keys of its own, which a single value would replace"),
+	errNotKubernetes = fault.WithHint(errors.New("the response is not understood"),
+		"is the address that of a Kubernetes API server?")
+	errVersionGone = fault.WithHint(secret.ErrVersionGone,
+		"Kubernetes keeps the current version only; leave the version out of the reference")
+	errNoRollback = fault.WithHint(secret.ErrVersionGone,
+		"Kubernetes keeps the current version only: put the old value again, from where you have it")
+	errEmpty   = fault.WithHint(errors.New("the value is empty"), "`sallyport secret delete` removes a secret")
+	errHasKeys = fault.WithHint(errors.New("the Secret has keys of its own, which a single value would replace"),
 		"write to namespace/name/key, or put a JSON object of all keys")
 	errImmutable = fault.WithHint(errors.New("the Secret is immutable"),
 		"make a new Secret under another name and let the reference name that, or delete this one and write it again")
-	errPath = fault.WithHint(errors.New("the path cannot be used"), "write name, namespace/name or namespace/name/key; upper-case letters and underscores stand in keys only")
+	errPath = fault.WithHint(errors.New("the path cannot be used"),
+		"write name, namespace/name or namespace/name/key; upper-case letters and underscores stand in keys only")
 )
 
 // rule is what a role has to allow for a call.
@@ -69,7 +73,8 @@ func (r rule) what() string {
 
 // answers tells whether err is the store's answer and not the lack of one.
 func answers(err error) bool {
-	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrVersionGone) || errors.Is(err, secret.ErrDenied) || errors.Is(err, secret.ErrConflict)
+	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrVersionGone) ||
+		errors.Is(err, secret.ErrDenied) || errors.Is(err, secret.ErrConflict)
 }
 
 func unavailable(what error, hint string) error {
@@ -83,7 +88,8 @@ func explain(err error, r rule) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return unavailable(errors.New("the API server did not answer in time"), "is the API server overloaded, or the network to it slow?")
+		return unavailable(errors.New("the API server did not answer in time"),
+			"is the API server overloaded, or the network to it slow?")
 	case errors.As(err, &said):
 		return explainAnswer(said.Status(), err, r)
 	case errors.Is(err, errNotKubernetes):
@@ -102,17 +108,21 @@ func explain(err error, r rule) error {
 
 func explainAnswer(said metav1.Status, err error, r rule) error {
 	e := &answerError{status: int(said.Code)}
-	if apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && e.status != http.StatusUnauthorized && e.status != http.StatusForbidden {
-		return unavailable(e, "the response is not in the form of Kubernetes: what stands at that address, or in between?")
+	if apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && e.status != http.StatusUnauthorized &&
+		e.status != http.StatusForbidden {
+		return unavailable(e,
+			"the response is not in the form of Kubernetes: what stands at that address, or in between?")
 	}
 	switch e.status {
 	case http.StatusUnauthorized:
-		return fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, e), "the token or certificate has ended, its service account is gone, or it is another cluster's")
+		return fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, e),
+			"the token or certificate has ended, its service account is gone, or it is another cluster's")
 	case http.StatusForbidden:
 		return explainForbidden(e, err, r)
 	case http.StatusNotFound:
 		if said.Details != nil && said.Details.Kind == "namespaces" {
-			return fault.WithHint(fmt.Errorf("%w: there is no namespace %q", secret.ErrNotFound, r.namespace), "kubectl create namespace "+r.namespace)
+			return fault.WithHint(fmt.Errorf("%w: there is no namespace %q", secret.ErrNotFound, r.namespace),
+				"kubectl create namespace "+r.namespace)
 		}
 		return secret.ErrNotFound
 	case http.StatusConflict:
@@ -120,7 +130,8 @@ func explainAnswer(said metav1.Status, err error, r rule) error {
 	case http.StatusRequestEntityTooLarge:
 		return fault.WithHint(e, "a Secret holds at most 1 MiB")
 	case http.StatusUnprocessableEntity, http.StatusBadRequest:
-		return fault.WithHint(fmt.Errorf("the Secret is not taken: %w", e), "a Secret holds at most 1 MiB, and one of type kubernetes.io/… needs the keys of its type")
+		return fault.WithHint(fmt.Errorf("the Secret is not taken: %w", e),
+			"a Secret holds at most 1 MiB, and one of type kubernetes.io/… needs the keys of its type")
 	case http.StatusTooManyRequests:
 		return unavailable(e, "the API server limits how often it is asked: see its flow schemas")
 	default:
@@ -130,9 +141,11 @@ func explainAnswer(said metav1.Status, err error, r rule) error {
 
 func explainForbidden(e *answerError, err error, r rule) error {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return fault.WithHint(fmt.Errorf("%w: namespace %q is being deleted", secret.ErrDenied, r.namespace), "use another namespace, or wait until it is gone and create it again")
+		return fault.WithHint(fmt.Errorf("%w: namespace %q is being deleted", secret.ErrDenied, r.namespace),
+			"use another namespace, or wait until it is gone and create it again")
 	}
-	hint := fmt.Sprintf("a Role in namespace %q, bound to the service account or user of this store, needs the rule %s", r.namespace, r)
+	hint := fmt.Sprintf("a Role in namespace %q, bound to the service account or user of this store, needs the rule %s",
+		r.namespace, r)
 	if r.verb == "create" || r.verb == "update" {
 		hint += "; if it has it, a quota or an admission policy refuses the Secret"
 	}

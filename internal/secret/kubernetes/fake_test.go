@@ -70,7 +70,8 @@ func quiet(t *testing.T) {
 
 // status is an answer as Kubernetes gives it; its text quotes what it was sent.
 func status(code int, reason string) string {
-	return fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","code":%d,"reason":%q,"message":%q}`, code, reason, canary)
+	return fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","code":%d,"reason":%q,"message":%q}`,
+		code, reason, canary)
 }
 
 func TestAnswers(t *testing.T) {
@@ -194,7 +195,8 @@ func TestProgram(t *testing.T) {
 	server.Secret(t, ns, "db", map[string]string{"key": "value"})
 	dir := t.TempDir()
 	credential := filepath.Join(dir, "credential.json")
-	text := `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"` + server.AdminToken + `"}}`
+	text := `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"` +
+		server.AdminToken + `"}}`
 	if err := os.WriteFile(credential, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -202,9 +204,11 @@ func TestProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := `"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"cat","args":["` + credential + `"],"interactiveMode":"Never"}`
+	program := `"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"cat","args":["` + credential +
+		`"],"interactiveMode":"Never"}`
 	file := filepath.Join(dir, "kubeconfig")
-	if err := os.WriteFile(file, []byte(strings.Replace(string(config), `"token":"TOKEN"`, program, 1)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Replace(string(config), `"token":"TOKEN"`, program, 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	store, err := kubernetes.New(kubernetes.Options{Kubeconfig: file})
@@ -222,9 +226,12 @@ func TestListThatCannotBeContinued(t *testing.T) {
 	full := func(kind string, from, to int, next string) string {
 		var items []string
 		for i := from; i < to; i++ {
-			items = append(items, fmt.Sprintf(`{"metadata":{"name":"s%02d","namespace":"ns","resourceVersion":"7"},"data":{"key":"dA=="}}`, i))
+			items = append(items,
+				fmt.Sprintf(
+					`{"metadata":{"name":"s%02d","namespace":"ns","resourceVersion":"7"},"data":{"key":"dA=="}}`, i))
 		}
-		return fmt.Sprintf(`{%s,"metadata":{"resourceVersion":"9","continue":%q},"items":[%s]}`, kind, next, strings.Join(items, ","))
+		return fmt.Sprintf(`{%s,"metadata":{"resourceVersion":"9","continue":%q},"items":[%s]}`, kind, next,
+			strings.Join(items, ","))
 	}
 	store := against(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
 		kind := `"kind":"SecretList","apiVersion":"v1"`
@@ -235,7 +242,8 @@ func TestListThatCannotBeContinued(t *testing.T) {
 		name, one := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/ns/secrets/")
 		switch query := r.URL.Query(); {
 		case one:
-			_, _ = fmt.Fprintf(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":%q,"resourceVersion":"7"},"data":{"key":"dA=="}}`, name)
+			_, _ = fmt.Fprintf(w,
+				`{"kind":"Secret","apiVersion":"v1","metadata":{"name":%q,"resourceVersion":"7"},"data":{"key":"dA=="}}`, name)
 		case query.Get("continue") != "":
 			w.WriteHeader(http.StatusGone)
 			_, _ = io.WriteString(w, status(http.StatusGone, "Expired"))

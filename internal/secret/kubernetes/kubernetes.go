@@ -6,12 +6,13 @@
 //	namespace/name          the same in a namespace
 //	namespace/name/key      the bytes of one key; /name/key in the store's own namespace
 //
-// value.go says what stands in the JSON object. Kubernetes keeps no versions: a version is the Secret's resourceVersion, only
-// the current one can be read, and it also moves with another key, a label or an annotation. Who made the Secret does not
-// matter for reading: a SealedSecret's controller, External Secrets or a person.
+// value.go says what stands in the JSON object. Kubernetes keeps no versions: a version is the Secret's
+// resourceVersion, only the current one can be read, and it also moves with another key, a label or an annotation. Who
+// made the Secret does not matter for reading: a SealedSecret's controller, External Secrets or a person.
 //
-// Invariant: nothing is read from the environment, apart from the address of the API server when the store runs in a pod; the
-// token leaves for no other address; no text that a server has sent is part of an error; client-go logs nothing.
+// Invariant: nothing is read from the environment, apart from the address of the API server when the store runs in a
+// pod; the token leaves for no other address; no text that a server has sent is part of an error; client-go logs
+// nothing.
 package kubernetes
 
 import (
@@ -32,8 +33,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Store reads and writes the Secrets of one cluster. It is a secret.Store, Writer, CheckAndSetter, Lister, Batcher and Watcher,
-// and safe for concurrent use.
+// Store reads and writes the Secrets of one cluster. It is a secret.Store, Writer, CheckAndSetter, Lister, Batcher and
+// Watcher, and safe for concurrent use.
 type Store struct {
 	http      *http.Client
 	api       rest.Interface  // for whole Secrets
@@ -64,7 +65,8 @@ func (s *Store) Close() error {
 // Namespace is that of paths that name none.
 func (s *Store) Namespace() string { return s.namespace }
 
-// Get implements secret.Store. The version is the Secret's resourceVersion, and its time when the Secret was last written.
+// Get implements secret.Store. The version is the Secret's resourceVersion, and its time when the Secret was last
+// written.
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	value, v, err := s.get(ctx, path, version)
 	if err != nil {

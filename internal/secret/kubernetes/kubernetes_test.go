@@ -38,7 +38,10 @@ func open(t *testing.T, server *kube.Server, namespace string, rules ...kube.Rul
 
 func openAs(t *testing.T, server *kube.Server, namespace, token string) *kubernetes.Store {
 	t.Helper()
-	store, err := kubernetes.New(kubernetes.Options{Kubeconfig: server.Kubeconfig(t, token, namespace), Timeout: time.Minute})
+	store, err := kubernetes.New(kubernetes.Options{
+		Kubeconfig: server.Kubeconfig(t, token, namespace),
+		Timeout:    time.Minute,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +119,9 @@ func TestConformance(t *testing.T) {
 	t.Run("whole Secrets", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) secret.Store {
 			store, _, namespace := fresh(t)
-			return seeded{store, func(path string) string { return strings.Replace(path, "storetest/", namespace+"/", 1) }}
+			return seeded{store, func(path string) string {
+				return strings.Replace(path, "storetest/", namespace+"/", 1)
+			}}
 		})
 	})
 	t.Run("keys of a Secret", func(t *testing.T) {
@@ -199,9 +204,14 @@ func TestReadsWhatOthersMake(t *testing.T) {
 	_, _, err = store.Get(t.Context(), "db/password", "")
 	wantErr(t, "a name for a namespace", err, secret.ErrDenied, "db/password", "written /db/password", `namespace "db"`)
 	_, _, err = openAs(t, server, ns, server.AdminToken).Get(t.Context(), "db/password", "")
-	wantErr(t, "a name for a namespace, as administrator", err, secret.ErrNotFound, "db/password", "written /db/password")
-	for _, path := range []string{"", "/", "a/b/c/d", "a_b", "A", ns + "/db/", ns + "/db/a b", ns + "/db/..", "N/db", ns + "//key", "x/API_KEY", "a\x00"} {
-		if _, _, err := store.Get(t.Context(), path, ""); err == nil || errors.Is(err, secret.ErrNotFound) || fault.HintOf(err) == "" {
+	wantErr(t, "a name for a namespace, as administrator", err, secret.ErrNotFound, "db/password",
+		"written /db/password")
+	for _, path := range []string{
+		"", "/", "a/b/c/d", "a_b", "A", ns + "/db/", ns + "/db/a b", ns + "/db/..", "N/db",
+		ns + "//key", "x/API_KEY", "a\x00",
+	} {
+		if _, _, err := store.Get(t.Context(), path, ""); err == nil || errors.Is(err, secret.ErrNotFound) ||
+			fault.HintOf(err) == "" {
 			t.Errorf("the path %q: got %v, want an error with a hint", path, err)
 		}
 	}
@@ -234,9 +244,10 @@ func TestVersions(t *testing.T) {
 
 func TestWriteLeavesTheRestAlone(t *testing.T) {
 	store, server, ns := fresh(t)
-	server.Secret(t, ns, "db", map[string]string{"user": "n8n", "password": "old"}, kube.Object{"type": "example.com/db", "metadata": kube.Object{
-		"name": "db", "labels": kube.Object{"team": "a"}, "annotations": kube.Object{"note": "b"},
-	}})
+	server.Secret(t, ns, "db", map[string]string{"user": "n8n", "password": "old"},
+		kube.Object{"type": "example.com/db", "metadata": kube.Object{
+			"name": "db", "labels": kube.Object{"team": "a"}, "annotations": kube.Object{"note": "b"},
+		}})
 	write(t, store, "/db/password", "new")
 	write(t, store, "/db/third", "c")
 	if got, want := read(t, store, "db"), `{"password":"new","third":"c","user":"n8n"}`; got != want {
@@ -251,8 +262,14 @@ func TestWriteLeavesTheRestAlone(t *testing.T) {
 	}
 	held := server.Call(t, http.MethodGet, kube.Secrets(ns)+"/db", nil)
 	metadata, _ := held["metadata"].(kube.Object)
-	got := kube.Object{"type": held["type"], "labels": metadata["labels"], "annotations": metadata["annotations"], "data": held["data"]}
-	want := kube.Object{"type": "example.com/db", "labels": kube.Object{"team": "a"}, "annotations": kube.Object{"note": "b"}, "data": kube.Object{"password": "bmV3ZXI="}}
+	got := kube.Object{
+		"type": held["type"], "labels": metadata["labels"], "annotations": metadata["annotations"],
+		"data": held["data"],
+	}
+	want := kube.Object{
+		"type": "example.com/db", "labels": kube.Object{"team": "a"},
+		"annotations": kube.Object{"note": "b"}, "data": kube.Object{"password": "bmV3ZXI="},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -325,7 +342,8 @@ func TestConcurrentPuts(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got, want := read(t, store, ns+"/shared"), `{"key0":"x","key1":"x","key2":"x","key3":"x","key4":"x","key5":"x"}`; got != want {
+	if got, want := read(t, store, ns+"/shared"),
+		`{"key0":"x","key1":"x","key2":"x","key3":"x","key4":"x","key5":"x"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -337,21 +355,25 @@ func TestRefusedWrites(t *testing.T) {
 		"name":            "owned",
 		"ownerReferences": []kube.Object{{"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "upstream", "uid": "b1c9a7a0-0000-4000-8000-000000000002", "controller": true}},
 	}})
-	server.Secret(t, ns, "tls", map[string]string{"tls.crt": "a", "tls.key": "b"}, kube.Object{"type": "kubernetes.io/tls"})
+	server.Secret(t, ns, "tls", map[string]string{"tls.crt": "a", "tls.key": "b"},
+		kube.Object{"type": "kubernetes.io/tls"})
 	put := func(path, value string) error {
 		_, err := store.Put(t.Context(), path, secret.NewValue([]byte(value)))
 		return err
 	}
 	wantErr(t, "an immutable Secret", put("/fixed/key", canary), nil, "/fixed/key", "another name")
 	wantErr(t, "a controller's Secret", put("/owned/key", canary), nil, "ExternalSecret", "change it there")
-	wantErr(t, "deleting a controller's Secret", store.Delete(t.Context(), "owned"), nil, "ExternalSecret", "change it there")
-	wantErr(t, "a certificate without a key", put("tls", `{"tls.crt":"`+canary+`"}`), nil, "not taken", "keys of its type")
+	wantErr(t, "deleting a controller's Secret", store.Delete(t.Context(), "owned"), nil,
+		"ExternalSecret", "change it there")
+	wantErr(t, "a certificate without a key", put("tls", `{"tls.crt":"`+canary+`"}`), nil, "not taken",
+		"keys of its type")
 	wantErr(t, "too large a value", put("large", strings.Repeat(canary, 1<<17)), nil, "large", "1 MiB")
 	wantErr(t, "no value", put("empty", ""), nil, "empty", "delete")
 	wantErr(t, "no namespace", put("no-such-namespace/x", canary), secret.ErrDenied, "no-such-namespace/x")
 	admin := openAs(t, server, ns, server.AdminToken)
 	_, err := admin.Put(t.Context(), "no-such-namespace/x", secret.NewValue([]byte(canary)))
-	wantErr(t, "no namespace, as administrator", err, secret.ErrNotFound, "no-such-namespace/x", "kubectl create namespace no-such-namespace")
+	wantErr(t, "no namespace, as administrator", err, secret.ErrNotFound, "no-such-namespace/x",
+		"kubectl create namespace no-such-namespace")
 	if got := read(t, store, "/fixed/key"); got != "for good" {
 		t.Errorf("the immutable Secret has changed: %q", got)
 	}

@@ -16,8 +16,8 @@ import (
 // aboutPage is how many Secrets' metadata are asked for at once; each is about 1 KiB.
 const aboutPage = 500
 
-// List implements secret.Lister. Without a slash, prefix begins names in the store's own namespace; namespace/ lists another's
-// Secrets, and namespace/name/ the keys of one. No values are read, unless it is for keys.
+// List implements secret.Lister. Without a slash, prefix begins names in the store's own namespace; namespace/ lists
+// another's Secrets, and namespace/name/ the keys of one. No values are read, unless it is for keys.
 func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error) {
 	entries, err := s.list(ctx, prefix)
 	if err != nil {
@@ -75,9 +75,9 @@ func (s *Store) listKeys(ctx context.Context, prefix string) ([]secret.Entry, er
 	return entries, nil
 }
 
-// each calls do with the metadata of all Secrets of a namespace, or of the one that is named, page by page. The version of the
-// list, from which a watch can go on, is written to version unless that is nil. When a list ends too late to be continued,
-// do is called again for those that it has seen.
+// each calls do with the metadata of all Secrets of a namespace, or of the one that is named, page by page. The version
+// of the list, from which a watch can go on, is written to version unless that is nil. When a list ends too late to be
+// continued, do is called again for those that it has seen.
 func (s *Store) each(ctx context.Context, o object, do func(about metav1.Object), version *string) error {
 	opts := metav1.ListOptions{Limit: aboutPage, FieldSelector: only(o)}
 	for {
@@ -101,7 +101,9 @@ func (s *Store) each(ctx context.Context, o object, do func(about metav1.Object)
 	}
 }
 
-func (s *Store) page(ctx context.Context, o object, opts metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+func (s *Store) page(ctx context.Context, o object,
+	opts metav1.ListOptions,
+) (*metav1.PartialObjectMetadataList, error) {
 	ctx, cancel := s.bound(ctx)
 	defer cancel()
 	page, err := s.in(o.namespace).List(ctx, opts)

@@ -24,8 +24,9 @@ const resource = "secrets"
 
 // Options says which cluster, and as whom. The zero Options are those of a pod that uses its own service account.
 type Options struct {
-	// Kubeconfig is a file, read once by New, which may name certificates and a tokenFile, or a program that gets a token. It
-	// is never found by itself: the variable KUBECONFIG and ~/.kube/config mean nothing here. "" is the pod's own account.
+	// Kubeconfig is a file, read once by New, which may name certificates and a tokenFile, or a program that gets a
+	// token. It is never found by itself: the variable KUBECONFIG and ~/.kube/config mean nothing here. "" is the pod's
+	// own account.
 	Kubeconfig string
 	Context    string // in Kubeconfig; "" is its current one
 	Namespace  string // of paths that name none; "" is the context's or the pod's, else default
@@ -81,7 +82,8 @@ func (s *Store) connect(config *rest.Config) error {
 	}
 	if s.api, err = rest.RESTClientForConfigAndClient(config, client); err != nil {
 		// Its text quotes the address, into which a person may have put a password.
-		return fault.WithHint(errors.New("the address of the API server cannot be used"), "write it as https://host:6443")
+		return fault.WithHint(errors.New("the address of the API server cannot be used"),
+			"write it as https://host:6443")
 	}
 	about, err := metadata.NewForConfigAndClient(config, client)
 	if err != nil {

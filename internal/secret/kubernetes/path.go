@@ -58,7 +58,8 @@ func (p location) suspect(err error) error {
 	if !p.both {
 		return err
 	}
-	hint := fmt.Sprintf("the path is read as namespace/name; a key of a Secret in the store's own namespace is written /%s/%s, or %s#%s in a reference",
+	hint := fmt.Sprintf("the path is read as namespace/name; a key of a Secret in the store's own namespace is "+
+		"written /%s/%s, or %s#%s in a reference",
 		p.namespace, p.name, p.namespace, p.name)
 	if known := fault.HintOf(err); known != "" {
 		hint = known + "; and " + hint

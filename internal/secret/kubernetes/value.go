@@ -17,14 +17,14 @@ import (
 	"sallyport/internal/secret"
 )
 
-// A Secret as a whole is a JSON object with its keys in order: text as a string, and bytes that are not UTF-8 in base64 under
-// the key's name with a mark behind it that no key can have:
+// A Secret as a whole is a JSON object with its keys in order: text as a string, and bytes that are not UTF-8 in base64
+// under the key's name with a mark behind it that no key can have:
 //
 //	{"password":"s3cret","keystore.jks:base64":"/u3+7Q=="}
 //
-// Put takes such an object and makes its members the keys of the Secret. Any other value becomes the one key "value" of a
-// Secret with the annotation sallyport/form: value, and Get gives it back as it was, for as long as the Secret has that
-// annotation and that key alone.
+// Put takes such an object and makes its members the keys of the Secret. Any other value becomes the one key "value" of
+// a Secret with the annotation sallyport/form: value, and Get gives it back as it was, for as long as the Secret has
+// that annotation and that key alone.
 const (
 	base64Mark = ":base64"
 	keyValue   = "value"
@@ -40,7 +40,8 @@ func (p location) value(held *corev1.Secret) ([]byte, error) {
 	value, ok := held.Data[p.key]
 	switch {
 	case !ok:
-		return nil, fault.WithHint(secret.ErrNotFound, "the Secret is there, and has no such key: `kubectl describe secret` names those it has")
+		return nil, fault.WithHint(secret.ErrNotFound,
+			"the Secret is there, and has no such key: `kubectl describe secret` names those it has")
 	case len(value) == 0:
 		return nil, fault.WithHint(secret.ErrNotFound, "the key is there, and empty")
 	}
@@ -144,7 +145,8 @@ func textMembers(value []byte) (map[string]string, bool) {
 		member, isText := text.(string)
 		_, twice := members[key]
 		// A lone surrogate is read as U+FFFD; whoever means that character is served by the other form as well.
-		if errName != nil || errText != nil || !isKey || !isText || twice || strings.ContainsRune(member, utf8.RuneError) {
+		if errName != nil || errText != nil || !isKey || !isText || twice ||
+			strings.ContainsRune(member, utf8.RuneError) {
 			return nil, false
 		}
 		members[key] = member

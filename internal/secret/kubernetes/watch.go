@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// watchEach is up to how many Secrets of a namespace are watched one by one, for which a role with their names is enough.
+	// watchEach is up to how many Secrets of a namespace are watched one by one, for which a role with their names is
+	// enough.
 	watchEach = 16
 
 	// watchEachAtMost is the same where the role allows no watch of the whole namespace.
@@ -31,8 +32,9 @@ const (
 	watching = "watching secrets in kubernetes"
 )
 
-// Watch implements secret.Watcher. Only metadata is watched: values do not come this way. Each secret is told of once when its
-// watch begins, since it may have changed after it was read; a later Watch of this store goes on where the last one ended.
+// Watch implements secret.Watcher. Only metadata is watched: values do not come this way. Each secret is told of once
+// when its watch begins, since it may have changed after it was read; a later Watch of this store goes on where the
+// last one ended.
 //
 // An error is secret.ErrDenied: the role does not allow to list and watch.
 func (s *Store) Watch(ctx context.Context, paths []string, changed func(path string)) error {
@@ -87,7 +89,9 @@ func (w *watcher) run(ctx context.Context, changed func(path string)) error {
 	}
 	var all guard.Group
 	for namespace, objects := range names {
-		all.Go(watching, func() { stop(guard.Try(watching, func() error { return w.namespace(ctx, namespace, objects) })) })
+		all.Go(watching, func() {
+			stop(guard.Try(watching, func() error { return w.namespace(ctx, namespace, objects) }))
+		})
 	}
 	if len(names) == 0 {
 		<-ctx.Done()

@@ -89,7 +89,8 @@ func TestWatch(t *testing.T) {
 	w.want("later")
 }
 
-// TestWatchManyAtOnce: beyond a number the namespace is watched as a whole, or where the role does not allow that, each.
+// TestWatchManyAtOnce: beyond a number the namespace is watched as a whole, or where the role does not allow that,
+// each.
 func TestWatchManyAtOnce(t *testing.T) {
 	server := shared.Server(t)
 	var names []string
@@ -108,7 +109,8 @@ func TestWatchManyAtOnce(t *testing.T) {
 			w := watching(t, open(t, server, ns, rule), names...)
 			w.want(names...)
 			for _, name := range []string{"s3", "s19"} {
-				server.Call(t, http.MethodPatch, kube.Secrets(ns)+"/"+name, kube.Object{"stringData": kube.Object{"key": "new"}})
+				server.Call(t, http.MethodPatch, kube.Secrets(ns)+"/"+name,
+					kube.Object{"stringData": kube.Object{"key": "new"}})
 				w.want(name)
 			}
 		})

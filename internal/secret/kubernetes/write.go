@@ -20,7 +20,8 @@ const (
 	attempts = 20
 )
 
-// Put implements secret.Writer. A Secret that is there keeps its labels, annotations and type; a key leaves the others alone.
+// Put implements secret.Writer. A Secret that is there keeps its labels, annotations and type; a key leaves the others
+// alone.
 func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
 	for attempt := 1; ; attempt++ {
 		v, err := s.change(ctx, path, value, nil)
@@ -33,7 +34,8 @@ func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secre
 	}
 }
 
-// PutIf implements secret.CheckAndSetter. The expected version is the Secret's, for a key too; with "", the key must not exist.
+// PutIf implements secret.CheckAndSetter. The expected version is the Secret's, for a key too; with "", the key must
+// not exist.
 func (s *Store) PutIf(ctx context.Context, path string, value secret.Value, expected string) (secret.Version, error) {
 	v, err := s.change(ctx, path, value, &expected)
 	if err != nil {
@@ -54,7 +56,10 @@ func (s *Store) change(ctx context.Context, path string, value secret.Value, exp
 		return secret.Version{}, at.explain(err)
 	}
 	if isNew {
-		held = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: at.name, Namespace: at.namespace}, Type: corev1.SecretTypeOpaque}
+		held = &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: at.name, Namespace: at.namespace},
+			Type:       corev1.SecretTypeOpaque,
+		}
 	}
 	if err := errors.Join(at.expect(held, isNew, expected), mutable(held)); err != nil {
 		return secret.Version{}, err
@@ -86,7 +91,8 @@ func mutable(held *corev1.Secret) error {
 		return errImmutable
 	}
 	if owner := metav1.GetControllerOf(held); owner != nil {
-		return fault.WithHint(fmt.Errorf("%s %q makes this Secret, and would undo the change", owner.Kind, owner.Name), "change it there")
+		return fault.WithHint(fmt.Errorf("%s %q makes this Secret, and would undo the change", owner.Kind,
+			owner.Name), "change it there")
 	}
 	return nil
 }

@@ -16,7 +16,10 @@ type remote struct{ delay time.Duration }
 
 func (r remote) Get(_ context.Context, path, _ string) (secret.Value, secret.Version, error) {
 	time.Sleep(r.delay)
-	return secret.NewValue([]byte("sk-0123456789abcdef0123456789abcdef-" + path)), secret.Version{ID: "1", Current: true}, nil
+	return secret.NewValue([]byte("sk-0123456789abcdef0123456789abcdef-" + path)), secret.Version{
+		ID:      "1",
+		Current: true,
+	}, nil
 }
 
 type remoteBatches struct{ remote }

@@ -115,8 +115,8 @@ func (s *cachedStore) read(ctx context.Context, choose func() []secret.Key) erro
 	return nil
 }
 
-// witness is a secret that was read the last time, other than those asked for: when they cannot be obtained, it shows whether that
-// is the store's fault or theirs.
+// witness is a secret that was read the last time, other than those asked for: when they cannot be obtained, it shows
+// whether that is the store's fault or theirs.
 func (s *cachedStore) witness(asked []secret.Key, results []secret.Result) (key secret.Key, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,8 +191,8 @@ func (s *cachedStore) record(keys []secret.Key, results []secret.Result) {
 	}
 }
 
-// enter puts results into memory. turned tells whether the store has stopped answering, which down is the reason of, or answers
-// again.
+// enter puts results into memory. turned tells whether the store has stopped answering, which down is the reason of, or
+// answers again.
 func (s *cachedStore) enter(keys []secret.Key, results []secret.Result) (changes []Change, down error, turned bool) {
 	now := time.Now()
 	s.mu.Lock()

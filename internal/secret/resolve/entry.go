@@ -104,7 +104,8 @@ func (e *entry) result(key secret.Key, s *cachedStore, now time.Time) (res secre
 	if e.confirmed.IsZero() {
 		return secret.Result{Err: why}, nil
 	}
-	expired := fault.WithHint(fmt.Errorf("%w: nothing from it for longer than max_stale (%v), last: %w", secret.ErrUnavailable, s.spec.MaxStale, why), fault.HintOf(why))
+	expired := fault.WithHint(fmt.Errorf("%w: nothing from it for longer than max_stale (%v), last: %w",
+		secret.ErrUnavailable, s.spec.MaxStale, why), fault.HintOf(why))
 	return failure(key, s, expired), nil
 }
 

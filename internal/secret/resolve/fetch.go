@@ -32,13 +32,14 @@ func fetch(ctx context.Context, store secret.Store, keys []secret.Key) []secret.
 	}
 	list := make([]secret.Result, len(keys))
 	for i, key := range keys {
-		list[i].Err = fmt.Errorf("reading secret %q: %w: %d answers to %d questions", key.Path, secret.ErrUnavailable, len(results), len(keys))
+		list[i].Err = fmt.Errorf("reading secret %q: %w: %d answers to %d questions", key.Path, secret.ErrUnavailable,
+			len(results), len(keys))
 	}
 	return list
 }
 
-// each reads keys one by one. When as many readings in a row as go on at once have had no answer, the store is down, and the
-// rest need not wait for it.
+// each reads keys one by one. When as many readings in a row as go on at once have had no answer, the store is down,
+// and the rest need not wait for it.
 func each(ctx context.Context, store secret.Store, keys []secret.Key) []secret.Result {
 	results := make([]secret.Result, len(keys))
 	var next, unanswered atomic.Int64
@@ -77,7 +78,9 @@ func broken(key secret.Key, why *fault.Panic) secret.Result {
 func one(ctx context.Context, store secret.Store, key secret.Key) (res secret.Result) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	why := guard.Call("reading a secret", func() { res.Value, res.Version, res.Err = store.Get(ctx, key.Path, key.Version) })
+	why := guard.Call("reading a secret", func() {
+		res.Value, res.Version, res.Err = store.Get(ctx, key.Path, key.Version)
+	})
 	if why != nil {
 		return broken(key, why)
 	}

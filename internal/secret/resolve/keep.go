@@ -15,7 +15,8 @@ import (
 const (
 	firstRetry = time.Second
 	retryTold  = 5 * time.Second // of what could not be read in a store that has no interval
-	fullEvery  = 10              // of a watched store: each so many intervals everything is read, in case the watch missed some
+	// of a watched store: each so many intervals everything is read, in case the watch missed some
+	fullEvery = 10
 )
 
 // Keep names what is to be kept up to date from now on. What is in memory and not among refs is forgotten.
@@ -50,8 +51,8 @@ func (s *cachedStore) keepOnly(keys []secret.Key) {
 	}
 }
 
-// Run keeps what Keep names up to date until ctx ends, and calls changed, never twice at once, with what became different. One
-// Run at a time.
+// Run keeps what Keep names up to date until ctx ends, and calls changed, never twice at once, with what became
+// different. One Run at a time.
 func (r *Resolver) Run(ctx context.Context, changed func([]Change)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all guard.Group
@@ -101,7 +102,10 @@ func (s *cachedStore) run(whole context.Context) {
 	}()
 	ctx, cancel := context.WithCancel(whole)
 	var all guard.Group
-	for what, loop := range map[string]func(context.Context){"polling": s.poll, "watching": s.watch, "working for": s.work} {
+	for what, loop := range map[string]func(context.Context){
+		"polling": s.poll, "watching": s.watch,
+		"working for": s.work,
+	} {
 		all.Go(s.doing(what), func() { guard.Loop(ctx, s.doing(what), loop, s.r.o.Broke) })
 	}
 	select {
@@ -143,8 +147,8 @@ func (s *cachedStore) poll(ctx context.Context) {
 	}
 }
 
-// pause is how long until the next round: the interval, spread by a tenth so that replicas do not ask together; while the
-// store is down, sooner at first; and never past the moment at which a last known good runs out.
+// pause is how long until the next round: the interval, spread by a tenth so that replicas do not ask together; while
+// the store is down, sooner at first; and never past the moment at which a last known good runs out.
 func (s *cachedStore) pause(failures int) time.Duration {
 	wait := s.spec.Refresh
 	switch {
@@ -199,7 +203,9 @@ func (s *cachedStore) due() []secret.Key {
 	if s.spec.Refresh == 0 {
 		return s.unread()
 	}
-	return s.choose(func(key secret.Key, e *entry) bool { return e.kept && (!s.pinned(key) || !e.read || e.err != nil) })
+	return s.choose(func(key secret.Key, e *entry) bool {
+		return e.kept && (!s.pinned(key) || !e.read || e.err != nil)
+	})
 }
 
 // unread is what is kept and could not be read.
@@ -207,8 +213,8 @@ func (s *cachedStore) unread() []secret.Key {
 	return s.choose(func(_ secret.Key, e *entry) bool { return e.kept && (!e.read || e.err != nil) })
 }
 
-// probe is one secret whose reading shows whether the store answers: one that was read the last time, if there is one, and one
-// that can go stale rather than one that cannot.
+// probe is one secret whose reading shows whether the store answers: one that was read the last time, if there is one,
+// and one that can go stale rather than one that cannot.
 func (s *cachedStore) probe() []secret.Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,10 +52,12 @@ func TestPolling(t *testing.T) {
 	})
 }
 
-// TestOutage: the last known good stays until it is too old, then its user is told, and all is well when the store answers.
+// TestOutage: the last known good stays until it is too old, then its user is told, and all is well when the store
+// answers.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, other := newFake(map[string]string{"a": "alpha", "a@1": "pinned"}), newFake(map[string]string{"x": "fine"})
+		store, other := newFake(map[string]string{"a": "alpha", "a@1": "pinned"}),
+			newFake(map[string]string{"x": "fine"})
 		b := newBed(t, specOf("s", store), specOf("other", other))
 		b.keep("ref+s://a", "ref+s://a?version=1", "ref+other://x")
 		defer b.run()()
@@ -72,7 +74,8 @@ func TestOutage(t *testing.T) {
 			t.Error(diff)
 		}
 		status := b.Status()
-		if len(status) != 2 || !status[0].Up || status[1].Up || status[1].Stale != 1 || status[1].Kept != 2 || status[1].Oldest < time.Minute {
+		if len(status) != 2 || !status[0].Up || status[1].Up || status[1].Stale != 1 || status[1].Kept != 2 ||
+			status[1].Oldest < time.Minute {
 			t.Errorf("status %+v", status)
 		}
 		time.Sleep(55 * time.Minute)
@@ -154,8 +157,8 @@ func TestOneSecretFails(t *testing.T) {
 	})
 }
 
-// TestOneBrokenPath: a secret that cannot be obtained while the others can does not count as the store's being down, whether it is
-// polled with them, asked for alone, or tried again alone because the store is watched.
+// TestOneBrokenPath: a secret that cannot be obtained while the others can does not count as the store's being down,
+// whether it is polled with them, asked for alone, or tried again alone because the store is watched.
 func TestOneBrokenPath(t *testing.T) {
 	for name, make := range map[string]func(*fake) secret.Store{
 		"polled":  func(f *fake) secret.Store { return f },
@@ -298,7 +301,8 @@ func TestWithoutInterval(t *testing.T) {
 // TestConfigure: the same store goes on; one that is set up differently is read again, and its values stay until then.
 func TestConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		old, next, same := newFake(map[string]string{"a": "old", "a@1": "old pinned"}), newFake(map[string]string{"a": "new", "a@1": "new pinned"}), newFake(map[string]string{"x": "fine"})
+		old, next, same := newFake(map[string]string{"a": "old", "a@1": "old pinned"}),
+			newFake(map[string]string{"a": "new", "a@1": "new pinned"}), newFake(map[string]string{"x": "fine"})
 		b := newBed(t, specOf("s", old), specOf("same", same))
 		b.keep("ref+s://a", "ref+s://a?version=1", "ref+same://x")
 		defer b.run()()
@@ -328,7 +332,8 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
-// TestReplacedIsClosed: what a replaced store holds open is let go of when nobody uses it any more, and it is not opened again.
+// TestReplacedIsClosed: what a replaced store holds open is let go of when nobody uses it any more, and it is not
+// opened again.
 func TestReplacedIsClosed(t *testing.T) {
 	closed := func(f *fake) int {
 		f.mu.Lock()

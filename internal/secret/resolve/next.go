@@ -11,17 +11,17 @@ import (
 // set is the stores of one configuration by name.
 type set map[string]*cachedStore
 
-// Next is another set of stores that is made ready while the active one serves. Exactly one of Use and Drop ends it; there is
-// one Next at a time, and nobody calls Keep or Configure meanwhile.
+// Next is another set of stores that is made ready while the active one serves. Exactly one of Use and Drop ends it;
+// there is one Next at a time, and nobody calls Keep or Configure meanwhile.
 type Next struct {
 	r      *Resolver
 	stores set
 	refs   []secret.Ref
 }
 
-// Prepare makes list and refs ready beside what is active, which goes on unchanged. A store of the active set whose Identity
-// is the same serves both; another one begins with the last known good of the one that it will replace, if its Backend is the
-// same.
+// Prepare makes list and refs ready beside what is active, which goes on unchanged. A store of the active set whose
+// Identity is the same serves both; another one begins with the last known good of the one that it will replace, if its
+// Backend is the same.
 func (r *Resolver) Prepare(list []StoreSpec, refs []secret.Ref) *Next {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,8 +48,8 @@ func (r *Resolver) Prepare(list []StoreSpec, refs []secret.Ref) *Next {
 	return n
 }
 
-// Load reads what is not in memory yet, and waits for it as long as Load of the Resolver does. What a store that is set up
-// differently has inherited is waited for too. The error is ctx's alone.
+// Load reads what is not in memory yet, and waits for it as long as Load of the Resolver does. What a store that is set
+// up differently has inherited is waited for too. The error is ctx's alone.
 func (n *Next) Load(ctx context.Context) error {
 	n.r.mu.Lock()
 	active := maps.Clone(n.r.stores)

@@ -16,17 +16,20 @@ func at(store *fake, place, identity string) resolve.StoreSpec {
 	return s
 }
 
-// TestPrepare: what is made ready beside the active stores changes nothing of them, whether it is used in the end or dropped.
+// TestPrepare: what is made ready beside the active stores changes nothing of them, whether it is used in the end or
+// dropped.
 func TestPrepare(t *testing.T) {
 	for _, use := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			old, next := newFake(map[string]string{"a": "old", "gone": "old"}), newFake(map[string]string{"a": "new", "b": "new"})
+			old, next := newFake(map[string]string{"a": "old", "gone": "old"}),
+				newFake(map[string]string{"a": "new", "b": "new"})
 			same := newFake(map[string]string{"x": "fine", "y": "also"})
 			b := newBed(t, at(old, "here", "1"), specOf("same", same))
 			b.keep("ref+s://a", "ref+s://gone", "ref+same://x")
 			defer b.run()()
 			next.slow(3 * time.Second)
-			n := b.Prepare([]resolve.StoreSpec{at(next, "there", "2"), specOf("same", same)}, parseAll(t, []string{"ref+s://a", "ref+s://b", "ref+same://y"}))
+			n := b.Prepare([]resolve.StoreSpec{at(next, "there", "2"), specOf("same", same)},
+				parseAll(t, []string{"ref+s://a", "ref+s://b", "ref+same://y"}))
 			held := func(ref string) string {
 				res, _ := n.Held(parse(t, ref))
 				return string(res.Value.Reveal())

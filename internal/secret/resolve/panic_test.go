@@ -77,8 +77,8 @@ func (t *told) take() int {
 	return n
 }
 
-// TestPanicInAStore: whichever of its methods has a bug, the last known good stays, it is told of, and all is well when the bug is
-// over. A panic is never an empty secret.
+// TestPanicInAStore: whichever of its methods has a bug, the last known good stays, it is told of, and all is well when
+// the bug is over. A panic is never an empty secret.
 func TestPanicInAStore(t *testing.T) {
 	for name, c := range map[string]struct {
 		bug  func(*bugs) *atomic.Bool
@@ -114,7 +114,8 @@ func TestPanicInAStore(t *testing.T) {
 				}
 				check(t, "the last known good", res[0], "alpha", nil)
 				if _, unconfirmed := b.Held(parse(t, "ref+s://a")); c.down {
-					if why, ok := errors.AsType[*fault.Panic](unconfirmed); !ok || !errors.Is(unconfirmed, secret.ErrUnavailable) {
+					if why, ok := errors.AsType[*fault.Panic](unconfirmed); !ok ||
+						!errors.Is(unconfirmed, secret.ErrUnavailable) {
 						t.Errorf("unconfirmed is %v, %v", unconfirmed, why)
 					}
 				}

@@ -9,9 +9,9 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Load returns what refs name, one result per reference, in order: what is kept from memory, the rest from its stores. A
-// value that is already in memory is not waited for. The error is ctx's alone; a reference's own is in its result: the
-// store's, ErrNoStore or ErrField.
+// Load returns what refs name, one result per reference, in order: what is kept from memory, the rest from its stores.
+// A value that is already in memory is not waited for. The error is ctx's alone; a reference's own is in its result:
+// the store's, ErrNoStore or ErrField.
 func (r *Resolver) Load(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
 	err := r.fetch(ctx, r.active().split(refs), missing)
 	return r.results(refs), err
@@ -28,13 +28,15 @@ func missing(s *cachedStore, key secret.Key) need {
 	return nothing
 }
 
-// Read is Load, but asks the stores for everything again. When a store has no answer, the last known good is the result.
+// Read is Load, but asks the stores for everything again. When a store has no answer, the last known good is the
+// result.
 func (r *Resolver) Read(ctx context.Context, refs []secret.Ref) ([]secret.Result, error) {
 	err := r.fetch(ctx, r.active().split(refs), func(*cachedStore, secret.Key) need { return wanted })
 	return r.results(refs), err
 }
 
-// Again reads everything again that is kept of a store, and returns when memory has it or the store was waited for in vain.
+// Again reads everything again that is kept of a store, and returns when memory has it or the store was waited for in
+// vain.
 func (r *Resolver) Again(ctx context.Context, store string) error {
 	s := r.store(store)
 	if s == nil {
@@ -45,7 +47,8 @@ func (r *Resolver) Again(ctx context.Context, store string) error {
 	})})
 }
 
-// Held returns what is in memory, at once. unconfirmed is why the store does not confirm a value that is active all the same.
+// Held returns what is in memory, at once. unconfirmed is why the store does not confirm a value that is active all the
+// same.
 func (r *Resolver) Held(ref secret.Ref) (res secret.Result, unconfirmed error) {
 	return r.active().held(ref)
 }
@@ -68,7 +71,10 @@ func (all set) held(ref secret.Ref) (res secret.Result, unconfirmed error) {
 	}
 	value, err := secret.Field(res.Value, ref.Field)
 	if err != nil {
-		return secret.Result{Version: res.Version, Err: fmt.Errorf("reading %s: %w: %w", ref, ErrField, err)}, unconfirmed
+		return secret.Result{
+			Version: res.Version,
+			Err:     fmt.Errorf("reading %s: %w: %w", ref, ErrField, err),
+		}, unconfirmed
 	}
 	return secret.Result{Value: value, Version: res.Version}, unconfirmed
 }
@@ -93,7 +99,9 @@ const (
 )
 
 // fetch reads what judge says of parts, each store by itself, and waits as long as patience allows.
-func (r *Resolver) fetch(ctx context.Context, parts map[*cachedStore][]secret.Key, judge func(*cachedStore, secret.Key) need) error {
+func (r *Resolver) fetch(ctx context.Context, parts map[*cachedStore][]secret.Key,
+	judge func(*cachedStore, secret.Key) need,
+) error {
 	var waiting []<-chan struct{}
 	for s, keys := range parts {
 		keys, most := s.needed(keys, judge)
@@ -108,7 +116,9 @@ func (r *Resolver) fetch(ctx context.Context, parts map[*cachedStore][]secret.Ke
 }
 
 // needed keeps what judge says is needed of keys, and how much it is at the most.
-func (s *cachedStore) needed(keys []secret.Key, judge func(*cachedStore, secret.Key) need) (list []secret.Key, most need) {
+func (s *cachedStore) needed(keys []secret.Key,
+	judge func(*cachedStore, secret.Key) need,
+) (list []secret.Key, most need) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list = slices.DeleteFunc(keys, func(key secret.Key) bool {

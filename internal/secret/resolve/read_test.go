@@ -145,8 +145,8 @@ func TestDeniedIsNotDown(t *testing.T) {
 	check(t, refs[99], results[99], "value", nil)
 }
 
-// TestSlowStoreDelaysNobodyElse: the others' secrets are there at once, the call ends when patience does, and the slow store's
-// answer arrives all the same.
+// TestSlowStoreDelaysNobodyElse: the others' secrets are there at once, the call ends when patience does, and the slow
+// store's answer arrives all the same.
 func TestSlowStoreDelaysNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, fast := newFake(map[string]string{"a": "slow value"}), newFake(map[string]string{"a": "fast value"})
@@ -242,8 +242,8 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestAgainIsNotOvertaken: what was changed before Again began is in memory when it returns, also when an older reading is
-// under way.
+// TestAgainIsNotOvertaken: what was changed before Again began is in memory when it returns, also when an older reading
+// is under way.
 func TestAgainIsNotOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake(map[string]string{"a": "one"})

@@ -1,12 +1,12 @@
 // Package resolve keeps the secrets that are in use in memory, and up to date.
 //
-// A Resolver reads references from their stores, in batches where a store can, and remembers what it read: the last known
-// good. Load and Read answer callers; Run, in the background, hears of changes where a store tells of them and asks at
-// intervals where it does not. It knows secret.Store and its extra powers, and no adapter; what a value is used for is not
-// its business, and nothing of it is ever on disk.
+// A Resolver reads references from their stores, in batches where a store can, and remembers what it read: the last
+// known good. Load and Read answer callers; Run, in the background, hears of changes where a store tells of them and
+// asks at intervals where it does not. It knows secret.Store and its extra powers, and no adapter; what a value is used
+// for is not its business, and nothing of it is ever on disk.
 //
-// Invariant: a store that is down or slow takes nothing from anybody whose secret is in memory, until MaxStale is over, and
-// makes nobody wait for another store.
+// Invariant: a store that is down or slow takes nothing from anybody whose secret is in memory, until MaxStale is over,
+// and makes nobody wait for another store.
 package resolve
 
 import (
@@ -34,23 +34,23 @@ var (
 type StoreSpec struct {
 	Name string // of the store, as references have it
 
-	// Open returns the store; it contacts nobody. It is called when the store is first needed, and again after an error. A
-	// store that is an io.Closer is closed by the resolver.
+	// Open returns the store; it contacts nobody. It is called when the store is first needed, and again after an
+	// error. A store that is an io.Closer is closed by the resolver.
 	Open func(ctx context.Context) (secret.Store, error)
 
 	// Identity is the store's configuration in a form that differs when the store does.
 	Identity string
 
-	// Backend is where the secrets are, in a form that differs when they are others. What was read from one backend is never given
-	// out as the last known good of another.
+	// Backend is where the secrets are, in a form that differs when they are others. What was read from one backend is
+	// never given out as the last known good of another.
 	Backend string
 
-	// Refresh is the interval at which secrets are read again, spread by a tenth. 0: they never change by themselves, or
-	// Again says when.
+	// Refresh is the interval at which secrets are read again, spread by a tenth. 0: they never change by themselves,
+	// or Again says when.
 	Refresh time.Duration
 
-	// Moving tells which versions are names that can come to mean another version, such as AWSCURRENT. All others are read
-	// once. nil: no version moves.
+	// Moving tells which versions are names that can come to mean another version, such as AWSCURRENT. All others are
+	// read once. nil: no version moves.
 	Moving func(version string) bool
 
 	// MaxStale is how long the last known good stays active while the store does not confirm it. 0: forever.
@@ -59,15 +59,15 @@ type StoreSpec struct {
 
 // Options are what a Resolver needs beside its stores.
 type Options struct {
-	// Patience is how long Load and Read wait for one store. What has not come by then is ErrUnavailable, and arrives later by
-	// itself if Run runs. 0 is 10 s.
+	// Patience is how long Load and Read wait for one store. What has not come by then is ErrUnavailable, and arrives
+	// later by itself if Run runs. 0 is 10 s.
 	Patience time.Duration
 
 	// Noted is called, if set, when a store stops answering (with the error) and when it answers again (with nil).
 	Noted func(store string, err error)
 
-	// Broke is told of a panic in a store, or in the resolver itself. A store's counts as an answer that did not come: what is in
-	// memory stays active.
+	// Broke is told of a panic in a store, or in the resolver itself. A store's counts as an answer that did not come:
+	// what is in memory stays active.
 	Broke func(*fault.Panic)
 }
 
@@ -103,11 +103,14 @@ func New(o Options) *Resolver {
 	if o.Broke == nil {
 		o.Broke = func(*fault.Panic) {}
 	}
-	return &Resolver{life: lifetime{broke: o.Broke}, o: o, altered: make(chan struct{}, 1), news: newNews(), stores: make(set)}
+	return &Resolver{
+		life: lifetime{broke: o.Broke}, o: o, altered: make(chan struct{}, 1),
+		news: newNews(), stores: make(set),
+	}
 }
 
-// Configure replaces the stores. One whose Identity is the same goes on as it is. One that is set up differently in the same
-// Backend keeps what is in memory as the last known good and reads all of it again, pinned versions too.
+// Configure replaces the stores. One whose Identity is the same goes on as it is. One that is set up differently in the
+// same Backend keeps what is in memory as the last known good and reads all of it again, pinned versions too.
 func (r *Resolver) Configure(list []StoreSpec) {
 	r.mu.Lock()
 	kept := r.kept
@@ -150,7 +153,9 @@ func (r *Resolver) store(name string) *cachedStore {
 func (r *Resolver) all() []*cachedStore {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.SortedFunc(maps.Values(r.stores), func(a, b *cachedStore) int { return strings.Compare(a.spec.Name, b.spec.Name) })
+	return slices.SortedFunc(maps.Values(r.stores), func(a, b *cachedStore) int {
+		return strings.Compare(a.spec.Name, b.spec.Name)
+	})
 }
 
 func closeStore(s secret.Store) error {

@@ -69,7 +69,9 @@ func (s *cachedStore) watchOnce(ctx context.Context, w secret.Watcher) (again bo
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	guard.Go(s.doing("watching"), func() { ended <- w.Watch(ctx, paths, s.hints.add) }, func(why *fault.Panic) { ended <- why })
+	guard.Go(s.doing("watching"), func() {
+		ended <- w.Watch(ctx, paths, s.hints.add)
+	}, func(why *fault.Panic) { ended <- why })
 	s.setWatched(true)
 	defer s.setWatched(false)
 	select {

@@ -17,7 +17,8 @@ import (
 )
 
 // Keeper holds a key-encryption key that never leaves it. It has the shape of gocloud.dev/secrets.Keeper, so that the
-// key-management services fit. Decrypt returns ErrWrongKeeper, wrapped, when the bytes were encrypted under another key.
+// key-management services fit. Decrypt returns ErrWrongKeeper, wrapped, when the bytes were encrypted under another
+// key.
 type Keeper interface {
 	Encrypt(ctx context.Context, plaintext []byte) ([]byte, error)
 	Decrypt(ctx context.Context, ciphertext []byte) ([]byte, error)
@@ -36,23 +37,26 @@ const hintKeyForm = "a seal key is 32 random bytes in base64: `sallyport init` m
 
 // KeyFromFile returns the keeper of the key in the file at path: 32 bytes in base64, white space around them ignored.
 //
-// A file that the group or others may read is refused, unless it is one of an orchestrator's secret mounts, whose modes are
-// not the operator's to choose: below /run/secrets, or without a write bit for anyone (a Docker secret's 0444, a Kubernetes
-// volume's defaultMode 0440, a systemd credential).
+// A file that the group or others may read is refused, unless it is one of an orchestrator's secret mounts, whose modes
+// are not the operator's to choose: below /run/secrets, or without a write bit for anyone (a Docker secret's 0444, a
+// Kubernetes volume's defaultMode 0440, a systemd credential).
 func KeyFromFile(path string) (Keeper, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fault.WithHint(fmt.Errorf("reading seal key: %w", err), "`sallyport init` makes a key; `seal.key_file` says where it is")
+		return nil, fault.WithHint(fmt.Errorf("reading seal key: %w", err),
+			"`sallyport init` makes a key; `seal.key_file` says where it is")
 	}
 	if info.Size() > maxKeyFile || !info.Mode().IsRegular() {
 		return nil, fault.WithHint(fmt.Errorf("reading seal key %q: this is no key file", path), hintKeyForm)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && !isMount(path, mode) {
-		return nil, fault.WithHint(fmt.Errorf("reading seal key %q: others than its owner may read it (mode %04o)", path, mode), "chmod 600 "+path)
+		return nil, fault.WithHint(fmt.Errorf("reading seal key %q: others than its owner may read it (mode %04o)",
+			path, mode), "chmod 600 "+path)
 	}
 	text, err := localfile.Read(path, localfile.Small)
 	if err != nil {
-		return nil, fault.WithHint(fmt.Errorf("reading seal key: %w", err), "the file must be readable for the user that Sallyport runs as")
+		return nil, fault.WithHint(fmt.Errorf("reading seal key: %w", err),
+			"the file must be readable for the user that Sallyport runs as")
 	}
 	keeper, err := newLocalKeeper(string(text))
 	if err != nil {
@@ -85,14 +89,16 @@ func GenerateKeyFile(path string) error {
 	_, _ = rand.Read(key)                                                    // never fails
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the operator's
 	if errors.Is(err, os.ErrExist) {
-		return fault.WithHint(fmt.Errorf("making seal key: %w", err), "this key may be in use: keep it, or name another file")
+		return fault.WithHint(fmt.Errorf("making seal key: %w", err),
+			"this key may be in use: keep it, or name another file")
 	}
 	if err != nil {
 		return fmt.Errorf("making seal key: %w", err)
 	}
 	_, errWrite := file.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
 	if err := errors.Join(errWrite, file.Sync(), file.Close(), syncDir(filepath.Dir(path))); err != nil {
-		return errors.Join(fmt.Errorf("making seal key %q: %w", path, err), os.Remove(path)) // half a key would pass for one in use
+		// half a key would pass for one in use
+		return errors.Join(fmt.Errorf("making seal key %q: %w", path, err), os.Remove(path))
 	}
 	return nil
 }
@@ -106,7 +112,8 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// localKeeper encrypts with AES-256-GCM under a key in memory. A random nonce is safe here: it wraps a few keysets ever.
+// localKeeper encrypts with AES-256-GCM under a key in memory. A random nonce is safe here: it wraps a few keysets
+// ever.
 type localKeeper struct{ aead cipher.AEAD }
 
 func newLocalKeeper(text string) (Keeper, error) {

@@ -27,8 +27,8 @@ const (
 // purposeRows is of the key under which other packages authenticate rows of the database.
 const purposeRows = "rows"
 
-// MACKey returns the 32 random bytes kept for purpose ("token", "audit-chain"), and makes them when they are asked for first.
-// Every process on the database gets the same.
+// MACKey returns the 32 random bytes kept for purpose ("token", "audit-chain"), and makes them when they are asked for
+// first. Every process on the database gets the same.
 func (s *Sealer) MACKey(ctx context.Context, purpose string) ([]byte, error) {
 	return s.key(ctx, rowMAC+purpose)
 }
@@ -68,9 +68,9 @@ func (s *Sealer) loadKey(ctx context.Context, row string) ([]byte, error) {
 	return s.Unseal("keyset", row, 1, sealed)
 }
 
-// Rewrap wraps the keyset with newKeeper in one transaction: afterwards newKeeper opens the database and the old keeper does
-// not. Running processes go on; each needs the new key at its next start. What newKeeper wrapped is unwrapped again before
-// the commit. On an error nothing has changed.
+// Rewrap wraps the keyset with newKeeper in one transaction: afterwards newKeeper opens the database and the old keeper
+// does not. Running processes go on; each needs the new key at its next start. What newKeeper wrapped is unwrapped
+// again before the commit. On an error nothing has changed.
 func (s *Sealer) Rewrap(ctx context.Context, newKeeper Keeper) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,9 +106,9 @@ func rewrap(ctx context.Context, tx *sql.Tx, handle *keyset.Handle, keeper Keepe
 	return err
 }
 
-// Adopted tells whether the rows of this database have been put on record (package database/ledger). The sign of it is the form
-// of the wrapped keyset: who can write the database but has no key-encryption key can make no keyset of the older form, and
-// taking the keyset away opens nothing.
+// Adopted tells whether the rows of this database have been put on record (package database/ledger). The sign of it is
+// the form of the wrapped keyset: who can write the database but has no key-encryption key can make no keyset of the
+// older form, and taking the keyset away opens nothing.
 func (s *Sealer) Adopted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,8 @@ func loadKeyset(ctx context.Context, db *database.DB, keeper Keeper) (*keyset.Ha
 // makeKeyset keeps a new keyset and returns the one that is kept, which another process may have made meanwhile.
 func makeKeyset(ctx context.Context, db *database.DB, keeper Keeper) ([]byte, error) {
 	var orphans int
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM secret_version WHERE sealed IS NOT NULL").Scan(&orphans); err != nil {
+	if err := db.QueryRowContext(ctx,
+		"SELECT count(*) FROM secret_version WHERE sealed IS NOT NULL").Scan(&orphans); err != nil {
 		return nil, database.Explain(err)
 	}
 	if orphans > 0 {
@@ -196,7 +197,9 @@ func stored(ctx context.Context, from querier, name string) (wrapped []byte, err
 func keepFirst(ctx context.Context, db *database.DB, name string, wrapped []byte) (kept []byte, err error) {
 	err = db.WriteQuietly(ctx, "keyset", func(tx *sql.Tx) error {
 		now := database.Micros(time.Now())
-		_, err := tx.ExecContext(ctx, "INSERT INTO keyset (name, wrapped, created, updated) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING",
+		_, err := tx.ExecContext(ctx,
+			"INSERT INTO keyset (name, wrapped, created, updated) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO "+
+				"NOTHING",
 			name, wrapped, now, now)
 		if err != nil {
 			return database.Explain(err)
@@ -207,7 +210,8 @@ func keepFirst(ctx context.Context, db *database.DB, name string, wrapped []byte
 	return kept, err
 }
 
-// One of these is in every wrapped keyset, since a Keeper has no associated data: other bytes under the same key don't pass.
+// One of these is in every wrapped keyset, since a Keeper has no associated data: other bytes under the same key don't
+// pass.
 const (
 	wrappedAs      = "sallyport keyset 2\x00"
 	wrappedAsFirst = "sallyport keyset 1\x00" // before Adopt
@@ -248,11 +252,14 @@ func unwrapAs(ctx context.Context, wrapped []byte, keeper Keeper, form string) (
 	}
 	if errors.Is(err, ErrWrongKeeper) {
 		f := fault.New(fault.StoreUnavailable, "the seal key is not the one that this database was sealed under").
-			WithHint("use the key that `sallyport init` made with this database (`seal.key_file`), or the database that belongs to this key").Wrap(err)
+			WithHint("use the key that `sallyport init` made with this database (`seal.key_file`), or the database " +
+				"that belongs to this key").Wrap(err)
 		return nil, fault.WithExit(f, fault.ExitKeyMismatch)
 	}
 	if err != nil {
-		f := fault.New(fault.StoreUnavailable, "the keyset cannot be unwrapped").WithHint("is the key-management service reachable, and was the database restored whole?")
+		f := fault.New(fault.StoreUnavailable,
+			"the keyset cannot be unwrapped").WithHint("is the key-management service reachable, and was the " +
+			"database restored whole?")
 		return nil, fault.WithHint(fmt.Errorf("%w: %w", f, err), f.Hint)
 	}
 	return handle, nil

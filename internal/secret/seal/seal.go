@@ -1,10 +1,10 @@
 // Package seal is envelope encryption of everything that Sallyport keeps at rest.
 //
-// Three layers: a key-encryption key outside the database (a Keeper) wraps the one Tink keyset in the database; that keyset
-// (AES-256-GCM) seals records and the keys that other parts ask for. It does not store records: their owners do.
+// Three layers: a key-encryption key outside the database (a Keeper) wraps the one Tink keyset in the database; that
+// keyset (AES-256-GCM) seals records and the keys that other parts ask for. It does not store records: their owners do.
 //
-// Invariant: what is sealed opens only as the record it was sealed for: kind, name and version are associated data. Nothing
-// in the database opens without the key-encryption key.
+// Invariant: what is sealed opens only as the record it was sealed for: kind, name and version are associated data.
+// Nothing in the database opens without the key-encryption key.
 package seal
 
 import (
@@ -31,8 +31,9 @@ type Sealer struct {
 	adopted bool
 }
 
-// Open unwraps the keyset in db with keeper, or makes it when db is new; of several processes that start at once all end up
-// with the same one. Errors: a fault.StoreUnavailable around ErrWrongKeeper when keeper is not the one that db was made with.
+// Open unwraps the keyset in db with keeper, or makes it when db is new; of several processes that start at once all
+// end up with the same one. Errors: a fault.StoreUnavailable around ErrWrongKeeper when keeper is not the one that db
+// was made with.
 func Open(ctx context.Context, db *database.DB, keeper Keeper) (*Sealer, error) {
 	handle, form, err := loadKeyset(ctx, db, keeper)
 	if err != nil {
@@ -52,8 +53,8 @@ func Open(ctx context.Context, db *database.DB, keeper Keeper) (*Sealer, error) 
 // RowKey is the key that rows of the database are authenticated with (package database/ledger).
 func (s *Sealer) RowKey() []byte { return s.rows }
 
-// Seal encrypts plain as version of the record name of the given kind. The result differs from call to call and is plain's
-// length and 33 bytes.
+// Seal encrypts plain as version of the record name of the given kind. The result differs from call to call and is
+// plain's length and 33 bytes.
 func (s *Sealer) Seal(kind, name string, version int, plain []byte) ([]byte, error) {
 	sealed, err := s.records.Encrypt(plain, identity(kind, name, version))
 	if err != nil {
@@ -66,7 +67,8 @@ func (s *Sealer) Seal(kind, name string, version int, plain []byte) ([]byte, err
 func (s *Sealer) Unseal(kind, name string, version int, sealed []byte) ([]byte, error) {
 	plain, err := s.records.Decrypt(sealed, identity(kind, name, version))
 	if err != nil {
-		return nil, fmt.Errorf("unsealing %s %q version %d: it was altered, or sealed as another record: %w", kind, name, version, err)
+		return nil, fmt.Errorf("unsealing %s %q version %d: it was altered, or sealed as another record: %w", kind,
+			name, version, err)
 	}
 	return plain, nil
 }

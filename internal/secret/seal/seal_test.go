@@ -172,7 +172,8 @@ func TestKeyRowsCannotBeSwapped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := db.Exec("UPDATE keyset SET wrapped = (SELECT wrapped FROM keyset WHERE name = 'mac/token') WHERE name = 'mac/audit-chain'"); err != nil {
+	if _, err := db.Exec("UPDATE keyset SET wrapped = (SELECT wrapped FROM keyset WHERE name = 'mac/token') WHERE " +
+		"name = 'mac/audit-chain'"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sealer.MACKey(t.Context(), "audit-chain"); err == nil {
@@ -212,7 +213,8 @@ func TestUnreachableKeeper(t *testing.T) {
 	sealed := mustSeal(t, mustOpen(t, db, keeper), "plain")
 	_, err := seal.Open(t.Context(), db, broken{})
 	var f *fault.Fault
-	if !errors.Is(err, errBroken) || !errors.As(err, &f) || fault.ExitOf(err) != fault.ExitStore || fault.HintOf(err) == "" {
+	if !errors.Is(err, errBroken) || !errors.As(err, &f) || fault.ExitOf(err) != fault.ExitStore ||
+		fault.HintOf(err) == "" {
 		t.Errorf("opening: got %v, exit %d, hint %q", err, fault.ExitOf(err), fault.HintOf(err))
 	}
 	if err := mustOpen(t, db, keeper).Rewrap(t.Context(), broken{}); !errors.Is(err, errBroken) {

@@ -18,29 +18,38 @@ import (
 // most is how many bytes a store may take of an answer without end, its tries again included.
 const most = 400 << 20
 
-// Bounds tests what a store that speaks HTTP does with a server that means it ill: every call ends with secret.ErrUnavailable,
-// within its time and within bounds of memory, and nothing is sent to where a redirect leads. start is httptest.NewTLSServer or
-// httptest.NewServer; open returns one call of a store on the server, whose limit is the time-out to configure.
-func Bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+// Bounds tests what a store that speaks HTTP does with a server that means it ill: every call ends with
+// secret.ErrUnavailable, within its time and within bounds of memory, and nothing is sent to where a redirect leads.
+// start is httptest.NewTLSServer or httptest.NewServer; open returns one call of a store on the server, whose limit is
+// the time-out to configure.
+func Bounds(t *testing.T, start func(http.Handler) *httptest.Server,
+	open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error,
+) {
 	t.Helper()
 	bounds(t, start, open, secret.ErrUnavailable)
 }
 
-// IdentityBounds is Bounds for the server that a store has its tokens from: a call may end with secret.ErrDenied as well, since there
-// is no token.
-func IdentityBounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+// IdentityBounds is Bounds for the server that a store has its tokens from: a call may end with secret.ErrDenied as
+// well, since there is no token.
+func IdentityBounds(t *testing.T, start func(http.Handler) *httptest.Server,
+	open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error,
+) {
 	t.Helper()
 	bounds(t, start, open, secret.ErrUnavailable, secret.ErrDenied)
 }
 
 // ClientBounds is Bounds for a client that is no store: any error ends a call.
-func ClientBounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error) {
+func ClientBounds(t *testing.T, start func(http.Handler) *httptest.Server,
+	open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error,
+) {
 	t.Helper()
 	bounds(t, start, open)
 }
 
 // bounds is Bounds with what a call may end with; any error where nothing is said.
-func bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error, ends ...error) {
+func bounds(t *testing.T, start func(http.Handler) *httptest.Server,
+	open func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error, ends ...error,
+) {
 	t.Helper()
 	elsewhere := func(w http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s came to where a redirect leads, with the headers %v", r.URL.Path, r.Header)
@@ -53,13 +62,19 @@ func bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 		limit  time.Duration
 		handle http.HandlerFunc
 	}{
-		"a response without end": {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent) }},
-		"a head without end":     {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) { endlessHead(w, &sent) }},
-		"one byte at a time":     {300 * time.Millisecond, drip},
+		"a response without end": {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) {
+			endless(w, `{"a":"`, strings.Repeat("a", 64<<10), &sent)
+		}},
+		"a head without end": {2 * time.Minute, func(w http.ResponseWriter, _ *http.Request) {
+			endlessHead(w, &sent)
+		}},
+		"one byte at a time": {300 * time.Millisecond, drip},
 		"a redirect to plain HTTP": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
 			redirect(w, plain.URL+r.URL.Path, http.StatusTemporaryRedirect)
 		}},
-		"a redirect to another host": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) { redirect(w, safe.URL+r.URL.Path, http.StatusFound) }},
+		"a redirect to another host": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
+			redirect(w, safe.URL+r.URL.Path, http.StatusFound)
+		}},
 		"a redirect for good elsewhere": {20 * time.Second, func(w http.ResponseWriter, r *http.Request) {
 			redirect(w, safe.URL+r.URL.Path, http.StatusPermanentRedirect)
 		}},
@@ -75,7 +90,10 @@ func bounds(t *testing.T, start func(http.Handler) *httptest.Server, open func(t
 			defer server.Close()
 			call := open(t, server, c.limit)
 			began := time.Now()
-			if err := call(t.Context()); err == nil || len(ends) > 0 && !slices.ContainsFunc(ends, func(end error) bool { return errors.Is(err, end) }) {
+			if err := call(t.Context()); err == nil || len(ends) > 0 &&
+				!slices.ContainsFunc(ends, func(end error) bool {
+					return errors.Is(err, end)
+				}) {
 				t.Errorf("got %v, want %v", err, ends)
 			}
 			if took := time.Since(began); took > c.limit+10*time.Second {

@@ -13,16 +13,19 @@ import (
 // name is what a kind can be called: its folder is a Go package.
 var name = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
-// Complete returns what the kinds lack, a sentence for each thing, which says what to add. tree is the folder internal/secret.
+// Complete returns what the kinds lack, a sentence for each thing, which says what to add. tree is the folder
+// internal/secret.
 func Complete(kinds []secret.Kind, tree fs.FS) (lacking []string) {
 	seen := make(map[string]bool)
 	for _, kind := range kinds {
 		switch {
 		case !name.MatchString(kind.Name):
-			lacking = append(lacking, fmt.Sprintf("a kind is called %q: set Name to a word of a-z and 0-9, that of its folder", kind.Name))
+			lacking = append(lacking,
+				fmt.Sprintf("a kind is called %q: set Name to a word of a-z and 0-9, that of its folder", kind.Name))
 			continue
 		case seen[kind.Name]:
-			lacking = append(lacking, fmt.Sprintf("two kinds are called %s: give one of them another Name, and another folder", kind.Name))
+			lacking = append(lacking,
+				fmt.Sprintf("two kinds are called %s: give one of them another Name, and another folder", kind.Name))
 			continue
 		}
 		seen[kind.Name] = true
@@ -39,7 +42,8 @@ func declaration(kind secret.Kind) (lacking []string) {
 		add("has no summary: set Summary to one sentence, which the reference and editors show")
 	}
 	if !strings.HasPrefix(kind.Page, "# ") {
-		add("has no page: write internal/secret/" + kind.Name + "/kind.md, which begins with `# TITLE`, embed it, and set Page; `make generate` puts it into docs/stores")
+		add("has no page: write internal/secret/" + kind.Name +
+			"/kind.md, which begins with `# TITLE`, embed it, and set Page; `make generate` puts it into docs/stores")
 	}
 	if kind.Settings == nil {
 		add("has no settings: set Settings to a function that returns a pointer to a struct, which may be empty")
@@ -51,8 +55,10 @@ func declaration(kind secret.Kind) (lacking []string) {
 func folder(kind string, tree fs.FS) (lacking []string) {
 	add := func(what string) { lacking = append(lacking, "the kind "+kind+" "+what) }
 	for pattern, what := range map[string]string{
-		"opens.txtar":   "has no configuration that opens: add testdata/config/opens.txtar to its folder, with a store called one",
-		"[rs]*-*.txtar": "has no configuration that is refused: add testdata/config/refused-WHAT.txtar, or shape-WHAT.txtar, to its folder",
+		"opens.txtar": "has no configuration that opens: add testdata/config/opens.txtar to its folder, with a " +
+			"store called one",
+		"[rs]*-*.txtar": "has no configuration that is refused: add testdata/config/refused-WHAT.txtar, or " +
+			"shape-WHAT.txtar, to its folder",
 	} {
 		if found, err := fs.Glob(tree, path.Join(kind, "testdata/config", pattern)); err != nil || len(found) == 0 {
 			add(what)

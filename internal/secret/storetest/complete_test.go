@@ -13,7 +13,9 @@ import (
 
 // TestComplete: whatever a kind lacks is said in a sentence that says what to add.
 func TestComplete(t *testing.T) {
-	whole := secret.Kind{Name: "whole", Summary: "All of it.", Page: "# Whole\n", Settings: func() secret.Settings { return nil }}
+	whole := secret.Kind{Name: "whole", Summary: "All of it.", Page: "# Whole\n", Settings: func() secret.Settings {
+		return nil
+	}}
 	tree := fstest.MapFS{
 		"whole/testdata/config/opens.txtar":         {},
 		"whole/testdata/config/refused-label.txtar": {},

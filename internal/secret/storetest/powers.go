@@ -19,7 +19,12 @@ func testBatch(t *testing.T, store secret.Store) {
 	b := as[secret.Batcher](t, store)
 	put(t, store, "storetest/a", []byte("one"))
 	put(t, store, "storetest/b", []byte("two"))
-	keys := []secret.Key{{Path: "storetest/b"}, {Path: "storetest/missing"}, {Path: "storetest/a"}, {Path: "storetest/b"}}
+	keys := []secret.Key{
+		{Path: "storetest/b"},
+		{Path: "storetest/missing"},
+		{Path: "storetest/a"},
+		{Path: "storetest/b"},
+	}
 	results := b.GetBatch(t.Context(), keys)
 	if len(results) != len(keys) {
 		t.Fatalf("%d results for %d keys", len(results), len(keys))

@@ -71,7 +71,10 @@ func testCancelled(t *testing.T, store secret.Store) {
 		"Get": func() error { _, _, err := store.Get(ctx, "storetest/here", ""); return err },
 	}
 	if w, ok := store.(secret.Writer); ok {
-		calls["Put"] = func() error { _, err := w.Put(ctx, "storetest/here", secret.NewValue([]byte("new"))); return err }
+		calls["Put"] = func() error {
+			_, err := w.Put(ctx, "storetest/here", secret.NewValue([]byte("new")))
+			return err
+		}
 		calls["Rollback"] = func() error { _, err := w.Rollback(ctx, "storetest/here", "1"); return err }
 		calls["Delete"] = func() error { return w.Delete(ctx, "storetest/here") }
 	}
@@ -97,7 +100,8 @@ func testConcurrent(t *testing.T, store secret.Store) {
 		wg.Go(func() {
 			for round := range rounds {
 				if w, ok := store.(secret.Writer); ok && caller == 0 {
-					if _, err := w.Put(t.Context(), "storetest/shared", secret.NewValue(fmt.Appendf(nil, "value %d", round))); err != nil {
+					if _, err := w.Put(t.Context(), "storetest/shared",
+						secret.NewValue(fmt.Appendf(nil, "value %d", round))); err != nil {
 						t.Errorf("putting: %v", err)
 					}
 				}

@@ -1,7 +1,8 @@
 // Package storetest is the conformance suite of secret.Store: every adapter's tests call Run.
 //
-// It knows no adapter. What a store can do beyond Get (secret.Writer, Lister, Batcher, Watcher, Runner, CheckAndSetter) is tested where it
-// is implemented; a wrapper has to pass that on. For a store that cannot be written to, the test wraps it in a type that is a Seeder.
+// It knows no adapter. What a store can do beyond Get (secret.Writer, Lister, Batcher, Watcher, Runner, CheckAndSetter)
+// is tested where it is implemented; a wrapper has to pass that on. For a store that cannot be written to, the test
+// wraps it in a type that is a Seeder.
 package storetest
 
 import (
@@ -13,14 +14,14 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Seeder puts a value into a read-only store by the store's own means, a file or an environment variable for instance. A
-// store that is neither a secret.Writer nor a Seeder is tested for what it answers to names it does not hold.
+// Seeder puts a value into a read-only store by the store's own means, a file or an environment variable for instance.
+// A store that is neither a secret.Writer nor a Seeder is tested for what it answers to names it does not hold.
 type Seeder interface {
 	Seed(ctx context.Context, path string, value []byte) error
 }
 
-// Run tests the stores that open returns. Each call of open is a new, empty store, or at least one that holds nothing below
-// "storetest/" and "other/"; it may be used until the test it was opened for ends.
+// Run tests the stores that open returns. Each call of open is a new, empty store, or at least one that holds nothing
+// below "storetest/" and "other/"; it may be used until the test it was opened for ends.
 func Run(t *testing.T, open func(t *testing.T) secret.Store) {
 	t.Helper()
 	powers := powersOf(open(t))

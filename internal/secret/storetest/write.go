@@ -21,7 +21,8 @@ func check(t *testing.T, store secret.Store, path string, wants ...want) {
 	for _, w := range wants {
 		value, v := get(t, store, path, w.version)
 		if value != w.value || v.Current != w.current || (w.version != "" && v.ID != w.version) {
-			t.Errorf("%s version %q: got %q, version %q, current %t; want %q, current %t", path, w.version, value, v.ID, v.Current, w.value, w.current)
+			t.Errorf("%s version %q: got %q, version %q, current %t; want %q, current %t", path, w.version, value, v.ID,
+				v.Current, w.value, w.current)
 		}
 	}
 }
@@ -64,7 +65,8 @@ func testRollback(t *testing.T, store secret.Store) {
 	if three.ID == one.ID || three.ID == two.ID || !three.Current {
 		t.Errorf("rolling back returned %+v, want a new, current version", three)
 	}
-	check(t, store, "storetest/r", want{"", "one", true}, want{three.ID, "one", true}, want{two.ID, "two", false}, want{one.ID, "one", false})
+	check(t, store, "storetest/r", want{"", "one", true}, want{three.ID, "one", true}, want{two.ID, "two", false},
+		want{one.ID, "one", false})
 	_, err = w.Rollback(t.Context(), "storetest/r", "999999")
 	wantErr(t, "rolling back to no version", err, secret.ErrVersionGone, "storetest/r")
 	_, err = w.Rollback(t.Context(), "storetest/nothing", one.ID)
@@ -111,7 +113,10 @@ func testRefused(t *testing.T, store secret.Store) {
 
 func testList(t *testing.T, store secret.Store) {
 	l, w := lister(t, store), writer(t, store)
-	for _, path := range []string{"storetest/b", "storetest/a/z", "storetest/a", "storetest/B_x", "storetest/gone", "other/a"} {
+	for _, path := range []string{
+		"storetest/b", "storetest/a/z", "storetest/a", "storetest/B_x",
+		"storetest/gone", "other/a",
+	} {
 		mustPut(t, w, path, "value of "+path)
 	}
 	newer := mustPut(t, w, "storetest/b", "newer")
@@ -166,12 +171,13 @@ func testHistory(t *testing.T, store secret.Store) {
 		}
 	}
 	if !history[2].Created.Equal(one.Created) {
-		t.Errorf("version %q was made at %v by its history and %v when it was put", one.ID, history[2].Created, one.Created)
+		t.Errorf("version %q was made at %v by its history and %v when it was put", one.ID,
+			history[2].Created, one.Created)
 	}
 }
 
-// ConcurrentPuts tests that puts of the same path through several stores, each as another process would open it, all land,
-// each as a version of its own with its own value.
+// ConcurrentPuts tests that puts of the same path through several stores, each as another process would open it, all
+// land, each as a version of its own with its own value.
 func ConcurrentPuts(t *testing.T, stores []secret.Store) {
 	t.Helper()
 	const rounds = 6

@@ -67,9 +67,11 @@ func reason(ctx context.Context, err error) error {
 	case dockerapi.Slow:
 		return unavailable("Docker did not answer in time", "see whether the swarm has a leader: `docker node ls`")
 	case dockerapi.SocketShut:
-		return fault.WithHint(fmt.Errorf("%w: Docker's socket cannot be opened by this user", secret.ErrDenied), "add this user to the socket's group; whoever may use the socket is as good as root on that machine")
+		return fault.WithHint(fmt.Errorf("%w: Docker's socket cannot be opened by this user", secret.ErrDenied),
+			"add this user to the socket's group; whoever may use the socket is as good as root on that machine")
 	case dockerapi.Denied:
-		return fault.WithHint(fmt.Errorf("%w: what guards Docker's API refuses", secret.ErrDenied), "allow /secrets, and /services and /tasks for rolling, in the socket proxy or the authorization plugin")
+		return fault.WithHint(fmt.Errorf("%w: what guards Docker's API refuses", secret.ErrDenied),
+			"allow /secrets, and /services and /tasks for rolling, in the socket proxy or the authorization plugin")
 	case dockerapi.Missing:
 		return secret.ErrNotFound
 	case dockerapi.Conflict:
@@ -77,9 +79,12 @@ func reason(ctx context.Context, err error) error {
 	case dockerapi.Invalid:
 		return errRefused
 	case dockerapi.NoManager:
-		return unavailable("this engine does not manage a swarm", "point `host` at a manager (`docker node ls` works there), or make a swarm: `docker swarm init`")
+		return unavailable("this engine does not manage a swarm",
+			"point `host` at a manager (`docker node ls` works there), or make a swarm: `docker swarm init`")
 	case dockerapi.Unreachable:
-		return unavailable("Docker cannot be reached", "see whether it runs, and that `host` of the store (of a command: --docker-host or DOCKER_HOST) is its socket; in a container the socket has to be mounted")
+		return unavailable("Docker cannot be reached",
+			"see whether it runs, and that `host` of the store (of a command: --docker-host or DOCKER_HOST) is its "+
+				"socket; in a container the socket has to be mounted")
 	case dockerapi.Strange:
 	}
 	return unavailable("what answers is not a Docker engine in good order", "run `docker node ls` with the same host")

@@ -11,12 +11,13 @@ import (
 )
 
 func TestBounds(t *testing.T) {
-	storetest.Bounds(t, httptest.NewServer, func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error {
-		m, err := swarm.NewManager(swarm.Options{Dir: t.TempDir(), Host: server.URL, Timeout: limit})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = m.Close() })
-		return func(ctx context.Context) error { _, err := m.List(ctx, ""); return err }
-	})
+	storetest.Bounds(t, httptest.NewServer,
+		func(t *testing.T, server *httptest.Server, limit time.Duration) func(context.Context) error {
+			m, err := swarm.NewManager(swarm.Options{Dir: t.TempDir(), Host: server.URL, Timeout: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = m.Close() })
+			return func(ctx context.Context) error { _, err := m.List(ctx, ""); return err }
+		})
 }

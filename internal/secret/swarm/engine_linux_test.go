@@ -107,7 +107,8 @@ func put(t *testing.T, m *swarm.Manager, path, value string) secret.Version {
 // docks returns what Docker has of a secret, by name.
 func docks(t *testing.T, e *docker.Engine, path string) map[string]api.Secret {
 	t.Helper()
-	list, err := e.Client.SecretList(t.Context(), client.SecretListOptions{Filters: make(client.Filters).Add("label", "sallyport.name="+path)})
+	list, err := e.Client.SecretList(t.Context(),
+		client.SecretListOptions{Filters: make(client.Filters).Add("label", "sallyport.name="+path)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,8 @@ func TestList(t *testing.T) {
 		put(t, m, path, "x")
 	}
 	entries, err := m.List(t.Context(), "list/")
-	if err != nil || len(entries) != 2 || entries[0].Path != "list/a" || entries[1].Path != "list/b" || entries[1].Version.ID != "2" || !entries[1].Version.Current {
+	if err != nil || len(entries) != 2 || entries[0].Path != "list/a" || entries[1].Path != "list/b" ||
+		entries[1].Version.ID != "2" || !entries[1].Version.Current {
 		t.Errorf("got %+v, %v", entries, err)
 	}
 }
@@ -214,7 +216,16 @@ func TestPutIf(t *testing.T) {
 	for _, c := range []struct {
 		expected string
 		want     error
-	}{{"1", secret.ErrConflict}, {"", nil}, {"", secret.ErrConflict}, {"2", secret.ErrConflict}, {"x", secret.ErrConflict}, {"1", nil}, {"1", secret.ErrConflict}, {"2", nil}} {
+	}{
+		{"1", secret.ErrConflict},
+		{"", nil},
+		{"", secret.ErrConflict},
+		{"2", secret.ErrConflict},
+		{"x", secret.ErrConflict},
+		{"1", nil},
+		{"1", secret.ErrConflict},
+		{"2", nil},
+	} {
 		if err := putIf(c.expected); !errors.Is(err, c.want) {
 			t.Errorf("expecting %q: got %v, want %v", c.expected, err, c.want)
 		}
@@ -226,9 +237,14 @@ func TestDelete(t *testing.T) {
 	put(t, m, "deleted", "one")
 	put(t, m, "deleted", "two")
 	t.Run("in use", func(t *testing.T) {
-		e.Run(t, docker.Service{Name: "holder", Replicas: 1, Secrets: []*api.SecretReference{mounting(t, e, "deleted", "deleted_v1", "deleted")}})
+		e.Run(t,
+			docker.Service{
+				Name: "holder", Replicas: 1,
+				Secrets: []*api.SecretReference{mounting(t, e, "deleted", "deleted_v1", "deleted")},
+			})
 		err := m.Delete(t.Context(), "deleted")
-		if err == nil || !strings.Contains(err.Error(), "in use by holder") || fault.HintOf(err) == "" || len(docks(t, e, "deleted")) != 2 {
+		if err == nil || !strings.Contains(err.Error(), "in use by holder") || fault.HintOf(err) == "" ||
+			len(docks(t, e, "deleted")) != 2 {
 			t.Errorf("got %v (hint %q), %d left", err, fault.HintOf(err), len(docks(t, e, "deleted")))
 		}
 	})
@@ -261,8 +277,8 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// TestInAContainer: a container reads what it has mounted, the engine tells which version that is, and a version that is
-// mounted can be made current again.
+// TestInAContainer: a container reads what it has mounted, the engine tells which version that is, and a version that
+// is mounted can be made current again.
 func TestInAContainer(t *testing.T) {
 	e, m := newManager(t)
 	const first, second = "one\nline\n", "\x00\xffsecond"
@@ -298,7 +314,8 @@ func TestInAContainer(t *testing.T) {
 			t.Errorf("%s: %s", call, diff)
 		}
 	}
-	if got := callIn(t, e, "reader", "rollback manager inside 1"); got.Err != "" || got.Version.ID != "3" || !got.Version.Current {
+	if got := callIn(t, e, "reader", "rollback manager inside 1"); got.Err != "" || got.Version.ID != "3" ||
+		!got.Version.Current {
 		t.Errorf("rolled back: %+v", got)
 	}
 	if got := callIn(t, e, "reader", "get manager inside"); got.Version.ID != "2" || got.Version.Current {
@@ -307,7 +324,8 @@ func TestInAContainer(t *testing.T) {
 	if _, err := m.Roll(t.Context(), "reader", "inside", ""); err != nil {
 		t.Fatalf("%v (hint %q)", err, fault.HintOf(err))
 	}
-	if got := callIn(t, e, "reader", "get manager inside"); got.Value != first || got.Version.ID != "3" || !got.Version.Current {
+	if got := callIn(t, e, "reader", "get manager inside"); got.Value != first || got.Version.ID != "3" ||
+		!got.Version.Current {
 		t.Errorf("after rolling: %+v", got)
 	}
 	if got := callIn(t, e, "reader", "get manager inside 1"); got.Value != first || got.Version.ID != "1" {
@@ -325,8 +343,8 @@ func values(t *testing.T, e *docker.Engine, service, target string) string {
 	return strings.Join(all, " ")
 }
 
-// settle waits until the containers of a service, and no others, hold want: a container that was replaced may take a moment to
-// end on a busy machine, though the update is over.
+// settle waits until the containers of a service, and no others, hold want: a container that was replaced may take a
+// moment to end on a busy machine, though the update is over.
 func settle(t *testing.T, e *docker.Engine, service, target, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -345,7 +363,11 @@ func settle(t *testing.T, e *docker.Engine, service, target, want string) {
 func TestRollAndPrune(t *testing.T) {
 	e, m := newManager(t)
 	put(t, m, "rolled", "one")
-	e.Run(t, docker.Service{Name: "roller", Replicas: 2, Secrets: []*api.SecretReference{mounting(t, e, "rolled", "rolled_v1", "api_key")}})
+	e.Run(t,
+		docker.Service{
+			Name: "roller", Replicas: 2,
+			Secrets: []*api.SecretReference{mounting(t, e, "rolled", "rolled_v1", "api_key")},
+		})
 	roll := func(version, wantID, wantValues string) {
 		t.Helper()
 		v, err := m.Roll(t.Context(), "roller", "rolled", version)
@@ -387,18 +409,24 @@ func TestRollFailure(t *testing.T) {
 	put(t, m, "bad", "good")
 	put(t, m, "unmounted", "x")
 	e.Run(t, docker.Service{
-		Name: "picky", Replicas: 1, Command: []string{"/bin/sh", "-c", "grep -q good /run/secrets/bad && exec sleep infinity; exit 1"},
+		Name: "picky", Replicas: 1,
+		Command: []string{"/bin/sh", "-c", "grep -q good /run/secrets/bad && exec sleep infinity; exit 1"},
 		Secrets: []*api.SecretReference{mounting(t, e, "bad", "bad_v1", "bad")},
 	})
-	for service, text := range map[string]string{"picky": "--secret-add source=unmounted_v1,target=unmounted", "nobody": "docker service ls"} {
-		if _, err := m.Roll(t.Context(), service, "unmounted", ""); err == nil || !strings.Contains(fault.HintOf(err), text) {
+	for service, text := range map[string]string{
+		"picky":  "--secret-add source=unmounted_v1,target=unmounted",
+		"nobody": "docker service ls",
+	} {
+		if _, err := m.Roll(t.Context(), service, "unmounted", ""); err == nil ||
+			!strings.Contains(fault.HintOf(err), text) {
 			t.Errorf("service %s: got %v (hint %q)", service, err, fault.HintOf(err))
 		}
 	}
 	put(t, m, "bad", "evil")
 	for range 2 { // the second time there is nothing to change, and it is as bad
 		_, err := m.Roll(t.Context(), "picky", "bad", "")
-		if err == nil || !strings.Contains(err.Error(), "it is paused") || !strings.Contains(fault.HintOf(err), "docker service ps") {
+		if err == nil || !strings.Contains(err.Error(), "it is paused") ||
+			!strings.Contains(fault.HintOf(err), "docker service ps") {
 			t.Errorf("got %v (hint %q)", err, fault.HintOf(err))
 		}
 	}
@@ -408,7 +436,8 @@ func TestRollFailure(t *testing.T) {
 	settle(t, e, "picky", "bad", "good")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := m.Roll(ctx, "picky", "bad", ""); !errors.Is(err, context.Canceled) || errors.Is(err, secret.ErrUnavailable) {
+	if _, err := m.Roll(ctx, "picky", "bad", ""); !errors.Is(err, context.Canceled) ||
+		errors.Is(err, secret.ErrUnavailable) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -15,7 +15,8 @@ var page string
 // Kind is the kind swarm.
 func Kind() secret.Kind {
 	return secret.Kind{
-		Name: "swarm", Summary: "Secrets of a Docker Swarm, read where they are mounted; with a Docker host they are written and listed too.", Page: page,
+		Name: "swarm", Summary: "Secrets of a Docker Swarm, read where they are mounted; with a Docker host they are " +
+			"written and listed too.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Withhold: []string{"DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_AUTH_CONFIG"},
 	}
@@ -29,7 +30,8 @@ type Settings struct {
 
 // Check implements secret.Settings.
 func (s *Settings) Check(r secret.Report) {
-	if u, err := url.Parse(s.Host); s.Host != "" && (err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
+	if u, err := url.Parse(s.Host); s.Host != "" &&
+		(err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
 		r.Fail("host", "is not a Docker host", "write unix:///var/run/docker.sock, or https://HOST:PORT")
 	}
 }
@@ -40,7 +42,8 @@ func (*Settings) Files() []string { return nil }
 // Variables implements secret.Settings.
 func (*Settings) Variables([]string) []string { return nil }
 
-// Open implements secret.Settings: a store that reads what is mounted, and with a Docker host one that writes and lists too.
+// Open implements secret.Settings: a store that reads what is mounted, and with a Docker host one that writes and lists
+// too.
 func (s *Settings) Open(context.Context, secret.Host) (secret.Store, error) {
 	o := Options{Dir: s.Dir, Host: s.Host}
 	if s.Host == "" {

@@ -27,8 +27,8 @@ const identify = 2 * time.Second
 // maxConflicts is how often Put tries again when others have put meanwhile.
 const maxConflicts = 100
 
-// Manager is a Store that also adds, lists and removes secrets of the swarm. It is safe for concurrent use, also by several
-// processes.
+// Manager is a Store that also adds, lists and removes secrets of the swarm. It is safe for concurrent use, also by
+// several processes.
 type Manager struct {
 	*Store
 	docker  *client.Client
@@ -55,8 +55,9 @@ func NewManager(o Options) (*Manager, error) {
 // Close lets go of the connections.
 func (m *Manager) Close() error { return m.docker.Close() }
 
-// Get implements secret.Store: what is mounted, with its version by number as long as Docker tells, or has told, which one it
-// is. A version that the swarm has and this container has not mounted is secret.ErrDenied: nobody can read it here.
+// Get implements secret.Store: what is mounted, with its version by number as long as Docker tells, or has told, which
+// one it is. A version that the swarm has and this container has not mounted is secret.ErrDenied: nobody can read it
+// here.
 func (m *Manager) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	found, err := m.get(ctx, path, version)
 	if err != nil {
@@ -121,12 +122,13 @@ func absent(all []held, version string, err error) error {
 		name = dockerName(all[0].path, number)
 		mount = name
 	}
-	return fault.WithHint(fmt.Errorf("%w: Docker hands out no value, and %s is not mounted here", secret.ErrDenied, name),
+	return fault.WithHint(fmt.Errorf("%w: Docker hands out no value, and %s is not mounted here",
+		secret.ErrDenied, name),
 		fmt.Sprintf("mount it: `docker service update --secret-add %s SERVICE`", mount))
 }
 
-// Put implements secret.Writer: it creates the Docker secret NAME_vN. Services go on with the version that they have mounted
-// until they are rolled.
+// Put implements secret.Writer: it creates the Docker secret NAME_vN. Services go on with the version that they have
+// mounted until they are rolled.
 func (m *Manager) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
 	before, taken := -1, 0 // names that someone else uses for a secret of another kind
 	next := func(_, last int) (int, error) {
@@ -149,7 +151,8 @@ func (m *Manager) Put(ctx context.Context, path string, value secret.Value) (sec
 // PutIf implements secret.CheckAndSetter: of several, one creates the next version.
 func (m *Manager) PutIf(ctx context.Context, path string, value secret.Value, expected string) (secret.Version, error) {
 	v, err := m.put(ctx, path, value, func(newest, last int) (int, error) {
-		if number, _ := parseNumber(expected); (expected == "" && newest > 0) || (expected != "" && (newest == 0 || number != newest)) {
+		if number, _ := parseNumber(expected); (expected == "" && newest > 0) ||
+			(expected != "" && (newest == 0 || number != newest)) {
 			return 0, secret.ErrConflict
 		}
 		return last + 1, nil
@@ -161,7 +164,9 @@ func (m *Manager) PutIf(ctx context.Context, path string, value secret.Value, ex
 }
 
 // put creates the version that next chooses, given the numbers of the newest version and of the last one ever, or 0.
-func (m *Manager) put(ctx context.Context, path string, value secret.Value, next func(newest, last int) (int, error)) (secret.Version, error) {
+func (m *Manager) put(ctx context.Context, path string, value secret.Value,
+	next func(newest, last int) (int, error),
+) (secret.Version, error) {
 	if err := check(path, value); err != nil {
 		return secret.Version{}, err
 	}
@@ -213,7 +218,8 @@ func (m *Manager) create(ctx context.Context, path string, number int, spec api.
 	return created.ID, nil
 }
 
-// onDisk is a value as it is mounted: the reading takes one line break from the end, so a value that has one gets another.
+// onDisk is a value as it is mounted: the reading takes one line break from the end, so a value that has one gets
+// another.
 func onDisk(value secret.Value) []byte {
 	raw := slices.Clone(value.Reveal())
 	if raw[len(raw)-1] == '\n' {
@@ -227,18 +233,21 @@ func check(path string, value secret.Value) error {
 	case value.IsZero():
 		return fault.WithHint(errors.New("the value is empty"), "`sallyport secret delete` removes a secret")
 	case value.Len() > MaxValue:
-		return fault.WithHint(fmt.Errorf("the value has %d bytes, and Docker takes %d", value.Len(), MaxValue), "keep large values in another store")
+		return fault.WithHint(fmt.Errorf("the value has %d bytes, and Docker takes %d", value.Len(), MaxValue),
+			"keep large values in another store")
 	}
 	return checkPath(path)
 }
 
-// Rollback implements secret.Writer as far as Docker lets it: the old value has to be mounted here, else secret.ErrDenied. To
-// have a service use an older version, Roll needs no value.
+// Rollback implements secret.Writer as far as Docker lets it: the old value has to be mounted here, else
+// secret.ErrDenied. To have a service use an older version, Roll needs no value.
 func (m *Manager) Rollback(ctx context.Context, path, version string) (secret.Version, error) {
 	old, err := m.get(ctx, path, version)
 	if err != nil {
 		if errors.Is(err, secret.ErrDenied) {
-			err = fault.WithHint(err, "roll the services back to that version instead, which needs no value: `docker service update --secret-rm … --secret-add source=NAME_vN,target=NAME SERVICE`; or put the old value again")
+			err = fault.WithHint(err,
+				"roll the services back to that version instead, which needs no value: `docker service update "+
+					"--secret-rm … --secret-add source=NAME_vN,target=NAME SERVICE`; or put the old value again")
 		}
 		return secret.Version{}, m.failed("rolling back", path, err)
 	}

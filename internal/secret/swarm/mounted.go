@@ -75,18 +75,23 @@ func explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return notMounted("it is not mounted here")
 	case errors.Is(err, fs.ErrPermission):
-		return fault.WithHint(fmt.Errorf("%w: the file cannot be read by user %d", secret.ErrDenied, os.Getuid()), "let that user read it: `uid` and `mode` under `secrets` of the service")
+		return fault.WithHint(fmt.Errorf("%w: the file cannot be read by user %d", secret.ErrDenied, os.Getuid()),
+			"let that user read it: `uid` and `mode` under `secrets` of the service")
 	case isErrno:
 		return unavailable("the file cannot be read: "+errno.Error(), "see whether the folder works")
 	}
-	return fault.WithHint(fmt.Errorf("%w: a symbolic link leads out of the folder", secret.ErrDenied), "set `dir` of the store to the folder that has the file itself")
+	return fault.WithHint(fmt.Errorf("%w: a symbolic link leads out of the folder", secret.ErrDenied),
+		"set `dir` of the store to the folder that has the file itself")
 }
 
 func notMounted(why string) error {
-	return fault.WithHint(fmt.Errorf("%w: %s", secret.ErrNotFound, why), "give it to the service: `docker service update --secret-add source=NAME_vN,target=NAME SERVICE`, or under `secrets` of the stack")
+	return fault.WithHint(fmt.Errorf("%w: %s", secret.ErrNotFound, why),
+		"give it to the service: `docker service update --secret-add source=NAME_vN,target=NAME SERVICE`, or under "+
+			"`secrets` of the stack")
 }
 
-// dockerID is Docker's id of the secret behind a name: Docker mounts each from a file of its own, which is called as the id.
+// dockerID is Docker's id of the secret behind a name: Docker mounts each from a file of its own, which is called as
+// the id.
 func (s *Store) dockerID(name string) string {
 	table, err := os.ReadFile(mountTable)
 	if err != nil {
@@ -108,7 +113,9 @@ func (s *Store) dockerID(name string) string {
 
 // isDockerID knows the ids that Swarm gives: 25 characters of base 36.
 func isDockerID(s string) bool {
-	return len(s) == 25 && !strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	return len(s) == 25 && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
 }
 
 // trimNewline removes one line break at the end, which `docker secret create` takes along from what echo prints.

@@ -19,8 +19,8 @@ const (
 	labelDeleted = "sallyport.deleted"
 )
 
-// dockerName is what Docker calls a version of a secret: NAME_vN. A name that Docker would not take is made one, with a hash
-// of itself so that two do not meet.
+// dockerName is what Docker calls a version of a secret: NAME_vN. A name that Docker would not take is made one, with a
+// hash of itself so that two do not meet.
 func dockerName(path string, number int) string {
 	suffix := "_v" + strconv.Itoa(number)
 	if isPlain(path) && len(path)+len("_v999999") <= maxName {
@@ -39,11 +39,14 @@ func dockerName(path string, number int) string {
 }
 
 func isPlain(path string) bool {
-	return !strings.ContainsFunc(path, func(r rune) bool { return !isPlainRune(r) }) && !strings.ContainsAny(path[:1], "-_.")
+	return !strings.ContainsFunc(path, func(r rune) bool {
+		return !isPlainRune(r)
+	}) && !strings.ContainsAny(path[:1], "-_.")
 }
 
 func isPlainRune(r rune) bool {
-	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || r == '-' || r == '_' || r == '.'
+	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || (r >= '0' && r <= '9') || r == '-' ||
+		r == '_' || r == '.'
 }
 
 // parseNumber reads a version's number as it is written: 1, 2, 3, …

@@ -14,9 +14,9 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Delete implements secret.Writer. A secret that a service has mounted stays, with all versions: Docker would refuse halfway.
-// What it leaves is an empty shell, NAME_vN with the label sallyport.deleted, from which the next Put's number goes on: a
-// reference to a version never comes to mean another value.
+// Delete implements secret.Writer. A secret that a service has mounted stays, with all versions: Docker would refuse
+// halfway. What it leaves is an empty shell, NAME_vN with the label sallyport.deleted, from which the next Put's number
+// goes on: a reference to a version never comes to mean another value.
 func (m *Manager) Delete(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
@@ -42,7 +42,8 @@ func (m *Manager) remove(ctx context.Context, path string) error {
 	if len(services) > 0 {
 		slices.Sort(services)
 		names := strings.Join(slices.Compact(services), ", ")
-		return fault.WithHint(fmt.Errorf("it is in use by %s", names), "take it from them first: `docker service update --secret-rm NAME_vN SERVICE`")
+		return fault.WithHint(fmt.Errorf("it is in use by %s", names),
+			"take it from them first: `docker service update --secret-rm NAME_vN SERVICE`")
 	}
 	if err := m.bury(ctx, path); err != nil {
 		return err
@@ -64,7 +65,8 @@ func (m *Manager) bury(ctx context.Context, path string) error {
 		}
 		spec := api.SecretSpec{Data: []byte("deleted")} // Docker takes no empty one
 		spec.Labels = map[string]string{labelDeleted: "true"}
-		if _, err = m.create(ctx, path, all[0].number+offset, spec); !errors.Is(err, secret.ErrConflict) || offset == maxConflicts {
+		if _, err = m.create(ctx, path, all[0].number+offset, spec); !errors.Is(err, secret.ErrConflict) ||
+			offset == maxConflicts {
 			return err
 		}
 	}
@@ -80,13 +82,14 @@ func (m *Manager) removeOne(ctx context.Context, h held) error {
 		return nil
 	}
 	if errors.Is(err, errRefused) {
-		return fault.WithHint(fmt.Errorf("version %d: %w", h.number, err), "a service began to use it meanwhile; try again")
+		return fault.WithHint(fmt.Errorf("version %d: %w", h.number, err),
+			"a service began to use it meanwhile; try again")
 	}
 	return err
 }
 
-// Prune removes the versions of path that no service uses, nor would use after `docker service rollback`, apart from the keep
-// newest ones (at least one), and returns what it has removed, oldest first.
+// Prune removes the versions of path that no service uses, nor would use after `docker service rollback`, apart from
+// the keep newest ones (at least one), and returns what it has removed, oldest first.
 func (m *Manager) Prune(ctx context.Context, path string, keep int) ([]secret.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()

@@ -19,12 +19,12 @@ import (
 const look = 250 * time.Millisecond
 
 // Roll has a service use another version of path, under the same target, and waits until the service's own update
-// (update_config: order, parallelism, delay, monitor) has replaced its containers. Version "" is the newest one. It returns the
-// version in use. A service that uses it already is left alone. What is mounted under a version's own name, NAME_vN, stays: it
-// was mounted to be that version.
+// (update_config: order, parallelism, delay, monitor) has replaced its containers. Version "" is the newest one. It
+// returns the version in use. A service that uses it already is left alone. What is mounted under a version's own name,
+// NAME_vN, stays: it was mounted to be that version.
 //
-// It waits until ctx ends. The update goes on then, and Roll can be called again. An update that Docker pauses or rolls back
-// is an error.
+// It waits until ctx ends. The update goes on then, and Roll can be called again. An update that Docker pauses or rolls
+// back is an error.
 func (m *Manager) Roll(ctx context.Context, service, path, version string) (secret.Version, error) {
 	h, newest, err := m.choose(ctx, path, version)
 	if err == nil {
@@ -76,7 +76,8 @@ func (m *Manager) roll(ctx context.Context, service string, to held) error {
 			if again < 5 {
 				continue
 			}
-			return fault.WithHint(err, "see what `docker service update` says, and whether something else updates the service all the time")
+			return fault.WithHint(err,
+				"see what `docker service update` says, and whether something else updates the service all the time")
 		}
 		if err != nil {
 			return err
@@ -116,7 +117,10 @@ var errStale = errors.New("the service was updated by another process")
 func (m *Manager) update(ctx context.Context, s api.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	_, err := m.docker.ServiceUpdate(ctx, s.ID, client.ServiceUpdateOptions{Version: s.Version, Spec: s.Spec, RegistryAuthFrom: api.RegistryAuthFromSpec})
+	_, err := m.docker.ServiceUpdate(ctx, s.ID, client.ServiceUpdateOptions{
+		Version: s.Version, Spec: s.Spec,
+		RegistryAuthFrom: api.RegistryAuthFromSpec,
+	})
 	if err == nil {
 		return nil
 	}
@@ -143,7 +147,8 @@ func replaceVersion(spec *api.ServiceSpec, family map[string]bool, to held) (cha
 	}
 	if !found {
 		return false, fault.WithHint(errors.New("the service does not have it mounted under a name of its own"),
-			fmt.Sprintf("mount it once: `docker service update --secret-add source=%s,target=%s SERVICE`", to.docker.Spec.Name, to.path))
+			fmt.Sprintf("mount it once: `docker service update --secret-add source=%s,target=%s SERVICE`",
+				to.docker.Spec.Name, to.path))
 	}
 	return changed, nil
 }
@@ -177,11 +182,12 @@ func waited(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
 	}
-	return unavailable("the service was not updated in time", "the update goes on: `docker service ps SERVICE` shows what it waits for")
+	return unavailable("the service was not updated in time",
+		"the update goes on: `docker service ps SERVICE` shows what it waits for")
 }
 
-// converged tells whether the update is over, which an error is too: by Docker's word on it, or, where Docker had nothing to
-// replace, by what runs.
+// converged tells whether the update is over, which an error is too: by Docker's word on it, or, where Docker had
+// nothing to replace, by what runs.
 func (m *Manager) converged(ctx context.Context, r rolling) (bool, error) {
 	// In this order: the containers that an update takes away are gone after it has said that it began.
 	all, err := m.allHave(ctx, r.service, r.to)
@@ -208,7 +214,8 @@ func (m *Manager) converged(ctx context.Context, r rolling) (bool, error) {
 	case api.UpdateStatePaused, api.UpdateStateRollbackPaused:
 	}
 	return false, fault.WithHint(fmt.Errorf("the update has failed: it is %s", u.State),
-		"the new containers do not run: `docker service ps --no-trunc SERVICE` says why; the version stays, and the service can be rolled to it again")
+		"the new containers do not run: `docker service ps --no-trunc SERVICE` says why; the version stays, and the "+
+			"service can be rolled to it again")
 }
 
 func isNewer(u, before *api.UpdateStatus) bool {
@@ -219,13 +226,16 @@ func isNewer(u, before *api.UpdateStatus) bool {
 func (m *Manager) allHave(ctx context.Context, service string, to held) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	tasks, err := m.docker.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
+	tasks, err := m.docker.TaskList(ctx,
+		client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
 	if err != nil {
 		return false, reason(ctx, err)
 	}
 	return !slices.ContainsFunc(tasks.Items, func(t api.Task) bool {
 		c := t.Spec.ContainerSpec
-		has := c != nil && slices.ContainsFunc(c.Secrets, func(ref *api.SecretReference) bool { return ref.SecretID == to.docker.ID })
+		has := c != nil && slices.ContainsFunc(c.Secrets, func(ref *api.SecretReference) bool {
+			return ref.SecretID == to.docker.ID
+		})
 		return !has || t.Status.State != api.TaskStateRunning
 	}), nil
 }

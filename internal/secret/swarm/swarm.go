@@ -1,13 +1,14 @@
 // Package swarm is the store of a Docker Swarm: secrets that Docker mounts into the containers of a service.
 //
-// Docker hands out no secret's value. A value is read where Docker mounted it, in /run/secrets of this very container, so a
-// container reads the secrets of its own service and no others. Docker's secrets are immutable and their names unique: a
-// secret here is a family of Docker secrets, NAME_v1, NAME_v2, …, held together by the labels sallyport.name and
-// sallyport.version. What a service has mounted does not change while its containers run; Roll replaces them.
+// Docker hands out no secret's value. A value is read where Docker mounted it, in /run/secrets of this very container,
+// so a container reads the secrets of its own service and no others. Docker's secrets are immutable and their names
+// unique: a secret here is a family of Docker secrets, NAME_v1, NAME_v2, …, held together by the labels sallyport.name
+// and sallyport.version. What a service has mounted does not change while its containers run; Roll replaces them.
 //
-// So there are two stores: Store reads what is mounted and needs nothing but the folder. Manager is a Store that also speaks
-// with a Docker engine that is a manager of the swarm: it adds versions, lists and removes them, and rolls services. What it
-// can't do is read a version that is not mounted here: see secret.ErrDenied at Manager.Get and Manager.Rollback.
+// So there are two stores: Store reads what is mounted and needs nothing but the folder. Manager is a Store that also
+// speaks with a Docker engine that is a manager of the swarm: it adds versions, lists and removes them, and rolls
+// services. What it can't do is read a version that is not mounted here: see secret.ErrDenied at Manager.Get and
+// Manager.Rollback.
 //
 // Invariant: a value goes to Docker in a secret's creation and nowhere else; no error carries what Docker answers.
 package swarm
@@ -32,8 +33,9 @@ const DefaultTimeout = 10 * time.Second
 
 // Options say where secrets are mounted and where Docker is.
 type Options struct {
-	Dir     string        // where secrets are mounted; "" is DefaultDir
-	Host    string        // the Docker API, for a Manager: unix:///var/run/docker.sock, or http:, https: or tcp://HOST:PORT
+	Dir string // where secrets are mounted; "" is DefaultDir
+	// the Docker API, for a Manager: unix:///var/run/docker.sock, or http:, https: or tcp://HOST:PORT
+	Host    string
 	Timeout time.Duration // of each call but Roll; 0 is DefaultTimeout
 }
 
@@ -95,7 +97,9 @@ func none(current error) error {
 	if current != nil {
 		return current
 	}
-	return fault.WithHint(secret.ErrVersionGone, "only what the service mounts can be read; mount the version too: `docker service update --secret-add NAME_vN SERVICE`")
+	return fault.WithHint(secret.ErrVersionGone,
+		"only what the service mounts can be read; mount the version too: `docker service update --secret-add "+
+			"NAME_vN SERVICE`")
 }
 
 // failed names the secret.
@@ -105,12 +109,15 @@ func (s *Store) failed(doing, path string, err error) error {
 
 // checkPath refuses what cannot be the target of a secret. Unlike a Docker secret's name it may have slashes.
 func checkPath(path string) error {
-	bad := path == "" || len(path) > 200 || strings.ContainsFunc(path, func(r rune) bool { return r < '!' || r > '~' || strings.ContainsRune(`"'\`, r) })
+	bad := path == "" || len(path) > 200 || strings.ContainsFunc(path, func(r rune) bool {
+		return r < '!' || r > '~' || strings.ContainsRune(`"'\`, r)
+	})
 	for segment := range strings.SplitSeq(path, "/") {
 		bad = bad || segment == "" || segment == "." || segment == ".."
 	}
 	if bad {
-		return fault.WithHint(fmt.Errorf("%w: this cannot be a name here", secret.ErrNotFound), "a secret is named as its file below the folder: up to 200 printable characters, no '..'")
+		return fault.WithHint(fmt.Errorf("%w: this cannot be a name here", secret.ErrNotFound),
+			"a secret is named as its file below the folder: up to 200 printable characters, no '..'")
 	}
 	return nil
 }

@@ -80,7 +80,8 @@ func want(t *testing.T, store secret.Store, path, version, value string) secret.
 	t.Helper()
 	got, v, err := store.Get(t.Context(), path, version)
 	if err != nil || string(got.Reveal()) != value {
-		t.Errorf("%s version %q: got %q, %+v, %v (hint %q); want %q", path, version, got.Reveal(), v, err, fault.HintOf(err), value)
+		t.Errorf("%s version %q: got %q, %+v, %v (hint %q); want %q", path, version, got.Reveal(), v, err,
+			fault.HintOf(err), value)
 	}
 	return v
 }
@@ -101,7 +102,11 @@ func wantErr(t *testing.T, err, want error, part string) {
 
 func TestWhatIsMounted(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, map[string]string{"key": "two\n", "key_v1": "one", "key_v2": "two", "only_v4": "four", "sub/key": "below", "empty": ""})
+	write(t, dir,
+		map[string]string{
+			"key": "two\n", "key_v1": "one", "key_v2": "two", "only_v4": "four",
+			"sub/key": "below", "empty": "",
+		})
 	store := open(t, dir)
 	v := want(t, store, "key", "", "two")
 	want(t, store, "key", v.ID, "two")
@@ -160,12 +165,18 @@ func TestDockerNames(t *testing.T) {
 }
 
 func TestNewManagerChecksTheHost(t *testing.T) {
-	for _, host := range []string{"", "/var/run/docker.sock", "ssh://x", "tcp://192.0.2.1:2375", "http://docker.example.com", "\x00"} {
+	for _, host := range []string{
+		"", "/var/run/docker.sock", "ssh://x", "tcp://192.0.2.1:2375",
+		"http://docker.example.com", "\x00",
+	} {
 		if _, err := swarm.NewManager(swarm.Options{Host: host}); err == nil || fault.HintOf(err) == "" {
 			t.Errorf("host %q: got %v", host, err)
 		}
 	}
-	for _, host := range []string{"unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "http://localhost:2375", "https://docker.example.com:2376"} {
+	for _, host := range []string{
+		"unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "http://localhost:2375",
+		"https://docker.example.com:2376",
+	} {
 		if _, err := swarm.NewManager(swarm.Options{Host: host}); err != nil {
 			t.Errorf("host %q: got %v", host, err)
 		}
@@ -179,13 +190,16 @@ func serve(t *testing.T, answer http.HandlerFunc) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/_ping" {
-			w.Header().Set("Api-Version", "1.41")
-			return
-		}
-		answer(w, r)
-	})}
+	server := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/_ping" {
+				w.Header().Set("Api-Version", "1.41")
+				return
+			}
+			answer(w, r)
+		}),
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -255,17 +269,19 @@ func TestDockerFailure(t *testing.T) {
 		want error
 		text string
 	}{
-		"not there":       {"unix://" + dir + "/docker.sock", secret.ErrUnavailable, "cannot be reached"},
-		"refused":         {"tcp://127.0.0.1:1", secret.ErrUnavailable, "cannot be reached"},
-		"no manager":      {serve(t, status(503, message)), secret.ErrUnavailable, "swarm init"},
-		"broken":          {serve(t, status(500, message)), secret.ErrUnavailable, ""},
-		"garbage":         {serve(t, status(200, canary)), secret.ErrUnavailable, ""},
-		"half":            {serve(t, status(200, `[{"ID":"`)), secret.ErrUnavailable, ""},
-		"a redirect":      {serve(t, status(307, "")), secret.ErrUnavailable, ""},
-		"a proxy's no":    {serve(t, status(403, canary)), secret.ErrDenied, "/secrets"},
-		"who are you":     {serve(t, status(401, canary)), secret.ErrDenied, "/secrets"},
-		"throttling":      {serve(t, status(429, message)), secret.ErrUnavailable, ""},
-		"does not answer": {serve(t, func(_ http.ResponseWriter, r *http.Request) { waitFor(r, release) }), secret.ErrUnavailable, "in time"},
+		"not there":    {"unix://" + dir + "/docker.sock", secret.ErrUnavailable, "cannot be reached"},
+		"refused":      {"tcp://127.0.0.1:1", secret.ErrUnavailable, "cannot be reached"},
+		"no manager":   {serve(t, status(503, message)), secret.ErrUnavailable, "swarm init"},
+		"broken":       {serve(t, status(500, message)), secret.ErrUnavailable, ""},
+		"garbage":      {serve(t, status(200, canary)), secret.ErrUnavailable, ""},
+		"half":         {serve(t, status(200, `[{"ID":"`)), secret.ErrUnavailable, ""},
+		"a redirect":   {serve(t, status(307, "")), secret.ErrUnavailable, ""},
+		"a proxy's no": {serve(t, status(403, canary)), secret.ErrDenied, "/secrets"},
+		"who are you":  {serve(t, status(401, canary)), secret.ErrDenied, "/secrets"},
+		"throttling":   {serve(t, status(429, message)), secret.ErrUnavailable, ""},
+		"does not answer": {serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			waitFor(r, release)
+		}), secret.ErrUnavailable, "in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limit := time.Minute
@@ -307,7 +323,8 @@ func TestValuesThatDockerDoesNotTake(t *testing.T) {
 	for path, value := range map[string]secret.Value{
 		"empty": {}, "big": secret.NewValue(make([]byte, swarm.MaxValue+1)), "a b": secret.NewValue([]byte("x")), "../x": secret.NewValue([]byte("x")), "": secret.NewValue([]byte("x")),
 	} {
-		if _, err := m.Put(t.Context(), path, value); err == nil || errors.Is(err, secret.ErrUnavailable) || fault.HintOf(err) == "" {
+		if _, err := m.Put(t.Context(), path, value); err == nil || errors.Is(err, secret.ErrUnavailable) ||
+			fault.HintOf(err) == "" {
 			t.Errorf("%q: got %v", path, err)
 		}
 	}

@@ -72,8 +72,8 @@ func (s *Store) examine(ctx context.Context, r request, used session, e *answerE
 	if refused && e.says("invalid token") {
 		return bad, true
 	}
-	// Neither answer tells a token that has ended from one without the default policy: another login is worth a try, but not
-	// with each denial.
+	// Neither answer tells a token that has ended from one without the default policy: another login is worth a try,
+	// but not with each denial.
 	return missing(path, capability, nil), refused && (used.given || time.Since(used.since) > settled)
 }
 
@@ -123,14 +123,17 @@ func missing(path, capability string, granted []string) error {
 	switch {
 	case granted == nil:
 		return fault.WithHint(err, "does a policy of the token have "+rule+" ?")
-	case slices.Contains(granted, "root") || !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(granted, w) }):
+	case slices.Contains(granted, "root") || !slices.ContainsFunc(wanted, func(w string) bool {
+		return !slices.Contains(granted, w)
+	}):
 		return fault.WithHint(fmt.Errorf("%w: vault refuses %q although the policies grant it", secret.ErrDenied, path),
 			"look for parameter constraints in the policy, control groups, and address bounds of the token")
 	}
 	hint := fmt.Sprintf("the token has %s there; add to one of its policies: %s", strings.Join(granted, ", "), rule)
 	for _, part := range []string{"data/", "metadata/"} { // as absent explains it to who may read there
 		if mount, rest, twice := strings.Cut(path, "/data/"+part); twice {
-			hint = fmt.Sprintf("leave out %q: %q is the path as the vault command takes it; or else %s", part, mount+"/"+rest, hint)
+			hint = fmt.Sprintf("leave out %q: %q is the path as the vault command takes it; or else %s", part,
+				mount+"/"+rest, hint)
 		}
 	}
 	if capability == "list" {

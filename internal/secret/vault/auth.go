@@ -103,7 +103,8 @@ func (a *AppRoleAuth) check(r secret.Report) {
 	case a.SecretIDFile == "" && a.SecretIDEnv == "" && a.Wrapped:
 		r.Fail("auth.approle.wrapped", "has no secret id beside it", "write secret_id_file: FILE")
 	case a.SecretIDFile == "" && a.SecretIDEnv == "":
-		r.Warn("auth.approle", "has no secret id, which only a role with bind_secret_id=false allows", "write secret_id_file: FILE; never the secret id itself")
+		r.Warn("auth.approle", "has no secret id, which only a role with bind_secret_id=false allows",
+			"write secret_id_file: FILE; never the secret id itself")
 	}
 	r.Variable("auth.approle.secret_id_env", a.SecretIDEnv)
 }

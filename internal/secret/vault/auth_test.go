@@ -154,7 +154,8 @@ func (s signer) sign(t *testing.T, claims map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","typ":"JWT"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString(payload)
 	sum := sha256.Sum256([]byte(text))
 	r, v, err := ecdsa.Sign(rand.Reader, s.key, sum[:])
 	if err != nil {
@@ -180,11 +181,15 @@ func TestJWT(t *testing.T) {
 	path := scene(t, server, "jwtauth")
 	server.Auth(t, "jwtauth", "jwt")
 	keys := newSigner(t)
-	server.Call(t, http.MethodPost, "auth/jwtauth/config", map[string]any{"jwt_validation_pubkeys": []string{keys.public(t)}})
+	server.Call(t, http.MethodPost, "auth/jwtauth/config",
+		map[string]any{"jwt_validation_pubkeys": []string{keys.public(t)}})
 	server.Call(t, http.MethodPost, "auth/jwtauth/role/app", map[string]any{
 		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"}, "token_policies": "jwtauth",
 	})
-	claims := map[string]any{"sub": "sallyport", "aud": "vault", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()}
+	claims := map[string]any{
+		"sub": "sallyport", "aud": "vault", "exp": time.Now().Add(time.Hour).Unix(),
+		"iat": time.Now().Unix(),
+	}
 	file := writeFile(t, keys.sign(t, claims)+"\n")
 	options := vault.Options{Address: server.Address, JWT: &vault.JWT{Role: "app", JWTFile: file, Mount: "jwtauth"}}
 	wantValue(t, open(t, options), path)
@@ -203,14 +208,18 @@ func clientCertificate(t *testing.T, name string) (tls.Certificate, string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return tls.Certificate{
+		Certificate: [][]byte{der},
+		PrivateKey:  key,
+	}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func TestTLS(t *testing.T) {
@@ -218,17 +227,25 @@ func TestTLS(t *testing.T) {
 	path := scene(t, server, "cert")
 	server.Auth(t, "cert", "cert")
 	pair, trusted := clientCertificate(t, "sallyport")
-	server.Call(t, http.MethodPost, "auth/cert/certs/app", map[string]any{"certificate": trusted, "token_policies": "cert"})
-	options := vault.Options{Address: server.Address, CAPool: server.CAPool, Cert: &vault.Cert{Role: "app", Certificate: pair}}
+	server.Call(t, http.MethodPost, "auth/cert/certs/app",
+		map[string]any{"certificate": trusted, "token_policies": "cert"})
+	options := vault.Options{
+		Address: server.Address, CAPool: server.CAPool,
+		Cert: &vault.Cert{Role: "app", Certificate: pair},
+	}
 	wantValue(t, open(t, options), path)
 	options.Cert.Role = ""
 	wantValue(t, open(t, options), path)
 
 	other, _ := clientCertificate(t, "other")
-	_, _, err := open(t, vault.Options{Address: server.Address, CAPool: server.CAPool, Cert: &vault.Cert{Certificate: other}}).Get(t.Context(), path, "")
+	_, _, err := open(t, vault.Options{
+		Address: server.Address, CAPool: server.CAPool,
+		Cert: &vault.Cert{Certificate: other},
+	}).Get(t.Context(), path, "")
 	wantErr(t, "another certificate", err, secret.ErrDenied, "auth/cert/certs")
 
-	_, _, err = open(t, vault.Options{Address: server.Address, Token: fixed(server.RootToken)}).Get(t.Context(), path, "")
+	_, _, err = open(t, vault.Options{Address: server.Address, Token: fixed(server.RootToken)}).Get(t.Context(), path,
+		"")
 	wantErr(t, "an authority that nobody trusts", err, secret.ErrUnavailable, "ca_file")
 	plain := "http" + strings.TrimPrefix(server.Address, "https")
 	for name, o := range map[string]vault.Options{
@@ -238,7 +255,10 @@ func TestTLS(t *testing.T) {
 		_, _, err = open(t, o).Get(t.Context(), path, "")
 		wantErr(t, "HTTP "+name, err, secret.ErrUnavailable, "http")
 	}
-	_, _, err = open(t, vault.Options{Address: "https" + strings.TrimPrefix(shared.Server(t).Address, "http"), Token: fixed("t")}).Get(t.Context(), path, "")
+	_, _, err = open(t, vault.Options{
+		Address: "https" + strings.TrimPrefix(shared.Server(t).Address, "http"),
+		Token:   fixed("t"),
+	}).Get(t.Context(), path, "")
 	wantErr(t, "HTTPS to HTTP", err, secret.ErrUnavailable, "http://")
 }
 
@@ -247,7 +267,11 @@ func TestDenied(t *testing.T) {
 	path := scene(t, server, "denied")
 	server.Policy(t, "lister", `path "denied/metadata/*" { capabilities = ["list"] }
 		path "denied/data/sometimes" { capabilities = ["update"] }`)
-	limited := open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{"denied", "lister"}}))})
+	limited := open(t,
+		vault.Options{
+			Address: server.Address,
+			Token:   fixed(server.Token(t, map[string]any{"policies": []string{"denied", "lister"}})),
+		})
 	wantValue(t, limited, path)
 	value := secret.NewValue([]byte("x"))
 	for _, c := range []struct {
@@ -267,16 +291,35 @@ func TestDenied(t *testing.T) {
 		wantErr(t, c.doing, c.err, secret.ErrDenied, c.hint)
 	}
 	// A token that may not even ask what it may.
-	bare := open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{"lister"}, "no_default_policy": true}))})
-	wantErr(t, "without the default policy", second(bare.Get(t.Context(), path, "")), secret.ErrDenied, `path "denied/data/s" { capabilities = ["read"] }`)
+	bare := open(t,
+		vault.Options{
+			Address: server.Address,
+			Token:   fixed(server.Token(t, map[string]any{"policies": []string{"lister"}, "no_default_policy": true})),
+		})
+	wantErr(t, "without the default policy", second(bare.Get(t.Context(), path, "")), secret.ErrDenied,
+		`path "denied/data/s" { capabilities = ["read"] }`)
 	server.Policy(t, "denied-bare", `path "denied/data/s" { capabilities = ["read"] }`)
-	half := open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{"denied-bare"}, "no_default_policy": true}))})
-	for i, r := range half.GetBatch(t.Context(), []secret.Key{{Path: "denied/no"}, {Path: path}, {Path: "denied/no2"}, {Path: path, Version: "1"}}) {
+	half := open(t,
+		vault.Options{
+			Address: server.Address,
+			Token: fixed(server.Token(t, map[string]any{
+				"policies":          []string{"denied-bare"},
+				"no_default_policy": true,
+			})),
+		})
+	for i, r := range half.GetBatch(t.Context(), []secret.Key{
+		{Path: "denied/no"},
+		{Path: path},
+		{Path: "denied/no2"},
+		{Path: path, Version: "1"},
+	}) {
 		if (r.Err == nil) != (i%2 == 1) {
 			t.Errorf("secret %d of a batch in which some are denied: %v", i, r.Err)
 		}
 	}
-	wantErr(t, "no token of vault's", second(open(t, vault.Options{Address: server.Address, Token: fixed(canary)}).Get(t.Context(), path, "")), secret.ErrDenied, "token_file")
+	wantErr(t, "no token of vault's",
+		second(open(t, vault.Options{Address: server.Address, Token: fixed(canary)}).Get(t.Context(), path, "")),
+		secret.ErrDenied, "token_file")
 }
 
 // TestDocumentedPolicy pastes the policies of docs/stores/vault.md and does what they are said to suffice for.
@@ -296,12 +339,17 @@ func TestDocumentedPolicy(t *testing.T) {
 	mustPut(t, asRoot(t, server), "pasted/n8n/s", "value")
 	as := func(name string, rules ...string) *vault.Store {
 		server.Policy(t, name, strings.Join(rules, "\n"))
-		return open(t, vault.Options{Address: server.Address, Token: fixed(server.Token(t, map[string]any{"policies": []string{name}}))})
+		return open(t,
+			vault.Options{
+				Address: server.Address,
+				Token:   fixed(server.Token(t, map[string]any{"policies": []string{name}})),
+			})
 	}
 	reader := as("pasted-reader", lines[0])
 	mustGet(t, reader, "pasted/n8n/s", "")
 	mustGet(t, reader, "pasted/n8n/s", "1")
-	wantErr(t, "writing with the reader's", first(reader.Put(t.Context(), "pasted/n8n/s", secret.NewValue([]byte("x")))), secret.ErrDenied, "")
+	wantErr(t, "writing with the reader's",
+		first(reader.Put(t.Context(), "pasted/n8n/s", secret.NewValue([]byte("x")))), secret.ErrDenied, "")
 
 	writer := as("pasted-writer", lines[1:]...)
 	mustPut(t, writer, "pasted/n8n/s", "two")

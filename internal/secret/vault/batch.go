@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// GetBatch implements secret.Batcher. Vault has no request for several secrets: each one is read once, however often it is
-// asked for, over a bounded number of connections. When Vault as a whole is found unavailable, or refuses the login,
+// GetBatch implements secret.Batcher. Vault has no request for several secrets: each one is read once, however often it
+// is asked for, over a bounded number of connections. When Vault as a whole is found unavailable, or refuses the login,
 // what has not been asked yet fails without being asked.
 func (s *Store) GetBatch(ctx context.Context, keys []secret.Key) []secret.Result {
 	index := make(map[secret.Key]int)
@@ -49,8 +49,8 @@ func (s *Store) getUnlessDown(ctx context.Context, k secret.Key, down *outage) s
 	return secret.Result{Value: value, Version: v}
 }
 
-// concernsAll tells whether what failed for one secret will fail for every other: there is no answer, no login, or Vault is
-// sealed. A single secret's error, or a limit that others may pass, is not of that kind.
+// concernsAll tells whether what failed for one secret will fail for every other: there is no answer, no login, or
+// Vault is sealed. A single secret's error, or a limit that others may pass, is not of that kind.
 func (s *Store) concernsAll(err error) bool {
 	var e *answerError
 	switch {

@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/secret/vault"
 )
 
-// BenchmarkGetBatch reads what a large installation reads when it starts: 10,000 references to as many secrets, and to 500.
+// BenchmarkGetBatch reads what a large installation reads when it starts: 10,000 references to as many secrets, and to
+// 500.
 func BenchmarkGetBatch(b *testing.B) {
 	server := shared.Server(b)
 	const references = 10_000
@@ -21,7 +22,8 @@ func BenchmarkGetBatch(b *testing.B) {
 	for w := range 32 {
 		writers.Go(func() {
 			for i := w; i < references; i += 32 {
-				if _, err := store.Put(b.Context(), path(i), secret.NewValue(fmt.Appendf(nil, `{"user":"u%d","password":"p%d"}`, i, i))); err != nil {
+				if _, err := store.Put(b.Context(), path(i),
+					secret.NewValue(fmt.Appendf(nil, `{"user":"u%d","password":"p%d"}`, i, i))); err != nil {
 					b.Error(err)
 				}
 			}
@@ -35,7 +37,10 @@ func BenchmarkGetBatch(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("%d references to %d secrets", references, distinct), func(b *testing.B) {
 			for b.Loop() {
-				fresh := open(b, vault.Options{Address: server.Address, Token: fixed(server.RootToken), Timeout: time.Minute})
+				fresh := open(b, vault.Options{
+					Address: server.Address, Token: fixed(server.RootToken),
+					Timeout: time.Minute,
+				})
 				for _, r := range fresh.GetBatch(b.Context(), keys) {
 					if r.Err != nil {
 						b.Fatal(r.Err)

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxAnswer is the longest answer that is read: a value of 1 MiB may be six times as long in JSON, a list of secrets more.
+	// maxAnswer is the longest answer that is read: a value of 1 MiB may be six times as long in JSON, a list of
+	// secrets more.
 	maxAnswer = 32 << 20
 	// workers is how many requests of one batch or list are under way at once.
 	workers = 16
@@ -66,7 +67,8 @@ type granted struct {
 	Renewable     bool   `json:"renewable"`
 }
 
-// isVaults tells an answer that nothing is there from one of something in between, which must not end the use of a secret.
+// isVaults tells an answer that nothing is there from one of something in between, which must not end the use of a
+// secret.
 func (r reply) isVaults() bool {
 	return r.Errors != nil || r.Data != nil || r.Warnings != nil || r.RequestID != ""
 }
@@ -100,8 +102,8 @@ func newClient(o Options) (*client, error) {
 	}}, nil
 }
 
-// send asks with token, or without one when it is zero. The error is an *answerError when Vault answered with anything but
-// success, and otherwise says why there is no answer.
+// send asks with token, or without one when it is zero. The error is an *answerError when Vault answered with anything
+// but success, and otherwise says why there is no answer.
 func (c *client) send(ctx context.Context, r request, token secret.Value) (reply, error) {
 	req, err := c.build(ctx, r, token)
 	if err != nil {
@@ -115,7 +117,8 @@ func (c *client) send(ctx context.Context, r request, token secret.Value) (reply
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return reply{}, unavailable("the response of vault broke off", "something between here and vault cuts connections, or vault is stopping")
+		return reply{}, unavailable("the response of vault broke off",
+			"something between here and vault cuts connections, or vault is stopping")
 	case len(body) > maxAnswer:
 		return reply{}, unavailable(fmt.Sprintf("the response is longer than %d bytes", maxAnswer), notVault)
 	}
@@ -164,8 +167,9 @@ func (c *client) read(status int, body []byte) (reply, error) {
 	}
 	switch {
 	case status >= 300 && status < 400:
-		return reply{}, unavailable(fmt.Sprintf("vault answered with a redirect (%d), which is not followed with a token", status),
-			"give the address of the active node, or of a load balancer that asks /v1/sys/health")
+		return reply{},
+			unavailable(fmt.Sprintf("vault answered with a redirect (%d), which is not followed with a token", status),
+				"give the address of the active node, or of a load balancer that asks /v1/sys/health")
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return reply{}, &answerError{status: status, reply: r}
 	case !isJSON, status == http.StatusNotFound && !r.isVaults():
@@ -176,7 +180,8 @@ func (c *client) read(status int, body []byte) (reply, error) {
 	return r, nil
 }
 
-const notVault = "see what listens at the store's address: http where https is meant, a proxy's error page, another path in front of /v1"
+const notVault = "see what listens at the store's address: http where https is meant, a proxy's error page, another " +
+	"path in front of /v1"
 
 func (c *client) unreachable(err error) error {
 	if asURL, ok := errors.AsType[*url.Error](err); ok {

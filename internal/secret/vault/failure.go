@@ -40,13 +40,17 @@ func answered(err error, status int) (*answerError, bool) {
 
 var (
 	errBadToken    = errors.New("vault does not know the token, or not any more")
-	errUnversioned = fault.WithHint(errors.New("KV version 1 keeps no versions"), "`vault kv enable-versioning <mount>` turns it into version 2")
-	errNotKV       = fault.WithHint(errors.New("the secrets engine there is not KV, and cannot be written to from here"), "name a path in a KV engine")
-	errTooLarge    = fault.WithHint(errors.New("the value is too large for this vault"),
+	errUnversioned = fault.WithHint(errors.New("KV version 1 keeps no versions"),
+		"`vault kv enable-versioning <mount>` turns it into version 2")
+	errNotKV = fault.WithHint(
+		errors.New("the secrets engine there is not KV, and cannot be written to from here"),
+		"name a path in a KV engine")
+	errTooLarge = fault.WithHint(errors.New("the value is too large for this vault"),
 		"see max_request_size and max_json_string_value_length of its listener, and max_entry_size of its storage")
 	errEmpty = fault.WithHint(errors.New("the value is empty"), "`sallyport secret delete` removes a secret")
 	errPath  = fault.WithHint(errors.New("the path cannot be used"),
-		"write <mount>/<path> as the vault command takes it, such as secret/prod/stripe, without dot segments, empty segments and control characters")
+		"write <mount>/<path> as the vault command takes it, such as secret/prod/stripe, without dot segments, empty "+
+			"segments and control characters")
 )
 
 func unavailable(what, hint string) error {
@@ -72,7 +76,8 @@ func explain(err error) error {
 			return errTooLarge
 		}
 	case http.StatusMethodNotAllowed:
-		return fault.WithHint(errors.New("vault does not do that at this path"), "see `kv` of the store, and `vault secrets list -detailed`")
+		return fault.WithHint(errors.New("vault does not do that at this path"),
+			"see `kv` of the store, and `vault secrets list -detailed`")
 	case http.StatusTooManyRequests:
 		hint = "vault limits how often it is asked: see its rate limit quotas"
 	case http.StatusPreconditionFailed:
@@ -91,13 +96,15 @@ func explain(err error) error {
 
 // sorted tells whether err is of the port's vocabulary already.
 func sorted(err error) bool {
-	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrVersionGone) || errors.Is(err, secret.ErrDenied) ||
+	return errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrVersionGone) ||
+		errors.Is(err, secret.ErrDenied) ||
 		errors.Is(err, secret.ErrConflict) || errors.Is(err, secret.ErrUnavailable)
 }
 
 func explainNotFound(e *answerError) error {
 	if e.says("no handler for route") {
-		return fault.WithHint(secret.ErrNotFound, "no secrets engine is mounted there: see `vault secrets list`, and `namespace` of the store")
+		return fault.WithHint(secret.ErrNotFound,
+			"no secrets engine is mounted there: see `vault secrets list`, and `namespace` of the store")
 	}
 	return secret.ErrNotFound
 }
@@ -111,11 +118,12 @@ func explainBadRequest(e *answerError) error {
 	case e.says("sent an HTTP request to an HTTPS server"):
 		return unavailable("vault speaks TLS there", "write the address with https://")
 	}
-	return fault.WithHint(fmt.Errorf("%w: %w", secret.ErrUnavailable, e), "see vault's own log, and whether `kv` of the store is right")
+	return fault.WithHint(fmt.Errorf("%w: %w", secret.ErrUnavailable, e),
+		"see vault's own log, and whether `kv` of the store is right")
 }
 
-// failed names the secret and sorts the reason: the end of the caller's context is told as such, and an answer of the port's
-// vocabulary stays what it is.
+// failed names the secret and sorts the reason: the end of the caller's context is told as such, and an answer of the
+// port's vocabulary stays what it is.
 func (s *Store) failed(ctx context.Context, doing, path string, err error) error {
 	err = explain(err)
 	switch {
@@ -123,7 +131,8 @@ func (s *Store) failed(ctx context.Context, doing, path string, err error) error
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded) && !sorted(err):
-		err = fault.WithExit(unavailable("vault did not answer in time", "is vault overloaded, or the network to "+s.client.base.Redacted()+" slow?"), fault.ExitStore)
+		err = fault.WithExit(unavailable("vault did not answer in time",
+			"is vault overloaded, or the network to "+s.client.base.Redacted()+" slow?"), fault.ExitStore)
 	case errors.Is(err, secret.ErrUnavailable):
 		err = fault.WithExit(err, fault.ExitStore)
 	}

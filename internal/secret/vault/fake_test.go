@@ -91,13 +91,15 @@ func TestAnswers(t *testing.T) {
 			store := open(t, vault.Options{Address: fake(t, withMount(says(c.status, c.body))), Token: fixed(canary)})
 			value, v, err := store.Get(t.Context(), "secret/s", "")
 			if c.want == nil {
-				if err != nil || string(value.Reveal()) != "v" || v.ID != "1" || !v.Created.Equal(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)) {
+				if err != nil || string(value.Reveal()) != "v" || v.ID != "1" ||
+					!v.Created.Equal(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)) {
 					t.Errorf("got %d bytes, %+v, %v", value.Len(), v, err)
 				}
 				return
 			}
 			wantErr(t, "reading", err, c.want, c.hint)
-			if text := err.Error() + fault.HintOf(err); strings.Contains(text, canary) || !strings.Contains(text, "secret/s") {
+			if text := err.Error() + fault.HintOf(err); strings.Contains(text, canary) ||
+				!strings.Contains(text, "secret/s") {
 				t.Errorf("the error shows too much, or not the path: %s", text)
 			}
 			if exit := fault.ExitOf(err); errors.Is(err, secret.ErrUnavailable) != (exit == fault.ExitStore) {
@@ -114,9 +116,13 @@ func TestNoRedirectWithTheToken(t *testing.T) {
 		_, _ = io.WriteString(w, value1)
 	}})
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		store := open(t, vault.Options{Token: fixed(canary), Address: fake(t, withMount(func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, elsewhere+r.URL.Path, status)
-		}))})
+		store := open(t,
+			vault.Options{
+				Token: fixed(canary),
+				Address: fake(t, withMount(func(w http.ResponseWriter, r *http.Request) {
+					http.Redirect(w, r, elsewhere+r.URL.Path, status)
+				})),
+			})
 		_, _, err := store.Get(t.Context(), "secret/s", "")
 		wantErr(t, fmt.Sprint(status), err, secret.ErrUnavailable, "active node")
 	}
@@ -131,17 +137,21 @@ func TestNamespaceAndHeaders(t *testing.T) {
 		return func(w http.ResponseWriter, r *http.Request) {
 			requests.Add(1)
 			login := strings.HasSuffix(r.URL.Path, "/login")
-			if r.Header.Get("X-Vault-Namespace") != "team/a" || r.Header.Get("X-Vault-Request") != "true" || (r.Header.Get("X-Vault-Token") == "") != login {
+			if r.Header.Get("X-Vault-Namespace") != "team/a" || r.Header.Get("X-Vault-Request") != "true" ||
+				(r.Header.Get("X-Vault-Token") == "") != login {
 				t.Errorf("%s came with the headers %v", r.URL.Path, r.Header)
 			}
 			_, _ = io.WriteString(w, answer)
 		}
 	}
-	store := open(t, vault.Options{Namespace: "/team/a/", AppRole: &vault.AppRole{RoleID: "r"}, Address: fake(t, map[string]http.HandlerFunc{
-		"/v1/auth/approle/login":      inspect(`{"auth":{"client_token":"t","lease_duration":60}}`),
-		"/v1/sys/internal/ui/mounts/": inspect(mounted2),
-		"/v1/secret/data/s":           inspect(value1),
-	})})
+	store := open(t, vault.Options{
+		Namespace: "/team/a/", AppRole: &vault.AppRole{RoleID: "r"},
+		Address: fake(t, map[string]http.HandlerFunc{
+			"/v1/auth/approle/login":      inspect(`{"auth":{"client_token":"t","lease_duration":60}}`),
+			"/v1/sys/internal/ui/mounts/": inspect(mounted2),
+			"/v1/secret/data/s":           inspect(value1),
+		}),
+	})
 	mustGet(t, store, "secret/s", "")
 	if requests.Load() != 3 {
 		t.Errorf("%d requests, want 3", requests.Load())
@@ -155,14 +165,15 @@ func TestEnvironmentIsNotRead(t *testing.T) {
 	} {
 		t.Setenv(name, "http://"+canary+".invalid")
 	}
-	store := open(t, vault.Options{Token: fixed("ours"), Address: fake(t, withMount(func(w http.ResponseWriter, r *http.Request) {
-		for name, values := range r.Header {
-			if strings.Contains(fmt.Sprint(values), canary) || name == "X-Vault-Wrap-Ttl" {
-				t.Errorf("header %s is %q", name, values)
+	store := open(t,
+		vault.Options{Token: fixed("ours"), Address: fake(t, withMount(func(w http.ResponseWriter, r *http.Request) {
+			for name, values := range r.Header {
+				if strings.Contains(fmt.Sprint(values), canary) || name == "X-Vault-Wrap-Ttl" {
+					t.Errorf("header %s is %q", name, values)
+				}
 			}
-		}
-		_, _ = io.WriteString(w, value1)
-	}))})
+			_, _ = io.WriteString(w, value1)
+		}))})
 	if got, _ := mustGet(t, store, "secret/s", ""); got != "v" {
 		t.Errorf("got %q", got)
 	}
@@ -187,8 +198,10 @@ func TestSlow(t *testing.T) {
 			_, err := store.PutIf(ctx, "secret/s", secret.NewValue([]byte("x")), "")
 			return err
 		},
-		"Back":  func(ctx context.Context) error { _, err := store.Rollback(ctx, "secret/s", "1"); return err },
-		"Batch": func(ctx context.Context) error { return store.GetBatch(ctx, []secret.Key{{Path: "secret/s"}})[0].Err },
+		"Back": func(ctx context.Context) error { _, err := store.Rollback(ctx, "secret/s", "1"); return err },
+		"Batch": func(ctx context.Context) error {
+			return store.GetBatch(ctx, []secret.Key{{Path: "secret/s"}})[0].Err
+		},
 	}
 	for name, call := range calls {
 		wantErr(t, name, call(t.Context()), secret.ErrUnavailable, "")
@@ -248,7 +261,10 @@ func TestBatchGivesUpOnVaultAndNotOnASecret(t *testing.T) {
 			address := fake(t, map[string]http.HandlerFunc{
 				"/v1/sys/internal/ui/mounts/": says(200, mounted2),
 				"/v1/sys/capabilities-self":   says(200, `{"data":{"capabilities":["deny"]}}`),
-				"/v1/secret/data/":            func(w http.ResponseWriter, r *http.Request) { asked.Add(1); c.handler(w, r) },
+				"/v1/secret/data/": func(w http.ResponseWriter, r *http.Request) {
+					asked.Add(1)
+					c.handler(w, r)
+				},
 			})
 			limit := 10 * time.Second
 			if name == "slow" {
@@ -324,7 +340,8 @@ func TestGivenTokenCannotBeRead(t *testing.T) {
 		"two lines":    fixed(canary + "\nX-Vault-Namespace: other"),
 		"not a header": fixed(canary + "\x00"),
 	} {
-		_, _, err := open(t, vault.Options{Address: "http://127.0.0.1:1", Token: token}).Get(t.Context(), "secret/s", "")
+		_, _, err := open(t,
+			vault.Options{Address: "http://127.0.0.1:1", Token: token}).Get(t.Context(), "secret/s", "")
 		wantErr(t, name, err, secret.ErrUnavailable, "")
 		if strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", name, err)
@@ -339,16 +356,23 @@ func TestKubernetesLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	handlers := withMount(says(200, value1))
-	handlers["/v1/auth/kubernetes/login"] = says(404, `{"errors":["no handler for route \"auth/kubernetes/login\". route entry not found."]}`)
+	handlers["/v1/auth/kubernetes/login"] = says(404,
+		`{"errors":["no handler for route \"auth/kubernetes/login\". route entry not found."]}`)
 	handlers["/v1/auth/k8s/prod/login"] = func(w http.ResponseWriter, r *http.Request) {
 		var body map[string]string
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body["jwt"] != "the.jwt" || body["role"] != "sallyport" || len(body) != 2 {
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body["jwt"] != "the.jwt" ||
+			body["role"] != "sallyport" || len(body) != 2 {
 			t.Errorf("the body is %v, %v", body, err)
 		}
 		_, _ = io.WriteString(w, `{"auth":{"client_token":"t","lease_duration":3600,"renewable":true}}`)
 	}
 	address := fake(t, handlers)
-	mustGet(t, open(t, vault.Options{Address: address, Kubernetes: &vault.Kubernetes{Role: "sallyport", JWTFile: file, Mount: "k8s/prod"}}), "secret/s", "")
+	mustGet(t,
+		open(t,
+			vault.Options{Address: address, Kubernetes: &vault.Kubernetes{
+				Role: "sallyport", JWTFile: file,
+				Mount: "k8s/prod",
+			}}), "secret/s", "")
 
 	none := open(t, vault.Options{Address: address, Kubernetes: &vault.Kubernetes{Role: "r", JWTFile: file + ".no"}})
 	_, _, err := none.Get(t.Context(), "secret/s", "")
@@ -368,9 +392,13 @@ func TestOneLoginForAll(t *testing.T) {
 		<-release
 		_, _ = io.WriteString(w, `{"auth":{"client_token":"t","lease_duration":3600}}`)
 	}
-	store := open(t, vault.Options{Address: fake(t, handlers), AppRole: &vault.AppRole{RoleID: "r", SecretID: func() (secret.Value, error) {
-		return secret.NewValue([]byte("id")), nil
-	}}})
+	store := open(t,
+		vault.Options{
+			Address: fake(t, handlers),
+			AppRole: &vault.AppRole{RoleID: "r", SecretID: func() (secret.Value, error) {
+				return secret.NewValue([]byte("id")), nil
+			}},
+		})
 	done := make(chan error, callers)
 	for range callers {
 		go func() {
@@ -436,7 +464,8 @@ func TestLeases(t *testing.T) {
 		"/v1/auth/token/lookup-self":  says(200, `{"data":{"ttl":0,"renewable":false}}`),
 		"GET /v1/database/creds/app": func(w http.ResponseWriter, _ *http.Request) {
 			n := made.Add(1)
-			_, _ = fmt.Fprintf(w, `{"lease_id":"database/creds/app/%d","lease_duration":%d,"renewable":true,"data":{"username":"u%d","password":"p"}}`, n, ttl.Load(), n)
+			_, _ = fmt.Fprintf(w,
+				`{"lease_id":"database/creds/app/%d","lease_duration":%d,"renewable":true,"data":{"username":"u%d","password":"p"}}`, n, ttl.Load(), n)
 		},
 		"POST /v1/sys/leases/renew": func(w http.ResponseWriter, _ *http.Request) {
 			renewed.Add(1)
@@ -445,7 +474,8 @@ func TestLeases(t *testing.T) {
 	})
 	store := open(t, vault.Options{Token: fixed("t"), Address: address})
 	one, v := mustGet(t, store, "database/creds/app", "")
-	if again, same := mustGet(t, store, "database/creds/app", v.ID); one != `{"password":"p","username":"u1"}` || again != one || same != v || !v.Current {
+	if again, same := mustGet(t, store, "database/creds/app", v.ID); one != `{"password":"p","username":"u1"}` ||
+		again != one || same != v || !v.Current {
 		t.Errorf("got %s %+v, then %s %+v", one, v, again, same)
 	}
 	_, _, err := store.Get(t.Context(), "database/creds/app", "other")

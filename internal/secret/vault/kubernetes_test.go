@@ -10,7 +10,8 @@ import (
 	"sallyport/internal/testkit/kube"
 )
 
-// TestKubernetesAuthOfARealCluster logs in to a real Vault with tokens that a real API server has issued, and reviews for it.
+// TestKubernetesAuthOfARealCluster logs in to a real Vault with tokens that a real API server has issued, and reviews
+// for it.
 func TestKubernetesAuthOfARealCluster(t *testing.T) {
 	server, cluster := shared.Server(t), kube.Start(t)
 	path := scene(t, server, "cluster")
@@ -29,7 +30,11 @@ func TestKubernetesAuthOfARealCluster(t *testing.T) {
 	cluster.Account(t, namespace, "sallyport")
 	cluster.Account(t, namespace, "stranger")
 	file := writeFile(t, "")
-	store := open(t, vault.Options{Address: server.Address, Kubernetes: &vault.Kubernetes{Role: "app", JWTFile: file, Mount: "cluster"}})
+	store := open(t,
+		vault.Options{Address: server.Address, Kubernetes: &vault.Kubernetes{
+			Role: "app", JWTFile: file,
+			Mount: "cluster",
+		}})
 	for name, token := range map[string]string{
 		"another account's":       cluster.Token(t, namespace, "stranger", "vault"),
 		"one for the API server":  cluster.Token(t, namespace, "sallyport"),

@@ -46,8 +46,8 @@ func (s *Store) get2(ctx context.Context, m mount, key, version string) (secret.
 	return value, found.describe(current), err
 }
 
-// pick reads version number wanted, 0 for the current one, and tells whether it is current. The newest is read in any case:
-// nothing else that a policy for reading allows tells which it is.
+// pick reads version number wanted, 0 for the current one, and tells whether it is current. The newest is read in any
+// case: nothing else that a policy for reading allows tells which it is.
 func (s *Store) pick(ctx context.Context, m mount, key string, wanted int) (found stored, current bool, err error) {
 	newest, err := s.read2(ctx, m, key, 0)
 	switch {
@@ -87,7 +87,8 @@ func (s *Store) read2(ctx context.Context, m mount, key string, number int) (sto
 	}
 	metadata, ok := answer.Data["metadata"].(map[string]any)
 	if !ok {
-		return stored{}, unavailable("vault's response is not one of KV version 2", "see `kv` of the store, and `vault secrets list -detailed`")
+		return stored{}, unavailable("vault's response is not one of KV version 2",
+			"see `kv` of the store, and `vault secrets list -detailed`")
 	}
 	v, err := readMetadata(metadata)
 	if err != nil {
@@ -137,8 +138,8 @@ func (s *Store) put2(ctx context.Context, m mount, key string, data any) (secret
 	return secret.Version{}, secret.ErrConflict
 }
 
-// putIf2 writes if the current version is expected. What counts is whether there is data: a deleted secret is none, although
-// Vault goes on counting its versions.
+// putIf2 writes if the current version is expected. What counts is whether there is data: a deleted secret is none,
+// although Vault goes on counting its versions.
 func (s *Store) putIf2(ctx context.Context, m mount, key string, data any, expected string) (secret.Version, error) {
 	current, err := s.read2(ctx, m, key, 0)
 	if err != nil && !notFound(err) {
@@ -194,7 +195,10 @@ func (s *Store) delete2(ctx context.Context, m mount, key string) error {
 	for _, v := range all.versions {
 		numbers = append(numbers, v.number)
 	}
-	_, err = s.ask(ctx, request{method: http.MethodPost, path: m.path + "destroy/" + key, body: map[string][]int{"versions": numbers}})
+	_, err = s.ask(ctx, request{
+		method: http.MethodPost, path: m.path + "destroy/" + key,
+		body: map[string][]int{"versions": numbers},
+	})
 	return err
 }
 
@@ -259,14 +263,17 @@ func gone(metadata map[string]any) bool {
 }
 
 func deleted(number int) error {
-	return fault.WithHint(secret.ErrNotFound, fmt.Sprintf("version %d, the current one, is deleted: `vault kv undelete -versions=%d` if it was not destroyed", number, number))
+	return fault.WithHint(secret.ErrNotFound,
+		fmt.Sprintf("version %d, the current one, is deleted: `vault kv undelete -versions=%d` if it was not destroyed",
+			number, number))
 }
 
 // absent explains a 404. It helps a person who has taken the path of the HTTP API for the secret's.
 func absent(err error, m mount, key string) error {
 	for _, part := range []string{"data/", "metadata/"} {
 		if rest, ok := strings.CutPrefix(key, part); ok {
-			return fault.WithHint(secret.ErrNotFound, fmt.Sprintf("leave out %q: %q is the path as the vault command takes it", part, m.path+rest))
+			return fault.WithHint(secret.ErrNotFound,
+				fmt.Sprintf("leave out %q: %q is the path as the vault command takes it", part, m.path+rest))
 		}
 	}
 	return explain(err)

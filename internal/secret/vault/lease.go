@@ -56,8 +56,8 @@ func (k *leases) all() map[string]lease {
 	return maps.Clone(k.byPath)
 }
 
-// getLeased reads from an engine that is not KV. A leased secret stays the same until two thirds of its lease have passed
-// without a renewal; the one before it is good for the last third. Only the active version can be read.
+// getLeased reads from an engine that is not KV. A leased secret stays the same until two thirds of its lease have
+// passed without a renewal; the one before it is good for the last third. Only the active version can be read.
 func (s *Store) getLeased(ctx context.Context, m mount, key, version string) (secret.Value, secret.Version, error) {
 	select {
 	case s.leases.turn <- struct{}{}:
@@ -94,7 +94,8 @@ func (s *Store) fetch(ctx context.Context, path string) (lease, error) {
 	}
 	ttl := time.Duration(r.LeaseDuration) * time.Second
 	l := lease{
-		id: r.LeaseID, session: s.sessions.peek().number, since: started, ttl: ttl, full: ttl, renewable: r.Renewable, value: value,
+		id: r.LeaseID, session: s.sessions.peek().number, since: started, ttl: ttl, full: ttl,
+		renewable: r.Renewable, value: value,
 		version: secret.Version{ID: s.fingerprint(b), Created: started.UTC(), Current: true},
 	}
 	if l.id != "" && ttl > 0 {
@@ -111,7 +112,8 @@ func (s *Store) renewLease(ctx context.Context, path string, l lease) {
 	defer cancel()
 	started := time.Now()
 	r, err := s.ask(bounded, request{
-		method: http.MethodPost, path: "sys/leases/renew", body: map[string]any{"lease_id": l.id, "increment": int(l.full.Seconds())},
+		method: http.MethodPost, path: "sys/leases/renew",
+		body: map[string]any{"lease_id": l.id, "increment": int(l.full.Seconds())},
 	})
 	ttl := time.Duration(r.LeaseDuration) * time.Second
 	if err != nil || ttl < l.full/2 {

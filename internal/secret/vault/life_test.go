@@ -68,7 +68,11 @@ func TestTokenExpires(t *testing.T) {
 	server := shared.Server(t)
 	path := scene(t, server, "expiring")
 	m := metered(t, server)
-	store := open(t, vault.Options{Address: m.address, AppRole: role(t, server, "expiring", map[string]any{"token_ttl": "1s", "token_max_ttl": "1s"})})
+	store := open(t,
+		vault.Options{
+			Address: m.address,
+			AppRole: role(t, server, "expiring", map[string]any{"token_ttl": "1s", "token_max_ttl": "1s"}),
+		})
 	until(t, func() bool { wantValue(t, store, path); return m.count("login") >= 3 })
 }
 
@@ -76,7 +80,11 @@ func TestTokenOfFewUses(t *testing.T) {
 	t.Parallel()
 	server := shared.Server(t)
 	path := scene(t, server, "counted")
-	store := open(t, vault.Options{Address: server.Address, AppRole: role(t, server, "counted", map[string]any{"token_num_uses": 3})})
+	store := open(t,
+		vault.Options{
+			Address: server.Address,
+			AppRole: role(t, server, "counted", map[string]any{"token_num_uses": 3}),
+		})
 	for range 10 {
 		wantValue(t, store, path)
 	}
@@ -113,13 +121,18 @@ func TestRevokedAndBare(t *testing.T) {
 	server := shared.Server(t)
 	path := scene(t, server, "bare")
 	m := metered(t, server)
-	store := open(t, vault.Options{Address: m.address, AppRole: role(t, server, "bare", map[string]any{"token_no_default_policy": true})})
+	store := open(t,
+		vault.Options{
+			Address: m.address,
+			AppRole: role(t, server, "bare", map[string]any{"token_no_default_policy": true}),
+		})
 	wantValue(t, store, path)
 	server.Call(t, http.MethodPost, "sys/leases/revoke-prefix/auth/bare/login", nil)
 	wantValue(t, store, path)
 	before := m.count("login")
 	for range 5 {
-		wantErr(t, "another secret", second(store.Get(t.Context(), "bare/other", "")), secret.ErrDenied, `path "bare/data/other"`)
+		wantErr(t, "another secret", second(store.Get(t.Context(), "bare/other", "")), secret.ErrDenied,
+			`path "bare/data/other"`)
 	}
 	if after := m.count("login"); after != before {
 		t.Errorf("%d logins because of a policy", after-before)
@@ -131,7 +144,11 @@ func TestTokenIsRenewed(t *testing.T) {
 	server := shared.Server(t)
 	path := scene(t, server, "renewed")
 	m := metered(t, server)
-	store := open(t, vault.Options{Address: m.address, AppRole: role(t, server, "renewed", map[string]any{"token_ttl": "3s", "token_max_ttl": "1h"})})
+	store := open(t,
+		vault.Options{
+			Address: m.address,
+			AppRole: role(t, server, "renewed", map[string]any{"token_ttl": "3s", "token_max_ttl": "1h"}),
+		})
 	running(t, store)
 	wantValue(t, store, path)
 	until(t, func() bool { return m.count("renew-self") >= 3 })
@@ -179,7 +196,10 @@ func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := vaultkit.Start(t)
 	path := scene(t, server, "outage")
-	store := open(t, vault.Options{Address: server.Address, AppRole: role(t, server, "outage", nil), Timeout: time.Minute})
+	store := open(t, vault.Options{
+		Address: server.Address, AppRole: role(t, server, "outage", nil),
+		Timeout: time.Minute,
+	})
 	fresh := func() *vault.Store {
 		return open(t, vault.Options{Address: server.Address, Token: fixed(server.RootToken), Timeout: time.Minute})
 	}
@@ -190,7 +210,8 @@ func TestOutage(t *testing.T) {
 	for _, s := range []*vault.Store{store, fresh()} {
 		wantErr(t, "sealed", second(s.Get(t.Context(), path, "")), secret.ErrUnavailable, "operator unseal")
 		wantErr(t, "sealed", first(s.List(t.Context(), "outage/")), secret.ErrUnavailable, "operator unseal")
-		wantErr(t, "sealed", first(s.Put(t.Context(), path, secret.NewValue([]byte("x")))), secret.ErrUnavailable, "operator unseal")
+		wantErr(t, "sealed", first(s.Put(t.Context(), path, secret.NewValue([]byte("x")))),
+			secret.ErrUnavailable, "operator unseal")
 	}
 	server.Unseal(t)
 	wantValue(t, store, path)

@@ -15,8 +15,9 @@ import (
 	"sallyport/internal/secret"
 )
 
-// List implements secret.Lister. A prefix that ends inside the name of a mount, such as "", lists all mounts that the token
-// can see and that begin so. An entry of KV version 1 has no version: to make one up its value would have to be read.
+// List implements secret.Lister. A prefix that ends inside the name of a mount, such as "", lists all mounts that the
+// token can see and that begin so. An entry of KV version 1 has no version: to make one up its value would have to be
+// read.
 func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error) {
 	entries, err := s.list(ctx, prefix)
 	if err != nil {
@@ -27,7 +28,8 @@ func (s *Store) List(ctx context.Context, prefix string) ([]secret.Entry, error)
 }
 
 func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error) {
-	if hasControl(prefix) || !utf8.ValidString(prefix) || strings.Contains(prefix, "//") || strings.HasPrefix(prefix, "/") {
+	if hasControl(prefix) || !utf8.ValidString(prefix) || strings.Contains(prefix, "//") ||
+		strings.HasPrefix(prefix, "/") {
 		return nil, nil // no path begins like this
 	}
 	engines, err := s.engines(ctx, prefix)
@@ -40,7 +42,9 @@ func (s *Store) list(ctx context.Context, prefix string) ([]secret.Entry, error)
 		if !strings.HasPrefix(prefix, m.path) {
 			start = ""
 		}
-		found, err := s.tree(ctx, m, start[:strings.LastIndex(start, "/")+1], func(key string) bool { return strings.HasPrefix(key, start) })
+		found, err := s.tree(ctx, m, start[:strings.LastIndex(start, "/")+1], func(key string) bool {
+			return strings.HasPrefix(key, start)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +59,8 @@ type located struct {
 	key   string
 }
 
-// engines are the KV mounts in which something can begin with prefix: the one it lies in, else those that the token can see.
+// engines are the KV mounts in which something can begin with prefix: the one it lies in, else those that the token can
+// see.
 func (s *Store) engines(ctx context.Context, prefix string) ([]mount, error) {
 	var guess []mount
 	if strings.Contains(prefix, "/") {

@@ -47,7 +47,8 @@ func readCredential(read func() (secret.Value, error)) (secret.Value, error) {
 	}
 	b := bytes.TrimSpace(v.Reveal())
 	if len(b) == 0 || bytes.ContainsFunc(b, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return secret.Value{}, unavailable("it is empty, or has characters that no token has", "put the token alone into the file or variable")
+		return secret.Value{}, unavailable("it is empty, or has characters that no token has",
+			"put the token alone into the file or variable")
 	}
 	return secret.NewValue(b), nil
 }
@@ -70,7 +71,8 @@ func (a *appRole) login(ctx context.Context) (session, error) {
 		}
 		body["secret_id"] = string(id.Reveal())
 	}
-	return a.client.login(ctx, "approle", a.mount(), body, "the role id or the secret id is wrong, used up, expired or bound to other addresses")
+	return a.client.login(ctx, "approle", a.mount(), body,
+		"the role id or the secret id is wrong, used up, expired or bound to other addresses")
 }
 
 func (a *appRole) mount() string { return cmp.Or(strings.Trim(a.Mount, "/"), "approle") }
@@ -92,19 +94,23 @@ func (a *appRole) secretID(ctx context.Context) (secret.Value, error) {
 	return inner, err
 }
 
-// unwrap opens a response-wrapping token, after looking whether it was made by the role: anybody may have put a token of
-// their own into its place.
+// unwrap opens a response-wrapping token, after looking whether it was made by the role: anybody may have put a token
+// of their own into its place.
 func (a *appRole) unwrap(ctx context.Context, wrapping secret.Value) (secret.Value, error) {
 	looked, err := a.client.send(ctx, request{
-		method: http.MethodPost, path: "sys/wrapping/lookup", body: map[string]string{"token": string(wrapping.Reveal())},
+		method: http.MethodPost, path: "sys/wrapping/lookup",
+		body: map[string]string{"token": string(wrapping.Reveal())},
 	}, secret.Value{})
 	if err != nil {
 		return secret.Value{}, unwrapFailed(err)
 	}
 	path, _ := looked.Data["creation_path"].(string)
 	if !strings.HasPrefix(path, "auth/"+a.mount()+"/role/") || !strings.HasSuffix(path, "/secret-id") {
-		return secret.Value{}, fault.WithHint(fmt.Errorf("%w: the wrapping token was not made for a secret id of auth/%s", secret.ErrDenied, a.mount()),
-			"find out who has put it there; make one with `vault write -wrap-ttl=5m -f auth/"+a.mount()+"/role/<role>/secret-id`")
+		return secret.Value{},
+			fault.WithHint(fmt.Errorf("%w: the wrapping token was not made for a secret id of auth/%s",
+				secret.ErrDenied, a.mount()),
+				"find out who has put it there; make one with `vault write -wrap-ttl=5m -f auth/"+a.mount()+
+					"/role/<role>/secret-id`")
 	}
 	opened, err := a.client.send(ctx, request{method: http.MethodPost, path: "sys/wrapping/unwrap"}, wrapping)
 	if err != nil {
@@ -123,7 +129,8 @@ func unwrapFailed(err error) error {
 		return explain(err)
 	}
 	return fault.WithHint(fmt.Errorf("%w: the wrapping token was used already or has expired", secret.ErrDenied),
-		"if nobody here has used it, another process holds the secret id: destroy it; then deliver a new wrapping token")
+		"if nobody here has used it, another process holds the secret id: destroy it; then deliver a new wrapping "+
+			"token")
 }
 
 // bearer logs in with a JWT from a file: a pod's service account, or an identity provider's.
@@ -143,7 +150,9 @@ func (b *bearer) login(ctx context.Context) (session, error) {
 		body["role"] = b.role
 	}
 	mount := cmp.Or(strings.Trim(b.mount, "/"), b.kind)
-	return b.client.login(ctx, b.kind, mount, body, fmt.Sprintf("see `vault read auth/%s/role/%s`: its audience, bound subjects and names, and that vault may ask who signed the token", mount, b.role))
+	return b.client.login(ctx, b.kind, mount, body,
+		fmt.Sprintf("see `vault read auth/%s/role/%s`: its audience, bound subjects and names, and that vault may "+
+			"ask who signed the token", mount, b.role))
 }
 
 func readFile(name string) (secret.Value, error) {
@@ -167,21 +176,27 @@ func (c *certificate) login(ctx context.Context) (session, error) {
 	if c.Role != "" {
 		body["name"] = c.Role
 	}
-	return c.client.login(ctx, "cert", cmp.Or(strings.Trim(c.Mount, "/"), "cert"), body, "see that a role under auth/cert/certs trusts the certificate, and that it has not expired")
+	return c.client.login(ctx, "cert", cmp.Or(strings.Trim(c.Mount, "/"), "cert"), body,
+		"see that a role under auth/cert/certs trusts the certificate, and that it has not expired")
 }
 
-// login posts credentials to an auth method. Whatever the refusal's status, it is the credentials that are refused: no secret
-// is missing yet.
+// login posts credentials to an auth method. Whatever the refusal's status, it is the credentials that are refused: no
+// secret is missing yet.
 func (c *client) login(ctx context.Context, kind, mount string, body map[string]string, hint string) (session, error) {
-	r, err := c.send(ctx, request{method: http.MethodPost, path: "auth/" + mount + "/login", body: body}, secret.Value{})
+	r, err := c.send(ctx, request{
+		method: http.MethodPost, path: "auth/" + mount + "/login",
+		body: body,
+	}, secret.Value{})
 	var e *answerError
 	switch {
 	case errors.As(err, &e) && e.says("sent an HTTP request to an HTTPS server"):
 		err = explain(err)
 	case errors.As(err, &e) && (e.says("no handler for route") || e.status == http.StatusNotFound):
-		err = fault.WithHint(fmt.Errorf("%w: there is no auth method at auth/%s", secret.ErrDenied, mount), "see `vault auth list`, and `mount` and `namespace` of the store")
+		err = fault.WithHint(fmt.Errorf("%w: there is no auth method at auth/%s", secret.ErrDenied, mount),
+			"see `vault auth list`, and `mount` and `namespace` of the store")
 	case errors.As(err, &e) && e.status == http.StatusForbidden: // also where nothing is mounted
-		err = fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, e), hint+"; and that `vault auth list` has auth/"+mount)
+		err = fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, e),
+			hint+"; and that `vault auth list` has auth/"+mount)
 	case errors.As(err, &e) && (e.status == http.StatusBadRequest || e.status == http.StatusUnauthorized):
 		err = fault.WithHint(fmt.Errorf("%w: %w", secret.ErrDenied, e), hint)
 	case err != nil:

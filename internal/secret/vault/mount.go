@@ -75,14 +75,15 @@ func (k *mounts) remember(m mount) mount {
 }
 
 // discover asks Vault for the mount of path. Vault answers 403 both where the token has no access and where nothing is
-// mounted, and an old or guarded one may not answer the question at all: then the first segment is taken for the mount, and
-// the engine for the version that the configuration gives, else 2, since the request itself will tell.
+// mounted, and an old or guarded one may not answer the question at all: then the first segment is taken for the mount,
+// and the engine for the version that the configuration gives, else 2, since the request itself will tell.
 func (s *Store) discover(ctx context.Context, path string) (mount, error) {
 	guess := mount{guessed: true, path: path[:strings.Index(path, "/")+1], kv: s.mounts.fixed}
 	if guess.kv == 0 {
 		guess.kv = 2
 	}
-	r, err := s.ask(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + strings.TrimSuffix(path, "/")})
+	r, err := s.ask(ctx,
+		request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + strings.TrimSuffix(path, "/")})
 	var e *answerError
 	switch {
 	case s.lockedOut(err):
@@ -120,7 +121,8 @@ func (k *mounts) read(data map[string]any) (mount, bool) {
 	return m, true
 }
 
-var errNoSuchPath = fault.WithHint(secret.ErrNotFound, "a path is <mount>/<path>, as the vault command takes it, such as secret/prod/stripe")
+var errNoSuchPath = fault.WithHint(secret.ErrNotFound,
+	"a path is <mount>/<path>, as the vault command takes it, such as secret/prod/stripe")
 
 // checkPath refuses what Vault would clean into another path, or refuse.
 func checkPath(path string) error {

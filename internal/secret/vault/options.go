@@ -24,8 +24,8 @@ type Options struct {
 	KV        int            // the KV engine's version, 1 or 2; 0 asks Vault
 	Timeout   time.Duration  // of one call; 0 is 10 s
 
-	// Token reads a token that someone else obtained, from a file or a variable. It is called again as long as the store is
-	// used, so that a new token is noticed.
+	// Token reads a token that someone else obtained, from a file or a variable. It is called again as long as the
+	// store is used, so that a new token is noticed.
 	Token      func() (secret.Value, error)
 	AppRole    *AppRole
 	Kubernetes *Kubernetes
@@ -66,9 +66,11 @@ type Cert struct {
 
 func (o Options) check() error {
 	u, err := url.Parse(o.Address)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" {
 		// The address is not quoted: a person may have put a token into it.
-		return fault.WithHint(errors.New("the address of vault cannot be used"), "write it as https://vault.example.com:8200")
+		return fault.WithHint(errors.New("the address of vault cannot be used"),
+			"write it as https://vault.example.com:8200")
 	}
 	if o.KV < 0 || o.KV > 2 {
 		return fmt.Errorf("kv is %d: want 1, 2, or 0 to ask vault", o.KV)
@@ -88,7 +90,8 @@ func (o Options) checkAuth() error {
 	}
 	switch {
 	case methods != 1:
-		return fault.WithHint(fmt.Errorf("vault has %d ways to log in", methods), "give exactly one of token, approle, kubernetes, jwt and cert")
+		return fault.WithHint(fmt.Errorf("vault has %d ways to log in", methods),
+			"give exactly one of token, approle, kubernetes, jwt and cert")
 	case o.AppRole != nil && o.AppRole.RoleID == "":
 		return errors.New("approle has no role_id")
 	case o.AppRole != nil && o.AppRole.Wrapped && o.AppRole.SecretID == nil:
@@ -118,7 +121,10 @@ func (o Options) method(c *client) method {
 	case o.AppRole != nil:
 		return &appRole{AppRole: *o.AppRole, client: c}
 	case o.Kubernetes != nil:
-		return &bearer{client: c, kind: "kubernetes", mount: o.Kubernetes.Mount, role: o.Kubernetes.Role, file: o.Kubernetes.JWTFile}
+		return &bearer{
+			client: c, kind: "kubernetes", mount: o.Kubernetes.Mount, role: o.Kubernetes.Role,
+			file: o.Kubernetes.JWTFile,
+		}
 	case o.JWT != nil:
 		return &bearer{client: c, kind: "jwt", mount: o.JWT.Mount, role: o.JWT.Role, file: o.JWT.JWTFile}
 	case o.Cert != nil:

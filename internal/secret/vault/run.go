@@ -14,8 +14,8 @@ const (
 	again = 5 * time.Second
 )
 
-// Run implements secret.Runner: it renews the token and the leases, and replaces a token that cannot be renewed before it
-// ends, so that no caller waits for a login. It does not log in before the store is used. What fails is tried again.
+// Run implements secret.Runner: it renews the token and the leases, and replaces a token that cannot be renewed before
+// it ends, so that no caller waits for a login. It does not log in before the store is used. What fails is tried again.
 func (s *Store) Run(ctx context.Context) error {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
@@ -85,7 +85,10 @@ func (s *Store) refresh(ctx context.Context, current session) error {
 	defer cancel()
 	if current.renewable {
 		started := time.Now()
-		r, err := s.client.send(bounded, request{method: http.MethodPost, path: "auth/token/renew-self", body: struct{}{}}, current.token)
+		r, err := s.client.send(bounded, request{
+			method: http.MethodPost, path: "auth/token/renew-self",
+			body: struct{}{},
+		}, current.token)
 		ttl := time.Duration(0)
 		if r.Auth != nil {
 			ttl = time.Duration(r.Auth.LeaseDuration) * time.Second

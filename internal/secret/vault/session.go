@@ -25,7 +25,8 @@ type session struct {
 func newSession(auth *granted) session {
 	ttl := time.Duration(auth.LeaseDuration) * time.Second
 	return session{
-		token: secret.NewValue([]byte(auth.ClientToken)), since: time.Now(), ttl: ttl, full: ttl, renewable: auth.Renewable,
+		token: secret.NewValue([]byte(auth.ClientToken)), since: time.Now(), ttl: ttl, full: ttl,
+		renewable: auth.Renewable,
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 //	{"value":"…","encoding":"text"}             any other text
 //	{"value":"/wA=","encoding":"base64"}        what is not UTF-8
 //
-// Get gives the text and the bytes back as they were, and every other map, whoever wrote it, as a JSON object with sorted keys
-// and without white space. A map {"value":"…"} that a person wrote is such an object too: the reference says #value.
+// Get gives the text and the bytes back as they were, and every other map, whoever wrote it, as a JSON object with
+// sorted keys and without white space. A map {"value":"…"} that a person wrote is such an object too: the reference
+// says #value.
 const (
 	keyValue    = "value"
 	keyEncoding = "encoding"
@@ -64,8 +65,8 @@ func unmark(data map[string]any) ([]byte, bool) {
 	return nil, false
 }
 
-// natural returns the JSON object that value is, unless Vault would change more of it than its layout: Vault keeps numbers as
-// 64-bit floating point, and the last of two equal keys.
+// natural returns the JSON object that value is, unless Vault would change more of it than its layout: Vault keeps
+// numbers as 64-bit floating point, and the last of two equal keys.
 func natural(value []byte) (json.RawMessage, bool) {
 	if trimmed := bytes.TrimLeft(value, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return nil, false

@@ -1,17 +1,17 @@
-// Package vault is the store for HashiCorp Vault and OpenBao: the KV secrets engine, versions 1 and 2, and any other engine
-// that answers a read, such as database credentials under a lease.
+// Package vault is the store for HashiCorp Vault and OpenBao: the KV secrets engine, versions 1 and 2, and any other
+// engine that answers a read, such as database credentials under a lease.
 //
-// A path is <mount>/<path>, as the vault command takes it: without data/ or metadata/. A secret of Vault is a map, and Get
-// gives it as a JSON object, so that a reference picks a field; what Put writes is in value.go. The store logs in when it is
-// first used, all callers waiting for one login, and again when the token ends or is revoked. It keeps no values, leased ones
-// apart, and cannot watch: it has to be polled.
+// A path is <mount>/<path>, as the vault command takes it: without data/ or metadata/. A secret of Vault is a map, and
+// Get gives it as a JSON object, so that a reference picks a field; what Put writes is in value.go. The store logs in
+// when it is first used, all callers waiting for one login, and again when the token ends or is revoked. It keeps no
+// values, leased ones apart, and cannot watch: it has to be polled.
 //
-// The requests are made here and not by Vault's own client, of which only the wire types are taken: that client reads the
-// VAULT_ variables of the environment whatever it is told, fails when one of them is malformed, follows a redirect with the
-// token, and reads answers of any length.
+// The requests are made here and not by Vault's own client, of which only the wire types are taken: that client reads
+// the VAULT_ variables of the environment whatever it is told, fails when one of them is malformed, follows a redirect
+// with the token, and reads answers of any length.
 //
-// Invariant: nothing is read from the environment; no token leaves for another address than Options.Address; no text that
-// Vault answered is part of an error.
+// Invariant: nothing is read from the environment; no token leaves for another address than Options.Address; no text
+// that Vault answered is part of an error.
 package vault
 
 import (
@@ -26,8 +26,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// Store reads and writes the secrets of one Vault. It is a secret.Store, Writer, CheckAndSetter, Lister, Batcher and Runner,
-// and safe for concurrent use.
+// Store reads and writes the secrets of one Vault. It is a secret.Store, Writer, CheckAndSetter, Lister, Batcher and
+// Runner, and safe for concurrent use.
 type Store struct {
 	client   *client
 	sessions *sessions
@@ -62,8 +62,8 @@ func New(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Get implements secret.Store. In KV version 1, which keeps no versions, and for leased secrets, the version is one that this
-// process has made up: it changes with the value and tells nothing of it.
+// Get implements secret.Store. In KV version 1, which keeps no versions, and for leased secrets, the version is one
+// that this process has made up: it changes with the value and tells nothing of it.
 func (s *Store) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
@@ -119,28 +119,32 @@ func (s *Store) PutIf(ctx context.Context, path string, value secret.Value, expe
 
 // Rollback implements secret.Writer; KV version 1 cannot do it and says so.
 func (s *Store) Rollback(ctx context.Context, path, version string) (secret.Version, error) {
-	return s.write(ctx, "rolling back secret", path, func(ctx context.Context, m mount, key string) (secret.Version, error) {
-		if m.kv == 1 {
-			return secret.Version{}, errUnversioned
-		}
-		return s.rollback2(ctx, m, key, version)
-	})
+	return s.write(ctx, "rolling back secret", path,
+		func(ctx context.Context, m mount, key string) (secret.Version, error) {
+			if m.kv == 1 {
+				return secret.Version{}, errUnversioned
+			}
+			return s.rollback2(ctx, m, key, version)
+		})
 }
 
-// Delete implements secret.Writer. In KV version 2 the data of every version is destroyed. The list of the versions' numbers
-// stays, so that a number is never given out twice; `vault kv metadata delete` removes that too.
+// Delete implements secret.Writer. In KV version 2 the data of every version is destroyed. The list of the versions'
+// numbers stays, so that a number is never given out twice; `vault kv metadata delete` removes that too.
 func (s *Store) Delete(ctx context.Context, path string) error {
-	_, err := s.write(ctx, "deleting secret", path, func(ctx context.Context, m mount, key string) (secret.Version, error) {
-		if m.kv == 1 {
-			return secret.Version{}, s.delete1(ctx, m, key)
-		}
-		return secret.Version{}, s.delete2(ctx, m, key)
-	})
+	_, err := s.write(ctx, "deleting secret", path,
+		func(ctx context.Context, m mount, key string) (secret.Version, error) {
+			if m.kv == 1 {
+				return secret.Version{}, s.delete1(ctx, m, key)
+			}
+			return secret.Version{}, s.delete2(ctx, m, key)
+		})
 	return err
 }
 
 // write runs what changes a secret in a KV engine.
-func (s *Store) write(ctx context.Context, doing, path string, change func(context.Context, mount, string) (secret.Version, error)) (secret.Version, error) {
+func (s *Store) write(ctx context.Context, doing, path string,
+	change func(context.Context, mount, string) (secret.Version, error),
+) (secret.Version, error) {
 	bounded, cancel := s.bound(ctx)
 	defer cancel()
 	if err := checkPath(path); err != nil {
@@ -165,8 +169,8 @@ func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, s.timeout)
 }
 
-// fingerprint is a version for what has none: it tells values apart and says nothing of them, since its key dies with the
-// process.
+// fingerprint is a version for what has none: it tells values apart and says nothing of them, since its key dies with
+// the process.
 func (s *Store) fingerprint(b []byte) string {
 	mac := hmac.New(sha256.New, s.digest)
 	_, _ = mac.Write(b)

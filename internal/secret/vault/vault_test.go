@@ -32,7 +32,10 @@ func fixed(token string) func() (secret.Value, error) {
 // asRoot is a store that may do everything.
 func asRoot(t testing.TB, server *vaultkit.Server, change ...func(*vault.Options)) *vault.Store {
 	t.Helper()
-	o := vault.Options{Address: server.Address, CAPool: server.CAPool, Token: fixed(server.RootToken), Timeout: time.Minute}
+	o := vault.Options{
+		Address: server.Address, CAPool: server.CAPool, Token: fixed(server.RootToken),
+		Timeout: time.Minute,
+	}
 	for _, c := range change {
 		c(&o)
 	}
@@ -432,7 +435,8 @@ func TestGetBatch(t *testing.T) {
 	for i := range 40 {
 		path := fmt.Sprintf("%s/s%d", mount, i)
 		mustPut(t, store, path, path)
-		keys = append(keys, secret.Key{Path: path}, secret.Key{Path: path, Version: "1"}, secret.Key{Path: path, Version: "9"}, secret.Key{Path: path + "/no"})
+		keys = append(keys, secret.Key{Path: path}, secret.Key{Path: path, Version: "1"},
+			secret.Key{Path: path, Version: "9"}, secret.Key{Path: path + "/no"})
 	}
 	results := store.GetBatch(t.Context(), keys)
 	for i, k := range keys {

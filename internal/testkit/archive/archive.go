@@ -1,5 +1,5 @@
-// Package archive holds configurations in archives to what they are answered: input and expectation of a case stand in one file. The
-// suites of kinds use it.
+// Package archive holds configurations in archives to what they are answered: input and expectation of a case stand in
+// one file. The suites of kinds use it.
 package archive
 
 import (
@@ -25,8 +25,9 @@ const updating = "ARCHIVE_UPDATE"
 // Canary stands in configurations wherever a person might put a secret by mistake.
 const Canary = "CanaryCanary0123"
 
-// Configurations tests what kinds say of themselves: each archive of testdata/config is a configuration (sallyport.yaml), the files that
-// it names, and what it is answered (report; absent: nothing). By its name it is one of
+// Configurations tests what kinds say of themselves: each archive of testdata/config is a configuration
+// (sallyport.yaml), the files that it names, and what it is answered (report; absent: nothing). By its name it is one
+// of
 //
 //	GOOD.txtar         loads without a word
 //	valid-….txtar      loads, perhaps with a warning
@@ -62,12 +63,13 @@ func Read(t *testing.T, file string) (*txtar.Archive, map[string][]byte) {
 
 func configuration(t *testing.T, kinds config.Kinds, editors *jsonschema.Schema, file, good string) {
 	cases, files := Read(t, file)
-	_, warnings, err := config.Parse(kinds, "sallyport.yaml", files["sallyport.yaml"], func(name string) ([]byte, error) {
-		if content, ok := files[name]; ok {
-			return content, nil
-		}
-		return nil, fs.ErrNotExist
-	})
+	_, warnings, err := config.Parse(kinds, "sallyport.yaml", files["sallyport.yaml"],
+		func(name string) ([]byte, error) {
+			if content, ok := files[name]; ok {
+				return content, nil
+			}
+			return nil, fs.ErrNotExist
+		})
 	got := answer(warnings, err)
 	if strings.Contains(got, Canary) {
 		t.Errorf("a value that may be a secret is shown:\n%s", got)

@@ -1,9 +1,9 @@
 // Package awsfake is AWS Secrets Manager and the AssumeRole of STS, as far as the store adapter uses them, over HTTP on
 // loopback.
 //
-// It keeps to what the services document: JSON 1.1 with X-Amz-Target, the error types, staging labels that move (AWSPREVIOUS
-// follows AWSCURRENT), ClientRequestToken as VersionId and as what makes a repetition harmless, recovery windows, size limits,
-// and requests signed with Signature Version 4, which it checks. It is for tests only.
+// It keeps to what the services document: JSON 1.1 with X-Amz-Target, the error types, staging labels that move
+// (AWSPREVIOUS follows AWSCURRENT), ClientRequestToken as VersionId and as what makes a repetition harmless, recovery
+// windows, size limits, and requests signed with Signature Version 4, which it checks. It is for tests only.
 package awsfake
 
 import (
@@ -65,7 +65,10 @@ type Call struct {
 // New starts a fake that ends with the test.
 func New(t testing.TB) *Server {
 	s := &Server{
-		Keys:    aws.Credentials{AccessKeyID: "AKIATESTTESTTESTTEST", SecretAccessKey: "testtesttesttesttesttesttesttesttesttest"},
+		Keys: aws.Credentials{
+			AccessKeyID:     "AKIATESTTESTTESTTEST",
+			SecretAccessKey: "testtesttesttesttesttesttesttesttesttest",
+		},
 		clock:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		secrets: make(map[string]*entry),
 	}
@@ -158,8 +161,9 @@ func (s *Server) do(r *http.Request, action string, body []byte) ([]byte, *failu
 	}
 	actions := map[string]func(*request) (any, *failure){
 		"GetSecretValue": s.get, "BatchGetSecretValue": s.batch, "PutSecretValue": s.put, "CreateSecret": s.create,
-		"UpdateSecretVersionStage": s.move, "DescribeSecret": s.describe, "DeleteSecret": s.remove, "RestoreSecret": s.restore,
-		"ListSecrets": s.list, "ListSecretVersionIds": s.versions,
+		"UpdateSecretVersionStage": s.move, "DescribeSecret": s.describe, "DeleteSecret": s.remove,
+		"RestoreSecret": s.restore,
+		"ListSecrets":   s.list, "ListSecretVersionIds": s.versions,
 	}
 	do, ok := actions[action]
 	if !ok {
@@ -183,7 +187,9 @@ func (s *Server) do(r *http.Request, action string, body []byte) ([]byte, *failu
 }
 
 func denied(action, name string) *failure {
-	return bad("AccessDeniedException", "User: arn:aws:sts::%s:assumed-role/test is not authorized to perform: secretsmanager:%s on resource: %s because no identity-based policy allows it", account, action, name)
+	return bad("AccessDeniedException",
+		"User: arn:aws:sts::%s:assumed-role/test is not authorized to perform: secretsmanager:%s on resource: %s "+
+			"because no identity-based policy allows it", account, action, name)
 }
 
 // ARN is that of the secret with this name.

@@ -70,7 +70,8 @@ func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 // find looks up a name, an ARN, or an ARN without its last seven characters.
 func (s *Server) find(id string) (*entry, *failure) {
 	if !strings.HasPrefix(id, "arn:") && !nameRule.MatchString(id) {
-		return nil, bad("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return nil, bad("ValidationException",
+			"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	if e, ok := s.secrets[id]; ok {
 		return e, nil
@@ -86,7 +87,8 @@ func (s *Server) find(id string) (*entry, *failure) {
 func (s *Server) alive(id string) (*entry, *failure) {
 	e, failed := s.find(id)
 	if failed == nil && !e.deleted.IsZero() {
-		return nil, bad("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+		return nil, bad("InvalidRequestException",
+			"You can't perform this operation on the secret because it was marked for deletion.")
 	}
 	return e, failed
 }
@@ -133,13 +135,17 @@ func (s *Server) get(in *request) (any, *failure) {
 		v, wanted = e.staged(stage), "staging label: "+stage
 	}
 	if v == nil {
-		return nil, bad("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for %s", wanted)
+		return nil, bad("ResourceNotFoundException",
+			"Secrets Manager can't find the specified secret value for %s", wanted)
 	}
 	return e.show(v), nil
 }
 
 func (e *entry) show(v *version) object {
-	out := object{"ARN": e.arn, "Name": e.name, "VersionId": v.id, "VersionStages": v.stages, "CreatedDate": epoch(v.created)}
+	out := object{
+		"ARN": e.arn, "Name": e.name, "VersionId": v.id, "VersionStages": v.stages,
+		"CreatedDate": epoch(v.created),
+	}
 	if v.text != nil {
 		out["SecretString"] = *v.text
 	} else {
@@ -176,7 +182,8 @@ func (s *Server) checkValue(in *request) *failure {
 	case in.SecretString != nil && in.SecretBinary != nil, size == 0:
 		return bad("InvalidParameterException", "You must provide either SecretString or SecretBinary.")
 	case size > MaxValue && !s.AnySize:
-		return bad("ValidationException", "Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to 65536")
+		return bad("ValidationException",
+			"Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to 65536")
 	case !tokenRule.MatchString(in.ClientRequestToken):
 		return bad("InvalidParameterException", "ClientRequestToken must be 32-64 characters long.")
 	}
@@ -195,7 +202,9 @@ func (s *Server) put(in *request) (any, *failure) {
 func (s *Server) add(e *entry, in *request) (any, *failure) {
 	v, known := e.versions[in.ClientRequestToken]
 	if known && !v.has(in) {
-		return nil, bad("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", in.ClientRequestToken, e.arn)
+		return nil, bad("ResourceExistsException",
+			"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.",
+			in.ClientRequestToken, e.arn)
 	}
 	if !known {
 		v = &version{id: in.ClientRequestToken, text: in.SecretString, binary: in.SecretBinary, created: s.now()}
@@ -228,19 +237,22 @@ func (v *version) has(in *request) bool {
 
 func (s *Server) create(in *request) (any, *failure) {
 	if !nameRule.MatchString(in.Name) {
-		return nil, bad("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return nil, bad("ValidationException",
+			"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	if failed := s.checkValue(in); failed != nil {
 		return nil, failed
 	}
 	if e, ok := s.secrets[in.Name]; ok {
 		if !e.deleted.IsZero() {
-			return nil, bad("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+			return nil, bad("InvalidRequestException",
+				"You can't create this secret because a secret with this name is already scheduled for deletion.")
 		}
 		if _, again := e.versions[in.ClientRequestToken]; again {
 			return s.add(e, in)
 		}
-		return nil, bad("ResourceExistsException", "The operation failed because the secret %s already exists.", in.Name)
+		return nil, bad("ResourceExistsException",
+			"The operation failed because the secret %s already exists.", in.Name)
 	}
 	s.secrets[in.Name] = &entry{name: in.Name, arn: s.arn(in.Name), versions: make(map[string]*version)}
 	return s.add(s.secrets[in.Name], in)
@@ -261,13 +273,19 @@ func (s *Server) move(in *request) (any, *failure) {
 	to, known := e.versions[in.MoveToVersionID]
 	switch {
 	case in.MoveToVersionID != "" && !known:
-		return nil, bad("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", in.MoveToVersionID)
+		return nil, bad("ResourceNotFoundException",
+			"Secrets Manager can't find the specified secret value for VersionId: %s", in.MoveToVersionID)
 	case in.RemoveFromVersionID != "" && (holder == nil || holder.id != in.RemoveFromVersionID):
-		return nil, bad("InvalidParameterException", "The parameter RemoveFromVersionId can't be used because staging label %s isn't currently attached to version %s.", in.VersionStage, in.RemoveFromVersionID)
+		return nil, bad("InvalidParameterException",
+			"The parameter RemoveFromVersionId can't be used because staging label %s isn't currently attached to "+
+				"version %s.", in.VersionStage, in.RemoveFromVersionID)
 	case in.RemoveFromVersionID == "" && holder != nil && holder != to:
-		return nil, bad("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", in.VersionStage, holder.id)
+		return nil, bad("InvalidParameterException",
+			"The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, "+
+				"so you must explicitly reference that version in RemoveFromVersionId.", in.VersionStage, holder.id)
 	case in.MoveToVersionID == "" && in.VersionStage == "AWSCURRENT":
-		return nil, bad("InvalidParameterException", "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.")
+		return nil, bad("InvalidParameterException",
+			"You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.")
 	}
 	if known {
 		e.give(in.VersionStage, to)
@@ -302,7 +320,8 @@ func (s *Server) describe(in *request) (any, *failure) {
 
 func (s *Server) remove(in *request) (any, *failure) {
 	if in.ForceDeleteWithoutRecovery && in.RecoveryWindowInDays != 0 {
-		return nil, bad("InvalidParameterException", "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
+		return nil, bad("InvalidParameterException",
+			"You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
 	}
 	e, failed := s.find(in.SecretID)
 	if in.ForceDeleteWithoutRecovery {
@@ -346,7 +365,10 @@ func (s *Server) list(in *request) (any, *failure) {
 	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
 		e := s.secrets[name]
 		if e.deleted.IsZero() && e.matches(in) {
-			all = append(all, object{"ARN": e.arn, "Name": e.name, "LastChangedDate": epoch(e.changed), "SecretVersionsToStages": e.stages()})
+			all = append(all, object{
+				"ARN": e.arn, "Name": e.name, "LastChangedDate": epoch(e.changed),
+				"SecretVersionsToStages": e.stages(),
+			})
 		}
 	}
 	part, next := page(all, in)
@@ -359,7 +381,9 @@ func (s *Server) list(in *request) (any, *failure) {
 
 func (e *entry) matches(in *request) bool {
 	for _, f := range in.Filters {
-		if f.Key == "name" && !slices.ContainsFunc(f.Values, func(v string) bool { return strings.HasPrefix(e.name, v) }) {
+		if f.Key == "name" && !slices.ContainsFunc(f.Values, func(v string) bool {
+			return strings.HasPrefix(e.name, v)
+		}) {
 			return false
 		}
 	}

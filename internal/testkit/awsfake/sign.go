@@ -16,7 +16,8 @@ import (
 )
 
 //nolint:gochecknoglobals // compiled once
-var authorization = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, SignedHeaders=([^,]+), Signature=[0-9a-f]{64}$`)
+var authorization = regexp.MustCompile(
+	`^AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, SignedHeaders=([^,]+), Signature=[0-9a-f]{64}$`)
 
 // authenticate checks the signature as the service does: by making it again.
 func (s *Server) authenticate(r *http.Request, service string, body []byte) *failure {
@@ -33,8 +34,10 @@ func (s *Server) authenticate(r *http.Request, service string, body []byte) *fai
 	case m[3] != Region || m[4] != service:
 		return bad("InvalidSignatureException", "Credential should be scoped to a valid region.")
 	}
-	if again, err := sign(r, keys, service, strings.Split(m[5], ";"), body); err != nil || again != r.Header.Get("Authorization") {
-		return bad("InvalidSignatureException", "The request signature we calculated does not match the signature you provided.")
+	if again, err := sign(r, keys, service, strings.Split(m[5], ";"), body); err != nil ||
+		again != r.Header.Get("Authorization") {
+		return bad("InvalidSignatureException",
+			"The request signature we calculated does not match the signature you provided.")
 	}
 	return nil
 }
@@ -63,7 +66,8 @@ func sign(r *http.Request, keys aws.Credentials, service string, headers []strin
 	if err != nil {
 		return "", err
 	}
-	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(), bytes.NewReader(body)) //nolint:gosec // never sent, only signed
+	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(),
+		bytes.NewReader(body)) //nolint:gosec // never sent, only signed
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +82,8 @@ func sign(r *http.Request, keys aws.Credentials, service string, headers []strin
 		}
 	}
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(r.Context(), keys, again, hex.EncodeToString(sum[:]), service, Region, at); err != nil {
+	if err := v4.NewSigner().SignHTTP(r.Context(), keys, again, hex.EncodeToString(sum[:]), service,
+		Region, at); err != nil {
 		return "", err
 	}
 	return again.Header.Get("Authorization"), nil
@@ -99,13 +104,19 @@ func (s *Server) serveSTS(w http.ResponseWriter, r *http.Request, body []byte) {
 	role, ok := s.Roles[form.Get("RoleArn")]
 	failed := s.authenticate(r, "sts", body)
 	if failed == nil && (!ok || role.ExternalID != form.Get("ExternalId")) {
-		failed = &failure{status: http.StatusForbidden, code: "AccessDenied", message: "User is not authorized to perform: sts:AssumeRole on resource: " + form.Get("RoleArn")}
+		failed = &failure{
+			status: http.StatusForbidden, code: "AccessDenied",
+			message: "User is not authorized to perform: sts:AssumeRole on resource: " + form.Get("RoleArn"),
+		}
 	}
 	if failed != nil {
 		w.WriteHeader(failed.status)
-		_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>00000000</RequestId></ErrorResponse>`, failed.code, failed.message)
+		_, _ = fmt.Fprintf(w,
+			`<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>00000000</RequestId></ErrorResponse>`, failed.code, failed.message)
 		return
 	}
-	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><AssumedRoleId>AROATEST:%[1]s</AssumedRoleId><Arn>arn:aws:sts::%[2]s:assumed-role/x/%[1]s</Arn></AssumedRoleUser><Credentials><AccessKeyId>%[3]s</AccessKeyId><SecretAccessKey>%[4]s</SecretAccessKey><SessionToken>%[5]s</SessionToken><Expiration>%[6]s</Expiration></Credentials></AssumeRoleResult><ResponseMetadata><RequestId>00000000</RequestId></ResponseMetadata></AssumeRoleResponse>`,
-		form.Get("RoleSessionName"), account, role.Keys.AccessKeyID, role.Keys.SecretAccessKey, role.Keys.SessionToken, time.Now().Add(15*time.Minute).UTC().Format(time.RFC3339))
+	_, _ = fmt.Fprintf(w,
+		`<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><AssumedRoleId>AROATEST:%[1]s</AssumedRoleId><Arn>arn:aws:sts::%[2]s:assumed-role/x/%[1]s</Arn></AssumedRoleUser><Credentials><AccessKeyId>%[3]s</AccessKeyId><SecretAccessKey>%[4]s</SecretAccessKey><SessionToken>%[5]s</SessionToken><Expiration>%[6]s</Expiration></Credentials></AssumeRoleResult><ResponseMetadata><RequestId>00000000</RequestId></ResponseMetadata></AssumeRoleResponse>`,
+		form.Get("RoleSessionName"), account, role.Keys.AccessKeyID, role.Keys.SecretAccessKey, role.Keys.SessionToken,
+		time.Now().Add(15*time.Minute).UTC().Format(time.RFC3339))
 }

@@ -1,8 +1,8 @@
 // Package azurefake is the secrets of an Azure Key Vault, as far as the store adapter uses them, over TLS on loopback.
 //
-// It keeps to what the service documents: a challenge that names authority and resource, versions with times in whole seconds,
-// names without regard to case, soft deletion and recovery that take a while, purging, disabled versions, tags of each
-// version, pages in no useful order, and errors with a code and an inner code. It is for tests only.
+// It keeps to what the service documents: a challenge that names authority and resource, versions with times in whole
+// seconds, names without regard to case, soft deletion and recovery that take a while, purging, disabled versions, tags
+// of each version, pages in no useful order, and errors with a code and an inner code. It is for tests only.
 package azurefake
 
 import (
@@ -45,7 +45,8 @@ type Server struct {
 	SameSecond bool
 	// Lag is how many requests a deletion or recovery takes to come through.
 	Lag int
-	// Answer, if it is not nil, is asked first about each request with a good token; it returns true when it has answered.
+	// Answer, if it is not nil, is asked first about each request with a good token; it returns true when it has
+	// answered.
 	Answer func(w http.ResponseWriter, r *http.Request) bool
 
 	mu      sync.Mutex
@@ -122,7 +123,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	good := r.Header.Get("Authorization") == "Bearer "+s.token
 	s.mu.Unlock()
 	if !good {
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="https://login.microsoftonline.com/%s", resource="%s"`, Tenant, Resource))
+		w.Header().Set("WWW-Authenticate",
+			fmt.Sprintf(`Bearer authorization="https://login.microsoftonline.com/%s", resource="%s"`, Tenant, Resource))
 		Fail(w, http.StatusUnauthorized, "Unauthorized", "")
 		return
 	}

@@ -125,7 +125,10 @@ func (s *Server) tell(e *entry, v *version) object {
 	seconds := v.created.Unix()
 	out := object{
 		"id": fmt.Sprintf("%s/secrets/%s/%s", s.URL, e.name, v.id), "tags": v.tags,
-		"attributes": object{"enabled": v.enabled, "created": seconds, "updated": seconds, "recoveryLevel": "Recoverable+Purgeable"},
+		"attributes": object{
+			"enabled": v.enabled, "created": seconds, "updated": seconds,
+			"recoveryLevel": "Recoverable+Purgeable",
+		},
 	}
 	if v.contentType != nil {
 		out["contentType"] = *v.contentType

@@ -1,12 +1,12 @@
 //go:build linux
 
-// Package docker runs a real Docker engine for tests: on a unix socket in a temporary folder, with a swarm of one node, in
-// process, network and mount namespaces of its own. Nothing of this machine is changed (no bridge, no firewall rule, no
-// forwarding), nothing can be reached from it but the socket, and the end of the engine is the end of everything it ran. It
-// is for _test.go files only.
+// Package docker runs a real Docker engine for tests: on a unix socket in a temporary folder, with a swarm of one node,
+// in process, network and mount namespaces of its own. Nothing of this machine is changed (no bridge, no firewall rule,
+// no forwarding), nothing can be reached from it but the socket, and the end of the engine is the end of everything it
+// ran. It is for _test.go files only.
 //
-// tools/docker/install installs the engine. Where it is not, or the tests don't run as root, they are skipped, and in CI they
-// fail.
+// tools/docker/install installs the engine. Where it is not, or the tests don't run as root, they are skipped, and in
+// CI they fail.
 package docker
 
 import (

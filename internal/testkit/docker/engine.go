@@ -58,8 +58,8 @@ func launch(dir string) (*Engine, error) {
 	return e, nil
 }
 
-// run starts the process. It is the first one of its world: when it ends, as it does with the test, the kernel ends all others
-// there.
+// run starts the process. It is the first one of its world: when it ends, as it does with the test, the kernel ends all
+// others there.
 func (e *Engine) run() error {
 	log, err := os.OpenFile(filepath.Join(e.dir, "dockerd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -67,8 +67,10 @@ func (e *Engine) run() error {
 	}
 	below := func(name string) string { return filepath.Join(e.dir, name) }
 	e.process = exec.Command("/bin/sh", "-c", `mount -t proc proc /proc && ip link set lo up && exec "$@"`, "sh", //nolint:gosec,noctx // programs that were looked up; they outlive the test that starts them
-		lookPath("dockerd"), "--host", e.Host, "--data-root", below("data"), "--exec-root", below("exec"), "--pidfile", below("pid"),
-		"--containerd-namespace", filepath.Base(e.dir), "--containerd-plugins-namespace", filepath.Base(e.dir)+"-plugins")
+		lookPath("dockerd"), "--host", e.Host, "--data-root", below("data"), "--exec-root", below("exec"),
+		"--pidfile", below("pid"),
+		"--containerd-namespace", filepath.Base(e.dir), "--containerd-plugins-namespace",
+		filepath.Base(e.dir)+"-plugins")
 	e.process.Env = []string{"PATH=" + path(), "HOME=" + e.dir}
 	e.process.Stdout, e.process.Stderr = log, log
 	e.process.SysProcAttr = &syscall.SysProcAttr{
@@ -88,13 +90,20 @@ func (e *Engine) run() error {
 
 // prepare waits for the engine, makes the swarm and the image.
 func (e *Engine) prepare(ctx context.Context) error {
-	if err := e.await(ctx, func() bool { _, err := e.Client.Ping(ctx, client.PingOptions{}); return err == nil }); err != nil {
+	if err := e.await(ctx, func() bool {
+		_, err := e.Client.Ping(ctx, client.PingOptions{})
+		return err == nil
+	}); err != nil {
 		return fmt.Errorf("waiting for the engine: %w", err)
 	}
-	if _, err := e.Client.SwarmInit(ctx, client.SwarmInitOptions{ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1"}); err != nil {
+	if _, err := e.Client.SwarmInit(ctx, client.SwarmInitOptions{
+		ListenAddr:    "127.0.0.1:2377",
+		AdvertiseAddr: "127.0.0.1",
+	}); err != nil {
 		return fmt.Errorf("making a swarm: %w", err)
 	}
-	out, err := e.Client.ImageImport(ctx, client.ImageImportSource{Source: rootfs(), SourceName: "-"}, Image, client.ImageImportOptions{})
+	out, err := e.Client.ImageImport(ctx, client.ImageImportSource{Source: rootfs(), SourceName: "-"}, Image,
+		client.ImageImportOptions{})
 	if err != nil {
 		return fmt.Errorf("importing the image: %w", err)
 	}
@@ -139,7 +148,8 @@ func (e *Engine) Log() string {
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// stop lets the engine end its containers, which leaves nothing in the machine's control groups, and then ends what is left.
+// stop lets the engine end its containers, which leaves nothing in the machine's control groups, and then ends what is
+// left.
 func (e *Engine) stop() {
 	_ = e.Client.Close()
 	_ = e.process.Process.Signal(syscall.SIGTERM)

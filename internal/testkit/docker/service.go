@@ -33,7 +33,10 @@ type Service struct {
 
 // Mount is a secret as a service has it: under a target below /run/secrets, for root.
 func Mount(id, name, target string) *swarm.SecretReference {
-	return &swarm.SecretReference{SecretID: id, SecretName: name, File: &swarm.SecretReferenceFileTarget{Name: target, UID: "0", GID: "0", Mode: 0o400}}
+	return &swarm.SecretReference{SecretID: id, SecretName: name, File: &swarm.SecretReferenceFileTarget{
+		Name: target,
+		UID:  "0", GID: "0", Mode: 0o400,
+	}}
 }
 
 // Run creates a service, waits until its containers run, and removes it when the test ends.
@@ -46,7 +49,9 @@ func (e *Engine) Run(t testing.TB, s Service) {
 	t.Cleanup(func() { e.remove(t, created.ID) })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := e.await(ctx, func() bool { return len(e.running(t, s.Name)) == int(s.Replicas) }); err != nil { //nolint:gosec // a few
+	if err := e.await(ctx, func() bool {
+		return len(e.running(t, s.Name)) == int(s.Replicas)
+	}); err != nil { //nolint:gosec // a few
 		t.Fatalf("waiting for service %q: %v: %s", s.Name, err, e.Log())
 	}
 }
@@ -89,11 +94,20 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image: Image, Command: command, Secrets: s.Secrets, StopSignal: "SIGKILL",
-				Mounts: []mount.Mount{bind("/usr", "/usr"), bind(binary, TestBinary), bind(strings.TrimPrefix(e.Host, "unix://"), Socket)},
+				Mounts: []mount.Mount{
+					bind("/usr", "/usr"), bind(binary, TestBinary),
+					bind(strings.TrimPrefix(e.Host, "unix://"), Socket),
+				},
 			},
-			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny, Delay: &delay, MaxAttempts: &attempts},
+			RestartPolicy: &swarm.RestartPolicy{
+				Condition: swarm.RestartPolicyConditionAny, Delay: &delay,
+				MaxAttempts: &attempts,
+			},
 		},
-		UpdateConfig: &swarm.UpdateConfig{Monitor: 500 * time.Millisecond, FailureAction: swarm.UpdateFailureActionPause, Order: swarm.UpdateOrderStopFirst, Parallelism: 0},
+		UpdateConfig: &swarm.UpdateConfig{
+			Monitor:       500 * time.Millisecond,
+			FailureAction: swarm.UpdateFailureActionPause, Order: swarm.UpdateOrderStopFirst, Parallelism: 0,
+		},
 		// Virtual addresses need IP_VS, which not every kernel has.
 		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeDNSRR},
 	}
@@ -102,7 +116,8 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 // running are the containers of a service that run.
 func (e *Engine) running(t testing.TB, service string) (containers []string) {
 	t.Helper()
-	tasks, err := e.Client.TaskList(t.Context(), client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
+	tasks, err := e.Client.TaskList(t.Context(),
+		client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
 	if err != nil {
 		t.Fatalf("listing the containers of service %q: %v", service, err)
 	}
@@ -125,10 +140,15 @@ func (e *Engine) Exec(t testing.TB, service string, environ []string, command ..
 }
 
 // TryExec is Exec for a service whose containers come and go: one that has ended meanwhile is an error.
-func (e *Engine) TryExec(t testing.TB, service string, environ []string, command ...string) (outputs []string, err error) {
+func (e *Engine) TryExec(t testing.TB, service string, environ []string,
+	command ...string,
+) (outputs []string, err error) {
 	t.Helper()
 	for _, id := range e.running(t, service) {
-		out, err := e.exec(t.Context(), id, client.ExecCreateOptions{Env: environ, Cmd: command, AttachStdout: true, AttachStderr: true})
+		out, err := e.exec(t.Context(), id, client.ExecCreateOptions{
+			Env: environ, Cmd: command, AttachStdout: true,
+			AttachStderr: true,
+		})
 		if err != nil {
 			return nil, err
 		}

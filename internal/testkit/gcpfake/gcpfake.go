@@ -1,8 +1,10 @@
-// Package gcpfake is Google Secret Manager, as far as the store adapter uses it: the generated service over gRPC on loopback.
+// Package gcpfake is Google Secret Manager, as far as the store adapter uses it: the generated service over gRPC on
+// loopback.
 //
-// It keeps to what the service documents: numbers that go upward within a secret and from 1 in a new one, the alias latest for
-// the version added last whatever its state, FailedPrecondition for one that is disabled or destroyed and NotFound for what is
-// not there, checksums, names with the project's number, pages, the size limit. It is for tests only.
+// It keeps to what the service documents: numbers that go upward within a secret and from 1 in a new one, the alias
+// latest for the version added last whatever its state, FailedPrecondition for one that is disabled or destroyed and
+// NotFound for what is not there, checksums, names with the project's number, pages, the size limit. It is for tests
+// only.
 package gcpfake
 
 import (
@@ -48,7 +50,8 @@ type Server struct {
 	NoChecksum, Damage bool
 	// DestroyLater is a secret's version_destroy_ttl: what is destroyed is disabled first.
 	DestroyLater time.Duration
-	// Answer, if it is not nil, is asked first about each call, by its method's name; what it returns, unless nil, is the answer.
+	// Answer, if it is not nil, is asked first about each call, by its method's name; what it returns, unless nil, is
+	// the answer.
 	Answer func(ctx context.Context, method string) error
 
 	mu      sync.Mutex
@@ -74,7 +77,11 @@ func New(t testing.TB) *Server {
 	s.Pool = x509.NewCertPool()
 	s.Pool.AddCert(lender.Certificate())
 	lender.Close()
-	s.Address = s.serve(t, grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})))
+	s.Address = s.serve(t,
+		grpc.Creds(credentials.NewTLS(&tls.Config{
+			Certificates: []tls.Certificate{certificate},
+			MinVersion:   tls.VersionTLS12,
+		})))
 	return s
 }
 
@@ -138,7 +145,9 @@ func (s *Server) Calls() []Call {
 }
 
 // intercept records, authenticates and asks Answer; a call that is served has the lock.
-func (s *Server) intercept(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+func (s *Server) intercept(ctx context.Context, in any, info *grpc.UnaryServerInfo,
+	handle grpc.UnaryHandler,
+) (any, error) {
 	method := info.FullMethod[strings.LastIndex(info.FullMethod, "/")+1:]
 	header, _ := metadata.FromIncomingContext(ctx)
 	s.mu.Lock()

@@ -53,7 +53,8 @@ func (s *Server) find(name string) (*entry, error) {
 	}
 	e, ok := s.secrets[inside(name)]
 	if !parentRule.MatchString(parent) {
-		return nil, status.Errorf(codes.PermissionDenied, "Permission denied on resource %s (or it may not exist).", parent)
+		return nil, status.Errorf(codes.PermissionDenied,
+			"Permission denied on resource %s (or it may not exist).", parent)
 	}
 	if !ok {
 		return nil, status.Errorf(codes.NotFound, "Secret [%s] not found.", outside(name))
@@ -92,7 +93,8 @@ func (s *Server) findVersion(name string) (*entry, int, error) {
 func (e *entry) tell(n int) *secretmanagerpb.SecretVersion {
 	v := e.versions[n-1]
 	out := &secretmanagerpb.SecretVersion{
-		Name: fmt.Sprintf("%s/versions/%d", outside(e.name), n), CreateTime: timestamppb.New(v.created), State: v.state, Etag: fmt.Sprintf(`"%x"`, n),
+		Name: fmt.Sprintf("%s/versions/%d", outside(e.name), n), CreateTime: timestamppb.New(v.created), State: v.state,
+		Etag: fmt.Sprintf(`"%x"`, n),
 	}
 	if !v.ends.IsZero() {
 		out.ScheduledDestroyTime = timestamppb.New(v.ends)
@@ -105,14 +107,17 @@ func checksum(b []byte) int64 {
 }
 
 // AccessSecretVersion implements the service.
-func (s *Server) AccessSecretVersion(_ context.Context, in *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
+func (s *Server) AccessSecretVersion(_ context.Context,
+	in *secretmanagerpb.AccessSecretVersionRequest,
+) (*secretmanagerpb.AccessSecretVersionResponse, error) {
 	e, n, err := s.findVersion(in.GetName())
 	if err != nil {
 		return nil, err
 	}
 	v := e.versions[n-1]
 	if v.state != secretmanagerpb.SecretVersion_ENABLED {
-		return nil, status.Errorf(codes.FailedPrecondition, "Secret Version [%s] is in %s state.", e.tell(n).GetName(), v.state)
+		return nil, status.Errorf(codes.FailedPrecondition, "Secret Version [%s] is in %s state.",
+			e.tell(n).GetName(), v.state)
 	}
 	payload := &secretmanagerpb.SecretPayload{Data: bytes.Clone(v.data), DataCrc32C: new(checksum(v.data))}
 	if s.NoChecksum {
@@ -125,7 +130,9 @@ func (s *Server) AccessSecretVersion(_ context.Context, in *secretmanagerpb.Acce
 }
 
 // AddSecretVersion implements the service.
-func (s *Server) AddSecretVersion(_ context.Context, in *secretmanagerpb.AddSecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
+func (s *Server) AddSecretVersion(_ context.Context,
+	in *secretmanagerpb.AddSecretVersionRequest,
+) (*secretmanagerpb.SecretVersion, error) {
 	e, err := s.find(in.GetParent())
 	if err != nil {
 		return nil, err
@@ -138,31 +145,44 @@ func (s *Server) AddSecretVersion(_ context.Context, in *secretmanagerpb.AddSecr
 		return nil, status.Error(codes.InvalidArgument, "The checksum does not match the payload.")
 	}
 	s.clock = s.clock.Add(3 * time.Millisecond)
-	e.versions = append(e.versions, &version{data: bytes.Clone(data), created: s.clock, state: secretmanagerpb.SecretVersion_ENABLED})
+	e.versions = append(e.versions, &version{
+		data: bytes.Clone(data), created: s.clock,
+		state: secretmanagerpb.SecretVersion_ENABLED,
+	})
 	return e.tell(len(e.versions)), nil
 }
 
 // CreateSecret implements the service.
-func (s *Server) CreateSecret(_ context.Context, in *secretmanagerpb.CreateSecretRequest) (*secretmanagerpb.Secret, error) {
+func (s *Server) CreateSecret(_ context.Context,
+	in *secretmanagerpb.CreateSecretRequest,
+) (*secretmanagerpb.Secret, error) {
 	regional := strings.Contains(in.GetParent(), "/locations/")
 	switch {
 	case !parentRule.MatchString(in.GetParent()):
-		return nil, status.Errorf(codes.PermissionDenied, "Permission denied on resource %s (or it may not exist).", in.GetParent())
+		return nil, status.Errorf(codes.PermissionDenied,
+			"Permission denied on resource %s (or it may not exist).", in.GetParent())
 	case !idRule.MatchString(in.GetSecretId()):
-		return nil, status.Error(codes.InvalidArgument, "The provided Secret ID does not match the expected format [[a-zA-Z_0-9]+].")
+		return nil, status.Error(codes.InvalidArgument,
+			"The provided Secret ID does not match the expected format [[a-zA-Z_0-9]+].")
 	case regional == (in.GetSecret().GetReplication() != nil):
-		return nil, status.Error(codes.InvalidArgument, "A global secret needs a replication, and a regional one has none.")
+		return nil, status.Error(codes.InvalidArgument,
+			"A global secret needs a replication, and a regional one has none.")
 	}
 	name := inside(in.GetParent()) + "/secrets/" + in.GetSecretId()
 	if _, ok := s.secrets[name]; ok {
 		return nil, status.Errorf(codes.AlreadyExists, "Secret [%s] already exists.", outside(name))
 	}
 	s.secrets[name] = &entry{name: name}
-	return &secretmanagerpb.Secret{Name: outside(name), Replication: in.GetSecret().GetReplication(), CreateTime: timestamppb.New(s.clock)}, nil
+	return &secretmanagerpb.Secret{
+		Name: outside(name), Replication: in.GetSecret().GetReplication(),
+		CreateTime: timestamppb.New(s.clock),
+	}, nil
 }
 
 // DestroySecretVersion implements the service.
-func (s *Server) DestroySecretVersion(_ context.Context, in *secretmanagerpb.DestroySecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
+func (s *Server) DestroySecretVersion(_ context.Context,
+	in *secretmanagerpb.DestroySecretVersionRequest,
+) (*secretmanagerpb.SecretVersion, error) {
 	e, n, err := s.findVersion(in.GetName())
 	if err != nil {
 		return nil, err
@@ -170,7 +190,8 @@ func (s *Server) DestroySecretVersion(_ context.Context, in *secretmanagerpb.Des
 	v := e.versions[n-1]
 	switch {
 	case v.state == secretmanagerpb.SecretVersion_DESTROYED:
-		return nil, status.Errorf(codes.FailedPrecondition, "Secret Version [%s] is in DESTROYED state.", e.tell(n).GetName())
+		return nil, status.Errorf(codes.FailedPrecondition, "Secret Version [%s] is in DESTROYED state.",
+			e.tell(n).GetName())
 	case s.DestroyLater > 0:
 		v.state, v.ends = secretmanagerpb.SecretVersion_DISABLED, s.clock.Add(s.DestroyLater)
 	default:
@@ -198,9 +219,12 @@ func page[T any](all []T, size int32, token string) (part []T, next string, err 
 }
 
 // ListSecrets implements the service.
-func (s *Server) ListSecrets(_ context.Context, in *secretmanagerpb.ListSecretsRequest) (*secretmanagerpb.ListSecretsResponse, error) {
+func (s *Server) ListSecrets(_ context.Context,
+	in *secretmanagerpb.ListSecretsRequest,
+) (*secretmanagerpb.ListSecretsResponse, error) {
 	if !parentRule.MatchString(in.GetParent()) {
-		return nil, status.Errorf(codes.PermissionDenied, "Permission denied on resource %s (or it may not exist).", in.GetParent())
+		return nil, status.Errorf(codes.PermissionDenied,
+			"Permission denied on resource %s (or it may not exist).", in.GetParent())
 	}
 	var all []*secretmanagerpb.Secret
 	for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
@@ -216,7 +240,9 @@ func (s *Server) ListSecrets(_ context.Context, in *secretmanagerpb.ListSecretsR
 }
 
 // ListSecretVersions implements the service: newest first.
-func (s *Server) ListSecretVersions(_ context.Context, in *secretmanagerpb.ListSecretVersionsRequest) (*secretmanagerpb.ListSecretVersionsResponse, error) {
+func (s *Server) ListSecretVersions(_ context.Context,
+	in *secretmanagerpb.ListSecretVersionsRequest,
+) (*secretmanagerpb.ListSecretVersionsResponse, error) {
 	e, err := s.find(in.GetParent())
 	if err != nil {
 		return nil, err

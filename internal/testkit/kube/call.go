@@ -16,7 +16,8 @@ import (
 // Object is an object of Kubernetes as JSON has it.
 type Object = map[string]any
 
-// Call asks as the administrator and returns the answer. Any status but success fails the test. body is marshalled, or nil.
+// Call asks as the administrator and returns the answer. Any status but success fails the test. body is marshalled, or
+// nil.
 func (s *Server) Call(t testing.TB, method, path string, body any) Object {
 	t.Helper()
 	answer, err := s.Ask(method, path, body)
@@ -86,7 +87,8 @@ type Rule struct {
 // Account makes a service account with the rules in a namespace, and returns a token of it.
 func (s *Server) Account(t testing.TB, namespace, name string, rules ...Rule) string {
 	t.Helper()
-	s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts", Object{"metadata": Object{"name": name}})
+	s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts",
+		Object{"metadata": Object{"name": name}})
 	list := []Object{}
 	for _, r := range rules {
 		rule := Object{"apiGroups": []string{""}, "resources": []string{"secrets"}, "verbs": r.Verbs}
@@ -106,16 +108,22 @@ func (s *Server) Account(t testing.TB, namespace, name string, rules ...Rule) st
 	return s.Token(t, namespace, name)
 }
 
-// Reviewer makes a service account that may ask the API server whose a token is, as Vault does, and returns a token of it.
+// Reviewer makes a service account that may ask the API server whose a token is, as Vault does, and returns a token of
+// it.
 func (s *Server) Reviewer(t testing.TB, namespace, name string) string {
 	t.Helper()
-	s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts", Object{"metadata": Object{"name": name}})
+	s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts",
+		Object{"metadata": Object{"name": name}})
 	s.Call(t, http.MethodPost, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", Object{
 		"metadata": Object{"name": namespace + "-" + name},
-		"roleRef":  Object{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+		"roleRef": Object{
+			"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+			"name": "system:auth-delegator",
+		},
 		"subjects": []Object{{"kind": "ServiceAccount", "name": name, "namespace": namespace}},
 	})
-	s.awaitRight(t, namespace, name, Object{"group": "authentication.k8s.io", "resource": "tokenreviews", "verb": "create"})
+	s.awaitRight(t, namespace, name,
+		Object{"group": "authentication.k8s.io", "resource": "tokenreviews", "verb": "create"})
 	return s.Token(t, namespace, name)
 }
 
@@ -132,10 +140,14 @@ func (s *Server) allow(t testing.TB, namespace, account string, rules []Rule) {
 	s.awaitRight(t, namespace, account, attributes)
 }
 
-// awaitRight returns when a service account may do what the attributes say: the API server learns of roles by watching itself.
+// awaitRight returns when a service account may do what the attributes say: the API server learns of roles by watching
+// itself.
 func (s *Server) awaitRight(t testing.TB, namespace, account string, attributes Object) {
 	t.Helper()
-	review := Object{"spec": Object{"user": "system:serviceaccount:" + namespace + ":" + account, "resourceAttributes": attributes}}
+	review := Object{"spec": Object{
+		"user":               "system:serviceaccount:" + namespace + ":" + account,
+		"resourceAttributes": attributes,
+	}}
 	err := s.api.await(func() bool {
 		answer, _ := s.Ask(http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
 		status, _ := answer["status"].(Object)
@@ -153,7 +165,8 @@ func (s *Server) Token(t testing.TB, namespace, account string, audiences ...str
 	if len(audiences) > 0 {
 		spec["audiences"] = audiences
 	}
-	answer := s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts/"+account+"/token", Object{"spec": spec})
+	answer := s.Call(t, http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts/"+account+"/token",
+		Object{"spec": spec})
 	status, _ := answer["status"].(Object)
 	token, _ := status["token"].(string)
 	if token == "" {
@@ -162,14 +175,17 @@ func (s *Server) Token(t testing.TB, namespace, account string, audiences ...str
 	return token
 }
 
-// Kubeconfig writes a kubeconfig with the context "test" for a token and a namespace, "" for none, and returns its path.
+// Kubeconfig writes a kubeconfig with the context "test" for a token and a namespace, "" for none, and returns its
+// path.
 func (s *Server) Kubeconfig(t testing.TB, token, namespace string) string {
 	t.Helper()
 	config := Object{
 		"apiVersion": "v1", "kind": "Config", "current-context": "test",
 		"clusters": []Object{{"name": "test", "cluster": Object{"server": s.URL, "certificate-authority": s.CAFile}}},
 		"users":    []Object{{"name": "test", "user": Object{"token": token}}},
-		"contexts": []Object{{"name": "test", "context": Object{"cluster": "test", "user": "test", "namespace": namespace}}},
+		"contexts": []Object{
+			{"name": "test", "context": Object{"cluster": "test", "user": "test", "namespace": namespace}},
+		},
 	}
 	b, err := json.Marshal(config) // which is YAML as well
 	if err != nil {
@@ -178,8 +194,8 @@ func (s *Server) Kubeconfig(t testing.TB, token, namespace string) string {
 	return write(t, t.TempDir(), "kubeconfig", b)
 }
 
-// Pod writes what Kubernetes mounts into a pod of a namespace, sets the variables that it sets there, and returns the folder.
-// The token is in the file "token".
+// Pod writes what Kubernetes mounts into a pod of a namespace, sets the variables that it sets there, and returns the
+// folder. The token is in the file "token".
 func (s *Server) Pod(t testing.TB, token, namespace string) string {
 	t.Helper()
 	ca, err := os.ReadFile(s.CAFile)

@@ -1,5 +1,5 @@
-// Package kube runs a real Kubernetes API server for tests, with the etcd that it needs, on loopback. There are no nodes and no
-// controllers: what is written stays as it is. It is for _test.go files only.
+// Package kube runs a real Kubernetes API server for tests, with the etcd that it needs, on loopback. There are no
+// nodes and no controllers: what is written stays as it is. It is for _test.go files only.
 //
 // tools/kube/install builds the API server. Where it was not built, the test is skipped, and in CI it fails.
 package kube

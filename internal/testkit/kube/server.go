@@ -95,7 +95,8 @@ func (s *Server) writeCredentials() error {
 	_, _ = rand.Read(random) // never fails, says its documentation
 	s.AdminToken = hex.EncodeToString(random)
 	return errors.Join(
-		os.WriteFile(s.path("sa.key"), pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600),
+		os.WriteFile(s.path("sa.key"),
+			pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600),
 		os.WriteFile(s.path("sa.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600),
 		os.WriteFile(s.path("tokens.csv"), []byte(s.AdminToken+`,admin,1,"system:masters"`+"\n"), 0o600),
 	)
@@ -106,7 +107,8 @@ func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *Server) runEtcd() (err error) {
 	s.etcd, err = s.start("etcd", "--data-dir", s.path("etcd"), "--unsafe-no-fsync",
 		"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL,
-		"--listen-peer-urls", s.peerURL, "--initial-advertise-peer-urls", s.peerURL, "--initial-cluster", "default="+s.peerURL)
+		"--listen-peer-urls", s.peerURL, "--initial-advertise-peer-urls", s.peerURL, "--initial-cluster",
+		"default="+s.peerURL)
 	if err != nil {
 		return err
 	}
@@ -116,10 +118,12 @@ func (s *Server) runEtcd() (err error) {
 }
 
 func (s *Server) runAPI() (err error) {
-	s.api, err = s.start("kube-apiserver", "--etcd-servers", s.etcdURL, "--bind-address", s.Host, "--secure-port", s.Port, "--cert-dir", s.path("certs"),
+	s.api, err = s.start("kube-apiserver", "--etcd-servers", s.etcdURL, "--bind-address", s.Host, "--secure-port",
+		s.Port, "--cert-dir", s.path("certs"),
 		"--service-account-key-file", s.path("sa.pub"), "--service-account-signing-key-file", s.path("sa.key"),
 		"--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16",
-		"--authorization-mode", "RBAC", "--token-auth-file", s.path("tokens.csv"), "--disable-admission-plugins", "ServiceAccount",
+		"--authorization-mode", "RBAC", "--token-auth-file", s.path("tokens.csv"),
+		"--disable-admission-plugins", "ServiceAccount",
 		"--endpoint-reconciler-type", "none", "--profiling=false", "--shutdown-delay-duration", "0s")
 	if err != nil {
 		return err
@@ -141,8 +145,11 @@ func (s *Server) connect() error {
 		return errors.New("no certificate yet")
 	}
 	s.http = &http.Client{
-		Timeout:   time.Minute,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, ForceAttemptHTTP2: true},
+		Timeout: time.Minute,
+		Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool},
+			ForceAttemptHTTP2: true,
+		},
 	}
 	return nil
 }

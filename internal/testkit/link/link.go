@@ -51,8 +51,8 @@ func New(t testing.TB, network, target string) *Link {
 // Address is where the link listens.
 func (l *Link) Address() string { return l.listener.Addr().String() }
 
-// Stall lets no byte pass any more, on connections that are there and on new ones, and closes none: a network that drops
-// everything.
+// Stall lets no byte pass any more, on connections that are there and on new ones, and closes none: a network that
+// drops everything.
 func (l *Link) Stall() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

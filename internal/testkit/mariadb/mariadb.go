@@ -1,5 +1,5 @@
-// Package mariadb runs a throw-away MariaDB server for the tests of one test binary, on a unix socket only. It is for _test.go
-// files only.
+// Package mariadb runs a throw-away MariaDB server for the tests of one test binary, on a unix socket only. It is for
+// _test.go files only.
 package mariadb
 
 import (
@@ -23,7 +23,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Server is a MariaDB server, started when the first test asks for it. The zero value is ready; a package that uses it has
+// Server is a MariaDB server, started when the first test asks for it. The zero value is ready; a package that uses it
+// has
 //
 //	var maria mariadb.Server
 //
@@ -43,8 +44,8 @@ func (s *Server) Main(m interface{ Run() int }) int {
 	return m.Run()
 }
 
-// Config makes an empty database in utf8mb4 and returns how its owner, who may do anything, connects to it. Where MariaDB is
-// not installed the test is skipped, in CI it fails.
+// Config makes an empty database in utf8mb4 and returns how its owner, who may do anything, connects to it. Where
+// MariaDB is not installed the test is skipped, in CI it fails.
 func (s *Server) Config(t testing.TB) *mysql.Config {
 	t.Helper()
 	install, daemon := program("mariadb-install-db"), program("mariadbd")
@@ -114,13 +115,16 @@ func (s *Server) start(install, daemon string) (err error) {
 		options = append(options, "--user=root") // the server would otherwise refuse to run as root
 	}
 	//nolint:gosec,noctx // a program that was looked up; the server outlives the test that starts it
-	made := exec.Command(install, append(options, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")...)
+	made := exec.Command(install, append(options, "--auth-root-authentication-method=normal", "--skip-test-db",
+		"--skip-name-resolve")...)
 	if out, err := made.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 	}
 	//nolint:gosec,noctx // as above
-	s.server = exec.Command(daemon, append(options, "--skip-networking", "--socket="+s.Socket(), "--pid-file="+filepath.Join(s.dir, "pid"),
-		"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--max-allowed-packet=64M",
+	s.server = exec.Command(daemon, append(options, "--skip-networking", "--socket="+s.Socket(),
+		"--pid-file="+filepath.Join(s.dir, "pid"),
+		"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
+		"--max-allowed-packet=64M",
 		"--performance-schema=off", "--skip-log-bin", "--lc-messages=en_US")...)
 	s.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := s.server.StderrPipe()
@@ -133,7 +137,8 @@ func (s *Server) start(install, daemon string) (err error) {
 	return s.waitReady(bufio.NewScanner(log))
 }
 
-// waitReady reads the server's log until it says that it takes connections, and then keeps reading so that it never blocks.
+// waitReady reads the server's log until it says that it takes connections, and then keeps reading so that it never
+// blocks.
 func (s *Server) waitReady(log *bufio.Scanner) error {
 	ready := make(chan error, 1)
 	s.ended = make(chan struct{})

@@ -25,7 +25,8 @@ func TestServer(t *testing.T) {
 		db := sql.OpenDB(connector)
 		defer db.Close()
 		var name, encoding string
-		if err := db.QueryRowContext(t.Context(), "SELECT database(), @@character_set_database").Scan(&name, &encoding); err != nil {
+		if err := db.QueryRowContext(t.Context(), "SELECT database(), @@character_set_database").Scan(&name,
+			&encoding); err != nil {
 			t.Fatal(err)
 		}
 		if names[name] || encoding != "utf8mb4" {

@@ -1,8 +1,9 @@
-// Package nomadfake is the variables of a Nomad cluster, as far as the master key's installation uses them, on loopback.
+// Package nomadfake is the variables of a Nomad cluster, as far as the master key's installation uses them, on
+// loopback.
 //
 // It keeps to what the API documents (developer.hashicorp.com/nomad/api-docs/variables/variables): tokens by header,
-// namespaces, one index for every change, check-and-set with 409 and the variable in the answer, the limits on paths and
-// sizes. It is for tests only.
+// namespaces, one index for every change, check-and-set with 409 and the variable in the answer, the limits on paths
+// and sizes. It is for tests only.
 package nomadfake
 
 import (

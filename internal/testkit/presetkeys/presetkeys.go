@@ -1,5 +1,5 @@
-// Package presetkeys is how tests read presets: a struct of the keys that the presets' credentials have, so that what a preset
-// says is held against the vendors' facts without the code that services are filled with.
+// Package presetkeys is how tests read presets: a struct of the keys that the presets' credentials have, so that what a
+// preset says is held against the vendors' facts without the code that services are filled with.
 package presetkeys
 
 import (
@@ -76,14 +76,15 @@ const (
 	KindHMAC              = "hmac"
 )
 
-// Credential is where the secret goes, and for a derived kind how it is obtained: the form of a service's credential without
-// the secret. URLs may begin with a slash, for a path of the upstream's host.
+// Credential is where the secret goes, and for a derived kind how it is obtained: the form of a service's credential
+// without the secret. URLs may begin with a slash, for a path of the upstream's host.
 type Credential struct {
 	Kind     string `yaml:"kind"` // bearer, header, basic, query, cookie, path, body, or one of the constants
 	Header   string `yaml:"header"`
 	Param    string `yaml:"param"`
 	Username string `yaml:"username"`
-	UserPass string `yaml:"user_pass"` // basic: the pair before base64, where the secret is not the password, such as "{secret}:X"
+	// basic: the pair before base64, where the secret is not the password, such as "{secret}:X"
+	UserPass string `yaml:"user_pass"`
 	Format   string `yaml:"format"`
 	Pointer  string `yaml:"pointer"` // body: the field, as a JSON pointer
 	As       string `yaml:"as"`      // body: json or form
@@ -96,22 +97,26 @@ type Credential struct {
 	PKCE            string            `yaml:"pkce"`        // "off" where the provider refuses it
 	TokenHeaders    map[string]string `yaml:"token_headers"`
 	Scopes          []string          `yaml:"scopes"`
-	Auth            string            `yaml:"auth"`    // how the client shows who it is at the token endpoint: basic or post
-	Params          map[string]string `yaml:"params"`  // further ones for the token endpoint
-	Rotates         *bool             `yaml:"rotates"` // false: the use of a refresh token does not end it; nil: as the token endpoint is known for
-	APIURL          string            `yaml:"api_url"`
-	Audience        string            `yaml:"audience"`
-	Request         *Request          `yaml:"request"`
-	Token           string            `yaml:"token"`      // the JSON pointer of the token in the answer; exchange: or header: and the name of a header
-	Lifetime        string            `yaml:"lifetime"`   // exchange: the JSON pointer of a number of seconds, or a duration
-	ExpiresAt       string            `yaml:"expires_at"` // exchange: the JSON pointer of a point in time
-	Place           *Place            `yaml:"place"`      // nil is bearer
-	Algorithm       string            `yaml:"algorithm"`  // hmac
-	Encoding        string            `yaml:"encoding"`   // hmac, of the signature
-	Message         string            `yaml:"message"`    // hmac: what is signed
-	Region          string            `yaml:"region"`
-	Service         string            `yaml:"service"`
-	ExpiredWhen     *ExpiredWhen      `yaml:"expired_when"` // nil is status 401
+	// how the client shows who it is at the token endpoint: basic or post
+	Auth   string            `yaml:"auth"`
+	Params map[string]string `yaml:"params"` // further ones for the token endpoint
+	// false: the use of a refresh token does not end it; nil: as the token endpoint is known for
+	Rotates  *bool    `yaml:"rotates"`
+	APIURL   string   `yaml:"api_url"`
+	Audience string   `yaml:"audience"`
+	Request  *Request `yaml:"request"`
+	// the JSON pointer of the token in the answer; exchange: or header: and the name of a header
+	Token string `yaml:"token"`
+	// exchange: the JSON pointer of a number of seconds, or a duration
+	Lifetime    string       `yaml:"lifetime"`
+	ExpiresAt   string       `yaml:"expires_at"` // exchange: the JSON pointer of a point in time
+	Place       *Place       `yaml:"place"`      // nil is bearer
+	Algorithm   string       `yaml:"algorithm"`  // hmac
+	Encoding    string       `yaml:"encoding"`   // hmac, of the signature
+	Message     string       `yaml:"message"`    // hmac: what is signed
+	Region      string       `yaml:"region"`
+	Service     string       `yaml:"service"`
+	ExpiredWhen *ExpiredWhen `yaml:"expired_when"` // nil is status 401
 }
 
 // Request is a login call. "{name}" stands for one of the preset's Needs.
@@ -133,8 +138,8 @@ type Place struct {
 	Format string `yaml:"format"`
 }
 
-// ExpiredWhen is how the API says that a token has expired: by one of these statuses, or by a value in the body whatever the
-// status.
+// ExpiredWhen is how the API says that a token has expired: by one of these statuses, or by a value in the body
+// whatever the status.
 type ExpiredWhen struct {
 	Status []int     `yaml:"status"`
 	Body   *BodyRule `yaml:"body"`
@@ -172,8 +177,8 @@ func (c Credential) Goes() Place {
 	return Place{Kind: "bearer"}
 }
 
-// Rotating tells whether a credential's refresh tokens have to be taken for such that are used once: as the preset says, or as
-// its token endpoint is known for.
+// Rotating tells whether a credential's refresh tokens have to be taken for such that are used once: as the preset
+// says, or as its token endpoint is known for.
 func (c Credential) Rotating() bool {
 	if c.Rotates != nil {
 		return *c.Rotates

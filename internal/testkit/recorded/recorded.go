@@ -1,9 +1,9 @@
 // Package recorded holds databases that real n8n versions have made, small enough to be part of the repository, with a
-// manifest of each: its master key and every value that is encrypted in it, in the clear, as n8n itself has decrypted it. So
-// `make test` can prove value by value what it does to a database, without an n8n.
+// manifest of each: its master key and every value that is encrypted in it, in the clear, as n8n itself has decrypted
+// it. So `make test` can prove value by value what it does to a database, without an n8n.
 //
-// It is for tests only. Nothing in a recording is secret: keys, tokens and people are made up. tools/record makes them again;
-// e2e/record says how.
+// It is for tests only. Nothing in a recording is secret: keys, tokens and people are made up. tools/record makes them
+// again; e2e/record says how.
 package recorded
 
 import (
@@ -66,8 +66,9 @@ type Value struct {
 
 // Who has written a value.
 const (
-	ByN8N    = "n8n"    // n8n on its own, or told to by its REST API
-	ByCipher = "cipher" // n8n's class Cipher within the running n8n, for what its license keeps from a community instance
+	ByN8N = "n8n" // n8n on its own, or told to by its REST API
+	// n8n's class Cipher within the running n8n, for what its license keeps from a community instance
+	ByCipher = "cipher"
 )
 
 // Credential is a row of credentials_entity; its plaintext is among the values too.
@@ -134,8 +135,8 @@ func (r Recording) SQLite(t testing.TB) string {
 	return file
 }
 
-// SQL is a dump for an empty database of the dialect: psql or mariadb can load it, and so can one Exec of several statements.
-// PostgreSQL's dump makes the schema itself, and leaves its connection without a search_path.
+// SQL is a dump for an empty database of the dialect: psql or mariadb can load it, and so can one Exec of several
+// statements. PostgreSQL's dump makes the schema itself, and leaves its connection without a search_path.
 func (r Recording) SQL(t testing.TB) []byte {
 	t.Helper()
 	return r.file(t, r.Dialect, ".sql.gz")

@@ -30,12 +30,15 @@ func TestMain(m *testing.M) { os.Exit(maria.Main(both{m})) }
 func TestEveryRecordingUnpacks(t *testing.T) {
 	for _, r := range recorded.All(t) {
 		t.Run(r.Name, func(t *testing.T) {
-			if len(r.Credentials) < 10 || len(r.Values) < 25 || len(r.APIKeys) == 0 || r.Waiting == "" || r.Master == "" {
-				t.Errorf("%d credentials, %d values, %d API keys, execution %q", len(r.Credentials), len(r.Values), len(r.APIKeys), r.Waiting)
+			if len(r.Credentials) < 10 || len(r.Values) < 25 || len(r.APIKeys) == 0 ||
+				r.Waiting == "" || r.Master == "" {
+				t.Errorf("%d credentials, %d values, %d API keys, execution %q", len(r.Credentials), len(r.Values),
+					len(r.APIKeys), r.Waiting)
 			}
 			db := open(t, r)
 			var credentials int
-			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table(r)).Scan(&credentials); err != nil || credentials != len(r.Credentials) {
+			if err := db.QueryRowContext(t.Context(),
+				"SELECT count(*) FROM "+table(r)).Scan(&credentials); err != nil || credentials != len(r.Credentials) {
 				t.Errorf("%d credentials in the database, %d in the manifest: %v", credentials, len(r.Credentials), err)
 			}
 		})
@@ -90,8 +93,8 @@ func opened(t *testing.T, driver, source string) *sql.DB {
 	return db
 }
 
-// TestTheManifestIsWhatTheDatabaseHolds reads each credential and data key with the keys of the manifest: what package cipher
-// makes of a real n8n's database is what that n8n made of it.
+// TestTheManifestIsWhatTheDatabaseHolds reads each credential and data key with the keys of the manifest: what package
+// cipher makes of a real n8n's database is what that n8n made of it.
 func TestTheManifestIsWhatTheDatabaseHolds(t *testing.T) {
 	for _, r := range recorded.Of(t, recorded.SQLite) {
 		t.Run(r.Name, func(t *testing.T) {

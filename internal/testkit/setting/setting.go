@@ -1,4 +1,5 @@
-// Package setting is how tests look at the settings of a credential: by key, as a configuration has them, whatever its kind.
+// Package setting is how tests look at the settings of a credential: by key, as a configuration has them, whatever its
+// kind.
 package setting
 
 import (
@@ -8,8 +9,8 @@ import (
 	"sallyport/internal/config"
 )
 
-// At returns the setting at a dotted key ("request.url"). Where the kind has no such key, or nothing is set around it, it is a new
-// zero value, which is no part of the credential.
+// At returns the setting at a dotted key ("request.url"). Where the kind has no such key, or nothing is set around it,
+// it is a new zero value, which is no part of the credential.
 func At[T any](c *config.Credential, key string) *T {
 	if v := Value(c, key); v.IsValid() {
 		if at, ok := reflect.TypeAssert[*T](v.Addr()); ok {

@@ -1,5 +1,5 @@
-// Package shelf is a kind of store that only tests have: the value of each path is the store's label and the path. It stands for a
-// kind that a test adds.
+// Package shelf is a kind of store that only tests have: the value of each path is the store's label and the path. It
+// stands for a kind that a test adds.
 package shelf
 
 import (

@@ -1,5 +1,5 @@
-// Package stamp is a kind of credential that only tests have: the secret goes into Authorization, with a text before it. It stands
-// for a kind that a test adds.
+// Package stamp is a kind of credential that only tests have: the secret goes into Authorization, with a text before
+// it. It stands for a kind that a test adds.
 package stamp
 
 import (

@@ -31,7 +31,8 @@ type claims struct {
 // maxAssertion is how long an assertion may be good, from when it was issued.
 const maxAssertion = 10 * time.Minute
 
-// verify checks signature and times, without leeway, and that the assertion is for the token endpoint and was not used before.
+// verify checks signature and times, without leeway, and that the assertion is for the token endpoint and was not used
+// before.
 func (s *Server) verify(token string, key crypto.PublicKey) (*claims, error) {
 	c, err := s.timely(token, key)
 	switch {
@@ -61,7 +62,8 @@ func (s *Server) timely(token string, key crypto.PublicKey) (*claims, error) {
 		return nil, errors.New("signature")
 	}
 	now := s.now().Unix()
-	if c.Expiry <= now || c.Issued > now || c.Before > now || c.Issued == 0 || c.Expiry-c.Issued > int64(maxAssertion.Seconds()) {
+	if c.Expiry <= now || c.Issued > now || c.Before > now || c.Issued == 0 ||
+		c.Expiry-c.Issued > int64(maxAssertion.Seconds()) {
 		return nil, errors.New("time")
 	}
 	return c, nil

@@ -34,7 +34,8 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (id string, ok b
 		ok = !hasBasic && hasSecret && !hasAssertion && equal(form.Get("client_secret"), c.Secret)
 	case "private_key_jwt":
 		claims, err := s.verify(form.Get("client_assertion"), c.Key)
-		ok = !hasBasic && !hasSecret && form.Get("client_assertion_type") == assertionType && err == nil && claims.Issuer == id && claims.Subject == id
+		ok = !hasBasic && !hasSecret && form.Get("client_assertion_type") == assertionType && err == nil &&
+			claims.Issuer == id && claims.Subject == id
 	case "mtls":
 		ok = !hasBasic && !hasSecret && !hasAssertion && r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 	case "none":

@@ -52,7 +52,8 @@ func (s *Server) token(r *http.Request) *result {
 // readForm wants a POST with a form, and no parameter twice.
 func readForm(r *http.Request) (url.Values, bool) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" || r.Method != http.MethodPost || r.URL.RawQuery != "" {
+	if err != nil || kind != "application/x-www-form-urlencoded" || r.Method != http.MethodPost ||
+		r.URL.RawQuery != "" {
 		return nil, false
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
@@ -143,7 +144,8 @@ func (s *Server) continued(f *family, spent string) *result {
 func (s *Server) redeem(client string, form url.Values) *result {
 	c := s.codes[form.Get("code")]
 	delete(s.codes, form.Get("code"))
-	if c == nil || c.client != client || c.redirect != form.Get("redirect_uri") || c.challenge != challengeOf(form.Get("code_verifier")) {
+	if c == nil || c.client != client || c.redirect != form.Get("redirect_uri") ||
+		c.challenge != challengeOf(form.Get("code_verifier")) {
 		return refuse(http.StatusBadRequest, "invalid_grant")
 	}
 	f := &family{client: client, access: s.mint()}
@@ -163,7 +165,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	_, known := s.Clients[q.Get("client_id")]
 	back, err := url.Parse(q.Get("redirect_uri"))
-	if !known || err != nil || q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "" || q.Get("state") == "" {
+	if !known || err != nil || q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" ||
+		q.Get("code_challenge") == "" || q.Get("state") == "" {
 		http.Error(w, "the authorization request is not valid", http.StatusBadRequest)
 		return
 	}

@@ -140,8 +140,8 @@ func (m Misbehaviour) distort(res *result) {
 	}
 }
 
-// Transport leads to the server without a network: all in the goroutine of the caller, so that virtual time goes on. Requests
-// that are traced need GetConn, GotConn and WroteHeaders.
+// Transport leads to the server without a network: all in the goroutine of the caller, so that virtual time goes on.
+// Requests that are traced need GetConn, GotConn and WroteHeaders.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ server *Server }

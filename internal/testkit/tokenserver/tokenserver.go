@@ -1,10 +1,10 @@
-// Package tokenserver is a strict OAuth 2.0 authorization server for tests, with a few endpoints beside it that give tokens in
-// other ways: a GitHub App's installations, a login call, and an API that takes the tokens.
+// Package tokenserver is a strict OAuth 2.0 authorization server for tests, with a few endpoints beside it that give
+// tokens in other ways: a GitHub App's installations, a login call, and an API that takes the tokens.
 //
-// It keeps to RFC 6749, 7523, 7636 and 9700 where a lenient server would let things pass: one way of client authentication for
-// each client, no parameter twice, assertions for this endpoint alone and once, refresh tokens that rotate and whose reuse revokes
-// the whole family. It misbehaves on command, once for each Misbehave. It runs without a network too, so that tests can run it in
-// testing/synctest. It is for tests only.
+// It keeps to RFC 6749, 7523, 7636 and 9700 where a lenient server would let things pass: one way of client
+// authentication for each client, no parameter twice, assertions for this endpoint alone and once, refresh tokens that
+// rotate and whose reuse revokes the whole family. It misbehaves on command, once for each Misbehave. It runs without a
+// network too, so that tests can run it in testing/synctest. It is for tests only.
 package tokenserver
 
 import (
@@ -28,7 +28,8 @@ type Client struct {
 
 // Server is the token server. Set its fields before the first request.
 type Server struct {
-	URL string // of the server; its endpoints are /token, /authorize, /app/installations/{id}/access_tokens, /login, /api
+	// of the server; its endpoints are /token, /authorize, /app/installations/{id}/access_tokens, /login, /api
+	URL string
 
 	Clients   map[string]Client
 	Issuers   map[string]crypto.PublicKey // who may sign a JWT bearer assertion, by "iss"
@@ -72,8 +73,10 @@ type access struct {
 // New returns a server without a network: Transport leads to it.
 func New() *Server {
 	return &Server{
-		URL: "https://tokens.test", Clients: make(map[string]Client), Issuers: make(map[string]crypto.PublicKey), Users: make(map[string]string),
-		access: make(map[string]*access), families: make(map[string]*family), codes: make(map[string]*code), seen: make(map[string]bool),
+		URL: "https://tokens.test", Clients: make(map[string]Client), Issuers: make(map[string]crypto.PublicKey),
+		Users:  make(map[string]string),
+		access: make(map[string]*access), families: make(map[string]*family), codes: make(map[string]*code),
+		seen: make(map[string]bool),
 	}
 }
 
@@ -208,5 +211,8 @@ func (s *Server) mint() (token string) {
 }
 
 func (s *Server) granted(token string) *result {
-	return &result{http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(s.lifetime().Seconds())}}
+	return &result{http.StatusOK, map[string]any{
+		"access_token": token, "token_type": "Bearer",
+		"expires_in": int(s.lifetime().Seconds()),
+	}}
 }

@@ -16,8 +16,8 @@ import (
 	"sallyport/internal/testkit"
 )
 
-// Call asks as root, with the path after /v1/ and a body to marshal or nil, and returns the answer's JSON. Any status but
-// success fails the test.
+// Call asks as root, with the path after /v1/ and a body to marshal or nil, and returns the answer's JSON. Any status
+// but success fails the test.
 func (s *Server) Call(t testing.TB, method, path string, body any) map[string]any {
 	t.Helper()
 	answer, err := s.call(method, path, body)
@@ -62,14 +62,17 @@ func (s *Server) call(method, path string, body any) (map[string]any, error) {
 	return answer, err
 }
 
-// Mount mounts a new, empty secrets engine at path until the test ends, in the place of one that is there; options may be nil.
-// KV needs {"version": "1"} or "2".
+// Mount mounts a new, empty secrets engine at path until the test ends, in the place of one that is there; options may
+// be nil. KV needs {"version": "1"} or "2".
 func (s *Server) Mount(t testing.TB, path, kind string, options map[string]string) {
 	t.Helper()
 	_, _ = s.call(http.MethodDelete, "sys/mounts/"+path, nil)
 	s.Call(t, http.MethodPost, "sys/mounts/"+path, map[string]any{"type": kind, "options": options})
 	if options["version"] == "2" { // Vault goes on with setting it up after it has answered
-		if err := s.await(func() bool { _, err := s.call(http.MethodGet, path+"/config", nil); return err == nil }); err != nil {
+		if err := s.await(func() bool {
+			_, err := s.call(http.MethodGet, path+"/config", nil)
+			return err == nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,7 +93,8 @@ func (s *Server) KubernetesAuth(t testing.TB, path string) {
 	b, err := os.ReadFile(filepath.Join(s.bin, "plugins", plugin))
 	testkit.RequireTool(t, plugin, err == nil, "`make servers` gets it (about 5 minutes)")
 	sum := sha256.Sum256(b)
-	s.Call(t, http.MethodPost, "sys/plugins/catalog/auth/"+plugin, map[string]string{"sha256": hex.EncodeToString(sum[:]), "command": plugin})
+	s.Call(t, http.MethodPost, "sys/plugins/catalog/auth/"+plugin,
+		map[string]string{"sha256": hex.EncodeToString(sum[:]), "command": plugin})
 	s.Auth(t, path, plugin)
 }
 

@@ -27,8 +27,9 @@ func writeCertificate(dir string) (*x509.CertPool, error) {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "vault of a test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "vault of a test"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, errCert := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -40,5 +41,6 @@ func writeCertificate(dir string) (*x509.CertPool, error) {
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(certPEM)
-	return pool, errors.Join(os.WriteFile(filepath.Join(dir, certFile), certPEM, 0o600), os.WriteFile(filepath.Join(dir, keyFile), keyPEM, 0o600))
+	return pool, errors.Join(os.WriteFile(filepath.Join(dir, certFile), certPEM, 0o600),
+		os.WriteFile(filepath.Join(dir, keyFile), keyPEM, 0o600))
 }

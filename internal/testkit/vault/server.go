@@ -50,8 +50,8 @@ func launch(bin, dir string, pool *x509.CertPool) (*Server, error) {
 	return s, nil
 }
 
-// configure picks ports and writes the configuration. Of the storages that outlive the process the minimal build has raft; a
-// value of 1 MiB needs entries that are longer than raft's default.
+// configure picks ports and writes the configuration. Of the storages that outlive the process the minimal build has
+// raft; a value of 1 MiB needs entries that are longer than raft's default.
 func (s *Server) configure() error {
 	address, errAPI := freePort()
 	cluster, errCluster := freePort()
@@ -114,7 +114,10 @@ func (s *Server) run() error {
 		defer close(s.done)
 		_ = s.process.Wait()
 	}()
-	if err := s.await(func() bool { _, err := s.call(http.MethodGet, "sys/seal-status", nil); return err == nil }); err != nil {
+	if err := s.await(func() bool {
+		_, err := s.call(http.MethodGet, "sys/seal-status", nil)
+		return err == nil
+	}); err != nil {
 		s.stop()
 		return fmt.Errorf("%w: %s", err, s.Log())
 	}

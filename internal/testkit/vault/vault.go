@@ -1,5 +1,5 @@
-// Package vault runs a real HashiCorp Vault for tests: on loopback, with its storage in a temporary folder, so that it can be
-// sealed, stopped and started again and still holds what it held. It is for _test.go files only.
+// Package vault runs a real HashiCorp Vault for tests: on loopback, with its storage in a temporary folder, so that it
+// can be sealed, stopped and started again and still holds what it held. It is for _test.go files only.
 //
 // tools/vault/install builds the server. Where it was not built, the test is skipped, and in CI it fails.
 package vault

@@ -16,7 +16,8 @@ var page string
 // Kind is the kind aws_sigv4.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "aws_sigv4", Summary: "Signature Version 4 of AWS, which others (S3-compatible stores) take as well.", Page: page,
+		Name:    "aws_sigv4",
+		Summary: "Signature Version 4 of AWS, which others (S3-compatible stores) take as well.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 	}
 }

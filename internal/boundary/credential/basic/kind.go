@@ -15,7 +15,8 @@ var page string
 // Kind is the kind basic.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "basic", Summary: "Basic authentication (RFC 7617): user and password in the header Authorization.", Page: page,
+		Name: "basic", Summary: "Basic authentication (RFC 7617): user and password in the header Authorization.",
+		Page:     page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 		Shown: func(text func(...string) string) string {
 			return "`" + cmp.Or(text("user_pass"), cmp.Or(text("username"), "{username}")+":{secret}") + "`"

@@ -14,7 +14,8 @@ var page string
 // Kind is the kind bearer.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "bearer", Summary: "The secret goes into the header Authorization, behind the word Bearer or another.", Page: page,
+		Name: "bearer", Summary: "The secret goes into the header Authorization, behind the word Bearer or another.",
+		Page:     page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 		Shown:    func(text func(...string) string) string { return "`Authorization: Bearer {secret}`" },
 		Usual:    true,

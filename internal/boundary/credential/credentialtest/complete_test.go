@@ -34,14 +34,16 @@ func TestComplete(t *testing.T) {
 			`a kind is called "O Auth": set Name to words of a-z and 0-9, with '_' between them`,
 		}},
 		{"half", []config.CredentialKind{whole, half}, []string{
-			"the kind half_way has no page: write kind.md in its folder, which begins with `# half_way` and has an example, embed it, and set Page; " +
+			"the kind half_way has no page: write kind.md in its folder, which begins with `# half_way` and has an " +
+				"example, embed it, and set Page; " +
 				"`make generate` puts it into docs/credentials.md",
 			"the kind half_way has no configuration that is refused: add testdata/config/refused-WHAT.txtar, or shape-WHAT.txtar, to its folder",
 			"the kind half_way is not held to the contract of a credential: call credentialtest.Run in a test of its folder",
 		}},
 		{"nothing", []config.CredentialKind{{Name: "none"}}, []string{
 			"the kind none has no summary: set Summary to one sentence, which the reference and editors show",
-			"the kind none has no page: write kind.md in its folder, which begins with `# none` and has an example, embed it, and set Page; " +
+			"the kind none has no page: write kind.md in its folder, which begins with `# none` and has an example, " +
+				"embed it, and set Page; " +
 				"`make generate` puts it into docs/credentials.md",
 			"the kind none has no settings: set Settings to a function that returns a pointer to a struct, which may be empty",
 			"the kind none has no configuration that is built: add testdata/config/builds.txtar to its folder, with a service called one",

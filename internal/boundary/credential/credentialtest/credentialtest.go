@@ -1,5 +1,5 @@
-// Package credentialtest is what every kind of credential is held to: what it says of itself (Complete), the configurations that it
-// takes and refuses (Kind), and what it makes of its settings (Run). Only tests use it.
+// Package credentialtest is what every kind of credential is held to: what it says of itself (Complete), the
+// configurations that it takes and refuses (Kind), and what it makes of its settings (Run). Only tests use it.
 package credentialtest
 
 import (
@@ -11,8 +11,8 @@ import (
 	"sallyport/internal/testkit/archive"
 )
 
-// Kind tests what a kind of credential says of itself, by the archives of testdata/config (archive.Configurations). Run builds the
-// credential of the service "one" of builds.txtar.
+// Kind tests what a kind of credential says of itself, by the archives of testdata/config (archive.Configurations). Run
+// builds the credential of the service "one" of builds.txtar.
 func Kind(t *testing.T, kind config.CredentialKind) {
 	t.Helper()
 	archive.Configurations(t, alone(kind), "builds")

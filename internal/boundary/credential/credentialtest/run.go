@@ -20,21 +20,25 @@ import (
 	"sallyport/internal/testkit/archive"
 )
 
-// Run holds what a kind makes of its settings to the contract of credential.Building and credential.Minting, with the service "one" of
-// testdata/config/builds.txtar: its references are the secrets that are read, and no other; a secret that cannot be obtained is an
-// error; the place is one and the same in the configuration and on the wire; and nothing that it makes prints the secret of
-// ref+builtin://one. What a path that ends in .pem stands for is a private key (RSA), and any other made-up text.
+// Run holds what a kind makes of its settings to the contract of credential.Building and credential.Minting, with the
+// service "one" of testdata/config/builds.txtar: its references are the secrets that are read, and no other; a secret
+// that cannot be obtained is an error; the place is one and the same in the configuration and on the wire; and nothing
+// that it makes prints the secret of ref+builtin://one. What a path that ends in .pem stands for is a private key
+// (RSA), and any other made-up text.
 func Run(t *testing.T, kind config.CredentialKind) {
 	t.Helper()
 	_, files := archive.Read(t, "testdata/config/builds.txtar")
-	c, _, err := config.Parse(alone(kind), "sallyport.yaml", files["sallyport.yaml"], func(string) ([]byte, error) { return nil, fs.ErrNotExist })
+	c, _, err := config.Parse(alone(kind), "sallyport.yaml", files["sallyport.yaml"], func(string) ([]byte, error) {
+		return nil, fs.ErrNotExist
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	one := &c.Services["one"].Credential
 	settings, ok := one.Settings.(credential.Settings)
 	if !ok {
-		t.Fatalf("the settings of kind %s do not say where the credential goes: they implement credential.Settings", one.Kind)
+		t.Fatalf("the settings of kind %s do not say where the credential goes: they implement credential.Settings",
+			one.Kind)
 	}
 	var read []secret.Ref
 	pemKey := privateKey(t)
@@ -100,7 +104,8 @@ func build(settings credential.Settings, get func(secret.Ref) (secret.Value, err
 func places(t *testing.T, settings credential.Settings) {
 	t.Helper()
 	wire, said := settings.Spec().Slot(), settings.Slot()
-	if wire.Header != http.CanonicalHeaderKey(said.Header) || wire.Param != said.Param || wire.Cookie != said.Cookie || (wire.Path != "") != said.Path {
+	if wire.Header != http.CanonicalHeaderKey(said.Header) || wire.Param != said.Param || wire.Cookie != said.Cookie ||
+		(wire.Path != "") != said.Path {
 		t.Errorf("it goes to %+v, and says %+v", wire, said)
 	}
 	if nothing := settings.Class() == config.Nothing; nothing != (said == config.Slot{}) {

@@ -16,15 +16,15 @@ import (
 
 // Lifetimes of tokens.
 const (
-	// DefaultLifetime is assumed where the answer names none, or none above zero. If the token ends before, the API says so,
-	// and Source.Expired mints another.
+	// DefaultLifetime is assumed where the answer names none, or none above zero. If the token ends before, the API
+	// says so, and Source.Expired mints another.
 	DefaultLifetime = 10 * time.Minute
 	// MaxLifetime caps what the answer names.
 	MaxLifetime = 24 * time.Hour
 )
 
-// The sizes of a token, in bytes: a shorter one could not be told from ordinary text when it comes back, a longer one has no
-// place in a header.
+// The sizes of a token, in bytes: a shorter one could not be told from ordinary text when it comes back, a longer one
+// has no place in a header.
 const (
 	minToken = 4
 	maxToken = 16 << 10
@@ -84,7 +84,9 @@ func scopes(raw json.RawMessage) []string {
 	if json.Unmarshal(raw, &text) != nil || len(text) > 4<<10 {
 		return nil
 	}
-	return slices.DeleteFunc(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }), func(s string) bool {
+	return slices.DeleteFunc(strings.FieldsFunc(text, func(r rune) bool {
+		return r == ' ' || r == ','
+	}), func(s string) bool {
 		return strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' })
 	})
 }
@@ -109,7 +111,10 @@ func (a *answer) readable() error {
 	case len(a.body) > MaxAnswer:
 		return a.broken("answered with more than 1 MiB")
 	case a.status >= 300 && a.status <= 399:
-		return &EndpointError{Host: a.host, Status: a.status, Reason: "answered with a redirect, which is not followed", fate: refused}
+		return &EndpointError{
+			Host: a.host, Status: a.status,
+			Reason: "answered with a redirect, which is not followed", fate: refused,
+		}
 	}
 	return nil
 }
@@ -121,7 +126,10 @@ func (a *answer) broken(reason string) error {
 
 // refusal reads an answer that is no success (RFC 6749 section 5.2).
 func (a *answer) refusal() error {
-	e := &EndpointError{Host: a.host, Status: a.status, fate: refused, RetryAfter: retryAfter(a.header.Get("Retry-After"))}
+	e := &EndpointError{
+		Host: a.host, Status: a.status, fate: refused,
+		RetryAfter: retryAfter(a.header.Get("Retry-After")),
+	}
 	if a.status >= 500 && a.status != http.StatusServiceUnavailable {
 		e.fate = unclear // a gateway may have lost the answer of a call that was carried out
 	}
@@ -135,7 +143,8 @@ func (a *answer) refusal() error {
 		e.Reason = "refused"
 	}
 	if a.wildClock {
-		e.Reason = "its clock and this machine's are more than " + strconv.Itoa(int(MaxSkew.Minutes())) + " minutes apart"
+		e.Reason = "its clock and this machine's are more than " +
+			strconv.Itoa(int(MaxSkew.Minutes())) + " minutes apart"
 		if e.Code == "" {
 			e.Reason = "refused; " + e.Reason
 		}
@@ -165,7 +174,9 @@ func checkToken(text string) (secret.Value, error) {
 		return secret.Value{}, errors.New("a token of more than 16 KiB")
 	case strings.ContainsAny(text, "\r\n"):
 		return secret.Value{}, errors.New("a token with a line break")
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }), text[0] == ' ', text[len(text)-1] == ' ':
+	case strings.ContainsFunc(text, func(r rune) bool {
+		return r < ' ' || r >= 0x7f
+	}), text[0] == ' ', text[len(text)-1] == ' ':
 		return secret.Value{}, errors.New("a token with a character that cannot stand in a header")
 	}
 	return secret.NewValue([]byte(text)), nil

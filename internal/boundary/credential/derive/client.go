@@ -64,8 +64,8 @@ type request struct {
 	secrets []secret.Value
 }
 
-// ask makes the request for the time the provider has, and reads the grant. A refusal of something signed is tried once more
-// if the provider has just told another time than the one that was signed.
+// ask makes the request for the time the provider has, and reads the grant. A refusal of something signed is tried once
+// more if the provider has just told another time than the one that was signed.
 func (c *client) ask(ctx context.Context, build func(now time.Time) (request, error)) (*grant, error) {
 	return retimed(c.caller, c.timely, func() (*grant, error) {
 		a, err := c.post(ctx, build)
@@ -89,7 +89,8 @@ func retimed(c *caller, timely func(*EndpointError) bool, try func() (*grant, er
 	before := c.skew.Load()
 	g, err := try()
 	var failed *EndpointError
-	if errors.As(err, &failed) && failed.fate == refused && timely(failed) && time.Duration(c.skew.Load()-before).Abs() >= 5*time.Second {
+	if errors.As(err, &failed) && failed.fate == refused && timely(failed) &&
+		time.Duration(c.skew.Load()-before).Abs() >= 5*time.Second {
 		return try()
 	}
 	return g, err
@@ -115,7 +116,10 @@ func (c *client) post(ctx context.Context, build func(now time.Time) (request, e
 		}
 		r.secrets = append(r.secrets, value)
 	}
-	return c.do(ctx, &call{method: http.MethodPost, url: c.URL, header: header, body: []byte(r.form.Encode()), secrets: r.secrets})
+	return c.do(ctx, &call{
+		method: http.MethodPost, url: c.URL, header: header, body: []byte(r.form.Encode()),
+		secrets: r.secrets,
+	})
 }
 
 // scoped sets the scope, if there is one (RFC 6749 section 3.3).

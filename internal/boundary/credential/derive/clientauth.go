@@ -13,11 +13,13 @@ import (
 
 // How a client says who it is.
 const (
-	AuthBasic         = "basic"           // RFC 6749 section 2.3.1: identifier and secret, each form-encoded, in Authorization
+	// RFC 6749 section 2.3.1: identifier and secret, each form-encoded, in Authorization
+	AuthBasic         = "basic"
 	AuthPost          = "post"            // RFC 6749 section 2.3.1: client_id and client_secret in the form
 	AuthPrivateKeyJWT = "private_key_jwt" // RFC 7523 section 2.2: an assertion that the client signs
-	AuthMTLS          = "mtls"            // RFC 8705 section 2: client_id in the form, the certificate is the transport's
-	AuthNone          = "none"            // a public client: client_id in the form
+	// RFC 8705 section 2: client_id in the form, the certificate is the transport's
+	AuthMTLS = "mtls"
+	AuthNone = "none" // a public client: client_id in the form
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -71,7 +73,9 @@ func (c *ClientAuth) guess() string {
 }
 
 // apply puts the client onto a request to the endpoint. It returns the secrets that it has put there.
-func (c *ClientAuth) apply(endpoint string, now time.Time, form url.Values, header http.Header) ([]secret.Value, error) {
+func (c *ClientAuth) apply(endpoint string, now time.Time, form url.Values,
+	header http.Header,
+) ([]secret.Value, error) {
 	switch c.Method {
 	case AuthBasic:
 		pair := url.QueryEscape(c.ID) + ":" + url.QueryEscape(string(c.Secret.Reveal()))

@@ -25,12 +25,14 @@ type ConnectOptions struct {
 	Issuer       string            // the provider's, where it sends it with its answers (RFC 9207); "": see CheckIssuer
 	RedirectURL  string            // as registered at the provider; Loopback has one for this machine
 	Params       map[string]string // more parameters of the consent page, such as access_type=offline
-	WithoutPKCE  bool              // for a provider that refuses a code_verifier: what protects the code is then the client's secret alone
-	For          *RefreshToken     // whose refresh token is to be obtained
+	// for a provider that refuses a code_verifier: what protects the code is then the client's secret alone
+	WithoutPKCE bool
+	For         *RefreshToken // whose refresh token is to be obtained
 }
 
-// Connect is one run of the authorization-code flow (RFC 6749 section 4.1) with PKCE (RFC 7636, S256): a person opens URL, gives
-// consent, and what comes back to the redirect URL goes to Exchange, once. Only WithoutPKCE does without PKCE.
+// Connect is one run of the authorization-code flow (RFC 6749 section 4.1) with PKCE (RFC 7636, S256): a person opens
+// URL, gives consent, and what comes back to the redirect URL goes to Exchange, once. Only WithoutPKCE does without
+// PKCE.
 type Connect struct {
 	o               ConnectOptions
 	state, verifier string
@@ -53,7 +55,10 @@ func NewConnect(o ConnectOptions) (*Connect, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Params)) {
-		if slices.Contains([]string{"client_id", "code_challenge", "code_challenge_method", "redirect_uri", "response_type", "state"}, name) {
+		if slices.Contains([]string{
+			"client_id", "code_challenge", "code_challenge_method", "redirect_uri",
+			"response_type", "state",
+		}, name) {
 			return nil, fmt.Errorf("the parameter %q is the flow's own", name)
 		}
 	}
@@ -80,8 +85,8 @@ func (c *Connect) URL() string {
 // State tells this run from others when its callback comes.
 func (c *Connect) State() string { return c.state }
 
-// Exchange turns what came back to the redirect URL into a State, which Install puts on record. It works once: a code that has
-// come twice may have been stolen.
+// Exchange turns what came back to the redirect URL into a State, which Install puts on record. It works once: a code
+// that has come twice may have been stolen.
 func (c *Connect) Exchange(ctx context.Context, code, state string) (State, error) {
 	switch {
 	case subtle.ConstantTimeCompare([]byte(state), []byte(c.state)) != 1:
@@ -97,14 +102,18 @@ func (c *Connect) Exchange(ctx context.Context, code, state string) (State, erro
 		if !c.o.WithoutPKCE {
 			form.Set("code_verifier", c.verifier)
 		}
-		return request{form: form, secrets: []secret.Value{secret.NewValue([]byte(code)), secret.NewValue([]byte(c.verifier))}}, nil
+		return request{form: form, secrets: []secret.Value{
+			secret.NewValue([]byte(code)),
+			secret.NewValue([]byte(c.verifier)),
+		}}, nil
 	})
 	switch {
 	case err != nil:
 		return State{}, err
 	case g.refresh.IsZero() && !g.lasts():
 		return State{}, fault.WithHint(errors.New("the provider has given a token, but no refresh token"),
-			"most providers want a scope (offline_access) or a parameter of the consent page (access_type=offline, prompt=consent) for one")
+			"most providers want a scope (offline_access) or a parameter of the consent page (access_type=offline, "+
+				"prompt=consent) for one")
 	}
 	if g.refresh.IsZero() {
 		g.expiry = time.Now().Add(g.lasting())

@@ -21,7 +21,10 @@ func connecting(t testing.TB, s *tokenserver.Server, redirect string) (*derive.C
 	o := refreshOptions(s, derive.Endpoint{URL: s.URL + "/token", Transport: http.DefaultTransport}, "")
 	o.Refresh, o.Scopes = value(""), []string{"offline_access", "b"}
 	m := must(derive.NewRefreshToken(o))
-	c, err := derive.NewConnect(derive.ConnectOptions{AuthorizeURL: s.URL + "/authorize?tenant=1", RedirectURL: redirect, Params: map[string]string{"prompt": "consent"}, For: m})
+	c, err := derive.NewConnect(derive.ConnectOptions{
+		AuthorizeURL: s.URL + "/authorize?tenant=1",
+		RedirectURL:  redirect, Params: map[string]string{"prompt": "consent"}, For: m,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +135,10 @@ func TestListenRedirect(t *testing.T) {
 	if got := c.Granted(); !slices.Equal(got, []string{"offline_access", "b"}) {
 		t.Errorf("granted %q", got)
 	}
-	for _, other := range []string{"https://localhost:1/x", "http://gate.test:80/x", "http://localhost/x", "http://localhost:1", "http://10.0.0.1:1/x", "http://u@localhost:1/x", "http://localhost:1/x?y"} {
+	for _, other := range []string{
+		"https://localhost:1/x", "http://gate.test:80/x", "http://localhost/x",
+		"http://localhost:1", "http://10.0.0.1:1/x", "http://u@localhost:1/x", "http://localhost:1/x?y",
+	} {
 		if _, err := derive.ListenRedirect(t.Context(), other); err == nil {
 			t.Errorf("%s is taken", other)
 		}
@@ -171,7 +177,8 @@ func TestConnectRefuses(t *testing.T) {
 		{"", c.State(), "no code"},
 		{"guessed", c.State(), "refused: invalid_grant (status 400)"},
 	} {
-		if _, err := c.Exchange(t.Context(), given.code, given.state); err == nil || !strings.Contains(err.Error(), given.want) {
+		if _, err := c.Exchange(t.Context(), given.code, given.state); err == nil ||
+			!strings.Contains(err.Error(), given.want) {
 			t.Errorf("%q: got %v", given.code, err)
 		}
 	}
@@ -187,8 +194,8 @@ func TestConnectRefuses(t *testing.T) {
 	}
 }
 
-// TestConnectWithoutRefreshToken: a token for an hour is of no use alone. One that lasts is used until the API refuses it, and then a
-// person has to consent again: nothing is asked of the provider in vain.
+// TestConnectWithoutRefreshToken: a token for an hour is of no use alone. One that lasts is used until the API refuses
+// it, and then a person has to consent again: nothing is asked of the provider in vain.
 func TestConnectWithoutRefreshToken(t *testing.T) {
 	for answer, lasts := range map[string]time.Duration{
 		`{"access_token":"tok-en","expires_in":3600}`:    0,
@@ -197,9 +204,13 @@ func TestConnectWithoutRefreshToken(t *testing.T) {
 		`{"access_token":"tok-en","expires_in":0}`:       10 * 365 * 24 * time.Hour,
 	} {
 		m := must(derive.NewRefreshToken(derive.RefreshTokenOptions{
-			Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: answering{200, nil, answer}}, Client: derive.ClientAuth{ID: "client"},
+			Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: answering{200, nil, answer}},
+			Client:   derive.ClientAuth{ID: "client"},
 		}))
-		c := must(derive.NewConnect(derive.ConnectOptions{AuthorizeURL: "https://a.test", RedirectURL: "https://b.test", For: m}))
+		c := must(derive.NewConnect(derive.ConnectOptions{
+			AuthorizeURL: "https://a.test",
+			RedirectURL:  "https://b.test", For: m,
+		}))
 		state, err := c.Exchange(t.Context(), "code", c.State())
 		if lasts == 0 {
 			if err == nil || !strings.Contains(fault.HintOf(err), "offline_access") {
@@ -228,7 +239,10 @@ func TestConnectWithoutRefreshToken(t *testing.T) {
 
 func TestLoopbackGivesUp(t *testing.T) {
 	s := tokenserver.Start(t)
-	for want, visit := range map[string]string{"access_denied": "error=access_denied", "has no code": "error=%3Cscript%3E", "deadline": ""} {
+	for want, visit := range map[string]string{
+		"access_denied": "error=access_denied",
+		"has no code":   "error=%3Cscript%3E", "deadline": "",
+	} {
 		l, err := derive.ListenLoopback(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -26,15 +26,16 @@ const (
 	DefaultTimeout = 20 * time.Second
 	// MaxAnswer is the largest answer that is read, in bytes.
 	MaxAnswer = 1 << 20
-	// MaxSkew is how far the provider's clock, by the Date of its answers, may differ from this machine's and be followed.
+	// MaxSkew is how far the provider's clock, by the Date of its answers, may differ from this machine's and be
+	// followed.
 	MaxSkew = 5 * time.Minute
 )
 
 // DefaultToken is where RFC 6749 section 5.1 has the token.
 const DefaultToken = "/access_token"
 
-// UserAgent is what calls to token endpoints say that they are from, unless Headers say otherwise. Some providers refuse those
-// that name a library alone.
+// UserAgent is what calls to token endpoints say that they are from, unless Headers say otherwise. Some providers
+// refuse those that name a library alone.
 const UserAgent = "Sallyport"
 
 // Endpoint is where tokens are asked for. It does not change once a Minter has it.
@@ -44,8 +45,9 @@ type Endpoint struct {
 	Headers   map[string]secret.Value
 	Params    map[string]secret.Value // more parameters of the form; they may not replace those of the grant
 	Timeout   time.Duration           // 0: DefaultTimeout
-	Token     string                  // of a grant: JSON pointer to the token in the answer; "": DefaultToken. What belongs to it stands beside it
-	Lifetime  time.Duration           // of a token whose answer names none; 0: DefaultLifetime
+	// of a grant: JSON pointer to the token in the answer; "": DefaultToken. What belongs to it stands beside it
+	Token    string
+	Lifetime time.Duration // of a token whose answer names none; 0: DefaultLifetime
 }
 
 func (e *Endpoint) check() error {
@@ -54,7 +56,8 @@ func (e *Endpoint) check() error {
 	case err != nil:
 		return errors.New("the URL of the token endpoint cannot be read")
 	case u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.User != nil, u.Fragment != "":
-		return fmt.Errorf("the token endpoint has to be an https URL without user and fragment, and is %q", u.Redacted())
+		return fmt.Errorf("the token endpoint has to be an https URL without user and fragment, and is %q",
+			u.Redacted())
 	case e.Transport == nil:
 		return errors.New("the token endpoint has no transport")
 	}
@@ -76,8 +79,8 @@ func headerValue(b []byte) bool {
 	return !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-// EndpointError is what went wrong in asking for a token. It quotes nothing of the answer but the provider's error code, and
-// that only in the form of a code.
+// EndpointError is what went wrong in asking for a token. It quotes nothing of the answer but the provider's error
+// code, and that only in the form of a code.
 type EndpointError struct {
 	Host       string
 	Status     int           // of the answer; 0 if there was none
@@ -188,7 +191,10 @@ func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 		failed.Status = res.StatusCode
 		return nil, failed
 	}
-	a := &answer{host: c.host, status: res.StatusCode, header: res.Header, body: plainly(res.Header, body), started: started, secrets: secrets}
+	a := &answer{
+		host: c.host, status: res.StatusCode, header: res.Header, body: plainly(res.Header, body),
+		started: started, secrets: secrets,
+	}
 	c.learn(a)
 	return a, nil
 }
@@ -204,8 +210,8 @@ func (p *progress) trace(ctx context.Context) context.Context {
 	})
 }
 
-// unsent tells that the provider has certainly got nothing: there never was a connection, or the error, unreachable, is one of
-// making another after that had turned out to be dead.
+// unsent tells that the provider has certainly got nothing: there never was a connection, or the error, unreachable, is
+// one of making another after that had turned out to be dead.
 func (p *progress) unsent(unreachable bool) bool {
 	return !p.written.Load() && (unreachable || p.asked.Load() && !p.connected.Load())
 }
@@ -216,7 +222,8 @@ func (c *caller) transportError(ctx context.Context, err error, p *progress) *En
 	f := egress.Classify(err)
 	var op *net.OpError
 	dial := errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
-	unreachable := dial || f.Code == fault.UpstreamDNS || f.Code == fault.UpstreamRefused || f.Code == fault.DestinationProhibited || f.Code == fault.UpstreamTLS
+	unreachable := dial || f.Code == fault.UpstreamDNS || f.Code == fault.UpstreamRefused ||
+		f.Code == fault.DestinationProhibited || f.Code == fault.UpstreamTLS
 	ended := ctx.Err() != nil
 	if p.unsent(unreachable && !ended) {
 		e.fate = unsent
@@ -233,7 +240,8 @@ func (c *caller) transportError(ctx context.Context, err error, p *progress) *En
 	default:
 		e.Reason = "broke the connection off"
 	}
-	if vague := dial && f.Code == fault.UpstreamReset; !ended && !vague && f.Details != "" { // vague: of another transport than the gate's
+	// vague: of another transport than the gate's
+	if vague := dial && f.Code == fault.UpstreamReset; !ended && !vague && f.Details != "" {
 		e.Reason += ": " + f.Details
 	}
 	return e

@@ -175,7 +175,8 @@ func (m *Exchange) Mint(ctx context.Context, _ State) (State, error) {
 	unread := a.readable()
 	switch {
 	case sentOn && err == nil:
-		// Logins for browsers send their visitor on, and give the cookie with it. Nobody goes there, but the token is here.
+		// Logins for browsers send their visitor on, and give the cookie with it. Nobody goes there, but the token is
+		// here.
 		return State{Token: token, Expiry: m.expiry(a, doc)}, nil
 	case unread != nil:
 		return State{}, unread
@@ -214,8 +215,8 @@ func (m *Exchange) find(a *answer, doc json.RawMessage) (secret.Value, error) {
 	return readToken(m.token.in(doc))
 }
 
-// cookie is the value of a cookie that the answer sets, as a browser would keep it (RFC 6265 section 5.2): of several with the
-// name the last, and none where that takes it away again. Quotes are part of a value.
+// cookie is the value of a cookie that the answer sets, as a browser would keep it (RFC 6265 section 5.2): of several
+// with the name the last, and none where that takes it away again. Quotes are part of a value.
 func (a *answer) cookie(name string) string {
 	value := ""
 	for _, line := range a.header["Set-Cookie"] {

@@ -8,8 +8,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// How long a failure is told again without trying: growing by half to double with each, and no longer than the provider asks
-// for, within a limit.
+// How long a failure is told again without trying: growing by half to double with each, and no longer than the provider
+// asks for, within a limit.
 const (
 	firstDelay    = time.Second
 	longestDelay  = 30 * time.Second
@@ -57,7 +57,8 @@ func faultOf(name string, err error) *fault.Fault {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &gone) && gone.never:
-		return fault.New(fault.CredentialMissing, "the service is not connected: "+gone.reason).WithHint(connect).Wrap(err)
+		return fault.New(fault.CredentialMissing,
+			"the service is not connected: "+gone.reason).WithHint(connect).Wrap(err)
 	case errors.As(err, &gone):
 		return fault.New(fault.CredentialRejected, gone.reason).WithHint(connect + " to give consent again").Wrap(err)
 	case errors.As(err, &refusal):

@@ -13,8 +13,8 @@ import (
 
 var inErrors = regexp.MustCompile(`^[ -~]{1,400}$`)
 
-// FuzzAnswer reads what a token endpoint answers: a token that can stand in a header and ends in bounded time, or an error
-// that says which endpoint, and in which nothing of the answer stands but a code.
+// FuzzAnswer reads what a token endpoint answers: a token that can stand in a header and ends in bounded time, or an
+// error that says which endpoint, and in which nothing of the answer stands but a code.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, "application/json", "", `{"access_token":"tok-en","expires_in":3600,"refresh_token":"re-fresh"}`)
 	f.Add(200, "application/json", "Sat, 21 Nov 2026 20:00:00 GMT", `{"access_token":"tok-en","expires_in":"3.6e3"}`)
@@ -35,7 +35,10 @@ func FuzzAnswer(f *testing.F) {
 		for _, m := range []derive.Minter{
 			must(derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: e, Client: c})),
 			must(derive.NewRefreshToken(derive.RefreshTokenOptions{Endpoint: e, Client: c, Refresh: value("refresh")})),
-			must(derive.NewExchange(derive.ExchangeOptions{Endpoint: e, Token: "/access_token", ExpiresAt: "/expires_in", Error: "/error/code"})),
+			must(derive.NewExchange(derive.ExchangeOptions{
+				Endpoint: e, Token: "/access_token",
+				ExpiresAt: "/expires_in", Error: "/error/code",
+			})),
 			must(derive.NewExchange(derive.ExchangeOptions{Endpoint: e, Token: "body"})),
 		} {
 			checkAnswer(t, m)
@@ -48,7 +51,10 @@ func checkAnswer(t *testing.T, m derive.Minter) {
 	got, err := m.Mint(t.Context(), derive.State{})
 	if err == nil {
 		life := got.Expiry.Sub(before)
-		if n := got.Token.Len(); n < 4 || n > 16<<10 || strings.ContainsFunc(string(got.Token.Reveal()), func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		if n := got.Token.Len(); n < 4 || n > 16<<10 || strings.ContainsFunc(string(got.Token.Reveal()),
+			func(r rune) bool {
+				return r < ' ' || r >= 0x7f
+			}) {
 			t.Errorf("the token %q", got.Token.Reveal())
 		}
 		if life <= 0 || life > derive.MaxLifetime+time.Minute {

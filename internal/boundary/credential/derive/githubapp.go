@@ -77,8 +77,12 @@ func (m *GitHubApp) ask(ctx context.Context) (*grant, error) {
 		"Authorization": {"Bearer " + assertion}, "Accept": {"application/vnd.github+json"},
 		"X-Github-Api-Version": {"2022-11-28"}, "User-Agent": {"sallyport"},
 	}
-	target := strings.TrimSuffix(m.o.Endpoint.URL, "/") + "/app/installations/" + url.PathEscape(m.o.InstallationID) + "/access_tokens"
-	a, err := m.caller.do(ctx, &call{method: http.MethodPost, url: target, header: header, secrets: []secret.Value{secret.NewValue([]byte(assertion))}})
+	target := strings.TrimSuffix(m.o.Endpoint.URL, "/") + "/app/installations/" +
+		url.PathEscape(m.o.InstallationID) + "/access_tokens"
+	a, err := m.caller.do(ctx, &call{
+		method: http.MethodPost, url: target, header: header,
+		secrets: []secret.Value{secret.NewValue([]byte(assertion))},
+	})
 	if err != nil {
 		return nil, err
 	}

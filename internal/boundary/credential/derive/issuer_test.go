@@ -15,7 +15,8 @@ import (
 // TestCheckIssuer: an answer counts only if it is of the provider that was asked (RFC 9207 section 2.4).
 func TestCheckIssuer(t *testing.T) {
 	m := must(derive.NewRefreshToken(derive.RefreshTokenOptions{
-		Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: http.DefaultTransport}, Client: derive.ClientAuth{ID: "client"},
+		Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: http.DefaultTransport},
+		Client:   derive.ClientAuth{ID: "client"},
 	}))
 	const honest = "https://auth.test/tenant"
 	for _, tt := range []struct {
@@ -46,7 +47,10 @@ func TestCheckIssuer(t *testing.T) {
 		{"not known, twice", "", []string{honest, "https://evil.test"}, "more than one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := must(derive.NewConnect(derive.ConnectOptions{AuthorizeURL: "https://auth.test/authorize", Issuer: tt.configured, RedirectURL: "https://b.test", For: m}))
+			c := must(derive.NewConnect(derive.ConnectOptions{
+				AuthorizeURL: "https://auth.test/authorize",
+				Issuer:       tt.configured, RedirectURL: "https://b.test", For: m,
+			}))
 			query := url.Values{"code": {"x"}, "state": {c.State()}}
 			if tt.iss != nil {
 				query["iss"] = tt.iss
@@ -58,7 +62,8 @@ func TestCheckIssuer(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error()+fault.HintOf(err), "evil") {
+			if err == nil || !strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error()+fault.HintOf(err), "evil") {
 				t.Errorf("got %v (hint %q), want %q", err, fault.HintOf(err), tt.want)
 			}
 		})
@@ -92,7 +97,8 @@ func TestLoopbackChecksIssuer(t *testing.T) {
 	}
 }
 
-// TestLocalhostIsBothLoopbacks: a browser may take localhost for ::1 as well as for 127.0.0.1, and nobody else may wait at either.
+// TestLocalhostIsBothLoopbacks: a browser may take localhost for ::1 as well as for 127.0.0.1, and nobody else may wait
+// at either.
 func TestLocalhostIsBothLoopbacks(t *testing.T) {
 	var lc net.ListenConfig
 	hosts := []string{"127.0.0.1"}

@@ -55,9 +55,9 @@ const (
 	kindEd25519 = "Ed25519"
 )
 
-// NewSigner reads a private key in PEM (PKCS #8, PKCS #1, SEC 1) for an algorithm of RFC 7518: RS256, RS384, RS512, PS256,
-// PS384, PS512, ES256, ES384, ES512, EdDSA; "" is the usual one for the kind of key. keyID becomes the header "kid", if it is
-// not empty. The error never quotes the key.
+// NewSigner reads a private key in PEM (PKCS #8, PKCS #1, SEC 1) for an algorithm of RFC 7518: RS256, RS384, RS512,
+// PS256, PS384, PS512, ES256, ES384, ES512, EdDSA; "" is the usual one for the kind of key. keyID becomes the header
+// "kid", if it is not empty. The error never quotes the key.
 func NewSigner(pem secret.Value, alg, keyID string) (*Signer, error) {
 	key, err := parseKey(pem.Reveal())
 	if err != nil {
@@ -82,7 +82,10 @@ func NewSigner(pem secret.Value, alg, keyID string) (*Signer, error) {
 		return nil, errors.New("the key cannot be used")
 	}
 	sum := sha256.Sum256(public)
-	return &Signer{key: key, alg: rows[i], keyID: keyID, print: rows[i].Alg() + " " + keyID + " " + hex.EncodeToString(sum[:])}, nil
+	return &Signer{
+		key: key, alg: rows[i], keyID: keyID,
+		print: rows[i].Alg() + " " + keyID + " " + hex.EncodeToString(sum[:]),
+	}, nil
 }
 
 func names(rows []algorithm) string {

@@ -63,7 +63,8 @@ func signer(t testing.TB, key, alg, id string) *derive.Signer {
 	return s
 }
 
-// TestSign: each algorithm takes its kind of key. The test server, which verifies by the standard library alone, is the second opinion.
+// TestSign: each algorithm takes its kind of key. The test server, which verifies by the standard library alone, is the
+// second opinion.
 func TestSign(t *testing.T) {
 	for alg, key := range map[string]string{
 		"RS256": "rsa", "RS384": "rsa", "RS512": "rsa", "PS256": "rsa", "PS384": "rsa", "PS512": "rsa",
@@ -71,11 +72,14 @@ func TestSign(t *testing.T) {
 	} {
 		t.Run(alg, func(t *testing.T) {
 			for range 20 { // r or s of an ECDSA signature is short now and then, and has to be padded
-				text, err := signer(t, key, alg, "key 1").Sign(map[string]any{"iss": "me", "exp": time.Now().Add(time.Minute).Unix()})
+				text, err := signer(t, key, alg,
+					"key 1").Sign(map[string]any{"iss": "me", "exp": time.Now().Add(time.Minute).Unix()})
 				if err != nil {
 					t.Fatal(err)
 				}
-				token, err := jwt.Parse(text, func(*jwt.Token) (any, error) { return keys()[key].Public(), nil }, jwt.WithValidMethods([]string{alg}))
+				token, err := jwt.Parse(text, func(*jwt.Token) (any, error) {
+					return keys()[key].Public(), nil
+				}, jwt.WithValidMethods([]string{alg}))
 				if err != nil || token.Header["kid"] != "key 1" || token.Header["typ"] != "JWT" {
 					t.Fatalf("got %v, %v", token, err)
 				}
@@ -85,7 +89,10 @@ func TestSign(t *testing.T) {
 }
 
 func TestUsualAlgorithm(t *testing.T) {
-	for key, want := range map[string]string{"rsa": "RS256", "p256": "ES256", "p384": "ES384", "p521": "ES512", "ed25519": "EdDSA"} {
+	for key, want := range map[string]string{
+		"rsa": "RS256", "p256": "ES256", "p384": "ES384", "p521": "ES512",
+		"ed25519": "EdDSA",
+	} {
 		text, err := signer(t, key, "", "").Sign(map[string]any{})
 		if err != nil {
 			t.Fatal(err)

@@ -104,8 +104,8 @@ func (m *JWTBearer) claims(now time.Time) map[string]any {
 	return claims
 }
 
-// ServiceAccount fills in, from the file that Google gives for a service account as it comes, what the options leave open: the
-// issuer, the key, and the token endpoint.
+// ServiceAccount fills in, from the file that Google gives for a service account as it comes, what the options leave
+// open: the issuer, the key, and the token endpoint.
 func (o JWTBearerOptions) ServiceAccount(file secret.Value) (JWTBearerOptions, error) {
 	var account struct {
 		Type         string `json:"type"`

@@ -9,8 +9,8 @@ import (
 	"fmt"
 )
 
-// parseKey reads a private key in PEM. Keys come out of JSON files and environment variables with line breaks that are still
-// written as \n: those are taken for what they mean.
+// parseKey reads a private key in PEM. Keys come out of JSON files and environment variables with line breaks that are
+// still written as \n: those are taken for what they mean.
 func parseKey(text []byte) (crypto.Signer, error) {
 	if !bytes.ContainsRune(bytes.TrimSpace(text), '\n') {
 		text = bytes.ReplaceAll(text, []byte(`\r`), nil)
@@ -20,7 +20,8 @@ func parseKey(text []byte) (crypto.Signer, error) {
 	for {
 		block, rest := pem.Decode(text)
 		if block == nil {
-			return nil, errors.New("the key is not in PEM: it has to begin with -----BEGIN … PRIVATE KEY----- and to be whole")
+			return nil,
+				errors.New("the key is not in PEM: it has to begin with -----BEGIN … PRIVATE KEY----- and to be whole")
 		}
 		if block.Type != "EC PARAMETERS" { // openssl writes them before an EC key, which names its curve itself
 			return parseBlock(block)
@@ -34,7 +35,9 @@ func parseBlock(block *pem.Block) (crypto.Signer, error) {
 	var err error
 	switch {
 	case block.Type == "ENCRYPTED PRIVATE KEY", block.Headers["DEK-Info"] != "":
-		return nil, errors.New("the key is encrypted with a passphrase: keep it without one in the store, which encrypts it anyway")
+		return nil,
+			errors.New("the key is encrypted with a passphrase: keep it without one in the store, which encrypts it " +
+				"anyway")
 	case block.Type == "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case block.Type == "RSA PRIVATE KEY":

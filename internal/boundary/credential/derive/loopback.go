@@ -37,8 +37,8 @@ func ListenLoopback(ctx context.Context) (*Loopback, error) {
 }
 
 // ListenRedirect takes the port of a redirect URL of this machine, for providers that know it to the letter:
-// http://localhost:8473/callback, or with 127.0.0.1 or [::1]. localhost is both: which one a browser tries first is its own affair,
-// and nobody else must get the code at the other. Await or Close ends it.
+// http://localhost:8473/callback, or with 127.0.0.1 or [::1]. localhost is both: which one a browser tries first is its
+// own affair, and nobody else must get the code at the other. Await or Close ends it.
 func ListenRedirect(ctx context.Context, redirectURL string) (*Loopback, error) {
 	if !OnLoopback(redirectURL) {
 		return nil, errors.New("the redirect URL does not lead to this machine: http://localhost:PORT/PATH does")
@@ -62,7 +62,8 @@ func ListenRedirect(ctx context.Context, redirectURL string) (*Loopback, error) 
 // OnLoopback tells whether a redirect URL is one that ListenRedirect can listen on.
 func OnLoopback(redirectURL string) bool {
 	u, err := url.Parse(redirectURL)
-	if err != nil || u.Scheme != "http" || u.Port() == "" || u.Port() == "0" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path == "" {
+	if err != nil || u.Scheme != "http" || u.Port() == "" || u.Port() == "0" || u.User != nil || u.RawQuery != "" ||
+		u.Fragment != "" || u.Path == "" {
 		return false
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
@@ -71,8 +72,8 @@ func OnLoopback(redirectURL string) bool {
 
 func isLocalhost(u *url.URL) bool { return strings.EqualFold(u.Hostname(), "localhost") }
 
-// listenLoopback listens on every address that this machine has, and on at least one. An address that someone else has taken is an
-// error: the code could go there.
+// listenLoopback listens on every address that this machine has, and on at least one. An address that someone else has
+// taken is an error: the code could go there.
 func listenLoopback(ctx context.Context, path string, addresses ...string) (*Loopback, error) {
 	var lc net.ListenConfig
 	var absent error
@@ -82,7 +83,8 @@ func listenLoopback(ctx context.Context, path string, addresses ...string) (*Loo
 		switch {
 		case err == nil:
 			l.listeners = append(l.listeners, one)
-		case errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT): // such as ::1 where IPv6 is switched off
+		// such as ::1 where IPv6 is switched off
+		case errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT):
 			absent = err
 		default:
 			return nil, errors.Join(fmt.Errorf("listening for the browser's return: %w", err), l.Close())
@@ -109,15 +111,17 @@ type returned struct {
 	err  error
 }
 
-// Await serves until the callback with the Connect's state has come, or the context ends, and returns the code. Any other
-// request, such as one that another page makes the browser send, is turned away and changes nothing.
+// Await serves until the callback with the Connect's state has come, or the context ends, and returns the code. Any
+// other request, such as one that another page makes the browser send, is turned away and changes nothing.
 func (l *Loopback) Await(ctx context.Context, c *Connect) (code string, err error) {
 	came := make(chan returned, 1)
 	server := &http.Server{
 		Handler:           callback(l.path, c, came),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
-		// It stands in a command that a person looks at, for one answer: there is no log to write to and nothing that counts, and
-		// what other programs of this machine send here, which net/http would quote, belongs on no terminal.
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
+		MaxHeaderBytes: 64 << 10,
+		// It stands in a command that a person looks at, for one answer: there is no log to write to and nothing that
+		// counts, and what other programs of this machine send here, which net/http would quote, belongs on no
+		// terminal.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	ended := make(chan error, len(l.listeners))
@@ -152,7 +156,8 @@ func callback(path string, c *Connect, came chan<- returned) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer") // the address has the code in it
 		code, state, err := ReadCallback(r.URL.Query())
-		if r.Method != http.MethodGet || r.URL.EscapedPath() != path || subtle.ConstantTimeCompare([]byte(state), []byte(c.State())) != 1 {
+		if r.Method != http.MethodGet || r.URL.EscapedPath() != path ||
+			subtle.ConstantTimeCompare([]byte(state), []byte(c.State())) != 1 {
 			http.NotFound(w, r)
 			return
 		}

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Memory is a Vault and an Owner for one process that keeps nothing: for trying a credential out, and for tests. The zero
-// Memory is ready.
+// Memory is a Vault and an Owner for one process that keeps nothing: for trying a credential out, and for tests. The
+// zero Memory is ready.
 type Memory struct {
 	mu      sync.Mutex
 	records map[string]record

@@ -35,43 +35,70 @@ type kind struct {
 
 func kinds() []kind {
 	auth := func(c derive.ClientAuth) kind {
-		return kind{"client_credentials " + c.Method, func(_ testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
-			c.ID, c.Secret = "client:1 é", value(canary)
-			s.Clients[c.ID] = tokenserver.Client{Auth: c.Method, Secret: canary, Key: keys()["p256"].Public()}
-			return derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: e, Client: c, Scopes: []string{"a", "b"}})
-		}}
+		return kind{
+			"client_credentials " + c.Method,
+			func(_ testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
+				c.ID, c.Secret = "client:1 é", value(canary)
+				s.Clients[c.ID] = tokenserver.Client{Auth: c.Method, Secret: canary, Key: keys()["p256"].Public()}
+				return derive.NewClientCredentials(derive.ClientCredentialsOptions{
+					Endpoint: e, Client: c,
+					Scopes: []string{"a", "b"},
+				})
+			},
+		}
 	}
 	return []kind{
 		auth(derive.ClientAuth{Method: "basic"}),
 		auth(derive.ClientAuth{Method: "post"}),
-		{"client_credentials private_key_jwt", func(t testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
-			s.Clients["client"] = tokenserver.Client{Auth: "private_key_jwt", Key: keys()["p256"].Public()}
-			return derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: e, Client: derive.ClientAuth{ID: "client", Key: signer(t, "p256", "", "1")}})
-		}},
+		{
+			"client_credentials private_key_jwt",
+			func(t testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
+				s.Clients["client"] = tokenserver.Client{Auth: "private_key_jwt", Key: keys()["p256"].Public()}
+				return derive.NewClientCredentials(derive.ClientCredentialsOptions{
+					Endpoint: e,
+					Client:   derive.ClientAuth{ID: "client", Key: signer(t, "p256", "", "1")},
+				})
+			},
+		},
 		{"refresh_token", refreshing("")},
-		{"refresh_token private_key_jwt", func(t testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
-			s.Clients["client"] = tokenserver.Client{Auth: "private_key_jwt", Key: keys()["ed25519"].Public()}
-			c := derive.ClientAuth{ID: "client", Key: signer(t, "ed25519", "", "1")}
-			return derive.NewRefreshToken(derive.RefreshTokenOptions{Endpoint: e, Client: c, Refresh: value(s.Grant("client"))})
-		}},
+		{
+			"refresh_token private_key_jwt",
+			func(t testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
+				s.Clients["client"] = tokenserver.Client{Auth: "private_key_jwt", Key: keys()["ed25519"].Public()}
+				c := derive.ClientAuth{ID: "client", Key: signer(t, "ed25519", "", "1")}
+				return derive.NewRefreshToken(derive.RefreshTokenOptions{
+					Endpoint: e, Client: c,
+					Refresh: value(s.Grant("client")),
+				})
+			},
+		},
 		{"jwt_bearer", bearing("rsa", "PS256")},
 		{"jwt_bearer ES384", bearing("p384", "")},
-		{"jwt_bearer service account", func(_ testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
-			s.Issuers["robot@project.iam.test"] = keys()["rsa"].Public()
-			file := must(json.Marshal(map[string]string{
-				"type": "service_account", "client_email": "robot@project.iam.test", "private_key": pkcs8("rsa"), "private_key_id": "k1", "token_uri": e.URL,
-			}))
-			e.URL = ""
-			o, err := derive.JWTBearerOptions{Endpoint: e, Scopes: []string{"https://scopes.test/all"}}.ServiceAccount(secret.NewValue(file))
-			if err != nil {
-				return nil, err
-			}
-			return derive.NewJWTBearer(o)
-		}},
+		{
+			"jwt_bearer service account",
+			func(_ testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
+				s.Issuers["robot@project.iam.test"] = keys()["rsa"].Public()
+				file := must(json.Marshal(map[string]string{
+					"type": "service_account", "client_email": "robot@project.iam.test", "private_key": pkcs8("rsa"), "private_key_id": "k1", "token_uri": e.URL,
+				}))
+				e.URL = ""
+				o, err := derive.JWTBearerOptions{
+					Endpoint: e,
+					Scopes:   []string{"https://scopes.test/all"},
+				}.ServiceAccount(secret.NewValue(file))
+				if err != nil {
+					return nil, err
+				}
+				return derive.NewJWTBearer(o)
+			},
+		},
 		{"github_app", func(t testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
 			s.App, s.Issuers["4711"] = "4711", keys()["rsa"].Public()
 			e.URL = s.URL
-			return derive.NewGitHubApp(derive.GitHubAppOptions{Endpoint: e, AppID: "4711", InstallationID: "12", Key: signer(t, "rsa", "", "")})
+			return derive.NewGitHubApp(derive.GitHubAppOptions{
+				Endpoint: e, AppID: "4711", InstallationID: "12",
+				Key: signer(t, "rsa", "", ""),
+			})
 		}},
 		{"exchange", exchanging(canary)},
 	}
@@ -88,14 +115,18 @@ func refreshOptions(s *tokenserver.Server, e derive.Endpoint, client string) der
 		client = "client"
 	}
 	s.Clients[client] = tokenserver.Client{Auth: "basic", Secret: canary}
-	return derive.RefreshTokenOptions{Endpoint: e, Client: derive.ClientAuth{ID: client, Secret: value(canary)}, Refresh: value(s.Grant(client))}
+	return derive.RefreshTokenOptions{
+		Endpoint: e, Client: derive.ClientAuth{ID: client, Secret: value(canary)},
+		Refresh: value(s.Grant(client)),
+	}
 }
 
 func bearing(key, alg string) func(testing.TB, *tokenserver.Server, derive.Endpoint) (derive.Minter, error) {
 	return func(t testing.TB, s *tokenserver.Server, e derive.Endpoint) (derive.Minter, error) {
 		s.Issuers["issuer"] = keys()[key].Public()
 		return derive.NewJWTBearer(derive.JWTBearerOptions{
-			Endpoint: e, Issuer: "issuer", Subject: "someone", Key: signer(t, key, alg, ""), Claims: map[string]any{"box_sub_type": "enterprise"},
+			Endpoint: e, Issuer: "issuer", Subject: "someone", Key: signer(t, key, alg, ""),
+			Claims: map[string]any{"box_sub_type": "enterprise"},
 		})
 	}
 }
@@ -105,7 +136,8 @@ func exchanging(password string) func(testing.TB, *tokenserver.Server, derive.En
 		s.Users["user"] = canary
 		e.URL = s.URL + "/login"
 		return derive.NewExchange(derive.ExchangeOptions{
-			Endpoint: e, JSON: map[string]any{"user": "user", "password": value(password)}, Token: "/data/token", Lifetime: "/expire", Error: "/code",
+			Endpoint: e, JSON: map[string]any{"user": "user", "password": value(password)}, Token: "/data/token",
+			Lifetime: "/expire", Error: "/code",
 		})
 	}
 }
@@ -149,7 +181,8 @@ func TestMint(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !s.Valid(string(got.Token.Reveal())) || time.Until(got.Expiry) != 2*time.Hour {
-					t.Errorf("got a token for %v, valid %t", time.Until(got.Expiry), s.Valid(string(got.Token.Reveal())))
+					t.Errorf("got a token for %v, valid %t", time.Until(got.Expiry),
+						s.Valid(string(got.Token.Reveal())))
 				}
 				if again := build(t, s, k); k.name[:4] != "refr" && again.Inputs() != m.Inputs() {
 					t.Error("the same inputs have two fingerprints")
@@ -182,7 +215,8 @@ func TestMintOnTheWire(t *testing.T) {
 	}
 	transport.TLSClientConfig.Certificates = server.TLS.Certificates
 	cc, err := derive.NewClientCredentials(derive.ClientCredentialsOptions{
-		Endpoint: derive.Endpoint{URL: server.URL + "/token", Transport: transport}, Client: derive.ClientAuth{Method: "mtls", ID: "client"},
+		Endpoint: derive.Endpoint{URL: server.URL + "/token", Transport: transport},
+		Client:   derive.ClientAuth{Method: "mtls", ID: "client"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +242,10 @@ func TestThroughTheGuard(t *testing.T) {
 		guard := must(egress.New(egress.Options{Host: host, Port: port, AllowPrivate: allow}))
 		v := &derive.Memory{}
 		o := refreshOptions(s, derive.Endpoint{URL: "http://" + l.Addr().String() + "/token", Transport: guard}, "")
-		_, err := derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v, Owner: v}).Token(t.Context())
+		_, err := derive.New(derive.Options{
+			Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v,
+			Owner: v,
+		}).Token(t.Context())
 		if f := wantFault(t, err, fault.CredentialMintFailed, "reach"); !strings.Contains(f.Message, want) {
 			t.Errorf("got %q, want %q", f.Message, want)
 		}
@@ -230,7 +267,10 @@ func TestNoConnection(t *testing.T) {
 			return nil, net.ErrClosed
 		}}
 		v := &derive.Memory{}
-		source := derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(refreshOptions(s, e, ""))), Vault: v, Owner: v})
+		source := derive.New(derive.Options{
+			Name:   "lark",
+			Minter: must(derive.NewRefreshToken(refreshOptions(s, e, ""))), Vault: v, Owner: v,
+		})
 		_, err := source.Token(t.Context())
 		wantFault(t, err, fault.CredentialMintFailed, "reach")
 		if on, _, err := v.Load(t.Context(), "lark"); err != nil || !on.Spending.IsZero() {
@@ -277,7 +317,8 @@ func TestClocksApart(t *testing.T) {
 func TestLifetimes(t *testing.T) {
 	for m, want := range map[tokenserver.Misbehaviour]time.Duration{
 		tokenserver.NoLifetime: derive.DefaultLifetime, tokenserver.ZeroLifetime: derive.DefaultLifetime,
-		tokenserver.TextLifetime: 30 * time.Minute, tokenserver.LongLifetime: derive.MaxLifetime, tokenserver.WrongDate: time.Hour,
+		tokenserver.TextLifetime: 30 * time.Minute, tokenserver.LongLifetime: derive.MaxLifetime,
+		tokenserver.WrongDate: time.Hour,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := tokenserver.New()
@@ -292,12 +333,17 @@ func TestLifetimes(t *testing.T) {
 
 func TestMintFails(t *testing.T) {
 	for m, want := range map[tokenserver.Misbehaviour]string{
-		tokenserver.Unreachable: "could not be reached", tokenserver.Filtered: "could not be reached in time", tokenserver.Reset: "broke the connection off", tokenserver.LostAnswer: "broke the connection off",
-		tokenserver.Hang: "did not answer in time", tokenserver.Garbage: "not one JSON object", tokenserver.HTML: "answered with HTML",
-		tokenserver.Huge: "more than 1 MiB", tokenserver.Error500: "refused (status 500)", tokenserver.Error502: "refused (status 502)",
-		tokenserver.Error503: "refused: temporarily_unavailable (status 503)", tokenserver.Error429: "temporarily_unavailable (status 429)",
+		tokenserver.Unreachable: "could not be reached", tokenserver.Filtered: "could not be reached in time",
+		tokenserver.Reset: "broke the connection off", tokenserver.LostAnswer: "broke the connection off",
+		tokenserver.Hang: "did not answer in time", tokenserver.Garbage: "not one JSON object",
+		tokenserver.HTML: "answered with HTML",
+		tokenserver.Huge: "more than 1 MiB", tokenserver.Error500: "refused (status 500)",
+		tokenserver.Error502: "refused (status 502)",
+		tokenserver.Error503: "refused: temporarily_unavailable (status 503)",
+		tokenserver.Error429: "temporarily_unavailable (status 429)",
 		tokenserver.Redirect: "a redirect, which is not followed", tokenserver.CRLFToken: "a token with a line break",
-		tokenserver.EmptyToken: "an empty token", tokenserver.NumberToken: "a token that is not a string", tokenserver.NoToken: "no token in it",
+		tokenserver.EmptyToken: "an empty token", tokenserver.NumberToken: "a token that is not a string",
+		tokenserver.NoToken: "no token in it",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := tokenserver.New()
@@ -305,7 +351,8 @@ func TestMintFails(t *testing.T) {
 			minter := build(t, s, kinds()[0])
 			_, err := mint(t, minter)
 			var failed *derive.EndpointError
-			if !errors.As(err, &failed) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+			if !errors.As(err, &failed) || !strings.Contains(err.Error(), want) ||
+				strings.Contains(err.Error(), "canary") {
 				t.Errorf("got %v, want %q", err, want)
 			}
 			if _, err := mint(t, minter); err != nil {
@@ -392,7 +439,8 @@ func TestAnswers(t *testing.T) {
 			if err != nil {
 				text = err.Error()
 			}
-			if (err == nil) != (c.want == "tok-en") || !strings.Contains(text, c.want) || strings.Contains(text, "canary") {
+			if (err == nil) != (c.want == "tok-en") || !strings.Contains(text, c.want) ||
+				strings.Contains(text, "canary") {
 				t.Errorf("got %q", text)
 			}
 		})
@@ -425,13 +473,25 @@ func TestOptionsRefused(t *testing.T) {
 	app := func(o derive.GitHubAppOptions) error { _, err := derive.NewGitHubApp(o); return err }
 	_, errAccount := derive.JWTBearerOptions{}.ServiceAccount(value(canary))
 	for want, err := range map[string]error{
-		"https URL":                         creds(with(func(e *derive.Endpoint) { e.URL = "ftp://tokens.test" }), client),
-		"without user":                      creds(with(func(e *derive.Endpoint) { e.URL = "https://u:s3cret-canary@tokens.test" }), client),
-		"cannot be read":                    creds(with(func(e *derive.Endpoint) { e.URL = "https://\x00canary" }), client),
-		"no transport":                      creds(with(func(e *derive.Endpoint) { e.Transport = nil }), client),
-		`header "X-A"`:                      creds(with(func(e *derive.Endpoint) { e.Headers = map[string]secret.Value{"X-A": value("canary\r\nB: c")} }), client),
-		`header "X:A"`:                      creds(with(func(e *derive.Endpoint) { e.Headers = map[string]secret.Value{"X:A": value("a")} }), client),
-		"grant's own":                       creds(with(func(e *derive.Endpoint) { e.Params = map[string]secret.Value{"grant_type": value("password")} }), client),
+		"https URL": creds(with(func(e *derive.Endpoint) {
+			e.URL = "ftp://tokens.test"
+		}), client),
+		"without user": creds(with(func(e *derive.Endpoint) {
+			e.URL = "https://u:s3cret-canary@tokens.test"
+		}), client),
+		"cannot be read": creds(with(func(e *derive.Endpoint) {
+			e.URL = "https://\x00canary"
+		}), client),
+		"no transport": creds(with(func(e *derive.Endpoint) { e.Transport = nil }), client),
+		`header "X-A"`: creds(with(func(e *derive.Endpoint) {
+			e.Headers = map[string]secret.Value{"X-A": value("canary\r\nB: c")}
+		}), client),
+		`header "X:A"`: creds(with(func(e *derive.Endpoint) {
+			e.Headers = map[string]secret.Value{"X:A": value("a")}
+		}), client),
+		"grant's own": creds(with(func(e *derive.Endpoint) {
+			e.Params = map[string]secret.Value{"grant_type": value("password")}
+		}), client),
 		"no client_id":                      creds(e, derive.ClientAuth{Secret: value(canary)}),
 		"needs a client secret":             creds(e, derive.ClientAuth{Method: "post", ID: "client"}),
 		"needs a key":                       creds(e, derive.ClientAuth{Method: "private_key_jwt", ID: "client"}),
@@ -522,7 +582,8 @@ func TestExchangeRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mint(t, m); err == nil || !strings.Contains(err.Error(), "refused: 10003") || strings.Contains(err.Error(), "canary") {
+	if _, err := mint(t, m); err == nil || !strings.Contains(err.Error(), "refused: 10003") ||
+		strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -540,13 +601,20 @@ func TestCodeIsNoSecret(t *testing.T) {
 	}
 	minters := map[string]func() (derive.Minter, error){
 		"client secret": func() (derive.Minter, error) {
-			return derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: e, Client: derive.ClientAuth{ID: "n8n", Secret: value(hidden)}})
+			return derive.NewClientCredentials(derive.ClientCredentialsOptions{
+				Endpoint: e,
+				Client:   derive.ClientAuth{ID: "n8n", Secret: value(hidden)},
+			})
 		},
 		"basic login": func() (derive.Minter, error) {
-			return derive.NewExchange(derive.ExchangeOptions{Endpoint: withHeader("Authorization", basic), Token: "/token"})
+			return derive.NewExchange(derive.ExchangeOptions{Endpoint: withHeader("Authorization",
+				basic), Token: "/token"})
 		},
 		"header": func() (derive.Minter, error) {
-			return derive.NewGitHubApp(derive.GitHubAppOptions{Endpoint: withHeader("X-Key", hidden), AppID: "1", InstallationID: "1", Key: signer(t, "rsa", "", "")})
+			return derive.NewGitHubApp(derive.GitHubAppOptions{
+				Endpoint: withHeader("X-Key", hidden), AppID: "1",
+				InstallationID: "1", Key: signer(t, "rsa", "", ""),
+			})
 		},
 	}
 	for what, build := range minters {
@@ -568,7 +636,8 @@ func TestCodeIsNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.body = `{"error":"invalid_client"}`
-		if _, err = m.Mint(t.Context(), derive.State{}); err == nil || !strings.Contains(err.Error(), "invalid_client") {
+		if _, err = m.Mint(t.Context(), derive.State{}); err == nil ||
+			!strings.Contains(err.Error(), "invalid_client") {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}

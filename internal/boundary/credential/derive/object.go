@@ -13,9 +13,9 @@ import (
 	"sallyport/internal/boundary/scrub"
 )
 
-// object reads the body as one object. What it is shows in itself and not in its label: servers send JSON as text/html, which
-// is the default of many, as text/plain, as a form, or without a label; some old providers answer with a form, labelled as
-// anything. Names are exact, and none stands twice: what two readers would read differently is not read.
+// object reads the body as one object. What it is shows in itself and not in its label: servers send JSON as text/html,
+// which is the default of many, as text/plain, as a form, or without a label; some old providers answer with a form,
+// labelled as anything. Names are exact, and none stands twice: what two readers would read differently is not read.
 func (a *answer) object() (map[string]json.RawMessage, error) {
 	body := a.text()
 	switch {
@@ -33,7 +33,8 @@ func (a *answer) object() (map[string]json.RawMessage, error) {
 	return nil, errNoObject
 }
 
-// text is the body without white space around it and without a byte order mark, which RFC 8259 section 8.1 lets a reader ignore.
+// text is the body without white space around it and without a byte order mark, which RFC 8259 section 8.1 lets a
+// reader ignore.
 func (a *answer) text() []byte {
 	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(a.body), []byte("\xef\xbb\xbf")))
 }
@@ -118,8 +119,8 @@ func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
 // isBlank tells that a member is not there, or that nothing is in it.
 func isBlank(raw json.RawMessage) bool { return raw == nil || isNull(raw) || string(raw) == `""` }
 
-// plainly takes a content coding off a body, though none was asked for. A coding that is none, such as a charset, and a body
-// that is not what its coding says, are left as they are: reading them as an object shows what they are.
+// plainly takes a content coding off a body, though none was asked for. A coding that is none, such as a charset, and a
+// body that is not what its coding says, are left as they are: reading them as an object shows what they are.
 func plainly(h http.Header, body []byte) []byte {
 	coding := h.Get("Content-Encoding")
 	if coding == "" || strings.EqualFold(coding, "identity") {

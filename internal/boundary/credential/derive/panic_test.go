@@ -36,8 +36,8 @@ func (m *trapMint) Mint(context.Context, derive.State) (derive.State, error) {
 	return derive.State{}, &trap{left: m.at}
 }
 
-// TestPanicAnywhere: wherever in an attempt a panic comes, also after the call, those who wait get an error, the next attempt waits
-// as after any failure, and Close returns.
+// TestPanicAnywhere: wherever in an attempt a panic comes, also after the call, those who wait get an error, the next
+// attempt waits as after any failure, and Close returns.
 func TestPanicAnywhere(t *testing.T) {
 	landed := false
 	for at := 1; at <= 24; at++ {
@@ -45,7 +45,12 @@ func TestPanicAnywhere(t *testing.T) {
 			var told []derive.Observation
 			v := new(derive.Memory)
 			m := &trapMint{at: at}
-			s := derive.New(derive.Options{Name: "lark", Minter: m, Vault: v, Owner: v, Observe: func(o derive.Observation) { told = append(told, o) }})
+			s := derive.New(derive.Options{
+				Name: "lark", Minter: m, Vault: v, Owner: v,
+				Observe: func(o derive.Observation) {
+					told = append(told, o)
+				},
+			})
 			_, err := s.Token(t.Context())
 			var f *fault.Fault
 			if !errors.As(err, &f) || strings.Contains(err.Error(), "hunter2") {

@@ -52,7 +52,10 @@ func (a *answer) expiresAt(raw json.RawMessage, fallback time.Duration) time.Tim
 func instant(raw json.RawMessage) (time.Time, bool) {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime, "2006-01-02T15:04:05-0700", time.RFC1123} {
+		for _, layout := range []string{
+			time.RFC3339, "2006-01-02T15:04:05", time.DateTime,
+			"2006-01-02T15:04:05-0700", time.RFC1123,
+		} {
 			if at, err := time.Parse(layout, text); err == nil {
 				return at, true
 			}

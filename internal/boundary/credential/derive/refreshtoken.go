@@ -16,24 +16,25 @@ type RefreshTokenOptions struct {
 	Scopes   []string
 	Refresh  secret.Value // the first refresh token; zero if a Connect brings it
 
-	// RefreshAt is where refreshes are asked for, where that is not the Endpoint, which takes the code. URL "": the Endpoint.
+	// RefreshAt is where refreshes are asked for, where that is not the Endpoint, which takes the code. URL "": the
+	// Endpoint.
 	RefreshAt Endpoint
 
-	// ReuseGrace is how long the provider takes a refresh token once more after it was spent. Within it one attempt is made to
-	// recover from a lost answer. 0: the provider takes a second use for theft, so there is none.
+	// ReuseGrace is how long the provider takes a refresh token once more after it was spent. Within it one attempt is
+	// made to recover from a lost answer. 0: the provider takes a second use for theft, so there is none.
 	ReuseGrace time.Duration
 
-	// Reusable says that the provider takes a refresh token again, however often: it does not rotate them, or it leaves the old
-	// ones valid. Then nothing is ever marked as being spent, and a lost answer loses nothing.
+	// Reusable says that the provider takes a refresh token again, however often: it does not rotate them, or it leaves
+	// the old ones valid. Then nothing is ever marked as being spent, and a lost answer loses nothing.
 	Reusable bool
 }
 
 // RefreshToken is the grant of RFC 6749 section 6, with rotation of the refresh token (RFC 9700 section 4.14.2).
 //
-// A refresh token is marked as being spent, on record, before it leaves. If its answer is lost, or the process dies, the mark
-// stays, and the token is not spent again but within ReuseGrace, once. The exception is a provider that has refreshed this grant
-// before and has never yet answered with a new refresh token, or of which it is known that refresh tokens are Reusable: there,
-// the old one stays good and nothing is marked.
+// A refresh token is marked as being spent, on record, before it leaves. If its answer is lost, or the process dies,
+// the mark stays, and the token is not spent again but within ReuseGrace, once. The exception is a provider that has
+// refreshed this grant before and has never yet answered with a new refresh token, or of which it is known that refresh
+// tokens are Reusable: there, the old one stays good and nothing is marked.
 type RefreshToken struct {
 	client        *client // takes the code
 	refresher     *client // takes the refresh token
@@ -99,7 +100,10 @@ func (m *RefreshToken) Spend(prev State, now time.Time) (State, error) {
 	case s.Spending.IsZero():
 		s.Spending = now.Round(0)
 	case s.Recovering, now.Sub(s.Spending).Abs() >= m.o.ReuseGrace:
-		return State{}, &reconnectError{reason: "the provider's answer to spending the refresh token was lost, and spending it again could revoke everything"}
+		return State{}, &reconnectError{
+			reason: "the provider's answer to spending the refresh token was lost, and spending it again could " +
+				"revoke everything",
+		}
 	default:
 		s.Recovering = true
 	}
@@ -147,10 +151,14 @@ func (m *RefreshToken) failed(prev State, err error) (State, error) {
 	case prev.Spending.IsZero(), m.o.ReuseGrace > 0 && !prev.Recovering:
 		return State{}, err
 	}
-	return State{}, &reconnectError{reason: "the provider's answer to spending the refresh token was lost: " + failed.Error(), cause: err}
+	return State{}, &reconnectError{reason: "the provider's answer to spending the refresh token was lost: " +
+		failed.Error(), cause: err}
 }
 
 // connected is the State that a new consent begins with.
 func (m *RefreshToken) connected(g *grant) State {
-	return State{Token: g.token, Expiry: g.expiry, Minted: time.Now().Round(0), Inputs: m.inputs, Refresh: g.refresh, Grant: m.grant}
+	return State{
+		Token: g.token, Expiry: g.expiry, Minted: time.Now().Round(0), Inputs: m.inputs,
+		Refresh: g.refresh, Grant: m.grant,
+	}
 }

@@ -13,18 +13,20 @@ import (
 	"sallyport/internal/boundary/scrub"
 )
 
-// A provider refuses a refresh token in words of its own. These say that it is dead: that asking again is of no use, and that
-// a person has to give consent again. The rule, in this order (docs/credentials.md has it for users):
+// A provider refuses a refresh token in words of its own. These say that it is dead: that asking again is of no use,
+// and that a person has to give consent again. The rule, in this order (docs/credentials.md has it for users):
 //
 //  1. The error code is one of deadWords.
 //  2. The error code, or any text of the answer, speaks of the refresh token and calls it bad (callsDead). Some
 //     providers have a code that says nothing, or a wrong one, and the reason in the text beside it.
 //
-// Neither counts where the answer asks to come back later (408, 425, 429, 503), and the text does not where the code puts the
-// blame elsewhere (elsewhereWords). The text itself is never shown or kept.
+// Neither counts where the answer asks to come back later (408, 425, 429, 503), and the text does not where the code
+// puts the blame elsewhere (elsewhereWords). The text itself is never shown or kept.
 var deadWords = []string{
-	"invalid_grant",                                                               // RFC 6749 section 5.2; Google, Microsoft (AADSTS70008, AADSTS700082, …), Salesforce, QuickBooks, Fitbit
-	"bad_refresh_token",                                                           // GitHub, with status 200; HubSpot, in capitals
+	// RFC 6749 section 5.2; Google, Microsoft (AADSTS70008, AADSTS700082, …), Salesforce, QuickBooks, Fitbit
+	"invalid_grant",
+	// GitHub, with status 200; HubSpot, in capitals
+	"bad_refresh_token",
 	"invalid_refresh_token", "token_revoked", "token_expired", "account_inactive", // Slack, with status 200
 	"invalid_code",         // Zoho, with status 200
 	"invalid_token",        // RFC 6750 section 3.1; Spring Security OAuth
@@ -40,14 +42,17 @@ var elsewhereWords = []string{
 	"rate_limited", "ratelimited", "rate_limit_exceeded", "too_many_requests",
 }
 
-// How a text speaks of the refresh token, and calls it bad; and of what else it may speak, so that it does not count. All are for
-// text in lower case; the last two for one in which "it" stands for the refresh token, and a blank for what joins words.
+// How a text speaks of the refresh token, and calls it bad; and of what else it may speak, so that it does not count.
+// All are for text in lower case; the last two for one in which "it" stands for the refresh token, and a blank for what
+// joins words.
 var (
 	refreshToken = regexp.MustCompile(`refresh[ _.-]*token|` +
-		`value passed for the token|^(the )?token (is|was|has|not|expired|revoked|invalid)\b|^invalid token!?$`) // X; Zoom
-	deadText = regexp.MustCompile(`\b(bad|invalid|invalidated|expired|revoked|inactive|incorrect|malformed|reused|blacklisted|` +
-		`not (been )?(valid|found|active|recognized|recognised)|no longer (valid|active)|(already|been|was) used|` +
-		`unknown +it|(does not|doesn't) exist)\b`)
+		// X; Zoom
+		`value passed for the token|^(the )?token (is|was|has|not|expired|revoked|invalid)\b|^invalid token!?$`)
+	deadText = regexp.MustCompile(
+		`\b(bad|invalid|invalidated|expired|revoked|inactive|incorrect|malformed|reused|blacklisted|` +
+			`not (been )?(valid|found|active|recognized|recognised)|no longer (valid|active)|(already|been|was) used|` +
+			`unknown +it|(does not|doesn't) exist)\b`)
 	otherText = regexp.MustCompile(`too many|rate ?limit|temporar|grant ?type|client (auth|secret|cred|id)|scope`)
 )
 
@@ -146,8 +151,8 @@ func (a *answer) refused(m map[string]json.RawMessage) error {
 
 var codeForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// code is the provider's word for what is wrong, if it has the form of a code and is no part of what was sent: `error` (RFC 6749
-// section 5.2), or what stands for it. Some nest it.
+// code is the provider's word for what is wrong, if it has the form of a code and is no part of what was sent: `error`
+// (RFC 6749 section 5.2), or what stands for it. Some nest it.
 func (a *answer) code(m map[string]json.RawMessage) string {
 	for _, name := range []string{"error", "errors", "error_code", "errorCode", "errcode", "code", "status"} {
 		if code := a.codeIn(m[name]); code != "" {
@@ -201,7 +206,8 @@ func (a *answer) word(text string) string {
 		return ""
 	}
 	for _, sent := range a.sent() {
-		if len(sent) > 0 && (len(text) >= minToken && strings.Contains(string(sent), text) || strings.Contains(text, string(sent))) {
+		if len(sent) > 0 &&
+			(len(text) >= minToken && strings.Contains(string(sent), text) || strings.Contains(text, string(sent))) {
 			return ""
 		}
 	}

@@ -23,8 +23,8 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.answering.RoundTrip(r)
 }
 
-// TestDeadRefreshTokens: whatever words a provider has for it, a dead refresh token is told as such and not shown again; and what
-// is not about the refresh token goes on being tried.
+// TestDeadRefreshTokens: whatever words a provider has for it, a dead refresh token is told as such and not shown
+// again; and what is not about the refresh token goes on being tried.
 func TestDeadRefreshTokens(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int

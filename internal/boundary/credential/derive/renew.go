@@ -16,13 +16,15 @@ type pending struct {
 	version int64
 }
 
-// renew is one attempt to get a token: under the right to mint, from the Vault if another process has minted, or else by
-// minting. What it returns is on record.
+// renew is one attempt to get a token: under the right to mint, from the Vault if another process has minted, or else
+// by minting. What it returns is on record.
 func (s *Source) renew(ctx context.Context, early bool) (State, error) {
 	release, err := s.o.Owner.Acquire(ctx, s.o.Name)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return State{}, fault.New(fault.StoreUnavailable, "another Sallyport has the right to mint this token, and does not let go of it").
-			WithHint("look whether one of the replicas hangs; on PostgreSQL what it holds passes on by itself within 3 minutes").Wrap(err)
+		return State{}, fault.New(fault.StoreUnavailable,
+			"another Sallyport has the right to mint this token, and does not let go of it").
+			WithHint("look whether one of the replicas hangs; on PostgreSQL what it holds passes on by itself within " +
+				"3 minutes").Wrap(err)
 	}
 	if err != nil {
 		return State{}, storeFault("waiting for the right to mint", err)
@@ -52,7 +54,8 @@ func (s *Source) serves(state State, early bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if state.Inputs != s.inputs || state.Token.IsZero() || state.Token.Equal(s.refused) || !now.Before(usableUntil(state)) {
+	if state.Inputs != s.inputs || state.Token.IsZero() || state.Token.Equal(s.refused) ||
+		!now.Before(usableUntil(state)) {
 		return false
 	}
 	h := s.current.Load()
@@ -140,8 +143,8 @@ func (s *Source) settle(ctx context.Context) error {
 	return err
 }
 
-// persist is settle, again and again for a while, with the right to mint still held: until then the other replicas see a refresh
-// token that seems to be lost. What is still pending in the end is saved by the next attempt.
+// persist is settle, again and again for a while, with the right to mint still held: until then the other replicas see
+// a refresh token that seems to be lost. What is still pending in the end is saved by the next attempt.
 func (s *Source) persist(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -161,8 +164,8 @@ func (s *Source) persist(ctx context.Context, patience time.Duration) error {
 	}
 }
 
-// overtaken reads what is on record instead of what was minted: the same, if an earlier attempt to save it went through after
-// all, or what another process has put there.
+// overtaken reads what is on record instead of what was minted: the same, if an earlier attempt to save it went through
+// after all, or what another process has put there.
 func (s *Source) overtaken(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savePatience)
 	defer cancel()
@@ -176,7 +179,8 @@ func (s *Source) overtaken(ctx context.Context) (State, error) {
 	return state, nil
 }
 
-// observe tells of an attempt. A panic of who is told changes nothing of what became of it, and has nobody else to be told to.
+// observe tells of an attempt. A panic of who is told changes nothing of what became of it, and has nobody else to be
+// told to.
 func (s *Source) observe(started time.Time, err error) {
 	defer func() { _ = recover() }()
 	if s.o.Observe == nil {
@@ -190,7 +194,8 @@ func (s *Source) observe(started time.Time, err error) {
 }
 
 func storeFault(doing string, err error) error {
-	return fault.New(fault.StoreUnavailable, "the record of derived tokens cannot be used").Wrap(fmt.Errorf("%s: %w", doing, err))
+	return fault.New(fault.StoreUnavailable,
+		"the record of derived tokens cannot be used").Wrap(fmt.Errorf("%s: %w", doing, err))
 }
 
 // life is how long a token is good from when it was minted.

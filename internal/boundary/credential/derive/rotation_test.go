@@ -37,10 +37,13 @@ func TestRotation(t *testing.T) {
 // TestLostAnswers: what a lost answer comes to, at a provider that takes a second use for theft.
 func TestLostAnswers(t *testing.T) {
 	for m, want := range map[tokenserver.Misbehaviour]fault.Code{
-		tokenserver.LostAnswer: fault.CredentialRejected, tokenserver.Hang: fault.CredentialRejected, tokenserver.Reset: fault.CredentialRejected,
-		tokenserver.Garbage: fault.CredentialRejected, tokenserver.Error500: fault.CredentialRejected, tokenserver.Error502: fault.CredentialRejected,
+		tokenserver.LostAnswer: fault.CredentialRejected, tokenserver.Hang: fault.CredentialRejected,
+		tokenserver.Reset:   fault.CredentialRejected,
+		tokenserver.Garbage: fault.CredentialRejected, tokenserver.Error500: fault.CredentialRejected,
+		tokenserver.Error502:  fault.CredentialRejected,
 		tokenserver.CRLFToken: fault.CredentialRejected, tokenserver.NoToken: fault.CredentialRejected,
-		tokenserver.Unreachable: fault.CredentialMintFailed, tokenserver.Filtered: fault.CredentialMintFailed, tokenserver.Error503: fault.CredentialMintFailed, tokenserver.Error429: fault.CredentialMintFailed,
+		tokenserver.Unreachable: fault.CredentialMintFailed, tokenserver.Filtered: fault.CredentialMintFailed,
+		tokenserver.Error503: fault.CredentialMintFailed, tokenserver.Error429: fault.CredentialMintFailed,
 	} {
 		for _, refreshed := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -172,8 +175,8 @@ func TestSteady(t *testing.T) {
 	})
 }
 
-// TestReusable: at a provider of which it is known that a refresh token may be used again, nothing that goes wrong, from the very
-// first refresh on, needs a person; whether it answers with new refresh tokens or not.
+// TestReusable: at a provider of which it is known that a refresh token may be used again, nothing that goes wrong,
+// from the very first refresh on, needs a person; whether it answers with new refresh tokens or not.
 func TestReusable(t *testing.T) {
 	reusable := func(s *tokenserver.Server) derive.RefreshTokenOptions {
 		o := refreshOptions(s, endpoint(s), "")
@@ -182,13 +185,17 @@ func TestReusable(t *testing.T) {
 	}
 	for _, steady := range []bool{true, false} {
 		for _, m := range []tokenserver.Misbehaviour{
-			tokenserver.Error500, tokenserver.Error502, tokenserver.Error503, tokenserver.Hang, tokenserver.Reset, tokenserver.Garbage, tokenserver.LostAnswer,
+			tokenserver.Error500, tokenserver.Error502, tokenserver.Error503, tokenserver.Hang, tokenserver.Reset,
+			tokenserver.Garbage, tokenserver.LostAnswer,
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, kind{"reusable", func(_ testing.TB, s *tokenserver.Server, _ derive.Endpoint) (derive.Minter, error) {
-					s.Steady, s.Grace = steady, 100*24*time.Hour // a server that leaves the old ones valid
-					return derive.NewRefreshToken(reusable(s))
-				}})
+				b := newBench(t,
+					kind{"reusable", func(_ testing.TB, s *tokenserver.Server,
+						_ derive.Endpoint,
+					) (derive.Minter, error) {
+						s.Steady, s.Grace = steady, 100*24*time.Hour // a server that leaves the old ones valid
+						return derive.NewRefreshToken(reusable(s))
+					}})
 				for range 2 {
 					b.server.Misbehave(m, m)
 					for range 2 {
@@ -253,7 +260,10 @@ func TestClientSecretChanges(t *testing.T) {
 			o := refreshOptions(s, endpoint(s), "")
 			v := &derive.Memory{}
 			token := func() error {
-				_, err := derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v, Owner: v}).Token(t.Context())
+				_, err := derive.New(derive.Options{
+					Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v,
+					Owner: v,
+				}).Token(t.Context())
 				return err
 			}
 			if err := token(); err != nil {
@@ -306,6 +316,9 @@ func TestNotConnected(t *testing.T) {
 	o := refreshOptions(s, endpoint(s), "")
 	o.Refresh = value("")
 	v := &derive.Memory{}
-	_, err := derive.New(derive.Options{Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v, Owner: v}).Token(t.Context())
+	_, err := derive.New(derive.Options{
+		Name: "lark", Minter: must(derive.NewRefreshToken(o)), Vault: v,
+		Owner: v,
+	}).Token(t.Context())
 	wantFault(t, err, fault.CredentialMissing, reconnect)
 }

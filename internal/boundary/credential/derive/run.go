@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Reload looks at the record again: for a start with the token of the process before, and for when another replica has minted
-// or a service was connected again. It mints nothing.
+// Reload looks at the record again: for a start with the token of the process before, and for when another replica has
+// minted or a service was connected again. It mints nothing.
 func (s *Source) Reload(ctx context.Context) error {
 	s.mu.Lock()
 	before := s.serial
@@ -27,8 +27,9 @@ func (s *Source) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Run refreshes the token early, at 80 to 90 % of its lifetime, once there is one, until the context ends. A failure is tried
-// again while the old token is good, or something minted is not on record yet; after that, when someone needs a token.
+// Run refreshes the token early, at 80 to 90 % of its lifetime, once there is one, until the context ends. A failure is
+// tried again while the old token is good, or something minted is not on record yet; after that, when someone needs a
+// token.
 func (s *Source) Run(ctx context.Context) {
 	_ = s.Reload(ctx) // who needs a token finds the record out of reach again, and says so
 	timer := time.NewTimer(0)

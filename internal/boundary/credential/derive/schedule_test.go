@@ -18,12 +18,13 @@ import (
 	"sallyport/internal/testkit/tokenserver"
 )
 
-// TestSchedules drives replicas through random schedules of use, expiry, mishaps of provider and record, and death, in virtual
-// time, against a server that bans reuse. SALLYPORT_SCHEDULES is how many; SALLYPORT_SCHEDULE is the one to run alone.
+// TestSchedules drives replicas through random schedules of use, expiry, mishaps of provider and record, and death, in
+// virtual time, against a server that bans reuse. SALLYPORT_SCHEDULES is how many; SALLYPORT_SCHEDULE is the one to run
+// alone.
 //
-// It holds: a caller gets a token that the API takes, or a fault that is true; what is handed out is on record; no two live
-// replicas ask at once; no refresh token is spent twice; and when the mishaps are over there is a token, unless an answer to
-// spending a refresh token was lost, where only a person can help.
+// It holds: a caller gets a token that the API takes, or a fault that is true; what is handed out is on record; no two
+// live replicas ask at once; no refresh token is spent twice; and when the mishaps are over there is a token, unless an
+// answer to spending a refresh token was lost, where only a person can help.
 func TestSchedules(t *testing.T) {
 	first, count := 0, 10_000
 	if testing.Short() {
@@ -40,7 +41,9 @@ func TestSchedules(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { sum.add(newWorld(t, i).run()) })
 	}
 	t.Logf("%d schedules: %+v", count, sum)
-	if count >= 500 && (sum.Tokens == 0 || sum.Faults == 0 || sum.Deaths == 0 || sum.Lost == 0 || sum.Forgiven == 0 || sum.Healed == 0) {
+	if count >= 500 &&
+		(sum.Tokens == 0 || sum.Faults == 0 || sum.Deaths == 0 || sum.Lost == 0 ||
+			sum.Forgiven == 0 || sum.Healed == 0) {
 		t.Error("the schedules leave something out")
 	}
 }
@@ -98,7 +101,8 @@ type process struct {
 
 func newWorld(t *testing.T, seed int) *world {
 	w := &world{
-		t: t, seed: seed, rng: rand.New(rand.NewPCG(uint64(seed), 4711)), server: tokenserver.New(), memory: &derive.Memory{},
+		t: t, seed: seed, rng: rand.New(rand.NewPCG(uint64(seed), 4711)), server: tokenserver.New(),
+		memory: &derive.Memory{},
 		asking: make(map[*process]bool), saved: make(map[string]bool),
 	}
 	w.spends, w.violent = w.rng.IntN(4) > 0, w.rng.IntN(2) > 0
@@ -244,7 +248,8 @@ func (p *process) RoundTrip(r *http.Request) (res *http.Response, err error) {
 }
 
 func (w *world) wrong(format string, args ...any) {
-	w.t.Errorf("schedule %d (spends %t, violent %t, grace %v): %s", w.seed, w.spends, w.violent, w.options.ReuseGrace, fmt.Sprintf(format, args...))
+	w.t.Errorf("schedule %d (spends %t, violent %t, grace %v): %s", w.seed, w.spends, w.violent, w.options.ReuseGrace,
+		fmt.Sprintf(format, args...))
 }
 
 // use is what the gate does with one request: get a token, call, and replay once if the API says that it is expired.
@@ -346,9 +351,15 @@ func (w *world) step() {
 }
 
 func (w *world) misbehave() {
-	plan := []tokenserver.Misbehaviour{tokenserver.Unreachable, tokenserver.Filtered, tokenserver.Error503, tokenserver.Error429, tokenserver.Slow}
+	plan := []tokenserver.Misbehaviour{
+		tokenserver.Unreachable, tokenserver.Filtered, tokenserver.Error503,
+		tokenserver.Error429, tokenserver.Slow,
+	}
 	if (w.violent || !w.spends) && w.rng.IntN(2) == 0 {
-		plan = []tokenserver.Misbehaviour{tokenserver.LostAnswer, tokenserver.Hang, tokenserver.Reset, tokenserver.Garbage, tokenserver.Error502}
+		plan = []tokenserver.Misbehaviour{
+			tokenserver.LostAnswer, tokenserver.Hang, tokenserver.Reset,
+			tokenserver.Garbage, tokenserver.Error502,
+		}
 		w.mu.Lock()
 		w.lossy = true
 		w.mu.Unlock()

@@ -13,18 +13,19 @@ import (
 	"sallyport/internal/secret"
 )
 
-// How much a Source mints because the API says that tokens have expired: so many at once, and then one in so long. An API that
-// refuses what was just minted refuses for another reason.
+// How much a Source mints because the API says that tokens have expired: so many at once, and then one in so long. An
+// API that refuses what was just minted refuses for another reason.
 const (
 	expiryBurst = 20
 	expiryEvery = 3 * time.Second
 )
 
-// DefaultPatience bounds waiting for the right to mint, and then the calls: those have time enough however long it took.
+// DefaultPatience bounds waiting for the right to mint, and then the calls: those have time enough however long it
+// took.
 const DefaultPatience = 45 * time.Second
 
-// How long it is tried, with the right to mint held, to get something on record: what a call has brought, however long that
-// took; and that after all nothing is being spent.
+// How long it is tried, with the right to mint held, to get something on record: what a call has brought, however long
+// that took; and that after all nothing is being spent.
 const (
 	savePatience   = 15 * time.Second
 	unmarkPatience = 2 * time.Second
@@ -39,8 +40,8 @@ type Options struct {
 	Patience time.Duration     // 0: DefaultPatience
 	Observe  func(Observation) // nil: nobody. It must not block.
 
-	// Record puts on record that the credential is about to be sent to the token endpoint; after an error it stays here. nil: no
-	// record is kept.
+	// Record puts on record that the credential is about to be sent to the token endpoint; after an error it stays
+	// here. nil: no record is kept.
 	Record func(ctx context.Context, name string) error
 }
 
@@ -117,8 +118,8 @@ func (s *Source) Trouble() *fault.Fault {
 	return s.failure.tell(time.Now())
 }
 
-// Token returns the active token, or waits until there is one. The error is a *fault.Fault, or the context's; a caller that
-// leaves does not end the attempt for the others.
+// Token returns the active token, or waits until there is one. The error is a *fault.Fault, or the context's; a caller
+// that leaves does not end the attempt for the others.
 func (s *Source) Token(ctx context.Context) (Token, error) {
 	if h := s.current.Load(); h != nil && time.Now().Before(h.until) {
 		return h.token, nil
@@ -126,9 +127,9 @@ func (s *Source) Token(ctx context.Context) (Token, error) {
 	return wait(ctx, s.board(ctx, false))
 }
 
-// Expired is to be called when the API has said that a token is expired. It returns a newer one: at once if there is one, or
-// else the one that all who call so wait for. The error is as of Token; CredentialRejected if the API refuses one new token
-// after another, so that yet another would not help.
+// Expired is to be called when the API has said that a token is expired. It returns a newer one: at once if there is
+// one, or else the one that all who call so wait for. The error is as of Token; CredentialRejected if the API refuses
+// one new token after another, so that yet another would not help.
 func (s *Source) Expired(ctx context.Context, used Token) (Token, error) {
 	for range 2 { // an attempt under way may have taken the very token from the Vault, before this was said
 		t, err := wait(ctx, s.replace(ctx, used))
@@ -136,7 +137,8 @@ func (s *Source) Expired(ctx context.Context, used Token) (Token, error) {
 			return t, err
 		}
 	}
-	return Token{}, fault.New(fault.CredentialRejected, "the provider gives the same token again, which the API says is expired")
+	return Token{}, fault.New(fault.CredentialRejected,
+		"the provider gives the same token again, which the API says is expired")
 }
 
 // Close ends the attempt under way, by waiting for it, and starts no other. An active token stays so.
@@ -192,8 +194,11 @@ func (s *Source) replace(ctx context.Context, used Token) *flight {
 	case !h.token.Secret.Equal(used.Secret):
 		return landed(h.token, nil)
 	case !s.limit.Allow():
-		f := fault.New(fault.CredentialRejected, "the API refuses one new token after another as expired; no more are minted for a moment")
-		return landed(Token{}, f.WithRetryAfter(expiryEvery).WithHint("check `expired_when` of the service, and at the API what the credential may do"))
+		f := fault.New(fault.CredentialRejected,
+			"the API refuses one new token after another as expired; no more are minted for a moment")
+		return landed(Token{},
+			f.WithRetryAfter(expiryEvery).WithHint("check `expired_when` of the service, and at the API what the "+
+				"credential may do"))
 	default:
 		s.refused = used.Secret
 		s.current.Store(nil)
@@ -208,7 +213,8 @@ func (s *Source) begin(ctx context.Context, early bool) *flight {
 	case s.flight != nil:
 		return s.flight
 	case s.closed:
-		return landed(Token{}, fault.New(fault.Draining, "this Sallyport is stopping, or has this service configured again"))
+		return landed(Token{},
+			fault.New(fault.Draining, "this Sallyport is stopping, or has this service configured again"))
 	case s.failure != nil && now.Before(s.failure.until):
 		return landed(Token{}, s.failure.tell(now))
 	}
@@ -257,8 +263,8 @@ func (s *Source) land(f *flight, state State, err error) {
 	s.wake()
 }
 
-// crash is land for an attempt that ended in a panic outside of renew: those who wait get an error, and the next attempt waits as
-// after any failure, so that requests do not ask the provider one after the other.
+// crash is land for an attempt that ended in a panic outside of renew: those who wait get an error, and the next
+// attempt waits as after any failure, so that requests do not ask the provider one after the other.
 func (s *Source) crash(f *flight, why *fault.Panic) {
 	s.observe(time.Now(), why)
 	s.mu.Lock()

@@ -87,7 +87,8 @@ func (b *bench) token(t testing.TB) derive.Token {
 func wantFault(t testing.TB, err error, code fault.Code, hint string) *fault.Fault {
 	t.Helper()
 	var f *fault.Fault
-	if !errors.As(err, &f) || f.Code != code || !strings.Contains(f.Hint, hint) || strings.Contains(f.Message+f.Hint+f.Details, "canary") {
+	if !errors.As(err, &f) || f.Code != code || !strings.Contains(f.Hint, hint) ||
+		strings.Contains(f.Message+f.Hint+f.Details, "canary") {
 		t.Fatalf("got %v (%+v), want %s with the hint %q", err, f, code, hint)
 	}
 	return f
@@ -160,7 +161,8 @@ func TestExpired(t *testing.T) {
 			t.Errorf("%d tokens were minted", r.Minted)
 		}
 		other := b.replica()
-		if got, err := other.Expired(t.Context(), derive.Token{Secret: first.Secret}); err != nil || got.Secret.Equal(first.Secret) || b.server.Record().Minted != 2 {
+		if got, err := other.Expired(t.Context(), derive.Token{Secret: first.Secret}); err != nil ||
+			got.Secret.Equal(first.Secret) || b.server.Record().Minted != 2 {
 			t.Errorf("the other replica: %v, %v", got, err)
 		}
 	})
@@ -195,8 +197,11 @@ func TestExpiredForever(t *testing.T) {
 func TestExpiredAndTheSameAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := derive.NewClientCredentials(derive.ClientCredentialsOptions{
-			Endpoint: derive.Endpoint{URL: "https://tokens.test", Transport: answering{200, nil, `{"access_token":"the-same"}`}},
-			Client:   derive.ClientAuth{ID: "client"},
+			Endpoint: derive.Endpoint{
+				URL:       "https://tokens.test",
+				Transport: answering{200, nil, `{"access_token":"the-same"}`},
+			},
+			Client: derive.ClientAuth{ID: "client"},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +250,8 @@ func TestRunRefreshesEarly(t *testing.T) {
 	})
 }
 
-// TestRunBacksOff: while the provider is down, the old token serves as long as it is good, and the provider is left in peace.
+// TestRunBacksOff: while the provider is down, the old token serves as long as it is good, and the provider is left in
+// peace.
 func TestRunBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, clientCredentials())
@@ -333,7 +339,10 @@ func TestOneDoesNotBlockAnother(t *testing.T) {
 // TestSavedBeforeUse: while the record cannot be written, nobody gets a token, and what was minted is saved later.
 func TestSavedBeforeUse(t *testing.T) {
 	down := errors.New("connection refused")
-	for name, k := range map[string]kind{"client_credentials": clientCredentials(), "refresh_token": {"", refreshing("")}} {
+	for name, k := range map[string]kind{
+		"client_credentials": clientCredentials(),
+		"refresh_token":      {"", refreshing("")},
+	} {
 		for _, c := range []struct {
 			name   string
 			saves  []error
@@ -360,11 +369,13 @@ func TestSavedBeforeUse(t *testing.T) {
 						time.Sleep(time.Minute)
 					}
 					got := b.token(t)
-					if saved, _, err := b.vault.Memory.Load(t.Context(), "lark"); err != nil || !saved.Token.Equal(got.Secret) {
+					if saved, _, err := b.vault.Memory.Load(t.Context(), "lark"); err != nil ||
+						!saved.Token.Equal(got.Secret) {
 						t.Errorf("a token is in use that is not on record (%v)", err)
 					}
 					if r := b.server.Record(); r.Calls != 1 || faults != c.faults || r.Reused != 0 {
-						t.Errorf("%d calls, %d faults, %d spent twice; want 1, %d, 0", r.Calls, faults, r.Reused, c.faults)
+						t.Errorf("%d calls, %d faults, %d spent twice; want 1, %d, 0", r.Calls, faults,
+							r.Reused, c.faults)
 					}
 				})
 			})
@@ -391,7 +402,10 @@ func TestChangedInputs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, clientCredentials())
 		first := b.token(t)
-		m, err := derive.NewClientCredentials(derive.ClientCredentialsOptions{Endpoint: endpoint(b.server), Client: derive.ClientAuth{ID: "client", Secret: value("other")}})
+		m, err := derive.NewClientCredentials(derive.ClientCredentialsOptions{
+			Endpoint: endpoint(b.server),
+			Client:   derive.ClientAuth{ID: "client", Secret: value("other")},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -444,7 +458,10 @@ func TestClose(t *testing.T) {
 }
 
 func TestStateNeverPrints(t *testing.T) {
-	s := derive.State{Token: value("tok-canary"), Refresh: value("ref-canary"), Minted: time.Now(), Expiry: time.Now().Add(time.Hour), Inputs: "i", Grant: "g", Rotates: true, Rejected: "r"}
+	s := derive.State{
+		Token: value("tok-canary"), Refresh: value("ref-canary"), Minted: time.Now(),
+		Expiry: time.Now().Add(time.Hour), Inputs: "i", Grant: "g", Rotates: true, Rejected: "r",
+	}
 	asJSON := must(json.Marshal(s))
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v", s, s, s), string(asJSON)} {
 		if strings.Contains(text, "canary") {
@@ -453,7 +470,8 @@ func TestStateNeverPrints(t *testing.T) {
 	}
 	plain := must(s.Plain())
 	back := must(derive.ReadState(plain))
-	if again := must(back.Plain()); string(again) != string(plain) || !strings.Contains(string(plain), "ref-canary") || !back.Expiry.Equal(s.Expiry) {
+	if again := must(back.Plain()); string(again) != string(plain) || !strings.Contains(string(plain), "ref-canary") ||
+		!back.Expiry.Equal(s.Expiry) {
 		t.Errorf("got %s, want %s", again, plain)
 	}
 	if _, err := derive.ReadState([]byte(`{"token":"canary`)); err == nil || strings.Contains(err.Error(), "canary") {
@@ -464,27 +482,34 @@ func TestStateNeverPrints(t *testing.T) {
 	}
 }
 
-// TestMintIsOnRecordFirst is invariant 4 for what leaves for a token endpoint: it is on record before, and stays here if that
-// cannot be; then nothing is marked as spent.
+// TestMintIsOnRecordFirst is invariant 4 for what leaves for a token endpoint: it is on record before, and stays here
+// if that cannot be; then nothing is marked as spent.
 func TestMintIsOnRecordFirst(t *testing.T) {
-	for name, k := range map[string]kind{"client_credentials": clientCredentials(), "refresh_token": {"", refreshing("")}} {
+	for name, k := range map[string]kind{
+		"client_credentials": clientCredentials(),
+		"refresh_token":      {"", refreshing("")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, k)
 				full, records := true, 0
-				s := derive.New(derive.Options{Name: "lark", Minter: b.minter, Vault: b.vault, Owner: b.vault, Record: func(_ context.Context, name string) error {
-					if n := b.server.Record().Calls; name != "lark" || n != records {
-						t.Errorf("%q is put on record after %d calls", name, n)
-					}
-					if full {
-						return errors.New("no space left on device")
-					}
-					records++
-					return nil
-				}})
+				s := derive.New(derive.Options{
+					Name: "lark", Minter: b.minter, Vault: b.vault, Owner: b.vault,
+					Record: func(_ context.Context, name string) error {
+						if n := b.server.Record().Calls; name != "lark" || n != records {
+							t.Errorf("%q is put on record after %d calls", name, n)
+						}
+						if full {
+							return errors.New("no space left on device")
+						}
+						records++
+						return nil
+					},
+				})
 				_, err := s.Token(t.Context())
 				wantFault(t, err, fault.AuditUnavailable, "")
-				if state, version, err := b.vault.Load(t.Context(), "lark"); err != nil || version != 0 || !state.Spending.IsZero() {
+				if state, version, err := b.vault.Load(t.Context(), "lark"); err != nil || version != 0 ||
+					!state.Spending.IsZero() {
 					t.Errorf("on record is version %d, %v", version, err)
 				}
 				full = false
@@ -528,7 +553,8 @@ func TestStuckOwner(t *testing.T) {
 		}
 		before := time.Now()
 		_, err = b.Token(t.Context())
-		if f := wantFault(t, err, fault.StoreUnavailable, "hangs"); !strings.Contains(f.Message, "another Sallyport") || time.Since(before) != derive.DefaultPatience {
+		if f := wantFault(t, err, fault.StoreUnavailable, "hangs"); !strings.Contains(f.Message, "another Sallyport") ||
+			time.Since(before) != derive.DefaultPatience {
 			t.Errorf("got %q after %v", f.Message, time.Since(before))
 		}
 		release()
@@ -537,8 +563,8 @@ func TestStuckOwner(t *testing.T) {
 	})
 }
 
-// TestRestoredBackup: a record that is older than what the provider knows ends in a plain word to the person who restored it, and
-// in one attempt.
+// TestRestoredBackup: a record that is older than what the provider knows ends in a plain word to the person who
+// restored it, and in one attempt.
 func TestRestoredBackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, kind{"", refreshing("")})

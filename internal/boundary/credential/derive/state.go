@@ -14,8 +14,8 @@ import (
 	"sallyport/internal/secret"
 )
 
-// State is what is on record of one derived token. It holds secrets: they are redacted wherever a State is printed or encoded,
-// but for Plain.
+// State is what is on record of one derived token. It holds secrets: they are redacted wherever a State is printed or
+// encoded, but for Plain.
 type State struct {
 	Token  secret.Value
 	Minted time.Time
@@ -72,8 +72,8 @@ func ReadState(b []byte) (State, error) {
 	}, nil
 }
 
-// fingerprint gathers inputs, each with its length, so that no two lists of inputs are one text. It only ever stands in a
-// State, which is sealed: it would let a short secret be guessed.
+// fingerprint gathers inputs, each with its length, so that no two lists of inputs are one text. It only ever stands in
+// a State, which is sealed: it would let a short secret be guessed.
 type fingerprint struct{ sum hash.Hash }
 
 func newFingerprint(kind string) *fingerprint {

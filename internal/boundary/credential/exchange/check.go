@@ -20,8 +20,10 @@ func (s *Settings) Check(r *config.CredentialReport) {
 
 func (s *Settings) checkLife(r *config.CredentialReport) {
 	credential.CheckLifetime(r, s.Lifetime)
-	if good := r.Pointer("expires_at", s.ExpiresAt, "write it as /expires_at"); good && s.ExpiresAt != "" && strings.HasPrefix(s.Lifetime, "/") {
-		r.Fail("expires_at", "stands beside lifetime", "keep the one that the answer has; a duration in lifetime may stay")
+	if good := r.Pointer("expires_at", s.ExpiresAt, "write it as /expires_at"); good && s.ExpiresAt != "" &&
+		strings.HasPrefix(s.Lifetime, "/") {
+		r.Fail("expires_at", "stands beside lifetime",
+			"keep the one that the answer has; a duration in lifetime may stay")
 	}
 }
 
@@ -34,7 +36,8 @@ func (s *Settings) checkAnswer(r *config.CredentialReport) {
 	case isHeader, isCookie:
 		r.Fail("token", "names no header or cookie", "write it as header:X-Auth-Token")
 	default:
-		r.Pointer("token", s.TokenAt, "write /access_token for a field of the answer, header:NAME, cookie:NAME, or body for the whole of it")
+		r.Pointer("token", s.TokenAt,
+			"write /access_token for a field of the answer, header:NAME, cookie:NAME, or body for the whole of it")
 	}
 }
 

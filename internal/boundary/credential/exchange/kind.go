@@ -45,8 +45,9 @@ type LoginRequest struct {
 	Headers map[string]config.Text `yaml:"headers" free:"true" keys:"header" eg:"{X-API-Version: \"2\"}" doc:"Headers."`
 	Query   map[string]config.Text `yaml:"query" free:"true" keys:"text" eg:"{grant_type: client_credentials}" doc:"Query parameters."`
 	Basic   *LoginBasic            `yaml:"basic" doc:"User and password of Basic authentication."`
-	JSON    any                    `yaml:"json" eg:"{app_id: cli_1, app_secret: \"ref+builtin://lark#app_secret\"}" doc:"A JSON body: objects, lists, strings, numbers. A string that is a reference stands for the secret."` // leaves are config.Text, json.Number, bool and nil
-	Form    map[string]config.Text `yaml:"form" free:"true" keys:"text" eg:"{user: n8n, password: \"ref+builtin://erp#password\"}" doc:"A form as body."`
+	// leaves are config.Text, json.Number, bool and nil
+	JSON any                    `yaml:"json" eg:"{app_id: cli_1, app_secret: \"ref+builtin://lark#app_secret\"}" doc:"A JSON body: objects, lists, strings, numbers. A string that is a reference stands for the secret."`
+	Form map[string]config.Text `yaml:"form" free:"true" keys:"text" eg:"{user: n8n, password: \"ref+builtin://erp#password\"}" doc:"A form as body."`
 }
 
 // LoginBasic is the pair of Basic authentication.
@@ -79,7 +80,8 @@ func (s *Settings) Minter(m *credential.Mint) (derive.Minter, error) {
 		headers["Authorization"] = basic(m, r.Basic)
 	}
 	o := derive.ExchangeOptions{
-		Endpoint: m.Endpoint(r.URL, headers, m.Texts(r.Query)), Method: r.Method, JSON: m.Tree(r.JSON), Form: m.Texts(r.Form),
+		Endpoint: m.Endpoint(r.URL, headers, m.Texts(r.Query)), Method: r.Method, JSON: m.Tree(r.JSON),
+		Form:  m.Texts(r.Form),
 		Token: s.TokenAt, ExpiresAt: s.ExpiresAt,
 	}
 	if o.Endpoint.Lifetime = credential.Duration(s.Lifetime); strings.HasPrefix(s.Lifetime, "/") {

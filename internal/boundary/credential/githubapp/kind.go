@@ -53,8 +53,9 @@ func (s *Settings) Check(r *config.CredentialReport) {
 // Minter implements credential.Minting.
 func (s *Settings) Minter(m *credential.Mint) (derive.Minter, error) {
 	o := derive.GitHubAppOptions{
-		Endpoint: m.Endpoint(s.APIURL, m.Texts(s.TokenHeaders), nil), AppID: m.Plain(s.AppID), InstallationID: m.Plain(s.InstallationID),
-		Key: credential.KeyOf(m, s.Key, nil, ""),
+		Endpoint: m.Endpoint(s.APIURL, m.Texts(s.TokenHeaders), nil), AppID: m.Plain(s.AppID),
+		InstallationID: m.Plain(s.InstallationID),
+		Key:            credential.KeyOf(m, s.Key, nil, ""),
 	}
 	return credential.Minted(m, func() (derive.Minter, error) { return derive.NewGitHubApp(o) })
 }

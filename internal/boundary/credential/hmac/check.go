@@ -15,13 +15,15 @@ func (s *Settings) Check(r *config.CredentialReport) {
 	always := []string{"timestamp", "timestamp_ms", "nonce"}
 	switch {
 	case s.Header == "" && s.Param == "":
-		r.Missing("has a credential of kind hmac without header or param", "name the header that the signature goes into, such as header: X-Signature")
+		r.Missing("has a credential of kind hmac without header or param",
+			"name the header that the signature goes into, such as header: X-Signature")
 	case s.Header != "" && s.Param != "":
 		r.Fail("param", "stands beside header", "the signature goes into one of the two")
 	}
 	message := []string{"method", "scheme", "host", "path", "query", "target", "body", "body_sha256", "header:NAME"}
 	template(r, "message", s.Message, append(message, always...))
-	if uses := template(r, "format", s.Format, append([]string{"signature"}, always...)); !slices.Contains(uses, "signature") {
+	if uses := template(r, "format", s.Format,
+		append([]string{"signature"}, always...)); !slices.Contains(uses, "signature") {
 		r.Fail("format", "has no {signature} in it", `write it as "sha256={signature}"`)
 	}
 	for _, name := range s.Headers() {

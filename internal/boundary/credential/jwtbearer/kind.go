@@ -17,7 +17,8 @@ var page string
 // Kind is the kind jwt_bearer.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "jwt_bearer", Summary: "JWT bearer grant (RFC 7523): an assertion is exchanged for a token, as Google's service accounts do.", Page: page,
+		Name: "jwt_bearer", Summary: "JWT bearer grant (RFC 7523): an assertion is exchanged for a token, as " +
+			"Google's service accounts do.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 		Shown:    func(text func(...string) string) string { return text("token_url") },
 	}
@@ -86,7 +87,8 @@ func (s *Settings) checkSigner(r *config.CredentialReport) {
 		}
 	}
 	if len(s.Scopes) == 0 && len(s.Claims) == 0 {
-		r.Missing("has a service_account without scopes", "write scopes: [https://www.googleapis.com/auth/…], as the API's documentation names them")
+		r.Missing("has a service_account without scopes",
+			"write scopes: [https://www.googleapis.com/auth/…], as the API's documentation names them")
 	}
 }
 

@@ -14,7 +14,8 @@ var page string
 // Kind is the kind none.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "none", Summary: "Nothing goes onto the request: the API wants no credential, or knows its callers by a client certificate.", Page: page,
+		Name: "none", Summary: "Nothing goes onto the request: the API wants no credential, or knows its callers by " +
+			"a client certificate.", Page: page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 	}
 }

@@ -43,7 +43,8 @@ func (s *Settings) Slot() config.Slot { return s.Spec().Place() }
 // Check implements config.CredentialSettings.
 func (s *Settings) Check(r *config.CredentialReport) {
 	if s.AccessToken.IsZero() != s.TokenSecret.IsZero() {
-		r.Missing("has only one of access_token and token_secret", "write both, or none for calls in the consumer's own name")
+		r.Missing("has only one of access_token and token_secret",
+			"write both, or none for calls in the consumer's own name")
 	}
 	if strings.ContainsAny(s.Realm, `"\`) {
 		r.Fail("realm", "has a quote or a backslash in it", "")
@@ -54,8 +55,9 @@ func (s *Settings) Check(r *config.CredentialReport) {
 func (s *Settings) Build(in *credential.Reader, p *credential.Part) error {
 	o := sign.OAuth1Options{
 		ConsumerKey: in.Plain(s.ConsumerKey), HideConsumerKey: len(s.ConsumerKey.Refs()) > 0,
-		ConsumerSecret: in.Value(s.ConsumerSecret), Token: in.Value(s.AccessToken), TokenSecret: in.Value(s.TokenSecret),
-		Method: s.SignatureMethod, Realm: s.Realm,
+		ConsumerSecret: in.Value(s.ConsumerSecret), Token: in.Value(s.AccessToken),
+		TokenSecret: in.Value(s.TokenSecret),
+		Method:      s.SignatureMethod, Realm: s.Realm,
 	}
 	return credential.Signer(in, p, func() (sign.Signer, error) { return sign.NewOAuth1(o) })
 }

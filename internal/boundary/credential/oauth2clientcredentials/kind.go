@@ -1,4 +1,5 @@
-// Package oauth2clientcredentials is the kind oauth2_client_credentials of credential: its settings, their check, and what it puts onto requests.
+// Package oauth2clientcredentials is the kind oauth2_client_credentials of credential: its settings, their check, and
+// what it puts onto requests.
 package oauth2clientcredentials
 
 import (
@@ -15,7 +16,9 @@ var page string
 // Kind is the kind oauth2_client_credentials.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "oauth2_client_credentials", Summary: "OAuth 2.0, client credentials (RFC 6749 section 4.4): the client obtains a token in its own name.", Page: page,
+		Name:     "oauth2_client_credentials",
+		Summary:  "OAuth 2.0, client credentials (RFC 6749 section 4.4): the client obtains a token in its own name.",
+		Page:     page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 		Shown:    func(text func(...string) string) string { return text("token_url") },
 	}
@@ -44,12 +47,16 @@ func (s *Settings) Check(r *config.CredentialReport) {
 	s.CheckToken(r)
 	s.CheckClient(r, false)
 	if s.Auth == derive.AuthNone {
-		r.Missing("has a credential of kind "+r.Kind+" without client_secret or key", "write client_secret: ref+builtin://NAME#client_secret")
+		r.Missing("has a credential of kind "+r.Kind+" without client_secret or key",
+			"write client_secret: ref+builtin://NAME#client_secret")
 	}
 }
 
 // Minter implements credential.Minting.
 func (s *Settings) Minter(m *credential.Mint) (derive.Minter, error) {
-	o := derive.ClientCredentialsOptions{Endpoint: s.Call(m, s.TokenURL), Client: s.Client(m, s.ClientID, false), Scopes: s.Scopes}
+	o := derive.ClientCredentialsOptions{
+		Endpoint: s.Call(m, s.TokenURL),
+		Client:   s.Client(m, s.ClientID, false), Scopes: s.Scopes,
+	}
 	return credential.Minted(m, func() (derive.Minter, error) { return derive.NewClientCredentials(o) })
 }

@@ -1,4 +1,5 @@
-// Package oauth2refreshtoken is the kind oauth2_refresh_token of credential: its settings, their check, and what it puts onto requests.
+// Package oauth2refreshtoken is the kind oauth2_refresh_token of credential: its settings, their check, and what it
+// puts onto requests.
 package oauth2refreshtoken
 
 import (
@@ -20,7 +21,9 @@ var page string
 // Kind is the kind oauth2_refresh_token.
 func Kind() config.CredentialKind {
 	return config.CredentialKind{
-		Name: "oauth2_refresh_token", Summary: "OAuth 2.0, in the name of a user: a person gives consent once, and refresh tokens keep it up.", Page: page,
+		Name:     "oauth2_refresh_token",
+		Summary:  "OAuth 2.0, in the name of a user: a person gives consent once, and refresh tokens keep it up.",
+		Page:     page,
 		Settings: func() config.CredentialSettings { return new(Settings) },
 		Shown:    func(text func(...string) string) string { return text("token_url") },
 	}
@@ -47,7 +50,8 @@ type Settings struct {
 func (s *Settings) Imply(i config.Implied) {
 	s.ImplyAuth(i, false)
 	if !i.Has("rotates") {
-		s.Rotates = !preset.Reusable(cmp.Or(i.Preset("token_url"), s.TokenURL)) // another address may be a proxy of the provider's
+		// another address may be a proxy of the provider's
+		s.Rotates = !preset.Reusable(cmp.Or(i.Preset("token_url"), s.TokenURL))
 		i.Note("rotates")
 	}
 	i.Agent("token_headers", &s.TokenHeaders)
@@ -80,7 +84,8 @@ func (s *Settings) checkIssuer(r *config.CredentialReport) {
 		return
 	}
 	if strings.HasPrefix(issuer, "/") || strings.ContainsAny(issuer, "?#") {
-		r.Fail("issuer", "is not an issuer, which is a URL without query and fragment", "write it as the provider's metadata has it, such as https://auth.example.com")
+		r.Fail("issuer", "is not an issuer, which is a URL without query and fragment",
+			"write it as the provider's metadata has it, such as https://auth.example.com")
 		return
 	}
 	r.Endpoint("issuer", issuer)
@@ -119,6 +124,7 @@ func (s *Settings) Consent(m *credential.Mint) (credential.Consent, error) {
 		params[name] = m.Plain(text)
 	}
 	return credential.Consent{
-		AuthorizeURL: s.AuthorizeURL, Issuer: m.Plain(s.Issuer), Params: params, WithoutPKCE: s.PKCE == "off", For: refresher,
+		AuthorizeURL: s.AuthorizeURL, Issuer: m.Plain(s.Issuer), Params: params,
+		WithoutPKCE: s.PKCE == "off", For: refresher,
 	}, m.Err
 }

@@ -42,7 +42,8 @@ func (s *Settings) Check(r *config.CredentialReport) {
 	switch {
 	case s.Format == "":
 	case !strings.HasPrefix(s.Format, "/"), strings.HasSuffix(s.Format, "/"), strings.Contains(s.Format, "//"):
-		r.Fail("format", "is not what goes before a path", `write it as "/bot{secret}": a slash in front and none at the end`)
+		r.Fail("format", "is not what goes before a path",
+			`write it as "/bot{secret}": a slash in front and none at the end`)
 	default:
 		r.Format("format", s.Format, `"Token {secret}"`)
 	}

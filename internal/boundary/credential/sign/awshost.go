@@ -5,10 +5,13 @@ import "strings"
 // awsSuffixes are the domains that AWS's endpoints are under.
 //
 //nolint:gochecknoglobals // a constant table
-var awsSuffixes = [...]string{".amazonaws.com.cn", ".amazonaws.com", ".api.amazonwebservices.com.cn", ".api.aws", ".on.aws"}
+var awsSuffixes = [...]string{
+	".amazonaws.com.cn", ".amazonaws.com", ".api.amazonwebservices.com.cn",
+	".api.aws", ".on.aws",
+}
 
-// AWSScope reads service (the signing name) and region from a host of AWS, with or without a port. What the host does not
-// tell is "", and ok is false then.
+// AWSScope reads service (the signing name) and region from a host of AWS, with or without a port. What the host does
+// not tell is "", and ok is false then.
 func AWSScope(host string) (service, region string, ok bool) {
 	host, _, _ = strings.Cut(strings.ToLower(host), ":")
 	var labels []string
@@ -46,7 +49,8 @@ func scopeOf(labels []string) (service, region string) {
 		}
 		return "", labels[i]
 	}
-	if rest, dashed := strings.CutPrefix(labels[last], "s3-"); dashed && isRegion(rest) { // s3-eu-west-1, as it once was
+	// s3-eu-west-1, as it once was
+	if rest, dashed := strings.CutPrefix(labels[last], "s3-"); dashed && isRegion(rest) {
 		return "s3", rest
 	}
 	return labels[last], ""
@@ -98,7 +102,8 @@ func signingName(label string) string {
 // isGlobal tells whether the service has one endpoint, in us-east-1.
 func isGlobal(service string) bool {
 	switch service {
-	case "s3", "iam", "sts", "route53", "cloudfront", "organizations", "waf", "budgets", "ce", "sqs", "sdb", "importexport", "health", "support":
+	case "s3", "iam", "sts", "route53", "cloudfront", "organizations", "waf", "budgets", "ce", "sqs", "sdb",
+		"importexport", "health", "support":
 		return true
 	}
 	return false

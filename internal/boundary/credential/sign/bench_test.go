@@ -16,8 +16,12 @@ func bench(b *testing.B, s sign.Signer, body sign.Body) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r := &sign.Request{
-			Method: "POST", Scheme: "https", Host: "sqs.eu-west-1.amazonaws.com", Path: "/v1/objects/a%20b", RawQuery: "b=2&a=1&c=x%20y", Body: body, Now: suiteTime,
-			Header: http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "X-Request-Id": {"0123"}, "User-Agent": {"n8n"}},
+			Method: "POST", Scheme: "https", Host: "sqs.eu-west-1.amazonaws.com", Path: "/v1/objects/a%20b",
+			RawQuery: "b=2&a=1&c=x%20y", Body: body, Now: suiteTime,
+			Header: http.Header{
+				"Accept": {"application/json"}, "Content-Type": {"application/json"},
+				"X-Request-Id": {"0123"}, "User-Agent": {"n8n"},
+			},
 		}
 		if err := s.Sign(b.Context(), r); err != nil {
 			b.Fatal(err)

@@ -67,8 +67,8 @@ func (r *reader) token() string {
 	return token
 }
 
-// token68 passes over what some schemes have in place of parameters: Negotiate YII…==. It ends at a comma or the end, where a
-// parameter would go on with its value.
+// token68 passes over what some schemes have in place of parameters: Negotiate YII…==. It ends at a comma or the end,
+// where a parameter would go on with its value.
 func (r *reader) token68() {
 	n := 0
 	for n < len(r.rest) && (unreserved(r.rest[n]) || r.rest[n] == '+' || r.rest[n] == '/') {

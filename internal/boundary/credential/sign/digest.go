@@ -29,13 +29,14 @@ type DigestOptions struct {
 	Nonce func() string // the client's nonce; nil: 16 random bytes in hexadecimal
 }
 
-// Digest is HTTP Digest authentication (RFC 7616): the server's challenge, which comes with a 401, is answered with every
-// request from then on. Until there is one, requests go out without; so the first request is made twice. It answers MD5,
-// SHA-256 and SHA-512-256, each with -sess, with qop auth, auth-int (which needs the whole body; only where auth is not
-// offered) and, as RFC 2069 had it, without.
+// Digest is HTTP Digest authentication (RFC 7616): the server's challenge, which comes with a 401, is answered with
+// every request from then on. Until there is one, requests go out without; so the first request is made twice. It
+// answers MD5, SHA-256 and SHA-512-256, each with -sess, with qop auth, auth-int (which needs the whole body; only
+// where auth is not offered) and, as RFC 2069 had it, without.
 //
-// A request that was challenged answers the challenge of its own 401 (Challenge), and other requests get that challenge only when
-// it has been answered once (Next): a server may take each nonce from one request, or from one connection, alone.
+// A request that was challenged answers the challenge of its own 401 (Challenge), and other requests get that challenge
+// only when it has been answered once (Next): a server may take each nonce from one request, or from one connection,
+// alone.
 type Digest struct {
 	o DigestOptions
 
@@ -57,7 +58,8 @@ type digestAnswer struct {
 // Sign implements Signer.
 func (d *digestAnswer) Sign(ctx context.Context, r *Request) error { return d.sign(ctx, r, d.own) }
 
-// Next makes the challenge that has been answered with success that of further requests, and then learns as Digest.Next does.
+// Next makes the challenge that has been answered with success that of further requests, and then learns as Digest.Next
+// does.
 func (d *digestAnswer) Next(h http.Header) {
 	d.mu.Lock()
 	d.current = d.own
@@ -88,7 +90,8 @@ func NewDigest(o DigestOptions) (*Digest, error) {
 	case o.Username == "":
 		return nil, errors.New("there is no user name")
 	case strings.ContainsFunc(o.Username, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }):
-		return nil, errors.New("the user name has a colon or a control character, which Digest authentication cannot carry")
+		return nil,
+			errors.New("the user name has a colon or a control character, which Digest authentication cannot carry")
 	case o.Secret.IsZero():
 		return nil, errors.New("there is no password")
 	}
@@ -104,10 +107,10 @@ func (d *Digest) Secrets() [][]byte {
 	return all
 }
 
-// Challenge reads the header of a 401 and returns what signs the same request so that it answers this very challenge; nil where
-// there is none that can be answered. stale tells whether the server only wants another nonce than the one that was used. Of
-// several challenges the best is taken: SHA-256, then SHA-512-256 (of which servers have two readings), then MD5. A challenge
-// that has come before gets its count continued.
+// Challenge reads the header of a 401 and returns what signs the same request so that it answers this very challenge;
+// nil where there is none that can be answered. stale tells whether the server only wants another nonce than the one
+// that was used. Of several challenges the best is taken: SHA-256, then SHA-512-256 (of which servers have two
+// readings), then MD5. A challenge that has come before gets its count continued.
 func (d *Digest) Challenge(h http.Header) (_ Signer, stale bool) {
 	var best *digestChallenge
 	for _, c := range challenges(h) {
@@ -135,7 +138,8 @@ func (d *Digest) Challenge(h http.Header) (_ Signer, stale bool) {
 
 // sameAs tells whether c is the challenge that is being answered already.
 func (c *digestChallenge) sameAs(other *digestChallenge) bool {
-	return c.nonce == other.nonce && c.realm == other.realm && c.algorithm == other.algorithm && c.qop == other.qop && c.opaque == other.opaque
+	return c.nonce == other.nonce && c.realm == other.realm && c.algorithm == other.algorithm && c.qop == other.qop &&
+		c.opaque == other.opaque
 }
 
 // Next learns the nonce for the next requests from an answer's Authentication-Info (RFC 7616 section 3.5).
@@ -163,7 +167,8 @@ func (d *Digest) Next(h http.Header) {
 func readDigest(c challenge) *digestChallenge {
 	p := c.params
 	_, hasRealm := p["realm"]
-	if c.scheme != "digest" || !hasRealm || p["nonce"] == "" || !sendable(p["realm"]) || !sendable(p["nonce"]) || !sendable(p["opaque"]) {
+	if c.scheme != "digest" || !hasRealm || p["nonce"] == "" || !sendable(p["realm"]) || !sendable(p["nonce"]) ||
+		!sendable(p["opaque"]) {
 		return nil
 	}
 	d := &digestChallenge{

@@ -22,13 +22,17 @@ const (
 	rfcNonce  = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
 	rfcOpaque = "FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"
 	rfcCnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
-	rfcMD5    = `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5, nonce="` + rfcNonce + `", opaque="` + rfcOpaque + `"`
-	rfcSHA256 = `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="` + rfcNonce + `", opaque="` + rfcOpaque + `"`
+	rfcMD5    = `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5, nonce="` + rfcNonce +
+		`", opaque="` + rfcOpaque + `"`
+	rfcSHA256 = `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, nonce="` + rfcNonce +
+		`", opaque="` + rfcOpaque + `"`
 )
 
 func newDigest(t testing.TB, user, password, cnonce string) *sign.Digest {
 	t.Helper()
-	d, err := sign.NewDigest(sign.DigestOptions{Username: user, Secret: value(password), Nonce: func() string { return cnonce }})
+	d, err := sign.NewDigest(sign.DigestOptions{Username: user, Secret: value(password), Nonce: func() string {
+		return cnonce
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,21 +108,26 @@ func TestDigestRFC(t *testing.T) {
 	}
 	t.Run("3.9.2 with erratum 4897", func(t *testing.T) {
 		d := newDigest(t, "Jäsøn Doe", "Secret, or not?", "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v")
-		got := answered(t, d, "/doe.json", `Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true`)
-		if got["username"] != `"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"` || got["response"] != `"3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"` || got["userhash"] != "true" {
+		got := answered(t, d, "/doe.json",
+			`Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash=true`)
+		if got["username"] != `"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"` ||
+			got["response"] != `"3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"` ||
+			got["userhash"] != "true" {
 			t.Errorf("got %v", got)
 		}
 	})
 	t.Run("RFC 2617", func(t *testing.T) {
 		d := newDigest(t, "Mufasa", "Circle Of Life", "0a4f113b")
-		got := answered(t, d, "/dir/index.html", `Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`)
+		got := answered(t, d, "/dir/index.html",
+			`Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`)
 		if _, named := got["algorithm"]; got["response"] != `"6629fae49393a05397450978507c4ef1"` || named {
 			t.Errorf("got %v", got)
 		}
 	})
 	t.Run("RFC 2069", func(t *testing.T) {
 		d := newDigest(t, "Mufasa", "Circle Of Life", "0a4f113b")
-		got := answered(t, d, "/dir/index.html", `Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`)
+		got := answered(t, d, "/dir/index.html",
+			`Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`)
 		if got["response"] != `"670fd8c2df070c60b045671b8b24ff02"` || got["nc"]+got["cnonce"]+got["qop"] != "" {
 			t.Errorf("got %v", got)
 		}
@@ -133,7 +142,10 @@ func md5hex(s string) string {
 func TestDigestVariants(t *testing.T) {
 	t.Run("sess", func(t *testing.T) {
 		n := 0
-		d, err := sign.NewDigest(sign.DigestOptions{Username: "u", Secret: value("p"), Nonce: func() string { n++; return fmt.Sprint("c", n) }})
+		d, err := sign.NewDigest(sign.DigestOptions{Username: "u", Secret: value("p"), Nonce: func() string {
+			n++
+			return fmt.Sprint("c", n)
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,13 +180,17 @@ func TestDigestVariants(t *testing.T) {
 		}
 	})
 	t.Run("names", func(t *testing.T) {
-		if got := answered(t, newDigest(t, `D"o\e é`, "p", "c"), "/", `Digest realm="r\"\\", nonce="n", qop=auth, charset=utf-8`); got["username*"] != `UTF-8''D%22o%5Ce%20%C3%A9` || got["realm"] != `"r\"\\"` {
+		if got := answered(t, newDigest(t, `D"o\e é`, "p", "c"), "/",
+			`Digest realm="r\"\\", nonce="n", qop=auth, charset=utf-8`); got["username*"] != `UTF-8''D%22o%5Ce%20%C3%A9` || got["realm"] != `"r\"\\"` {
 			t.Errorf("got %v", got)
 		}
-		if got := answered(t, newDigest(t, `D"o\e`, "p", "c"), "/", `Digest realm="", nonce="n", qop=auth, charset=utf-8`); got["username"] != `"D\"o\\e"` || got["realm"] != `""` {
+		if got := answered(t, newDigest(t, `D"o\e`, "p", "c"), "/",
+			`Digest realm="", nonce="n", qop=auth, charset=utf-8`); got["username"] != `"D\"o\\e"` ||
+			got["realm"] != `""` {
 			t.Errorf("got %v", got)
 		}
-		if got := answered(t, newDigest(t, `é`, "p", "c"), "/", `Digest realm="r", nonce="n"`); got["username"] != `"é"` {
+		if got := answered(t, newDigest(t, `é`, "p", "c"), "/",
+			`Digest realm="r", nonce="n"`); got["username"] != `"é"` {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -232,7 +248,12 @@ func TestDigestCounts(t *testing.T) {
 	if got := answered(t, d, "/"); got["nc"] != "00000001" || !strings.HasPrefix(got["nonce"], `"next`) {
 		t.Errorf("got %v", got)
 	}
-	for _, info := range []http.Header{nil, {"Authentication-Info": {""}}, {"Authentication-Info": {`nextnonce="`}}, {"Authentication-Info": {`qop=auth`}}} {
+	for _, info := range []http.Header{
+		nil,
+		{"Authentication-Info": {""}},
+		{"Authentication-Info": {`nextnonce="`}},
+		{"Authentication-Info": {`qop=auth`}},
+	} {
 		d.Next(info)
 	}
 	if got := nc(); got != "00000002" {
@@ -245,8 +266,8 @@ func TestDigestCounts(t *testing.T) {
 	}
 }
 
-// TestDigestInParallel: at a server that takes a nonce from few requests, or from one, each request that is challenged is right
-// with its second sending, whatever others do; and no count is used twice.
+// TestDigestInParallel: at a server that takes a nonce from few requests, or from one, each request that is challenged
+// is right with its second sending, whatever others do; and no count is used twice.
 func TestDigestInParallel(t *testing.T) {
 	for _, uses := range []int{1, 10, 1 << 30} {
 		var mu sync.Mutex
@@ -256,7 +277,8 @@ func TestDigestInParallel(t *testing.T) {
 			defer mu.Unlock()
 			if a := r.Header.Get("Authorization"); a != "" {
 				p := parsed(t, a)
-				want := md5hex(md5hex("u:r:p") + ":" + strings.Trim(p["nonce"], `"`) + ":" + p["nc"] + ":" + strings.Trim(p["cnonce"], `"`) + ":auth:" + md5hex(r.Method+":"+r.RequestURI))
+				want := md5hex(md5hex("u:r:p") + ":" + strings.Trim(p["nonce"], `"`) + ":" + p["nc"] + ":" +
+					strings.Trim(p["cnonce"], `"`) + ":auth:" + md5hex(r.Method+":"+r.RequestURI))
 				if p["response"] != `"`+want+`"` || seen[p["nonce"]+p["nc"]] {
 					t.Errorf("wrong, or used twice: %v", p)
 				}
@@ -266,7 +288,8 @@ func TestDigestInParallel(t *testing.T) {
 				}
 			}
 			nonces++
-			w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Digest realm="r", nonce="n%d", qop="auth", stale=true`, nonces))
+			w.Header().Add("WWW-Authenticate",
+				fmt.Sprintf(`Digest realm="r", nonce="n%d", qop="auth", stale=true`, nonces))
 			w.WriteHeader(http.StatusUnauthorized)
 		}))
 		d := newDigest(t, "u", "p", "c")
@@ -313,7 +336,10 @@ func send(t *testing.T, server *httptest.Server, s sign.Signer, target string) *
 		t.Error(err)
 		return &http.Response{}
 	}
-	if err := s.Sign(t.Context(), &sign.Request{Method: "GET", Path: req.URL.Path, RawQuery: req.URL.RawQuery, Header: req.Header}); err != nil {
+	if err := s.Sign(t.Context(), &sign.Request{
+		Method: "GET", Path: req.URL.Path, RawQuery: req.URL.RawQuery,
+		Header: req.Header,
+	}); err != nil {
 		t.Error(err)
 	}
 	resp, err := server.Client().Do(req)
@@ -325,8 +351,8 @@ func send(t *testing.T, server *httptest.Server, s sign.Signer, target string) *
 	return resp
 }
 
-// TestDigestAnswersItsOwn: two requests that were challenged at once answer each its own nonce, and a third none before one of
-// them was taken.
+// TestDigestAnswersItsOwn: two requests that were challenged at once answer each its own nonce, and a third none before
+// one of them was taken.
 func TestDigestAnswersItsOwn(t *testing.T) {
 	d := mufasa(t)
 	nonceOf := func(s sign.Signer) string {
@@ -336,19 +362,23 @@ func TestDigestAnswersItsOwn(t *testing.T) {
 		}
 		return parsed(t, r.Header.Get("Authorization"))["nonce"]
 	}
-	first, second := challenged(t, d, `Digest realm="r", nonce="a", qop="auth"`), challenged(t, d, `Digest realm="r", nonce="b", qop="auth"`)
+	first, second := challenged(t, d, `Digest realm="r", nonce="a", qop="auth"`), challenged(t, d,
+		`Digest realm="r", nonce="b", qop="auth"`)
 	bare := &sign.Request{Method: "GET", Path: "/", Header: http.Header{}}
 	if err := d.Sign(t.Context(), bare); err != nil || len(bare.Header) > 0 {
 		t.Errorf("a challenge that was not answered yet is another request's: %v, %v", bare.Header, err)
 	}
-	if got := []string{nonceOf(first), nonceOf(second), nonceOf(first)}; !cmp.Equal(got, []string{`"a"`, `"b"`, `"a"`}) {
+	if got := []string{nonceOf(first), nonceOf(second), nonceOf(first)}; !cmp.Equal(got,
+		[]string{`"a"`, `"b"`, `"a"`}) {
 		t.Errorf("got %v", got)
 	}
 	first.Next(nil)
 	if got := nonceOf(d); got != `"a"` {
 		t.Errorf("after one was taken: %s", got)
 	}
-	if _, stale := d.Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="c", qop="auth", stale=True`}}); !stale {
+	if _, stale := d.Challenge(http.Header{
+		"Www-Authenticate": {`Digest realm="r", nonce="c", qop="auth", stale=True`},
+	}); !stale {
 		t.Error("stale is not told")
 	}
 }
@@ -372,7 +402,10 @@ func TestDigestRefuses(t *testing.T) {
 
 // FuzzDigestChallenge: whatever a server sends, what goes out is one good header or nothing.
 func FuzzDigestChallenge(f *testing.F) {
-	for _, s := range []string{rfcMD5, rfcSHA256, `Basic realm="a, Digest b", Negotiate YII/+=, NTLM, ` + rfcMD5, `Digest realm=r,nonce=n,,qop="auth,auth-int"`, `Digest realm="\`, `a=b`, `Digest realm = "r" , nonce ="n"`} {
+	for _, s := range []string{
+		rfcMD5, rfcSHA256, `Basic realm="a, Digest b", Negotiate YII/+=, NTLM, ` + rfcMD5,
+		`Digest realm=r,nonce=n,,qop="auth,auth-int"`, `Digest realm="\`, `a=b`, `Digest realm = "r" , nonce ="n"`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

@@ -28,9 +28,10 @@ type HMACOptions struct {
 	Algorithm      string // sha256 (default), sha1, sha384, sha512
 	Encoding       string // of the signature: hex (default), base64, base64url (without padding)
 
-	// Message is what is signed: text with {method} {scheme} {host} {path} {query} {target} {body} {body_sha256} {timestamp}
-	// {timestamp_ms} {nonce} {header:X-Name}; braces of the text are doubled. The path is as on the wire, target is the path
-	// with ?query, body_sha256 is in lower-case hexadecimal. A header that the request does not have is empty.
+	// Message is what is signed: text with {method} {scheme} {host} {path} {query} {target} {body} {body_sha256}
+	// {timestamp} {timestamp_ms} {nonce} {header:X-Name}; braces of the text are doubled. The path is as on the wire,
+	// target is the path with ?query, body_sha256 is in lower-case hexadecimal. A header that the request does not have
+	// is empty.
 	Message string
 
 	Header string // where the signature goes; "": into the query parameter Param
@@ -146,7 +147,8 @@ func (h *HMAC) readPlace(o HMACOptions) error {
 		case err != nil:
 			return fmt.Errorf("reading header %q: %w", name, err)
 		case !isToken(name), textproto.CanonicalMIMEHeaderKey(name) == h.header:
-			return fmt.Errorf("reading header %q: that is no name of a header, or the one that the signature goes into", name)
+			return fmt.Errorf("reading header %q: that is no name of a header, or the one that the signature goes into",
+				name)
 		}
 		h.headers = append(h.headers, extra{textproto.CanonicalMIMEHeaderKey(name), t})
 	}
@@ -233,7 +235,9 @@ func (h *HMAC) Sign(ctx context.Context, r *Request) error {
 }
 
 func (h *HMAC) usesNonce() bool {
-	return h.message.uses(varNonce) || h.format.uses(varNonce) || slices.ContainsFunc(h.headers, func(e extra) bool { return e.value.uses(varNonce) })
+	return h.message.uses(varNonce) || h.format.uses(varNonce) || slices.ContainsFunc(h.headers, func(e extra) bool {
+		return e.value.uses(varNonce)
+	})
 }
 
 func (h *HMAC) put(r *Request, set map[string]string, written string) {

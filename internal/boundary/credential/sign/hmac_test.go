@@ -47,7 +47,8 @@ func mac(h func() hash.Hash, key, message string) []byte {
 func post(body string) *sign.Request {
 	r := &sign.Request{
 		Method: "POST", Scheme: "https", Host: "api.example.com:8443", Path: "/v1/a%20b", RawQuery: "x=1&y=%20",
-		Header: http.Header{"Content-Type": {"application/json"}, "X-Twice": {"a", "b"}}, Now: time.UnixMilli(1700000000123),
+		Header: http.Header{"Content-Type": {"application/json"}, "X-Twice": {"a", "b"}},
+		Now:    time.UnixMilli(1700000000123),
 	}
 	if body != "" {
 		r.Body = whole(body)
@@ -68,13 +69,20 @@ func TestHMAC(t *testing.T) {
 		"GitHub, its own example": {
 			sign.HMACOptions{Message: "{body}", Header: "x-hub-signature-256", Format: "sha256={signature}"},
 			hello,
-			http.Header{"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"}},
+			http.Header{
+				"X-Hub-Signature-256": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
+			},
 			"",
 		},
 		"Stripe": {
-			sign.HMACOptions{Message: "{timestamp}.{body}", Header: "Stripe-Signature", Format: "t={timestamp},v1={signature}"},
+			sign.HMACOptions{
+				Message: "{timestamp}.{body}", Header: "Stripe-Signature",
+				Format: "t={timestamp},v1={signature}",
+			},
 			`{"a":1}`,
-			http.Header{"Stripe-Signature": {"t=1700000000,v1=" + hex.EncodeToString(mac(sha256.New, key, `1700000000.{"a":1}`))}},
+			http.Header{
+				"Stripe-Signature": {"t=1700000000,v1=" + hex.EncodeToString(mac(sha256.New, key, `1700000000.{"a":1}`))},
+			},
 			"",
 		},
 		"Shopify": {
@@ -85,8 +93,10 @@ func TestHMAC(t *testing.T) {
 		},
 		"Standard Webhooks": {
 			sign.HMACOptions{
-				Secret: value(base64.StdEncoding.EncodeToString([]byte("\x00\xffkey"))), SecretEncoding: "base64", Message: "{header:webhook-id}.{timestamp}.{body}", Encoding: "base64",
-				Header: "webhook-signature", Format: "v1,{signature}", Headers: map[string]string{"webhook-id": "msg_{nonce}", "webhook-timestamp": "{timestamp}"},
+				Secret: value(base64.StdEncoding.EncodeToString([]byte("\x00\xffkey"))), SecretEncoding: "base64",
+				Message: "{header:webhook-id}.{timestamp}.{body}", Encoding: "base64",
+				Header: "webhook-signature", Format: "v1,{signature}",
+				Headers: map[string]string{"webhook-id": "msg_{nonce}", "webhook-timestamp": "{timestamp}"},
 			},
 			"x",
 			http.Header{
@@ -98,7 +108,8 @@ func TestHMAC(t *testing.T) {
 		"everything": {
 			sign.HMACOptions{
 				Algorithm: "sha512", Encoding: "base64url", Header: "S",
-				Message: "{method}\n{scheme} {host} {path} {query} {target}\n{{{nonce}}}{timestamp_ms}{header:x-twice}{header:None}|{body_sha256}|{body}{body}",
+				Message: "{method}\n{scheme} {host} {path} {query} " +
+					"{target}\n{{{nonce}}}{timestamp_ms}{header:x-twice}{header:None}|{body_sha256}|{body}{body}",
 			},
 			hello,
 			http.Header{"S": {base64.RawURLEncoding.EncodeToString(mac(sha512.New, key,
@@ -108,7 +119,9 @@ func TestHMAC(t *testing.T) {
 		"no body": {
 			sign.HMACOptions{Algorithm: "sha1", Message: "{method}{body}{body_sha256}", Header: "S"},
 			"",
-			http.Header{"S": {hex.EncodeToString(mac(sha1.New, key, "POSTe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"))}},
+			http.Header{
+				"S": {hex.EncodeToString(mac(sha1.New, key, "POSTe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"))},
+			},
 			"",
 		},
 		"a parameter": {
@@ -135,22 +148,27 @@ func TestHMAC(t *testing.T) {
 	}
 }
 
-// TestHMACAllOrNothing: a body that arrives truncated leaves the request as it was; where the message has no body, nobody
-// reads it.
+// TestHMACAllOrNothing: a body that arrives truncated leaves the request as it was; where the message has no body,
+// nobody reads it.
 func TestHMACAllOrNothing(t *testing.T) {
 	truncated := fault.New(fault.RequestMalformed, "ended short")
 	for _, message := range []string{"{body}", "{body_sha256}", "{timestamp}{body}"} {
 		r := post("")
 		r.Body = failing{truncated}
 		before := describe(r)
-		err := newHMAC(t, sign.HMACOptions{Message: message, Header: "S", Headers: map[string]string{"T": "{timestamp}"}}).Sign(t.Context(), r)
+		err := newHMAC(t,
+			sign.HMACOptions{
+				Message: message, Header: "S",
+				Headers: map[string]string{"T": "{timestamp}"},
+			}).Sign(t.Context(), r)
 		if !errors.Is(err, truncated) || describe(r) != before {
 			t.Errorf("%s: got %v, %s", message, err, describe(r))
 		}
 	}
 	r := post("")
 	r.Body = failing{truncated}
-	if err := newHMAC(t, sign.HMACOptions{Message: "{path}", Header: "S"}).Sign(t.Context(), r); err != nil || r.Header.Get("S") == "" {
+	if err := newHMAC(t, sign.HMACOptions{Message: "{path}", Header: "S"}).Sign(t.Context(), r); err != nil ||
+		r.Header.Get("S") == "" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -205,13 +223,17 @@ func TestHMACSecretsAndNonce(t *testing.T) {
 	if got := fmt.Sprintf("%s", s.Secrets()); got != "[6b6579 key]" {
 		t.Errorf("got %s", got)
 	}
-	random, err := sign.NewHMAC(sign.HMACOptions{Secret: value("key"), Message: "{nonce}", Header: "S", Headers: map[string]string{"N": "{nonce}"}})
+	random, err := sign.NewHMAC(sign.HMACOptions{
+		Secret: value("key"), Message: "{nonce}", Header: "S",
+		Headers: map[string]string{"N": "{nonce}"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, b := post(""), post("")
 	_, _ = random.Sign(t.Context(), a), random.Sign(t.Context(), b)
-	if a.Header.Get("N") == b.Header.Get("N") || len(a.Header.Get("N")) != 32 || a.Header.Get("S") == b.Header.Get("S") {
+	if a.Header.Get("N") == b.Header.Get("N") || len(a.Header.Get("N")) != 32 ||
+		a.Header.Get("S") == b.Header.Get("S") {
 		t.Errorf("got %v and %v", a.Header, b.Header)
 	}
 }
@@ -234,7 +256,10 @@ func naive(message string, r *sign.Request, body string) (string, bool) {
 			name, rest, closed := strings.Cut(message[1:], "}")
 			v, known := values[name]
 			if h, isHeader := strings.CutPrefix(name, "header:"); isHeader {
-				known = h != "" && strings.Trim(h, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" && !strings.EqualFold(h, "signature")
+				known = h != "" &&
+					strings.Trim(h,
+						"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
+					!strings.EqualFold(h, "signature")
 				v = strings.Join(r.Header.Values(h), ",")
 			}
 			if !closed || !known {
@@ -249,13 +274,21 @@ func naive(message string, r *sign.Request, body string) (string, bool) {
 }
 
 func FuzzHMACMessage(f *testing.F) {
-	for _, s := range []string{"{body}", "{timestamp}.{body}", "{{{nonce}}}", "{", "}", "{}", "{header:X-Twice}", "{header:}", "{{}", "{body}}", "{BODY}", "{header:content-type}\n{target}", "{header:Signature}"} {
+	for _, s := range []string{
+		"{body}", "{timestamp}.{body}", "{{{nonce}}}", "{", "}", "{}", "{header:X-Twice}",
+		"{header:}", "{{}", "{body}}", "{BODY}", "{header:content-type}\n{target}", "{header:Signature}",
+	} {
 		f.Add(s, "the body")
 	}
 	f.Fuzz(func(t *testing.T, message, body string) {
 		r := post(body)
 		want, ok := naive(message, r, body)
-		s, err := sign.NewHMAC(sign.HMACOptions{Secret: value("key"), Message: message, Header: "Signature", Nonce: func() string { return "n0nce" }})
+		s, err := sign.NewHMAC(sign.HMACOptions{
+			Secret: value("key"), Message: message, Header: "Signature",
+			Nonce: func() string {
+				return "n0nce"
+			},
+		})
 		if message == "" {
 			ok = false
 		}
@@ -276,9 +309,17 @@ func FuzzHMACMessage(f *testing.F) {
 
 func BenchmarkHMAC(b *testing.B) {
 	b.Run("Stripe, 1 KiB", func(b *testing.B) {
-		bench(b, newHMAC(b, sign.HMACOptions{Message: "{timestamp}.{body}", Header: "Stripe-Signature", Format: "t={timestamp},v1={signature}"}), whole(strings.Repeat("x", 1<<10)))
+		bench(b,
+			newHMAC(b, sign.HMACOptions{
+				Message: "{timestamp}.{body}", Header: "Stripe-Signature",
+				Format: "t={timestamp},v1={signature}",
+			}), whole(strings.Repeat("x", 1<<10)))
 	})
 	b.Run("no body", func(b *testing.B) {
-		bench(b, newHMAC(b, sign.HMACOptions{Message: "{timestamp}{method}{target}", Header: "S", Headers: map[string]string{"X-Timestamp": "{timestamp}"}}), nil)
+		bench(b,
+			newHMAC(b, sign.HMACOptions{
+				Message: "{timestamp}{method}{target}", Header: "S",
+				Headers: map[string]string{"X-Timestamp": "{timestamp}"},
+			}), nil)
 	})
 }

@@ -42,8 +42,8 @@ type OAuth1Options struct {
 	Nonce func() string // nil: 16 random bytes in hexadecimal
 }
 
-// OAuth1 is OAuth 1.0a (RFC 5849) in the Authorization header. The fields of a form body are part of what is signed, so a
-// body of that type is read whole, up to 4 MiB; others stream.
+// OAuth1 is OAuth 1.0a (RFC 5849) in the Authorization header. The fields of a form body are part of what is signed, so
+// a body of that type is read whole, up to 4 MiB; others stream.
 type OAuth1 struct{ o OAuth1Options }
 
 // NewOAuth1 checks the options.
@@ -64,7 +64,8 @@ func NewOAuth1(o OAuth1Options) (*OAuth1, error) {
 	case OAuth1HMACSHA1, OAuth1HMACSHA256, OAuth1PlainText:
 		return &OAuth1{o}, nil
 	}
-	return nil, fmt.Errorf("no signature method %q: want %s, %s or %s", o.Method, OAuth1HMACSHA1, OAuth1HMACSHA256, OAuth1PlainText)
+	return nil, fmt.Errorf("no signature method %q: want %s, %s or %s", o.Method, OAuth1HMACSHA1,
+		OAuth1HMACSHA256, OAuth1PlainText)
 }
 
 // Secrets implements Signer. PLAINTEXT encodes the secrets twice, so they are also listed as they are encoded once.
@@ -87,7 +88,9 @@ func (s *OAuth1) Secrets() [][]byte {
 // Sign implements Signer.
 func (s *OAuth1) Sign(ctx context.Context, r *Request) error {
 	if s.o.Method == OAuth1PlainText && r.Scheme != "https" {
-		return fault.WithHint(errors.New("signing with PLAINTEXT: the service is not on https, and the secrets would go in the clear"), "use HMAC-SHA1 or HMAC-SHA256")
+		return fault.WithHint(
+			errors.New("signing with PLAINTEXT: the service is not on https, and the secrets would go in the clear"),
+			"use HMAC-SHA1 or HMAC-SHA256")
 	}
 	protocol := params{
 		{"oauth_consumer_key", escaped(s.o.ConsumerKey)},
@@ -98,7 +101,8 @@ func (s *OAuth1) Sign(ctx context.Context, r *Request) error {
 		protocol = append(protocol, param{"oauth_token", escaped(string(s.o.Token.Reveal()))})
 	}
 	if s.o.Method != OAuth1PlainText { // section 3.1: it may go without
-		protocol = append(protocol, param{"oauth_nonce", escaped(s.o.Nonce())}, param{"oauth_timestamp", strconv.FormatInt(r.Now.Unix(), 10)})
+		protocol = append(protocol, param{"oauth_nonce", escaped(s.o.Nonce())},
+			param{"oauth_timestamp", strconv.FormatInt(r.Now.Unix(), 10)})
 	}
 	given, err := given(ctx, r)
 	if err != nil {
@@ -128,7 +132,8 @@ func given(ctx context.Context, r *Request) (params, error) {
 	}
 	for _, p := range all {
 		switch p.name {
-		case "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature", "oauth_timestamp", "oauth_nonce", "oauth_version":
+		case "oauth_consumer_key", "oauth_token", "oauth_signature_method", "oauth_signature", "oauth_timestamp",
+			"oauth_nonce", "oauth_version":
 			return nil, malformed("the request has a parameter " + p.name + " of its own beside the one that is signed")
 		}
 	}
@@ -149,7 +154,8 @@ func form(ctx context.Context, r *Request) (string, error) {
 	case err != nil:
 		return "", err
 	case size > maxForm:
-		return "", fault.New(fault.BodyTooLarge, "the form in the body is larger than 4 MiB, and OAuth 1.0 signs its fields")
+		return "", fault.New(fault.BodyTooLarge,
+			"the form in the body is larger than 4 MiB, and OAuth 1.0 signs its fields")
 	}
 	b := make([]byte, size)
 	_, err = io.ReadFull(content, b)

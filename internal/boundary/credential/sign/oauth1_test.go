@@ -18,16 +18,21 @@ import (
 
 // TestOAuth1RFC is RFC 5849 section 3.4.1.1; its signature is the one of erratum 2550.
 func TestOAuth1RFC(t *testing.T) {
-	r := &sign.Request{Method: "POST", Scheme: "HTTP", Host: "EXAMPLE.COM:80", Path: "/request", RawQuery: "b5=%3D%253D&a3=a&c%40=&a2=r%20b"}
+	r := &sign.Request{
+		Method: "POST", Scheme: "HTTP", Host: "EXAMPLE.COM:80", Path: "/request",
+		RawQuery: "b5=%3D%253D&a3=a&c%40=&a2=r%20b",
+	}
 	got := sign.BaseString(r, "c2&a3=2+q",
-		[2]string{"oauth_consumer_key", "9djdj82h48djs9d2"}, [2]string{"oauth_token", "kkk9d7dh3k39sjv7"}, [2]string{"oauth_signature_method", "HMAC-SHA1"},
+		[2]string{"oauth_consumer_key", "9djdj82h48djs9d2"}, [2]string{"oauth_token", "kkk9d7dh3k39sjv7"},
+		[2]string{"oauth_signature_method", "HMAC-SHA1"},
 		[2]string{"oauth_timestamp", "137131201"}, [2]string{"oauth_nonce", "7d8f3e4a"})
 	want := "POST&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3D2%2520q%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D%26c2%3D%26oauth_consumer_key%3D9djdj82h48djs9d2" +
 		"%26oauth_nonce%3D7d8f3e4a%26oauth_signature_method%3DHMAC-SHA1%26oauth_timestamp%3D137131201%26oauth_token%3Dkkk9d7dh3k39sjv7"
 	if got != want {
 		t.Errorf("\ngot  %s\nwant %s", got, want)
 	}
-	if got := base64.StdEncoding.EncodeToString(mac(sha1.New, "j49sk3j29djd&dh893hdasih9", got)); got != "r6/TJjbCOr97/+UU0NsvSne7s5g=" {
+	if got := base64.StdEncoding.EncodeToString(mac(sha1.New, "j49sk3j29djd&dh893hdasih9",
+		got)); got != "r6/TJjbCOr97/+UU0NsvSne7s5g=" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -36,14 +41,16 @@ func TestOAuth1RFC(t *testing.T) {
 func twitter() sign.OAuth1Options {
 	return sign.OAuth1Options{
 		ConsumerKey: "xvz1evFS4wEEPTGEFPHBog", ConsumerSecret: value("kAcSOqF21Fu85e7zjz7ZN2U4ZRhfV3WpwPAoE3Z7kBw"),
-		Token: value("370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb"), TokenSecret: value("LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"),
-		Nonce: func() string { return "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg" },
+		Token:       value("370773112-GmHxMAgYyLbNEtIKZeRNFsMKPR9EyMZeS9weJAEb"),
+		TokenSecret: value("LswwdoUaIvS8ltyTt5jkRh4J50vUPVVHtR2YPi5kE"),
+		Nonce:       func() string { return "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg" },
 	}
 }
 
 func status(host string) *sign.Request {
 	return &sign.Request{
-		Method: "POST", Scheme: "https", Host: host, Path: "/1.1/statuses/update.json", RawQuery: "include_entities=true", Now: time.Unix(1318622958, 0),
+		Method: "POST", Scheme: "https", Host: host, Path: "/1.1/statuses/update.json",
+		RawQuery: "include_entities=true", Now: time.Unix(1318622958, 0),
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded; charset=utf-8"}},
 		Body:   whole("status=Hello%20Ladies%20%2b%20Gentlemen%2c%20a%20signed%20OAuth%20request%21"),
 	}
@@ -60,7 +67,10 @@ func newOAuth1(t testing.TB, o sign.OAuth1Options) *sign.OAuth1 {
 
 // TestOAuth1Twitter is the example as it was published for api.twitter.com, and as it is now for api.x.com.
 func TestOAuth1Twitter(t *testing.T) {
-	for host, signature := range map[string]string{"api.twitter.com": "hCtSmYh%2BiHYCEqBWrE7C7hYmtUk%3D", "api.x.com": "Ls93hJiZbQ3akF3HF3x1Bz8%2FzU4%3D"} {
+	for host, signature := range map[string]string{
+		"api.twitter.com": "hCtSmYh%2BiHYCEqBWrE7C7hYmtUk%3D",
+		"api.x.com":       "Ls93hJiZbQ3akF3HF3x1Bz8%2FzU4%3D",
+	} {
 		r := status(host)
 		if err := newOAuth1(t, twitter()).Sign(t.Context(), r); err != nil {
 			t.Fatal(err)
@@ -82,16 +92,21 @@ func TestOAuth1Methods(t *testing.T) {
 	}
 	got := r.Header.Get("Authorization")
 	signature, err := url.PathUnescape(regexp.MustCompile(`oauth_signature="([^"]*)"`).FindStringSubmatch(got)[1])
-	if raw, _ := base64.StdEncoding.DecodeString(signature); err != nil || len(raw) != 32 || !strings.HasPrefix(got, `OAuth realm="1\"2", `) {
+	if raw, _ := base64.StdEncoding.DecodeString(signature); err != nil || len(raw) != 32 ||
+		!strings.HasPrefix(got, `OAuth realm="1\"2", `) {
 		t.Errorf("got %s", got)
 	}
 
-	plain := sign.OAuth1Options{ConsumerKey: "k", ConsumerSecret: value("a&b"), TokenSecret: value("c%d"), Method: sign.OAuth1PlainText}
+	plain := sign.OAuth1Options{
+		ConsumerKey: "k", ConsumerSecret: value("a&b"), TokenSecret: value("c%d"),
+		Method: sign.OAuth1PlainText,
+	}
 	r = status("h")
 	if err := newOAuth1(t, plain).Sign(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.Header.Get("Authorization"), `OAuth oauth_consumer_key="k", oauth_signature="a%2526b%26c%2525d", oauth_signature_method="PLAINTEXT", oauth_version="1.0"`; got != want {
+	if got, want := r.Header.Get("Authorization"),
+		`OAuth oauth_consumer_key="k", oauth_signature="a%2526b%26c%2525d", oauth_signature_method="PLAINTEXT", oauth_version="1.0"`; got != want {
 		t.Errorf("\ngot  %s\nwant %s", got, want)
 	}
 	if got := fmt.Sprintf("%s", newOAuth1(t, plain).Secrets()); got != "[a&b c%d a%26b c%25d]" {
@@ -99,7 +114,8 @@ func TestOAuth1Methods(t *testing.T) {
 	}
 	r = status("h")
 	r.Scheme = "http"
-	if err := newOAuth1(t, plain).Sign(t.Context(), r); err == nil || fault.HintOf(err) == "" || r.Header.Get("Authorization") != "" {
+	if err := newOAuth1(t, plain).Sign(t.Context(), r); err == nil || fault.HintOf(err) == "" ||
+		r.Header.Get("Authorization") != "" {
 		t.Errorf("over http: got %v, %v", err, r.Header)
 	}
 }
@@ -158,7 +174,8 @@ func TestOAuth1Refuses(t *testing.T) {
 	r := status("h")
 	o := twitter()
 	o.Nonce = nil
-	if err := newOAuth1(t, o).Sign(t.Context(), r); err != nil || !regexp.MustCompile(`oauth_nonce="[0-9a-f]{32}"`).MatchString(r.Header.Get("Authorization")) {
+	if err := newOAuth1(t, o).Sign(t.Context(), r); err != nil ||
+		!regexp.MustCompile(`oauth_nonce="[0-9a-f]{32}"`).MatchString(r.Header.Get("Authorization")) {
 		t.Errorf("got %v, %v", err, r.Header)
 	}
 }

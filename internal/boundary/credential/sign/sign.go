@@ -1,8 +1,8 @@
 // Package sign is the credentials that do not go onto a request but sign it: one file for each kind.
 //
-// A signer is built from plain options once, and then signs requests as they leave: it sees what goes on the wire, computes,
-// and sets headers or parameters. It knows no configuration, keeps no request and makes no calls. Nobody waits for a body
-// unless the kind covers it.
+// A signer is built from plain options once, and then signs requests as they leave: it sees what goes on the wire,
+// computes, and sets headers or parameters. It knows no configuration, keeps no request and makes no calls. Nobody
+// waits for a body unless the kind covers it.
 //
 // Invariant: a request that Sign returns an error for is as it was before: nothing goes out half-signed.
 package sign
@@ -115,7 +115,8 @@ func appendEscaped(b []byte, s, keep string) []byte {
 }
 
 func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~'
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' ||
+		c == '.' || c == '~'
 }
 
 func unhex(c byte) (byte, bool) {

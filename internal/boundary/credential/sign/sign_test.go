@@ -24,15 +24,26 @@ const canary = "canary-s3cret+value"
 // signers is one of each kind that covers the body, with the canary as its secret.
 func signers(t *testing.T) map[string]sign.Signer {
 	t.Helper()
-	aws, err := sign.NewSigV4(sign.SigV4Options{AccessKey: accessKey, SecretKey: value(canary), SessionToken: value("tok-" + canary), UnsignedLarge: true})
+	aws, err := sign.NewSigV4(sign.SigV4Options{
+		AccessKey: accessKey, SecretKey: value(canary),
+		SessionToken: value("tok-" + canary), UnsignedLarge: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	oauth, err := sign.NewOAuth1(sign.OAuth1Options{ConsumerKey: "k", ConsumerSecret: value(canary), Token: value("t"), TokenSecret: value("ts-" + canary), Nonce: func() string { return "n" }})
+	oauth, err := sign.NewOAuth1(sign.OAuth1Options{
+		ConsumerKey: "k", ConsumerSecret: value(canary), Token: value("t"),
+		TokenSecret: value("ts-" + canary), Nonce: func() string {
+			return "n"
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest, _ := newDigest(t, "u", canary, "c").Challenge(http.Header{"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256`}})
+	digest, _ := newDigest(t, "u", canary,
+		"c").Challenge(http.Header{
+		"Www-Authenticate": {`Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256`},
+	})
 	return map[string]sign.Signer{
 		"aws_sigv4": aws, "oauth1": oauth, "digest": digest,
 		"hmac": newHMAC(t, sign.HMACOptions{Secret: value(canary), Message: "{timestamp}{nonce}{body}", Header: "S", Format: "{nonce} {signature}"}),
@@ -51,7 +62,8 @@ func TestOverASpooledBody(t *testing.T) {
 	for name, s := range signers(t) {
 		t.Run(name, func(t *testing.T) {
 			want := "a=" + strings.Repeat("x", 5000)
-			body := spool.New(io.NopCloser(iotest.HalfReader(strings.NewReader(want))), spool.Options{Memory: 1000, Dir: t.TempDir()})
+			body := spool.New(io.NopCloser(iotest.HalfReader(strings.NewReader(want))),
+				spool.Options{Memory: 1000, Dir: t.TempDir()})
 			defer func() { _ = body.Close() }()
 			first, err := body.Rewind() // the transport asks for it before or after: the same
 			if err != nil {
@@ -91,9 +103,11 @@ func TestTruncatedBodyIsNotSigned(t *testing.T) {
 func TestLargeUploadIsSentUnsigned(t *testing.T) {
 	want := strings.Repeat("0123456789", 5000)
 	for _, declared := range []int64{-1, int64(len(want))} {
-		body := spool.New(io.NopCloser(strings.NewReader(want)), spool.Options{Memory: 100, Total: 1000, Dir: t.TempDir(), Length: declared})
+		body := spool.New(io.NopCloser(strings.NewReader(want)),
+			spool.Options{Memory: 100, Total: 1000, Dir: t.TempDir(), Length: declared})
 		r := form1(body)
-		if err := signers(t)["aws_sigv4"].Sign(t.Context(), r); err != nil || r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" {
+		if err := signers(t)["aws_sigv4"].Sign(t.Context(), r); err != nil ||
+			r.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" {
 			t.Errorf("got %v, %v", err, r.Header)
 		}
 		sent, err := body.Rewind()
@@ -115,7 +129,10 @@ func TestSignersNeverPrint(t *testing.T) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&log, verb, s)
 		}
-		for _, form := range []string{canary, hex.EncodeToString([]byte(canary)), base64.StdEncoding.EncodeToString([]byte(canary)), "99 97 110 97 114"} {
+		for _, form := range []string{
+			canary, hex.EncodeToString([]byte(canary)),
+			base64.StdEncoding.EncodeToString([]byte(canary)), "99 97 110 97 114",
+		} {
 			if strings.Contains(log.String(), form) {
 				t.Errorf("%s prints: %s", name, log.String())
 			}

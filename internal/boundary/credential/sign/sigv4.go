@@ -23,15 +23,17 @@ type SigV4Options struct {
 	SessionToken  secret.Value // of temporary credentials; zero: none
 	Region        string       // "": from the host
 	Service       string       // the signing name: s3, execute-api, ses…; "": from the host
-	UnsignedLarge bool         // S3 over https: a body larger than can be kept goes as UNSIGNED-PAYLOAD instead of being refused
+	// S3 over https: a body larger than can be kept goes as UNSIGNED-PAYLOAD instead of being refused
+	UnsignedLarge bool
 }
 
 // SigV4 is AWS Signature Version 4, in the Authorization header (Reference: "Create a signed AWS API request").
 //
-// The payload's hash needs the whole body, unless the caller declares it in X-Amz-Content-Sha256: a hash it has computed
-// itself (the service verifies it), UNSIGNED-PAYLOAD over https, or STREAMING-UNSIGNED-PAYLOAD-TRAILER for an aws-chunked
-// body: then the body streams through untouched. Chunks that are signed one by one (STREAMING-AWS4-…) hang on a key that the
-// caller does not have, and are refused. A request with X-Amz-Signature in its query is signed already and stays as it is.
+// The payload's hash needs the whole body, unless the caller declares it in X-Amz-Content-Sha256: a hash it has
+// computed itself (the service verifies it), UNSIGNED-PAYLOAD over https, or STREAMING-UNSIGNED-PAYLOAD-TRAILER for an
+// aws-chunked body: then the body streams through untouched. Chunks that are signed one by one (STREAMING-AWS4-…) hang
+// on a key that the caller does not have, and are refused. A request with X-Amz-Signature in its query is signed
+// already and stays as it is.
 type SigV4 struct {
 	o   SigV4Options
 	key atomic.Pointer[scopedKey]
@@ -57,7 +59,9 @@ const (
 // NewSigV4 checks the options.
 func NewSigV4(o SigV4Options) (*SigV4, error) {
 	switch {
-	case o.AccessKey == "" || strings.ContainsFunc(o.AccessKey, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' || r == ',' }):
+	case o.AccessKey == "" || strings.ContainsFunc(o.AccessKey, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || r == '/' || r == ','
+	}):
 		return nil, errors.New("the access key is empty or has a character that no access key has")
 	case o.SecretKey.IsZero():
 		return nil, errors.New("there is no secret key")
@@ -98,7 +102,8 @@ func (s *SigV4) Sign(ctx context.Context, r *Request) error {
 	if v.service == "" || v.region == "" {
 		service, region, ok := AWSScope(r.Host)
 		if !ok && (v.service == "" && service == "" || v.region == "" && region == "") {
-			return fault.WithHint(fmt.Errorf("signing for host %q: it does not tell the AWS service and region", r.Host), "set `service` and `region` of the credential")
+			return fault.WithHint(fmt.Errorf("signing for host %q: it does not tell the AWS service and region",
+				r.Host), "set `service` and `region` of the credential")
 		}
 		v.service, v.region = first(v.service, service), first(v.region, region)
 	}
@@ -136,7 +141,8 @@ func presigned(rawQuery string) bool {
 	return false
 }
 
-// isS3 tells whether the service has S3's rules: the path is encoded once and not normalised, and the payload's hash is sent.
+// isS3 tells whether the service has S3's rules: the path is encoded once and not normalised, and the payload's hash is
+// sent.
 func isS3(service string) bool {
 	switch service {
 	case "s3", "s3-outposts", "s3-object-lambda", "s3express":
@@ -152,7 +158,8 @@ func (s *SigV4) payload(ctx context.Context, r *Request, service string) (string
 		case d == unsignedTrailer, d == unsignedPayload && r.Scheme == "https", isSHA256(d):
 			return d, nil
 		case strings.HasPrefix(d, "STREAMING-"):
-			return "", malformed("the body is announced as " + visible(d) + ": its chunks would have to be signed with the key that only Sallyport has").
+			return "", malformed("the body is announced as " + visible(d) +
+				": its chunks would have to be signed with the key that only Sallyport has").
 				WithHint("let the client send the body plain, or as " + unsignedTrailer + " or " + unsignedPayload)
 		}
 	}
@@ -160,7 +167,8 @@ func (s *SigV4) payload(ctx context.Context, r *Request, service string) (string
 		return emptySHA256, nil
 	}
 	sha, err := sum(ctx, r.Body, sha256.New())
-	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.BodyTooLarge && s.o.UnsignedLarge && isS3(service) && r.Scheme == "https" {
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.BodyTooLarge && s.o.UnsignedLarge &&
+		isS3(service) && r.Scheme == "https" {
 		return unsignedPayload, nil
 	}
 	return hex.EncodeToString(sha), err
@@ -284,8 +292,8 @@ func appendTrimmed(b []byte, value string) []byte {
 	return b
 }
 
-// appendPath appends the canonical URI: for S3 the path encoded once, for all others what is on the wire without empty and
-// dot segments, encoded once more.
+// appendPath appends the canonical URI: for S3 the path encoded once, for all others what is on the wire without empty
+// and dot segments, encoded once more.
 func (v *v4) appendPath(b []byte, path string) ([]byte, bool) {
 	if path == "" {
 		path = "/"
@@ -325,7 +333,8 @@ func (s *SigV4) authorization(v *v4, canonical []byte) string {
 	hashed := sha256.Sum256(canonical)
 	toSign := sigAlgorithm + "\n" + v.date + "\n" + scope + "\n" + hex.EncodeToString(hashed[:])
 	signature := hex.EncodeToString(hmacSHA256(s.signingKey(v, scope), toSign))
-	return sigAlgorithm + " Credential=" + s.o.AccessKey + "/" + scope + ", SignedHeaders=" + v.names + ", Signature=" + signature
+	return sigAlgorithm + " Credential=" + s.o.AccessKey + "/" + scope + ", SignedHeaders=" + v.names +
+		", Signature=" + signature
 }
 
 // signingKey derives the key of the day, and keeps it.

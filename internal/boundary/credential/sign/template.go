@@ -30,9 +30,12 @@ const (
 //
 //nolint:gochecknoglobals // constant tables
 var (
-	inMessage = []string{varMethod, varScheme, varHost, varPath, varQuery, varTarget, varBody, varBodySHA256, varTimestamp, varTimestampMS, varNonce, varHeader}
-	inFormat  = []string{varSignature, varTimestamp, varTimestampMS, varNonce}
-	inHeader  = []string{varTimestamp, varTimestampMS, varNonce}
+	inMessage = []string{
+		varMethod, varScheme, varHost, varPath, varQuery, varTarget, varBody, varBodySHA256,
+		varTimestamp, varTimestampMS, varNonce, varHeader,
+	}
+	inFormat = []string{varSignature, varTimestamp, varTimestampMS, varNonce}
+	inHeader = []string{varTimestamp, varTimestampMS, varNonce}
 )
 
 // part is one piece of a template: a placeholder, or text as it is.
@@ -44,7 +47,8 @@ type part struct {
 // template is text with placeholders in braces. Braces of the text are written twice.
 type template []part
 
-// parseTemplate reads a template that may use the placeholders of known. The error names the place, counted in bytes from 1.
+// parseTemplate reads a template that may use the placeholders of known. The error names the place, counted in bytes
+// from 1.
 func parseTemplate(s string, known []string) (template, error) {
 	var t template
 	var text strings.Builder
@@ -95,7 +99,8 @@ func placeholder(name string, known []string) (part, error) {
 	if near := nearest(name, known); near != "" {
 		return part{}, fmt.Errorf("there is no placeholder {%s}: did you mean {%s}?", printable(name), near)
 	}
-	return part{}, fmt.Errorf("there is no placeholder {%s}; there are {%s}", printable(name), strings.Join(written(known), "}, {"))
+	return part{}, fmt.Errorf("there is no placeholder {%s}; there are {%s}", printable(name),
+		strings.Join(written(known), "}, {"))
 }
 
 // written is how the placeholders look in a template.

@@ -1,8 +1,8 @@
 // Package pool keeps the derived tokens of a process fresh: one derive.Source for each derived credential in use.
 //
-// A Source lives as long as what it is made of, and its service. While a reload is under way, those of the next configuration
-// stand beside the active ones, and are run once theirs is active. What is replaced is closed in its own time: what an attempt
-// has spent goes on record.
+// A Source lives as long as what it is made of, and its service. While a reload is under way, those of the next
+// configuration stand beside the active ones, and are run once theirs is active. What is replaced is closed in its own
+// time: what an attempt has spent goes on record.
 package pool
 
 import (
@@ -80,7 +80,10 @@ func (p *Pool) Source(ctx context.Context, name string, svc *service.Service, m 
 	if before != nil && before.inputs == m.Inputs() {
 		return before.source
 	}
-	s := derive.New(derive.Options{Name: name, Minter: m, Vault: p.o.Vault, Owner: p.o.Owner, Observe: p.o.Observe, Record: p.o.Record})
+	s := derive.New(derive.Options{
+		Name: name, Minter: m, Vault: p.o.Vault, Owner: p.o.Owner, Observe: p.o.Observe,
+		Record: p.o.Record,
+	})
 	ctx, cancel := context.WithTimeout(ctx, reloadPatience)
 	defer cancel()
 	_ = s.Reload(ctx) // who needs the token finds the record out of reach again, and says so
@@ -128,8 +131,8 @@ func (p *Pool) Keep(gone func(*service.Service) bool) {
 	p.Retire()
 }
 
-// Forget drops the Source of that name if it has a token in memory, so that there will be another that has none. It returns the
-// service, and that of the next configuration if there is one. The Source is ended by retire.
+// Forget drops the Source of that name if it has a token in memory, so that there will be another that has none. It
+// returns the service, and that of the next configuration if there is one. The Source is ended by retire.
 func (p *Pool) Forget(name string) (of []*service.Service) {
 	p.remove(func(k key, one *member) bool {
 		if _, f := one.source.Current(); k.name != name || f != nil {

@@ -29,7 +29,8 @@ func NewVault(db *database.DB, sealer *seal.Sealer) derive.Vault { return &vault
 func (v *vault) Load(ctx context.Context, name string) (derive.State, int64, error) {
 	var version int64
 	var sealed []byte
-	err := v.db.QueryRowContext(ctx, "SELECT version, sealed FROM derived_token WHERE name = $1", name).Scan(&version, &sealed)
+	err := v.db.QueryRowContext(ctx, "SELECT version, sealed FROM derived_token WHERE name = $1",
+		name).Scan(&version, &sealed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return derive.State{}, 0, nil
@@ -67,7 +68,8 @@ func replace(ctx context.Context, tx *sql.Tx, name string, version int64, sealed
 	query := "UPDATE derived_token SET sealed = $1, updated = $2, version = $3 WHERE name = $4 AND version = $5"
 	args := []any{sealed, database.Micros(time.Now()), version + 1, name, version}
 	if version == 0 {
-		query = "INSERT INTO derived_token (sealed, updated, version, name) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING"
+		query = "INSERT INTO derived_token (sealed, updated, version, name) VALUES ($1, $2, $3, $4) ON CONFLICT " +
+			"(name) DO NOTHING"
 		args = args[:4]
 	}
 	result, err := tx.ExecContext(ctx, query, args...)
@@ -83,7 +85,8 @@ func replace(ctx context.Context, tx *sql.Tx, name string, version int64, sealed
 // topic is what a Topic begins with.
 const topic = "derived:"
 
-// Topic is announced when there is another record of the derived token of that name. The audit log calls the token so, too.
+// Topic is announced when there is another record of the derived token of that name. The audit log calls the token so,
+// too.
 func Topic(name string) string { return topic + name }
 
 // CutTopic is the name of the derived token that t is about.
