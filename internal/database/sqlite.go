@@ -44,7 +44,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		err = prepareFile(path) // see there
 	}
 	if err != nil {
-		_ = db.DB.Close()
+		_ = db.Close()
 		return nil, fmt.Errorf("opening database %q: %w", path, err)
 	}
 	return db, nil

@@ -118,8 +118,9 @@ func (p *Postgres) start(bin string) (err error) {
 		return err
 	}
 	data := filepath.Join(p.dir, "data")
+	//nolint:gosec,noctx // a program that was looked up; the server outlives the test that starts it
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-		"--locale=C", "--no-sync") //nolint:gosec,noctx // a program that was looked up; the server outlives the test that starts it
+		"--locale=C", "--no-sync")
 	initdb.SysProcAttr = attr
 	initdb.Dir = p.dir
 	if out, err := initdb.CombinedOutput(); err != nil {

@@ -108,8 +108,8 @@ func write(root string, fragments []fragment, section string) error {
 	if !found {
 		return fmt.Errorf("%s has no line %q", page, strings.TrimSpace(releases))
 	}
-	if err := os.WriteFile(name, []byte(before+releases+"\n"+section+strings.TrimPrefix(after, "\n")),
-		0o644); err != nil { //nolint:gosec // a page of the repository
+	page := before + releases + "\n" + section + strings.TrimPrefix(after, "\n")
+	if err := os.WriteFile(name, []byte(page), 0o644); err != nil { //nolint:gosec // a page of the repository
 		return err
 	}
 	for _, f := range fragments {

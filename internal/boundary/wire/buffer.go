@@ -13,8 +13,8 @@ const smallBuf = 4096
 var smallBufs = sync.Pool{New: func() any { b := make([]byte, smallBuf); return &b }}
 
 func smallBuffer() *[]byte {
-	return smallBufs.Get().(*[]byte)
-} //nolint:errcheck,forcetypeassert // nothing else is in the pool
+	return smallBufs.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is in the pool
+}
 
 // fill reads more from the socket into in. Ready is empty whenever it runs. While nothing has come there is no buffer:
 // most of a connection's life is waiting, and a stranger who only opens connections gets no memory for it.

@@ -66,8 +66,9 @@ func sign(r *http.Request, keys aws.Credentials, service string, headers []strin
 	if err != nil {
 		return "", err
 	}
+	//nolint:gosec // never sent, only signed
 	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(),
-		bytes.NewReader(body)) //nolint:gosec // never sent, only signed
+		bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -50,8 +50,8 @@ func (e *Engine) Run(t testing.TB, s Service) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := e.await(ctx, func() bool {
-		return len(e.running(t, s.Name)) == int(s.Replicas)
-	}); err != nil { //nolint:gosec // a few
+		return len(e.running(t, s.Name)) == int(s.Replicas) //nolint:gosec // a few
+	}); err != nil {
 		t.Fatalf("waiting for service %q: %v: %s", s.Name, err, e.Log())
 	}
 }
