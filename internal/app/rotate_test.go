@@ -27,17 +27,40 @@ type n8n struct {
 	*httptest.Server
 	way *httptest.Server
 
-	mu     sync.Mutex
-	order  []string
-	value  string
-	status int            // what a PATCH is answered with
-	atSet  func(v string) // called while n8n takes the value
+	mu    sync.Mutex
+	order []string
+	held  string // the value that it was given last
+	does  behaviour
+}
 
+// behaviour is how n, and the way to the gate, answer.
+type behaviour struct {
+	status  int              // what a PATCH is answered with
+	atSet   func(v string)   // called while n8n takes the value
 	instead http.HandlerFunc // answers on the way in the gate's place; nil: the gate does
 }
 
+// change sets how the next requests are answered. A handler of one before may still run.
+func (n *n8n) change(set func(*behaviour)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	set(&n.does)
+}
+
+func (n *n8n) behaves() behaviour {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.does
+}
+
+func (n *n8n) value() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.held
+}
+
 func newN8N(t *testing.T) *n8n {
-	n := &n8n{status: 200}
+	n := &n8n{does: behaviour{status: 200}}
 	n.Server = httptest.NewServer(http.HandlerFunc(n.patch))
 	t.Cleanup(n.Close)
 	return n
@@ -53,8 +76,8 @@ func (n *n8n) leadsTo(t *testing.T, gate string) {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	n.way = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n.note(r.URL.Path)
-		if n.instead != nil {
-			n.instead(w, r)
+		if instead := n.behaves().instead; instead != nil {
+			instead(w, r)
 			return
 		}
 		proxy.ServeHTTP(w, r)
@@ -79,14 +102,17 @@ func (n *n8n) patch(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Data struct{ Value string }
 	}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || n.status != 200 {
-		w.WriteHeader(n.status)
+	does := n.behaves()
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || does.status != 200 {
+		w.WriteHeader(does.status)
 		return
 	}
-	if n.atSet != nil {
-		n.atSet(body.Data.Value)
+	if does.atSet != nil {
+		does.atSet(body.Data.Value)
 	}
-	n.value = body.Data.Value
+	n.mu.Lock()
+	n.held = body.Data.Value
+	n.mu.Unlock()
 	fmt.Fprint(w, `{"id":"0123456789abcdef","name":"Sallyport","type":"httpHeaderAuth"}`)
 }
 
@@ -139,13 +165,14 @@ func (b *bed) states(name string) (states []string) {
 func TestPushOnTheWire(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
-	n.atSet = func(value string) {
+	atSet := func(value string) {
 		for what, one := range map[string]string{"old": b.token, "new": value} {
 			if got, err := b.try(a.GatewayURL()+"/s/crm/", one); err != nil || got.status != 200 {
 				t.Errorf("while n8n takes it the %s token gets %d %v", what, got.status, err)
 			}
 		}
 	}
+	n.change(func(does *behaviour) { does.atSet = atSet })
 	result, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +183,7 @@ func TestPushOnTheWire(t *testing.T) {
 	if !strings.Contains(result.Note, "locked to 127.0.0.1") || !result.Value.IsZero() {
 		t.Errorf("the result is %+v", result)
 	}
-	for what, one := range map[string]string{"old": b.token, "new": n.value} {
+	for what, one := range map[string]string{"old": b.token, "new": n.value()} {
 		if got, err := b.try(a.GatewayURL()+"/s/crm/", one); err != nil || got.status != 200 {
 			t.Errorf("in the overlap the %s token gets %d %v", what, got.status, err)
 		}
@@ -170,7 +197,7 @@ func TestPushOnTheWire(t *testing.T) {
 func TestPushRefused(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
-	n.status = http.StatusForbidden
+	n.change(func(does *behaviour) { does.status = http.StatusForbidden })
 	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err == nil || !strings.Contains(err.Error(), "the old token stays valid") || fault.HintOf(err) == "" {
 		t.Errorf("got %v with the hint %q", err, fault.HintOf(err))
@@ -207,7 +234,7 @@ func TestSchedule(t *testing.T) {
 	if diff := cmp.Diff([]string{"current", "retiring"}, b.states("n8n")); diff != "" {
 		t.Error(diff)
 	}
-	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value()); err != nil || got.status != 200 {
 		t.Errorf("what n8n holds gets %d %v", got.status, err)
 	}
 	a.RotateDue(t.Context())
@@ -215,7 +242,7 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("rotated again at once: %v", n.noted())
 	}
 	age()
-	n.status = http.StatusUnauthorized
+	n.change(func(does *behaviour) { does.status = http.StatusUnauthorized })
 	a.RotateDue(t.Context())
 	if !strings.Contains(b.log.String(), "ROTATION FAILED; no token was revoked") {
 		t.Errorf("the failure is not loud:\n%s", b.log)
@@ -223,7 +250,7 @@ func TestSchedule(t *testing.T) {
 	if strings.Contains(b.log.String(), "spt_") {
 		t.Error("a token is in the log")
 	}
-	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value()); err != nil || got.status != 200 {
 		t.Errorf("after the failure what n8n holds gets %d %v", got.status, err)
 	}
 }
@@ -245,7 +272,7 @@ func TestScheduleAfterExpiry(t *testing.T) {
 	}
 	end()
 	b.get(a.GatewayURL()+"/s/crm/").is(t, 407, string(fault.TokenExpired))
-	n.status = http.StatusUnauthorized
+	n.change(func(does *behaviour) { does.status = http.StatusUnauthorized })
 	a.RotateDue(t.Context())
 	if !strings.Contains(b.log.String(), "HAS EXPIRED") {
 		t.Errorf("that it has run out is not told:\n%s", b.log)
@@ -256,12 +283,12 @@ func TestScheduleAfterExpiry(t *testing.T) {
 			strings.Contains(text, `sallyport_rotation_failed_total{token="n8n"} 1`) &&
 			strings.Contains(text, `sallyport_rotation_last_success_timestamp_seconds{token="n8n"}`)
 	})
-	n.status = 200
+	n.change(func(does *behaviour) { does.status = 200 })
 	a.RotateDue(t.Context())
 	if diff := cmp.Diff([]string{"current", "revoked", "expired"}, b.states("n8n")); diff != "" {
 		t.Error(diff)
 	}
-	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value()); err != nil || got.status != 200 {
 		t.Errorf("what n8n holds gets %d %v", got.status, err)
 	}
 	end()
@@ -286,7 +313,7 @@ func TestPushIssuesTheFirst(t *testing.T) {
 	if _, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "planned", PushN8N: true}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value); err != nil || got.status != 200 {
+	if got, err := b.try(a.GatewayURL()+"/s/crm/", n.value()); err != nil || got.status != 200 {
 		t.Errorf("what n8n holds gets %d %v", got.status, err)
 	}
 }

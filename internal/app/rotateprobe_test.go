@@ -115,7 +115,7 @@ func TestProbeBelievesNothingElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(n.noted())
-			n.instead = c.answer
+			n.change(func(does *behaviour) { does.instead = c.answer })
 			_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 			if err == nil || !strings.Contains(err.Error(), c.is) || !strings.Contains(fault.HintOf(err), c.tip) {
 				t.Fatalf("got %v with the hint %q, want %q and %q", err, fault.HintOf(err), c.is, c.tip)
@@ -165,17 +165,18 @@ func TestProbeFromElsewhere(t *testing.T) {
 func TestProbeFailsAfterSet(t *testing.T) {
 	n := newN8N(t)
 	b, a := pushing(t, n)
-	n.atSet = func(string) { n.instead = own(fault.Draining) }
+	drain := func(string) { n.change(func(does *behaviour) { does.instead = own(fault.Draining) }) }
+	n.change(func(does *behaviour) { does.atSet = drain })
 	_, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err == nil || !strings.Contains(err.Error(), "answered 503 (draining)") {
 		t.Fatalf("got %v", err)
 	}
-	for what, one := range map[string]string{"old": b.token, "new": n.value} {
+	for what, one := range map[string]string{"old": b.token, "new": n.value()} {
 		if got, err := b.try(a.GatewayURL()+"/s/crm/", one); err != nil || got.status != 200 {
 			t.Errorf("the %s token gets %d %v", what, got.status, err)
 		}
 	}
-	n.instead, n.atSet = nil, nil
+	n.change(func(does *behaviour) { does.instead, does.atSet = nil, nil })
 	result, err := b.state.Rotate(t.Context(), proxytoken.Rotation{Name: "n8n", PushN8N: true})
 	if err != nil || !result.Resumed {
 		t.Errorf("got %+v, %v", result, err)
