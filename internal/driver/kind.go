@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"net/http"
 
 	"sallyport/internal/secret"
 )
@@ -31,6 +32,13 @@ type Settings interface {
 	Open(ctx context.Context, on Host) (Driver, error)
 }
 
+// Calling is implemented by settings whose driver calls services through the gate.
+type Calling interface {
+	// Services lists the configured services that the driver calls, by the key that names each. A service that the
+	// configuration does not have is an error at that key.
+	Services() map[string]string
+}
+
 // Host is what a driver finds where it is opened.
 type Host struct {
 	Environ []string // NAME=VALUE each, as the process was started
@@ -38,4 +46,11 @@ type Host struct {
 	// Secret reads one of the settings' own secrets. A driver reads it for each call and keeps nothing: it may be
 	// rotated too.
 	Secret func(ctx context.Context, ref secret.Ref) (secret.Value, error)
+
+	// Do sends req through the gate to the configured service that is named, as any caller's request: the gate puts the
+	// service's credential onto it, puts its use on record, and keeps every secret out of the answer. Of req.URL path
+	// and query count. Redirects are not followed. An error means that there is no answer of the API: the gate refused,
+	// which wraps ErrRefused and carries its hint, or nobody knows whether the API has got the call. Who called closes
+	// the answer's body.
+	Do func(ctx context.Context, service string, req *http.Request) (*http.Response, error)
 }
