@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,7 +31,13 @@ type Request struct {
 	// or begin
 	Run   string
 	Actor string // for the record
+	// is asked in the transaction that begins a new run, and not about one that is unfinished; nil: nobody has to
+	Permit Permit
 }
+
+// Permit returns who has approved of fresh, a run that is about to begin, or why it may not begin. What it changes in
+// tx stays only if the run does begin; kept is called then, unless it is nil.
+type Permit func(ctx context.Context, tx *sql.Tx, fresh Entry) (approved []string, kept func(), err error)
 
 // Rotate begins a run, or goes on with the unfinished one, until it has ended or has to wait. The entry tells how it
 // stands, also beside an error; it is empty where no run was begun.
@@ -39,12 +46,16 @@ func (g *Engine) Rotate(ctx context.Context, p *Plan, r Request) (Entry, error) 
 	if err != nil && !errors.Is(err, secret.ErrNotFound) {
 		return Entry{}, fmt.Errorf("rotating %q: reading the current version: %w", p.Name, err)
 	}
-	e, err := g.Journal.enter(ctx, &Entry{
+	fresh := &Entry{
 		ID: newID(), Name: p.Name, Request: r.Run, State: StateRunning, Step: StepCreate, Actor: r.Actor,
 		OldVersion: version, Started: g.now(), Owner: g.Owner,
-	})
+	}
+	e, err := g.Journal.enter(ctx, fresh, r.Permit)
 	if err != nil {
 		return Entry{}, fmt.Errorf("rotating %q: %w", p.Name, err)
+	}
+	if e == fresh {
+		g.tell(ctx, e, NoticeBegan, "rotation "+e.Name+" has begun")
 	}
 	return g.finish(ctx, p, e)
 }
@@ -114,15 +125,6 @@ func (g *Engine) pause(ctx context.Context, d time.Duration) {
 	_ = pause.For(ctx, d) // who called looks at ctx
 }
 
-func (g *Engine) tell(ctx context.Context, e *Entry, alert bool, text string) {
-	if g.Notify != nil {
-		g.Notify.Notify(ctx, Notice{
-			Rotation: e.Name, Run: e.ID, State: e.State, Step: e.Step, Text: text,
-			Hint: e.Hint, Alert: alert,
-		})
-	}
-}
-
 // newID is 20 letters and digits, 100 bits.
 func newID() string { return strings.ToLower(rand.Text())[:20] }
 
@@ -182,7 +184,11 @@ func (w *work) once(ctx context.Context) (waits bool, err error) {
 	if next != StepUndo && !w.e.Ended() {
 		w.e.LastError, w.e.Hint = "", ""
 	}
-	return false, w.save(ctx)
+	err = w.save(ctx)
+	if err == nil && w.e.State == StateDone {
+		w.g.tell(ctx, w.e, NoticeDone, "rotation "+w.e.Name+" is done: version "+w.e.NewVersion+" is current")
+	}
+	return false, err
 }
 
 func (w *work) step() func(context.Context) (next Step, err error) {
@@ -219,7 +225,11 @@ func (w *work) keep(ctx context.Context, cause error) error {
 		w.g.Watch(*w.e)
 	}
 	if cause != nil && w.e.LastError != before {
-		w.g.tell(ctx, w.e, true, "rotation "+w.e.Name+" stands at step "+string(w.e.Step)+": "+w.e.LastError)
+		kind := NoticeFailed
+		if w.e.State == StateStuck {
+			kind = NoticeStuck
+		}
+		w.g.tell(ctx, w.e, kind, "rotation "+w.e.Name+" stands at step "+string(w.e.Step)+": "+w.e.LastError)
 	}
 	if cause != nil {
 		cause = fault.WithHint(cause, w.e.Hint)

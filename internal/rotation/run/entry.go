@@ -46,6 +46,8 @@ type Entry struct {
 	State   State  `json:"state"`
 	Step    Step   `json:"step,omitempty"`
 	Actor   string `json:"actor"` // who began it
+	// who has approved of its plan before it began, where that is asked for
+	Approved []string `json:"approved,omitempty"`
 
 	OldVersion string `json:"old_version,omitempty"` // in the store
 	NewVersion string `json:"new_version,omitempty"`
@@ -83,6 +85,21 @@ func (e *Entry) Ended() bool {
 // Finished tells whether the new version is current, so that there is no way back.
 func (e *Entry) Finished() bool {
 	return slices.Contains([]Step{StepSpread, StepRestart, StepRetire}, e.Step) || e.State == StateDone
+}
+
+// KeyOf is the provider's id of the key that has version of a rotation: that of its newest finished run, if that made
+// the version. "": nobody knows it. runs are those of Journal.List.
+func KeyOf(runs []Entry, rotation, version string) string {
+	for _, e := range slices.Backward(runs) {
+		switch {
+		case e.Name != rotation || e.State != StateDone:
+		case e.NewVersion == version:
+			return e.NewKey
+		default:
+			return ""
+		}
+	}
+	return ""
 }
 
 func (e *Entry) note(text string) {

@@ -56,8 +56,9 @@ func NewJournal(db *database.DB, sealer *seal.Sealer, book *ledger.Book, now fun
 func NewLedger(s *seal.Sealer) *ledger.Book { return ledger.New(Topic, s.RowKey()) }
 
 // enter returns the run that a request is about, and makes it this owner's: the unfinished one of that name, or a new
-// one. A request that has ended already is returned as it ended.
-func (j *Journal) enter(ctx context.Context, fresh *Entry) (e *Entry, err error) {
+// one, if permit lets it begin. A request that has ended already is returned as it ended.
+func (j *Journal) enter(ctx context.Context, fresh *Entry, permit Permit) (e *Entry, err error) {
+	var kept func()
 	err = j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
 		e = nil
 		all, err := j.ofName(ctx, tx, page, fresh.Name)
@@ -94,12 +95,20 @@ func (j *Journal) enter(ctx context.Context, fresh *Entry) (e *Entry, err error)
 			if last := lastDone(all); last != nil && last.NewVersion == fresh.OldVersion {
 				e.OldKey = last.NewKey // of another version nobody knows which key it is
 			}
+			if permit != nil {
+				if e.Approved, kept, err = permit(ctx, tx, *e); err != nil {
+					return err
+				}
+			}
 			if err := j.prune(ctx, tx, page, all); err != nil {
 				return err
 			}
 		}
 		return j.own(ctx, tx, page, e, fresh.Owner)
 	})
+	if err == nil && kept != nil {
+		kept()
+	}
 	return e, err
 }
 

@@ -77,7 +77,7 @@ func (w *work) leave(ctx context.Context, job driver.Job) (Step, error) {
 		left += "; beside the new one the provider has " + names(keys)
 	}
 	w.e.Hint = "delete by hand the one that nobody uses; from the next run on it is known"
-	w.g.tell(ctx, w.e, true, "rotation "+w.e.Name+": "+left)
+	w.g.tell(ctx, w.e, NoticeLeft, "rotation "+w.e.Name+": "+left)
 	return w.done(left)
 }
 
@@ -117,7 +117,7 @@ func (w *work) free(ctx context.Context) (bool, error) {
 	if len(waiting) > 0 {
 		w.e.Hint = "run or restart each of them; the old key stays valid until then"
 		if news {
-			w.g.tell(ctx, w.e, true,
+			w.g.tell(ctx, w.e, NoticeWaiting,
 				fmt.Sprintf("rotation %s: the old key is still needed: %s used version %s and has not used version %s",
 					w.e.Name, strings.Join(waiting, ", "), w.e.OldVersion, w.e.NewVersion))
 		}

@@ -81,19 +81,3 @@ type Fleet interface {
 	// Restart returns when target is up again with the current version. Restarting once too often does no harm.
 	Restart(ctx context.Context, target string) error
 }
-
-// Notifier is told of what a person should know. It returns at once, and what it cannot deliver is its own concern.
-type Notifier interface {
-	Notify(ctx context.Context, n Notice)
-}
-
-// Notice is one message.
-type Notice struct {
-	Rotation string `json:"rotation"`
-	Run      string `json:"run"`
-	State    State  `json:"state"`
-	Step     Step   `json:"step"`
-	Text     string `json:"text"`
-	Hint     string `json:"hint,omitempty"`
-	Alert    bool   `json:"alert"` // someone has to act
-}

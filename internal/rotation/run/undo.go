@@ -34,10 +34,11 @@ func (w *work) undo(ctx context.Context) (Step, error) {
 		}
 	}
 	w.e.State = StateRolledBack
+	kind := NoticeRolledBack
 	if w.e.Aborted != "" {
-		w.e.State = StateAborted
+		w.e.State, kind = StateAborted, NoticeAborted
 	}
-	w.g.tell(ctx, w.e, w.e.Aborted == "",
+	w.g.tell(ctx, w.e, kind,
 		"rotation "+w.e.Name+" was taken back, and the old value stays current: "+w.e.LastError)
 	return StepNone, nil
 }
