@@ -155,7 +155,10 @@ func errorsPage() []byte {
 		"3 | the command found something (a damaged log, a refused call)",
 		"10 | the store cannot be reached or opened", "11 | locked, or in progress elsewhere", "12 | key mismatch",
 		"13 | done, but not confirmed by every replica: the error names those that have not, and until when they may " +
-			"act by the old state", "130 | interrupted",
+			"act by the old state",
+		"14 | a rotation waits until people have approved of its plan; nothing was changed",
+		"15 | a rotation was taken back: everything is as it was before",
+		"16 | a rotation goes on only when a person has acted: the hint says how", "130 | interrupted",
 	} {
 		b.WriteString("| " + line + " |\n")
 	}

@@ -19,6 +19,9 @@ const (
 	ExitLocked      Exit = 11
 	ExitKeyMismatch Exit = 12
 	ExitUnconfirmed Exit = 13 // done, but not confirmed by every replica
+	ExitApproval    Exit = 14 // waits until people have approved
+	ExitRolledBack  Exit = 15 // taken back: as it was before
+	ExitStuck       Exit = 16 // goes on only when a person has acted
 	ExitInterrupted Exit = 130
 )
 
