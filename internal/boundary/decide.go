@@ -3,25 +3,12 @@ package boundary
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
-
-// decision is what steps 1 to 4 found out about a request. It is written in this file alone, and by nobody once decide
-// has returned: what comes later reads it, and writes its result.
-type decision struct {
-	view       *View // what was decided about: the caller's, without the token where that stood in the path
-	grant      *token.Grant
-	scope      Scope  // of grant, by the configuration that decided
-	presented  string // the token, for the check that it leaves nowhere
-	inSlot     bool   // where the API's own key would stand
-	service    *service.Service
-	authorised bool // all of it is permitted, and on record
-}
 
 // decide runs steps 1 to 4. What it learns stands in x, also when it refuses.
 func (p *Pipeline) decide(ctx context.Context, x *exchange) *fault.Fault {
@@ -40,7 +27,7 @@ func (p *Pipeline) decide(ctx context.Context, x *exchange) *fault.Fault {
 	if f := c.authorise(x); f != nil { // step 2
 		return f
 	}
-	f := p.enter(x, svc)
+	f := p.shares.enter(&x.admission, x.grant, svc, x.started)
 	if f != nil {
 		return f
 	}
@@ -70,26 +57,6 @@ func (p *Pipeline) permit(ctx context.Context, x *exchange) *fault.Fault {
 	}
 	x.authorised = true
 	return nil
-}
-
-// refuses returns the fault of a request that the active configuration permits by rule and this one does not.
-func (c *Configuration) refuses(rule string, g *token.Grant, v *View) (decided string, f *fault.Fault) {
-	svc, known := c.Services.Lookup(v.Service)
-	if !known {
-		return "", unknownService(v.Service)
-	}
-	if decided, f = Authorise(c.Scopes.Of(g), svc, v); f != nil {
-		return decided, f
-	}
-	return rule, nil
-}
-
-// unknownService names what was asked for if it could be a name at all.
-func unknownService(name string) *fault.Fault {
-	if !service.ValidName(name) {
-		return fault.New(fault.ServiceUnknown, "the path does not begin with /s/ and the name of a service")
-	}
-	return fault.New(fault.ServiceUnknown, "there is no service \""+name+"\"")
 }
 
 // admit refuses what has no reading, and everything while there is no room.
@@ -153,37 +120,4 @@ func (p *Pipeline) verify(found *finder) (*token.Grant, *fault.Fault) {
 		f = f.InSlot()
 	}
 	return nil, f
-}
-
-// Scope is what authorisation asks of a verified token.
-type Scope interface {
-	Allows(service, method string, source netip.Addr) (ok bool, why string)
-}
-
-// Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it.
-// It returns the rule that decided.
-func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fault) {
-	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
-		return "token scope", fault.New(fault.RequestDenied,
-			why).WithHint("the scope of the token decides: `sallyport token list` shows it")
-	}
-	if why := service.CheckPath(v.Path, svc.Paths); why != "" {
-		return "path form", fault.New(fault.RequestMalformed, why)
-	}
-	if why := service.CheckQuery(v.RawQuery); why != "" {
-		return "query form", fault.New(fault.RequestMalformed, why)
-	}
-	rule, ok := svc.Permit(v.Method, v.Path)
-	if !ok {
-		return rule, fault.New(fault.RequestDenied, "no allow rule of the service permits this method on this path")
-	}
-	for i := range svc.Slots {
-		if f = checkTwin(v.Header, svc.Slots[i].Header); f != nil {
-			return "header form", f
-		}
-	}
-	if f = authoriseOverrides(g, svc, v); f != nil {
-		return "method override", f
-	}
-	return rule, nil
 }

@@ -1,10 +1,6 @@
 package boundary
 
 import (
-	"crypto/rand"
-	"encoding/base32"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,16 +18,12 @@ type exchange struct {
 	admission
 	result
 
-	started time.Time
-	event   audit.Event // what is on record of it
-	body    Body        // nil: the request has none
+	event audit.Event // what is on record of it
+	body  Body        // nil: the request has none
 	// goes onto the request: that of step 3, and a newer one once the API said that it has expired
 	material *credential.Material
 
-	// the body is on its way, and nobody looks at it for another method: every one is permitted
-	unseen    atomic.Bool
-	unguarded bool                        // nobody has looked at it so
-	broken    atomic.Pointer[fault.Panic] // in a goroutine of the transport
+	broken atomic.Pointer[fault.Panic] // in a goroutine of the transport
 }
 
 // result is what became of a request that was decided about, and what it cost.
@@ -50,50 +42,6 @@ type result struct {
 	bytesIn   atomic.Int64  // the transport may still read the body when the answer is through
 	bytesOut  int64
 	scrubbed  int
-}
-
-// begin is what Handle does before it can recover: it calls nothing that may panic. What is on record of a request that
-// ends in a panic right after is when it came, and from where.
-func (p *Pipeline) begin(v *View) *exchange {
-	x := &exchange{started: p.o.Now()}
-	x.view = v
-	x.event = audit.Event{Time: x.started, ID: p.ids.next(), Source: v.Source.String()}
-	p.inFlight.Add(1)
-	return x
-}
-
-// note puts down what was asked for.
-func (p *Pipeline) note(v *View, x *exchange) {
-	defer p.begun(x) // also in a panic: it will be counted as finished
-	p.noted(v, x)
-}
-
-// recordedPath keeps the names of query parameters and hides their values.
-func recordedPath(v *View) string {
-	if v.RawQuery == "" {
-		return v.Path
-	}
-	return v.Path + "?" + audit.RedactQuery(v.RawQuery)
-}
-
-// hideTokens cuts whatever looks like a proxy token out of what a caller sent, before it is recorded.
-func hideTokens(s string) string {
-	for from := 0; ; {
-		i := strings.Index(s[from:], tokenPrefix)
-		if i < 0 {
-			return s
-		}
-		i += from + len(tokenPrefix)
-		end := i
-		for end < len(s) && isTokenByte(s[end]) {
-			end++
-		}
-		s, from = s[:i]+"…"+s[end:], i
-	}
-}
-
-func isTokenByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
 
 // mask takes the service's own secret out of what the caller sent: it may know it and have put it there.
@@ -117,62 +65,7 @@ func (x *exchange) maskLate() {
 	}
 }
 
-// printable wants visible ASCII.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return s != ""
-}
+// clientError marks a failure of the caller's side.
+type clientError struct{ error }
 
-func first(h Header, name string) string {
-	if values := h.Values(name); len(values) > 0 {
-		return values[0]
-	}
-	return ""
-}
-
-// finish writes the last record and counts, however the request ended.
-func (p *Pipeline) finish(x *exchange) {
-	p.release(x)
-	p.inFlight.Add(-1)
-	total := p.o.Now().Sub(x.started)
-	if x.status == 0 && x.code == "" { // nothing was answered: a panic is on its way
-		x.code = fault.Internal
-	}
-	p.hide(x)
-	x.event.Time = x.started.Add(total)
-	x.event.Gate, x.event.Upstream = max(0, total-x.upstream-x.client), x.upstream
-	x.event.Status, x.event.Code, x.event.Detail = x.status, string(x.code), x.detail
-	x.event.BytesIn, x.event.BytesOut, x.event.Scrubbed = x.bytesIn.Load(), x.bytesOut, x.scrubbed
-	if x.code != "" {
-		x.event.Blame = string(fault.Lookup(x.code).Blame)
-	}
-	p.record(x)
-	o := Outcome{
-		Code: x.code, Status: x.status, Gate: x.event.Gate, Upstream: x.upstream,
-		BytesIn: x.event.BytesIn, BytesOut: x.bytesOut, Scrubbed: x.scrubbed,
-		Renewed: x.renewed, Replayed: x.replayed, NotResent: x.notResent,
-	}
-	if x.service != nil {
-		o.Service = x.service.Name
-	}
-	p.count(x, &o)
-}
-
-// idGenerator makes request ids: unique over processes by a random prefix, over requests by a counter. They need not be
-// secret.
-type idGenerator struct {
-	prefix string
-	n      atomic.Uint64
-}
-
-func newIDGenerator() *idGenerator {
-	var b [5]byte
-	_, _ = rand.Read(b[:])
-	return &idGenerator{prefix: strings.ToLower(base32.StdEncoding.EncodeToString(b[:])) + "-"}
-}
-
-func (s *idGenerator) next() string { return s.prefix + strconv.FormatUint(s.n.Add(1), 36) }
+func (e clientError) Unwrap() error { return e.error }

@@ -22,29 +22,33 @@ type live struct {
 
 type shard struct {
 	mu    sync.Mutex
-	first *exchange
+	first *entry
 	_     [40]byte // a cache line each
 }
 
-// entry is an exchange's part in live. What is not atomic is guarded by the shard's lock.
+// entry is an exchange's part in live. What is not atomic is written before register, or guarded by the shard's lock.
 type entry struct {
 	liveContext
 	shard      *shard
-	prev, next *exchange
-	epoch      uint64 // when the request was decided about
+	prev, next *entry
+	started    time.Time // when the request came
+	epoch      uint64    // when it was decided about
+	decided    *decision // what is decided again
 	writer     http.ResponseWriter
 	request    io.Closer                   // its body; nil: none
 	conn       net.Conn                    // of an upgraded connection; else nil
-	phase      atomic.Uint32               // how much of an answer there is
+	phase      atomic.Uint32               // how much of a response there is
 	ended      atomic.Pointer[fault.Fault] // why the exchange was ended
+	// the body is on its way, and nobody looks at it for another method: every one is permitted
+	unseen atomic.Bool
 }
 
 // The phases of an exchange, of which one leads to the next.
 const (
 	unanswered = iota // nothing is on its way: who ends the exchange can be answered for
-	leaving           // a head, or a whole small answer, is there and on its way to the caller, who gets all of it
+	leaving           // a head, or a whole small response, is there and on its way to the caller, who gets all of it
 	streaming         // the head is with the caller, and the rest can only be broken off
-	refused           // the answer is why the exchange was ended, and no other
+	refused           // the response is why the exchange was ended, and no other
 )
 
 // leavingTime is how long a caller may take for what is leaving when the exchange is ended.
@@ -59,160 +63,104 @@ type liveContext struct {
 // CancelCause ends the context.
 func (c *liveContext) CancelCause(cause error) { c.cancel(cause) }
 
-// register makes x one of those that Recheck looks at.
-func (p *Pipeline) register(w http.ResponseWriter, r *http.Request, x *exchange) {
-	x.Context, x.cancel = context.WithCancelCause(r.Context())
-	x.writer = w
-	if x.body != nil {
-		x.request = r.Body
-	}
-	s := &p.live.shards[rand.Uint32()%uint32(len(p.live.shards))] //nolint:gosec // which one is no secret
-	x.shard = s
+// register makes e one of those that each goes over, and gives it to recheck if the epoch is another one since the
+// decision: what has changed then saw e nowhere.
+func (l *live) register(e *entry, recheck func(*entry)) {
+	s := &l.shards[rand.Uint32()%uint32(len(l.shards))] //nolint:gosec // which one is no secret
+	e.shard = s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x.next = s.first; x.next != nil {
-		x.next.prev = x
+	if e.next = s.first; e.next != nil {
+		e.next.prev = e
 	}
-	s.first = x
-	if p.live.epoch.Load() != x.epoch { // what has changed since the decision saw x nowhere
-		p.recheck(x)
+	s.first = e
+	if l.epoch.Load() != e.epoch {
+		recheck(e)
 	}
 }
 
-// unregister is the end of register. Nothing ends x any more when it returns.
-func (p *Pipeline) unregister(x *exchange) {
-	s := x.shard
+// unregister is the end of register. Nothing ends e any more when it returns.
+func (e *entry) unregister() {
+	s := e.shard
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x.prev != nil {
-		x.prev.next = x.next
+	if e.prev != nil {
+		e.prev.next = e.next
 	} else {
-		s.first = x.next
+		s.first = e.next
 	}
-	if x.next != nil {
-		x.next.prev = x.prev
+	if e.next != nil {
+		e.next.prev = e.prev
 	}
-	x.cancel(nil)
+	e.cancel(nil)
 }
 
-// Recheck decides about every exchange under way once more, and ends those that would be refused now: streams, uploads
-// and upgraded connections among them. Call it when tokens have changed; Route does. When it returns, they are ending.
-func (p *Pipeline) Recheck() {
-	p.live.epoch.Add(1)
-	p.each(p.recheck)
-}
-
-// RecheckOld is Recheck for exchanges older than age: an expiry changes nothing that anybody would tell of.
-func (p *Pipeline) RecheckOld(age time.Duration) {
-	before := p.o.Now().Add(-age)
-	p.each(func(x *exchange) {
-		if x.started.Before(before) {
-			p.recheck(x)
-		}
-	})
-}
-
-// EndAll ends every exchange under way by f.
-func (p *Pipeline) EndAll(f *fault.Fault) {
-	p.each(func(x *exchange) { x.end(f) })
-}
-
-func (p *Pipeline) each(do func(*exchange)) {
-	for i := range p.live.shards {
-		s := &p.live.shards[i]
+// each calls do for every entry, with its shard's lock held.
+func (l *live) each(do func(*entry)) {
+	for i := range l.shards {
+		s := &l.shards[i]
 		s.mu.Lock()
-		for x := s.first; x != nil; x = x.next {
-			do(x)
+		for e := s.first; e != nil; e = e.next {
+			do(e)
 		}
 		s.mu.Unlock()
 	}
 }
 
-// recheck is called with the lock of x's shard held.
-func (p *Pipeline) recheck(x *exchange) {
-	if x.ended.Load() != nil {
+// end breaks the exchange off: it is called with the lock of its shard held, and does not wait. Where no part of the
+// response is on its way yet, the caller is told why; a head that is there arrives, and a small response as a whole.
+func (e *entry) end(f *fault.Fault) {
+	if !e.ended.CompareAndSwap(nil, f) {
 		return
 	}
-	if f := p.still(x); f != nil {
-		x.end(f)
+	e.cancel(f)
+	if e.request != nil {
+		_ = e.request.Close()
 	}
-}
-
-// still is steps 1 and 2 once more, without their side effects.
-func (p *Pipeline) still(x *exchange) *fault.Fault {
-	g, f := p.o.Tokens.Verify(x.presented)
-	if f != nil {
-		if x.inSlot {
-			f = f.InSlot()
-		}
-		return f
-	}
-	c := p.config.Load()
-	svc, known := c.Services.Lookup(x.view.Service)
-	if !known {
-		return fault.New(fault.ServiceUnknown, "the service was taken out of the configuration")
-	}
-	if _, f = Authorise(c.Scopes.Of(g), svc, x.view); f == nil && c.next != nil {
-		_, f = c.next.refuses("", g, x.view)
-	}
-	if f == nil && x.unseen.Load() {
-		f = unseenBody(c, g, x.view)
-	}
-	return f
-}
-
-// end breaks x off: it is called with the lock of x's shard held, and does not wait. Where no part of the answer is on
-// its way yet, the caller is told why; a head that is there arrives, and a small answer as a whole.
-func (x *exchange) end(f *fault.Fault) {
-	if !x.ended.CompareAndSwap(nil, f) {
-		return
-	}
-	x.cancel(f)
-	if x.request != nil {
-		_ = x.request.Close()
-	}
-	if !x.phase.CompareAndSwap(unanswered, refused) { // the caller may not be reading
+	if !e.phase.CompareAndSwap(unanswered, refused) { // the caller may not be reading
 		until := time.Unix(1, 0)
-		if x.phase.Load() == leaving {
+		if e.phase.Load() == leaving {
 			until = time.Now().Add(leavingTime)
 		}
-		_ = http.NewResponseController(x.writer).SetWriteDeadline(until)
+		_ = http.NewResponseController(e.writer).SetWriteDeadline(until)
 	}
-	if x.conn != nil {
-		breakOff(x.conn)
+	if e.conn != nil {
+		breakOff(e.conn)
 	}
 }
 
-// leave is called before the head of an answer is written, which it refuses when x was ended: then that is the answer.
-func (x *exchange) leave() error {
-	if x.phase.CompareAndSwap(unanswered, leaving) {
+// leave is called before the head of a response is written, which it refuses when the exchange was ended: then that is
+// the response.
+func (e *entry) leave() error {
+	if e.phase.CompareAndSwap(unanswered, leaving) {
 		return nil
 	}
-	return x.whyEnded()
+	return e.whyEnded()
 }
 
-// stream is called when the head is with the caller, and more follows. It refuses when x was ended in the meantime.
-func (x *exchange) stream() error {
-	x.phase.Store(streaming)
-	return x.whyEnded()
+// stream is called when the head is with the caller, and more follows. It refuses when the exchange was ended in the
+// meantime.
+func (e *entry) stream() error {
+	e.phase.Store(streaming)
+	return e.whyEnded()
 }
 
 // whyEnded is nil for an exchange that was not ended. Ask it after the phase: end sets the reason before it looks at
 // the phase, so that a reason that is asked for first may be missed.
-func (x *exchange) whyEnded() error {
-	if f := x.ended.Load(); f != nil {
+func (e *entry) whyEnded() error {
+	if f := e.ended.Load(); f != nil {
 		return f
 	}
 	return nil
 }
 
-// arrived tells whether x was ended when all of its answer was on its way, and has arrived. The connection has no
-// deadline any more then: it may carry another request.
-func (x *exchange) arrived() bool {
-	if x.phase.Load() != leaving {
+// arrived tells whether the exchange was ended when all of its response was on its way, and has arrived. The connection
+// has no deadline any more then: it may carry another request.
+func (e *entry) arrived() bool {
+	if e.phase.Load() != leaving {
 		return false
 	}
-	_ = http.NewResponseController(x.writer).SetWriteDeadline(time.Time{})
+	_ = http.NewResponseController(e.writer).SetWriteDeadline(time.Time{})
 	return true
 }
 
@@ -220,10 +168,10 @@ func (x *exchange) arrived() bool {
 // TLS may take a while.
 func breakOff(conn net.Conn) { _ = conn.SetDeadline(time.Unix(1, 0)) }
 
-// upgraded makes conn what ends x from now on. It refuses when x was ended in the meantime.
-func (x *exchange) upgraded(conn net.Conn) error {
-	x.shard.mu.Lock()
-	defer x.shard.mu.Unlock()
-	x.conn = conn
-	return x.stream()
+// upgraded makes conn what end breaks off from now on. It refuses when the exchange was ended in the meantime.
+func (e *entry) upgraded(conn net.Conn) error {
+	e.shard.mu.Lock()
+	defer e.shard.mu.Unlock()
+	e.conn = conn
+	return e.stream()
 }

@@ -59,29 +59,6 @@ func Meaningless(method string) bool {
 	return false
 }
 
-// bodyGuard looks for a field that names another method in the body of a POST, where not every method is permitted, by
-// the configuration that decided or by the one that will be. It is nil where there is nothing to look for. Where every
-// method is permitted now and that ends while the body is still on its way, the exchange ends: what has passed was not
-// looked at.
-func (p *Pipeline) bodyGuard(x *exchange, v *View) *override.Body {
-	if !strings.EqualFold(v.Method, http.MethodPost) {
-		return nil
-	}
-	for {
-		c := p.config.Load()
-		if !permits(x.scope, x.service, v, anyMethod) || !c.permitsAny(x.grant, v) {
-			x.unseen.Store(false)
-			x.unguarded = false
-			return override.NewBody(v.Header.Values("Content-Type"), v.Header.Values("Content-Encoding"))
-		}
-		x.unguarded = true
-		x.unseen.Store(true)
-		if p.config.Load() == c { // what changes from now on finds the mark
-			return nil
-		}
-	}
-}
-
 // permitsAny tells whether every method is permitted, by this configuration and the one that will be.
 func (c *configuration) permitsAny(g *token.Grant, v *View) bool {
 	return c.Configuration.permitsAny(g, v) && (c.next == nil || c.next.permitsAny(g, v))
@@ -109,4 +86,14 @@ func errOverride() *fault.Fault {
 	return fault.New(fault.RequestDenied,
 		"a field of the body asks for another method, and not every method is permitted on this path").
 		WithHint("send the request with the method itself, or name it in the query (_method), where it can be checked")
+}
+
+// printable wants visible ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
 }

@@ -279,3 +279,23 @@ func mentionsToken(s string) bool {
 		from = i + len(tokenPrefix)
 	}
 }
+
+// hideTokens cuts whatever looks like a proxy token out of what a caller sent, before it is recorded.
+func hideTokens(s string) string {
+	for from := 0; ; {
+		i := strings.Index(s[from:], tokenPrefix)
+		if i < 0 {
+			return s
+		}
+		i += from + len(tokenPrefix)
+		end := i
+		for end < len(s) && isTokenByte(s[end]) {
+			end++
+		}
+		s, from = s[:i]+"…"+s[end:], i
+	}
+}
+
+func isTokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+}

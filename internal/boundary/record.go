@@ -2,10 +2,9 @@ package boundary
 
 import (
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"sallyport/internal/audit"
 	"sallyport/internal/boundary/held"
 	"sallyport/internal/boundary/service"
 )
@@ -28,6 +27,11 @@ func (p *Pipeline) noted(v *View, x *exchange) {
 		e.Method = "…"
 	}
 	x.event = e
+}
+
+// cut takes the secrets that the gate holds out of s. With sure set none is missed that came a moment ago.
+func (p *Pipeline) cut(s string, now time.Time, sure bool) string {
+	return p.held.Cut(p.Services(), s, now, sure)
 }
 
 // name is what a service is called that there is none of: "…" where that can be no name, or looks like a key.
@@ -60,67 +64,17 @@ func (p *Pipeline) strip(x *exchange) {
 	}
 }
 
-// The secrets of few services are compared at each request, of many once in a while and where a request is refused.
-const (
-	fewServices = 64
-	staleAfter  = 100 * time.Millisecond
-)
-
-// memory is the index of all secrets of a table of services, and of what it was made.
-type memory struct {
-	table   *service.Table
-	list    []*service.Service
-	made    []any // of each one's credential: which one it was
-	index   *held.Index
-	checked atomic.Int64 // nanoseconds since 1970
+// recordedPath keeps the names of query parameters and hides their values.
+func recordedPath(v *View) string {
+	if v.RawQuery == "" {
+		return v.Path
+	}
+	return v.Path + "?" + audit.RedactQuery(v.RawQuery)
 }
 
-// remembered keeps the memory of the pipeline's services.
-type remembered struct {
-	current  atomic.Pointer[memory]
-	building sync.Mutex
-}
-
-// cut takes all held secrets out of s. With sure set no secret is missed that came a moment ago.
-func (p *Pipeline) cut(s string, now time.Time, sure bool) string {
-	if s == "" {
-		return s
+func first(h Header, name string) string {
+	if values := h.Values(name); len(values) > 0 {
+		return values[0]
 	}
-	m, table := p.remembered.current.Load(), p.Services()
-	if m == nil || m.table != table || !m.fresh(now, sure) {
-		m = p.remember(table, now)
-	}
-	return m.index.Cut(s)
-}
-
-func (m *memory) fresh(now time.Time, sure bool) bool {
-	if !sure && len(m.list) > fewServices && now.UnixNano()-m.checked.Load() < int64(staleAfter) {
-		return true
-	}
-	for i, s := range m.list {
-		if s.Credential.Version() != m.made[i] {
-			return false
-		}
-	}
-	m.checked.Store(now.UnixNano())
-	return true
-}
-
-// remember makes the index again, unless another request has done so meanwhile.
-func (p *Pipeline) remember(table *service.Table, now time.Time) *memory {
-	p.remembered.building.Lock()
-	defer p.remembered.building.Unlock()
-	if m := p.remembered.current.Load(); m != nil && m.table == table && m.fresh(now, true) {
-		return m
-	}
-	m := &memory{table: table, list: table.All()}
-	var secrets [][]byte
-	for _, s := range m.list {
-		m.made = append(m.made, s.Credential.Version())
-		secrets = append(secrets, s.Credential.Secrets()...)
-	}
-	m.index = held.Compile(secrets)
-	m.checked.Store(now.UnixNano())
-	p.remembered.current.Store(m)
-	return m
+	return ""
 }

@@ -31,52 +31,6 @@ func redirect(resp *http.Response, svc *service.Service, m *credential.Material)
 	return !inside(location, svc, m), location
 }
 
-// baseOf is what references in an answer of svc are relative to.
-func baseOf(resp *http.Response, svc *service.Service) *url.URL {
-	if resp.Request != nil {
-		path, _, _ := strings.Cut(resp.Request.URL.RequestURI(), "?")
-		if b, err := url.Parse(svc.Scheme + "://" + svc.Host + path); err == nil {
-			return b
-		}
-	}
-	return &url.URL{Scheme: svc.Scheme, Host: svc.Host, Path: "/"}
-}
-
-// inside tells whether u is the service's own: same scheme, host, port and below the base path, and below what a
-// credential puts before the path. m is nil for a request without credential.
-func inside(u *url.URL, svc *service.Service, m *credential.Material) bool {
-	host := strings.ToLower(u.Host)
-	if port := u.Port(); port != "" && (u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443") {
-		host = strings.TrimSuffix(host, ":"+port)
-	}
-	if u.User != nil || u.Scheme != svc.Scheme || host != strings.ToLower(svc.Host) {
-		return false
-	}
-	path, below := strings.CutPrefix(u.EscapedPath(), svc.BasePath)
-	if below && m != nil {
-		path, below = m.TrimPath(path)
-	}
-	// A client that resolves an encoded dot segment behind the mount would come out at another service of the gate.
-	return below && (path == "" || path[0] == '/' && service.CheckPath(path, svc.Paths) == "")
-}
-
-// mounted is a Location inside the service as the caller reaches it: through the gate, and without the credential that
-// some APIs copy from the query of the request.
-func mounted(u *url.URL, x *exchange, mount string) string {
-	path, _ := x.material.TrimPath(strings.TrimPrefix(u.EscapedPath(), x.service.BasePath))
-	if path == "" && x.service.BasePath == "" && u.EscapedPath() == "" {
-		path = "/"
-	}
-	s := mount + path
-	if query := withoutSlots(u.RawQuery, x.service); query != "" {
-		s += "?" + query
-	}
-	if u.Fragment != "" {
-		s += "#" + u.EscapedFragment()
-	}
-	return s
-}
-
 // external follows a redirect that leaves the service, bare, or refuses it, as the service says. A target that
 // redirects back into the service is refused: it would need the credential, which goes nowhere by a third party's word.
 func (p *Pipeline) external(w http.ResponseWriter, r *http.Request, resp *http.Response, to *url.URL,

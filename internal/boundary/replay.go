@@ -185,3 +185,12 @@ func (n *noting) Read(b []byte) (int, error) {
 	n.p.err = err
 	return m, err
 }
+
+// send sends the request, and returns the answer that is for the caller.
+func (s *sending) send(ctx context.Context) (*http.Response, error) {
+	resp, err := s.once(ctx)
+	if err != nil || !s.x.service.Replays {
+		return resp, err
+	}
+	return s.again(ctx, resp)
+}

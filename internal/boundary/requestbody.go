@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -102,4 +103,25 @@ func (b *countedBody) failure() error {
 		return nil
 	}
 	return *b.err.Load()
+}
+
+// bodyGuard looks for a field that names another method in the body of a POST, where not every method is permitted, by
+// the configuration that decided or by the one that will be. It is nil where there is nothing to look for. Where every
+// method is permitted now and that ends while the body is still on its way, the exchange ends: what has passed was not
+// looked at.
+func (p *Pipeline) bodyGuard(x *exchange, v *View) *override.Body {
+	if !strings.EqualFold(v.Method, http.MethodPost) {
+		return nil
+	}
+	for {
+		c := p.config.Load()
+		if !permits(x.scope, x.service, v, anyMethod) || !c.permitsAny(x.grant, v) {
+			x.unseen.Store(false)
+			return override.NewBody(v.Header.Values("Content-Type"), v.Header.Values("Content-Encoding"))
+		}
+		x.unseen.Store(true)
+		if p.config.Load() == c { // what changes from now on finds the mark
+			return nil
+		}
+	}
 }

@@ -6,19 +6,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
-	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/fault"
 )
-
-// chunk is how much of a body is in memory at a time.
-const chunk = 32 << 10
-
-//nolint:gochecknoglobals // a pool is shared by nature
-var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
 
 // respond is step 7: the API's answer goes to the caller, scrubbed as it streams.
 func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
@@ -70,34 +62,6 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	}
 	s.trailers(resp.Trailer)
 	return nil
-}
-
-// decoded returns the body without its content coding. Length is -1 when only the end of the body tells.
-func decoded(method string, resp *http.Response) (body io.ReadCloser, length int64, err error) {
-	coding := strings.Join(resp.Header["Content-Encoding"], ",")
-	if coding == "" || bodiless(method, resp.StatusCode) || scrub.Plain(coding) {
-		return resp.Body, resp.ContentLength, nil
-	}
-	if resp.StatusCode == http.StatusPartialContent {
-		return nil, 0, scrub.ErrUnknownCoding
-	}
-	body, err = scrub.Decoder(coding, resp.Body)
-	return body, -1, err
-}
-
-// bodiless tells whether the answer has no body by definition (RFC 9112 section 6.3).
-func bodiless(method string, status int) bool {
-	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
-}
-
-// acceptCodings asks the API for no coding but those that can be scrubbed, and for none where a part of a coded body
-// could come.
-func acceptCodings(r *http.Request, o *credential.Outgoing) {
-	accept := "identity"
-	if values := r.Header["Accept-Encoding"]; len(values) > 0 && r.Header["Range"] == nil {
-		accept = scrub.Accept(strings.Join(values, ","))
-	}
-	o.Header["Accept-Encoding"] = []string{accept}
 }
 
 // codeOf is the outcome of an answer that came through.

@@ -3,17 +3,25 @@ package boundary
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sallyport/internal/boundary/service"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/fault"
 )
 
-// shares counts the requests of each proxy token, by its name: the generations of one token share. There is an entry
-// for each name that was ever verified, which are as many as there are tokens.
-type shares struct{ byName sync.Map } // string → *atomic.Int64
+// shares is how much of the gate one token, and one service, may take at a time.
+type shares struct {
+	perToken   int64 // requests at once; 0 is no limit
+	perService int64 // requests at once, to a service without a limit of its own; 0 is no limit
+	inFlight   byToken
+}
 
-func (s *shares) of(name string) *atomic.Int64 {
+// byToken counts the requests of each proxy token, by its name: the generations of one token share. There is an entry
+// for each name that was ever verified, which are as many as there are tokens.
+type byToken struct{ byName sync.Map } // string → *atomic.Int64
+
+func (s *byToken) of(name string) *atomic.Int64 {
 	if n, ok := s.byName.Load(name); ok {
 		return n.(*atomic.Int64) //nolint:errcheck,forcetypeassert // nothing else is stored
 	}
@@ -28,43 +36,56 @@ type admission struct {
 	probe    bool          // it tries whether the API can be connected to again
 }
 
-// enter takes what a request needs, which finish gives back, as long as its API is called at all.
-func (p *Pipeline) enter(x *exchange, svc *service.Service) *fault.Fault {
-	if f := p.shareOfToken(x, x.grant); f != nil {
+// enter takes what a request needs, which release gives back, as long as its API is called at all.
+func (s *shares) enter(a *admission, g *token.Grant, svc *service.Service, at time.Time) *fault.Fault {
+	if f := s.ofToken(a, g); f != nil {
 		return f
 	}
-	if f := p.shareOf(svc); f != nil {
+	if f := s.ofService(svc); f != nil {
 		return f
 	}
-	f := svc.Limits.Acquire(x.started)
+	f := svc.Limits.Acquire(at)
 	if f != nil {
 		return f
 	}
-	x.acquired = true
-	x.probe, f = svc.Circuit.Admit(x.started)
+	a.acquired = true
+	a.probe, f = svc.Circuit.Admit(at)
 	return f
 }
 
-// shareOfToken takes a place of the token's share, which finish gives back. One workflow that runs wild, or one stolen
+// release gives back what enter took of svc, which is not asked for where it took nothing.
+func (a *admission) release(svc *service.Service) {
+	if a.share != nil {
+		a.share.Add(-1)
+	}
+	if a.probe {
+		defer svc.Circuit.Probed()
+	}
+	if a.acquired {
+		svc.Limits.Release()
+	}
+}
+
+// ofToken takes a place of the token's share, which release gives back. One workflow that runs wild, or one stolen
 // token, leaves room for the others.
-func (p *Pipeline) shareOfToken(x *exchange, g *token.Grant) *fault.Fault {
-	if p.o.PerToken <= 0 {
+func (s *shares) ofToken(a *admission, g *token.Grant) *fault.Fault {
+	if s.perToken <= 0 {
 		return nil
 	}
-	n := p.byToken.of(g.Name)
-	if n.Add(1) > p.o.PerToken {
+	n := s.inFlight.of(g.Name)
+	if n.Add(1) > s.perToken {
 		n.Add(-1)
 		return fault.New(fault.RateLimited, "this token has as many requests in flight as one token may have").
 			WithHint("wait for Retry-After, or raise `limits.in_flight_per_token`")
 	}
-	x.share = n
+	a.share = n
 	return nil
 }
 
-// shareOf tells whether a service without a limit of its own has as many requests in flight as one may have: an API
+// ofService tells whether a service without a limit of its own has as many requests in flight as one may have: an API
 // that hangs does not take the places of all others. A few more than that may pass when they come at the same instant.
-func (p *Pipeline) shareOf(svc *service.Service) *fault.Fault {
-	if p.o.PerService <= 0 || svc.Config.Limits.Concurrency > 0 || svc.Limits.Active() < p.o.PerService {
+func (s *shares) ofService(svc *service.Service) *fault.Fault {
+	if s.perService <= 0 || svc.Config.Limits.Concurrency > 0 || svc.Limits.Active() < s.perService {
 		return nil
 	}
 	return fault.New(fault.RateLimited, "this service has as many requests in flight as one service may have").

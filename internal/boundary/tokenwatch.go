@@ -1,7 +1,6 @@
 package boundary
 
 import (
-	"context"
 	"errors"
 	"hash/maphash"
 	"io"
@@ -134,45 +133,4 @@ func (b *watchedBody) failure() *fault.Fault {
 		return nil
 	}
 	return tokenLeaves("the body")
-}
-
-// whole looks into a body that has been read to its end already, so that one with the token in it is refused before
-// anything is dialled, and not broken off.
-func (s *sending) whole(ctx context.Context, token *scrub.Set) error {
-	content, _, err := s.kept.Whole(ctx)
-	if err != nil {
-		return err
-	}
-	body := watchedBody{ReadCloser: io.NopCloser(content), watch: token.Watch(0)}
-	_, err = io.Copy(io.Discard, &body)
-	return err
-}
-
-// forward copies what the caller of a WebSocket sends, up to where the token would be complete.
-func (p *Pipeline) forward(api io.Writer, caller io.Reader, x *exchange) error {
-	frames := p.watches.of(x.presented).ClientFrames(tokenLend)
-	bp, ok := chunks.Get().(*[]byte)
-	if !ok {
-		return fault.New(fault.Internal, "the buffer pool is broken")
-	}
-	defer chunks.Put(bp)
-	var out []byte
-	for {
-		n, err := caller.Read(*bp)
-		x.bytesIn.Add(int64(n))
-		var broken error
-		out, broken = frames.Write(out[:0], (*bp)[:n])
-		if _, werr := api.Write(out); werr != nil && broken == nil {
-			return panicIn(werr)
-		}
-		switch {
-		case errors.Is(broken, scrub.ErrFound):
-			return tokenLeaves("a message")
-		case broken != nil:
-			return fault.New(fault.RequestMalformed,
-				"what the caller sent after the switch to WebSocket is not what was agreed on")
-		case err != nil:
-			return panicIn(err)
-		}
-	}
 }

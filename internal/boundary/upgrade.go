@@ -1,7 +1,6 @@
 package boundary
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"sallyport/internal/boundary/scrub"
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
 )
@@ -17,9 +17,9 @@ import (
 // has taken long enough.
 func (p *Pipeline) CloseUpgraded() {
 	p.noUpgrades.Store(true)
-	p.each(func(x *exchange) {
-		if x.conn != nil {
-			x.end(stopping())
+	p.live.each(func(e *entry) {
+		if e.conn != nil {
+			e.end(stopping())
 		}
 	})
 }
@@ -69,31 +69,6 @@ func (p *Pipeline) upgrade(w http.ResponseWriter, r *http.Request, resp *http.Re
 	return p.join(conn, rw.Reader, api, x)
 }
 
-// spellWebSocket writes the names of a handshake's fields as RFC 6455 does. A few peers compare the letters, and
-// net/http writes Sec-Websocket-*.
-func spellWebSocket(h http.Header) {
-	const canonical, spelled = "Sec-Websocket-", "Sec-WebSocket-"
-	for name, values := range h {
-		if what, ok := strings.CutPrefix(name, canonical); ok {
-			delete(h, name)
-			h[spelled+what] = values
-		}
-	}
-}
-
-func switchProtocols(w *bufio.Writer, h http.Header) error {
-	if _, err := w.WriteString("HTTP/1.1 101 Switching Protocols\r\n"); err != nil {
-		return err
-	}
-	if err := h.Write(w); err != nil {
-		return err
-	}
-	if _, err := w.WriteString("\r\n"); err != nil {
-		return err
-	}
-	return w.Flush()
-}
-
 // join copies both ways until either side ends, and then ends the other. It returns when neither is copied any more,
 // also when one of the two ends in a panic.
 func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteCloser, x *exchange) error {
@@ -110,14 +85,6 @@ func (p *Pipeline) join(conn net.Conn, fromCaller io.Reader, api io.ReadWriteClo
 	_, _ = api.Close(), conn.Close()
 	wg.Wait()
 	return broken
-}
-
-// panicIn is the panic in err's chain, or nil: whichever way a relay ends otherwise, the connections end with it.
-func panicIn(err error) error {
-	if why, ok := errors.AsType[*fault.Panic](err); ok {
-		return why
-	}
-	return nil
 }
 
 // relay scrubs what the API sends, message by message, however those are cut into frames. A tail that may be the
@@ -152,4 +119,41 @@ func (p *Pipeline) relay(conn net.Conn, api io.Reader, x *exchange) {
 			return
 		}
 	}
+}
+
+// forward copies what the caller of a WebSocket sends, up to where the token would be complete.
+func (p *Pipeline) forward(api io.Writer, caller io.Reader, x *exchange) error {
+	frames := p.watches.of(x.presented).ClientFrames(tokenLend)
+	bp, ok := chunks.Get().(*[]byte)
+	if !ok {
+		return fault.New(fault.Internal, "the buffer pool is broken")
+	}
+	defer chunks.Put(bp)
+	var out []byte
+	for {
+		n, err := caller.Read(*bp)
+		x.bytesIn.Add(int64(n))
+		var broken error
+		out, broken = frames.Write(out[:0], (*bp)[:n])
+		if _, werr := api.Write(out); werr != nil && broken == nil {
+			return panicIn(werr)
+		}
+		switch {
+		case errors.Is(broken, scrub.ErrFound):
+			return tokenLeaves("a message")
+		case broken != nil:
+			return fault.New(fault.RequestMalformed,
+				"what the caller sent after the switch to WebSocket is not what was agreed on")
+		case err != nil:
+			return panicIn(err)
+		}
+	}
+}
+
+// panicIn is the panic in err's chain, or nil: whichever way a relay ends otherwise, the connections end with it.
+func panicIn(err error) error {
+	if why, ok := errors.AsType[*fault.Panic](err); ok {
+		return why
+	}
+	return nil
 }

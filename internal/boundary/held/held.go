@@ -5,7 +5,8 @@
 // [scrub.Set] is asked. An [Index] knows the secrets of all services, in memory that grows with their number alone
 // (about 1 KiB for each). What a record costs does not: about half a microsecond of CPU time for an ordinary one (84
 // bytes in four texts) with 50 secrets as with 1,000, and one and a half where something in it is escaped
-// (BenchmarkRecord, 2 shared virtual cores). [LookAlikes] cuts what only looks like a key.
+// (BenchmarkRecord, 2 shared virtual cores). A [Memory] has the Index of the services of the moment. [LookAlikes] cuts
+// what only looks like a key.
 //
 // It is for short texts that are shown to people. It is not for answers: those are masked by package scrub, in place.
 package held

@@ -35,13 +35,6 @@ func NewBudget(memory, disk int64) *Budget {
 	return b
 }
 
-// Take takes n bytes of memory for what is kept elsewhere than in a Body, or none and tells that there are not so many.
-// Give returns them.
-func (b *Budget) Take(n int64) bool { return b.inMemory(n) }
-
-// Give returns what Take took.
-func (b *Budget) Give(n int64) { b.giveBack(n, 0) }
-
 // InUse is what is taken, in bytes.
 func (b *Budget) InUse() (memory, disk int64) { return b.memory.Load(), b.disk.Load() }
 

@@ -1,9 +1,9 @@
 // Package spool makes a request's body readable again: what is read of the caller is kept on its way through.
 //
 // The first bytes are kept in memory, what is more in a file without a name, and what is more than that is not kept:
-// the body still streams through, once. Nobody waits for the whole body unless Whole is called. The package knows
-// nothing of HTTP beyond io.ReadCloser, and it closes the caller's body only to end a Read that waits for it when all
-// is over.
+// the body still streams through, once. Nobody waits for the whole body unless Whole is called. A [Small] keeps what
+// fits into a little memory, and no file. The package knows nothing of HTTP beyond io.ReadCloser, and it closes the
+// caller's body only to end a Read that waits for it when all is over.
 //
 // Invariant: no byte that was read of the caller is lost as long as Rewind returns no error, whoever read it.
 package spool

@@ -1,25 +1,23 @@
-package boundary
+package spool
 
 import (
 	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
-
-	"sallyport/internal/boundary/spool"
 )
 
-// maxSmall is how much of the body of a request to a service without replays is kept, for a connection that turns out
-// to be dead, in bytes. Most API calls fit.
-const maxSmall = 32 << 10
+// MaxSmall is how much a Small keeps at the most, in bytes. Most API calls fit.
+const MaxSmall = 32 << 10
 
 // leastRoom is the least that is taken for a body at a time, in bytes.
 const leastRoom = 512
 
 var errReadAgain = errors.New("reading request body: it is read from its start again")
 
-// smallBody keeps the beginning of a caller's body as it is read. Unlike a spool it takes no goroutine.
-type smallBody struct {
+// Small keeps the beginning of a caller's body as it is read: of a request to a service without replays, for a
+// connection that turns out to be dead. Unlike a Body it takes no goroutine. It is safe for concurrent use.
+type Small struct {
 	caller io.ReadCloser
 	length int64 // what the caller declared; -1: unknown
 	room   room
@@ -31,15 +29,20 @@ type smallBody struct {
 	current *smallReader
 }
 
-// kept tells whether the body can be read from its start again.
-func (b *smallBody) kept() bool {
+// NewSmall wraps the caller's body, of which length was declared; -1: none was. Nothing is read yet.
+func NewSmall(caller io.ReadCloser, length int64, budget *Budget) *Small {
+	return &Small{caller: caller, length: length, room: room{budget: budget}}
+}
+
+// Kept tells whether the body can be read from its start again.
+func (b *Small) Kept() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.lost && (b.end == nil || errors.Is(b.end, io.EOF))
 }
 
-// start returns the body from its start. An earlier reader gets an error from now on.
-func (b *smallBody) start() io.ReadCloser {
+// Start returns the body from its start. An earlier reader gets an error from now on.
+func (b *Small) Start() io.ReadCloser {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.current = &smallReader{body: b}
@@ -48,7 +51,7 @@ func (b *smallBody) start() io.ReadCloser {
 
 // smallReader is one sending of the body.
 type smallReader struct {
-	body   *smallBody
+	body   *Small
 	offset int // guarded by body.mu
 	closed atomic.Bool
 }
@@ -77,13 +80,13 @@ func (r *smallReader) Read(p []byte) (int, error) {
 }
 
 // keep adds p to what is kept, or gives up on keeping; mu is held.
-func (b *smallBody) keep(p []byte) bool {
+func (b *Small) keep(p []byte) bool {
 	size := len(b.buf) + len(p)
 	if !b.lost && size > cap(b.buf) {
 		// what was declared is believed once some of it has come
 		want := max(size, 2*cap(b.buf), leastRoom, int(b.length))
-		if b.lost = size > maxSmall || !b.room.grow(int64(min(want, maxSmall))); !b.lost {
-			b.buf = append(make([]byte, 0, min(want, maxSmall)), b.buf...)
+		if b.lost = size > MaxSmall || !b.room.grow(int64(min(want, MaxSmall))); !b.lost {
+			b.buf = append(make([]byte, 0, min(want, MaxSmall)), b.buf...)
 		}
 	}
 	if b.lost {
@@ -95,12 +98,12 @@ func (b *smallBody) keep(p []byte) bool {
 	return true
 }
 
-// close gives back the room. A Read may still be under way; it keeps nothing more.
-func (b *smallBody) close() { b.room.give(true) }
+// Close gives back the room. A Read may still be under way; it keeps nothing more.
+func (b *Small) Close() { b.room.give(true) }
 
 // room is what one body has of the budget of all.
 type room struct {
-	budget *spool.Budget
+	budget *Budget
 
 	mu     sync.Mutex
 	taken  int64
@@ -111,7 +114,7 @@ type room struct {
 func (r *room) grow(size int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || !r.budget.Take(size-r.taken) {
+	if r.closed || !r.budget.inMemory(size-r.taken) {
 		return false
 	}
 	r.taken = size
@@ -122,7 +125,7 @@ func (r *room) grow(size int64) bool {
 func (r *room) give(closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.budget.Give(r.taken)
+	r.budget.giveBack(r.taken, 0)
 	r.taken, r.closed = 0, r.closed || closed
 }
 
