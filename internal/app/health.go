@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/boundary/token"
-	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 )
@@ -36,7 +36,7 @@ func (a *App) databasePart() monitor.Part {
 		p.Why = deaf.Error()
 		p.Hint = cmp.Or(fault.HintOf(deaf), "the database cannot be read or written") +
 			"; tokens and secrets are served from memory, for at most revocation.max_stale (" +
-			config.FormatDuration(a.o.Config.Revocation.MaxStale) + ")"
+			notation.FormatDuration(a.o.Config.Revocation.MaxStale) + ")"
 	}
 	if stale := a.state.Tokens.Stale(); stale != nil {
 		p.Ready = false

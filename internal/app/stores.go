@@ -15,6 +15,7 @@ import (
 
 	"sallyport/internal/boundary/assemble"
 	"sallyport/internal/config"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/resolve"
@@ -64,7 +65,7 @@ func (s *Stores) Store(ctx context.Context, name string) (secret.Store, error) {
 	if errors.Is(err, resolve.ErrNoStore) {
 		names := s.names()
 		hint := "the stores are " + strings.Join(names, ", ") + "; more are added under `stores` in sallyport.yaml"
-		if near := config.Nearest(name, names); near != "" {
+		if near := wording.Nearest(name, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 		}
 		return nil, fault.WithHint(err, hint)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/audit"
-	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 )
 
 func (e *env) audit() *cobra.Command {
@@ -55,7 +55,7 @@ func parseSince(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if age, err := config.ParseDuration(text); err == nil {
+	if age, err := notation.ParseDuration(text); err == nil {
 		return time.Now().Add(-age), nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {

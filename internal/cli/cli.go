@@ -26,6 +26,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/audit"
 	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 	"sallyport/internal/fault"
 )
 
@@ -242,7 +243,7 @@ func (e *env) withBy(ctx context.Context, read loading, fn func(s *app.State) er
 	var wait time.Duration
 	if e.wait != "" && e.wait != "0" {
 		var err error
-		if wait, err = config.ParseDuration(e.wait); err != nil {
+		if wait, err = notation.ParseDuration(e.wait); err != nil {
 			return usage(fmt.Errorf("reading --wait %q: %w", e.wait, err), "write it as 30s or 2m")
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 	"sallyport/internal/config/preset"
 )
 
@@ -117,7 +118,7 @@ func fixed(words ...string) completer {
 	return func(context.Context, *env) []string { return words }
 }
 
-func methods(context.Context, *env) []string { return config.Methods() }
+func methods(context.Context, *env) []string { return notation.Methods() }
 
 func serviceNames(_ context.Context, e *env) []string {
 	c, _, err := e.load()

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sallyport/internal/boundary/token"
-	"sallyport/internal/config"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/fault"
 )
 
@@ -163,7 +163,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	}
 	err := fmt.Errorf("there is no command %q",
 		strings.TrimPrefix(cmd.CommandPath()+" "+args[0], cmd.Root().Name()+" "))
-	if meant := config.Nearest(args[0], names); meant != "" {
+	if meant := wording.Nearest(args[0], names); meant != "" {
 		return usage(err, "did you mean `"+cmd.CommandPath()+" "+meant+"`?")
 	}
 	return usage(err, "`"+cmd.CommandPath()+" --help` lists the commands")
@@ -178,7 +178,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 				names = append(names, f.Name)
 			}
 		})
-		if meant := config.Nearest(unknown.GetSpecifiedName(), names); meant != "" &&
+		if meant := wording.Nearest(unknown.GetSpecifiedName(), names); meant != "" &&
 			unknown.GetSpecifiedShortnames() == "" {
 			return usage(err, "did you mean --"+meant+"?")
 		}

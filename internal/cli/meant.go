@@ -9,14 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport/internal/config"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
 
 // meant puts the nearest of what exists before the hint of err, which says that got does not.
 func meant(err error, got string, names []string) error {
-	near := config.Nearest(got, names)
+	near := wording.Nearest(got, names)
 	if near == "" || near == got {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/config/wording"
 )
 
 func (e *env) servicePresets() *cobra.Command {
@@ -37,7 +37,7 @@ func (e *env) servicePresets() *cobra.Command {
 func (e *env) noPreset(word string) {
 	text := fmt.Sprintf("no preset has %q in its name, title or host; docs/credentials.md shows how an API without "+
 		"one is written", word)
-	if near := config.Nearest(word, presetNames(context.Background(), e)); near != "" {
+	if near := wording.Nearest(word, presetNames(context.Background(), e)); near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	}
 	e.note("%s", text)

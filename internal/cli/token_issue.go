@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
+	"sallyport/internal/config/wording"
 )
 
 func (e *env) tokenIssue() *cobra.Command {
@@ -44,7 +45,7 @@ func (e *env) issue(ctx context.Context, s *app.State, name string, f scopeFlags
 	for _, one := range scope.Services {
 		if _, ok := s.Config.Services[one]; !ok && one != "*" {
 			text := fmt.Sprintf("warning: there is no service %q in the configuration yet", one)
-			if near := config.Nearest(one, e.names(ctx, serviceNames)); near != "" {
+			if near := wording.Nearest(one, e.names(ctx, serviceNames)); near != "" {
 				text += fmt.Sprintf("; did you mean %q?", near)
 			}
 			e.note("%s", text)

@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 	"sallyport/internal/rotation"
 	"sallyport/internal/rotation/proxytoken"
 )
@@ -31,7 +32,7 @@ sallyport.yaml also one that was never issued.`,
 				return usage(fmt.Errorf("there is no way to push to %q", push), "--push knows n8n")
 			}
 			if overlap != "" {
-				d, err := config.ParseDuration(overlap)
+				d, err := notation.ParseDuration(overlap)
 				if err != nil {
 					return usage(fmt.Errorf("reading --overlap %q: %w", overlap, err), "write it as 30m or 1h")
 				}

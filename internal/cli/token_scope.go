@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/app"
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 )
 
 // scopeFlags are the scope of a token as flags.
@@ -45,7 +46,7 @@ func (f scopeFlags) scope(e *env, c *config.Config, name string) (token.Scope, t
 	scope := token.Scope{Services: f.services}
 	for _, m := range f.methods {
 		m = strings.ToUpper(m)
-		if doubt, hint := config.MethodDoubt(m); doubt != "" {
+		if doubt, hint := notation.MethodDoubt(m); doubt != "" {
 			e.note("warning: --methods %s; %s", doubt, hint)
 		}
 		scope.Methods = append(scope.Methods, m)
@@ -61,7 +62,7 @@ func (f scopeFlags) scope(e *env, c *config.Config, name string) (token.Scope, t
 	if f.expires == "" {
 		return scope, 0, nil
 	}
-	life, err := config.ParseDuration(f.expires)
+	life, err := notation.ParseDuration(f.expires)
 	if err != nil {
 		return token.Scope{}, 0, usage(fmt.Errorf("reading --expires %q: %w", f.expires, err), "write it as 24h or 90d")
 	}

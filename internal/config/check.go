@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sallyport/internal/config/notation"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/localfile"
 )
 
@@ -73,7 +75,7 @@ func (k *checker) listen() {
 // address checks host:port, and that it is not open plain HTTP by accident.
 func (k *checker) address(key, address string) bool {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || !isPort(port, 0) || (host != "" && !isHost(host)) {
+	if err != nil || !notation.IsPort(port, 0) || (host != "" && !notation.IsHost(host)) {
 		k.fail(key, "is not an address", "write HOST:PORT, such as 127.0.0.1:8470, [::1]:8470 or 0.0.0.0:8470")
 		return false
 	}
@@ -114,7 +116,7 @@ func (k *checker) seal() {
 		if k.cfg.has("seal.key_file") {
 			k.fail("seal.key_env", "stands beside seal.key_file", "keep one")
 		}
-		if strings.ContainsAny(env, "= ") || mayBeSecret(env) {
+		if strings.ContainsAny(env, "= ") || wording.MayBeSecret(env) {
 			k.fail("seal.key_env", "is not the name of an environment variable",
 				"write the variable's name, such as SALLYPORT_SEAL_KEY; never the key itself")
 		}
@@ -136,8 +138,8 @@ func (k *checker) tls() {
 		k.pair("tls", t.CertFile, t.KeyFile)
 	}
 	for _, host := range t.Hosts {
-		if !isHost(host) {
-			k.fail("tls.hosts", "has a name that is not a host: "+show(host),
+		if !notation.IsHost(host) {
+			k.fail("tls.hosts", "has a name that is not a host: "+wording.Show(host),
 				"write host names or addresses, without port")
 		}
 	}
@@ -174,7 +176,7 @@ func (k *checker) file(key, name string) (content []byte, ok bool) {
 
 // fileHint names the file, unless something else than a file's name stands there.
 func fileHint(name string) string {
-	if strings.Contains(name, ":/") || mayBeSecret(filepath.Base(name)) {
+	if strings.Contains(name, ":/") || wording.MayBeSecret(filepath.Base(name)) {
 		return "write the name of a file"
 	}
 	return "the file is " + name

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
 
@@ -155,7 +156,7 @@ func (k *checker) walk(v reflect.Value, key string) {
 	case secret.Ref:
 		k.ref(key, x.Store)
 		return
-	case Text:
+	case notation.Text:
 		k.text(key, x)
 		return
 	case string, bool, int, time.Duration:
@@ -192,7 +193,7 @@ func (k *checker) walk(v reflect.Value, key string) {
 	}
 }
 
-func (k *checker) text(key string, t Text) {
+func (k *checker) text(key string, t notation.Text) {
 	for _, ref := range t.Refs() {
 		k.ref(key, ref.Store)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"sallyport/internal/config/notation"
 )
 
 func (k *checker) service(name string) {
@@ -18,7 +20,7 @@ func (k *checker) service(name string) {
 	k.credentials(s, key)
 	k.transport(s, key)
 	k.caFile(key+".ca_file", s.CAFile)
-	if s.ServerName != "" && !isHost(s.ServerName) {
+	if s.ServerName != "" && !notation.IsHost(s.ServerName) {
 		k.fail(key+".server_name", "is not a host name", "write the name alone, such as api.internal")
 	}
 	if s.Limits.Burst > 0 && s.Limits.Rate.IsZero() {
@@ -233,7 +235,7 @@ func (k *checker) test(s *Service, key string) {
 	if s.Test == nil {
 		return
 	}
-	if !isMethod(s.Test.Method) {
+	if !notation.IsMethod(s.Test.Method) {
 		k.fail(key+".method", "is not a method", "write it in capitals, such as GET")
 	}
 	k.methodsOf(key+".method", s.Test.Method)
@@ -241,7 +243,8 @@ func (k *checker) test(s *Service, key string) {
 		k.missing(key, "has no path", "write a path below the upstream's, such as path: /v1/models")
 		return
 	}
-	if !strings.HasPrefix(s.Test.Path, "/") || !isPrintable(s.Test.Path) || strings.Contains(s.Test.Path, "#") {
+	if !strings.HasPrefix(s.Test.Path, "/") || !notation.IsPrintable(s.Test.Path) ||
+		strings.Contains(s.Test.Path, "#") {
 		k.fail(key+".path", "is not a path", "write it as /models or /models?limit=1")
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"sallyport/internal/config/notation"
+	"sallyport/internal/config/wording"
 )
 
 func (k *checker) store(name string) {
@@ -22,7 +25,7 @@ func (k *checker) store(name string) {
 			"call it otherwise, so that a reference says what it means")
 	}
 	if s.MaxStale > 0 && s.MaxStale < s.Refresh {
-		k.fail(key+".max_stale", "is shorter than refresh ("+FormatDuration(s.Refresh)+
+		k.fail(key+".max_stale", "is shorter than refresh ("+notation.FormatDuration(s.Refresh)+
 			"): secrets would end between two readings", "make it longer")
 	}
 	if v, ok := settingsIn(reflect.ValueOf(s).Elem()); ok {
@@ -44,7 +47,7 @@ func (k *checker) ref(key, store string) {
 }
 
 func suggestStore(got string, all map[string]*Store, kinds []string) string {
-	if word := didYouMean(got, sortedKeys(all)); word != "" {
+	if word := wording.Nearest(got, sortedKeys(all)); word != "" {
 		return "did you mean ref+" + word + "://…?"
 	}
 	if slices.Contains(kinds, got) {
@@ -71,14 +74,14 @@ func (r settingsReport) Fail(key, message, hint string) { r.fail(r.at(key), mess
 func (r settingsReport) Warn(key, message, hint string) { r.warn(r.at(key), message, hint) }
 
 func (r settingsReport) URL(key, text string) {
-	if _, err := parseURL(text); text != "" && err != nil {
+	if _, err := notation.ParseURL(text); text != "" && err != nil {
 		r.Fail(key, "is not a URL", "write https://HOST")
 	}
 }
 
 func (r settingsReport) Address(key, text, example string) {
 	host, port, hasPort := strings.Cut(text, ":")
-	if text != "" && (!isHost(host) || (hasPort && !isPort(port, 1))) {
+	if text != "" && (!notation.IsHost(host) || (hasPort && !notation.IsPort(port, 1))) {
 		r.Fail(key, "is not an address", "write HOST or HOST:PORT, such as "+example)
 	}
 }
@@ -94,11 +97,12 @@ func (r settingsReport) Certificates(key, file string) { r.caFile(r.at(key), fil
 func (r settingsReport) Pair(key, certFile, keyFile string) { r.pair(r.at(key), certFile, keyFile) }
 
 func (r settingsReport) Variable(key, name string) {
-	if name != "" && (!isVariable(name) || mayBeSecret(name)) {
+	if name != "" && (!isVariable(name) || wording.MayBeSecret(name)) {
 		r.Fail(key, "is not the name of an environment variable", "write the variable's name; never the value itself")
 	}
 }
 
 func isVariable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !isAlnum(r) && r != '_' }) && (s[0] < '0' || s[0] > '9')
+	return !strings.ContainsFunc(s, func(r rune) bool { return !notation.IsAlnum(r) && r != '_' }) &&
+		(s[0] < '0' || s[0] > '9')
 }

@@ -3,6 +3,9 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"sallyport/internal/config/notation"
+	"sallyport/internal/config/wording"
 )
 
 func (k *checker) token(name string) {
@@ -16,9 +19,9 @@ func (k *checker) token(name string) {
 	for i, m := range t.Methods {
 		at := fmt.Sprintf("%s.methods.%d", key, i)
 		switch {
-		case isMethod(m):
+		case notation.IsMethod(m):
 			k.methodsOf(at, m)
-		case isMethod(strings.ToUpper(m)):
+		case notation.IsMethod(strings.ToUpper(m)):
 			k.fail(at, "is not a method", "did you mean \""+strings.ToUpper(m)+"\"?")
 		default:
 			k.fail(at, "is not a method",
@@ -40,7 +43,8 @@ func (k *checker) tokenService(at, service string, count int) {
 	if _, ok := k.cfg.Services[service]; ok || k.rep.broken["services."+service] {
 		return
 	}
-	k.fail(at, "is a service that is not configured: "+show(service), suggestion(service, k.cfg.ServiceNames()))
+	k.fail(at, "is a service that is not configured: "+wording.Show(service),
+		wording.Suggestion(service, k.cfg.ServiceNames()))
 }
 
 func (k *checker) rotate(t *Token, owner string) {
@@ -49,16 +53,16 @@ func (k *checker) rotate(t *Token, owner string) {
 	case r.Every == 0:
 		k.missing(key, "has no every", "say how often, such as every: 24h")
 	case r.Overlap >= r.Every:
-		k.fail(key+".overlap", "is not shorter than every ("+FormatDuration(r.Every)+
+		k.fail(key+".overlap", "is not shorter than every ("+notation.FormatDuration(r.Every)+
 			"): more than two generations would be valid", "shorten it, or rotate less often")
 	case t.Expires != 0 && t.Expires < r.Every+r.Overlap:
 		k.fail(owner+".expires", "ends a generation before its rotation and overlap are over",
-			"make it at least "+FormatDuration(r.Every+r.Overlap)+", or leave it out")
+			"make it at least "+notation.FormatDuration(r.Every+r.Overlap)+", or leave it out")
 	}
 	if t.Expires != 0 && r.Every != 0 && t.Expires >= r.Every+r.Overlap && t.Expires < 2*r.Every {
 		k.warn(owner+".expires",
-			"leaves "+FormatDuration(t.Expires-r.Every)+" to repair a rotation that fails: after that n8n's calls "+
-				"are refused", "make it at least twice every ("+FormatDuration(2*r.Every)+")")
+			"leaves "+notation.FormatDuration(t.Expires-r.Every)+
+				" to repair a rotation that fails: after that n8n's calls are refused", "make it at least twice every ("+notation.FormatDuration(2*r.Every)+")")
 	}
 	if r.Push != nil && r.Push.N8N != nil {
 		k.pushN8N(r.Push.N8N, key+".push.n8n")

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"time"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/secret"
 )
@@ -116,14 +117,14 @@ type Audit struct {
 
 // AuditRotate says when a file of the audit log is ended. Zero is never.
 type AuditRotate struct {
-	Size  Size          `yaml:"size" eg:"1GiB" min:"1MiB" max:"1TiB" doc:"Once the file has this size."`
+	Size  notation.Size `yaml:"size" eg:"1GiB" min:"1MiB" max:"1TiB" doc:"Once the file has this size."`
 	Every time.Duration `yaml:"every" eg:"24h" min:"1m" max:"8784h" doc:"Once the file's first record is this old."`
 }
 
 // AuditKeep bounds what is kept of the audit log. Zero is no bound.
 type AuditKeep struct {
 	Age  time.Duration `yaml:"age" eg:"400d" min:"1h" max:"36600d" doc:"A file is removed once its newest record is older."`
-	Size Size          `yaml:"size" eg:"100GiB" min:"1MiB" max:"1024TiB" doc:"Files are removed while all of them together are larger."`
+	Size notation.Size `yaml:"size" eg:"100GiB" min:"1MiB" max:"1024TiB" doc:"Files are removed while all of them together are larger."`
 }
 
 // Log is the form of the process's own log.
@@ -134,12 +135,12 @@ type Log struct {
 
 // GateLimits bounds the whole gate.
 type GateLimits struct {
-	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
-	PerToken    int  `yaml:"in_flight_per_token" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time with one proxy token, whatever its generation; more are answered with rate_limited. Default: three quarters of in_flight."`
-	PerService  int  `yaml:"in_flight_per_service" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time to one service that has no limits.concurrency of its own; more are answered with rate_limited. Default: half of in_flight."`
-	Connections int  `yaml:"connections" eg:"4096" min:"16" max:"2000000" doc:"Connections to the gateway at one time. At the limit the oldest that no valid token was presented on is closed, of the source that has the most of them, then the one idle longest. Default: twice in_flight, or what the limit of open files leaves beside in_flight and 100 if that is less."`
-	PerSource   int  `yaml:"connections_per_source" eg:"512" min:"1" max:"2000000" doc:"Connections to the gateway at one time from one IPv4 address or IPv6 /64 that no valid token was presented on yet; the oldest is closed for a new one. Default: half of connections."`
-	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or a response's header."`
+	InFlight    int           `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
+	PerToken    int           `yaml:"in_flight_per_token" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time with one proxy token, whatever its generation; more are answered with rate_limited. Default: three quarters of in_flight."`
+	PerService  int           `yaml:"in_flight_per_service" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time to one service that has no limits.concurrency of its own; more are answered with rate_limited. Default: half of in_flight."`
+	Connections int           `yaml:"connections" eg:"4096" min:"16" max:"2000000" doc:"Connections to the gateway at one time. At the limit the oldest that no valid token was presented on is closed, of the source that has the most of them, then the one idle longest. Default: twice in_flight, or what the limit of open files leaves beside in_flight and 100 if that is less."`
+	PerSource   int           `yaml:"connections_per_source" eg:"512" min:"1" max:"2000000" doc:"Connections to the gateway at one time from one IPv4 address or IPv6 /64 that no valid token was presented on yet; the oldest is closed for a new one. Default: half of connections."`
+	HeaderBytes notation.Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or a response's header."`
 }
 
 // Revocation bounds how long what was revoked can be used.
@@ -185,7 +186,7 @@ type Service struct {
 	Replay       Replay            `yaml:"replay" doc:"How much of a request's body is kept, for sending it once more after a token has expired, or for signing it."`
 	Headers      map[string]string `yaml:"headers" free:"true" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them; override_headers names those that are set all the same. A User-Agent goes onto calls to token endpoints too, unless token_headers has one. Never a credential."`
 	Override     []string          `yaml:"override_headers" eg:"[User-Agent]" doc:"Those of headers that replace what the caller sends, such as a User-Agent that an API asks for: n8n always sends one of its own."`
-	Allow        []Rule            `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
+	Allow        []notation.Rule   `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
 	Limits       Limits            `yaml:"limits" doc:"Limits of this service, counted at each replica by itself. Absent: none."`
 	Circuit      Circuit           `yaml:"circuit" doc:"When an API that cannot be connected to is not called for a moment. Responses of the API, whatever their status, have no part in it."`
 	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long responses stream as long as they move."`
@@ -203,10 +204,10 @@ type Service struct {
 
 // Limits of one service. Zero is no limit.
 type Limits struct {
-	Rate        Rate `yaml:"rate" eg:"50/s" doc:"Requests per second, minute or hour, at each replica: two replicas let twice as many through."`
-	Burst       int  `yaml:"burst" eg:"100" min:"1" max:"1000000" doc:"How many requests may come at once within the rate. Default: one second's worth, at least 1."`
-	Concurrency int  `yaml:"concurrency" eg:"20" min:"1" max:"1000000" doc:"Requests at one time."`
-	Body        Size `yaml:"body" eg:"2GiB" min:"1" doc:"The greatest request body."`
+	Rate        notation.Rate `yaml:"rate" eg:"50/s" doc:"Requests per second, minute or hour, at each replica: two replicas let twice as many through."`
+	Burst       int           `yaml:"burst" eg:"100" min:"1" max:"1000000" doc:"How many requests may come at once within the rate. Default: one second's worth, at least 1."`
+	Concurrency int           `yaml:"concurrency" eg:"20" min:"1" max:"1000000" doc:"Requests at one time."`
+	Body        notation.Size `yaml:"body" eg:"2GiB" min:"1" doc:"The greatest request body."`
 }
 
 // Circuit says when a service's API is left alone for a moment.

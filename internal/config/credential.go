@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
 
@@ -87,7 +88,7 @@ func (s Slot) String() string {
 func (s Slot) Name() string { return s.Header + s.Param + s.Cookie + s.Pointer }
 
 // Inputs are what a preset asks for, by name.
-type Inputs map[string]Text
+type Inputs map[string]notation.Text
 
 // Credential says what is injected, and where. After Load the settings are complete: what the kind implies is filled
 // in, inputs are in their places, and URLs are absolute.
@@ -131,8 +132,8 @@ type ClientTLS struct {
 
 // Replay is how much of a request's body is kept, for sending it once more or for signing it.
 type Replay struct {
-	Memory Size `yaml:"memory" default:"1MiB" max:"1GiB" doc:"In memory. All requests together keep no more than 256MiB there and 4GiB in files; what finds no room is as if it were too long. The beginnings of bodies (32KiB) that are kept for a dead connection count as well."`
-	Total  Size `yaml:"total" default:"64MiB" max:"64GiB" doc:"In memory and in an unlinked temporary file. A longer body streams: it is not sent once more, and where it has to be signed it is refused."`
+	Memory notation.Size `yaml:"memory" default:"1MiB" max:"1GiB" doc:"In memory. All requests together keep no more than 256MiB there and 4GiB in files; what finds no room is as if it were too long. The beginnings of bodies (32KiB) that are kept for a dead connection count as well."`
+	Total  notation.Size `yaml:"total" default:"64MiB" max:"64GiB" doc:"In memory and in an unlinked temporary file. A longer body streams: it is not sent once more, and where it has to be signed it is refused."`
 }
 
 // Placements returns the service's credentials as a list: one, or several.
@@ -169,7 +170,7 @@ func appendRefs(out []secret.Ref, v reflect.Value) []secret.Ref {
 		}
 		return out
 	}
-	if x, ok := reflect.TypeAssert[Text](v); ok {
+	if x, ok := reflect.TypeAssert[notation.Text](v); ok {
 		return append(out, x.Refs()...)
 	}
 	if v.Type() == reflect.TypeFor[Inputs]() {
@@ -193,7 +194,7 @@ func appendRefs(out []secret.Ref, v reflect.Value) []secret.Ref {
 			out = appendRefs(out, v.MapIndex(reflect.ValueOf(key)))
 		}
 	case reflect.Interface:
-		return refsWithin(out, v.Interface())
+		return notation.RefsWithin(out, v.Interface())
 	}
 	return out
 }

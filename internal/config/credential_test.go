@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/credential/exchange"
 	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
 
@@ -29,15 +30,15 @@ func TestCredentialIsComplete(t *testing.T) {
 	client := of(all["client"].Credential)
 	want := view{
 		Kind: "oauth2_client_credentials", TokenURL: "https://a.example.com/oauth/token",
-		ClientID: config.RefText(builtin("c", "id")),
-		Key:      builtin("c", "key"), KeyID: config.PlainText("2026"), Alg: "ES256",
-		Auth: "private_key_jwt", Audience: config.PlainText("https://a.example.com"),
+		ClientID: notation.RefText(builtin("c", "id")),
+		Key:      builtin("c", "key"), KeyID: notation.PlainText("2026"), Alg: "ES256",
+		Auth: "private_key_jwt", Audience: notation.PlainText("https://a.example.com"),
 		Scopes: []string{"a", "b"},
 		Params: map[string]config.Text{
-			"resource": config.PlainText("https://a.example.com"),
-			"tenant":   config.PlainText("https://a.example.com/v1"),
+			"resource": notation.PlainText("https://a.example.com"),
+			"tenant":   notation.PlainText("https://a.example.com/v1"),
 		},
-		TokenHeaders: map[string]config.Text{"X-Tenant": config.PlainText("acme")},
+		TokenHeaders: map[string]config.Text{"X-Tenant": notation.PlainText("acme")},
 		Lifetime:     "1h", Place: &credential.Place{Kind: "query", Param: "access_token", Format: "{secret}"},
 		ExpiredWhen: &credential.ExpiredWhen{
 			Status: []int{401, 403},
@@ -80,10 +81,10 @@ func TestCredentialOfAUser(t *testing.T) {
 		Kind: "oauth2_refresh_token", TokenURL: "https://a.example.com/token",
 		RefreshURL:   "https://a.example.com/refresh",
 		AuthorizeURL: "https://a.example.com/authorize", PKCE: "off", Token: "/authed_user/access_token",
-		ClientID: config.PlainText("c"), ClientSecret: builtin("a", ""), Auth: "basic", Rotates: true,
+		ClientID: notation.PlainText("c"), ClientSecret: builtin("a", ""), Auth: "basic", Rotates: true,
 		TokenHeaders: map[string]config.Text{
-			"X-T":        config.PlainText("1"),
-			"User-Agent": config.PlainText("linux:example:v1"),
+			"X-T":        notation.PlainText("1"),
+			"User-Agent": notation.PlainText("linux:example:v1"),
 		},
 	}
 	if diff := cmp.Diff(want, of(user.Credential)); diff != "" {
@@ -112,15 +113,15 @@ func TestCredentialOfAUser(t *testing.T) {
 
 func TestLoginCallIsComplete(t *testing.T) {
 	all := kinds(t)
-	user := config.RefText(builtin("u", ""))
+	user := notation.RefText(builtin("u", ""))
 	want := &exchange.LoginRequest{
 		Method: "POST", URL: "https://a.example.com/login",
-		Headers: map[string]config.Text{"X-V": config.PlainText("2")},
-		Query:   map[string]config.Text{"type": config.PlainText("normal")},
-		Basic:   &exchange.LoginBasic{Username: user, Password: config.RefText(builtin("p", ""))},
+		Headers: map[string]config.Text{"X-V": notation.PlainText("2")},
+		Query:   map[string]config.Text{"type": notation.PlainText("normal")},
+		Basic:   &exchange.LoginBasic{Username: user, Password: notation.RefText(builtin("p", ""))},
 		JSON: map[string]any{
-			"user": user, "text": config.PlainText("007"), "empty": config.Text{{}},
-			"nested": []any{json.Number("1"), json.Number("2.5"), true, nil, map[string]any{"deep": config.RefText(builtin("q", ""))}},
+			"user": user, "text": notation.PlainText("007"), "empty": config.Text{{}},
+			"nested": []any{json.Number("1"), json.Number("2.5"), true, nil, map[string]any{"deep": notation.RefText(builtin("q", ""))}},
 		},
 	}
 	if diff := cmp.Diff(want, of(all["login"].Credential).Request); diff != "" {
@@ -218,7 +219,7 @@ func TestText(t *testing.T) {
 		"file:///etc/x":         "file:///etc/x",
 		"a ref+builtin://a":     "a ref+builtin://a",
 	} {
-		text, err := config.ParseText(src)
+		text, err := notation.ParseText(src)
 		if err != nil {
 			t.Errorf("ParseText(%q): %v", src, err)
 			continue
@@ -232,7 +233,7 @@ func TestText(t *testing.T) {
 		}
 	}
 	for _, src := range []string{"ref+", "ref+" + canary, "op://x"} {
-		if _, err := config.ParseText(src); err == nil {
+		if _, err := notation.ParseText(src); err == nil {
 			t.Errorf("ParseText(%q): no error", src)
 		}
 	}

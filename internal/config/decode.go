@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"sallyport/internal/secret"
+	"sallyport/internal/config/notation"
+	"sallyport/internal/config/wording"
+	"sallyport/internal/fault"
 )
 
 // decoder writes a tree into the declaration's structs, notes where each value stands, and goes on after every error.
@@ -54,7 +56,7 @@ func (p keyPath) subject() string {
 	if !ok {
 		return p.String()
 	}
-	owner := kind + " " + show(p[1])
+	owner := kind + " " + wording.Show(p[1])
 	if len(p) == 2 {
 		return owner
 	}
@@ -67,7 +69,7 @@ func (p keyPath) shown() string {
 	for i, name := range out {
 		parts := strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' })
 		if slices.ContainsFunc(parts, func(part string) bool {
-			return len(part) >= 16 && mayBeSecret(part)
+			return len(part) >= 16 && wording.MayBeSecret(part)
 		}) || len(name) > 64 {
 			out[i] = "…"
 		}
@@ -135,13 +137,13 @@ func (d *decoder) tree(n *node, path keyPath) any {
 		}
 	}
 	d.note(path, n.at)
-	text, err := ParseText(n.text)
+	text, err := notation.ParseText(n.text)
 	if err != nil {
-		d.fail(path, n.at, path.subject()+": "+err.Error(), hintFor(err))
+		d.fail(path, n.at, path.subject()+": "+err.Error(), fault.HintOf(err))
 		return nil
 	}
 	if text.IsZero() {
-		return Text{{}}
+		return notation.Text{{}}
 	}
 	return text
 }
@@ -182,11 +184,12 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 		}
 		if slices.Contains(reserved, p.key.text) {
 			d.fail(path.child(p.key.text), at,
-				"the key "+show(p.key.text)+path.in()+" is not available in this version", "leave it out for now")
+				"the key "+wording.Show(p.key.text)+path.in()+" is not available in this version",
+				"leave it out for now")
 			continue
 		}
-		d.fail(path.child(p.key.text), at, "unknown key "+show(p.key.text)+path.in(),
-			suggestion(p.key.text, names(keys)))
+		d.fail(path.child(p.key.text), at, "unknown key "+wording.Show(p.key.text)+path.in(),
+			wording.Suggestion(p.key.text, names(keys)))
 	}
 }
 
@@ -212,7 +215,7 @@ func (d *decoder) unique(n *node, path keyPath) []pair {
 		if !p.merged {
 			if first, dup := own[p.key.text]; dup {
 				d.fail(path.child(p.key.text), p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d",
-					show(p.key.text), path.in(), first.line), "keep one")
+					wording.Show(p.key.text), path.in(), first.line), "keep one")
 				continue
 			}
 			own[p.key.text] = p.key.at
@@ -242,7 +245,7 @@ func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
 	for _, p := range d.unique(n, path) {
 		child, key := path.child(p.key.text), reflect.ValueOf(p.key.text)
 		if f.keys == "name" && !ownName.MatchString(p.key.text) {
-			d.fail(child, p.key.at, show(p.key.text)+" cannot be a name in "+path.String(),
+			d.fail(child, p.key.at, wording.Show(p.key.text)+" cannot be a name in "+path.String(),
 				"names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
 			continue
 		}
@@ -298,7 +301,7 @@ func (d *decoder) leaf(n *node, v reflect.Value, f *field, l leafAt) {
 	}
 	d.note(l.path, n.at)
 	if err := setLeaf(v, f, l.leaf, n.text); err != nil {
-		d.fail(l.path, n.at, subject+": "+err.Error(), hintFor(err))
+		d.fail(l.path, n.at, subject+": "+err.Error(), fault.HintOf(err))
 		return
 	}
 	if f.path != "" {
@@ -316,33 +319,18 @@ func formHint(l leaf, f *field) string {
 	return ""
 }
 
-// hinted is an error with what to do about it.
-type hinted struct {
-	error
-	hint string
-}
-
-func hintFor(err error) string {
-	if h, ok := errors.AsType[hinted](err); ok {
-		return h.hint
-	}
-	return ""
-}
-
 // setLeaf parses text into v and checks it against the field's enum and bounds. Its errors show text only when that is
 // safe.
 func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
 		if slices.Contains(f.later, text) {
-			return hinted{
-				fmt.Errorf("%s comes with a later version", show(text)),
-				"allowed now: " + strings.Join(f.enum, ", "),
-			}
+			return fault.WithHint(fmt.Errorf("%s comes with a later version", wording.Show(text)),
+				"allowed now: "+strings.Join(f.enum, ", "))
 		}
-		return hinted{fmt.Errorf("%s is not allowed", show(text)), suggestion(text, f.enum)}
+		return fault.WithHint(fmt.Errorf("%s is not allowed", wording.Show(text)), wording.Suggestion(text, f.enum))
 	}
-	if text == "" && (v.Kind() == reflect.String || v.Type() == reflect.TypeFor[Text]()) {
-		return hinted{errors.New("is empty"), "give it a value, or leave the key out"}
+	if text == "" && (v.Kind() == reflect.String || v.Type() == reflect.TypeFor[notation.Text]()) {
+		return fault.WithHint(errors.New("is empty"), "give it a value, or leave the key out")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && (r != '\n' || f.lines == "") || r == 0x7f }) {
 		return errors.New("the value has a line break or a control character")
@@ -352,7 +340,7 @@ func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
 		if l.secretly || !showsWell(text, l) {
 			return err
 		}
-		return fmt.Errorf("%s: %w", show(text), err)
+		return fmt.Errorf("%s: %w", wording.Show(text), err)
 	}
 	if err := checkBounds(x, f, l); err != nil {
 		return err
@@ -363,7 +351,7 @@ func setLeaf(v reflect.Value, f *field, l leaf, text string) error {
 
 // showsWell keeps URLs, where a password may stand, and long text out of messages.
 func showsWell(text string, l leaf) bool {
-	return l.title != "URL" && len(text) <= 64 && !mayBeSecret(text)
+	return l.title != "URL" && len(text) <= 64 && !wording.MayBeSecret(text)
 }
 
 func checkBounds(x any, f *field, l leaf) error {
@@ -399,57 +387,6 @@ func asInt(x any) (int64, bool) {
 		return v.Int(), true
 	}
 	return 0, false
-}
-
-func parseBool(s string) (bool, error) {
-	switch s {
-	case "true", "True", "TRUE":
-		return true, nil
-	case "false", "False", "FALSE":
-		return false, nil
-	}
-	return false, errors.New("want true or false")
-}
-
-func parseInt(s string) (int, error) {
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil {
-		return 0, errors.New("want a whole number")
-	}
-	return int(n), nil
-}
-
-// parseRef is secret.ParseRef with an error that never quotes: a person may have put ref+ before the secret itself.
-// 1Password's notation and Secrets Manager's ARNs are understood as they stand.
-func parseRef(s string) (secret.Ref, error) {
-	if strings.HasPrefix(s, "op://") || strings.HasPrefix(s, "arn:") {
-		if ref, ok, err := secret.ParseAny(s); ok && err == nil {
-			return ref, nil
-		}
-		return secret.Ref{}, hinted{
-			errors.New("this is not a secret reference"),
-			"want op://<vault>/<item>/<field>, the ARN of a secret, or ref+<store>://<path>#<field>",
-		}
-	}
-	ref, err := secret.ParseRef(s)
-	switch {
-	case err == nil:
-		return ref, nil
-	case !strings.HasPrefix(s, "ref+"):
-		return ref, hinted{
-			errors.New("this is not a secret reference"),
-			"write ref+<store>://<path>#<field>, never the secret itself; `sallyport secret set NAME` puts it into " +
-				"the store",
-		}
-	}
-	message := err.Error()
-	if _, after, ok := strings.Cut(message, strconv.Quote(s)+": "); ok {
-		message = after
-	}
-	if body := strings.TrimPrefix(s, "ref+"); len(body) > 3 && strings.Contains(message, body) {
-		message = "want ref+<store>://<path>#<field>"
-	}
-	return ref, hinted{errors.New("this is not a secret reference"), message}
 }
 
 // fail reports and marks everything around path as broken, so that checks do not report what follows from it.

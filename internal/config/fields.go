@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
 
@@ -113,33 +114,34 @@ func leafOf(t reflect.Type) (leaf, bool) {
 	case reflect.TypeFor[time.Duration]():
 		return leaf{
 			title: "duration", pattern: `^([0-9]+d)?([0-9.]+(ns|us|µs|ms|s|m|h))*$`,
-			parse: lift(ParseDuration),
+			parse: lift(notation.ParseDuration),
 		}, true
-	case reflect.TypeFor[Size]():
-		return leaf{title: "size", pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`, parse: lift(ParseSize)}, true
-	case reflect.TypeFor[Rate]():
-		return leaf{title: "rate", pattern: `^[0-9]+ */ *[smh]$`, parse: lift(ParseRate)}, true
+	case reflect.TypeFor[notation.Size]():
+		return leaf{title: "size", pattern: `^[0-9]+(KiB|MiB|GiB|TiB)?$`, parse: lift(notation.ParseSize)}, true
+	case reflect.TypeFor[notation.Rate]():
+		return leaf{title: "rate", pattern: `^[0-9]+ */ *[smh]$`, parse: lift(notation.ParseRate)}, true
 	case reflect.TypeFor[netip.Prefix]():
-		return leaf{title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`, parse: lift(parsePrefix)}, true
+		return leaf{title: "network", pattern: `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`, parse: lift(notation.ParsePrefix)},
+			true
 	case reflect.TypeFor[*url.URL]():
-		return leaf{title: "URL", pattern: `^https?://[^/?#@]+[^?#]*$`, parse: lift(parseURL)}, true
+		return leaf{title: "URL", pattern: `^https?://[^/?#@]+[^?#]*$`, parse: lift(notation.ParseURL)}, true
 	case reflect.TypeFor[secret.Ref]():
 		return leaf{
-			title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(parseRef),
+			title: "secret reference", pattern: `^(ref\+[a-z0-9-]+://|op://|arn:).+$`, parse: lift(notation.ParseRef),
 			secretly: true,
 		}, true
-	case reflect.TypeFor[Text]():
-		return leaf{title: "text or reference", parse: lift(ParseText)}, true
-	case reflect.TypeFor[Rule]():
-		return leaf{title: "rule", pattern: `^(\*|[A-Z-]+(,[A-Z-]+)*) +/\S*$`, parse: lift(ParseRule)}, true
+	case reflect.TypeFor[notation.Text]():
+		return leaf{title: "text or reference", parse: lift(notation.ParseText)}, true
+	case reflect.TypeFor[notation.Rule]():
+		return leaf{title: "rule", pattern: `^(\*|[A-Z-]+(,[A-Z-]+)*) +/\S*$`, parse: lift(notation.ParseRule)}, true
 	}
 	switch t.Kind() { //nolint:exhaustive // the rest are not leaves
 	case reflect.String:
 		return leaf{title: "string", parse: func(s string) (any, error) { return s, nil }}, true
 	case reflect.Bool:
-		return leaf{title: "true or false", parse: lift(parseBool)}, true
+		return leaf{title: "true or false", parse: lift(notation.ParseBool)}, true
 	case reflect.Int:
-		return leaf{title: "number", parse: lift(parseInt)}, true
+		return leaf{title: "number", parse: lift(notation.ParseInt)}, true
 	}
 	return leaf{}, false
 }
@@ -147,7 +149,7 @@ func leafOf(t reflect.Type) (leaf, bool) {
 // of is the leaf as the field narrows it.
 func (l leaf) of(f *field) leaf {
 	if f.url == "proxy" {
-		l.pattern, l.parse = `^(http|socks5)://[^/?#@]+/?$`, lift(parseProxy)
+		l.pattern, l.parse = `^(http|socks5)://[^/?#@]+/?$`, lift(notation.ParseProxy)
 	}
 	return l
 }
@@ -160,7 +162,7 @@ func lift[T any](parse func(string) (T, error)) func(string) (any, error) {
 func formatLeaf(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return FormatDuration(x)
+		return notation.FormatDuration(x)
 	case secret.Ref:
 		return x.String()
 	case *url.URL:

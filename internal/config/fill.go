@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/config/wording"
 )
 
 // filler puts inputs in the places of their names in braces, and makes the paths of URLs whole.
@@ -51,7 +53,7 @@ func inputsIn(settings reflect.Value) Inputs {
 
 // texts walks a value of the declaration and fills every Text in it, and what else has the tag inputs. v is settable.
 func (f *filler) texts(v reflect.Value, path keyPath) {
-	if t, ok := reflect.TypeAssert[Text](v); ok {
+	if t, ok := reflect.TypeAssert[notation.Text](v); ok {
 		v.Set(reflect.ValueOf(f.text(path.String(), t)))
 		return
 	}
@@ -67,7 +69,7 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 		}
 	case reflect.Map:
 		for _, name := range mapKeys(v) {
-			if t, ok := reflect.TypeAssert[Text](v.MapIndex(reflect.ValueOf(name))); ok {
+			if t, ok := reflect.TypeAssert[notation.Text](v.MapIndex(reflect.ValueOf(name))); ok {
 				v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(f.text(path.child(name).String(), t)))
 			}
 		}
@@ -100,7 +102,7 @@ func (f *filler) field(v reflect.Value, of *field, path keyPath) {
 
 func (f *filler) tree(key string, node any) any {
 	switch n := node.(type) {
-	case Text:
+	case notation.Text:
 		return f.text(key, n)
 	case map[string]any:
 		for _, name := range sortedKeys(n) {
@@ -115,12 +117,12 @@ func (f *filler) tree(key string, node any) any {
 }
 
 // text replaces the names in braces of a Text.
-func (f *filler) text(key string, t Text) Text {
-	if !slices.ContainsFunc(t, func(p TextPart) bool { return strings.Contains(p.Plain, "{") }) {
+func (f *filler) text(key string, t notation.Text) notation.Text {
+	if !slices.ContainsFunc(t, func(p notation.TextPart) bool { return strings.Contains(p.Plain, "{") }) {
 		return t
 	}
-	var out Text
-	add := func(p TextPart) {
+	var out notation.Text
+	add := func(p notation.TextPart) {
 		if last := len(out) - 1; last >= 0 && p.Ref.IsZero() && out[last].Ref.IsZero() {
 			out[last].Plain += p.Plain
 		} else if !p.Ref.IsZero() || p.Plain != "" {
@@ -131,13 +133,13 @@ func (f *filler) text(key string, t Text) Text {
 		rest := p.Plain
 		for _, at := range inputName.FindAllString(p.Plain, -1) {
 			before, after, _ := strings.Cut(rest, at)
-			add(TextPart{Plain: before})
+			add(notation.TextPart{Plain: before})
 			for _, q := range f.input(key, strings.Trim(at, "{}")) {
 				add(q)
 			}
 			rest = after
 		}
-		add(TextPart{Plain: rest, Ref: p.Ref})
+		add(notation.TextPart{Plain: rest, Ref: p.Ref})
 	}
 	return out
 }
@@ -146,7 +148,7 @@ func (f *filler) text(key string, t Text) Text {
 func (f *filler) plain(key string, to reflect.Value) { to.SetString(f.filled(key, to.String())) }
 
 func (f *filler) filled(key, with string) string {
-	text, ok := f.text(key, PlainText(with)).Plain()
+	text, ok := f.text(key, notation.PlainText(with)).Plain()
 	if !ok {
 		f.rep.fail(f.cfg.at(key), subject(key)+" has an input in it that is a reference, and no secret goes there",
 			"write that input as it is, if it is none")
@@ -175,44 +177,44 @@ func (f *filler) url(key string, to reflect.Value) {
 }
 
 // input returns what a name in braces stands for; one that nobody has given is reported once.
-func (f *filler) input(key, name string) Text {
+func (f *filler) input(key, name string) notation.Text {
 	if t, ok := f.inputs[name]; ok {
 		f.used[name] = true
 		return t
 	}
 	if name == "upstream" {
 		if f.service.Upstream == nil {
-			return PlainText("https://upstream.invalid") // its absence is reported by itself
+			return notation.PlainText("https://upstream.invalid") // its absence is reported by itself
 		}
-		return PlainText(f.service.Upstream.String())
+		return notation.PlainText(f.service.Upstream.String())
 	}
 	if f.missing[name] {
-		return PlainText("{" + name + "}")
+		return notation.PlainText("{" + name + "}")
 	}
 	f.missing[name] = true
 	what, needed := f.preset.Needs[name]
 	if !needed {
 		shown := "{" + name + "}"
-		if mayBeSecret(name) {
+		if wording.MayBeSecret(name) {
 			shown = "a name in braces"
 		}
 		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has %s in it, which stands for nothing", subject(key),
 			shown), f.suggest(name))
-		return PlainText("{" + name + "}")
+		return notation.PlainText("{" + name + "}")
 	}
 	owner := strings.Join(strings.SplitN(f.key, ".", 3)[:2], ".")
 	if !f.rep.broken[owner] {
 		f.rep.fail(f.cfg.at(f.key), fmt.Sprintf("%s needs the input %s: %s", subject(owner), name, what),
 			fmt.Sprintf("write credential: {inputs: {%s: …}}; what is secret by reference", name))
 	}
-	return PlainText("{" + name + "}")
+	return notation.PlainText("{" + name + "}")
 }
 
 func (f *filler) suggest(name string) string {
-	if word := didYouMean(name, sortedKeys(f.inputs)); word != "" {
+	if word := wording.Nearest(name, sortedKeys(f.inputs)); word != "" {
 		return "did you mean {" + word + "}?"
 	}
-	if mayBeSecret(name) {
+	if wording.MayBeSecret(name) {
 		name = "NAME"
 	}
 	return fmt.Sprintf("write inputs: {%s: …} beside it", name)
@@ -229,7 +231,7 @@ func (f *filler) unused() {
 		fields, _ := fieldsOf(reflect.TypeOf(f.cred.Settings).Elem())
 		if indexOf(fields, name) >= 0 {
 			hint = "did you mean the key " + name + " beside inputs?"
-		} else if word := didYouMean(name, sortedKeys(f.missing)); word != "" {
+		} else if word := wording.Nearest(name, sortedKeys(f.missing)); word != "" {
 			hint = "did you mean \"" + word + "\"?"
 		}
 		f.rep.fail(f.cfg.at(key), subject(key)+" stands for nothing: no {"+name+"} is in the credential", hint)

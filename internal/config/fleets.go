@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/config/wording"
 	"sallyport/internal/fleet"
 )
 
@@ -27,7 +28,7 @@ func (k *checker) fleet(name string) {
 	}
 	for _, unit := range sortedKeys(f.Health) {
 		if err := fleet.CheckProbe(f.Health[unit]); err != nil {
-			k.fail(key+".health", "has for "+show(unit)+" what "+err.Error(),
+			k.fail(key+".health", "has for "+wording.Show(unit)+" what "+err.Error(),
 				"write http://HOST:PORT, or http://*:PORT for each node's address")
 		}
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/config/preset"
 )
 
@@ -34,7 +35,7 @@ func (i Implied) Note(key string) { i.cfg.positions.set(i.key+"."+key, position{
 
 // Agent gives calls of the gate's own the User-Agent that the service's requests have, unless their headers, which
 // stand at key, have one.
-func (i Implied) Agent(key string, headers *map[string]Text) {
+func (i Implied) Agent(key string, headers *map[string]notation.Text) {
 	const agent = "User-Agent"
 	value := ""
 	for name, text := range i.Service.Headers {
@@ -51,9 +52,9 @@ func (i Implied) Agent(key string, headers *map[string]Text) {
 		}
 	}
 	if *headers == nil {
-		*headers = map[string]Text{}
+		*headers = map[string]notation.Text{}
 	}
-	(*headers)[agent] = PlainText(value)
+	(*headers)[agent] = notation.PlainText(value)
 	i.Note(key + "." + agent)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/notation"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/fleet"
 	"sallyport/internal/secret"
 )
@@ -103,7 +105,7 @@ func (k Kinds) stores() family {
 		case kind.Own:
 			all[i].without = []string{"refresh"}
 		case kind.Refresh != 0:
-			all[i].notes = append(all[i].notes, "`refresh` is "+FormatDuration(kind.Refresh)+" by default.")
+			all[i].notes = append(all[i].notes, "`refresh` is "+notation.FormatDuration(kind.Refresh)+" by default.")
 		}
 		if kind.Always != nil {
 			all[i].notes = append(all[i].notes, "A store of this kind and name is there without an entry.")
@@ -221,8 +223,8 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 		case j >= 0:
 			d.key(p, settings.FieldByIndex(own[j].index), &own[j], child)
 		case i < 0 && len(all.takers(key, common)) == 0:
-			d.fail(child, p.key.at, "unknown key "+show(key)+path.in(),
-				suggestion(key, append(kind.takesOr(all, common), "kind")))
+			d.fail(child, p.key.at, "unknown key "+wording.Show(key)+path.in(),
+				wording.Suggestion(key, append(kind.takesOr(all, common), "kind")))
 		case known:
 			d.rep.fail(at(p), child.subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))
 		default:

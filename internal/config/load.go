@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"sallyport/internal/config/preset"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/localfile"
 )
 
@@ -149,7 +150,8 @@ func (c *Config) dropIn(name string, src []byte, rep *report) {
 	kept.pairs = nil
 	for _, p := range root.pairs {
 		if p.key.text != "services" && p.key.text != "tokens" {
-			rep.fail(p.key.at, "the key "+show(p.key.text)+" does not belong in "+dropIns, dropInHint(p.key.text))
+			rep.fail(p.key.at, "the key "+wording.Show(p.key.text)+" does not belong in "+dropIns,
+				dropInHint(p.key.text))
 			continue
 		}
 		kept.pairs = append(kept.pairs, p)
@@ -162,7 +164,7 @@ func dropInHint(key string) string {
 	if slices.Contains(names(top), key) {
 		return "move it to the main file"
 	}
-	if word := didYouMean(key, []string{"services", "tokens"}); word != "" {
+	if word := wording.Nearest(key, []string{"services", "tokens"}); word != "" {
 		return "did you mean \"" + word + "\"?"
 	}
 	return "a file here has the keys services and tokens; a service stands below services:"

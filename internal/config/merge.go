@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config/preset"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/secret"
 )
 
@@ -24,7 +25,7 @@ func (c *Config) applyPresets(rep *report) {
 			(&merger{cfg: c, rep: rep, key: key, from: fromPreset + p.Name}).merge(s, p)
 		case s.Preset != "":
 			rep.fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name,
-				show(s.Preset)), presetHint(s.Preset))
+				wording.Show(s.Preset)), presetHint(s.Preset))
 		}
 		if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
 			s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
@@ -60,7 +61,7 @@ func eachCredential(s *Service, key string, do func(cred *Credential, at string)
 }
 
 func presetHint(got string) string {
-	if word := didYouMean(got, preset.Names()); word != "" {
+	if word := wording.Nearest(got, preset.Names()); word != "" {
 		return "did you mean " + strconv.Quote(word) + "?"
 	}
 	return "docs/presets.md lists them; without one, give upstream and credential"

@@ -6,6 +6,10 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"sallyport/internal/config/notation"
+	"sallyport/internal/config/wording"
+	"sallyport/internal/fault"
 )
 
 // Origin is one value of the configuration and where it comes from.
@@ -77,8 +81,8 @@ func showTree(node any) string {
 			items[i] = showTree(n[i])
 		}
 		return "[" + strings.Join(items, ", ") + "]"
-	case Text:
-		if text, ok := n.Plain(); ok && mayBeSecret(text) {
+	case notation.Text:
+		if text, ok := n.Plain(); ok && wording.MayBeSecret(text) {
 			return notShown
 		}
 		return n.String()
@@ -99,7 +103,7 @@ func (c *Config) origin(out []Origin, f *field, path keyPath, value string) []Or
 	default:
 		return out
 	}
-	if f != nil && f.free != "" && mayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
+	if f != nil && f.free != "" && wording.MayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
 		value = notShown
 	}
 	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
@@ -125,7 +129,7 @@ func (c *Config) Override(key, value, from string) error {
 	}
 	l, _ := leafOf(v.Type())
 	if err := setLeaf(v, f, l, value); err != nil {
-		return Errors{{File: from, Message: subject(key) + ": " + err.Error(), Hint: hintFor(err)}}
+		return Errors{{File: from, Message: subject(key) + ": " + err.Error(), Hint: fault.HintOf(err)}}
 	}
 	if f.path != "" {
 		v.SetString(c.placeFile(key, "", value))

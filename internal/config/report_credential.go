@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/config/notation"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/config/wording"
 	"sallyport/internal/jsonpointer"
 )
 
@@ -80,7 +82,7 @@ func (*CredentialReport) IsToken(name string) bool { return headerName.MatchStri
 // Param wants the name of a query parameter.
 func (r *CredentialReport) Param(key, name string) {
 	if name != "" && strings.ContainsFunc(name, func(c rune) bool {
-		return !isAlnum(c) && !strings.ContainsRune("._~-[]$", c)
+		return !notation.IsAlnum(c) && !strings.ContainsRune("._~-[]$", c)
 	}) {
 		r.Fail(key, "is not a plain parameter name", "write the name alone, such as param: key")
 	}
@@ -133,14 +135,14 @@ func (r *CredentialReport) Method(key, method string) {
 	if method == "" {
 		return
 	}
-	if !isMethod(method) {
+	if !notation.IsMethod(method) {
 		r.Fail(key, "is not a method", "write it in capitals, such as POST")
 	}
 	r.methodsOf(r.at(key), method)
 }
 
 // Headers wants the headers of a call of the gate's own, which may be any but those of the connection.
-func (r *CredentialReport) Headers(key string, headers map[string]Text) {
+func (r *CredentialReport) Headers(key string, headers map[string]notation.Text) {
 	seen := map[string]bool{}
 	for _, name := range sortedKeys(headers) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
@@ -160,10 +162,10 @@ func (r *CredentialReport) Headers(key string, headers map[string]Text) {
 }
 
 // Names are the names of a map, sorted.
-func (*CredentialReport) Names(m map[string]Text) []string { return sortedKeys(m) }
+func (*CredentialReport) Names(m map[string]notation.Text) []string { return sortedKeys(m) }
 
 // Shown is a text for a message, if it cannot be a secret; "…" else.
-func (*CredentialReport) Shown(text string) string { return strings.Trim(show(text), `"`) }
+func (*CredentialReport) Shown(text string) string { return strings.Trim(wording.Show(text), `"`) }
 
 // Endpoint wants a URL that a secret may be sent to.
 func (r *CredentialReport) Endpoint(key, text string) {
@@ -176,15 +178,15 @@ func (r *CredentialReport) Endpoint(key, text string) {
 		return // a path of an upstream that is missing
 	case inputName.MatchString(text):
 		return // an input that is missing
-	case err != nil || u.Opaque != "" || u.Host == "" || !isPrintable(text) || u.Scheme != "https" &&
+	case err != nil || u.Opaque != "" || u.Host == "" || !notation.IsPrintable(text) || u.Scheme != "https" &&
 		u.Scheme != "http":
 		r.Fail(key, "is not a URL", "write https://HOST/PATH, or /PATH for one on the upstream's host")
 	case u.User != nil:
 		r.Fail(key, "holds a user or password", "write them with their own keys, by reference")
 	case strings.Contains(text, "#"):
 		r.Fail(key, "holds a fragment, which is never sent", "")
-	case checkHostPort(u) != nil:
-		r.Fail(key, "has no good host: "+checkHostPort(u).Error(), "")
+	case notation.CheckHostPort(u) != nil:
+		r.Fail(key, "has no good host: "+notation.CheckHostPort(u).Error(), "")
 	case u.Scheme == "http" && !mayBePlain(r.Service, u.Hostname()):
 		r.Fail(key, "is plain HTTP: what is sent there can be read on the way",
 			"use https; plain HTTP is for loopback, and for hosts of your own whose addresses allow_private names")

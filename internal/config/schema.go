@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sallyport/internal/config/notation"
 )
 
 // Schema returns the JSON Schema (draft 2020-12) of sallyport.yaml, for editors. It knows shapes, and which keys go
@@ -149,7 +151,7 @@ func leafSchema(l leaf, t reflect.Type, f *field) schema {
 		return schema{"enum": f.enum}
 	case t.Kind() == reflect.Bool:
 		return schema{"type": "boolean"}
-	case t == reflect.TypeFor[Size]():
+	case t == reflect.TypeFor[notation.Size]():
 		return schema{"type": []string{"string", "integer"}, "pattern": l.pattern}
 	case t.Kind() == reflect.Int:
 		out := schema{"type": "integer"}

@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
 
@@ -75,7 +76,7 @@ func CheckLifetime(r *config.CredentialReport, text string) {
 		r.Pointer("lifetime", text, "write it as /expires_in")
 		return
 	}
-	if d, err := config.ParseDuration(text); err != nil || d < time.Second {
+	if d, err := notation.ParseDuration(text); err != nil || d < time.Second {
 		r.Fail("lifetime", "is neither a duration nor a JSON pointer",
 			"write it as 2h, or as /expires_in for a field of the answer")
 	}
@@ -113,7 +114,7 @@ func (e *Endpoint) Call(m *Mint, target string) derive.Endpoint {
 
 // Duration is how long a token lives whose answer names no time; 0 where nothing is said, or a JSON pointer is.
 func Duration(lifetime string) time.Duration {
-	d, err := config.ParseDuration(lifetime)
+	d, err := notation.ParseDuration(lifetime)
 	if err != nil {
 		return 0
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"sallyport/internal/boundary/service"
-	"sallyport/internal/config"
+	"sallyport/internal/config/notation"
 )
 
 func TestCheckPath(t *testing.T) {
@@ -102,7 +102,7 @@ func TestRule(t *testing.T) {
 		{"GET /public/**", "GET", "/public//x", true},
 		{"GET /public/*/info", "GET", "/public//info", false},
 	} {
-		rule, err := config.ParseRule(c.rule)
+		rule, err := notation.ParseRule(c.rule)
 		if err != nil {
 			t.Errorf("%s: %v", c.rule, err)
 			continue
@@ -122,7 +122,7 @@ func FuzzTarget(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	allowed, err := config.ParseRule("GET /allowed/**")
+	allowed, err := notation.ParseRule("GET /allowed/**")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,7 +1,8 @@
-package config
+package notation
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ func ParseText(s string) (Text, error) {
 			return PlainText(s), nil
 		}
 	}
-	ref, err := parseRef(s)
+	ref, err := ParseRef(s)
 	if err != nil {
 		return nil, err
 	}
@@ -108,18 +109,18 @@ func (t Text) String() string {
 	return b.String()
 }
 
-// refsWithin appends every reference in a value of a login call's JSON.
-func refsWithin(out []secret.Ref, node any) []secret.Ref {
+// RefsWithin appends every reference in a value of a login call's JSON.
+func RefsWithin(out []secret.Ref, node any) []secret.Ref {
 	switch n := node.(type) {
 	case Text:
 		return append(out, n.Refs()...)
 	case map[string]any:
-		for _, name := range sortedKeys(n) {
-			out = refsWithin(out, n[name])
+		for _, name := range slices.Sorted(maps.Keys(n)) {
+			out = RefsWithin(out, n[name])
 		}
 	case []any:
 		for _, item := range n {
-			out = refsWithin(out, item)
+			out = RefsWithin(out, item)
 		}
 	}
 	return slices.Clip(out)

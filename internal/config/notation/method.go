@@ -1,9 +1,11 @@
-package config
+package notation
 
 import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sallyport/internal/config/wording"
 )
 
 // methods are the registered ones (IANA HTTP Method Registry, RFC 9110 section 16.1), the common ones first.
@@ -32,24 +34,15 @@ func MethodDoubt(method string) (doubt, hint string) {
 		return "names " + method + ", which no request can have: Sallyport refuses it always", "leave it out"
 	}
 	hint = "if the API has a method of that name, all is well; otherwise nothing matches it"
-	if meant := didYouMean(method, methods); meant != "" {
+	if meant := wording.Nearest(method, methods); meant != "" {
 		hint = "did you mean " + strconv.Quote(meant) + "?"
 	}
-	return "names a method that does not exist: " + show(method), hint
+	return "names a method that does not exist: " + wording.Show(method), hint
 }
 
-// methodsOf warns of methods that do not exist.
-func (k *checker) methodsOf(at string, list ...string) {
-	for _, m := range list {
-		if doubt, hint := MethodDoubt(m); doubt != "" && isMethod(m) {
-			k.warn(at, doubt, hint)
-		}
-	}
-}
-
-// isMethod tells whether s has the form of a method. A method is any token (RFC 9110 section 9.1); those of APIs are
+// IsMethod tells whether s has the form of a method. A method is any token (RFC 9110 section 9.1); those of APIs are
 // capitals.
-func isMethod(s string) bool {
+func IsMethod(s string) bool {
 	if s == "" || len(s) > 32 {
 		return false
 	}

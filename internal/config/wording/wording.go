@@ -1,4 +1,8 @@
-package config
+// Package wording is how messages about a configuration speak of a word in it: which one was meant, and the word itself
+// where that is safe.
+//
+// Invariant: what Show returns is never a secret that stands in the wrong place, as far as looks tell.
+package wording
 
 import (
 	"strconv"
@@ -6,11 +10,8 @@ import (
 	"unicode"
 )
 
-// Nearest is the one of the words that someone who wrote got is likely to have meant, or "".
-func Nearest(got string, words []string) string { return didYouMean(got, words) }
-
-// didYouMean returns the nearest of the allowed words, or "".
-func didYouMean(got string, allowed []string) string {
+// Nearest returns the one of the allowed words that someone who wrote got is likely to have meant, or "".
+func Nearest(got string, allowed []string) string {
 	best, bestDistance := "", 1+max(1, len(got)/3)
 	for _, word := range allowed {
 		if d := distance(fold(got), fold(word)); d < bestDistance {
@@ -57,9 +58,9 @@ func distance(a, b string) int {
 	return one[len(b)]
 }
 
-// suggestion is the hint for a word that is not among the allowed ones.
-func suggestion(got string, allowed []string) string {
-	if word := didYouMean(got, allowed); word != "" {
+// Suggestion is the hint for a word that is not among the allowed ones.
+func Suggestion(got string, allowed []string) string {
+	if word := Nearest(got, allowed); word != "" {
 		return "did you mean " + strconv.Quote(word) + "?"
 	}
 	if len(allowed) == 0 || len(allowed) > 24 {
@@ -68,17 +69,17 @@ func suggestion(got string, allowed []string) string {
 	return "allowed: " + strings.Join(allowed, ", ")
 }
 
-// show quotes a key or a value for a message, unless it is long or may be a secret in the wrong place.
-func show(s string) string {
-	if len(s) > 64 || mayBeSecret(s) {
+// Show quotes a key or a value for a message, unless it is long or may be a secret in the wrong place.
+func Show(s string) string {
+	if len(s) > 64 || MayBeSecret(s) {
 		return "this text"
 	}
 	return strconv.Quote(s)
 }
 
-// mayBeSecret goes by looks: a run of 16 or more characters of a key's alphabet with letters and digits mixed, or the
+// MayBeSecret goes by looks: a run of 16 or more characters of a key's alphabet with letters and digits mixed, or the
 // beginning of a kind of key that is known.
-func mayBeSecret(s string) bool {
+func MayBeSecret(s string) bool {
 	for _, prefix := range []string{
 		"sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-",
 		"xox", "pat", "spt_", "AKIA", "AIza", "SG.", "hf_", "Bearer ", "Basic ",

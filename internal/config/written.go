@@ -1,0 +1,16 @@
+package config
+
+import "sallyport/internal/config/notation"
+
+// What kinds declare their settings with, and readers of a configuration meet in it. How each is written is package
+// notation's.
+type (
+	// Text is a value that may be secret or not: written as it is, or a reference.
+	Text = notation.Text
+	// Size is a number of bytes.
+	Size = notation.Size
+	// Rate is a number of requests in a time.
+	Rate = notation.Rate
+	// Rule is one line of a service's allow list.
+	Rule = notation.Rule
+)
