@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sallyport/internal/config/finding"
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/localfile"
 )
 
 // check holds the whole configuration against itself. It assumes nothing of the decoder but the types. What is known of
 // a service by an earlier check is not looked for again; known may be nil.
-func (c *Config) check(rep *report, known *checks) {
+func (c *Config) check(rep *finding.Report, known *checks) {
 	k := &checker{cfg: c, rep: rep, set: map[string]bool{}, written: map[string]bool{}}
 	k.listen()
 	k.seal()
@@ -38,19 +40,16 @@ func (c *Config) check(rep *report, known *checks) {
 
 type checker struct {
 	cfg          *Config
-	rep          *report
+	rep          *finding.Report
 	set, written map[string]bool // as indexKeys says
 	stores       map[string]*Store
 	reads        bool // it has looked for a file
 }
 
-// subject is keyPath.subject of a dotted key.
-func subject(key string) string { return keyPath(strings.Split(key, ".")).subject() }
-
 // fail reports what is wrong with the value at key.
 func (k *checker) fail(key, message, hint string) {
-	if !k.rep.broken[key] {
-		k.rep.fail(k.cfg.at(key), subject(key)+" "+message, hint)
+	if !k.rep.Broken[key] {
+		k.rep.Fail(k.cfg.at(key), place.Subject(key)+" "+message, hint)
 	}
 }
 
@@ -58,8 +57,8 @@ func (k *checker) fail(key, message, hint string) {
 func (k *checker) missing(owner, message, hint string) { k.fail(owner, message, hint) }
 
 func (k *checker) warn(key, message, hint string) {
-	if !k.rep.broken[key] {
-		k.rep.warn(k.cfg.at(key), subject(key)+" "+message, hint)
+	if !k.rep.Broken[key] {
+		k.rep.Warn(k.cfg.at(key), place.Subject(key)+" "+message, hint)
 	}
 }
 

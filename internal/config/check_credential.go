@@ -21,7 +21,7 @@ func (k *checker) credentials(s *Service, owner string) {
 		return
 	}
 	eachCredential(s, owner, func(cred *Credential, key string) { k.credential(s, cred, key) })
-	if len(s.Credentials) > 1 && !k.rep.broken[owner+".credentials"] {
+	if len(s.Credentials) > 1 && !k.rep.Broken[owner+".credentials"] {
 		k.together(s, owner+".credentials")
 	}
 }
@@ -31,9 +31,9 @@ func (k *checker) credentials(s *Service, owner string) {
 func (k *checker) indexKeys(owner string) {
 	clear(k.set)
 	clear(k.written)
-	for rest, p := range k.cfg.positions.of(owner) {
+	for rest, p := range k.cfg.positions.Within(owner) {
 		key := owner + "." + rest
-		own := p.from == "" || p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset)
+		own := p.Own()
 		for i := len(key); i > len(owner); i = strings.LastIndexByte(key[:i], '.') {
 			if k.set[key[:i]] && (!own || k.written[key[:i]]) {
 				break
@@ -86,7 +86,7 @@ func goesInto(s *Service, header string) bool {
 }
 
 func (k *checker) credential(s *Service, cred *Credential, key string) {
-	if k.rep.broken[key+".kind"] { // what goes with it is unknown
+	if k.rep.Broken[key+".kind"] { // what goes with it is unknown
 		return
 	}
 	if cred.Kind == "" || cred.Settings == nil {

@@ -39,7 +39,7 @@ func (k *checker) ref(key, store string) {
 	if k.stores == nil {
 		k.stores = k.cfg.StoreSet()
 	}
-	if _, ok := k.stores[store]; ok || store == "" || k.rep.broken["stores."+store] {
+	if _, ok := k.stores[store]; ok || store == "" || k.rep.Broken["stores."+store] {
 		return
 	}
 	k.fail(key, "names a store that is not configured",

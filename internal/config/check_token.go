@@ -40,7 +40,7 @@ func (k *checker) tokenService(at, service string, count int) {
 		}
 		return
 	}
-	if _, ok := k.cfg.Services[service]; ok || k.rep.broken["services."+service] {
+	if _, ok := k.cfg.Services[service]; ok || k.rep.Broken["services."+service] {
 		return
 	}
 	k.fail(at, "is a service that is not configured: "+wording.Show(service),
@@ -62,7 +62,8 @@ func (k *checker) rotate(t *Token, owner string) {
 	if t.Expires != 0 && r.Every != 0 && t.Expires >= r.Every+r.Overlap && t.Expires < 2*r.Every {
 		k.warn(owner+".expires",
 			"leaves "+notation.FormatDuration(t.Expires-r.Every)+
-				" to repair a rotation that fails: after that n8n's calls are refused", "make it at least twice every ("+notation.FormatDuration(2*r.Every)+")")
+				" to repair a rotation that fails: after that n8n's calls are refused",
+			"make it at least twice every ("+notation.FormatDuration(2*r.Every)+")")
 	}
 	if r.Push != nil && r.Push.N8N != nil {
 		k.pushN8N(r.Push.N8N, key+".push.n8n")

@@ -8,43 +8,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sallyport/internal/config/place"
 )
 
-const (
-	fromDefault = "default"
-	fromPreset  = "preset "
-)
+func (c *Config) has(key string) bool { return c.positions.Has(key) }
 
-func (c *Config) has(key string) bool { _, ok := c.positions.get(key); return ok }
-
-func (c *Config) positionOf(key string) position {
-	at, _ := c.positions.get(key)
+func (c *Config) positionOf(key string) place.Position {
+	at, _ := c.positions.Get(key)
 	return at
 }
 
-// at returns where key stands, or the nearest key around it that stands anywhere in a file, or the flag that set it.
-func (c *Config) at(key string) position {
-	for key != "" {
-		switch p, ok := c.positions.get(key); {
-		case ok && p.from == "":
-			return p
-		case ok && p.from != fromDefault && !strings.HasPrefix(p.from, fromPreset):
-			return position{file: p.from}
-		}
-		i := strings.LastIndexByte(key, '.')
-		if i < 0 {
-			break
-		}
-		key = key[:i]
-	}
-	return position{file: c.files[0]}
-}
+// at returns where key stands, or what is nearest to it.
+func (c *Config) at(key string) place.Position { return c.positions.At(key, c.files[0]) }
 
 // applyDefaults gives every key that nobody set the declaration's default.
-func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
+func (c *Config) applyDefaults(v reflect.Value, path place.Path) {
 	fields, _ := fieldsOf(v.Type())
 	for i := range fields {
-		f, fv, child := &fields[i], v.FieldByIndex(fields[i].index), path.child(fields[i].name)
+		f, fv, child := &fields[i], v.FieldByIndex(fields[i].index), path.Child(fields[i].name)
 		switch {
 		case f.def != "":
 			c.applyDefault(f, fv, child)
@@ -54,11 +36,11 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 			c.applyDefaults(fv.Elem(), child)
 		case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct && !isLeaf(fv.Type().Elem()):
 			for i := range fv.Len() {
-				c.applyDefaults(fv.Index(i), child.child(strconv.Itoa(i)))
+				c.applyDefaults(fv.Index(i), child.Child(strconv.Itoa(i)))
 			}
 		case fv.Kind() == reflect.Map && fv.Type().Elem().Kind() == reflect.Pointer:
 			for _, key := range mapKeys(fv) {
-				c.applyDefaults(fv.MapIndex(reflect.ValueOf(key)).Elem(), child.child(key))
+				c.applyDefaults(fv.MapIndex(reflect.ValueOf(key)).Elem(), child.Child(key))
 			}
 		}
 	}
@@ -70,10 +52,10 @@ func (c *Config) applyDefaults(v reflect.Value, path keyPath) {
 // applyOwnDefaults is applyDefaults for the services and tokens alone.
 func (c *Config) applyOwnDefaults() {
 	for _, name := range c.ServiceNames() {
-		c.applyDefaults(reflect.ValueOf(c.Services[name]).Elem(), keyPath{"services", name})
+		c.applyDefaults(reflect.ValueOf(c.Services[name]).Elem(), place.Path{"services", name})
 	}
 	for _, name := range c.TokenNames() {
-		c.applyDefaults(reflect.ValueOf(c.Tokens[name]).Elem(), keyPath{"tokens", name})
+		c.applyDefaults(reflect.ValueOf(c.Tokens[name]).Elem(), place.Path{"tokens", name})
 	}
 }
 
@@ -89,13 +71,13 @@ func mapKeys(v reflect.Value) []string {
 	return out
 }
 
-func (c *Config) applyDefault(f *field, v reflect.Value, path keyPath) {
+func (c *Config) applyDefault(f *field, v reflect.Value, path place.Path) {
 	key := path.String()
 	if c.has(key) {
 		return
 	}
 	if len(path) < 3 || path[0] != "services" && path[0] != "tokens" {
-		c.positions.set(key, position{from: fromDefault})
+		c.positions.Set(key, place.Position{From: place.FromDefault})
 	}
 	values := f.defaults()
 	if v.Kind() == reflect.Slice {
@@ -127,9 +109,9 @@ func (f *field) parseDefaults() []reflect.Value {
 
 // settle places the files below the data directory, once that is known, and lets key_env replace the default key_file.
 func (c *Config) settle() {
-	if c.Seal.KeyEnv != "" && c.positionOf("seal.key_file").from == fromDefault {
+	if c.Seal.KeyEnv != "" && c.positionOf("seal.key_file").From == place.FromDefault {
 		c.Seal.KeyFile = ""
-		c.positions.drop("seal.key_file")
+		c.positions.Drop("seal.key_file")
 		delete(c.underData, "seal.key_file")
 	}
 	for key, rest := range c.underData {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/secret"
 )
@@ -65,7 +66,7 @@ type Config struct {
 	_            struct{}            `yaml:"forward rotations" later:"true"`
 
 	presets    map[string]*preset.Preset // those that services name
-	positions  positions
+	positions  place.Index
 	underData  map[string]string // key → name below the data directory
 	files      []string
 	listed     map[string]bool // those in files

@@ -10,7 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/document"
+	"sallyport/internal/config/finding"
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/fault"
 )
@@ -18,77 +21,24 @@ import (
 // decoder writes a tree into the declaration's structs, notes where each value stands, and goes on after every error.
 type decoder struct {
 	cfg *Config
-	rep *report
+	rep *finding.Report
 	dir string // of the file
 
 	usual map[string]string // key of a credential → the kind that it is of if it names none
 }
 
-// keyPath is the way to a value: ["services", "openai", "limits", "rate"].
-type keyPath []string
-
-func (p keyPath) String() string { return strings.Join(p, ".") }
-
-func (p keyPath) child(name string) keyPath {
-	return append(append(make(keyPath, 0, len(p)+1), p...), name)
-}
-
-// in names the surroundings for a message: ` in credential of service "openai"`.
-func (p keyPath) in() string {
-	if len(p) == 0 {
-		return ""
-	}
-	return " in " + p.subject()
-}
-
-// subject names what stands at p: `limits.rate of service "openai"`.
-func (p keyPath) subject() string {
-	if len(p) < 2 {
-		return p.String()
-	}
-	if i, err := strconv.Atoi(p[len(p)-1]); err == nil && len(p) > 3 {
-		return fmt.Sprintf("entry %d of %s", i+1, p[:len(p)-1].subject())
-	}
-	if len(p) > 4 && p[2] == "credentials" {
-		return p[4:].shown() + " of " + p[:4].subject()
-	}
-	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
-	if !ok {
-		return p.String()
-	}
-	owner := kind + " " + wording.Show(p[1])
-	if len(p) == 2 {
-		return owner
-	}
-	return p[2:].shown() + " of " + owner
-}
-
-// shown is String without keys that may be secrets in the wrong place.
-func (p keyPath) shown() string {
-	out := slices.Clone(p)
-	for i, name := range out {
-		parts := strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' })
-		if slices.ContainsFunc(parts, func(part string) bool {
-			return len(part) >= 16 && wording.MayBeSecret(part)
-		}) || len(name) > 64 {
-			out[i] = "…"
-		}
-	}
-	return out.String()
-}
-
-func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
+func (d *decoder) value(n *document.Node, v reflect.Value, f *field, path place.Path) {
 	if l, ok := leafOf(v.Type()); ok {
 		d.leaf(n, v, f, leafAt{l.of(f), path})
 		return
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration uses no others
 	case reflect.Struct:
-		if d.want(n, mapNode, path) {
+		if d.want(n, document.Map, path) {
 			d.structure(n, v, path)
 		}
 	case reflect.Pointer:
-		if n.kind == nullNode && len(path) > 2 { // a service or token without keys is there all the same
+		if n.Kind == document.Null && len(path) > 2 { // a service or token without keys is there all the same
 			return
 		}
 		if v.IsNil() {
@@ -96,16 +46,16 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 		}
 		d.value(n, v.Elem(), f, path)
 	case reflect.Map:
-		if d.want(n, mapNode, path) {
+		if d.want(n, document.Map, path) {
 			d.entries(n, v, f, path)
 		}
 	case reflect.Slice:
-		if d.want(n, listNode, path) {
+		if d.want(n, document.List, path) {
 			d.list(n, v, f, path)
 		}
 	case reflect.Interface:
-		if n.kind == scalarNode {
-			d.fail(path, n.at, path.subject()+" is a single value, not a map or a list", "write it as "+f.eg)
+		if n.Kind == document.Scalar {
+			d.fail(path, n.At, path.Subject()+" is a single value, not a map or a list", "write it as "+f.eg)
 			return
 		}
 		if tree := d.tree(n, path); tree != nil {
@@ -115,31 +65,31 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, path keyPath) {
 }
 
 // tree reads free-form JSON: objects and lists, and below them texts, references, numbers, true, false and null.
-func (d *decoder) tree(n *node, path keyPath) any {
-	switch n.kind {
-	case mapNode:
-		out := make(map[string]any, len(n.pairs))
+func (d *decoder) tree(n *document.Node, path place.Path) any {
+	switch n.Kind {
+	case document.Map:
+		out := make(map[string]any, len(n.Pairs))
 		for _, p := range d.unique(n, path) {
-			out[p.key.text] = d.tree(p.value, path.child(p.key.text))
+			out[p.Key.Text] = d.tree(p.Value, path.Child(p.Key.Text))
 		}
 		return out
-	case listNode:
-		out := make([]any, len(n.items))
-		for i, item := range n.items {
-			out[i] = d.tree(item, path.child(strconv.Itoa(i)))
+	case document.List:
+		out := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			out[i] = d.tree(item, path.Child(strconv.Itoa(i)))
 		}
 		return out
-	case nullNode:
+	case document.Null:
 		return nil
-	case scalarNode:
-		if n.typed != nil {
-			return n.typed
+	case document.Scalar:
+		if n.Typed != nil {
+			return n.Typed
 		}
 	}
-	d.note(path, n.at)
-	text, err := notation.ParseText(n.text)
+	d.note(path, n.At)
+	text, err := notation.ParseText(n.Text)
 	if err != nil {
-		d.fail(path, n.at, path.subject()+": "+err.Error(), fault.HintOf(err))
+		d.fail(path, n.At, path.Subject()+": "+err.Error(), fault.HintOf(err))
 		return nil
 	}
 	if text.IsZero() {
@@ -150,23 +100,23 @@ func (d *decoder) tree(n *node, path keyPath) any {
 
 // want checks the shape. Nothing at all is an empty map: people comment out a map's last line. It is not an empty list:
 // a list of rules or networks with every line commented out must not come to mean "everything".
-func (d *decoder) want(n *node, kind nodeKind, path keyPath) bool {
+func (d *decoder) want(n *document.Node, kind document.Kind, path place.Path) bool {
 	switch {
-	case n.kind == kind:
+	case n.Kind == kind:
 		return true
-	case n.kind == nullNode && kind == mapNode:
+	case n.Kind == document.Null && kind == document.Map:
 		return false
-	case n.kind == nullNode:
-		d.fail(path, n.at, path.subject()+" has no entries", emptyList)
-	case kind == listNode && n.kind == scalarNode:
-		d.fail(path, n.at, path.subject()+" is a list", "write it in brackets, [a, b], or as lines that begin with -")
+	case n.Kind == document.Null:
+		d.fail(path, n.At, path.Subject()+" has no entries", emptyList)
+	case kind == document.List && n.Kind == document.Scalar:
+		d.fail(path, n.At, path.Subject()+" is a list", "write it in brackets, [a, b], or as lines that begin with -")
 	default:
-		d.fail(path, n.at, fmt.Sprintf("%s is %s, not %s", path.subject(), kind, n.kind), "")
+		d.fail(path, n.At, fmt.Sprintf("%s is %s, not %s", path.Subject(), kind, n.Kind), "")
 	}
 	return false
 }
 
-func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
+func (d *decoder) structure(n *document.Node, v reflect.Value, path place.Path) {
 	if all := d.cfg.kinds.familyOf(v.Type()); all != nil {
 		d.ofKind(all, d.unique(n, path), v, path)
 		return
@@ -177,26 +127,26 @@ func (d *decoder) structure(n *node, v reflect.Value, path keyPath) {
 		d.usualKinds(pairs, path)
 	}
 	for _, p := range pairs {
-		at := p.key.at
-		if i := indexOf(keys, p.key.text); i >= 0 {
-			d.key(p, v.FieldByIndex(keys[i].index), &keys[i], path.child(p.key.text))
+		at := p.Key.At
+		if i := indexOf(keys, p.Key.Text); i >= 0 {
+			d.key(p, v.FieldByIndex(keys[i].index), &keys[i], path.Child(p.Key.Text))
 			continue
 		}
-		if slices.Contains(reserved, p.key.text) {
-			d.fail(path.child(p.key.text), at,
-				"the key "+wording.Show(p.key.text)+path.in()+" is not available in this version",
+		if slices.Contains(reserved, p.Key.Text) {
+			d.fail(path.Child(p.Key.Text), at,
+				"the key "+wording.Show(p.Key.Text)+path.In()+" is not available in this version",
 				"leave it out for now")
 			continue
 		}
-		d.fail(path.child(p.key.text), at, "unknown key "+wording.Show(p.key.text)+path.in(),
-			wording.Suggestion(p.key.text, names(keys)))
+		d.fail(path.Child(p.Key.Text), at, "unknown key "+wording.Show(p.Key.Text)+path.In(),
+			wording.Suggestion(p.Key.Text, names(keys)))
 	}
 }
 
 // key decodes a key's value into v.
-func (d *decoder) key(p pair, v reflect.Value, f *field, path keyPath) {
-	d.note(path, p.key.at)
-	d.value(p.value, v, f, path)
+func (d *decoder) key(p document.Pair, v reflect.Value, f *field, path place.Path) {
+	d.note(path, p.Key.At)
+	d.value(p.Value, v, f, path)
 }
 
 func indexOf(fields []field, name string) int {
@@ -209,25 +159,25 @@ func indexOf(fields []field, name string) int {
 }
 
 // unique drops what << brought in where the key is written out, and reports keys that are written twice.
-func (d *decoder) unique(n *node, path keyPath) []pair {
-	own := map[string]position{}
-	for _, p := range n.pairs {
-		if !p.merged {
-			if first, dup := own[p.key.text]; dup {
-				d.fail(path.child(p.key.text), p.key.at, fmt.Sprintf("the key %s%s stands twice, first in line %d",
-					wording.Show(p.key.text), path.in(), first.line), "keep one")
+func (d *decoder) unique(n *document.Node, path place.Path) []document.Pair {
+	own := map[string]place.Position{}
+	for _, p := range n.Pairs {
+		if !p.Merged {
+			if first, dup := own[p.Key.Text]; dup {
+				d.fail(path.Child(p.Key.Text), p.Key.At, fmt.Sprintf("the key %s%s stands twice, first in line %d",
+					wording.Show(p.Key.Text), path.In(), first.Line), "keep one")
 				continue
 			}
-			own[p.key.text] = p.key.at
+			own[p.Key.Text] = p.Key.At
 		}
 	}
-	var out []pair
+	var out []document.Pair
 	seen := map[string]bool{}
-	for _, p := range n.pairs {
-		if _, written := own[p.key.text]; seen[p.key.text] || (p.merged && written) {
+	for _, p := range n.Pairs {
+		if _, written := own[p.Key.Text]; seen[p.Key.Text] || (p.Merged && written) {
 			continue
 		}
-		seen[p.key.text] = true
+		seen[p.Key.Text] = true
 		out = append(out, p)
 	}
 	return out
@@ -238,45 +188,45 @@ var (
 	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 )
 
-func (d *decoder) entries(n *node, v reflect.Value, f *field, path keyPath) {
+func (d *decoder) entries(n *document.Node, v reflect.Value, f *field, path place.Path) {
 	if v.IsNil() {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
 	for _, p := range d.unique(n, path) {
-		child, key := path.child(p.key.text), reflect.ValueOf(p.key.text)
-		if f.keys == "name" && !ownName.MatchString(p.key.text) {
-			d.fail(child, p.key.at, wording.Show(p.key.text)+" cannot be a name in "+path.String(),
+		child, key := path.Child(p.Key.Text), reflect.ValueOf(p.Key.Text)
+		if f.keys == "name" && !ownName.MatchString(p.Key.Text) {
+			d.fail(child, p.Key.At, wording.Show(p.Key.Text)+" cannot be a name in "+path.String(),
 				"names are a-z, 0-9, '-' and '_', begin with a letter or digit and have at most 63 characters")
 			continue
 		}
-		if first, dup := d.cfg.positions.get(child.String()); dup && v.MapIndex(key).IsValid() {
-			d.fail(child, p.key.at, fmt.Sprintf("%s is defined already at %s", child.subject(), first),
+		if first, dup := d.cfg.positions.Get(child.String()); dup && v.MapIndex(key).IsValid() {
+			d.fail(child, p.Key.At, fmt.Sprintf("%s is defined already at %s", child.Subject(), first),
 				"a name belongs to one file")
 			continue
 		}
-		d.note(child, p.key.at)
+		d.note(child, p.Key.At)
 		elem := reflect.New(v.Type().Elem()).Elem()
-		d.value(p.value, elem, f, child)
+		d.value(p.Value, elem, f, child)
 		v.SetMapIndex(key, elem)
 	}
 }
 
 const emptyList = "name at least one, or leave the key out"
 
-func (d *decoder) list(n *node, v reflect.Value, f *field, path keyPath) {
-	if len(n.items) == 0 {
-		d.fail(path, n.at, path.subject()+" has no entries", emptyList)
+func (d *decoder) list(n *document.Node, v reflect.Value, f *field, path place.Path) {
+	if len(n.Items) == 0 {
+		d.fail(path, n.At, path.Subject()+" has no entries", emptyList)
 		return
 	}
-	out := reflect.MakeSlice(v.Type(), 0, len(n.items))
-	for i, item := range n.items {
+	out := reflect.MakeSlice(v.Type(), 0, len(n.Items))
+	for i, item := range n.Items {
 		elem := reflect.New(v.Type().Elem()).Elem()
-		before := len(d.rep.errs)
-		child := path.child(strconv.Itoa(i))
-		d.note(child, item.at)
+		before := len(d.rep.Errs)
+		child := path.Child(strconv.Itoa(i))
+		d.note(child, item.At)
 		d.value(item, elem, f, child)
 		// maps keep their numbers
-		if len(d.rep.errs) == before || elem.Kind() == reflect.Struct && !isLeaf(elem.Type()) {
+		if len(d.rep.Errs) == before || elem.Kind() == reflect.Struct && !isLeaf(elem.Type()) {
 			out = reflect.Append(out, elem)
 		}
 	}
@@ -285,27 +235,27 @@ func (d *decoder) list(n *node, v reflect.Value, f *field, path keyPath) {
 
 type leafAt struct {
 	leaf
-	path keyPath
+	path place.Path
 }
 
-func (d *decoder) leaf(n *node, v reflect.Value, f *field, l leafAt) {
-	subject := l.path.subject()
-	switch n.kind {
-	case scalarNode:
-	case nullNode:
-		d.fail(l.path, n.at, subject+" has no value", "give it one, or leave the key out")
+func (d *decoder) leaf(n *document.Node, v reflect.Value, f *field, l leafAt) {
+	subject := l.path.Subject()
+	switch n.Kind {
+	case document.Scalar:
+	case document.Null:
+		d.fail(l.path, n.At, subject+" has no value", "give it one, or leave the key out")
 		return
-	case mapNode, listNode:
-		d.fail(l.path, n.at, fmt.Sprintf("%s is %s, not %s", subject, scalarNode, n.kind), formHint(l.leaf, f))
+	case document.Map, document.List:
+		d.fail(l.path, n.At, fmt.Sprintf("%s is %s, not %s", subject, document.Scalar, n.Kind), formHint(l.leaf, f))
 		return
 	}
-	d.note(l.path, n.at)
-	if err := setLeaf(v, f, l.leaf, n.text); err != nil {
-		d.fail(l.path, n.at, subject+": "+err.Error(), fault.HintOf(err))
+	d.note(l.path, n.At)
+	if err := setLeaf(v, f, l.leaf, n.Text); err != nil {
+		d.fail(l.path, n.At, subject+": "+err.Error(), fault.HintOf(err))
 		return
 	}
 	if f.path != "" {
-		v.SetString(d.cfg.placeFile(l.path.String(), d.dir, n.text))
+		v.SetString(d.cfg.placeFile(l.path.String(), d.dir, n.Text))
 	}
 }
 
@@ -390,15 +340,15 @@ func asInt(x any) (int64, bool) {
 }
 
 // fail reports and marks everything around path as broken, so that checks do not report what follows from it.
-func (d *decoder) fail(path keyPath, at position, message, hint string) {
+func (d *decoder) fail(path place.Path, at place.Position, message, hint string) {
 	for i := range path {
-		d.rep.broken[path[:i+1].String()] = true
+		d.rep.Broken[path[:i+1].String()] = true
 	}
-	d.rep.fail(at, message, hint)
+	d.rep.Fail(at, message, hint)
 }
 
 // note remembers where a key stands; a value replaces its key's position.
-func (d *decoder) note(path keyPath, at position) { d.cfg.positions.set(path.String(), at) }
+func (d *decoder) note(path place.Path, at place.Position) { d.cfg.positions.Set(path.String(), at) }
 
 // placeFile makes a file name absolute to the folder it was written in. Names under <data>/ follow the data directory.
 func (c *Config) placeFile(key, dir, name string) string {

@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/finding"
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/config/wording"
 )
@@ -16,7 +18,7 @@ import (
 // filler puts inputs in the places of their names in braces, and makes the paths of URLs whole.
 type filler struct {
 	cfg     *Config
-	rep     *report
+	rep     *finding.Report
 	service *Service
 	preset  *preset.Preset
 	cred    *Credential
@@ -36,7 +38,7 @@ func (f *filler) fill() {
 	f.used, f.missing = map[string]bool{}, map[string]bool{}
 	own := reflect.ValueOf(f.cred.Settings).Elem()
 	f.inputs = inputsIn(own)
-	f.texts(own, keyPath(strings.Split(f.key, ".")))
+	f.texts(own, place.Path(strings.Split(f.key, ".")))
 	f.unused()
 }
 
@@ -52,7 +54,7 @@ func inputsIn(settings reflect.Value) Inputs {
 }
 
 // texts walks a value of the declaration and fills every Text in it, and what else has the tag inputs. v is settable.
-func (f *filler) texts(v reflect.Value, path keyPath) {
+func (f *filler) texts(v reflect.Value, path place.Path) {
 	if t, ok := reflect.TypeAssert[notation.Text](v); ok {
 		v.Set(reflect.ValueOf(f.text(path.String(), t)))
 		return
@@ -61,7 +63,7 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 	case reflect.Struct:
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
-			f.field(v.FieldByIndex(fields[i].index), &fields[i], path.child(fields[i].name))
+			f.field(v.FieldByIndex(fields[i].index), &fields[i], path.Child(fields[i].name))
 		}
 	case reflect.Pointer:
 		if !v.IsNil() && !isLeaf(v.Type()) {
@@ -70,7 +72,7 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 	case reflect.Map:
 		for _, name := range mapKeys(v) {
 			if t, ok := reflect.TypeAssert[notation.Text](v.MapIndex(reflect.ValueOf(name))); ok {
-				v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(f.text(path.child(name).String(), t)))
+				v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(f.text(path.Child(name).String(), t)))
 			}
 		}
 	case reflect.Interface:
@@ -81,7 +83,7 @@ func (f *filler) texts(v reflect.Value, path keyPath) {
 }
 
 // field fills a key's value. What inputs say is taken as it is.
-func (f *filler) field(v reflect.Value, of *field, path keyPath) {
+func (f *filler) field(v reflect.Value, of *field, path place.Path) {
 	switch {
 	case v.Type() == reflect.TypeFor[Inputs]():
 	case of.inputs == "":
@@ -150,7 +152,8 @@ func (f *filler) plain(key string, to reflect.Value) { to.SetString(f.filled(key
 func (f *filler) filled(key, with string) string {
 	text, ok := f.text(key, notation.PlainText(with)).Plain()
 	if !ok {
-		f.rep.fail(f.cfg.at(key), subject(key)+" has an input in it that is a reference, and no secret goes there",
+		f.rep.Fail(f.cfg.at(key),
+			place.Subject(key)+" has an input in it that is a reference, and no secret goes there",
 			"write that input as it is, if it is none")
 		return with
 	}
@@ -198,13 +201,13 @@ func (f *filler) input(key, name string) notation.Text {
 		if wording.MayBeSecret(name) {
 			shown = "a name in braces"
 		}
-		f.rep.fail(f.cfg.at(key), fmt.Sprintf("%s has %s in it, which stands for nothing", subject(key),
+		f.rep.Fail(f.cfg.at(key), fmt.Sprintf("%s has %s in it, which stands for nothing", place.Subject(key),
 			shown), f.suggest(name))
 		return notation.PlainText("{" + name + "}")
 	}
 	owner := strings.Join(strings.SplitN(f.key, ".", 3)[:2], ".")
-	if !f.rep.broken[owner] {
-		f.rep.fail(f.cfg.at(f.key), fmt.Sprintf("%s needs the input %s: %s", subject(owner), name, what),
+	if !f.rep.Broken[owner] {
+		f.rep.Fail(f.cfg.at(f.key), fmt.Sprintf("%s needs the input %s: %s", place.Subject(owner), name, what),
 			fmt.Sprintf("write credential: {inputs: {%s: …}}; what is secret by reference", name))
 	}
 	return notation.PlainText("{" + name + "}")
@@ -224,7 +227,7 @@ func (f *filler) suggest(name string) string {
 func (f *filler) unused() {
 	for _, name := range sortedKeys(f.inputs) {
 		key := f.key + ".inputs." + name
-		if f.used[name] || f.rep.broken[key] {
+		if f.used[name] || f.rep.Broken[key] {
 			continue
 		}
 		hint := "leave it out"
@@ -234,6 +237,6 @@ func (f *filler) unused() {
 		} else if word := wording.Nearest(name, sortedKeys(f.missing)); word != "" {
 			hint = "did you mean \"" + word + "\"?"
 		}
-		f.rep.fail(f.cfg.at(key), subject(key)+" stands for nothing: no {"+name+"} is in the credential", hint)
+		f.rep.Fail(f.cfg.at(key), place.Subject(key)+" stands for nothing: no {"+name+"} is in the credential", hint)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
 )
 
@@ -31,7 +32,9 @@ func (i Implied) Text(key string, to *string, value string) {
 }
 
 // Note says that a key was given its default.
-func (i Implied) Note(key string) { i.cfg.positions.set(i.key+"."+key, position{from: fromDefault}) }
+func (i Implied) Note(key string) {
+	i.cfg.positions.Set(i.key+"."+key, place.Position{From: place.FromDefault})
+}
 
 // Agent gives calls of the gate's own the User-Agent that the service's requests have, unless their headers, which
 // stand at key, have one.
@@ -65,7 +68,7 @@ func (c *Config) imply(s *Service, cred *Credential, key string) {
 	}
 	if usual, ok := c.kinds.usual(); ok && cred.Kind == "" && c.has(key+".secret") {
 		cred.Kind = usual.Name
-		c.positions.set(key+".kind", position{from: fromDefault})
+		c.positions.Set(key+".kind", place.Position{From: place.FromDefault})
 	}
 	if implying, ok := cred.Settings.(Implying); ok && cred.Kind != "" {
 		of := Implied{Service: s, cfg: c, key: key}

@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/document"
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/fleet"
 	"sallyport/internal/secret"
@@ -195,9 +197,9 @@ func settingsIn(v reflect.Value) (reflect.Value, bool) {
 }
 
 // ofKind is structure for a struct of some kind: the other keys are those of the kind that it names.
-func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath) {
+func (d *decoder) ofKind(all family, pairs []document.Pair, v reflect.Value, path place.Path) {
 	common, _ := fieldsOf(v.Type())
-	named := kindIn(pairs)
+	named := document.TextOf(pairs, "kind")
 	if named == "" {
 		named = d.usual[path.String()]
 	}
@@ -211,7 +213,7 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 		own, settings = kind.keys(), made.Elem()
 	}
 	for _, p := range pairs {
-		key, child := p.key.text, path.child(p.key.text)
+		key, child := p.Key.Text, path.Child(p.Key.Text)
 		i, j := indexOf(common, key), indexOf(own, key)
 		switch {
 		case key == "kind":
@@ -223,10 +225,10 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 		case j >= 0:
 			d.key(p, settings.FieldByIndex(own[j].index), &own[j], child)
 		case i < 0 && len(all.takers(key, common)) == 0:
-			d.fail(child, p.key.at, "unknown key "+wording.Show(key)+path.in(),
+			d.fail(child, p.Key.At, "unknown key "+wording.Show(key)+path.In(),
 				wording.Suggestion(key, append(kind.takesOr(all, common), "kind")))
 		case known:
-			d.rep.fail(at(p), child.subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))
+			d.rep.Fail(p.Place(), child.Subject()+" does not go with kind "+kind.name, all.misplaced(key, kind, common))
 		default:
 			unread = append(unread, key)
 		}
@@ -234,14 +236,6 @@ func (d *decoder) ofKind(all family, pairs []pair, v reflect.Value, path keyPath
 	if cred, ok := reflect.TypeAssert[*Credential](v.Addr()); ok {
 		cred.unread = unread
 	}
-}
-
-// at is where an error about a key's value stands.
-func at(p pair) position {
-	if p.value.kind == scalarNode {
-		return p.value.at
-	}
-	return p.key.at
 }
 
 // takesOr are the keys that go with the member, or with any if there is no such member.
@@ -254,16 +248,6 @@ func (m member) takesOr(all family, common []field) (out []string) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// kindIn is what stands for kind among the keys of a struct.
-func kindIn(pairs []pair) string {
-	for _, p := range pairs {
-		if p.key.text == "kind" && p.value.kind == scalarNode {
-			return p.value.text
-		}
-	}
-	return ""
 }
 
 // needs reports the keys of v, a struct at key, that have to be there and are not. of goes behind the subject.

@@ -8,6 +8,9 @@ import (
 	"reflect"
 	"slices"
 
+	"sallyport/internal/config/document"
+	"sallyport/internal/config/finding"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/localfile"
@@ -24,37 +27,37 @@ type ReadFunc func(name string) ([]byte, error)
 
 // Default returns the configuration of an empty file.
 func Default(kinds Kinds) *Config {
-	c, rep := newConfig(kinds, DefaultName, nil), newReport()
+	c, rep := newConfig(kinds, DefaultName, nil), finding.NewReport()
 	c.complete(rep)
 	return c
 }
 
 // Load reads the file at path and services.d/*.yaml beside it. With path "" it reads ./sallyport.yaml, or, when that is
 // not there, returns the defaults with no services. The error is an Errors, or says that a file cannot be read.
-func Load(kinds Kinds, path string) (*Config, Warnings, error) { return load(kinds, path, nil) }
+func Load(kinds Kinds, path string) (*Config, finding.Warnings, error) { return load(kinds, path, nil) }
 
 // LoadHead is Load without the services and tokens, for commands that act on the gate's state alone: it reads the one
 // file at path, and neither parses services.d nor refuses for what stands there. A token is revoked at once, also by
 // who has 10,000 services, and also while one of them is written wrong.
-func LoadHead(kinds Kinds, path string) (*Config, Warnings, error) {
+func LoadHead(kinds Kinds, path string) (*Config, finding.Warnings, error) {
 	return load(kinds, path, &Named{})
 }
 
 // LoadNamed is Load without the services and tokens that are not named, for a command about a few of them: a file of
 // services.d that can hold none of them is not parsed. The services of a named token come with it. What is named is as
 // strictly checked as by Load.
-func LoadNamed(kinds Kinds, path string, named Named) (*Config, Warnings, error) {
+func LoadNamed(kinds Kinds, path string, named Named) (*Config, finding.Warnings, error) {
 	return load(kinds, path, &named)
 }
 
-func load(kinds Kinds, path string, named *Named) (*Config, Warnings, error) {
+func load(kinds Kinds, path string, named *Named) (*Config, finding.Warnings, error) {
 	return (&loading{kinds: kinds, named: named}).load(path)
 }
 
 // Parse reads one file's source under a name, as Load would. It touches no file itself: with read nil, what the source
 // names is not checked.
-func Parse(kinds Kinds, name string, src []byte, read ReadFunc) (*Config, Warnings, error) {
-	c, rep := newConfig(kinds, name, read), newReport()
+func Parse(kinds Kinds, name string, src []byte, read ReadFunc) (*Config, finding.Warnings, error) {
+	c, rep := newConfig(kinds, name, read), finding.NewReport()
 	c.decode(name, src, rep)
 	return c.finish(rep)
 }
@@ -74,15 +77,15 @@ func (c *Config) addFile(name string) {
 
 func newConfig(kinds Kinds, name string, read ReadFunc) *Config {
 	return &Config{
-		kinds: kinds, presets: map[string]*preset.Preset{}, positions: newPositions(),
+		kinds: kinds, presets: map[string]*preset.Preset{}, positions: place.NewIndex(),
 		underData: map[string]string{}, dir: filepath.Dir(name), files: []string{name},
 		listed: map[string]bool{name: true}, read: read,
 	}
 }
 
-func (c *Config) finish(rep *report) (*Config, Warnings, error) {
+func (c *Config) finish(rep *finding.Report) (*Config, finding.Warnings, error) {
 	c.complete(rep)
-	warns, err := rep.finish()
+	warns, err := rep.Finish()
 	if err != nil {
 		return nil, warns, err
 	}
@@ -90,71 +93,71 @@ func (c *Config) finish(rep *report) (*Config, Warnings, error) {
 }
 
 // complete fills in presets and defaults, then holds the whole against itself.
-func (c *Config) complete(rep *report) {
+func (c *Config) complete(rep *finding.Report) {
 	c.applyPresets(rep)
 	c.applyDefaults(reflect.ValueOf(c).Elem(), nil)
 	c.hold(rep, nil)
 }
 
 // hold places files, once the data directory is known, and holds the whole against itself.
-func (c *Config) hold(rep *report, known *checks) {
+func (c *Config) hold(rep *finding.Report, known *checks) {
 	c.storeDefaults()
 	c.settle()
-	if len(rep.errs) > 0 { // which keep checks from looking at what hangs on a mistake
+	if len(rep.Errs) > 0 { // which keep checks from looking at what hangs on a mistake
 		known = nil
 	}
 	known.begin(c)
-	if !rep.unparsed {
+	if !rep.Unparsed {
 		c.check(rep, known)
 	}
 }
 
 // decode reads one file into c.
-func (c *Config) decode(name string, src []byte, rep *report) {
-	root, ok := parseSource(name, src, rep)
+func (c *Config) decode(name string, src []byte, rep *finding.Report) {
+	root, ok := document.Parse(name, src, rep)
 	if !ok {
-		rep.unparsed = true
+		rep.Unparsed = true
 		return
 	}
 	if root == nil {
 		if src != nil {
-			rep.warn(position{file: name, line: 1, col: 1}, "the file holds no keys",
+			rep.Warn(place.Position{File: name, Line: 1, Col: 1}, "the file holds no keys",
 				"docs/configuration.md shows them")
 		}
 		return
 	}
-	c.noServices = slices.ContainsFunc(root.pairs, func(p pair) bool {
-		return p.key.text == "services" && p.value.kind == mapNode && len(p.value.pairs) == 0
+	c.noServices = slices.ContainsFunc(root.Pairs, func(p document.Pair) bool {
+		return p.Key.Text == "services" && p.Value.Kind == document.Map && len(p.Value.Pairs) == 0
 	})
 	d := &decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}
-	if root.kind != mapNode {
-		rep.unparsed = true
-		rep.fail(root.at, "the file is not a map of keys", "begin with a key such as services:")
+	if root.Kind != document.Map {
+		rep.Unparsed = true
+		rep.Fail(root.At, "the file is not a map of keys", "begin with a key such as services:")
 		return
 	}
 	d.structure(c.named.of(root), reflect.ValueOf(c).Elem(), nil)
 }
 
 // dropIn reads one file of services.d into c.
-func (c *Config) dropIn(name string, src []byte, rep *report) {
-	root, ok := parseSource(name, src, rep)
+func (c *Config) dropIn(name string, src []byte, rep *finding.Report) {
+	root, ok := document.Parse(name, src, rep)
 	if !ok || root == nil {
-		rep.unparsed = rep.unparsed || !ok
+		rep.Unparsed = rep.Unparsed || !ok
 		return
 	}
-	if root.kind != mapNode {
-		rep.fail(root.at, "the file is not a map of keys", "a file in services.d has the keys services and tokens")
+	if root.Kind != document.Map {
+		rep.Fail(root.At, "the file is not a map of keys", "a file in services.d has the keys services and tokens")
 		return
 	}
 	kept := *root
-	kept.pairs = nil
-	for _, p := range root.pairs {
-		if p.key.text != "services" && p.key.text != "tokens" {
-			rep.fail(p.key.at, "the key "+wording.Show(p.key.text)+" does not belong in "+dropIns,
-				dropInHint(p.key.text))
+	kept.Pairs = nil
+	for _, p := range root.Pairs {
+		if p.Key.Text != "services" && p.Key.Text != "tokens" {
+			rep.Fail(p.Key.At, "the key "+wording.Show(p.Key.Text)+" does not belong in "+dropIns,
+				dropInHint(p.Key.Text))
 			continue
 		}
-		kept.pairs = append(kept.pairs, p)
+		kept.Pairs = append(kept.Pairs, p)
 	}
 	(&decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}).structure(c.named.of(&kept), reflect.ValueOf(c).Elem(), nil)
 }
@@ -178,10 +181,10 @@ func readBounded(name string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
-	case info.Size() > maxBytes:
+	case info.Size() > document.MaxBytes:
 		return nil, errors.New("larger than 4 MiB: split it over services.d/*.yaml")
 	}
-	return localfile.Read(name, maxBytes) // bounded itself: the file may have been changed since
+	return localfile.Read(name, document.MaxBytes) // bounded itself: the file may have been changed since
 }
 
 // unreadableHint is what to do about a configuration that cannot be read.

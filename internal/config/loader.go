@@ -3,6 +3,8 @@ package config
 import (
 	"reflect"
 	"sync"
+
+	"sallyport/internal/config/finding"
 )
 
 // Loader loads one configuration again and again, as a gate does at each reload. What a file of services.d says is
@@ -24,7 +26,7 @@ func NewLoader(kinds Kinds, path string) *Loader {
 }
 
 // Load is Load for the Loader's file.
-func (l *Loader) Load() (*Config, Warnings, error) {
+func (l *Loader) Load() (*Config, finding.Warnings, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	run := &loading{kinds: l.kinds, known: l.parts, found: l.found}
@@ -40,8 +42,8 @@ func (l *Loader) Load() (*Config, Warnings, error) {
 // time.
 type checks struct {
 	head   *Config
-	before map[*Service]Warnings // found under the same head
-	now    map[*Service]Warnings
+	before map[*Service]finding.Warnings // found under the same head
+	now    map[*Service]finding.Warnings
 }
 
 // begin is called before the services of c are checked, when the rest of it is complete. Nothing is broken then.
@@ -50,7 +52,7 @@ func (k *checks) begin(c *Config) {
 		return
 	}
 	head := headOf(c)
-	k.before, k.now = k.now, make(map[*Service]Warnings, len(c.Services))
+	k.before, k.now = k.now, make(map[*Service]finding.Warnings, len(c.Services))
 	if !reflect.DeepEqual(head, k.head) {
 		k.head, k.before = head, nil
 	}
@@ -62,16 +64,16 @@ func (k *checks) take(c *checker, name string) {
 		c.service(name)
 		return
 	}
-	s, rep, own := c.cfg.Services[name], c.rep, &report{}
+	s, rep, own := c.cfg.Services[name], c.rep, &finding.Report{}
 	warns, ok := k.before[s]
-	if own.warns = warns; !ok {
+	if own.Warns = warns; !ok {
 		c.rep, c.reads = own, false
 		c.service(name)
 		c.rep = rep
 	}
-	rep.add(own)
-	if len(own.errs) == 0 && (ok || !c.reads) {
-		k.now[s] = own.warns
+	rep.Add(own)
+	if len(own.Errs) == 0 && (ok || !c.reads) {
+		k.now[s] = own.Warns
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"sallyport/internal/config/finding"
+	"sallyport/internal/config/place"
 	"sallyport/internal/guard"
 )
 
@@ -38,12 +40,12 @@ type part struct {
 	sum             [sha256.Size]byte // of the content
 	services        map[string]*Service
 	tokens          map[string]*Token
-	owned           map[string]map[string]spot
+	owned           place.Owned
 	underData       map[string]string // what hangs on the data directory too
-	decoded, filled *report
+	decoded, filled *finding.Report
 }
 
-func (l *loading) load(path string) (*Config, Warnings, error) {
+func (l *loading) load(path string) (*Config, finding.Warnings, error) {
 	optional := path == ""
 	if optional {
 		path = DefaultName
@@ -53,13 +55,13 @@ func (l *loading) load(path string) (*Config, Warnings, error) {
 		src, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, Errors{{
+		return nil, nil, finding.Errors{{
 			File: path, Message: "reading the configuration: " + reason(err),
 			Hint: unreadableHint(err),
 		}}
 	}
 	for {
-		c, rep := newConfig(l.kinds, path, os.ReadFile), newReport()
+		c, rep := newConfig(l.kinds, path, os.ReadFile), finding.NewReport()
 		c.named = l.named
 		c.decode(path, src, rep)
 		if l.named == nil || !l.named.none() {
@@ -82,10 +84,10 @@ func (l *loading) load(path string) (*Config, Warnings, error) {
 }
 
 // finish completes what is not part of a whole, and holds everything against itself.
-func (l *loading) finish(c *Config, rep *report) (Warnings, error) {
+func (l *loading) finish(c *Config, rep *finding.Report) (finding.Warnings, error) {
 	whole := make(map[string]bool)
 	for _, p := range l.whole {
-		rep.add(p.filled)
+		rep.Add(p.filled)
 		for owner := range p.owned {
 			whole[owner] = true
 		}
@@ -96,7 +98,7 @@ func (l *loading) finish(c *Config, rep *report) (Warnings, error) {
 	c.applyDefaults(reflect.ValueOf(c).Elem(), nil)
 	c.Services, c.Tokens = services, tokens
 	c.hold(rep, l.found)
-	return rep.finish()
+	return rep.Finish()
 }
 
 // without are the entries whose key is not in keys.
@@ -111,7 +113,7 @@ func without[V any](all map[string]V, prefix string, keys map[string]bool) map[s
 }
 
 // dropIns reads services.d/*.yaml, and takes them in the order of their names.
-func (l *loading) dropIns(c *Config, rep *report) {
+func (l *loading) dropIns(c *Config, rep *finding.Report) {
 	names := c.dropInNames(rep)
 	texts, parts := make([]text, len(names)), make([]*part, len(names))
 	each(len(names), func(i int) {
@@ -126,8 +128,8 @@ func (l *loading) dropIns(c *Config, rep *report) {
 		l.texts[name] = texts[i]
 		switch p := parts[i]; {
 		case texts[i].err != nil:
-			rep.unparsed = true
-			rep.fail(position{file: name}, "reading the file: "+reason(texts[i].err), "")
+			rep.Unparsed = true
+			rep.Fail(place.Position{File: name}, "reading the file: "+reason(texts[i].err), "")
 		case p == nil:
 		case p.clashes(c): // who reports that has to decode it into what is there
 			c.dropIn(name, texts[i].src, rep)
@@ -138,7 +140,7 @@ func (l *loading) dropIns(c *Config, rep *report) {
 }
 
 // dropInNames are the files of services.d in order.
-func (c *Config) dropInNames(rep *report) (names []string) {
+func (c *Config) dropInNames(rep *finding.Report) (names []string) {
 	folder := filepath.Join(c.dir, dropIns)
 	c.addFile(folder) // also when it is not there: a watcher has to see it come
 	entries, err := os.ReadDir(folder)
@@ -146,7 +148,7 @@ func (c *Config) dropInNames(rep *report) (names []string) {
 		return nil
 	}
 	if err != nil {
-		rep.fail(position{file: folder}, "reading the folder: "+reason(err), "")
+		rep.Fail(place.Position{File: folder}, "reading the folder: "+reason(err), "")
 		return nil
 	}
 	for _, e := range entries {
@@ -156,7 +158,7 @@ func (c *Config) dropInNames(rep *report) (names []string) {
 		case ext == ".yaml":
 			names = append(names, name)
 		case ext == ".yml":
-			rep.warn(position{file: name}, "only *.yaml is read in "+dropIns, "rename it")
+			rep.Warn(place.Position{File: name}, "only *.yaml is read in "+dropIns, "rename it")
 		}
 	}
 	return names
@@ -190,13 +192,13 @@ func (l *loading) part(main, name string, src []byte) *part {
 	if p := l.known[name]; p != nil && p.sum == sum && l.named == nil {
 		return p
 	}
-	c, p := newConfig(l.kinds, main, nil), &part{sum: sum, decoded: newReport(), filled: newReport()}
+	c, p := newConfig(l.kinds, main, nil), &part{sum: sum, decoded: finding.NewReport(), filled: finding.NewReport()}
 	c.named = l.named
 	c.dropIn(name, src, p.decoded)
-	p.filled.broken = p.decoded.broken
+	p.filled.Broken = p.decoded.Broken
 	c.applyPresets(p.filled)
 	c.applyOwnDefaults()
-	p.services, p.tokens, p.owned, p.underData = c.Services, c.Tokens, c.positions.owned, c.underData
+	p.services, p.tokens, p.owned, p.underData = c.Services, c.Tokens, c.positions.Owned, c.underData
 	return p
 }
 
@@ -216,10 +218,10 @@ func (p *part) clashes(c *Config) bool {
 }
 
 // take puts a part into c.
-func (l *loading) take(c *Config, name string, p *part, rep *report) {
-	rep.add(p.decoded)
+func (l *loading) take(c *Config, name string, p *part, rep *finding.Report) {
+	rep.Add(p.decoded)
 	c.Services, c.Tokens = union(c.Services, p.services), union(c.Tokens, p.tokens)
-	maps.Copy(c.positions.owned, p.owned)
+	c.positions.Take(p.owned)
 	maps.Copy(c.underData, p.underData)
 	l.whole = append(l.whole, p)
 	if len(p.underData) == 0 { // or else c.settle changes its services

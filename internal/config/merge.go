@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/finding"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/secret"
@@ -15,21 +17,21 @@ import (
 
 // applyPresets fills services from the presets they name, gives credentials what their kind implies, and puts inputs in
 // their places.
-func (c *Config) applyPresets(rep *report) {
+func (c *Config) applyPresets(rep *finding.Report) {
 	for _, name := range c.ServiceNames() {
 		s, key := c.Services[name], "services."+name
 		c.shortSecret(rep, s, key)
 		p := c.preset(s)
 		switch {
 		case p.Name != "":
-			(&merger{cfg: c, rep: rep, key: key, from: fromPreset + p.Name}).merge(s, p)
+			(&merger{cfg: c, rep: rep, key: key, from: place.FromPreset + p.Name}).merge(s, p)
 		case s.Preset != "":
-			rep.fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name,
+			rep.Fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name,
 				wording.Show(s.Preset)), presetHint(s.Preset))
 		}
 		if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
 			s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
-			c.positions.set(key+".limits.burst", position{from: fromDefault})
+			c.positions.Set(key+".limits.burst", place.Position{From: place.FromDefault})
 		}
 		eachCredential(s, key, func(cred *Credential, at string) {
 			c.imply(s, cred, at)
@@ -68,14 +70,14 @@ func presetHint(got string) string {
 }
 
 // shortSecret moves secret to credential.secret.
-func (c *Config) shortSecret(rep *report, s *Service, key string) {
+func (c *Config) shortSecret(rep *finding.Report, s *Service, key string) {
 	long := key + ".credential.secret"
 	if s.Secret.IsZero() {
 		return
 	}
 	if c.has(long) {
-		rep.fail(c.at(key+".secret"),
-			keyPath(strings.Split(key, ".")).subject()+" has both secret and credential.secret",
+		rep.Fail(c.at(key+".secret"),
+			place.Path(strings.Split(key, ".")).Subject()+" has both secret and credential.secret",
 			"keep one; secret is short for the other")
 		return
 	}
@@ -89,13 +91,14 @@ func (c *Config) shortSecret(rep *report, s *Service, key string) {
 		if s.Credential.Settings != nil {
 			all := c.kinds.familyOf(reflect.TypeFor[Credential]())
 			m, _ := all.named(kind)
-			rep.fail(c.at(key+".secret"), subject(long)+" does not go with kind "+kind, all.misplaced("secret", m, nil))
+			rep.Fail(c.at(key+".secret"), place.Subject(long)+" does not go with kind "+kind,
+				all.misplaced("secret", m, nil))
 		}
 		return
 	}
 	*to, s.Secret = s.Secret, secret.Ref{}
-	c.positions.set(long, c.positionOf(key+".secret"))
-	c.positions.drop(key + ".secret")
+	c.positions.Set(long, c.positionOf(key+".secret"))
+	c.positions.Drop(key + ".secret")
 }
 
 // settingOf returns the setting of a credential that a key is for, if its kind has that key.
@@ -113,7 +116,7 @@ func settingOf[T any](cred *Credential, key string) (*T, bool) {
 // merger writes a preset's values where the service left them open.
 type merger struct {
 	cfg  *Config
-	rep  *report
+	rep  *finding.Report
 	key  string
 	from string
 }
@@ -122,7 +125,7 @@ func (m *merger) open(key string) bool {
 	if m.cfg.has(m.key + "." + key) {
 		return false
 	}
-	m.cfg.positions.set(m.key+"."+key, position{from: m.from})
+	m.cfg.positions.Set(m.key+"."+key, place.Position{From: m.from})
 	return true
 }
 
@@ -173,7 +176,7 @@ func (m *merger) headers(s *Service, p *preset.Preset) {
 			s.Headers = map[string]string{}
 		}
 		s.Headers[name] = value
-		m.cfg.positions.set(m.key+".headers."+name, position{from: m.from})
+		m.cfg.positions.Set(m.key+".headers."+name, place.Position{From: m.from})
 	}
 	m.list("override_headers", &s.Override, p.Overrides)
 }
@@ -198,10 +201,10 @@ func (m *merger) credentials(s *Service, p *preset.Preset) {
 	}
 	if len(s.Credentials) != len(p.Credentials) {
 		if own == 0 || own < len(s.Credentials) {
-			m.rep.fail(m.cfg.at(m.key+".credentials"),
-				fmt.Sprintf("%s needs %d credentials in each request, in this order: %s", subject(m.key),
+			m.rep.Fail(m.cfg.at(m.key+".credentials"),
+				fmt.Sprintf("%s needs %d credentials in each request, in this order: %s", place.Subject(m.key),
 					len(p.Credentials), meanings(p)), severalHint(p))
-			m.rep.broken[m.key], m.rep.broken[m.key+".credentials"] = true, true
+			m.rep.Broken[m.key], m.rep.Broken[m.key+".credentials"] = true, true
 		}
 		return
 	}
@@ -228,11 +231,11 @@ func (m *merger) oneForAll(s *Service, p *preset.Preset) bool {
 		if to, ok := settingOf[secret.Ref](&s.Credentials[i], "secret"); ok {
 			*to = *given
 		}
-		m.cfg.positions.set(m.key+".credentials."+strconv.Itoa(i)+".secret", from)
+		m.cfg.positions.Set(m.key+".credentials."+strconv.Itoa(i)+".secret", from)
 		m.credential("credentials."+strconv.Itoa(i), &s.Credentials[i], &p.Credentials[i])
 	}
 	s.Credential = Credential{}
-	m.cfg.positions.drop(m.key + ".credential.secret")
+	m.cfg.positions.Drop(m.key + ".credential.secret")
 	return true
 }
 

@@ -1,12 +1,12 @@
 package config
 
 import (
-	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 
+	"sallyport/internal/config/document"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
 )
 
@@ -22,7 +22,7 @@ func (m *merger) credential(at string, to *Credential, p *preset.Credential) {
 		return
 	}
 	d := &decoder{cfg: m.cfg, rep: m.rep}
-	settings, path := reflect.ValueOf(to.Settings).Elem(), keyPath(strings.Split(m.key+"."+at, "."))
+	settings, path := reflect.ValueOf(to.Settings).Elem(), place.Path(strings.Split(m.key+"."+at, "."))
 	fields, _ := fieldsOf(settings.Type())
 	own := make(map[string]bool)
 	for i := range fields {
@@ -31,14 +31,14 @@ func (m *merger) credential(at string, to *Credential, p *preset.Credential) {
 	for i := range fields {
 		f := &fields[i]
 		value, has := p.Keys[f.name]
-		v, child := settings.FieldByIndex(f.index), path.child(f.name)
-		switch n := treeOf(value, position{from: m.from}); {
+		v, child := settings.FieldByIndex(f.index), path.Child(f.name)
+		switch n := document.Of(value, place.Position{From: m.from}); {
 		case !has || m.yields(f, own, settings):
 		case f.typ.Kind() == reflect.Map:
-			n.pairs = slices.DeleteFunc(n.pairs, func(one pair) bool { return hasFold(v, one.key.text) })
+			n.Pairs = slices.DeleteFunc(n.Pairs, func(one document.Pair) bool { return hasFold(v, one.Key.Text) })
 			d.value(n, v, f, child)
 		case !own[f.name]:
-			d.note(child, n.at)
+			d.note(child, n.At)
 			d.value(n, v, f, child)
 		}
 	}
@@ -56,30 +56,4 @@ func (m *merger) yields(f *field, own map[string]bool, settings reflect.Value) b
 // hasFold tells whether a map has a name, in whatever case.
 func hasFold(v reflect.Value, name string) bool {
 	return slices.ContainsFunc(mapKeys(v), func(own string) bool { return strings.EqualFold(own, name) })
-}
-
-// treeOf is what a preset says as the decoder takes it.
-func treeOf(value any, at position) *node {
-	n := &node{at: at}
-	switch x := value.(type) {
-	case nil:
-	case map[string]any:
-		n.kind = mapNode
-		for _, name := range sortedKeys(x) {
-			key := &node{kind: scalarNode, at: at, text: name}
-			n.pairs = append(n.pairs, pair{key: key, value: treeOf(x[name], at)})
-		}
-	case []any:
-		n.kind = listNode
-		for _, item := range x {
-			n.items = append(n.items, treeOf(item, at))
-		}
-	case string:
-		n.kind, n.text = scalarNode, x
-	case bool:
-		n.kind, n.text, n.typed = scalarNode, fmt.Sprint(x), x
-	default:
-		n.kind, n.text, n.typed = scalarNode, fmt.Sprint(x), json.Number(fmt.Sprint(x))
-	}
-	return n
 }

@@ -1,6 +1,10 @@
 package config
 
-import "bytes"
+import (
+	"bytes"
+
+	"sallyport/internal/config/document"
+)
 
 // Named is the tokens and services that a command is about.
 type Named struct {
@@ -60,30 +64,30 @@ func isNameByte(c byte) bool {
 }
 
 // of is the file's tree without what is not named. What is no map stays, and is an error as always.
-func (n *Named) of(root *node) *node {
+func (n *Named) of(root *document.Node) *document.Node {
 	if n == nil {
 		return root
 	}
 	kept := *root
-	kept.pairs = nil
-	for _, p := range root.pairs {
-		list, some := map[string][]string{"services": n.Services, "tokens": n.Tokens}[p.key.text]
+	kept.Pairs = nil
+	for _, p := range root.Pairs {
+		list, some := map[string][]string{"services": n.Services, "tokens": n.Tokens}[p.Key.Text]
 		if some {
-			p.value = only(p.value, list)
+			p.Value = only(p.Value, list)
 		}
-		if p.value != nil {
-			kept.pairs = append(kept.pairs, p)
+		if p.Value != nil {
+			kept.Pairs = append(kept.Pairs, p)
 		}
 	}
 	return &kept
 }
 
 // only are the entries of a map with one of the names; nil for none.
-func only(n *node, names []string) *node {
+func only(n *document.Node, names []string) *document.Node {
 	if len(names) == 0 {
 		return nil
 	}
-	if n.kind != mapNode {
+	if n.Kind != document.Map {
 		return n
 	}
 	wanted := make(map[string]bool, len(names))
@@ -91,13 +95,13 @@ func only(n *node, names []string) *node {
 		wanted[name] = true
 	}
 	kept := *n
-	kept.pairs = nil
-	for _, p := range n.pairs {
-		if wanted[p.key.text] {
-			kept.pairs = append(kept.pairs, p)
+	kept.Pairs = nil
+	for _, p := range n.Pairs {
+		if wanted[p.Key.Text] {
+			kept.Pairs = append(kept.Pairs, p)
 		}
 	}
-	if len(kept.pairs) == 0 {
+	if len(kept.Pairs) == 0 {
 		return nil
 	}
 	return &kept

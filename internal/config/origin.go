@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/finding"
 	"sallyport/internal/config/notation"
+	"sallyport/internal/config/place"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/fault"
 )
@@ -25,7 +27,7 @@ func Origins(c *Config) []Origin {
 	return c.origins(nil, reflect.ValueOf(c).Elem(), nil, nil)
 }
 
-func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) []Origin {
+func (c *Config) origins(out []Origin, v reflect.Value, f *field, path place.Path) []Origin {
 	if isLeaf(v.Type()) {
 		return c.origin(out, f, path, formatLeaf(v))
 	}
@@ -33,7 +35,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) 
 	case reflect.Struct:
 		fields, _ := fieldsOf(v.Type())
 		for i := range fields {
-			out = c.origins(out, v.FieldByIndex(fields[i].index), &fields[i], path.child(fields[i].name))
+			out = c.origins(out, v.FieldByIndex(fields[i].index), &fields[i], path.Child(fields[i].name))
 		}
 		if settings, ok := settingsIn(v); ok {
 			out = c.origins(out, settings, nil, path)
@@ -44,7 +46,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) 
 		}
 	case reflect.Map:
 		for _, key := range mapKeys(v) {
-			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), f.ofElements(), path.child(key))
+			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), f.ofElements(), path.Child(key))
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
@@ -53,7 +55,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path keyPath) 
 	case reflect.Slice:
 		if elem := v.Type().Elem(); elem.Kind() == reflect.Struct && !isLeaf(elem) {
 			for i := range v.Len() {
-				out = c.origins(out, v.Index(i), nil, path.child(strconv.Itoa(i)))
+				out = c.origins(out, v.Index(i), nil, path.Child(strconv.Itoa(i)))
 			}
 			return out
 		}
@@ -94,12 +96,12 @@ func showTree(node any) string {
 
 const notShown = "[not shown]"
 
-func (c *Config) origin(out []Origin, f *field, path keyPath, value string) []Origin {
-	p, ok := c.positions.get(path.String())
-	switch owner, _ := split(path.String()); {
+func (c *Config) origin(out []Origin, f *field, path place.Path, value string) []Origin {
+	p, ok := c.positions.Get(path.String())
+	switch owner, _ := place.Owner(path.String()); {
 	case ok:
 	case owner != "" && f != nil && f.def != "": // which positions leaves out
-		p.from = fromDefault
+		p.From = place.FromDefault
 	default:
 		return out
 	}
@@ -122,23 +124,23 @@ func (f *field) ofElements() *field {
 // name is relative to the working directory. After an error the configuration is not to be used. Services and tokens
 // are not to be set: another configuration may have them too (see Loader).
 func (c *Config) Override(key, value, from string) error {
-	owner, _ := split(key)
+	owner, _ := place.Owner(key)
 	v, f, ok := c.find(key)
 	if !ok || !isLeaf(v.Type()) || owner != "" {
 		return fmt.Errorf("setting %s by %s: no such single value in the configuration", strconv.Quote(key), from)
 	}
 	l, _ := leafOf(v.Type())
 	if err := setLeaf(v, f, l, value); err != nil {
-		return Errors{{File: from, Message: subject(key) + ": " + err.Error(), Hint: fault.HintOf(err)}}
+		return finding.Errors{{File: from, Message: place.Subject(key) + ": " + err.Error(), Hint: fault.HintOf(err)}}
 	}
 	if f.path != "" {
 		v.SetString(c.placeFile(key, "", value))
 	}
-	c.positions.set(key, position{from: from})
+	c.positions.Set(key, place.Position{From: from})
 	c.settle()
-	rep := newReport()
+	rep := finding.NewReport()
 	c.check(rep, nil)
-	_, err := rep.finish()
+	_, err := rep.Finish()
 	return err
 }
 

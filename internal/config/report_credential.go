@@ -169,7 +169,7 @@ func (*CredentialReport) Shown(text string) string { return strings.Trim(wording
 
 // Endpoint wants a URL that a secret may be sent to.
 func (r *CredentialReport) Endpoint(key, text string) {
-	if text == "" || r.rep.broken[r.at(key)] {
+	if text == "" || r.rep.Broken[r.at(key)] {
 		return
 	}
 	u, err := url.Parse(text)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"sallyport/internal/config/place"
 	"sallyport/internal/secret"
 )
 
@@ -46,7 +47,7 @@ func (c *Config) storeDefaults() {
 		case !ok:
 		case kind.Fixed:
 			s.MaxStale = 0
-			c.positions.drop(key + ".max_stale")
+			c.positions.Drop(key + ".max_stale")
 		case !kind.Own:
 			orDefault(c, key+".refresh", &s.Refresh, cmp.Or(kind.Refresh, secret.DefaultRefresh))
 		}
@@ -56,6 +57,6 @@ func (c *Config) storeDefaults() {
 func orDefault[T comparable](c *Config, key string, to *T, value T) {
 	if !c.has(key) {
 		*to = value
-		c.positions.set(key, position{from: fromDefault})
+		c.positions.Set(key, place.Position{From: place.FromDefault})
 	}
 }

@@ -1,50 +1,42 @@
 package config
 
-import "strconv"
+import (
+	"strconv"
+
+	"sallyport/internal/config/document"
+	"sallyport/internal/config/place"
+)
 
 // usualKinds notes of which kind each credential of a service is that names none: the kind that the preset has there,
 // or that of a credential of which the secret alone is written.
-func (d *decoder) usualKinds(pairs []pair, path keyPath) {
+func (d *decoder) usualKinds(pairs []document.Pair, path place.Path) {
 	d.usual = map[string]string{}
 	var s Service
 	var secretly bool // `secret` stands beside credential
-	written := map[string]*node{}
+	written := map[string]*document.Node{}
 	for _, p := range pairs {
-		written[p.key.text] = p.value
-		secretly = secretly || p.key.text == "secret"
+		written[p.Key.Text] = p.Value
+		secretly = secretly || p.Key.Text == "secret"
 	}
-	if name := written["preset"]; name != nil && name.kind == scalarNode {
-		s.Preset = name.text
+	if name := written["preset"]; name != nil && name.Kind == document.Scalar {
+		s.Preset = name.Text
 	}
 	p := d.cfg.preset(&s)
 	one, several := written["credential"], written["credentials"]
 	if p.Credential.Kind != "" {
-		d.usual[path.child("credential").String()] = p.Credential.Kind
-	} else if usual, ok := d.cfg.kinds.usual(); ok && (secretly || hasKey(one, "secret")) {
-		d.usual[path.child("credential").String()] = usual.Name
+		d.usual[path.Child("credential").String()] = p.Credential.Kind
+	} else if usual, ok := d.cfg.kinds.usual(); ok && (secretly || one.Has("secret")) {
+		d.usual[path.Child("credential").String()] = usual.Name
 	}
 	if several == nil {
 		return
 	}
-	for i, item := range several.items {
-		key := path.child("credentials").child(strconv.Itoa(i)).String()
-		if len(p.Credentials) == len(several.items) {
+	for i, item := range several.Items {
+		key := path.Child("credentials").Child(strconv.Itoa(i)).String()
+		if len(p.Credentials) == len(several.Items) {
 			d.usual[key] = p.Credentials[i].Kind
-		} else if usual, ok := d.cfg.kinds.usual(); ok && hasKey(item, "secret") {
+		} else if usual, ok := d.cfg.kinds.usual(); ok && item.Has("secret") {
 			d.usual[key] = usual.Name
 		}
 	}
-}
-
-// hasKey tells whether n is a map with a key.
-func hasKey(n *node, key string) bool {
-	if n == nil {
-		return false
-	}
-	for _, p := range n.pairs {
-		if p.key.text == key {
-			return true
-		}
-	}
-	return false
 }

@@ -1,10 +1,16 @@
-package config
+// Package finding is what a load has to say of a configuration: errors and warnings, each with its place and with what
+// to do about it.
+//
+// Invariant: a message quotes a value only where it cannot be a secret, which is up to whoever writes it.
+package finding
 
 import (
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"sallyport/internal/config/place"
 )
 
 // Error is one thing that is wrong, and where. Message quotes a value only where it cannot be a secret.
@@ -77,56 +83,45 @@ func sortErrors(list []*Error) {
 // maxErrors bounds what a hopeless file can say.
 const maxErrors = 200
 
-// report collects the errors and warnings of a load.
-type report struct {
-	errs     Errors
-	warns    Warnings
-	broken   map[string]bool // keys at or below which an error stands
-	unparsed bool            // a file could not be read at all: what it would have held is unknown
+// Report collects the errors and warnings of a load.
+type Report struct {
+	Errs     Errors
+	Warns    Warnings
+	Broken   map[string]bool // keys at or below which an error stands
+	Unparsed bool            // a file could not be read at all: what it would have held is unknown
 }
 
-func newReport() *report { return &report{broken: map[string]bool{}} }
+// NewReport returns an empty report.
+func NewReport() *Report { return &Report{Broken: map[string]bool{}} }
 
-func (r *report) fail(at position, message, hint string) {
-	if len(r.errs) < maxErrors {
-		r.errs = append(r.errs, &Error{File: at.file, Line: at.line, Column: at.col, Message: message, Hint: hint})
+// Fail reports an error.
+func (r *Report) Fail(at place.Position, message, hint string) {
+	if len(r.Errs) < maxErrors {
+		r.Errs = append(r.Errs, &Error{File: at.File, Line: at.Line, Column: at.Col, Message: message, Hint: hint})
 	}
 }
 
-func (r *report) warn(at position, message, hint string) {
-	if len(r.warns) < maxErrors {
-		r.warns = append(r.warns, &Error{File: at.file, Line: at.line, Column: at.col, Message: message, Hint: hint})
+// Warn reports what works and should not stay.
+func (r *Report) Warn(at place.Position, message, hint string) {
+	if len(r.Warns) < maxErrors {
+		r.Warns = append(r.Warns, &Error{File: at.File, Line: at.Line, Column: at.Col, Message: message, Hint: hint})
 	}
 }
 
-// add takes over what another report has.
-func (r *report) add(other *report) {
-	r.errs = append(r.errs, other.errs[:min(len(other.errs), maxErrors-len(r.errs))]...)
-	r.warns = append(r.warns, other.warns[:min(len(other.warns), maxErrors-len(r.warns))]...)
-	maps.Copy(r.broken, other.broken)
-	r.unparsed = r.unparsed || other.unparsed
+// Add takes over what another report has.
+func (r *Report) Add(other *Report) {
+	r.Errs = append(r.Errs, other.Errs[:min(len(other.Errs), maxErrors-len(r.Errs))]...)
+	r.Warns = append(r.Warns, other.Warns[:min(len(other.Warns), maxErrors-len(r.Warns))]...)
+	maps.Copy(r.Broken, other.Broken)
+	r.Unparsed = r.Unparsed || other.Unparsed
 }
 
-func (r *report) finish() (Warnings, error) {
-	sortErrors(r.warns)
-	if len(r.errs) == 0 {
-		return r.warns, nil
+// Finish returns what was collected, sorted; the error is nil, or Errors.
+func (r *Report) Finish() (Warnings, error) {
+	sortErrors(r.Warns)
+	if len(r.Errs) == 0 {
+		return r.Warns, nil
 	}
-	sortErrors(r.errs)
-	return r.warns, r.errs
-}
-
-// position is where a value stands: in a file, or, with from set, elsewhere ("default", "preset openai", "--data
-// flag").
-type position struct {
-	file      string
-	line, col int
-	from      string
-}
-
-func (p position) String() string {
-	if p.from != "" {
-		return p.from
-	}
-	return fmt.Sprintf("%s:%d", p.file, p.line)
+	sortErrors(r.Errs)
+	return r.Warns, r.Errs
 }
