@@ -3,29 +3,65 @@ package localfile
 import (
 	"errors"
 	"net"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // descriptors is where the kernel shows this process's open files as paths.
 const descriptors = "/proc/self/fd"
 
-// peer is the uid of the process that connected, or that began to listen (unix(7), SO_PEERCRED).
-func peer(conn net.Conn) (uid int, err error) {
+// peer is the process that connected, or that began to listen (unix(7), SO_PEERCRED).
+func peer(conn net.Conn) (p Peer, err error) {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
-		return 0, errors.New("it is no socket")
+		return Peer{}, errors.New("it is no socket")
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return Peer{}, err
 	}
-	var who *syscall.Ucred
 	var failed error
-	err = raw.Control(func(fd uintptr) {
-		who, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return 0, err
-	}
-	return int(who.Uid), nil
+	err = raw.Control(func(fd uintptr) { p, failed = peerOf(int(fd)) })
+	return p, errors.Join(err, failed)
 }
+
+func peerOf(socket int) (Peer, error) {
+	who, err := syscall.GetsockoptUcred(socket, syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	if err != nil {
+		return Peer{}, err
+	}
+	p := Peer{UID: int(who.Uid), Login: NoLogin}
+	login := loginOf(int(who.Pid))
+	// The number may be another process's by now. Where the kernel gives a handle to the one that connected (since 6.5),
+	// that one has to be alive still.
+	handle, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	if err != nil {
+		p.Login = login
+		return p, nil
+	}
+	if err := unix.PidfdSendSignal(handle, 0, nil, 0); err == nil || errors.Is(err, unix.EPERM) {
+		p.Login = login
+	}
+	return p, unix.Close(handle)
+}
+
+// loginOf is the uid with which the session of a process was begun (pam_loginuid(8)). su and sudo leave it as it is,
+// and only CAP_AUDIT_CONTROL changes it.
+func loginOf(pid int) int {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/loginuid")
+	if err != nil {
+		return NoLogin
+	}
+	uid, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	if err != nil || uid == unset {
+		return NoLogin
+	}
+	return int(uid)
+}
+
+// unset is the kernel's (uid_t)-1.
+const unset = 1<<32 - 1

@@ -121,13 +121,39 @@ func (d *Dir) DialUnix(ctx context.Context, name string) (net.Conn, error) {
 	return conn, nil
 }
 
+// Peer is who is at the other end of a socket, as the kernel knows it.
+type Peer struct {
+	UID   int // of the process when it connected
+	Login int // the uid of the session that it is from, also after su and sudo; NoLogin where the kernel knows none
+}
+
+// NoLogin: the process is from no session, as in most containers, or the kernel keeps no account of it.
+const NoLogin = -1
+
+// Person is the uid of the person: that of the login where there is one.
+func (p Peer) Person() int {
+	if p.Login != NoLogin {
+		return p.Login
+	}
+	return p.UID
+}
+
+// PeerOf asks the kernel who is at the other end of a connection of ListenUnix or DialUnix.
+func PeerOf(conn net.Conn) (Peer, error) {
+	p, err := peer(conn)
+	if err != nil {
+		return Peer{}, fmt.Errorf("asking who is at the other end: %w", err)
+	}
+	return p, nil
+}
+
 // checkPeer returns an error unless this process trusts who is at the other end.
 func checkPeer(conn net.Conn) error {
-	uid, err := peer(conn)
+	p, err := PeerOf(conn)
 	if err != nil {
-		return fmt.Errorf("asking who is at the other end: %w", err)
+		return err
 	}
-	return judgePeer(uid, os.Geteuid())
+	return judgePeer(p.UID, os.Geteuid())
 }
 
 func judgePeer(uid, self int) error {
