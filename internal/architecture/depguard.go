@@ -82,6 +82,12 @@ func allowed(from string) []string {
 			}
 		}
 	}
+	for _, pair := range slices.Sorted(maps.Keys(sideways)) { // a single package of a room that is shut otherwise
+		one, to, _ := strings.Cut(pair, " -> ")
+		if one == from && to != room(to) && judge(from, room(to)) != "" {
+			paths = append(paths, importPath(to))
+		}
+	}
 	return paths
 }
 

@@ -40,6 +40,7 @@ var sideways = map[string]string{
 	"config -> driver": "a driver's settings are a part of the configuration, as a store's are",
 	"rotation/proxytoken -> boundary": "its probe reads the gate's own answers, and sends the token in the " +
 		"gate's header",
+	"rotation/notify -> boundary/egress":    "its calls leave by the guarded dialer, as all do",
 	"rotation/proxytoken -> boundary/token": "what it rotates are that registry's generations",
 	"secret/seal -> database": "the wrapped keyset lies beside what it seals, so that a backup of the " +
 		"database is whole",

@@ -35,18 +35,22 @@ func peerOf(socket int) (Peer, error) {
 		return Peer{}, err
 	}
 	p := Peer{UID: int(who.Uid), Login: NoLogin}
-	login := loginOf(int(who.Pid))
-	// The number may be another process's by now. Where the kernel gives a handle to the one that connected (since 6.5),
-	// that one has to be alive still.
+	if login := loginOf(int(who.Pid)); lives(socket) {
+		p.Login = login
+	}
+	return p, nil
+}
+
+// lives tells whether the process that connected is there still, so that its number is not another one's by now. A
+// kernel before 6.5 gives no handle to it, and is believed.
+func lives(socket int) bool {
 	handle, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
 	if err != nil {
-		p.Login = login
-		return p, nil
+		return true
 	}
-	if err := unix.PidfdSendSignal(handle, 0, nil, 0); err == nil || errors.Is(err, unix.EPERM) {
-		p.Login = login
-	}
-	return p, unix.Close(handle)
+	defer unix.Close(handle) //nolint:errcheck // nothing was written
+	err = unix.PidfdSendSignal(handle, 0, nil, 0)
+	return err == nil || errors.Is(err, unix.EPERM)
 }
 
 // loginOf is the uid with which the session of a process was begun (pam_loginuid(8)). su and sudo leave it as it is,

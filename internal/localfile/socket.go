@@ -127,7 +127,8 @@ type Peer struct {
 	Login int // the uid of the session that it is from, also after su and sudo; NoLogin where the kernel knows none
 }
 
-// NoLogin: the process is from no session, as in most containers, or the kernel keeps no account of it.
+// NoLogin is the Login of a process that is from no session, as in most containers, or of which the kernel keeps no
+// account.
 const NoLogin = -1
 
 // Person is the uid of the person: that of the login where there is one.
