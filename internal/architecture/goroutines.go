@@ -16,9 +16,10 @@ const guardPackage = "internal/guard"
 
 // unguarded lists folders that begin goroutines without it, each with its reason.
 var unguarded = map[string]string{
-	guardPackage + "/":           "it is the guard",
-	"internal/testkit/":          "the tests' own",
-	"internal/secret/storetest/": "the tests' own",
+	guardPackage + "/":            "it is the guard",
+	"internal/testkit/":           "the tests' own",
+	"internal/secret/storetest/":  "the tests' own",
+	"internal/driver/drivertest/": "the tests' own",
 }
 
 // timers lists files whose AfterFunc cannot panic, each with what it does.

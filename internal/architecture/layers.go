@@ -63,7 +63,7 @@ var ports = map[string][]string{
 // portParts are the packages beside the adapters that belong to the port itself.
 var portParts = []string{
 	"secret/resolve", "secret/seal", "secret/storetest", "fleet/fleettest",
-	"boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign",
+	"driver/drivertest", "boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign",
 	"boundary/credential/credentialtest",
 }
 
@@ -75,7 +75,7 @@ var besidePort = map[string]string{
 
 // onlyInTests are packages, each with what lies below it, that no other package's non-test files import.
 var onlyInTests = []string{
-	"testkit", "architecture", "secret/storetest", "fleet/fleettest",
+	"testkit", "architecture", "secret/storetest", "fleet/fleettest", "driver/drivertest",
 	"boundary/credential/credentialtest",
 }
 

@@ -1,0 +1,48 @@
+package httpdriver
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+//go:embed provider/*.yaml provider/*.md
+var files embed.FS
+
+// Providers lists the providers that Sallyport knows, sorted.
+func Providers() []string {
+	names, _ := fs.Glob(files, "provider/*.yaml") // the pattern is right
+	for i, name := range names {
+		names[i] = strings.TrimSuffix(strings.TrimPrefix(name, "provider/"), ".yaml")
+	}
+	slices.Sort(names)
+	return names
+}
+
+func provider(name string) (*Definition, error) {
+	text, err := files.ReadFile("provider/" + name + ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	d, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("provider %s: %w", name, err)
+	}
+	return d, nil
+}
+
+// wholePage is the page of the kind, with a section for each provider.
+func wholePage() string {
+	var b strings.Builder
+	b.WriteString(page)
+	for _, name := range Providers() {
+		text, err := files.ReadFile("provider/" + name + ".md")
+		if err != nil {
+			continue // a test says so
+		}
+		b.WriteString("\n" + string(text))
+	}
+	return b.String()
+}
