@@ -12,10 +12,16 @@ import (
 // report keeps what is wrong, by key.
 type report struct {
 	secret.Report
-	wrong map[string]string
+	wrong, warned map[string]string
 }
 
 func (r *report) Fail(key, message, hint string) { r.wrong[key] = message + "; " + hint }
+
+func (r *report) Warn(key, message, _ string) { r.warned = map[string]string{key: message} }
+
+func (*report) Address(_, _, _ string) {}
+
+func (*report) Certificates(_, _ string) {}
 
 func (*report) Plain(string, *url.URL) {}
 

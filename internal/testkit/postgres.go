@@ -36,6 +36,10 @@ type Postgres struct {
 	dir       string // data and socket
 	server    *exec.Cmd
 	databases atomic.Int64
+
+	mu    sync.Mutex
+	log   strings.Builder
+	lines chan struct{} // closed when there is another line
 }
 
 // Main runs the tests and tears the server down, whatever has become of them.
@@ -146,18 +150,15 @@ func (p *Postgres) start(bin string) (err error) {
 func (p *Postgres) waitReady(log *bufio.Scanner) error {
 	ready := make(chan error, 1)
 	go func() { // ends with the server, when the pipe closes
-		var seen []string
-		for log.Scan() {
-			if seen = append(seen, log.Text()); strings.Contains(log.Text(), "ready to accept connections") {
+		for told := false; log.Scan(); {
+			p.keep(log.Text())
+			if !told && strings.Contains(log.Text(), "ready to accept connections") {
+				told = true
 				ready <- nil
-				break
 			}
 		}
-		for log.Scan() {
-			continue
-		}
 		select {
-		case ready <- fmt.Errorf("the server ended: %s", strings.Join(seen, "\n")):
+		case ready <- p.ended():
 		default:
 		}
 	}()
@@ -169,6 +170,53 @@ func (p *Postgres) waitReady(log *bufio.Scanner) error {
 	case <-timeout.C:
 		return errors.New("the server did not get ready within two minutes")
 	}
+}
+
+func (p *Postgres) ended() error {
+	log, _ := p.soFar()
+	return errors.New("the server ended: " + log)
+}
+
+func (p *Postgres) keep(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.WriteString(line + "\n")
+	if p.lines != nil {
+		close(p.lines)
+		p.lines = nil
+	}
+}
+
+// soFar is the server's log, and what is closed when there is more of it.
+func (p *Postgres) soFar() (log string, more <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lines == nil {
+		p.lines = make(chan struct{})
+	}
+	return p.log.String(), p.lines
+}
+
+// Log waits until the server's log has text, and returns all of it.
+func (p *Postgres) Log(t testing.TB, text string) string {
+	t.Helper()
+	for {
+		log, more := p.soFar()
+		if strings.Contains(log, text) {
+			return log
+		}
+		select {
+		case <-more:
+		case <-t.Context().Done():
+			t.Fatalf("the server's log has no %q", text)
+		}
+	}
+}
+
+// Trap is a trap before the running server.
+func (p *Postgres) Trap(t testing.TB) *link.Trap {
+	t.Helper()
+	return link.NewTrap(t, "unix", filepath.Join(p.dir, ".s.PGSQL.5432"))
 }
 
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
