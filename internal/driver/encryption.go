@@ -30,7 +30,7 @@ func (e Encryption) CheckEncryption(r secret.Report, key string, addresses ...st
 		}
 		r.Address(key, address, "db.internal:5432")
 		if e.TLS == TLSOff && !isLoopback(address) {
-			r.Warn("tls", "is off, and "+address+" is not on this machine: what is logged in with can be read on the way",
+			r.Warn("tls", "is off, and "+address+" is not on this machine: the login can be read on the way",
 				"have the server take TLS, and leave tls out")
 		}
 	}

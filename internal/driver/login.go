@@ -37,7 +37,7 @@ const (
 func (a Account) CheckAccount(r secret.Report, users int) {
 	a.pattern().Check(r)
 	if strings.ContainsFunc(a.Alphabet, func(c rune) bool { return c < ' ' || c > '~' }) {
-		r.Fail("alphabet", "has characters that are not printable ASCII: servers and clients encode them in different ways",
+		r.Fail("alphabet", "has characters beyond printable ASCII, which servers and clients encode in different ways",
 			"write alphanumeric, or characters of ASCII")
 	}
 	if _, err := a.form(users); err != nil {
@@ -69,7 +69,7 @@ func (a Account) Read(value secret.Value, users []string) (Login, error) {
 	}
 	login, ok := f.read(value, users)
 	if !ok || login.Password.IsZero() || f.hasUser() && login.User == "" {
-		return Login{}, fault.WithHint(errors.New("the secret's value does not have the form that `template` describes"),
+		return Login{}, fault.WithHint(errors.New("the secret's value does not have the form of `template`"),
 			"put the login into the store in that form once; from then on rotations keep it")
 	}
 	return login, nil

@@ -24,8 +24,8 @@ const (
 )
 
 // neutral names everything that PG* variables and files in the home directory of this process could say otherwise.
-const neutral = "host=localhost port=5432 user=x database=x sslmode=disable target_session_attrs=any passfile=/dev/null " +
-	"application_name=" + program
+const neutral = "host=localhost port=5432 user=x database=x sslmode=disable target_session_attrs=any " +
+	"passfile=/dev/null application_name=" + program
 
 // connect logs in.
 func (d *roles) connect(ctx context.Context, login driver.Login) (*pgx.Conn, error) {
@@ -117,8 +117,8 @@ var hints = map[string]string{ //nolint:gochecknoglobals // a table
 // system, the server's own.
 var passing = []string{"08", "40", "53", "55", "57", "58", "XX"} //nolint:gochecknoglobals // a table
 
-// explain says what an error means for the caller. A statement that the server has refused had no effect: each stands in
-// a transaction, and so has a commit that it refused.
+// explain says what an error means for the caller. A statement that the server has refused had no effect: each stands
+// in a transaction, and so has a commit that it refused.
 func (d *roles) explain(err error) error {
 	if err == nil || driver.Certain(err) || errors.Is(err, driver.ErrUnclear) {
 		return err
@@ -162,6 +162,6 @@ func (d *roles) grants() string {
 			names = append(names, quote(name))
 		}
 	}
-	return fmt.Sprintf("as a superuser: ALTER ROLE %[1]s CREATEROLE; from PostgreSQL 16 also GRANT %[2]s TO %[1]s WITH "+
-		"ADMIN OPTION", quote(d.s.AdminUser), joined(names))
+	return fmt.Sprintf("as a superuser: ALTER ROLE %[1]s CREATEROLE; from PostgreSQL 16 also GRANT %[2]s TO %[1]s "+
+		"WITH ADMIN OPTION", quote(d.s.AdminUser), joined(names))
 }

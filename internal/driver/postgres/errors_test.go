@@ -117,7 +117,8 @@ func TestUnequal(t *testing.T) {
 	} {
 		b.exec(c.do)
 		err := d.Set(t.Context(), job, made)
-		if b.says(c.do, err, driver.ErrRefused, "REASSIGN OWNED"); err != nil && !strings.Contains(err.Error(), c.want) {
+		b.says(c.do, err, driver.ErrRefused, "REASSIGN OWNED")
+		if err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.do, err, c.want)
 		}
 		b.exec(c.undo)

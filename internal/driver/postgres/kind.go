@@ -1,8 +1,8 @@
 // Package postgres is the driver of logins at a PostgreSQL server: two users take turns, or the password of one is
 // replaced.
 //
-// A password never reaches the server: what is set is its SCRAM verifier, computed here. Each change is one transaction,
-// so that a connection that is lost leaves all of it or nothing.
+// A password never reaches the server: what is set is its SCRAM verifier, computed here. Each change is one
+// transaction, so that a connection that is lost leaves all of it or nothing.
 //
 // Invariant: no statement touches the user as whom the store's current value logs in, except where there is one user
 // alone.
@@ -24,8 +24,9 @@ var page string
 // Kind is the kind postgres.
 func Kind() driver.Kind {
 	return driver.Kind{
-		Name: "postgres", Summary: "A login at a PostgreSQL server: two users take turns, or one gets another password.",
-		Page: page, Settings: func() driver.Settings { return new(Settings) },
+		Name: "postgres", Page: page,
+		Summary:  "A login at a PostgreSQL server: two users take turns, or one gets another password.",
+		Settings: func() driver.Settings { return new(Settings) },
 	}
 }
 
@@ -59,8 +60,8 @@ func (s *Settings) Check(r secret.Report) {
 	} {
 		for _, name := range names {
 			if !isName(name) && (name != "" || key == "users") {
-				r.Fail(key, fmt.Sprintf("has a name that is empty, longer than %d bytes, or has control characters", maxName),
-					"write the name as the server has it, without quotes")
+				r.Fail(key, fmt.Sprintf("has a name that is empty, longer than %d bytes, or has control characters",
+					maxName), "write the name as the server has it, without quotes")
 			}
 		}
 	}

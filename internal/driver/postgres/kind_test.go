@@ -53,7 +53,8 @@ func TestCheck(t *testing.T) {
 			c.change(c.s)
 		}
 		c.s.Check(r)
-		if r.failed[c.fails] != (c.fails != "") || c.fails == "" && len(r.failed) > 0 || c.warns != "" && !r.warned[c.warns] {
+		if r.failed[c.fails] != (c.fails != "") || c.fails == "" && len(r.failed) > 0 ||
+			c.warns != "" && !r.warned[c.warns] {
 			t.Errorf("%s: failed %v, warned %v", name, r.failed, r.warned)
 		}
 	}

@@ -104,8 +104,8 @@ func (d *roles) replace(ctx context.Context, from, to secret.Value) error {
 	}
 	if !from.IsZero() {
 		if was, err := d.login(from); err != nil || !isPrintable(was.Password) {
-			return fault.WithHint(fmt.Errorf("%w: the current password could not be set again if this went wrong: it has "+
-				"characters that are not printable ASCII, or the value has not the form of template",
+			return fault.WithHint(fmt.Errorf("%w: the current password could not be set again if this went wrong: "+
+				"it has characters beyond printable ASCII, or the value has not the form of template",
 				driver.ErrRefused), "set a password of ASCII by hand, and put it into the store")
 		}
 	}
@@ -161,7 +161,8 @@ func (d *roles) Test(ctx context.Context, _ driver.Job, made driver.Made) error 
 		return fmt.Errorf("asking who %q is: %w", login.User, d.explain(err))
 	}
 	if d.s.Owner != "" && acts != d.s.Owner {
-		return fmt.Errorf("%w: %q logs in, and acts as %q and not as %q", driver.ErrRefused, login.User, acts, d.s.Owner)
+		return fmt.Errorf("%w: %q logs in, and acts as %q and not as %q", driver.ErrRefused, login.User, acts,
+			d.s.Owner)
 	}
 	return nil
 }

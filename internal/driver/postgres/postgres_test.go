@@ -86,7 +86,8 @@ func (b *bed) page(n int) {
 
 func (b *bed) version() (n int) {
 	b.t.Helper()
-	if err := b.root.QueryRow(b.t.Context(), "SELECT current_setting('server_version_num')::int / 10000").Scan(&n); err != nil {
+	const query = "SELECT current_setting('server_version_num')::int / 10000"
+	if err := b.root.QueryRow(b.t.Context(), query).Scan(&n); err != nil {
 		b.t.Fatal(err)
 	}
 	return n
@@ -235,7 +236,8 @@ func TestPage(t *testing.T) {
 	}
 	b.exec("ALTER ROLE crm_a LOGIN PASSWORD 'first'")
 	t.Cleanup(func() {
-		_, _ = b.root.Exec(context.Background(), "DROP OWNED BY crm_owner; DROP ROLE crm_a, crm_b, crm_owner, sallyport")
+		_, _ = b.root.Exec(context.Background(),
+			"DROP OWNED BY crm_owner; DROP ROLE crm_a, crm_b, crm_owner, sallyport")
 	})
 	b.exec("GRANT CREATE ON SCHEMA public TO crm_owner")
 	var database string
@@ -243,7 +245,8 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := b.open(postgres.Settings{
-		Users: []string{"crm_a", "crm_b"}, Owner: "crm_owner", AdminUser: "sallyport", EndSessions: true, Database: database,
+		Users: []string{"crm_a", "crm_b"}, Owner: "crm_owner", AdminUser: "sallyport", EndSessions: true,
+		Database: database,
 	})
 	current, old := value("crm_a", "first"), "crm_a"
 	for round := range 3 {

@@ -35,7 +35,8 @@ type role struct {
 
 // look locks a user against other runs, and reads it. nil: there is none of that name.
 func (d *roles) look(ctx context.Context, tx pgx.Tx, user string) (*role, error) {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('sallyport ' || $1, 0))", user); err != nil {
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('sallyport ' || $1, 0))", user)
+	if err != nil {
 		return nil, d.explain(err)
 	}
 	r := new(role)
@@ -53,7 +54,7 @@ func (d *roles) look(ctx context.Context, tx pgx.Tx, user string) (*role, error)
 	return r, d.explain(err)
 }
 
-// letIn gives a user its password and the right to log in. Before, it looks that the user can do what the active one can.
+// letIn gives a user its password and the right to log in, if it can do what the active one can.
 func (d *roles) letIn(ctx context.Context, tx pgx.Tx, label string, login driver.Login, active string) error {
 	r, err := d.look(ctx, tx, login.User)
 	switch {
@@ -146,7 +147,8 @@ func (d *roles) compare(ctx context.Context, tx pgx.Tx, active, user string) err
 	}
 	return fault.WithHint(fmt.Errorf("%w: %q could not do what %q does, which %s", driver.ErrRefused, user, active,
 		strings.Join(lacks[:min(len(lacks), maxNamed)], ", ")),
-		"give privileges to a role that both are members of, and objects to it with REASSIGN OWNED, and set the same for both")
+		"give privileges to a role that both are members of, and objects to it with REASSIGN OWNED, and set the same "+
+			"for both")
 }
 
 const maxNamed = 10
