@@ -72,7 +72,10 @@ func TestLost(t *testing.T) {
 		}
 	})
 	job.Current = made.Value
-	b.everyInstant("retire", func() error { return d.Delete(t.Context(), job, "lost_a") },
+	b.everyInstant("retire", func() error {
+		b.alone("lost_a")
+		return d.Delete(t.Context(), job, "lost_a")
+	},
 		func() { b.works(made.Value, true) }, func() {
 			b.works(current, false)
 			b.exec("ALTER ROLE lost_a LOGIN PASSWORD 'first-canary-77'")

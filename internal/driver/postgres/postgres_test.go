@@ -151,6 +151,17 @@ func (b *bed) login(v secret.Value) error {
 	return conn.Close(b.t.Context())
 }
 
+// alone waits until the server has ended the sessions of a user that the test has closed.
+func (b *bed) alone(user string) {
+	b.t.Helper()
+	for n := 1; n > 0; {
+		err := b.root.QueryRow(b.t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", user).Scan(&n)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
 func (b *bed) works(v secret.Value, want bool) {
 	b.t.Helper()
 	if err := b.login(v); (err == nil) != want {
@@ -209,6 +220,7 @@ func TestTurns(t *testing.T) {
 			t.Errorf("round %d: keys %v, %v", round, keys, err)
 		}
 		job.Current = made.Value
+		b.alone(old)
 		for range 2 {
 			if err := d.Delete(t.Context(), job, old); err != nil {
 				t.Fatalf("round %d: %v (%s)", round, err, fault.HintOf(err))

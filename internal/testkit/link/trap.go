@@ -24,10 +24,22 @@ type Trap struct {
 	sprung   bool
 }
 
-// NewTrap forwards to target, a host:port or, with network "unix", a socket's path, until the test is over.
+// NewTrap forwards to target, a host:port or, with network "unix", a socket's path, until the test is over. It listens
+// on loopback.
 func NewTrap(t testing.TB, network, target string) *Trap {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	return newTrap(t, network, target, "tcp", "127.0.0.1:0")
+}
+
+// NewUnixTrap is a trap that listens at path, for clients and servers to whom a unix socket is another thing.
+func NewUnixTrap(t testing.TB, path, target string) *Trap {
+	t.Helper()
+	return newTrap(t, "unix", target, "unix", path)
+}
+
+func newTrap(t testing.TB, network, target, listens, at string) *Trap {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), listens, at)
 	if err != nil {
 		t.Fatal(err)
 	}

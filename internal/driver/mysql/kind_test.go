@@ -1,0 +1,59 @@
+package mysql_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"sallyport/internal/driver"
+	"sallyport/internal/driver/mysql"
+	"sallyport/internal/secret"
+)
+
+// report keeps the keys with which something is wrong.
+type report struct {
+	secret.Report
+	failed, warned map[string]bool
+}
+
+func (r report) Fail(key, _, _ string)        { r.failed[key] = true }
+func (r report) Warn(key, _, _ string)        { r.warned[key] = true }
+func (report) Address(string, string, string) {}
+func (report) Certificates(string, string)    {}
+func (report) Plain(string, *url.URL)         {}
+
+// TestCheck: settings with which a rotation could not go well are refused at their key.
+func TestCheck(t *testing.T) {
+	with := func(change func(*mysql.Settings)) *mysql.Settings {
+		s := &mysql.Settings{
+			Address: "db", Users: []string{"a", "b"}, AdminUser: "s",
+			AdminPassword: secret.Ref{Store: "builtin", Path: "admin"},
+		}
+		change(s)
+		return s
+	}
+	for _, c := range []struct {
+		name         string
+		s            *mysql.Settings
+		fails, warns string
+	}{
+		{"two users", with(func(*mysql.Settings) {}), "", ""},
+		{"one user", with(func(s *mysql.Settings) { s.Users = s.Users[:1] }), "", "users"},
+		{"two passwords", with(func(s *mysql.Settings) { s.Users, s.Dual = s.Users[:1], true }), "", ""},
+		{"both", with(func(s *mysql.Settings) { s.Dual = true }), "dual", ""},
+		{"three users", with(func(s *mysql.Settings) { s.Users = append(s.Users, "c") }), "users", ""},
+		{"twice", with(func(s *mysql.Settings) { s.Users[1] = "a" }), "users", ""},
+		{"too long", with(func(s *mysql.Settings) { s.Users[1] = strings.Repeat("ä", 33) }), "users", ""},
+		{"a line break", with(func(s *mysql.Settings) { s.From = "a\nb" }), "from", ""},
+		{"one of the users", with(func(s *mysql.Settings) { s.AdminUser = "a" }), "admin_user", ""},
+		{"no user in it", with(func(s *mysql.Settings) { s.Template = "{password}" }), "template", ""},
+		{"in clear", with(func(s *mysql.Settings) { s.TLS = driver.TLSOff }), "", "tls"},
+	} {
+		r := report{failed: map[string]bool{}, warned: map[string]bool{}}
+		c.s.Check(r)
+		if r.failed[c.fails] != (c.fails != "") || c.fails == "" && len(r.failed) > 0 ||
+			r.warned[c.warns] != (c.warns != "") {
+			t.Errorf("%s: failed %v, warned %v", c.name, r.failed, r.warned)
+		}
+	}
+}
