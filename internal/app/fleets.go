@@ -45,6 +45,9 @@ func OpenFleet(ctx context.Context, c *config.Config, name string) (*Fleet, erro
 	}}, nil
 }
 
+// Files are where records of the fleet are kept.
+func (f *Fleet) Files() *fleet.Files { return f.files }
+
 // Close lets go of connections and files.
 func (f *Fleet) Close() error { return errors.Join(closed(f.Orchestrator), f.files.Close()) }
 

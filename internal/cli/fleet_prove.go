@@ -9,6 +9,8 @@ import (
 	"sallyport/internal/fleet"
 	"sallyport/internal/masterkey"
 	"sallyport/internal/masterkey/nodes"
+	"sallyport/internal/n8n/environment"
+	"sallyport/internal/secret"
 )
 
 // proveTime is how long one node has for its answer.
@@ -28,6 +30,20 @@ func (e *env) keyProver(ctx context.Context, keyFile, binary string) (*keyProver
 		return nil, err
 	}
 	return &keyProver{ref, nodes.Question{Nonce: nonce, Binary: binary, Timeout: proveTime}}, nil
+}
+
+// valueProver proves that nodes have this key; from says what it is.
+func valueProver(key secret.Value, from, binary string) (*keyProver, error) {
+	nonce := masterkey.NewNonce()
+	l := masterkey.Inspect(only(map[string]string{environment.KeyName: string(key.Reveal())}), nonce)
+	used, has := l.Used()
+	if !has {
+		return nil, fmt.Errorf("reading %s: it is no key", from)
+	}
+	return &keyProver{
+		&nodes.Reference{From: from, Fingerprint: used.Fingerprint, Low: used.Low},
+		nodes.Question{Nonce: nonce, Binary: binary, Timeout: proveTime},
+	}, nil
 }
 
 // Prove implements fleet.Prover.

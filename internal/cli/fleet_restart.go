@@ -70,13 +70,7 @@ func (e *env) restartFleet(ctx context.Context, name string, o fleetRestart) err
 			}
 			f.Prover = prover
 		}
-		f.Tell = func(event fleet.Event) {
-			about := ""
-			if event.Unit != "" {
-				about = event.Unit + ": "
-			}
-			e.note("%d/%d %s%s", event.Done, event.Total, about, event.Text)
-		}
+		f.Tell = e.fleetEvent
 		r, err := o.run(ctx, f)
 		if r.ID == "" { // nothing was begun
 			return err
@@ -86,6 +80,15 @@ func (e *env) restartFleet(ctx context.Context, name string, o fleetRestart) err
 			return err
 		}))
 	})
+}
+
+// fleetEvent tells of progress.
+func (e *env) fleetEvent(event fleet.Event) {
+	about := ""
+	if event.Unit != "" {
+		about = event.Unit + ": "
+	}
+	e.note("%d/%d %s%s", event.Done, event.Total, about, event.Text)
 }
 
 func (o *fleetRestart) run(ctx context.Context, f *app.Fleet) (fleet.Record, error) {

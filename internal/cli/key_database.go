@@ -30,22 +30,31 @@ func (d *n8nDatabase) flags(cmd *cobra.Command) {
 
 func (d *n8nDatabase) named() bool { return d.options.URL+d.file != "" }
 
-// openDatabase opens n8n's database. An argument is seen by every process: one with a password in it is taken, and
-// talked of.
+// openDatabase opens n8n's database.
 func (e *env) openDatabase(ctx context.Context, d n8nDatabase, write bool) (*database.DB, error) {
-	o := d.options
+	o, err := e.databaseOptions(d)
+	if err != nil {
+		return nil, err
+	}
 	o.Write = write
+	return database.Open(ctx, o)
+}
+
+// databaseOptions says which database it is. An argument is seen by every process: one with a password in it is taken,
+// and talked of.
+func (e *env) databaseOptions(d n8nDatabase) (database.Options, error) {
+	o := d.options
 	switch {
 	case o.URL != "" && d.file != "":
-		return nil, usage(errors.New("--database and --database-file are two databases"), "keep one")
+		return o, usage(errors.New("--database and --database-file are two databases"), "keep one")
 	case d.file != "":
 		content, err := localfile.Read(d.file, localfile.Small)
 		if err != nil {
-			return nil, fmt.Errorf("reading --database-file: %w", err)
+			return o, fmt.Errorf("reading --database-file: %w", err)
 		}
 		o.URL = strings.TrimSpace(string(content))
 	case o.URL == "":
-		return nil, usage(errors.New("which database?"),
+		return o, usage(errors.New("which database?"),
 			"name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
 	}
 	if u, err := url.Parse(d.options.URL); err == nil && u.User != nil {
@@ -54,5 +63,5 @@ func (e *env) openDatabase(ctx context.Context, d n8nDatabase, write bool) (*dat
 				"keeps it from them")
 		}
 	}
-	return database.Open(ctx, o)
+	return o, nil
 }

@@ -34,6 +34,7 @@ type rekeyFlags struct {
 	to       string
 	keyOut   string
 	options  rekey.Options
+	fleet    rekeyFleet
 }
 
 func (e *env) keyRekey() *cobra.Command {
@@ -53,14 +54,28 @@ way; it may run while n8n does.
 --leaked is for an old key that someone else has: it also makes new data keys and new signing secrets, which logs everybody out
 and ends the API keys and signed links (approvals, files). --undo takes a change back, with what n8n has written since.
 
-Afterwards every node needs the new key in its environment, and no .n8n/config may hold the old one (--settings).`,
+Afterwards every node needs the new key in its environment, and no .n8n/config may hold the old one (--settings).
+
+With --stop-fleet it is one command: the nodes of a fleet of sallyport.yaml are asked for the old key, stopped, the database is
+changed, they get the new key (--to, --node-key-file), are started, and asked for the new one. Each step is on record: the same
+command goes on after any end. A change that fails with nothing changed starts the nodes again with the old key.`,
 		Example: `  sallyport key rekey --database postgres://n8n@db/n8n --old-key-file old.key --new-key-file new.key --dry-run
   sallyport key rekey --database sqlite:///home/node/.n8n/database.sqlite --old-key-file old.key --new-key-file new.key --settings /home/node/.n8n/config
+  sallyport key rekey --stop-fleet prod --database-file n8n.url --to corp/secret/n8n/master
   sallyport key rekey --database sqlite:///home/node/.n8n/database.sqlite --undo n8n-rekey-20261121T101500Z.backup --new-key-file new.key`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return e.rekey(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.fleet.name != "" {
+				return e.rekeyFleet(cmd.Context(), f)
+			}
+			if err := f.fleet.unasked(); err != nil {
+				return err
+			}
+			return e.rekey(cmd.Context(), f)
+		},
 	}
 	f.database.flags(cmd)
+	f.fleet.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.oldFile, "old-key-file", "", "file with the master key that n8n has now")
 	fl.StringVar(&f.newFile, "new-key-file", "",
@@ -119,7 +134,7 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	case f.undo != "" && f.oldFile == "" && f.newFile == "":
 		return usage(errors.New("the backup is sealed"),
 			"name one of the keys of that change: --new-key-file or --old-key-file")
-	case f.undo == "" && (f.oldFile == "" || f.newFile == ""):
+	case f.undo == "" && (f.oldFile == "" || f.newFile == "") && f.fleet.name == "":
 		return usage(errors.New("a change needs both keys"),
 			"give --old-key-file and --new-key-file; `sallyport key generate --out FILE` makes a new one")
 	}
@@ -142,6 +157,9 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	}
 	if f.options.Backup, err = filepath.Abs(f.options.Backup); err != nil { // it has to be found again
 		return fmt.Errorf("--backup: %w", err)
+	}
+	if f.fleet.name != "" {
+		return nil
 	}
 	if err := checkNewKey(f); err != nil {
 		return err
@@ -223,6 +241,10 @@ func (e *env) rekeyPlan(ctx context.Context, db *database.DB, f rekeyFlags, bar 
 	}); err != nil || len(report.Warnings) == 0 {
 		return err
 	}
+	return inTheWay(report)
+}
+
+func inTheWay(report rekey.Report) error {
 	return fault.WithHint(fault.WithExit(fmt.Errorf("the change would be refused, for %d reasons that the plan names",
 		len(report.Warnings)), fault.ExitFindings),
 		"nothing was changed; see \"in its way\" above, or \"warnings\" with --json")

@@ -17,13 +17,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(runner(func() int { return postgres.Main(m) }), map[string]func(){
 		"sallyport": func() { os.Exit(sallyport()) },
 		"call":      func() { os.Exit(call(os.Args[1:])) },
 		"consents":  func() { os.Exit(consents(os.Args[1:])) },
 		"followed":  func() { os.Exit(followed(os.Args[1:])) },
+		"n8nnode":   func() { os.Exit(n8nnode(os.Args[1:])) },
 	})
 }
+
+type runner func() int
+
+// Run implements testscript.TestingM.
+func (r runner) Run() int { return r() }
 
 // sallyport is cmd/sallyport.
 func sallyport() int {

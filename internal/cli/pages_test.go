@@ -173,7 +173,8 @@ var pages = append([]page{
 		first:        "sallyport init",
 		replacements: []replacement{{"sallyport audit tail --follow", "sallyport audit tail", tailed.why}},
 		uses: []use{
-			{has: "sallyport key rekey", skip: "it wants a database of n8n's; key_rekey.txtar has one"},
+			{has: "--new-key-file new.key --dry-run", skip: "it wants a database of n8n's; key_rekey.txtar has one"},
+			{has: "key rekey --stop-fleet", skip: "no fleet is here; TestRekeyFleetFromStore has one"},
 			{has: "  openai: {preset: openai", within: "stores: {corp: {kind: file, dir: /corp}}\n%s"},
 			{has: "secret set --store corp", skip: "it writes into Vault; store.txtar writes into a store"},
 			{has: "token rotate n8n --push n8n", skip: "it runs with the settings of n8n-setup.md, there"},
@@ -227,6 +228,7 @@ var pages = append([]page{
 			{" --docker-label n8n.fleet=prod", "", "no containers are here; masterkey/nodes has them asked"},
 			{"n8n-rekey-20261121T101500Z.backup", "n8n-rekey-*.backup", "the time is another one"},
 		},
+		uses: []use{{has: "--stop-fleet", skip: "no fleet is here; TestRekeyFleetFromStore has one"}},
 		says: []string{
 			"nothing is in its way; nothing was changed", "is under the new master key", "has the new key",
 			"The key of new.key is the one of", "the old master key is active again",

@@ -66,6 +66,35 @@ func (f *Files) Save(_ context.Context, r Record) error {
 	return nil
 }
 
+// LoadPart reads what SavePart has kept beside the record of a fleet into what to points to. found: there is such a
+// part.
+func (f *Files) LoadPart(fleet, part string, to any) (found bool, err error) {
+	content, err := f.read(fleet, "."+part+".json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, to)
+	}
+	if err != nil {
+		return false, fault.WithHint(fmt.Errorf("reading the %s of fleet %q: %w", part, fleet, err),
+			"see "+f.dir.Path()+"/"+fleet+"."+part+".json")
+	}
+	return true, nil
+}
+
+// SavePart keeps something beside the record of a fleet. The caller holds the fleet's lock.
+func (f *Files) SavePart(fleet, part string, v any) error {
+	content, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		err = f.write(fleet, "."+part+".json", append(content, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("writing the %s of fleet %q: %w", part, fleet, err)
+	}
+	return nil
+}
+
 // Lock implements Journal. The lock is the kernel's: it ends with the process.
 func (f *Files) Lock(_ context.Context, fleet string) (func(), error) {
 	if err := check(fleet); err != nil {

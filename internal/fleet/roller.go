@@ -168,12 +168,7 @@ func (r *Roller) Stop(ctx context.Context, how Request) (working bool, err error
 // locked does the work that choose says, as the only process. choose may change what it is given.
 func (r *Roller) locked(ctx context.Context, choose func(last Record) (*Record, error)) (Record, error) {
 	failed := func(err error) (Record, error) { return Record{}, fmt.Errorf("restarting fleet %q: %w", r.Fleet, err) }
-	unlock, err := r.Journal.Lock(ctx, r.Fleet)
-	if errors.Is(err, ErrWorking) {
-		err = fault.WithExit(fault.WithHint(err,
-			"wait for it, or `sallyport fleet pause "+r.Fleet+"`; `sallyport fleet status "+r.Fleet+
-				"` shows how far it is"), fault.ExitLocked)
-	}
+	unlock, err := r.lock(ctx)
 	if err != nil {
 		return failed(err)
 	}

@@ -56,18 +56,40 @@ func (f *Fleet) Look(ctx context.Context, name string) (fleet.Unit, error) {
 // Restart implements fleet.Orchestrator. A command that ends with anything but 0 is an error, and may have restarted
 // all the same.
 func (f *Fleet) Restart(ctx context.Context, name string, grace time.Duration) error {
+	return f.do(ctx, "restarting", name, grace, func(u *UnitSettings) []string { return u.Restart })
+}
+
+// Stop implements fleet.Scaler.
+func (f *Fleet) Stop(ctx context.Context, name string, grace time.Duration) error {
+	return f.do(ctx, "stopping", name, grace, func(u *UnitSettings) []string { return u.Stop })
+}
+
+// Start implements fleet.Scaler: a unit is one node.
+func (f *Fleet) Start(ctx context.Context, name string, _ int) error {
+	return f.do(ctx, "starting", name, 0, func(u *UnitSettings) []string { return u.Start })
+}
+
+func (f *Fleet) do(ctx context.Context, doing, name string, grace time.Duration,
+	which func(*UnitSettings) []string,
+) error {
 	u, err := f.find(name)
 	if err != nil {
 		return err
 	}
+	argv := which(u)
+	if len(argv) == 0 {
+		return fmt.Errorf("%s %q: %w", doing, name, fault.WithHint(
+			fmt.Errorf("%w: the configuration names no command for it", fleet.ErrNotAllowed),
+			"write stop: [COMMAND, …] and start: [COMMAND, …] beside its restart"))
+	}
 	ctx, cancel := context.WithTimeout(ctx, grace+restartTime)
 	defer cancel()
-	e, err := fleet.Ask(ctx, u.Restart)
+	e, err := fleet.Ask(ctx, argv)
 	if err == nil && e.Exit != 0 {
-		err = failed("restart", u, e)
+		err = failed(argv, e)
 	}
 	if err != nil {
-		return fmt.Errorf("restarting %q: %w", name, err)
+		return fmt.Errorf("%s %q: %w", doing, name, err)
 	}
 	return nil
 }
@@ -88,7 +110,11 @@ func (f *Fleet) look(ctx context.Context, u *UnitSettings) (fleet.Unit, error) {
 		return fleet.Unit{}, fmt.Errorf("looking at %q: %w", u.Name, err)
 	}
 	seen := fleet.Unit{Name: u.Name, Want: 1, State: fleet.Ready, Generation: firstLine(e.Stdout)}
-	if e.Exit != 0 {
+	switch {
+	case e.Exit == 0:
+	case slices.Contains([]string{"stopped", "inactive"}, lastLine(e.Stdout)):
+		return fleet.Unit{Name: u.Name, State: fleet.Stopped}, nil
+	default:
 		seen.State, seen.Problem = fleet.Changing, problem(e)
 	}
 	seen.Nodes = []fleet.Node{{
@@ -106,6 +132,11 @@ func firstLine(text []byte) string {
 	return program.Clean(string(line))
 }
 
+func lastLine(text []byte) string {
+	text = bytes.TrimSpace(text)
+	return string(text[bytes.LastIndexByte(text, '\n')+1:])
+}
+
 func problem(e program.Ended) string {
 	text := fmt.Sprintf("its status command ends with %d", e.Exit)
 	if said := e.Said; said != "" {
@@ -114,10 +145,10 @@ func problem(e program.Ended) string {
 	return text
 }
 
-func failed(what string, u *UnitSettings, e program.Ended) error {
-	err := fmt.Errorf("its %s command ends with %d", what, e.Exit)
+func failed(argv []string, e program.Ended) error {
+	err := fmt.Errorf("its command ends with %d", e.Exit)
 	if e.Said != "" {
 		err = fmt.Errorf("%w: it says %q", err, e.Said)
 	}
-	return fault.WithHint(err, "run it by hand: "+strings.Join(u.Restart, " "))
+	return fault.WithHint(err, "run it by hand: "+strings.Join(argv, " "))
 }

@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,10 @@ func node(t *testing.T, dir, name string) *command.UnitSettings {
 	return &command.UnitSettings{
 		Name:    name,
 		Restart: sh(`n=$(cat "$1"); echo $((n+1)) >"$1"`),
-		Status:  sh(`cat "$1"; [ ! -e "$1.broken" ] || { echo "it is broken" >&2; exit 3; }`),
+		Status: sh(`cat "$1"; [ ! -e "$1.broken" ] || { echo "it is broken" >&2; exit 3; }
+			[ ! -e "$1.stopped" ] || { echo inactive; exit 3; }`),
+		Stop:  sh(`touch "$1.stopped"`),
+		Start: sh(`rm -f "$1.stopped"; n=$(cat "$1"); echo $((n+1)) >"$1"`),
 	}
 }
 
@@ -64,5 +68,20 @@ func TestSaid(t *testing.T) {
 	u, err := f.Look(t.Context(), "n8n")
 	if err != nil || u.State != fleet.Changing || !strings.Contains(u.Problem, "host is down") || u.Generation != "" {
 		t.Errorf("got %+v, %v", u, err)
+	}
+}
+
+// TestNoStop: a unit that nothing stops says so, and so does one that only failed.
+func TestNoStop(t *testing.T) {
+	f := command.New([]*command.UnitSettings{{
+		Name: "n8n", Restart: []string{"/bin/true"}, Status: []string{"/bin/sh", "-c", "echo failed; exit 3"},
+	}})
+	for _, err := range []error{f.Stop(t.Context(), "n8n", 0), f.Start(t.Context(), "n8n", 1)} {
+		if !errors.Is(err, fleet.ErrNotAllowed) || fault.HintOf(err) == "" {
+			t.Errorf("got %v, want ErrNotAllowed and a hint", err)
+		}
+	}
+	if u, err := f.Look(t.Context(), "n8n"); err != nil || u.State != fleet.Changing {
+		t.Errorf("a failed unit is %+v, %v", u, err)
 	}
 }

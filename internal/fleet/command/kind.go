@@ -31,6 +31,8 @@ type UnitSettings struct {
 	Name    string   `yaml:"name" needed:"write name: NAME" eg:"n8n-worker-1" doc:"What the unit is called."`
 	Restart []string `yaml:"restart" needed:"write restart: [COMMAND, ARGUMENT, …]" eg:"[ssh, n8n-2, systemctl, restart, n8n]" doc:"Restarts it: a program and its arguments, without a shell. It ends when the restart was begun, with 0."`
 	Status  []string `yaml:"status" needed:"write status: [COMMAND, ARGUMENT, …]" eg:"[ssh, n8n-2, systemctl, is-active, n8n]" doc:"Ends with 0 while the unit is healthy. What it prints first should change with each restart, such as a process id and its start; then a restart is never made twice."`
+	Stop    []string `yaml:"stop" eg:"[ssh, n8n-2, systemctl, stop, n8n]" doc:"Stops it, for key rekey --stop-fleet, and ends with 0. Where status does not end with 0 then, and the last line that it prints is stopped or inactive, the unit is stopped; else it is not healthy."`
+	Start   []string `yaml:"start" eg:"[ssh, n8n-2, systemctl, start, n8n]" doc:"Starts it again; one that runs is left alone."`
 	Way     string   `yaml:"node" eg:"exec:ssh n8n-2" doc:"How key verify --node reaches its n8n, to prove its master key."`
 	Address string   `yaml:"address" eg:"10.0.0.5" doc:"Where its n8n answers, for a health URL with a *."`
 }
@@ -48,8 +50,13 @@ func (s *Settings) Check(r secret.Report) {
 			r.Fail(key+".name", "is the name of two units", "give each its own")
 		}
 		seen[u.Name] = true
-		for name, argv := range map[string][]string{"restart": u.Restart, "status": u.Status} {
-			if argv[0] == "" || strings.HasPrefix(argv[0], "-") {
+		if len(u.Stop) > 0 != (len(u.Start) > 0) {
+			r.Fail(key, "has one of stop and start", "write both: what is stopped has to be started again")
+		}
+		for name, argv := range map[string][]string{
+			"restart": u.Restart, "status": u.Status, "stop": u.Stop, "start": u.Start,
+		} {
+			if len(argv) > 0 && (argv[0] == "" || strings.HasPrefix(argv[0], "-")) {
 				r.Fail(key+"."+name, "begins with no program", "write [PROGRAM, ARGUMENT, …]")
 			}
 		}

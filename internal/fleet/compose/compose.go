@@ -199,6 +199,9 @@ func describe(name string, c container.InspectResponse) fleet.Unit {
 		u.Want = 0
 		return u
 	}
+	if !running(c) {
+		return u
+	}
 	node := fleet.Node{
 		Name: name, Way: "docker:" + name, Ready: u.State == fleet.Ready,
 		Instance: u.Generation + " " + strconv.Itoa(c.RestartCount),

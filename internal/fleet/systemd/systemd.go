@@ -87,6 +87,7 @@ func describe(name string, p map[string]string) fleet.Unit {
 		u.State, u.Problem = fleet.Ready, ""
 	case p["ActiveState"] == "failed":
 		u.State, u.Problem = fleet.Failed, "it has failed: "+program.Clean(p["Result"])
+		return u
 	case p["ActiveState"] == "inactive":
 		u.State, u.Want, u.Problem = fleet.Stopped, 0, ""
 		return u
