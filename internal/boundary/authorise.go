@@ -6,12 +6,14 @@ import (
 	"sallyport/internal/fault"
 )
 
+// scopeHint says where what a token may do is to be seen.
+const scopeHint = "the scope of the token decides: `sallyport token list` shows it"
+
 // Authorise decides by the token's scope, then the service's rules. It calls nothing, so `service explain` can use it.
 // It returns the rule that decided.
 func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fault) {
 	if ok, why := g.Allows(svc.Name, v.Method, v.Source); !ok {
-		return "token scope", fault.New(fault.RequestDenied,
-			why).WithHint("the scope of the token decides: `sallyport token list` shows it")
+		return "token scope", fault.New(fault.RequestDenied, why).WithHint(scopeHint)
 	}
 	if why := service.CheckPath(v.Path, svc.Paths); why != "" {
 		return "path form", fault.New(fault.RequestMalformed, why)
@@ -25,6 +27,11 @@ func Authorise(g Scope, svc *service.Service, v *View) (rule string, f *fault.Fa
 	}
 	for i := range svc.Slots {
 		if f = checkTwin(v.Header, svc.Slots[i].Header); f != nil {
+			return "header form", f
+		}
+	}
+	for _, name := range svc.Beside {
+		if f = checkTwin(v.Header, name); f != nil {
 			return "header form", f
 		}
 	}

@@ -27,7 +27,7 @@ var neverSent = map[string]bool{
 	"X-Original-Url": true, "X-Rewrite-Url": true, "X-Original-Uri": true, "X-Rewrite-Uri": true,
 }
 
-// neverReturned lists what an API's answer loses: hop-by-hop fields, what only Sallyport may say, what a credential
+// neverReturned lists what an API's response loses: hop-by-hop fields, what only Sallyport may say, what a credential
 // could come back in by design (a session minted from it), and what would lead the caller around the gate.
 //
 //nolint:gochecknoglobals // a constant table
@@ -51,7 +51,7 @@ func CheckHeaders(h Header) *fault.Fault {
 	return nil
 }
 
-// checkTwin is CheckHeaders for the header where the service's own credential goes.
+// checkTwin is CheckHeaders for a header that the service's own credential sets.
 func checkTwin(h Header, slot string) *fault.Fault {
 	if slot == "" || slot == "Authorization" || h == nil {
 		return nil
@@ -60,7 +60,7 @@ func checkTwin(h Header, slot string) *fault.Fault {
 		if strings.IndexByte(name, '_') >= 0 && strings.EqualFold(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"),
 			slot) && name != slot {
 			return fault.New(fault.RequestMalformed,
-				"a header is written with underscores to look like the one that carries the credential")
+				"a header is written with underscores to look like one that the credential sets")
 		}
 	}
 	return nil
@@ -192,11 +192,11 @@ func returnHeader(dst, src http.Header, svc *service.Service, forms *scrub.Set) 
 	return scrubbed
 }
 
-// tidy takes the blanks before the colon off the names of an answer's fields, as RFC 9112 section 5.1 demands of a
-// proxy; net/http keeps them in the name. Where the field says how long the answer is there is no telling any more:
+// tidy takes the blanks before the colon off the names of a response's fields, as RFC 9112 section 5.1 demands of a
+// proxy; net/http keeps them in the name. Where the field says how long the response is there is no telling any more:
 // net/http has read it without.
 //
-// What net/http lets through is no answer: a status that is none (RFC 9110 section 15; 099, and over HTTP/2 any
+// What net/http lets through is no response: a status that is none (RFC 9110 section 15; 099, and over HTTP/2 any
 // number), and over HTTP/2 a Content-Length that stands twice or is no number, which the caller would get as it is.
 func tidy(resp *http.Response) *fault.Fault {
 	if resp.StatusCode < 100 || resp.StatusCode > 999 {

@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/fault"
 )
 
-// Whoami is the answer to a valid token: who the caller is.
+// Whoami is the response to a valid token: who the caller is.
 type Whoami struct {
 	Token      string `json:"token"` // its id
 	Name       string `json:"name"`
@@ -51,9 +51,7 @@ func (p *Pipeline) whoami(ctx context.Context, x *exchange) *fault.Fault {
 	}
 	x.event.Rule = "whoami"
 	if ok, why := p.config.Load().Scopes.Of(x.grant).AllowsFrom(x.view.Source); !ok {
-		return fault.New(fault.RequestDenied,
-			why).WithDetails(ElsewhereDetails).WithHint("the scope of the token decides: `sallyport token list` " +
-			"shows it")
+		return fault.New(fault.RequestDenied, why).WithDetails(ElsewhereDetails).WithHint(scopeHint)
 	}
 	return p.permit(ctx, x)
 }

@@ -17,6 +17,12 @@ type Settings interface {
 	Spec() Spec
 }
 
+// Beside are the settings of a kind that sets headers beside its Slot, such as the time that is signed.
+type Beside interface {
+	// Headers are their names. Of the caller none of them counts, nor one that looks like it.
+	Headers() []string
+}
+
 // Building are the settings of a kind that needs no call before a request: its secret goes onto the request, or it
 // signs.
 type Building interface {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"net/http"
 	"slices"
 
 	"sallyport/internal/boundary/credential"
@@ -14,6 +15,11 @@ func (s *Service) place(placements []config.Credential) {
 		s.Specs = append(s.Specs, spec)
 		if slot := spec.Slot(); slot != (credential.Slot{}) && !slices.Contains(s.Slots, slot) {
 			s.Slots = append(s.Slots, slot)
+		}
+		if settings, ok := placements[i].Settings.(credential.Beside); ok {
+			for _, name := range settings.Headers() {
+				s.Beside = append(s.Beside, http.CanonicalHeaderKey(name))
+			}
 		}
 	}
 }

@@ -43,6 +43,7 @@ type Service struct {
 
 	Specs      []credential.Spec // one for each credential, in the order of Config.Placements
 	Slots      []credential.Slot // where those stand in a request
+	Beside     []string          // canonical names of the headers that they set beside their slots
 	Credential *credential.Holder
 	Expiry     *Expiry // how the API says that a token has expired; nil: it has none that expire
 	Replays    bool    // a request may have to be sent twice

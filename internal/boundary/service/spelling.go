@@ -3,6 +3,7 @@ package service
 import (
 	"net/http"
 
+	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 )
 
@@ -19,8 +20,8 @@ func spelled(c *config.Service) (list []Spelling) {
 	placements := c.Placements()
 	for i := range placements {
 		add(placements[i].Slot().Header)
-		if signing, ok := placements[i].Settings.(interface{ Headers() []string }); ok {
-			for _, name := range signing.Headers() {
+		if s, ok := placements[i].Settings.(credential.Beside); ok {
+			for _, name := range s.Headers() {
 				add(name)
 			}
 		}

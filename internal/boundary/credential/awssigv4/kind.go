@@ -40,6 +40,9 @@ func (*Settings) Spec() credential.Spec { return credential.Spec{Kind: "aws_sigv
 // Slot implements config.CredentialSettings.
 func (s *Settings) Slot() config.Slot { return s.Spec().Place() }
 
+// Headers implements credential.Beside.
+func (*Settings) Headers() []string { return sign.SigV4Headers() }
+
 // Check implements config.CredentialSettings.
 func (s *Settings) Check(r *config.CredentialReport) {
 	if s.UnsignedLarge && s.Service != "s3" && s.Service != "" {

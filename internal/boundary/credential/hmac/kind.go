@@ -48,7 +48,7 @@ func (s *Settings) Slot() config.Slot { return s.Spec().Place() }
 // Class implements config.CredentialSettings.
 func (*Settings) Class() config.Class { return config.Signing }
 
-// Headers are those that are set beside the signature.
+// Headers implements credential.Beside.
 func (s *Settings) Headers() []string { return slices.Sorted(maps.Keys(s.SetHeaders)) }
 
 // Build implements credential.Building.

@@ -56,6 +56,9 @@ const (
 	headerAmzHash  = "X-Amz-Content-Sha256"
 )
 
+// SigV4Headers are the headers beside Authorization that a signature sets, some of them where they are needed alone.
+func SigV4Headers() []string { return []string{headerAmzDate, headerAmzToken, headerAmzHash} }
+
 // NewSigV4 checks the options.
 func NewSigV4(o SigV4Options) (*SigV4, error) {
 	switch {
