@@ -66,7 +66,7 @@ type Failure struct {
 func (a *App) failures() map[string]Failure {
 	m := make(map[string]Failure)
 	for _, s := range a.pipeline.Services().All() {
-		if f := s.Credential.Trouble(); f != nil {
+		if f := s.Credential.Failure(); f != nil {
 			m[s.Name] = Failure{f.Code, f.Message, f.Hint}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // collectDerived tells how the derived tokens are.
 func (a *App) collectDerived(emit func(monitor.Gauge), now time.Time) {
 	for name, one := range a.state.pool.Active() {
-		emit(monitor.Gauge{Desc: monitor.DerivedHealthy, Value: truth(one.Trouble() == nil), Labels: []string{name}})
+		emit(monitor.Gauge{Desc: monitor.DerivedHealthy, Value: truth(one.Failure() == nil), Labels: []string{name}})
 		if t, f := one.Current(); f == nil {
 			emit(monitor.Gauge{Desc: monitor.DerivedExpiry, Value: t.Expiry.Sub(now).Seconds(), Labels: []string{name}})
 		}
@@ -27,7 +27,7 @@ func (a *App) derivedParts() []monitor.Part {
 	var parts []monitor.Part
 	list := a.state.pool.Active()
 	for _, name := range slices.Sorted(maps.Keys(list)) {
-		if f := list[name].Trouble(); f != nil {
+		if f := list[name].Failure(); f != nil {
 			parts = append(parts, monitor.Part{
 				Name: "token of " + name, Ready: true,
 				Why: string(f.Code) + ": " + f.Message, Hint: f.Hint,

@@ -265,7 +265,7 @@ func (a *App) swap(ctx context.Context, n *next) {
 
 func (a *App) warnOfCredentials(ctx context.Context, t *service.Table) {
 	for _, s := range t.All() {
-		if f := s.Credential.Trouble(); f != nil {
+		if f := s.Credential.Failure(); f != nil {
 			a.log.WarnContext(ctx, "a service has no usable credential", "service", s.Name, "code", f.Code,
 				"why", f.Message, "hint", f.Hint)
 		}

@@ -10,8 +10,8 @@ import (
 	"sallyport/internal/fault"
 )
 
-// problem is Sallyport's own answer: RFC 9457 with the members of the taxonomy. n8n shows message. The SDKs of AI nodes
-// look elsewhere: those of OpenAI and Google at error.message, Anthropic's at message or the whole body.
+// problem is Sallyport's own response: RFC 9457 with the members of the taxonomy. n8n shows message. The SDKs of AI
+// nodes look elsewhere: those of OpenAI and Google at error.message, Anthropic's at message or the whole body.
 type problem struct {
 	Type      string      `json:"type"`
 	Title     string      `json:"title"`
@@ -81,7 +81,7 @@ func (x *exchange) answer(w http.ResponseWriter, f *fault.Fault) {
 	x.bytesOut += int64(n)
 }
 
-// ownRow is f's line of the taxonomy for an answer of Sallyport's own: also of what the API says otherwise, and of
+// ownRow is f's line of the taxonomy for a response of Sallyport's own: also of what the API says otherwise, and of
 // which the status is the API's then, as where no credential is left to call it with.
 func ownRow(f *fault.Fault) fault.Row {
 	row := f.Row()
@@ -120,7 +120,7 @@ func (x *exchange) sentence(f *fault.Fault) string {
 	}
 }
 
-// proxyStatus is RFC 9209 section 2 for an answer of our own.
+// proxyStatus is RFC 9209 section 2 for a response of our own.
 func proxyStatus(errorType, details string) string {
 	s := "sallyport"
 	if errorType != "" {
@@ -151,7 +151,7 @@ func sfString(s string) string {
 	return b.String()
 }
 
-// receivedStatus is Proxy-Status for an answer of the API: it says so, whatever the status.
+// receivedStatus is Proxy-Status for a response of the API: it says so, whatever the status.
 func receivedStatus(status int) string {
 	if status == http.StatusOK {
 		return "sallyport; received-status=200"

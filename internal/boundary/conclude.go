@@ -87,7 +87,7 @@ func ownEnd(ctx context.Context, f *fault.Fault) *fault.Fault {
 	return f
 }
 
-// recovered is what Handle does with a panic of its own goroutine: the request gets an answer, or is broken off.
+// recovered is what Handle does with a panic of its own goroutine: the request gets a response, or is broken off.
 func (p *Pipeline) recovered(w http.ResponseWriter, x *exchange, v any) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)

@@ -29,7 +29,7 @@ func decoded(method string, resp *http.Response) (body io.ReadCloser, length int
 	return body, -1, err
 }
 
-// bodiless tells whether the answer has no body by definition (RFC 9112 section 6.3).
+// bodiless tells whether the response has no body by definition (RFC 9112 section 6.3).
 func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }

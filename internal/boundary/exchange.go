@@ -29,9 +29,9 @@ type exchange struct {
 // result is what became of a request that was decided about, and what it cost.
 type result struct {
 	left      bool       // a connection to the API was taken for it: the credential may have left
-	bare      bool       // the answer is to a request without the credential
-	expired   bool       // the answer says that the credential has expired
-	renewed   bool       // there was such an answer, and the credential is a newer one now
+	bare      bool       // the response is to a request without the credential
+	expired   bool       // the response says that the credential has expired
+	renewed   bool       // there was such a response, and the credential is a newer one now
 	replayed  bool       // the request was sent twice
 	notResent bool       // it should have been, and could not
 	code      fault.Code // "" is success
@@ -39,7 +39,7 @@ type result struct {
 	status    int
 	upstream  time.Duration // waiting for the API
 	client    time.Duration // waiting for the caller to take bytes
-	bytesIn   atomic.Int64  // the transport may still read the body when the answer is through
+	bytesIn   atomic.Int64  // the transport may still read the body when the response is through
 	bytesOut  int64
 	scrubbed  int
 }

@@ -58,7 +58,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, x *exchange)
 	if f := x.ended.Load(); f != nil {
 		return f
 	}
-	// steps 5 and 6; it ends when the caller goes away; closing the answer's body ends the call to the API
+	// steps 5 and 6; it ends when the caller goes away; closing the response's body ends the call to the API
 	resp, err := s.send(&x.liveContext)
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }()
@@ -78,7 +78,7 @@ func (p *Pipeline) exchange(w http.ResponseWriter, r *http.Request, x *exchange)
 	return err
 }
 
-// pass hands the API's answer to the caller.
+// pass hands the API's response to the caller.
 func (p *Pipeline) pass(w http.ResponseWriter, r *http.Request, x *exchange, resp *http.Response) error {
 	if f := x.ended.Load(); f != nil {
 		return f

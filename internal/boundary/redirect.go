@@ -17,7 +17,7 @@ import (
 // maxHops is how many redirects are followed outside a service.
 const maxHops = 5
 
-// redirect tells whether an answer sends the caller on, and whether that leaves the service. A redirect without a
+// redirect tells whether a response sends the caller on, and whether that leaves the service. A redirect without a
 // readable Location is none.
 func redirect(resp *http.Response, svc *service.Service, m *credential.Material) (leaves bool, location *url.URL) {
 	value := resp.Header.Get("Location")

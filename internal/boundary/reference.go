@@ -40,12 +40,12 @@ func mapReferences(r *http.Request, resp *http.Response, x *exchange, v *View) {
 	}
 }
 
-// mapper maps references of one answer.
+// mapper maps references of one response.
 type mapper struct {
 	x      *exchange
 	mount  string
 	path   string   // of the request, below mount
-	base   *url.URL // what the answer's references are relative to
+	base   *url.URL // what the response's references are relative to
 	origin string   // of the gate, as the caller knows it; "": it is not known
 }
 
@@ -156,7 +156,7 @@ func origin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// baseOf is what references in an answer of svc are relative to.
+// baseOf is what references in a response of svc are relative to.
 func baseOf(resp *http.Response, svc *service.Service) *url.URL {
 	if resp.Request != nil {
 		path, _, _ := strings.Cut(resp.Request.URL.RequestURI(), "?")

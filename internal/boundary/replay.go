@@ -15,9 +15,9 @@ import (
 // 3.3): one that counts the answers to a nonce refuses those that have overtaken each other.
 const maxStale = 4
 
-// again looks at the first answer, and sends the request once more if that says that the credential has expired, or
-// challenges it. The answer to that is the caller's, whatever it says, but where it says that only the nonce was stale.
-// Where the request cannot be sent again, or there is no newer credential, the first answer is.
+// again looks at the first response, and sends the request once more if that says that the credential has expired, or
+// challenges it. The response to that is the caller's, whatever it says, but where it says that only the nonce was
+// stale. Where the request cannot be sent again, or there is no newer credential, the first response is.
 func (s *sending) again(ctx context.Context, first *http.Response) (*http.Response, error) {
 	x, res := s.x, first
 	for sent := 1; ; sent++ {
@@ -116,7 +116,7 @@ func (s *sending) recordAgain(ctx context.Context, m *credential.Material) (why 
 	return ""
 }
 
-// discard lets go of an answer. That of a challenge is read if it is short, so that its connection is used again: some
+// discard lets go of a response. That of a challenge is read if it is short, so that its connection is used again: some
 // servers challenge every request. Otherwise the second sending has a connection that no server is about to close.
 func (x *exchange) discard(resp *http.Response) {
 	if !x.expired && 0 < resp.ContentLength && resp.ContentLength <= chunk {
@@ -125,8 +125,8 @@ func (x *exchange) discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// saysExpired tells whether an answer says that the credential has expired. What it has to read of the body for that is
-// there to be read again; a coded body is a decoded one from then on.
+// saysExpired tells whether a response says that the credential has expired. What it has to read of the body for that
+// is there to be read again; a coded body is a decoded one from then on.
 func (s *sending) saysExpired(resp *http.Response) bool {
 	rule := s.x.service.Expiry
 	if rule.ByStatus(resp.StatusCode) {
@@ -186,7 +186,7 @@ func (n *noting) Read(b []byte) (int, error) {
 	return m, err
 }
 
-// send sends the request, and returns the answer that is for the caller.
+// send sends the request, and returns the response that is for the caller.
 func (s *sending) send(ctx context.Context) (*http.Response, error) {
 	resp, err := s.once(ctx)
 	if err != nil || !s.x.service.Replays {

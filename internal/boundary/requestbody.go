@@ -19,7 +19,7 @@ type countedBody struct {
 	x        *exchange
 	limit    int64                 // 0: none
 	guard    *override.Body        // nil: every method is permitted
-	err      atomic.Pointer[error] // the transport may still read when its answer is there
+	err      atomic.Pointer[error] // the transport may still read when its response is there
 	idle     time.Duration         // how long the caller may send nothing
 	deadline func(time.Time) error // ends a Read; one that waits, too
 	armed    time.Time             // when the deadline was last set

@@ -19,7 +19,7 @@ import (
 
 // Package net/http knows no end of that with an API that takes connections over HTTP/2 and ends each one without a look
 // at the request: a thousand uses a second. So there is one for all of them. Between requests that an API refuses
-// (REFUSED_STREAM) net/http waits 1, 2, 4 … s, 63 s in all: what the service waits for an answer ends that too.
+// (REFUSED_STREAM) net/http waits 1, 2, 4 … s, 63 s in all: what the service waits for a response ends that too.
 
 // maxSendings is on how many connections one sending is tried at the most, whoever tries: net/http begins seven for an
 // API that refuses streams because it has too many.
@@ -54,8 +54,8 @@ func (s *sending) connected(ctx context.Context, info httptrace.GotConnInfo) {
 			WithDetails("connection closed before it answered")
 	case onHTTP2(info) && s.refusedTooLong():
 		s.withheld = fault.New(fault.UpstreamTimeout, "it refused the request, without a look at it, for longer than "+
-			s.patience().String()+
-			" (`timeouts.response_header`)").WithDetails("refused without processing")
+			s.patience().String()+" (`timeouts.response_header`)").
+			WithDetails("refused without processing")
 	default:
 		s.withheld = s.recordResend(ctx)
 	}
@@ -75,7 +75,7 @@ func onHTTP2(info httptrace.GotConnInfo) bool {
 	return ok && c.ConnectionState().NegotiatedProtocol == "h2"
 }
 
-// patience is how long the service waits for an answer; 0: without end.
+// patience is how long the service waits for a response; 0: without end.
 func (s *sending) patience() time.Duration { return s.x.service.Config.Timeouts.ResponseHeader }
 
 // refusedTooLong tells whether it is longer ago than that that the API first refused the request. The second connection

@@ -12,7 +12,7 @@ import (
 	"sallyport/internal/fault"
 )
 
-// respond is step 7: the API's answer goes to the caller, scrubbed as it streams.
+// respond is step 7: the API's response goes to the caller, scrubbed as it streams.
 func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Response, x *exchange) error {
 	h := w.Header()
 	x.scrubbed += returnHeader(h, resp.Header, x.service, x.material.Forms())
@@ -64,7 +64,7 @@ func (p *Pipeline) respond(w http.ResponseWriter, r *http.Request, resp *http.Re
 	return nil
 }
 
-// codeOf is the outcome of an answer that came through.
+// codeOf is the outcome of a response that came through.
 func codeOf(status int) fault.Code {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -77,7 +77,7 @@ func codeOf(status int) fault.Code {
 	return ""
 }
 
-// bareCode is codeOf for an answer to a request without the credential, of which 401 says nothing.
+// bareCode is codeOf for a response to a request without the credential, of which 401 says nothing.
 func bareCode(status int) fault.Code {
 	if status == http.StatusUnauthorized {
 		return fault.Upstream4xx
@@ -85,7 +85,7 @@ func bareCode(status int) fault.Code {
 	return codeOf(status)
 }
 
-// sender writes one answer.
+// sender writes one response.
 type sender struct {
 	p      *Pipeline
 	w      http.ResponseWriter
@@ -147,7 +147,7 @@ func (b *begun) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// head sends status and header. From here on the answer cannot become another one.
+// head sends status and header. From here on the response cannot become another one.
 func (s *sender) head() error {
 	if err := s.x.leave(); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (s *sender) head() error {
 	return nil
 }
 
-// small sends an answer whose whole body is there.
+// small sends a response whose whole body is there.
 func (s *sender) small(body []byte) error {
 	if err := s.head(); err != nil {
 		return err
@@ -256,7 +256,7 @@ func (s *sender) trailers(trailer http.Header) {
 	}
 }
 
-// bodyFault tells an answer that ended short from one that could not be decoded.
+// bodyFault tells a response that ended short from one that could not be decoded.
 func (s *sender) bodyFault(err error) error {
 	if errors.Is(err, scrub.ErrCoding) {
 		return fault.New(fault.UpstreamMalformed, "the body of its response, which has status "+strconv.Itoa(s.status)+

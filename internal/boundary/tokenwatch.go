@@ -77,7 +77,7 @@ type watchedBody struct {
 	watch *scrub.Watch
 	spare []byte // passed, but there was no room for it
 	end   error
-	found atomic.Bool // the transport may still read when its answer is there
+	found atomic.Bool // the transport may still read when its response is there
 }
 
 // Read implements io.Reader.

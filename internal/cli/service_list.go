@@ -22,7 +22,7 @@ type serviceLine struct {
 	Rules      int    `json:"rules"`
 	Preset     string `json:"preset,omitempty"`
 
-	Trouble *app.Failure `json:"trouble,omitempty"` // of its credential, as the running gate says
+	Failure *app.Failure `json:"trouble,omitempty"` // of its credential, as the running gate says
 }
 
 func (e *env) serviceList() *cobra.Command {
@@ -43,7 +43,7 @@ func (e *env) serviceList() *cobra.Command {
 			for _, name := range c.ServiceNames() {
 				line := lineOf(name, c.Services[name])
 				if t, ok := failures[name]; ok {
-					line.Trouble = &t
+					line.Failure = &t
 					e.note("%s has no usable credential: %s: %s; %s", name, t.Code, t.Message, t.Hint)
 				}
 				lines = append(lines, line)

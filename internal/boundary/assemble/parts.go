@@ -71,7 +71,7 @@ func (a *Assembler) derivedPart(ctx context.Context, svc *service.Service, index
 	return nil
 }
 
-// multiline tells keys and files, which are no text that an answer could quote in one piece.
+// multiline tells keys and files, which are no text that a response could quote in one piece.
 func multiline(v secret.Value) bool { return bytes.ContainsRune(bytes.TrimSpace(v.Reveal()), '\n') }
 
 // mint is what the Minters of a service are made with.

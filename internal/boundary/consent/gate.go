@@ -137,7 +137,7 @@ func (g *Gate) Callback(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), finishPatience)
 	defer cancel()
 	if wrong := one.connect.CheckIssuer(r.URL.Query()); wrong != nil {
-		err = wrong // whatever else it says, it is not this provider's answer
+		err = wrong // whatever else it says, it is not this provider's response
 	}
 	if err == nil {
 		one.got, err = g.o.Connector.finish(ctx, &one.flow, code, state)

@@ -132,7 +132,7 @@ func TestMaterialNeverPrints(t *testing.T) {
 func TestHolder(t *testing.T) {
 	var h credential.Holder
 	ctx := t.Context()
-	if m, f := h.Current(ctx); m != nil || f == nil || f.Code != fault.CredentialMissing || h.Trouble() != nil {
+	if m, f := h.Current(ctx); m != nil || f == nil || f.Code != fault.CredentialMissing || h.Failure() != nil {
 		t.Errorf("empty: got %v, %v", m, f)
 	}
 	gone, down := fault.New(fault.CredentialMissing, "gone"), fault.New(fault.StoreUnavailable, "down")
@@ -142,12 +142,12 @@ func TestHolder(t *testing.T) {
 	}
 	first := build(t, credential.Spec{Kind: "bearer"}, canary)
 	h.Set(first.Assembly())
-	if m, f := h.Current(ctx); m != first || f != nil || h.Trouble() != nil {
+	if m, f := h.Current(ctx); m != first || f != nil || h.Failure() != nil {
 		t.Errorf("set: got %v, %v", m, f)
 	}
 	h.Fail(down, true)
-	if m, f := h.Current(ctx); m != first || f != nil || h.Trouble() != down {
-		t.Errorf("the store is down: got %v, %v, failure %v; want the last known good", m, f, h.Trouble())
+	if m, f := h.Current(ctx); m != first || f != nil || h.Failure() != down {
+		t.Errorf("the store is down: got %v, %v, failure %v; want the last known good", m, f, h.Failure())
 	}
 	h.Fail(gone, false)
 	if m, f := h.Current(ctx); m != nil || f != gone {

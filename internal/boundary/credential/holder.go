@@ -95,8 +95,8 @@ func (h *Holder) Known() *scrub.Set {
 	return c.assembly.hidden.forms()
 }
 
-// Trouble returns the fault of the last failed refresh, also while the last known good is active; nil when all is well.
-func (h *Holder) Trouble() *fault.Fault {
+// Failure returns the fault of the last failed refresh, also while the last known good is active; nil when all is well.
+func (h *Holder) Failure() *fault.Fault {
 	c := h.current.Load()
 	if c == nil {
 		return nil
@@ -105,8 +105,8 @@ func (h *Holder) Trouble() *fault.Fault {
 		return c.fault
 	}
 	for _, d := range c.assembly.derived {
-		if s, ok := d.source.(interface{ Trouble() *fault.Fault }); ok {
-			if f := s.Trouble(); f != nil {
+		if s, ok := d.source.(interface{ Failure() *fault.Fault }); ok {
+			if f := s.Failure(); f != nil {
 				return f
 			}
 		}

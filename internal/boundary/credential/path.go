@@ -47,7 +47,7 @@ func pathSegment(raw []byte) (string, error) {
 			return "", fmt.Errorf("the secret has a slash at byte %d, which would divide the path", i)
 		case c < ' ' || c == 0x7f:
 			return "", fmt.Errorf("the secret has a control character at byte %d, which cannot stand in a path", i)
-		case c == '%' && decodesToTrouble(raw[i:]):
+		case c == '%' && decodesToSyntax(raw[i:]):
 			return "",
 				fmt.Errorf("the secret has an encoded slash, dot or percent sign at byte %d; set it as it is before "+
 					"it is encoded", i)
@@ -61,8 +61,8 @@ func pathSegment(raw []byte) (string, error) {
 	return b.String(), nil
 }
 
-// decodesToTrouble tells whether s begins with an escape that would matter if the path were decoded twice.
-func decodesToTrouble(s []byte) bool {
+// decodesToSyntax tells whether s begins with an escape that would matter if the path were decoded twice.
+func decodesToSyntax(s []byte) bool {
 	if len(s) < 3 {
 		return false
 	}

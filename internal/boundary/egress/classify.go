@@ -169,7 +169,7 @@ func classifyDNS(err *net.DNSError, named string) *fault.Fault {
 	}
 }
 
-// classifyExchange is for errors on an open connection, up to the answer's header.
+// classifyExchange is for errors on an open connection, up to the response's header.
 func classifyExchange(err error) *fault.Fault {
 	switch {
 	case timeout(err):
@@ -198,7 +198,7 @@ func timeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// malformed tells an answer that is no HTTP. Most of net/http's errors for that
+// malformed tells a response that is no HTTP. Most of net/http's errors for that
 // have no type of their own; their texts are held by a test.
 func malformed(err error) bool {
 	if asType[textproto.ProtocolError](err) {

@@ -25,7 +25,7 @@ type kept struct {
 	until  time.Time // its greatest age; zero: none
 
 	// turn is held by the request that uses it until [http.Transport] has returned. That gives the connection of an
-	// answer without a body back before it hands over the answer, and what the next request does to the connection
+	// answer without a body back before it hands over the response, and what the next request does to the connection
 	// would take the answer away.
 	turn sync.Mutex
 
@@ -117,7 +117,8 @@ func (k *kept) again() bool {
 	return k.uses > 1
 }
 
-// take gives the connection to a request, which unlocks turn when it has its answer. It returns which request that is.
+// take gives the connection to a request, which unlocks turn when it has its response. It returns which request that
+// is.
 func (k *kept) take() int {
 	k.turn.Lock()
 	k.mu.Lock()
@@ -158,7 +159,7 @@ func (k *kept) hinted(header []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.hint = hint
-	if k.state == idle { // an answer without a body gives its connection back before anybody sees it
+	if k.state == idle { // a response without a body gives its connection back before anybody sees it
 		k.arm()
 	}
 }
@@ -328,13 +329,13 @@ type generation struct {
 	born   time.Time
 	before atomic.Pointer[generation] // nil: there was none, or it has been told to end
 
-	// answering is held for reading from an answer's first byte until it is handed over. In between its connection may
+	// answering is held for reading from a response's first byte until it is handed over. In between its connection may
 	// be unused for http.Transport, and to close that would take the answer away.
 	answering sync.RWMutex
 	closing   atomic.Bool // the unused connections are to be closed as soon as nobody holds answering
 }
 
-// closeIdle closes the connections that no request uses, at once or when the answers that arrive just now are handed
+// closeIdle closes the connections that no request uses, at once or when the responses that arrive just now are handed
 // over.
 func (g *generation) closeIdle() {
 	g.closing.Store(true)

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// maxConnectHead is the largest answer to CONNECT, in bytes, that is read.
+// maxConnectHead is the largest response to CONNECT, in bytes, that is read.
 const maxConnectHead = 16 << 10
 
 // via is the way through a proxy. The destination is looked up and checked here, and the proxy is asked for that very
@@ -257,7 +257,7 @@ const (
 // proxyError is a failure on the way to or in the proxy. Its cause may quote what the proxy sent.
 type proxyError struct {
 	what   string
-	status int // of the answer to CONNECT, where there was one
+	status int // of the response to CONNECT, where there was one
 	err    error
 }
 

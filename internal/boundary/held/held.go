@@ -8,7 +8,7 @@
 // (BenchmarkRecord, 2 shared virtual cores). A [Memory] has the Index of the services of the moment. [LookAlikes] cuts
 // what only looks like a key.
 //
-// It is for short texts that are shown to people. It is not for answers: those are masked by package scrub, in place.
+// It is for short texts that are shown to people. It is not for responses: those are masked by package scrub, in place.
 package held
 
 import (

@@ -37,7 +37,7 @@ const inputSize = 8 << 10
 // Nothing is read before the first Read, and each Read returns what can be decoded
 // so far without waiting for more. Memory is bounded by the coding's window (32
 // KiB for gzip and deflate, up to 16 MiB for br, 8 MiB for zstd) whatever the body
-// decodes to. An empty body decodes to an empty one, since answers to HEAD
+// decodes to. An empty body decodes to an empty one, since responses to HEAD
 // carry the header too. A body cut short ends with io.ErrUnexpectedEOF, one that
 // is malformed or goes on behind its end with ErrCoding (zeros behind gzip are padding), and an error of r comes
 // back as it is. Close frees the decoder; r stays the caller's to close.

@@ -82,7 +82,7 @@ type Body struct {
 }
 
 // pull is one Read of the caller, in a goroutine of its own: whoever waits for it can be woken. HTTP/2 waits with the
-// end of an answer for the Read of the request's body that it has closed.
+// end of a response for the Read of the request's body that it has closed.
 type pull struct{ done chan struct{} }
 
 // New wraps the caller's body. Nothing is read yet.

@@ -51,7 +51,7 @@ func Take(w http.ResponseWriter, r *http.Request, c *Conn) (http.ResponseWriter,
 		return w, nil
 	}
 	// An API may answer before it has read the whole body, and go on reading. Without this net/http would read the rest
-	// of the body, and throw it away, to write the answer.
+	// of the body, and throw it away, to write the response.
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 can
 	b := &Body{
 		conn: c, request: c.progress.Load() >> 1, src: r.Body, length: r.ContentLength,

@@ -264,7 +264,7 @@ func (c *Conn) judgeHead() bool {
 		if len(c.in) > c.maxHead {
 			return c.refuse("the request head is too large")
 		}
-		if why := earlyTrouble(c.in, searched); why != "" {
+		if why := earlyViolation(c.in, searched); why != "" {
 			return c.refuse(why)
 		}
 		return false

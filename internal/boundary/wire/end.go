@@ -67,7 +67,7 @@ const (
 	lingerTime  = 2 * time.Second        // in all
 )
 
-// Close implements net.Conn. After a refusal, and after an answer to a request that was not at its end, it first reads
+// Close implements net.Conn. After a refusal, and after a response to a request that was not at its end, it first reads
 // what the caller is still sending: to close on unread bytes makes the caller's kernel throw the response away (RFC
 // 9112 section 9.6). A second Close ends that at once.
 func (c *Conn) Close() error {
@@ -78,7 +78,7 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
-// unfinished tells whether the caller may still be sending a request that has its answer.
+// unfinished tells whether the caller may still be sending a request that has its response.
 func (c *Conn) unfinished() bool {
 	return !c.rawMode.Load() && (c.Violation() != "" || c.over.Load())
 }

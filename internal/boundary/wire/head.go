@@ -25,9 +25,10 @@ type headFields struct {
 	names  []byte
 }
 
-// earlyTrouble finds what can be refused before the head is complete, so that nobody waits for an end that won't come.
+// earlyViolation finds what can be refused before the head is complete, so that nobody waits for an end that does not
+// come.
 // What lies before from was searched already.
-func earlyTrouble(head []byte, from int) string {
+func earlyViolation(head []byte, from int) string {
 	if !isToken(head[:1]) {
 		return notHTTP(head)
 	}

@@ -228,7 +228,7 @@ func unavailable(err error, hint string) error {
 	return fault.WithExit(fault.WithHint(fmt.Errorf("%w: %w", secret.ErrUnavailable, err), hint), fault.ExitStore)
 }
 
-// refused is an answer that says no. What the server wrote stays out of it.
+// refused is a response that says no. What the server wrote stays out of it.
 func (c *nomadClient) refused(status int, doing, path string) error {
 	err := fmt.Errorf("nomad answered %d to %s it", status, doing)
 	switch {

@@ -135,7 +135,7 @@ func TestTheEnvironmentIsMinimal(t *testing.T) {
 	}
 }
 
-func TestTrouble(t *testing.T) {
+func TestFailures(t *testing.T) {
 	plain := filepath.Join(t.TempDir(), "plain")
 	if err := os.WriteFile(plain, []byte("no program"), 0o600); err != nil {
 		t.Fatal(err)

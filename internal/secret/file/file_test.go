@@ -115,7 +115,7 @@ func wantErr(t *testing.T, err, want error, part string) {
 	}
 }
 
-func TestTrouble(t *testing.T) {
+func TestFailures(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "empty"), "")
 	write(t, filepath.Join(dir, "newline"), "\n")

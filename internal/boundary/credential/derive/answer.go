@@ -16,10 +16,10 @@ import (
 
 // Lifetimes of tokens.
 const (
-	// DefaultLifetime is assumed where the answer names none, or none above zero. If the token ends before, the API
+	// DefaultLifetime is assumed where the response names none, or none above zero. If the token ends before, the API
 	// says so, and Source.Expired mints another.
 	DefaultLifetime = 10 * time.Minute
-	// MaxLifetime caps what the answer names.
+	// MaxLifetime caps what the response names.
 	MaxLifetime = 24 * time.Hour
 )
 
@@ -46,11 +46,11 @@ type answer struct {
 type grant struct {
 	token, refresh secret.Value
 	expiry         time.Time // by this machine's clock
-	named          float64   // the seconds that the answer names, 0 for none; expiry is capped
+	named          float64   // the seconds that the response names, 0 for none; expiry is capped
 	scopes         []string  // nil: as asked for
 }
 
-// grant reads a token answer. What belongs to the token, such as its refresh token, is read from beside it.
+// grant reads a token response. What belongs to the token, such as its refresh token, is read from beside it.
 func (a *answer) grant(at place, fallback time.Duration) (*grant, error) {
 	top, err := a.members()
 	if err != nil {
@@ -91,7 +91,8 @@ func scopes(raw json.RawMessage) []string {
 	})
 }
 
-// members reads the answer's object, or says why there is none. An answer that is no success is an error with its code.
+// members reads the response's object, or says why there is none. A response that is no success is an error with its
+// code.
 func (a *answer) members() (map[string]json.RawMessage, error) {
 	if err := a.readable(); err != nil {
 		return nil, err
@@ -119,19 +120,19 @@ func (a *answer) readable() error {
 	return nil
 }
 
-// broken is an answer that cannot be used, though the call may have been carried out.
+// broken is a response that cannot be used, though the call may have been carried out.
 func (a *answer) broken(reason string) error {
 	return &EndpointError{Host: a.host, Status: a.status, Reason: reason, fate: unclear}
 }
 
-// refusal reads an answer that is no success (RFC 6749 section 5.2).
+// refusal reads a response that is no success (RFC 6749 section 5.2).
 func (a *answer) refusal() error {
 	e := &EndpointError{
 		Host: a.host, Status: a.status, fate: refused,
 		RetryAfter: retryAfter(a.header.Get("Retry-After")),
 	}
 	if a.status >= 500 && a.status != http.StatusServiceUnavailable {
-		e.fate = unclear // a gateway may have lost the answer of a call that was carried out
+		e.fate = unclear // a gateway may have lost the response of a call that was carried out
 	}
 	if m, err := a.object(); err == nil {
 		e.Code, e.dead = a.code(m), a.saysDead(m)

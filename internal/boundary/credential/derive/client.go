@@ -17,7 +17,7 @@ type client struct {
 	*caller
 	auth      *ClientAuth // nil: the grant itself says who asks
 	assertion bool        // the grant is an assertion, which says when it was made
-	token     place       // where the answer has the token
+	token     place       // where the response has the token
 }
 
 func newClient(e Endpoint, auth *ClientAuth) (*client, error) {

@@ -22,7 +22,7 @@ import (
 // ConnectOptions are what a Connect needs.
 type ConnectOptions struct {
 	AuthorizeURL string
-	Issuer       string            // the provider's, where it sends it with its answers (RFC 9207); "": see CheckIssuer
+	Issuer       string            // the provider's, where its responses carry it (RFC 9207); "": see CheckIssuer
 	RedirectURL  string            // as registered at the provider; Loopback has one for this machine
 	Params       map[string]string // more parameters of the consent page, such as access_type=offline
 	// for a provider that refuses a code_verifier: what protects the code is then the client's secret alone
@@ -134,7 +134,7 @@ const (
 // lasts tells whether the token is good for long without a refresh token.
 func (g *grant) lasts() bool { return g.named <= 0 || g.named >= minLasting.Seconds() }
 
-// lasting is how long: as the answer says, or until the API refuses it. Then only a new consent helps.
+// lasting is how long: as the response says, or until the API refuses it. Then only a new consent helps.
 func (g *grant) lasting() time.Duration {
 	if g.named <= 0 || g.named >= maxLasting.Seconds() {
 		return maxLasting

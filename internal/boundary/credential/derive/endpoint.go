@@ -22,11 +22,11 @@ import (
 
 // Limits of a call to a token endpoint.
 const (
-	// DefaultTimeout bounds one call: connecting, asking, and the whole answer.
+	// DefaultTimeout bounds one call: connecting, asking, and the whole response.
 	DefaultTimeout = 20 * time.Second
-	// MaxAnswer is the largest answer that is read, in bytes.
+	// MaxAnswer is the largest response that is read, in bytes.
 	MaxAnswer = 1 << 20
-	// MaxSkew is how far the provider's clock, by the Date of its answers, may differ from this machine's and be
+	// MaxSkew is how far the provider's clock, by the Date of its responses, may differ from this machine's and be
 	// followed.
 	MaxSkew = 5 * time.Minute
 )
@@ -45,7 +45,7 @@ type Endpoint struct {
 	Headers   map[string]secret.Value
 	Params    map[string]secret.Value // more parameters of the form; they may not replace those of the grant
 	Timeout   time.Duration           // 0: DefaultTimeout
-	// of a grant: JSON pointer to the token in the answer; "": DefaultToken. What belongs to it stands beside it
+	// of a grant: JSON pointer to the token in the response; "": DefaultToken. What belongs to it stands beside it
 	Token    string
 	Lifetime time.Duration // of a token whose answer names none; 0: DefaultLifetime
 }
@@ -79,11 +79,11 @@ func headerValue(b []byte) bool {
 	return !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-// EndpointError is what went wrong in asking for a token. It quotes nothing of the answer but the provider's error
+// EndpointError is what went wrong in asking for a token. It quotes nothing of the response but the provider's error
 // code, and that only in the form of a code.
 type EndpointError struct {
 	Host       string
-	Status     int           // of the answer; 0 if there was none
+	Status     int           // of the response; 0 if there was none
 	Code       string        // `error` of RFC 6749 section 5.2, [A-Za-z0-9_.-]{1,64}, or ""
 	Reason     string        // in words, one of a fixed set
 	RetryAfter time.Duration // as the provider said; 0 if it did not
@@ -154,7 +154,7 @@ type call struct {
 	secrets []secret.Value // what has been sent, and may not come back as an error code
 }
 
-// do sends the request once and reads the whole answer. Any status is an answer.
+// do sends the request once and reads the whole response. Any status is a response.
 func (c *caller) do(ctx context.Context, r *call) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
@@ -258,7 +258,7 @@ func (c *caller) learn(a *answer) {
 	case skew.Abs() > MaxSkew:
 		a.wildClock = true
 		skew = 0
-	case skew.Abs() < 5*time.Second: // Date has whole seconds, and the answer was on its way
+	case skew.Abs() < 5*time.Second: // Date has whole seconds, and the response was on its way
 		skew = 0
 	}
 	a.skew = skew

@@ -17,8 +17,8 @@ import (
 // Where else than in the JSON body an Exchange's token may be.
 const (
 	FromBody   = "body"    // the whole body: text, or one JSON string
-	FromHeader = "header:" // and the name of a header of the answer
-	FromCookie = "cookie:" // and the name of a cookie that the answer sets
+	FromHeader = "header:" // and the name of a header of the response
+	FromCookie = "cookie:" // and the name of a cookie that the response sets
 )
 
 // ExchangeOptions are what an Exchange needs. At most one of JSON and Form is the body.
@@ -188,7 +188,7 @@ func (m *Exchange) Mint(ctx context.Context, _ State) (State, error) {
 	return State{Token: token, Expiry: m.expiry(a, doc)}, nil
 }
 
-// named adds the provider's error code, where the answer has one.
+// named adds the provider's error code, where the response has one.
 func (m *Exchange) named(err error, a *answer, doc json.RawMessage) error {
 	var failed *EndpointError
 	if code := a.asCode(m.codes.in(doc)); errors.As(err, &failed) && code != "" {
@@ -215,7 +215,7 @@ func (m *Exchange) find(a *answer, doc json.RawMessage) (secret.Value, error) {
 	return readToken(m.token.in(doc))
 }
 
-// cookie is the value of a cookie that the answer sets, as a browser would keep it (RFC 6265 section 5.2): of several
+// cookie is the value of a cookie that the response sets, as a browser would keep it (RFC 6265 section 5.2): of several
 // with the name the last, and none where that takes it away again. Quotes are part of a value.
 func (a *answer) cookie(name string) string {
 	value := ""

@@ -45,7 +45,7 @@ func (f *failure) tell(now time.Time) *fault.Fault {
 	return own.WithRetryAfter(max((left + time.Second - 1).Truncate(time.Second), time.Second))
 }
 
-// faultOf puts what went wrong into the taxonomy. No text of it comes from an answer but the provider's error code.
+// faultOf puts what went wrong into the taxonomy. No text of it comes from a response but the provider's error code.
 func faultOf(name string, err error) *fault.Fault {
 	connect := "run `sallyport service connect " + name + "`"
 	var (

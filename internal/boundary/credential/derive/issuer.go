@@ -8,14 +8,14 @@ import (
 	"sallyport/internal/fault"
 )
 
-// CheckIssuer holds the issuer of an answer of the consent page against the provider that this run asked (RFC 9207
+// CheckIssuer holds the issuer of a response of the consent page against the provider that this run asked (RFC 9207
 // section 2.4), so that a code of one provider never goes to the token endpoint of another. Errors are answers too, and
 // are held against it as well.
 //
-// Where the issuer is configured, the answer must carry it, octet by octet: to configure it says that the provider
-// announces it. Nothing is fetched to find that out: who lies in the answer could have the metadata stay away. Where it
-// is not configured, an issuer that the answer carries must be on the host of the consent page; an answer without one
-// is taken, as most providers send none.
+// Where the issuer is configured, the response must carry it, octet by octet: to configure it says that the provider
+// announces it. Nothing is fetched to find that out: who lies in the response could have the metadata stay away. Where
+// it is not configured, an issuer that the response carries must be on the host of the consent page; a response without
+// one is taken, as most providers send none.
 func (c *Connect) CheckIssuer(query url.Values) error {
 	given, carried := query["iss"]
 	switch {

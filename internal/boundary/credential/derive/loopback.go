@@ -119,7 +119,7 @@ func (l *Loopback) Await(ctx context.Context, c *Connect) (code string, err erro
 		Handler:           callback(l.path, c, came),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 		MaxHeaderBytes: 64 << 10,
-		// It stands in a command that a person looks at, for one answer: there is no log to write to and nothing that
+		// It stands in a command that a person looks at, for one response: there is no log to write to and nothing that
 		// counts, and what other programs of this machine send here, which net/http would quote, belongs on no
 		// terminal.
 		ErrorLog: log.New(io.Discard, "", 0),

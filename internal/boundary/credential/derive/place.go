@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// place is where a token answer has the token. Slack, for one, has that of the user inside a member of its own, and
+// place is where a token response has the token. Slack, for one, has that of the user inside a member of its own, and
 // beside it what else belongs to that token.
 type place struct {
 	pointer string
@@ -29,7 +29,7 @@ func newPlace(text string) (place, error) {
 	return place{pointer: text, parents: parts[:last], name: parts[last]}, nil
 }
 
-// forRefresh is the place in the answer to a refresh. Slack answers to a code with the user's token inside a member,
+// forRefresh is the place in the response to a refresh. Slack answers to a code with the user's token inside a member,
 // and to a refresh token with the one token that it belongs to, at the top: there is no other in it that could be
 // meant.
 func (p place) forRefresh() place {

@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/jsonpointer"
 )
 
-// pointer is a JSON pointer into an answer; nil is none.
+// pointer is a JSON pointer into a response; nil is none.
 type pointer jsonpointer.Pointer
 
 func parsePointer(text string) (pointer, error) {

@@ -21,17 +21,17 @@ type RefreshTokenOptions struct {
 	RefreshAt Endpoint
 
 	// ReuseGrace is how long the provider takes a refresh token once more after it was spent. Within it one attempt is
-	// made to recover from a lost answer. 0: the provider takes a second use for theft, so there is none.
+	// made to recover from a lost response. 0: the provider takes a second use for theft, so there is none.
 	ReuseGrace time.Duration
 
 	// Reusable says that the provider takes a refresh token again, however often: it does not rotate them, or it leaves
-	// the old ones valid. Then nothing is ever marked as being spent, and a lost answer loses nothing.
+	// the old ones valid. Then nothing is ever marked as being spent, and a lost response loses nothing.
 	Reusable bool
 }
 
 // RefreshToken is the grant of RFC 6749 section 6, with rotation of the refresh token (RFC 9700 section 4.14.2).
 //
-// A refresh token is marked as being spent, on record, before it leaves. If its answer is lost, or the process dies,
+// A refresh token is marked as being spent, on record, before it leaves. If its response is lost, or the process dies,
 // the mark stays, and the token is not spent again but within ReuseGrace, once. The exception is a provider that has
 // refreshed this grant before and has never yet answered with a new refresh token, or of which it is known that refresh
 // tokens are Reusable: there, the old one stays good and nothing is marked.

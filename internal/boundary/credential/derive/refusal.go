@@ -17,7 +17,7 @@ import (
 // and that a person has to give consent again. The rule, in this order (docs/credentials.md has it for users):
 //
 //  1. The error code is one of deadWords.
-//  2. The error code, or any text of the answer, speaks of the refresh token and calls it bad (callsDead). Some
+//  2. The error code, or any text of the response, speaks of the refresh token and calls it bad (callsDead). Some
 //     providers have a code that says nothing, or a wrong one, and the reason in the text beside it.
 //
 // Neither counts where the answer asks to come back later (408, 425, 429, 503), and the text does not where the code
@@ -36,7 +36,7 @@ var deadWords = []string{
 	"consent_required",
 }
 
-// elsewhereWords put the blame on something else than the refresh token, whatever else the answer says.
+// elsewhereWords put the blame on something else than the refresh token, whatever else the response says.
 var elsewhereWords = []string{
 	"invalid_client", "invalid_scope", "unsupported_grant_type", "server_error", "temporarily_unavailable", "slow_down",
 	"rate_limited", "ratelimited", "rate_limit_exceeded", "too_many_requests",
@@ -71,7 +71,7 @@ func deadWord(code string) bool {
 	return slices.Contains(deadWords, strings.ToLower(strings.ReplaceAll(code, "-", "_"))) || callsDead(code)
 }
 
-// saysDead applies the rule to a whole answer.
+// saysDead applies the rule to a whole response.
 func (a *answer) saysDead(m map[string]json.RawMessage) bool {
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -87,7 +87,7 @@ func (a *answer) saysDead(m map[string]json.RawMessage) bool {
 	return slices.ContainsFunc(texts(m, nil, 0), callsDead)
 }
 
-// texts gathers the strings of an answer, down to some depth; long ones explain nothing.
+// texts gathers the strings of a response, down to some depth; long ones explain nothing.
 func texts(node any, into []string, depth int) []string {
 	switch n := node.(type) {
 	case map[string]json.RawMessage:
@@ -120,7 +120,7 @@ func texts(node any, into []string, depth int) []string {
 	return into
 }
 
-// refuses tells whether an answer with a status of success says that it is none.
+// refuses tells whether a response with a status of success says that it is none.
 func (a *answer) refuses(m map[string]json.RawMessage) bool {
 	for _, name := range []string{"ok", "success"} {
 		if string(m[name]) == "false" {
@@ -140,7 +140,7 @@ func saysSomething(raw json.RawMessage) bool {
 	return !isBlank(raw) && !slices.Contains([]string{"0", `"0"`, "false", "[]", "{}"}, string(raw))
 }
 
-// refused is an answer with a status of success that is none.
+// refused is a response with a status of success that is none.
 func (a *answer) refused(m map[string]json.RawMessage) error {
 	e := &EndpointError{Host: a.host, Status: a.status, Code: a.code(m), fate: refused, dead: a.saysDead(m)}
 	if e.Code == "" {

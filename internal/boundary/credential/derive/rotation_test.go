@@ -87,7 +87,7 @@ func TestOldTokenServesOn(t *testing.T) {
 		if got, err := b.Token(t.Context()); err != nil || got.Serial != first.Serial {
 			t.Errorf("got %v, %v", got, err)
 		}
-		wantFault(t, b.Trouble(), fault.CredentialRejected, reconnect)
+		wantFault(t, b.Failure(), fault.CredentialRejected, reconnect)
 		if got, err := b.replica().Token(t.Context()); err != nil || !got.Secret.Equal(first.Secret) {
 			t.Errorf("after a restart: %v, %v", got, err)
 		}

@@ -392,7 +392,7 @@ func (w *world) restart() {
 		}
 	} else {
 		p.stop()
-		if p.source.Trouble() != nil {
+		if p.source.Failure() != nil {
 			return // what it has minted may not be on record: it goes on after all
 		}
 	}

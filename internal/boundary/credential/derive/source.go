@@ -102,14 +102,14 @@ func (s *Source) Current() (Token, *fault.Fault) {
 	if h := s.current.Load(); h != nil && time.Now().Before(h.until) {
 		return h.token, nil
 	}
-	if f := s.Trouble(); f != nil {
+	if f := s.Failure(); f != nil {
 		return Token{}, f
 	}
 	return Token{}, fault.New(fault.CredentialMissing, "no token has been minted yet")
 }
 
-// Trouble is what last went wrong, also while an older token is still good; nil when all is well.
-func (s *Source) Trouble() *fault.Fault {
+// Failure is what last went wrong, also while an older token is still good; nil when all is well.
+func (s *Source) Failure() *fault.Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {

@@ -265,8 +265,8 @@ func TestRunBacksOff(t *testing.T) {
 		}
 		b.server.Misbehave(down...)
 		time.Sleep(time.Until(first.Expiry) - 10*time.Second)
-		if got, f := b.Current(); f != nil || got.Serial != first.Serial || b.Trouble() == nil {
-			t.Errorf("shortly before its end: %v, %v, failure %v", got, f, b.Trouble())
+		if got, f := b.Current(); f != nil || got.Serial != first.Serial || b.Failure() == nil {
+			t.Errorf("shortly before its end: %v, %v, failure %v", got, f, b.Failure())
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -307,7 +307,7 @@ func TestFailureIsTold(t *testing.T) {
 			time.Sleep(f.RetryAfter)
 		}
 		b.token(t)
-		if f := b.Trouble(); f != nil {
+		if f := b.Failure(); f != nil {
 			t.Errorf("all is well, and the failure is %v", f)
 		}
 	})

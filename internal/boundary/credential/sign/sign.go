@@ -43,7 +43,7 @@ type Body interface {
 type Signer interface {
 	// Sign changes Header and RawQuery of r only: all of what it changes, or, with an error, nothing.
 	Sign(ctx context.Context, r *Request) error
-	// Secrets lists what must not come back in an answer; the usual encodings of each are for the scrubber to know.
+	// Secrets lists what must not come back in a response; the usual encodings of each are for the scrubber to know.
 	Secrets() [][]byte
 }
 
