@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
@@ -95,11 +96,11 @@ func (k *checker) credential(s *Service, cred *Credential, key string) {
 	}
 	p := k.cfg.preset(s)
 	settings := reflect.ValueOf(cred.Settings).Elem()
-	fields, _ := fieldsOf(settings.Type())
+	fields, _ := declare.Keys(settings.Type())
 	r := &CredentialReport{settingsReport: settingsReport{k, key}, Service: s, Kind: cred.Kind, preset: p}
 	for i := range fields {
-		if f := &fields[i]; f.needed != "" && !k.set[key+"."+f.name] {
-			r.Lacks(f.name)
+		if f := &fields[i]; f.Needed != "" && !k.set[key+"."+f.Name] {
+			r.Lacks(f.Name)
 		}
 	}
 	cred.Settings.Check(r)
@@ -134,9 +135,9 @@ func (k *checker) orNothing() string {
 // guessKind names the first kind that takes all that was written.
 func (k *checker) guessKind(written []string) string {
 	for _, m := range k.cfg.kinds.familyOf(reflect.TypeFor[Credential]()) {
-		takes := m.takes(nil)
+		takes := m.Takes(nil)
 		if !slices.ContainsFunc(written, func(key string) bool { return !slices.Contains(takes, key) }) {
-			return m.name
+			return m.Name
 		}
 	}
 	return "NAME; docs/credentials.md shows each"
@@ -178,16 +179,16 @@ func (k *checker) walk(v reflect.Value, key string) {
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration has references nowhere else
 	case reflect.Struct:
-		fields, _ := fieldsOf(v.Type())
+		fields, _ := declare.Keys(v.Type())
 		for i := range fields {
-			k.walk(v.FieldByIndex(fields[i].index), key+"."+fields[i].name)
+			k.walk(v.FieldByIndex(fields[i].Index), key+"."+fields[i].Name)
 		}
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
 			k.walk(v.Elem(), key)
 		}
 	case reflect.Map:
-		for _, name := range mapKeys(v) {
+		for _, name := range declare.MapKeys(v) {
 			k.walk(v.MapIndex(reflect.ValueOf(name)), key+"."+name)
 		}
 	}

@@ -142,7 +142,7 @@ func covers(list []netip.Prefix, addr netip.Addr) bool {
 func headerProblem(name string) string {
 	lower := strings.ToLower(name)
 	switch {
-	case !headerName.MatchString(name):
+	case !notation.IsToken(name):
 		return "is not a header name"
 	case strings.HasPrefix(lower, "x-sallyport-"), strings.HasPrefix(lower, "proxy-"):
 		return "is a header between the caller and Sallyport, which never goes to an API"

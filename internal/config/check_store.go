@@ -7,12 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/notation"
 	"sallyport/internal/config/wording"
 )
 
 func (k *checker) store(name string) {
-	s, key, kinds := k.cfg.Stores[name], "stores."+name, k.cfg.kinds.familyOf(reflect.TypeFor[Store]()).names()
+	s, key, kinds := k.cfg.Stores[name], "stores."+name, k.cfg.kinds.familyOf(reflect.TypeFor[Store]()).Names()
 	if strings.Contains(name, "_") {
 		k.fail(key, "has a '_' in its name, which a reference cannot have", "use '-'")
 	}
@@ -28,7 +29,7 @@ func (k *checker) store(name string) {
 		k.fail(key+".max_stale", "is shorter than refresh ("+notation.FormatDuration(s.Refresh)+
 			"): secrets would end between two readings", "make it longer")
 	}
-	if v, ok := settingsIn(reflect.ValueOf(s).Elem()); ok {
+	if v, ok := declare.SettingsIn(reflect.ValueOf(s).Elem()); ok {
 		k.needs(v, key, "of kind "+s.Kind+" ")
 		s.Settings.Check(settingsReport{k, key})
 	}
@@ -43,7 +44,7 @@ func (k *checker) ref(key, store string) {
 		return
 	}
 	k.fail(key, "names a store that is not configured",
-		suggestStore(store, k.stores, k.cfg.kinds.familyOf(reflect.TypeFor[Store]()).names()))
+		suggestStore(store, k.stores, k.cfg.kinds.familyOf(reflect.TypeFor[Store]()).Names()))
 }
 
 func suggestStore(got string, all map[string]*Store, kinds []string) string {

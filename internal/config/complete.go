@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -9,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/place"
 )
 
@@ -24,27 +24,28 @@ func (c *Config) at(key string) place.Position { return c.positions.At(key, c.fi
 
 // applyDefaults gives every key that nobody set the declaration's default.
 func (c *Config) applyDefaults(v reflect.Value, path place.Path) {
-	fields, _ := fieldsOf(v.Type())
+	fields, _ := declare.Keys(v.Type())
 	for i := range fields {
-		f, fv, child := &fields[i], v.FieldByIndex(fields[i].index), path.Child(fields[i].name)
+		f, fv, child := &fields[i], v.FieldByIndex(fields[i].Index), path.Child(fields[i].Name)
 		switch {
-		case f.def != "":
+		case f.Def != "":
 			c.applyDefault(f, fv, child)
-		case fv.Kind() == reflect.Struct && !isLeaf(fv.Type()):
+		case fv.Kind() == reflect.Struct && !declare.IsLeaf(fv.Type()):
 			c.applyDefaults(fv, child)
-		case fv.Kind() == reflect.Pointer && !isLeaf(fv.Type()) && !fv.IsNil():
+		case fv.Kind() == reflect.Pointer && !declare.IsLeaf(fv.Type()) && !fv.IsNil():
 			c.applyDefaults(fv.Elem(), child)
-		case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct && !isLeaf(fv.Type().Elem()):
+		case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct &&
+			!declare.IsLeaf(fv.Type().Elem()):
 			for i := range fv.Len() {
 				c.applyDefaults(fv.Index(i), child.Child(strconv.Itoa(i)))
 			}
 		case fv.Kind() == reflect.Map && fv.Type().Elem().Kind() == reflect.Pointer:
-			for _, key := range mapKeys(fv) {
+			for _, key := range declare.MapKeys(fv) {
 				c.applyDefaults(fv.MapIndex(reflect.ValueOf(key)).Elem(), child.Child(key))
 			}
 		}
 	}
-	if settings, ok := settingsIn(v); ok {
+	if settings, ok := declare.SettingsIn(v); ok {
 		c.applyDefaults(settings, path)
 	}
 }
@@ -59,19 +60,7 @@ func (c *Config) applyOwnDefaults() {
 	}
 }
 
-func isLeaf(t reflect.Type) bool { _, ok := leafOf(t); return ok }
-
-// mapKeys returns the keys of a map of the declaration, sorted.
-func mapKeys(v reflect.Value) []string {
-	out := make([]string, 0, v.Len())
-	for _, k := range v.MapKeys() {
-		out = append(out, k.String())
-	}
-	slices.Sort(out)
-	return out
-}
-
-func (c *Config) applyDefault(f *field, v reflect.Value, path place.Path) {
+func (c *Config) applyDefault(f *declare.Field, v reflect.Value, path place.Path) {
 	key := path.String()
 	if c.has(key) {
 		return
@@ -79,32 +68,15 @@ func (c *Config) applyDefault(f *field, v reflect.Value, path place.Path) {
 	if len(path) < 3 || path[0] != "services" && path[0] != "tokens" {
 		c.positions.Set(key, place.Position{From: place.FromDefault})
 	}
-	values := f.defaults()
+	values := f.Defaults()
 	if v.Kind() == reflect.Slice {
 		v.Set(reflect.Append(v, values...))
 		return
 	}
 	v.Set(values[0])
-	if f.path != "" {
-		v.SetString(c.placeFile(key, c.dir, f.def))
+	if f.Path != "" {
+		v.SetString(c.placeFile(key, c.dir, f.Def))
 	}
-}
-
-// parseDefaults returns the values of the declaration's default: one, or the entries of a list.
-func (f *field) parseDefaults() []reflect.Value {
-	texts, t := []string{f.def}, f.typ
-	if t.Kind() == reflect.Slice {
-		texts, t = strings.Split(f.def, ","), t.Elem()
-	}
-	out := make([]reflect.Value, len(texts))
-	l, _ := leafOf(t)
-	for i, text := range texts {
-		out[i] = reflect.New(t).Elem()
-		if err := setLeaf(out[i], f, l, text); err != nil {
-			panic(fmt.Sprintf("the declaration's default %q of %s: %v", text, f.name, err)) // Default's test meets it
-		}
-	}
-	return out
 }
 
 // settle places the files below the data directory, once that is known, and lets key_env replace the default key_file.
@@ -122,11 +94,11 @@ func (c *Config) settle() {
 }
 
 // find returns the settable value at a dotted key.
-func (c *Config) find(key string) (reflect.Value, *field, bool) {
+func (c *Config) find(key string) (reflect.Value, *declare.Field, bool) {
 	v := reflect.ValueOf(c).Elem()
-	var last *field
+	var last *declare.Field
 	for name := range strings.SplitSeq(key, ".") {
-		if v.Kind() == reflect.Pointer && !isLeaf(v.Type()) {
+		if v.Kind() == reflect.Pointer && !declare.IsLeaf(v.Type()) {
 			if v.IsNil() {
 				return v, nil, false
 			}
@@ -138,14 +110,14 @@ func (c *Config) find(key string) (reflect.Value, *field, bool) {
 			if !v.IsValid() {
 				return v, nil, false
 			}
-		case v.Kind() == reflect.Slice && !isLeaf(v.Type()):
+		case v.Kind() == reflect.Slice && !declare.IsLeaf(v.Type()):
 			i, err := strconv.Atoi(name)
 			if err != nil || i < 0 || i >= v.Len() {
 				return v, nil, false
 			}
 			v = v.Index(i)
-		case v.Kind() == reflect.Struct && !isLeaf(v.Type()):
-			if v, last = fieldNamed(v, name); last == nil {
+		case v.Kind() == reflect.Struct && !declare.IsLeaf(v.Type()):
+			if v, last = declare.FieldNamed(v, name); last == nil {
 				return v, nil, false
 			}
 		default:
@@ -153,18 +125,6 @@ func (c *Config) find(key string) (reflect.Value, *field, bool) {
 		}
 	}
 	return v, last, v.CanSet()
-}
-
-// fieldNamed returns the field of a struct, or of the settings in it, that a key is for.
-func fieldNamed(v reflect.Value, key string) (reflect.Value, *field) {
-	fields, _ := fieldsOf(v.Type())
-	if i := indexOf(fields, key); i >= 0 {
-		return v.FieldByIndex(fields[i].index), &fields[i]
-	}
-	if settings, ok := settingsIn(v); ok {
-		return fieldNamed(settings, key)
-	}
-	return v, nil
 }
 
 // ServiceNames returns the services' names, sorted.

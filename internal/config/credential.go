@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/notation"
 	"sallyport/internal/secret"
 )
@@ -99,6 +100,9 @@ type Credential struct {
 	unread []string // the keys that were written without a kind
 }
 
+// LeaveUnread notes keys that are there without a kind that they would go with.
+func (c *Credential) LeaveUnread(keys []string) { c.unread = keys }
+
 // Derived tells kinds that obtain a token from kinds that put the secret itself on the wire.
 func (c *Credential) Derived() bool { return c.Settings != nil && c.Settings.Class() == Derived }
 
@@ -190,7 +194,7 @@ func appendRefs(out []secret.Ref, v reflect.Value) []secret.Ref {
 			out = appendRefs(out, v.Elem())
 		}
 	case reflect.Map:
-		for _, key := range mapKeys(v) {
+		for _, key := range declare.MapKeys(v) {
 			out = appendRefs(out, v.MapIndex(reflect.ValueOf(key)))
 		}
 	case reflect.Interface:

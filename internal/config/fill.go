@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/finding"
 	"sallyport/internal/config/notation"
 	"sallyport/internal/config/place"
@@ -44,9 +45,9 @@ func (f *filler) fill() {
 
 // inputsIn returns the inputs of settings; nil where their kind takes none.
 func inputsIn(settings reflect.Value) Inputs {
-	fields, _ := fieldsOf(settings.Type())
+	fields, _ := declare.Keys(settings.Type())
 	for i := range fields {
-		if in, ok := reflect.TypeAssert[Inputs](settings.FieldByIndex(fields[i].index)); ok {
+		if in, ok := reflect.TypeAssert[Inputs](settings.FieldByIndex(fields[i].Index)); ok {
 			return in
 		}
 	}
@@ -61,16 +62,16 @@ func (f *filler) texts(v reflect.Value, path place.Path) {
 	}
 	switch v.Kind() { //nolint:exhaustive // Texts stand nowhere else
 	case reflect.Struct:
-		fields, _ := fieldsOf(v.Type())
+		fields, _ := declare.Keys(v.Type())
 		for i := range fields {
-			f.field(v.FieldByIndex(fields[i].index), &fields[i], path.Child(fields[i].name))
+			f.field(v.FieldByIndex(fields[i].Index), &fields[i], path.Child(fields[i].Name))
 		}
 	case reflect.Pointer:
-		if !v.IsNil() && !isLeaf(v.Type()) {
+		if !v.IsNil() && !declare.IsLeaf(v.Type()) {
 			f.texts(v.Elem(), path)
 		}
 	case reflect.Map:
-		for _, name := range mapKeys(v) {
+		for _, name := range declare.MapKeys(v) {
 			if t, ok := reflect.TypeAssert[notation.Text](v.MapIndex(reflect.ValueOf(name))); ok {
 				v.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(f.text(path.Child(name).String(), t)))
 			}
@@ -83,19 +84,19 @@ func (f *filler) texts(v reflect.Value, path place.Path) {
 }
 
 // field fills a key's value. What inputs say is taken as it is.
-func (f *filler) field(v reflect.Value, of *field, path place.Path) {
+func (f *filler) field(v reflect.Value, of *declare.Field, path place.Path) {
 	switch {
 	case v.Type() == reflect.TypeFor[Inputs]():
-	case of.inputs == "":
+	case of.Inputs == "":
 		f.texts(v, path)
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.AppendSlice(reflect.Zero(v.Type()), v)) // it may be a preset's
 		for i := range v.Len() {
 			f.plain(path.String(), v.Index(i))
 		}
-	case of.inputs == "url":
+	case of.Inputs == "url":
 		f.url(path.String(), v)
-	case of.inputs == "around":
+	case of.Inputs == "around":
 		f.around(path.String(), v)
 	default:
 		f.plain(path.String(), v)
@@ -231,8 +232,8 @@ func (f *filler) unused() {
 			continue
 		}
 		hint := "leave it out"
-		fields, _ := fieldsOf(reflect.TypeOf(f.cred.Settings).Elem())
-		if indexOf(fields, name) >= 0 {
+		fields, _ := declare.Keys(reflect.TypeOf(f.cred.Settings).Elem())
+		if declare.IndexOf(fields, name) >= 0 {
 			hint = "did you mean the key " + name + " beside inputs?"
 		} else if word := wording.Nearest(name, sortedKeys(f.missing)); word != "" {
 			hint = "did you mean \"" + word + "\"?"

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/fleet"
 )
@@ -23,7 +24,7 @@ func (k *checker) fleet(name string) {
 	f, key := k.cfg.Fleets[name], "fleets."+name
 	if f.Kind == "" {
 		k.missing(key, "has no kind",
-			"write kind: NAME, one of "+strings.Join(k.cfg.kinds.familyOf(reflect.TypeFor[Fleet]()).names(), ", "))
+			"write kind: NAME, one of "+strings.Join(k.cfg.kinds.familyOf(reflect.TypeFor[Fleet]()).Names(), ", "))
 		return
 	}
 	for _, unit := range sortedKeys(f.Health) {
@@ -32,7 +33,7 @@ func (k *checker) fleet(name string) {
 				"write http://HOST:PORT, or http://*:PORT for each node's address")
 		}
 	}
-	if v, ok := settingsIn(reflect.ValueOf(f).Elem()); ok {
+	if v, ok := declare.SettingsIn(reflect.ValueOf(f).Elem()); ok {
 		k.needs(v, key, "of kind "+f.Kind+" ")
 		f.Settings.Check(settingsReport{k, key})
 	}

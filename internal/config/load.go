@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/document"
 	"sallyport/internal/config/finding"
 	"sallyport/internal/config/place"
@@ -129,13 +130,12 @@ func (c *Config) decode(name string, src []byte, rep *finding.Report) {
 	c.noServices = slices.ContainsFunc(root.Pairs, func(p document.Pair) bool {
 		return p.Key.Text == "services" && p.Value.Kind == document.Map && len(p.Value.Pairs) == 0
 	})
-	d := &decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}
 	if root.Kind != document.Map {
 		rep.Unparsed = true
 		rep.Fail(root.At, "the file is not a map of keys", "begin with a key such as services:")
 		return
 	}
-	d.structure(c.named.of(root), reflect.ValueOf(c).Elem(), nil)
+	c.decoder(rep, filepath.Dir(name)).Structure(c.named.of(root), reflect.ValueOf(c).Elem(), nil)
 }
 
 // dropIn reads one file of services.d into c.
@@ -159,12 +159,12 @@ func (c *Config) dropIn(name string, src []byte, rep *finding.Report) {
 		}
 		kept.Pairs = append(kept.Pairs, p)
 	}
-	(&decoder{cfg: c, rep: rep, dir: filepath.Dir(name)}).structure(c.named.of(&kept), reflect.ValueOf(c).Elem(), nil)
+	c.decoder(rep, filepath.Dir(name)).Structure(c.named.of(&kept), reflect.ValueOf(c).Elem(), nil)
 }
 
 func dropInHint(key string) string {
-	top, _ := fieldsOf(reflect.TypeFor[Config]())
-	if slices.Contains(names(top), key) {
+	top, _ := declare.Keys(reflect.TypeFor[Config]())
+	if slices.Contains(declare.KeyNames(top), key) {
 		return "move it to the main file"
 	}
 	if word := wording.Nearest(key, []string{"services", "tokens"}); word != "" {

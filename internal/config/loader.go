@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"sync"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/finding"
 )
 
@@ -81,10 +82,10 @@ func (k *checks) take(c *checker, name string) {
 func headOf(c *Config) *Config {
 	head := &Config{}
 	from, to := reflect.ValueOf(c).Elem(), reflect.ValueOf(head).Elem()
-	fields, _ := fieldsOf(from.Type())
+	fields, _ := declare.Keys(from.Type())
 	for i := range fields {
-		if name := fields[i].name; name != "services" && name != "tokens" {
-			to.FieldByIndex(fields[i].index).Set(from.FieldByIndex(fields[i].index))
+		if name := fields[i].Name; name != "services" && name != "tokens" {
+			to.FieldByIndex(fields[i].Index).Set(from.FieldByIndex(fields[i].Index))
 		}
 	}
 	return head

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/finding"
 	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
@@ -90,9 +91,9 @@ func (c *Config) shortSecret(rep *finding.Report, s *Service, key string) {
 	if !ok {
 		if s.Credential.Settings != nil {
 			all := c.kinds.familyOf(reflect.TypeFor[Credential]())
-			m, _ := all.named(kind)
+			m, _ := all.Named(kind)
 			rep.Fail(c.at(key+".secret"), place.Subject(long)+" does not go with kind "+kind,
-				all.misplaced("secret", m, nil))
+				all.Misplaced("secret", m, nil))
 		}
 		return
 	}
@@ -106,7 +107,7 @@ func settingOf[T any](cred *Credential, key string) (*T, bool) {
 	if cred.Settings == nil {
 		return nil, false
 	}
-	v, f := fieldNamed(reflect.ValueOf(cred.Settings).Elem(), key)
+	v, f := declare.FieldNamed(reflect.ValueOf(cred.Settings).Elem(), key)
 	if f == nil {
 		return nil, false
 	}

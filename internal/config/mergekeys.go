@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/document"
 	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
@@ -21,39 +22,39 @@ func (m *merger) credential(at string, to *Credential, p *preset.Credential) {
 	if to.Settings == nil {
 		return
 	}
-	d := &decoder{cfg: m.cfg, rep: m.rep}
+	d := m.cfg.decoder(m.rep, "")
 	settings, path := reflect.ValueOf(to.Settings).Elem(), place.Path(strings.Split(m.key+"."+at, "."))
-	fields, _ := fieldsOf(settings.Type())
+	fields, _ := declare.Keys(settings.Type())
 	own := make(map[string]bool)
 	for i := range fields {
-		own[fields[i].name] = m.cfg.has(m.key + "." + at + "." + fields[i].name)
+		own[fields[i].Name] = m.cfg.has(m.key + "." + at + "." + fields[i].Name)
 	}
 	for i := range fields {
 		f := &fields[i]
-		value, has := p.Keys[f.name]
-		v, child := settings.FieldByIndex(f.index), path.Child(f.name)
+		value, has := p.Keys[f.Name]
+		v, child := settings.FieldByIndex(f.Index), path.Child(f.Name)
 		switch n := document.Of(value, place.Position{From: m.from}); {
 		case !has || m.yields(f, own, settings):
-		case f.typ.Kind() == reflect.Map:
+		case f.Type.Kind() == reflect.Map:
 			n.Pairs = slices.DeleteFunc(n.Pairs, func(one document.Pair) bool { return hasFold(v, one.Key.Text) })
-			d.value(n, v, f, child)
-		case !own[f.name]:
-			d.note(child, n.At)
-			d.value(n, v, f, child)
+			d.Value(n, v, f, child)
+		case !own[f.Name]:
+			d.Note(child, n.At)
+			d.Value(n, v, f, child)
 		}
 	}
 }
 
 // yields tells whether the service has set what a preset's value gives way to.
-func (m *merger) yields(f *field, own map[string]bool, settings reflect.Value) bool {
-	return slices.ContainsFunc(f.yields, func(to string) bool {
+func (m *merger) yields(f *declare.Field, own map[string]bool, settings reflect.Value) bool {
+	return slices.ContainsFunc(f.Yields, func(to string) bool {
 		key, begins, _ := strings.Cut(to, ":")
-		v, _ := fieldNamed(settings, key)
+		v, _ := declare.FieldNamed(settings, key)
 		return own[key] && strings.HasPrefix(v.String(), begins)
 	})
 }
 
 // hasFold tells whether a map has a name, in whatever case.
 func hasFold(v reflect.Value, name string) bool {
-	return slices.ContainsFunc(mapKeys(v), func(own string) bool { return strings.EqualFold(own, name) })
+	return slices.ContainsFunc(declare.MapKeys(v), func(own string) bool { return strings.EqualFold(own, name) })
 }

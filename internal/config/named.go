@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/document"
 )
 
@@ -25,7 +26,7 @@ func (n *Named) grow(c *Config) bool {
 	for _, name := range c.TokenNames() {
 		if t := c.Tokens[name]; t != nil {
 			for _, service := range t.Services {
-				if !known[service] && ownName.MatchString(service) {
+				if !known[service] && declare.IsOwnName(service) {
 					known[service], n.Services = true, append(n.Services, service)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/finding"
 	"sallyport/internal/config/notation"
 	"sallyport/internal/config/place"
@@ -27,17 +28,17 @@ func Origins(c *Config) []Origin {
 	return c.origins(nil, reflect.ValueOf(c).Elem(), nil, nil)
 }
 
-func (c *Config) origins(out []Origin, v reflect.Value, f *field, path place.Path) []Origin {
-	if isLeaf(v.Type()) {
-		return c.origin(out, f, path, formatLeaf(v))
+func (c *Config) origins(out []Origin, v reflect.Value, f *declare.Field, path place.Path) []Origin {
+	if declare.IsLeaf(v.Type()) {
+		return c.origin(out, f, path, declare.Format(v))
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration uses no others
 	case reflect.Struct:
-		fields, _ := fieldsOf(v.Type())
+		fields, _ := declare.Keys(v.Type())
 		for i := range fields {
-			out = c.origins(out, v.FieldByIndex(fields[i].index), &fields[i], path.Child(fields[i].name))
+			out = c.origins(out, v.FieldByIndex(fields[i].Index), &fields[i], path.Child(fields[i].Name))
 		}
-		if settings, ok := settingsIn(v); ok {
+		if settings, ok := declare.SettingsIn(v); ok {
 			out = c.origins(out, settings, nil, path)
 		}
 	case reflect.Pointer:
@@ -45,15 +46,15 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path place.Pat
 			out = c.origins(out, v.Elem(), f, path)
 		}
 	case reflect.Map:
-		for _, key := range mapKeys(v) {
-			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), f.ofElements(), path.Child(key))
+		for _, key := range declare.MapKeys(v) {
+			out = c.origins(out, v.MapIndex(reflect.ValueOf(key)), f.OfElements(), path.Child(key))
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
 			out = c.origin(out, f, path, showTree(v.Interface()))
 		}
 	case reflect.Slice:
-		if elem := v.Type().Elem(); elem.Kind() == reflect.Struct && !isLeaf(elem) {
+		if elem := v.Type().Elem(); elem.Kind() == reflect.Struct && !declare.IsLeaf(elem) {
 			for i := range v.Len() {
 				out = c.origins(out, v.Index(i), nil, path.Child(strconv.Itoa(i)))
 			}
@@ -61,7 +62,7 @@ func (c *Config) origins(out []Origin, v reflect.Value, f *field, path place.Pat
 		}
 		items := make([]string, v.Len())
 		for i := range items {
-			items[i] = formatLeaf(v.Index(i))
+			items[i] = declare.Format(v.Index(i))
 		}
 		out = c.origin(out, f, path, "["+strings.Join(items, ", ")+"]")
 	}
@@ -96,27 +97,19 @@ func showTree(node any) string {
 
 const notShown = "[not shown]"
 
-func (c *Config) origin(out []Origin, f *field, path place.Path, value string) []Origin {
+func (c *Config) origin(out []Origin, f *declare.Field, path place.Path, value string) []Origin {
 	p, ok := c.positions.Get(path.String())
 	switch owner, _ := place.Owner(path.String()); {
 	case ok:
-	case owner != "" && f != nil && f.def != "": // which positions leaves out
+	case owner != "" && f != nil && f.Def != "": // which positions leaves out
 		p.From = place.FromDefault
 	default:
 		return out
 	}
-	if f != nil && f.free != "" && wording.MayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
+	if f != nil && f.Free != "" && wording.MayBeSecret(value) && !strings.HasPrefix(value, "ref+") {
 		value = notShown
 	}
 	return append(out, Origin{Key: path.String(), Value: value, From: p.String()})
-}
-
-// ofElements declares the values of a map as far as the map does; nil where that says nothing.
-func (f *field) ofElements() *field {
-	if f == nil || f.free == "" {
-		return nil
-	}
-	return &field{free: f.free}
 }
 
 // Override sets a single value from elsewhere: Override("data", "/srv/sallyport", "--data flag"). What hangs on it (the
@@ -126,14 +119,14 @@ func (f *field) ofElements() *field {
 func (c *Config) Override(key, value, from string) error {
 	owner, _ := place.Owner(key)
 	v, f, ok := c.find(key)
-	if !ok || !isLeaf(v.Type()) || owner != "" {
+	if !ok || !declare.IsLeaf(v.Type()) || owner != "" {
 		return fmt.Errorf("setting %s by %s: no such single value in the configuration", strconv.Quote(key), from)
 	}
-	l, _ := leafOf(v.Type())
-	if err := setLeaf(v, f, l, value); err != nil {
+	l, _ := declare.LeafOf(v.Type())
+	if err := declare.Set(v, f, l, value); err != nil {
 		return finding.Errors{{File: from, Message: place.Subject(key) + ": " + err.Error(), Hint: fault.HintOf(err)}}
 	}
-	if f.path != "" {
+	if f.Path != "" {
 		v.SetString(c.placeFile(key, "", value))
 	}
 	c.positions.Set(key, place.Position{From: from})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/config/declare"
 	"sallyport/internal/config/notation"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/config/wording"
@@ -40,12 +41,12 @@ func (r *CredentialReport) LacksOr(key, or string) {
 }
 
 func (r *CredentialReport) hint(key string) string {
-	m, _ := r.cfg.kinds.familyOf(reflect.TypeFor[Credential]()).named(r.Kind)
-	keys := m.keys()
+	m, _ := r.cfg.kinds.familyOf(reflect.TypeFor[Credential]()).Named(r.Kind)
+	keys := m.Keys()
 	hint := ""
-	if i := indexOf(keys, key); i >= 0 {
-		if hint = keys[i].needed; hint == "" {
-			hint = "write " + key + ": " + keys[i].eg
+	if i := declare.IndexOf(keys, key); i >= 0 {
+		if hint = keys[i].Needed; hint == "" {
+			hint = "write " + key + ": " + keys[i].Eg
 		}
 	}
 	if what := r.preset.Needs[key]; what != "" {
@@ -77,7 +78,7 @@ func (r *CredentialReport) Header(key, name string) {
 func (*CredentialReport) HeaderProblem(name string) string { return headerProblem(name) }
 
 // IsToken tells names of headers and cookies (RFC 9110 section 5.6.2).
-func (*CredentialReport) IsToken(name string) bool { return headerName.MatchString(name) }
+func (*CredentialReport) IsToken(name string) bool { return notation.IsToken(name) }
 
 // Param wants the name of a query parameter.
 func (r *CredentialReport) Param(key, name string) {
@@ -90,7 +91,7 @@ func (r *CredentialReport) Param(key, name string) {
 
 // Cookie wants the name of a cookie.
 func (r *CredentialReport) Cookie(key, name string) {
-	if name != "" && !headerName.MatchString(name) {
+	if name != "" && !notation.IsToken(name) {
 		r.Fail(key, "is not the name of a cookie", "write the name alone, such as cookie: session")
 	}
 }
@@ -147,7 +148,7 @@ func (r *CredentialReport) Headers(key string, headers map[string]notation.Text)
 	for _, name := range sortedKeys(headers) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		switch {
-		case !headerName.MatchString(name):
+		case !notation.IsToken(name):
 			r.Fail(key+"."+name, "is not a header name", "")
 		case slices.Contains([]string{
 			"Connection", "Content-Length", "Host", "Transfer-Encoding", "Upgrade", "Te",
