@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ func (k *checker) credentials(s *Service, owner string) {
 			"keep one of the two; secret is short for credential.secret")
 		return
 	}
-	eachCredential(s, owner, func(cred *Credential, key string) { k.credential(s, cred, key) })
+	s.eachCredential(owner, func(cred *Credential, key string) { k.credential(s, cred, key) })
 	if len(s.Credentials) > 1 && !k.rep.Broken[owner+".credentials"] {
 		k.together(s, owner+".credentials")
 	}
@@ -97,7 +98,10 @@ func (k *checker) credential(s *Service, cred *Credential, key string) {
 	p := k.cfg.preset(s)
 	settings := reflect.ValueOf(cred.Settings).Elem()
 	fields, _ := declare.Keys(settings.Type())
-	r := &CredentialReport{settingsReport: settingsReport{k, key}, Service: s, Kind: cred.Kind, preset: p}
+	known := credentialGround{settingsReport{k, key}}
+	r := &CredentialReport{
+		Report: known, Around: s.surroundings(), Kind: cred.Kind, keys: fields, preset: p, ground: known,
+	}
 	for i := range fields {
 		if f := &fields[i]; f.Needed != "" && !k.set[key+"."+f.Name] {
 			r.Lacks(f.Name)
@@ -106,6 +110,17 @@ func (k *checker) credential(s *Service, cred *Credential, key string) {
 	cred.Settings.Check(r)
 	k.walk(settings, key)
 }
+
+// credentialGround is the checker as the report of one credential sees it.
+type credentialGround struct{ settingsReport }
+
+func (g credentialGround) lacks(message, hint string) { g.missing(g.ownerOf(g.owner), message, hint) }
+
+func (g credentialGround) written(key string) bool { return g.checker.written[g.at(key)] }
+
+func (g credentialGround) set(key string) bool { return g.checker.set[g.at(key)] }
+
+func (g credentialGround) broken(key string) bool { return g.rep.Broken[g.at(key)] }
 
 // noKind reports a credential of which too little is known.
 func (k *checker) noKind(s *Service, cred *Credential, owner string) {
@@ -163,7 +178,7 @@ func (k *checker) walk(v reflect.Value, key string) {
 	case string, bool, int, time.Duration:
 		return
 	case map[string]any:
-		for _, name := range sortedKeys(x) {
+		for _, name := range slices.Sorted(maps.Keys(x)) {
 			if x[name] != nil {
 				k.walk(reflect.ValueOf(x[name]), key+"."+name)
 			}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -102,81 +103,21 @@ func (k *checker) loops(s *Service, key string) {
 	}
 }
 
-// sameHost tells whether host plainly is the machine that listens on bound.
-func sameHost(host, bound string) bool {
-	local := func(s string) bool {
-		addr, err := netip.ParseAddr(s)
-		return s == "" || strings.EqualFold(s, "localhost") || err == nil &&
-			(addr.Unmap().IsLoopback() || addr.Unmap().IsUnspecified())
-	}
-	return strings.EqualFold(host, bound) || local(host) && local(bound)
-}
-
-// isInternal tells hosts that are plainly not on the internet: addresses that are not public, names without a dot, and
-// the top-level domains that are never delegated.
-func isInternal(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return !isPublic(addr)
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if !strings.Contains(host, ".") {
-		return true
-	}
-	return slices.ContainsFunc([]string{".internal", ".local", ".localhost", ".lan", ".home.arpa", ".test"},
-		func(tld string) bool {
-			return strings.HasSuffix(host, tld)
-		})
-}
-
-// isPublic is a rough answer for warnings only; the dialer has the exact one.
-func isPublic(addr netip.Addr) bool {
-	addr = addr.Unmap()
-	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !netip.MustParsePrefix("100.64.0.0/10").Contains(addr)
-}
-
-func covers(list []netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
-}
-
-// headerProblem says why a header cannot be set by a service.
-func headerProblem(name string) string {
-	lower := strings.ToLower(name)
-	switch {
-	case !notation.IsToken(name):
-		return "is not a header name"
-	case strings.HasPrefix(lower, "x-sallyport-"), strings.HasPrefix(lower, "proxy-"):
-		return "is a header between the caller and Sallyport, which never goes to an API"
-	case slices.Contains([]string{"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}, lower):
-		return "is a header of the connection (hop-by-hop), not of the request"
-	case slices.Contains([]string{
-		"host", "content-length", "content-type", "content-encoding",
-		"expect", "date", "via", "forwarded", "accept-encoding",
-	}, lower):
-		return "is a header that HTTP itself gives a meaning, not one for a service to set"
-	case slices.Contains([]string{"cookie", "set-cookie"}, lower):
-		return "is the cookie header; a credential in a cookie is of kind cookie"
-	}
-	return ""
-}
-
 // fixedHeaders keeps credentials and nonsense out of headers.
 func (k *checker) fixedHeaders(s *Service, owner string) {
 	p := k.cfg.preset(s)
-	for _, name := range sortedKeys(p.HeadersNeeds) {
-		if !slices.ContainsFunc(sortedKeys(s.Headers), func(own string) bool { return strings.EqualFold(own, name) }) {
+	for _, name := range slices.Sorted(maps.Keys(p.HeadersNeeds)) {
+		if !namesHeader(s.Headers, name) {
 			k.missing(owner, "needs the header "+name+": "+p.HeadersNeeds[name], "write headers: {"+name+": …}")
 		}
 	}
-	for _, name := range sortedKeys(s.Headers) {
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
 		key := owner + ".headers." + name
 		if problem := headerProblem(name); problem != "" {
 			k.fail(key, problem, "")
 			continue
 		}
-		asked := slices.ContainsFunc(sortedKeys(p.HeadersNeeds), func(need string) bool {
-			return strings.EqualFold(need, name)
-		})
-		if carriesCredential(name) && !asked || goesInto(s, name) {
+		if carriesCredential(name) && !namesHeader(p.HeadersNeeds, name) || goesInto(s, name) {
 			k.fail(key, "is where a credential goes", "use credential, with the secret by reference")
 		}
 	}
@@ -186,19 +127,11 @@ func (k *checker) fixedHeaders(s *Service, owner string) {
 func (k *checker) overriding(s *Service, owner string) {
 	for i, name := range s.Override {
 		key := fmt.Sprintf("%s.override_headers.%d", owner, i)
-		if !slices.ContainsFunc(sortedKeys(s.Headers), func(own string) bool { return strings.EqualFold(own, name) }) {
+		if !namesHeader(s.Headers, name) {
 			k.fail(key, "is none of headers, so there is nothing to set",
 				"write headers: {"+name+": …} beside it, or leave it out")
 		}
 	}
-}
-
-func carriesCredential(name string) bool {
-	lower := strings.ToLower(name)
-	return slices.ContainsFunc([]string{"authorization", "api-key", "apikey", "token", "secret", "password"},
-		func(part string) bool {
-			return strings.Contains(lower, part)
-		})
 }
 
 // allow warns of rules that stand twice, or that nothing can match.

@@ -3,21 +3,21 @@
 //
 // It decodes strictly, collects every error of a load with file, line and column, and knows where each value came from.
 // The struct tags of Config, and of what it is made of, are the one declaration: the decoder, the defaults, the
-// suggestions, the JSON Schema and docs/configuration.md are all read from them. Package declare lists the tags. It is not a watcher (app re-reads and swaps) and it opens no store.
+// suggestions, the JSON Schema and docs/configuration.md are all read from them. Package declare lists the tags. It is
+// not a watcher (app re-reads and swaps) and it opens no store.
+//
+// The files form layers: what a configuration is (config, service, credential, stores, kinds), what fills it in (usual,
+// defaults, presets with what they use), what it is held against (the checks), and how it is loaded.
 //
 // Invariant: loading is pure, and no error, warning or origin ever contains a value that may be a secret.
 package config
 
 import (
 	"cmp"
-	"net/netip"
-	"net/url"
 	"time"
 
-	"sallyport/internal/config/notation"
 	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
-	"sallyport/internal/secret"
 )
 
 // Config is the whole configuration, complete: defaults and presets are filled in, paths are resolved.
@@ -51,9 +51,6 @@ type Config struct {
 	read       ReadFunc
 	kinds      Kinds
 }
-
-// Kinds returns the kinds with which the configuration was read.
-func (c *Config) Kinds() Kinds { return c.kinds }
 
 // Listen holds host:port addresses.
 type Listen struct {
@@ -93,14 +90,14 @@ type Audit struct {
 
 // AuditRotate says when a file of the audit log is ended. Zero is never.
 type AuditRotate struct {
-	Size  notation.Size `yaml:"size" eg:"1GiB" min:"1MiB" max:"1TiB" doc:"Once the file has this size."`
+	Size  Size          `yaml:"size" eg:"1GiB" min:"1MiB" max:"1TiB" doc:"Once the file has this size."`
 	Every time.Duration `yaml:"every" eg:"24h" min:"1m" max:"8784h" doc:"Once the file's first record is this old."`
 }
 
 // AuditKeep bounds what is kept of the audit log. Zero is no bound.
 type AuditKeep struct {
 	Age  time.Duration `yaml:"age" eg:"400d" min:"1h" max:"36600d" doc:"A file is removed once its newest record is older."`
-	Size notation.Size `yaml:"size" eg:"100GiB" min:"1MiB" max:"1024TiB" doc:"Files are removed while all of them together are larger."`
+	Size Size          `yaml:"size" eg:"100GiB" min:"1MiB" max:"1024TiB" doc:"Files are removed while all of them together are larger."`
 }
 
 // Log is the form of the process's own log.
@@ -111,12 +108,12 @@ type Log struct {
 
 // GateLimits bounds the whole gate.
 type GateLimits struct {
-	InFlight    int           `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
-	PerToken    int           `yaml:"in_flight_per_token" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time with one proxy token, whatever its generation; more are answered with rate_limited. Default: three quarters of in_flight."`
-	PerService  int           `yaml:"in_flight_per_service" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time to one service that has no limits.concurrency of its own; more are answered with rate_limited. Default: half of in_flight."`
-	Connections int           `yaml:"connections" eg:"4096" min:"16" max:"2000000" doc:"Connections to the gateway at one time. At the limit the oldest that no valid token was presented on is closed, of the source that has the most of them, then the one idle longest. Default: twice in_flight, or what the limit of open files leaves beside in_flight and 100 if that is less."`
-	PerSource   int           `yaml:"connections_per_source" eg:"512" min:"1" max:"2000000" doc:"Connections to the gateway at one time from one IPv4 address or IPv6 /64 that no valid token was presented on yet; the oldest is closed for a new one. Default: half of connections."`
-	HeaderBytes notation.Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or a response's header."`
+	InFlight    int  `yaml:"in_flight" default:"4096" min:"1" max:"1000000" doc:"Requests at one time; more are answered with overloaded."`
+	PerToken    int  `yaml:"in_flight_per_token" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time with one proxy token, whatever its generation; more are answered with rate_limited. Default: three quarters of in_flight."`
+	PerService  int  `yaml:"in_flight_per_service" eg:"1024" min:"1" max:"1000000" doc:"Requests at one time to one service that has no limits.concurrency of its own; more are answered with rate_limited. Default: half of in_flight."`
+	Connections int  `yaml:"connections" eg:"4096" min:"16" max:"2000000" doc:"Connections to the gateway at one time. At the limit the oldest that no valid token was presented on is closed, of the source that has the most of them, then the one idle longest. Default: twice in_flight, or what the limit of open files leaves beside in_flight and 100 if that is less."`
+	PerSource   int  `yaml:"connections_per_source" eg:"512" min:"1" max:"2000000" doc:"Connections to the gateway at one time from one IPv4 address or IPv6 /64 that no valid token was presented on yet; the oldest is closed for a new one. Default: half of connections."`
+	HeaderBytes Size `yaml:"header_bytes" default:"64KiB" min:"4KiB" max:"1MiB" doc:"The greatest size of a request's or a response's header."`
 }
 
 // Revocation bounds how long what was revoked can be used.
@@ -145,103 +142,5 @@ func (l GateLimits) ConnectionLimits(files uint64) (total, perSource int) {
 	return total, cmp.Or(l.PerSource, max(1, total/2))
 }
 
-// Service is one external API: a fixed upstream, a credential, a policy. After Load, Upstream and Credential are
-// complete.
-type Service struct {
-	Preset       string            `yaml:"preset" eg:"openai" doc:"A service that ships with Sallyport: it fills in what is left open here. docs/presets.md lists them."`
-	Secret       secret.Ref        `yaml:"secret" eg:"ref+builtin://openai" doc:"Short for credential.secret."`
-	Upstream     *url.URL          `yaml:"upstream" eg:"https://api.example.com/v1" doc:"Scheme, host, port and base path of the API. http or https; no user, query or fragment."`
-	CAFile       string            `yaml:"ca_file" path:"file" eg:"./ca.pem" doc:"PEM certificates to trust for this upstream instead of the system's."`
-	ServerName   string            `yaml:"server_name" eg:"api.internal" doc:"The name to send in TLS (SNI) and to verify, where it differs from the upstream's host."`
-	RSAExchange  bool              `yaml:"rsa_key_exchange" default:"false" doc:"Offer TLS 1.2 with RSA key exchange too, for an appliance that has nothing else. It has no forward secrecy: whoever gets the server's key later can read what was recorded, the credential in it too."`
-	Credential   Credential        `yaml:"credential" doc:"What is injected, and where."`
-	Credentials  []Credential      `yaml:"credentials" doc:"Several credentials in one request, instead of credential; one with a preset that has several fills in the same entry. At most one of them signs."`
-	TLS          *ClientTLS        `yaml:"tls" doc:"A client certificate, for an API that knows its callers by one."`
-	Proxy        *url.URL          `yaml:"proxy" url:"proxy" eg:"http://proxy.internal:3128" doc:"A proxy on the way to the upstream and to token endpoints: http:// or socks5://, without user and password."`
-	ProxySecret  secret.Ref        `yaml:"proxy_secret" eg:"ref+builtin://proxy" doc:"USER:PASSWORD for the proxy, by reference."`
-	Replay       Replay            `yaml:"replay" doc:"How much of a request's body is kept, for sending it once more after a token has expired, or for signing it."`
-	Headers      map[string]string `yaml:"headers" free:"true" keys:"header" eg:"{Notion-Version: \"2022-06-28\"}" doc:"Fixed headers that are set unless the caller sends them; override_headers names those that are set all the same. A User-Agent goes onto calls to token endpoints too, unless token_headers has one. Never a credential."`
-	Override     []string          `yaml:"override_headers" eg:"[User-Agent]" doc:"Those of headers that replace what the caller sends, such as a User-Agent that an API asks for: n8n always sends one of its own."`
-	Allow        []notation.Rule   `yaml:"allow" eg:"[\"GET /v1/**\", \"GET,POST /v1/files/*\", \"* /v1/models\"]" doc:"What may be called: METHOD[,METHOD] or *, then a path glob below the base path; * stays within a segment, ** spans segments. Absent: everything."`
-	Limits       Limits            `yaml:"limits" doc:"Limits of this service, counted at each replica by itself. Absent: none."`
-	Circuit      Circuit           `yaml:"circuit" doc:"When an API that cannot be connected to is not called for a moment. Responses of the API, whatever their status, have no part in it."`
-	Timeouts     Timeouts          `yaml:"timeouts" doc:"Timeouts. There is none for the whole request: long responses stream as long as they move."`
-	Connections  Connections       `yaml:"connections" doc:"How long connections to the API are used again. A shorter time that the API names itself (Keep-Alive: timeout=5) holds in any case."`
-	AllowPrivate []netip.Prefix    `yaml:"allow_private" eg:"[10.1.2.3/32]" doc:"Addresses that are not public and may be dialled all the same. Everything else that is not public is refused."`
-	Redirects    string            `yaml:"redirects" default:"refuse" enum:"refuse fetch" doc:"Redirects that leave the service: refuse them, or fetch the target without a credential and stream it."`
-	FetchPrivate []netip.Prefix    `yaml:"fetch_private" eg:"[10.1.2.4/32]" doc:"Addresses that are not public and may be dialled to fetch such a redirect; allow_private is not about them. The gate's own listeners are never dialled."`
-	Cookies      string            `yaml:"cookies" default:"strip" enum:"strip pass" doc:"Whether cookies pass between caller and API."`
-	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
-	DoubleSlash  bool              `yaml:"double_slash" default:"false" doc:"Let // through in the path, for APIs that take a whole URL in it, such as r.jina.ai/https://example.com. An allow rule has to match the path as it is, and with the slashes merged."`
-	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`
-	Test         *Test             `yaml:"test" doc:"The call that service test makes."`
-	_            struct{}          `yaml:"retry methods" later:"true"`
-}
-
-// Limits of one service. Zero is no limit.
-type Limits struct {
-	Rate        notation.Rate `yaml:"rate" eg:"50/s" doc:"Requests per second, minute or hour, at each replica: two replicas let twice as many through."`
-	Burst       int           `yaml:"burst" eg:"100" min:"1" max:"1000000" doc:"How many requests may come at once within the rate. Default: one second's worth, at least 1."`
-	Concurrency int           `yaml:"concurrency" eg:"20" min:"1" max:"1000000" doc:"Requests at one time."`
-	Body        notation.Size `yaml:"body" eg:"2GiB" min:"1" doc:"The greatest request body."`
-}
-
-// Circuit says when a service's API is left alone for a moment.
-type Circuit struct {
-	Failures int           `yaml:"failures" default:"5" max:"1000" doc:"Failures to connect in a row (DNS, connection, TLS handshake) after which requests are answered with circuit_open. 0: never."`
-	Pause    time.Duration `yaml:"pause" default:"1s" min:"100ms" max:"1h" doc:"How long until one request is let through to try again. It doubles each time that this fails."`
-	Longest  time.Duration `yaml:"longest" default:"30s" min:"100ms" max:"1h" doc:"The longest such pause."`
-}
-
-// Timeouts of one service.
-type Timeouts struct {
-	Dial           time.Duration `yaml:"dial" default:"10s" min:"1ms" max:"10m" doc:"Resolve and connect."`
-	TLS            time.Duration `yaml:"tls" default:"10s" min:"1ms" max:"10m" doc:"The TLS handshake."`
-	ResponseHeader time.Duration `yaml:"response_header" default:"5m" min:"1ms" max:"24h" doc:"From the end of the request to the response's header."`
-	Idle           time.Duration `yaml:"idle" default:"5m" min:"1ms" max:"24h" doc:"The longest pause within a response's body."`
-	RequestIdle    time.Duration `yaml:"request_idle" default:"1m" min:"1ms" max:"24h" doc:"The longest pause within a request's body, while the gate waits for the caller; then the request ends with request_timeout."`
-}
-
-// Connections that are kept to an API.
-type Connections struct {
-	Idle time.Duration `yaml:"idle" default:"90s" min:"1s" max:"1h" doc:"How long a connection that no request uses is kept. Shorter than the API keeps it, or a request may meet one that the API is just closing."`
-	Age  time.Duration `yaml:"age" default:"1m" min:"1s" max:"24h" doc:"How old a connection may be and still be given to a request. When the API's name gets another address, new requests go there within this time."`
-}
-
-// Test is a harmless call that shows whether the credential works.
-type Test struct {
-	Method string `yaml:"method" default:"GET" doc:"The method."`
-	Path   string `yaml:"path" eg:"/v1/models" doc:"The path below the base path, with a query if need be."`
-	Status []int  `yaml:"status" default:"200" min:"100" max:"599" doc:"The statuses that mean it works."`
-}
-
-// Token is what the configuration says of a proxy token. The token itself is made by token issue and never stands here.
-type Token struct {
-	Services []string       `yaml:"services" eg:"[openai, github]" doc:"The services it may call; [\"*\"] for all."`
-	Methods  []string       `yaml:"methods" eg:"[GET, POST]" doc:"The methods it may use. Absent: all."`
-	From     []netip.Prefix `yaml:"from" eg:"[10.0.0.0/8]" doc:"The networks it may come from. Absent: any."`
-	Expires  time.Duration  `yaml:"expires" eg:"90d" min:"1m" doc:"The life of a generation. Absent: until revoked or rotated."`
-	Rotate   *Rotate        `yaml:"rotate" doc:"Rotation by itself."`
-}
-
-// Rotate is the schedule of a token's rotation.
-type Rotate struct {
-	Every   time.Duration `yaml:"every" eg:"24h" min:"1m" doc:"How often a new generation is made."`
-	Overlap time.Duration `yaml:"overlap" default:"1h" min:"1s" doc:"How long the old generation stays valid beside the new one. Shorter than every."`
-	Push    *Push         `yaml:"push" doc:"Where the new value is written."`
-}
-
-// Push names the consumers of a token.
-type Push struct {
-	N8N *PushN8N `yaml:"n8n" doc:"A Header Auth credential in n8n."`
-}
-
-// PushN8N is one n8n and the Header Auth credential in it.
-type PushN8N struct {
-	URL        *url.URL   `yaml:"url" eg:"http://n8n-main:5678" doc:"n8n's base URL."`
-	APIKey     secret.Ref `yaml:"api_key" eg:"ref+builtin://n8n-api-key" doc:"An API key of n8n with the scope credential:update, by reference."`
-	Credential string     `yaml:"credential" eg:"Sallyport" doc:"The Header Auth credential's id or name."`
-	Gate       *url.URL   `yaml:"gate" eg:"http://gate:8470" doc:"The gateway as n8n reaches it; the credential has to be locked to its host. Default: the gateway listener."`
-	CAFile     string     `yaml:"ca_file" path:"file" eg:"./n8n-ca.pem" doc:"PEM certificates to trust for n8n instead of the system's."`
-	CLI        []string   `yaml:"cli" free:"true" eg:"[docker, exec, n8n, n8n]" doc:"The n8n command, for n8n 1.x, whose API cannot update credentials."`
-}
+// ReadFunc reads a file that a configuration names (certificates), so that what it points to is checked at load.
+type ReadFunc func(name string) ([]byte, error)

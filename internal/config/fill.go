@@ -2,8 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +29,6 @@ type filler struct {
 	used    map[string]bool
 	missing map[string]bool
 }
-
-var inputName = regexp.MustCompile(`\{[a-z][a-z0-9_]*\}`)
 
 func (f *filler) fill() {
 	if f.cred.Settings == nil {
@@ -108,7 +106,7 @@ func (f *filler) tree(key string, node any) any {
 	case notation.Text:
 		return f.text(key, n)
 	case map[string]any:
-		for _, name := range sortedKeys(n) {
+		for _, name := range slices.Sorted(maps.Keys(n)) {
 			n[name] = f.tree(key+"."+name, n[name])
 		}
 	case []any:
@@ -215,7 +213,7 @@ func (f *filler) input(key, name string) notation.Text {
 }
 
 func (f *filler) suggest(name string) string {
-	if word := wording.Nearest(name, sortedKeys(f.inputs)); word != "" {
+	if word := wording.Nearest(name, slices.Sorted(maps.Keys(f.inputs))); word != "" {
 		return "did you mean {" + word + "}?"
 	}
 	if wording.MayBeSecret(name) {
@@ -226,7 +224,7 @@ func (f *filler) suggest(name string) string {
 
 // unused reports inputs that stand nowhere: a misspelt one, or one that is another key.
 func (f *filler) unused() {
-	for _, name := range sortedKeys(f.inputs) {
+	for _, name := range slices.Sorted(maps.Keys(f.inputs)) {
 		key := f.key + ".inputs." + name
 		if f.used[name] || f.rep.Broken[key] {
 			continue
@@ -235,7 +233,7 @@ func (f *filler) unused() {
 		fields, _ := declare.Keys(reflect.TypeOf(f.cred.Settings).Elem())
 		if declare.IndexOf(fields, name) >= 0 {
 			hint = "did you mean the key " + name + " beside inputs?"
-		} else if word := wording.Nearest(name, sortedKeys(f.missing)); word != "" {
+		} else if word := wording.Nearest(name, slices.Sorted(maps.Keys(f.missing))); word != "" {
 			hint = "did you mean \"" + word + "\"?"
 		}
 		f.rep.Fail(f.cfg.at(key), place.Subject(key)+" stands for nothing: no {"+name+"} is in the credential", hint)

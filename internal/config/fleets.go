@@ -1,12 +1,8 @@
 package config
 
 import (
-	"reflect"
-	"strings"
 	"time"
 
-	"sallyport/internal/config/declare"
-	"sallyport/internal/config/wording"
 	"sallyport/internal/fleet"
 )
 
@@ -18,23 +14,4 @@ type Fleet struct {
 	Settle   time.Duration     `yaml:"settle" default:"10s" min:"1s" max:"1h" doc:"How long a unit has to stay healthy, with the same processes, before the next one is begun."`
 	Health   map[string]string `yaml:"health" keys:"text" eg:"{n8n-main: 'http://n8n-main:5678'}" doc:"Where units answer /healthz and /healthz/readiness, by the names that sallyport fleet list shows; a * in place of the host is each node's address. A unit without one is healthy when what runs it says so."`
 	Settings fleet.Settings    `of:"kind"`
-}
-
-func (k *checker) fleet(name string) {
-	f, key := k.cfg.Fleets[name], "fleets."+name
-	if f.Kind == "" {
-		k.missing(key, "has no kind",
-			"write kind: NAME, one of "+strings.Join(k.cfg.kinds.familyOf(reflect.TypeFor[Fleet]()).Names(), ", "))
-		return
-	}
-	for _, unit := range sortedKeys(f.Health) {
-		if err := fleet.CheckProbe(f.Health[unit]); err != nil {
-			k.fail(key+".health", "has for "+wording.Show(unit)+" what "+err.Error(),
-				"write http://HOST:PORT, or http://*:PORT for each node's address")
-		}
-	}
-	if v, ok := declare.SettingsIn(reflect.ValueOf(f).Elem()); ok {
-		k.needs(v, key, "of kind "+f.Kind+" ")
-		f.Settings.Check(settingsReport{k, key})
-	}
 }

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -102,37 +100,4 @@ func (k Kinds) stores() declare.Family {
 		}
 	}
 	return all
-}
-
-// needs reports the keys of v, a struct at key, that have to be there and are not. of goes behind the subject.
-func (k *checker) needs(v reflect.Value, key, of string) {
-	fields, _ := declare.Keys(v.Type())
-	for i := range fields {
-		f, child := &fields[i], key+"."+fields[i].Name
-		if f.Needed != "" && !k.cfg.has(child) {
-			k.missing(key, of+"has no "+f.Name, f.Needed)
-		}
-		if at := v.FieldByIndex(f.Index); at.Kind() == reflect.Pointer && !declare.IsLeaf(f.Type) && !at.IsNil() {
-			k.needs(at.Elem(), child, "")
-		}
-	}
-}
-
-// Backend tells one store from another: all that is set but how to log in to it and how often it is asked.
-func (s *Store) Backend() string {
-	where := map[string]any{"kind": s.Kind}
-	if v, ok := declare.SettingsIn(reflect.ValueOf(s).Elem()); ok {
-		fields, _ := declare.Keys(v.Type())
-		for i := range fields {
-			if fields[i].Backend == "" {
-				where[fields[i].Name] = v.FieldByIndex(fields[i].Index).Interface()
-			}
-		}
-	}
-	text, err := json.Marshal(where)
-	if err != nil {
-		// they are made of words and numbers, which can be written
-		panic(fmt.Sprintf("the settings of kind %s: %v", s.Kind, err))
-	}
-	return string(text)
 }

@@ -45,7 +45,7 @@ type part struct {
 	decoded, filled *finding.Report
 }
 
-func (l *loading) load(path string) (*Config, finding.Warnings, error) {
+func (l *loading) load(path string) (*Config, Warnings, error) {
 	optional := path == ""
 	if optional {
 		path = DefaultName
@@ -55,7 +55,7 @@ func (l *loading) load(path string) (*Config, finding.Warnings, error) {
 		src, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, finding.Errors{{
+		return nil, nil, Errors{{
 			File: path, Message: "reading the configuration: " + reason(err),
 			Hint: unreadableHint(err),
 		}}
@@ -67,7 +67,7 @@ func (l *loading) load(path string) (*Config, finding.Warnings, error) {
 		if l.named == nil || !l.named.none() {
 			l.dropIns(c, rep)
 		}
-		if l.named != nil && l.named.grow(c) {
+		if l.named != nil && l.named.grow(c.Tokens) {
 			continue
 		}
 		warns, err := l.finish(c, rep)
@@ -75,7 +75,7 @@ func (l *loading) load(path string) (*Config, finding.Warnings, error) {
 			return c, warns, nil
 		}
 		if l.named != nil && !l.named.none() { // Load sees what was meant by a word that is misspelt
-			if _, _, whole := load(l.kinds, path, nil); whole != nil {
+			if _, _, whole := (&loading{kinds: l.kinds}).load(path); whole != nil {
 				err = whole
 			}
 		}
@@ -84,7 +84,7 @@ func (l *loading) load(path string) (*Config, finding.Warnings, error) {
 }
 
 // finish completes what is not part of a whole, and holds everything against itself.
-func (l *loading) finish(c *Config, rep *finding.Report) (finding.Warnings, error) {
+func (l *loading) finish(c *Config, rep *finding.Report) (Warnings, error) {
 	whole := make(map[string]bool)
 	for _, p := range l.whole {
 		rep.Add(p.filled)

@@ -12,63 +12,8 @@ import (
 	"sallyport/internal/config/finding"
 	"sallyport/internal/config/place"
 	"sallyport/internal/config/preset"
-	"sallyport/internal/config/wording"
 	"sallyport/internal/secret"
 )
-
-// applyPresets fills services from the presets they name, gives credentials what their kind implies, and puts inputs in
-// their places.
-func (c *Config) applyPresets(rep *finding.Report) {
-	for _, name := range c.ServiceNames() {
-		s, key := c.Services[name], "services."+name
-		c.shortSecret(rep, s, key)
-		p := c.preset(s)
-		switch {
-		case p.Name != "":
-			(&merger{cfg: c, rep: rep, key: key, from: place.FromPreset + p.Name}).merge(s, p)
-		case s.Preset != "":
-			rep.Fail(c.at(key+".preset"), fmt.Sprintf("preset of service %q: there is no preset %s", name,
-				wording.Show(s.Preset)), presetHint(s.Preset))
-		}
-		if s.Limits.Burst == 0 && !s.Limits.Rate.IsZero() {
-			s.Limits.Burst = max(1, int(s.Limits.Rate.PerSecond()))
-			c.positions.Set(key+".limits.burst", place.Position{From: place.FromDefault})
-		}
-		eachCredential(s, key, func(cred *Credential, at string) {
-			c.imply(s, cred, at)
-			(&filler{cfg: c, rep: rep, service: s, preset: p, cred: cred, key: at}).fill()
-		})
-	}
-}
-
-// preset returns the preset that a service names; an empty one where there is none.
-func (c *Config) preset(s *Service) *preset.Preset {
-	p, ok := c.presets[s.Preset]
-	if !ok {
-		found, _ := preset.Lookup(s.Preset)
-		p = &found
-		c.presets[s.Preset] = p
-	}
-	return p
-}
-
-// eachCredential calls do for the service's credentials, with the key of each.
-func eachCredential(s *Service, key string, do func(cred *Credential, at string)) {
-	if len(s.Credentials) == 0 {
-		do(&s.Credential, key+".credential")
-		return
-	}
-	for i := range s.Credentials {
-		do(&s.Credentials[i], key+".credentials."+strconv.Itoa(i))
-	}
-}
-
-func presetHint(got string) string {
-	if word := wording.Nearest(got, preset.Names()); word != "" {
-		return "did you mean " + strconv.Quote(word) + "?"
-	}
-	return "docs/presets.md lists them; without one, give upstream and credential"
-}
 
 // shortSecret moves secret to credential.secret.
 func (c *Config) shortSecret(rep *finding.Report, s *Service, key string) {
@@ -112,34 +57,6 @@ func settingOf[T any](cred *Credential, key string) (*T, bool) {
 		return nil, false
 	}
 	return reflect.TypeAssert[*T](v.Addr())
-}
-
-// merger writes a preset's values where the service left them open.
-type merger struct {
-	cfg  *Config
-	rep  *finding.Report
-	key  string
-	from string
-}
-
-func (m *merger) open(key string) bool {
-	if m.cfg.has(m.key + "." + key) {
-		return false
-	}
-	m.cfg.positions.Set(m.key+"."+key, place.Position{From: m.from})
-	return true
-}
-
-func (m *merger) text(key string, to *string, value string) {
-	if value != "" && m.open(key) {
-		*to = value
-	}
-}
-
-func (m *merger) list(key string, to *[]string, value []string) {
-	if len(value) > 0 && m.open(key) {
-		*to = value
-	}
 }
 
 func (m *merger) merge(s *Service, p *preset.Preset) {
@@ -238,20 +155,4 @@ func (m *merger) oneForAll(s *Service, p *preset.Preset) bool {
 	s.Credential = Credential{}
 	m.cfg.positions.Drop(m.key + ".credential.secret")
 	return true
-}
-
-func meanings(p *preset.Preset) string {
-	out := make([]string, len(p.Credentials))
-	for i := range p.Credentials {
-		out[i] = p.Credentials[i].Is
-	}
-	return strings.Join(out, ", ")
-}
-
-func severalHint(p *preset.Preset) string {
-	out := make([]string, len(p.Credentials))
-	for i := range out {
-		out[i] = fmt.Sprintf("{secret: ref+builtin://%s-%d}", p.Name, i+1)
-	}
-	return "write credentials: [" + strings.Join(out, ", ") + "]"
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"sallyport/internal/config/declare"
 	"sallyport/internal/config/document"
@@ -15,16 +17,16 @@ type Named struct {
 
 func (n *Named) none() bool { return len(n.Tokens)+len(n.Services) == 0 }
 
-// grow adds the services that c's tokens name, and tells whether one of them is new: whether it is there is a part of a
+// grow adds the services that tokens name, and tells whether one of them is new: whether it is there is a part of a
 // token's check.
-func (n *Named) grow(c *Config) bool {
+func (n *Named) grow(tokens map[string]*Token) bool {
 	known := make(map[string]bool, len(n.Services))
 	for _, name := range n.Services {
 		known[name] = true
 	}
 	before := len(n.Services)
-	for _, name := range c.TokenNames() {
-		if t := c.Tokens[name]; t != nil {
+	for _, name := range slices.Sorted(maps.Keys(tokens)) {
+		if t := tokens[name]; t != nil {
 			for _, service := range t.Services {
 				if !known[service] && declare.IsOwnName(service) {
 					known[service], n.Services = true, append(n.Services, service)

@@ -1,9 +1,10 @@
 package config
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,7 +75,7 @@ func showTree(node any) string {
 	switch n := node.(type) {
 	case map[string]any:
 		items := make([]string, 0, len(n))
-		for _, name := range sortedKeys(n) {
+		for _, name := range slices.Sorted(maps.Keys(n)) {
 			items = append(items, name+": "+showTree(n[name]))
 		}
 		return "{" + strings.Join(items, ", ") + "}"
@@ -124,7 +125,7 @@ func (c *Config) Override(key, value, from string) error {
 	}
 	l, _ := declare.LeafOf(v.Type())
 	if err := declare.Set(v, f, l, value); err != nil {
-		return finding.Errors{{File: from, Message: place.Subject(key) + ": " + err.Error(), Hint: fault.HintOf(err)}}
+		return Errors{{File: from, Message: place.Subject(key) + ": " + err.Error(), Hint: fault.HintOf(err)}}
 	}
 	if f.Path != "" {
 		v.SetString(c.placeFile(key, "", value))
@@ -136,22 +137,3 @@ func (c *Config) Override(key, value, from string) error {
 	_, err := rep.Finish()
 	return err
 }
-
-// DatabaseURL returns the PostgreSQL URL, reading database_file if that is how it is given; "" means SQLite. It may
-// hold a password: never print it.
-func (c *Config) DatabaseURL(read ReadFunc) (string, error) {
-	if c.DatabaseFile == "" {
-		return c.Database, nil
-	}
-	content, err := read(c.DatabaseFile)
-	if err != nil {
-		return "", fmt.Errorf("reading database_file %q: %w", c.DatabaseFile, err)
-	}
-	text := strings.TrimSpace(string(content))
-	if databaseProblem(text, true) != "" {
-		return "", fmt.Errorf("reading database_file %q: %w", c.DatabaseFile, errNotPostgres)
-	}
-	return text, nil
-}
-
-var errNotPostgres = errors.New("it holds no postgres:// URL")

@@ -1,11 +1,12 @@
 package config
 
 import (
-	"cmp"
-	"maps"
+	"encoding/json"
+	"fmt"
+	"reflect"
 	"time"
 
-	"sallyport/internal/config/place"
+	"sallyport/internal/config/declare"
 	"sallyport/internal/secret"
 )
 
@@ -17,46 +18,21 @@ type Store struct {
 	Settings secret.Settings `of:"kind"`
 }
 
-// StoreSet returns the stores by name: those of the configuration, and those that are there without an entry.
-func (c *Config) StoreSet() map[string]*Store {
-	all := make(map[string]*Store)
-	for _, kind := range c.kinds.Stores {
-		if kind.Always == nil {
-			continue
-		}
-		store := &Store{Kind: kind.Name, Settings: kind.Always()}
-		if !kind.Fixed {
-			store.MaxStale = defaultMaxStale
-		}
-		if !kind.Fixed && !kind.Own {
-			store.Refresh = cmp.Or(kind.Refresh, secret.DefaultRefresh)
-		}
-		all[kind.Name] = store
-	}
-	maps.Copy(all, c.Stores)
-	return all
-}
-
-const defaultMaxStale = 24 * time.Hour
-
-// storeDefaults gives stores the common keys that their kind implies.
-func (c *Config) storeDefaults() {
-	for _, name := range sortedKeys(c.Stores) {
-		s, key := c.Stores[name], "stores."+name
-		switch kind, ok := c.kinds.Store(s.Kind); {
-		case !ok:
-		case kind.Fixed:
-			s.MaxStale = 0
-			c.positions.Drop(key + ".max_stale")
-		case !kind.Own:
-			orDefault(c, key+".refresh", &s.Refresh, cmp.Or(kind.Refresh, secret.DefaultRefresh))
+// Backend tells one store from another: all that is set but how to log in to it and how often it is asked.
+func (s *Store) Backend() string {
+	where := map[string]any{"kind": s.Kind}
+	if v, ok := declare.SettingsIn(reflect.ValueOf(s).Elem()); ok {
+		fields, _ := declare.Keys(v.Type())
+		for i := range fields {
+			if fields[i].Backend == "" {
+				where[fields[i].Name] = v.FieldByIndex(fields[i].Index).Interface()
+			}
 		}
 	}
-}
-
-func orDefault[T comparable](c *Config, key string, to *T, value T) {
-	if !c.has(key) {
-		*to = value
-		c.positions.Set(key, place.Position{From: place.FromDefault})
+	text, err := json.Marshal(where)
+	if err != nil {
+		// they are made of words and numbers, which can be written
+		panic(fmt.Sprintf("the settings of kind %s: %v", s.Kind, err))
 	}
+	return string(text)
 }

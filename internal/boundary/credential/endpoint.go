@@ -37,7 +37,7 @@ func (e *Endpoint) ImplyAuth(i config.Implied, signedGrant bool) {
 		auth = derive.AuthBasic
 	case !signedGrant && !e.Key.IsZero():
 		auth = derive.AuthPrivateKeyJWT
-	case i.Service.TLS != nil:
+	case i.Around.ClientTLS:
 		auth = derive.AuthMTLS
 	}
 	i.Text("auth", &e.Auth, auth)
@@ -90,7 +90,7 @@ func (e *Endpoint) CheckClient(r *config.CredentialReport, signedGrant bool) {
 		r.Missing("has auth "+e.Auth+" without client_secret", "write client_secret: ref+builtin://NAME#client_secret")
 	case signs && e.Key.IsZero():
 		r.Missing("has auth private_key_jwt without key", "write key: ref+builtin://NAME, a private key in PEM")
-	case e.Auth == derive.AuthMTLS && r.Service.TLS == nil:
+	case e.Auth == derive.AuthMTLS && !r.Around.ClientTLS:
 		r.Missing("has auth mtls without a client certificate",
 			"write tls: {cert: ref+…, key: ref+…} beside the credential")
 	}

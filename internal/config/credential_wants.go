@@ -1,71 +1,17 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"net/textproto"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 
-	"sallyport/internal/config/declare"
 	"sallyport/internal/config/notation"
-	"sallyport/internal/config/preset"
 	"sallyport/internal/config/wording"
 	"sallyport/internal/jsonpointer"
 )
-
-// CredentialReport takes what is wrong with the settings of a credential, as secret.Report does: a key is dotted and
-// counts from the settings, a message goes on after the key's name, and neither ever quotes a value that may be a
-// secret. The other methods check what many kinds have, and leave out what is empty.
-type CredentialReport struct {
-	settingsReport
-
-	Service *Service // whose credential it is
-	Kind    string   // of the credential
-
-	preset *preset.Preset
-}
-
-// Missing reports what the credential lacks: the message goes on after the service's name.
-func (r *CredentialReport) Missing(message, hint string) {
-	r.missing(r.ownerOf(r.owner), message, hint)
-}
-
-// Lacks reports a key that has to be there, with what the declaration and the preset say of it.
-func (r *CredentialReport) Lacks(key string) { r.LacksOr(key, "") }
-
-// LacksOr is Lacks for a key beside which there is another way, which or says.
-func (r *CredentialReport) LacksOr(key, or string) {
-	r.Missing("has a credential of kind "+r.Kind+" without "+key, r.hint(key)+or)
-}
-
-func (r *CredentialReport) hint(key string) string {
-	m, _ := r.cfg.kinds.familyOf(reflect.TypeFor[Credential]()).Named(r.Kind)
-	keys := m.Keys()
-	hint := ""
-	if i := declare.IndexOf(keys, key); i >= 0 {
-		if hint = keys[i].Needed; hint == "" {
-			hint = "write " + key + ": " + keys[i].Eg
-		}
-	}
-	if what := r.preset.Needs[key]; what != "" {
-		hint += ": " + what
-	}
-	return hint
-}
-
-// Needs is what the preset says of a key that the user has to give; "" where it says nothing.
-func (r *CredentialReport) Needs(key string) string { return r.preset.Needs[key] }
-
-// UsernameNeeds is what the preset says of the user's name.
-func (r *CredentialReport) UsernameNeeds() string { return r.preset.UsernameNeeds }
-
-// Written tells whether a person has set a key, and not a preset or a default.
-func (r *CredentialReport) Written(key string) bool { return r.written[r.at(key)] }
-
-// Set tells whether a key is set, by whatever means.
-func (r *CredentialReport) Set(key string) bool { return r.set[r.at(key)] }
 
 // Header wants the name of a header that a credential can go into.
 func (r *CredentialReport) Header(key, name string) {
@@ -139,13 +85,15 @@ func (r *CredentialReport) Method(key, method string) {
 	if !notation.IsMethod(method) {
 		r.Fail(key, "is not a method", "write it in capitals, such as POST")
 	}
-	r.methodsOf(r.at(key), method)
+	if doubt, hint := notation.MethodDoubt(method); doubt != "" && notation.IsMethod(method) {
+		r.Warn(key, doubt, hint)
+	}
 }
 
 // Headers wants the headers of a call of the gate's own, which may be any but those of the connection.
-func (r *CredentialReport) Headers(key string, headers map[string]notation.Text) {
+func (r *CredentialReport) Headers(key string, headers map[string]Text) {
 	seen := map[string]bool{}
-	for _, name := range sortedKeys(headers) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		switch {
 		case !notation.IsToken(name):
@@ -163,19 +111,19 @@ func (r *CredentialReport) Headers(key string, headers map[string]notation.Text)
 }
 
 // Names are the names of a map, sorted.
-func (*CredentialReport) Names(m map[string]notation.Text) []string { return sortedKeys(m) }
+func (*CredentialReport) Names(m map[string]Text) []string { return slices.Sorted(maps.Keys(m)) }
 
 // Shown is a text for a message, if it cannot be a secret; "…" else.
 func (*CredentialReport) Shown(text string) string { return strings.Trim(wording.Show(text), `"`) }
 
 // Endpoint wants a URL that a secret may be sent to.
 func (r *CredentialReport) Endpoint(key, text string) {
-	if text == "" || r.rep.Broken[r.at(key)] {
+	if text == "" || r.ground.broken(key) {
 		return
 	}
 	u, err := url.Parse(text)
 	switch {
-	case strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && r.Service.Upstream == nil:
+	case strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && r.Around.Upstream == nil:
 		return // a path of an upstream that is missing
 	case inputName.MatchString(text):
 		return // an input that is missing
@@ -188,19 +136,19 @@ func (r *CredentialReport) Endpoint(key, text string) {
 		r.Fail(key, "holds a fragment, which is never sent", "")
 	case notation.CheckHostPort(u) != nil:
 		r.Fail(key, "has no good host: "+notation.CheckHostPort(u).Error(), "")
-	case u.Scheme == "http" && !mayBePlain(r.Service, u.Hostname()):
+	case u.Scheme == "http" && !mayBePlain(r.Around.AllowPrivate, u.Hostname()):
 		r.Fail(key, "is plain HTTP: what is sent there can be read on the way",
 			"use https; plain HTTP is for loopback, and for hosts of your own whose addresses allow_private names")
 	}
 }
 
 // mayBePlain tells the hosts that may be talked to without TLS.
-func mayBePlain(s *Service, host string) bool {
+func mayBePlain(private []netip.Prefix, host string) bool {
 	if isLoopback(host) {
 		return true
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return covers(s.AllowPrivate, addr)
+		return covers(private, addr)
 	}
-	return len(s.AllowPrivate) > 0 && isInternal(host)
+	return len(private) > 0 && isInternal(host)
 }
