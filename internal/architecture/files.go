@@ -20,7 +20,11 @@ import (
 // Layered are the packages whose files form layers: each uses what files below it declare, and none of them leads back
 // to it. So a file can be read after those that it uses, and needs no other. A package gets its row here once it has no
 // circle.
-var Layered = []string{"app", "boundary"}
+var Layered = []string{
+	"app", "boundary",
+	"config", "config/declare", "config/decode", "config/describe", "config/document", "config/notation",
+	"config/place",
+}
 
 // Arrow is one file's use of what another file of its package declares: a function, method, type, constant or variable.
 type Arrow struct{ From, To string }

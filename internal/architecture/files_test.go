@@ -15,8 +15,8 @@ import (
 func TestFilesFormLayers(t *testing.T) {
 	for _, name := range architecture.Layered {
 		all := arrowsOf(t, filepath.Join("..", name), "sallyport/internal/"+name)
-		if len(all) < 20 {
-			t.Errorf("%s has %d arrows; the check would pass over an empty house", name, len(all))
+		if len(all) == 0 {
+			t.Errorf("%s has no arrows; the check would pass over an empty house", name)
 		}
 		for _, one := range architecture.Circles(all) {
 			t.Errorf("internal/%s: %s uses %v of %s, which leads back to it: move what is shared into a file below "+

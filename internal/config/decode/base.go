@@ -27,7 +27,8 @@ type Decoder struct {
 	// File returns what is kept of a file name that stands at key.
 	File func(key, name string) string
 
-	// Usual returns, for a struct, of which kinds those within it are that name none, by key; nil where it says nothing.
+	// Usual returns, for a struct, of which kinds those within it are that name none, by key; nil where
+	// it says nothing.
 	Usual func(t reflect.Type, pairs []document.Pair, path place.Path) map[string]string
 
 	usual map[string]string // what Usual has said last

@@ -157,7 +157,8 @@ func (d *Decoder) ofKind(all declare.Family, pairs []document.Pair, v reflect.Va
 			d.fail(child, p.Key.At, "unknown key "+wording.Show(key)+path.In(),
 				wording.Suggestion(key, append(kind.TakesOr(all, common), "kind")))
 		case known:
-			d.Report.Fail(p.Place(), child.Subject()+" does not go with kind "+kind.Name, all.Misplaced(key, kind, common))
+			d.Report.Fail(p.Place(), child.Subject()+" does not go with kind "+kind.Name,
+				all.Misplaced(key, kind, common))
 		default:
 			unread = append(unread, key)
 		}

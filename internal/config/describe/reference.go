@@ -1,8 +1,8 @@
 // Package describe writes what the declaration of a configuration says, for people and for editors: the tables of the
 // reference, and the JSON Schema.
 //
-// It reads the tags of whatever struct it is handed, and knows no key by name but kind, which says of which kind a struct
-// is.
+// It reads the tags of whatever struct it is handed, and knows no key by name but kind, which says of which kind a
+// struct is.
 package describe
 
 import (

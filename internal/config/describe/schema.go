@@ -53,7 +53,8 @@ func (w writer) schemaOf(t reflect.Type, f *declare.Field) schema {
 	case reflect.Interface:
 		return schema{"type": []string{"object", "array"}}
 	case reflect.Map:
-		out := schema{"type": []string{"object", "null"}, "additionalProperties": w.schemaOf(t.Elem(), &declare.Field{})}
+		out := schema{"type": []string{"object", "null"}}
+		out["additionalProperties"] = w.schemaOf(t.Elem(), &declare.Field{})
 		if f.Keys == "name" {
 			out["propertyNames"] = schema{"pattern": declare.OwnName}
 		}
