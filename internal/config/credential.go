@@ -73,7 +73,7 @@ func appendRefs(out []secret.Ref, v reflect.Value) []secret.Ref {
 	}
 	switch v.Kind() { //nolint:exhaustive // the declaration has references nowhere else
 	case reflect.Struct:
-		for i := range v.NumField() {
+		for i := range v.NumField() { //nolint:modernize // Fields would make a StructField of each
 			switch v.Field(i).Kind() { // most fields are, and this is asked for often
 			case reflect.String, reflect.Bool:
 			default:

@@ -23,7 +23,7 @@ type (
 	// Error is one thing that is wrong, and where.
 	Error = finding.Error
 	// Errors is everything that is wrong with a configuration, by file and line.
-	Errors = finding.Errors
+	Errors = finding.Errors //nolint:errname // the alias of a list of errors
 	// Warnings is what works and should not stay, by file and line.
 	Warnings = finding.Warnings
 )

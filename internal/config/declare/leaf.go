@@ -93,4 +93,5 @@ func Format(v reflect.Value) string {
 	return v.String()
 }
 
+// IsLeaf tells whether values of a type are written as one YAML value.
 func IsLeaf(t reflect.Type) bool { _, ok := LeafOf(t); return ok }
