@@ -131,7 +131,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	stats := a.audit.Stats()
 	emit(monitor.Gauge{Desc: monitor.AuditHealthy, Value: truth(a.audit.Health() == nil)})
 	emit(monitor.Gauge{Desc: monitor.AuditRecords, Value: float64(stats.Seq)})
-	emit(monitor.Gauge{Desc: monitor.AuditSummarised, Value: float64(stats.Summarised), Total: true})
+	emit(monitor.Gauge{Desc: monitor.AuditSummarised, Value: float64(stats.Summarised)})
 	emit(monitor.Gauge{Desc: monitor.AuditPending, Value: float64(stats.Seq - stats.Checkpoint.Seq)})
 	emit(monitor.Gauge{Desc: monitor.ConfigValid, Value: truth(a.invalid.Load() == nil)})
 	emit(monitor.Gauge{Desc: monitor.ConfigLoaded, Value: float64(a.loaded.Load())})

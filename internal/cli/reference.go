@@ -16,18 +16,21 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/fault"
+	"sallyport/internal/monitor"
 	"sallyport/internal/secret"
 )
 
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use: "reference errors|configuration|credentials|cli|presets|fleet|stores|man [DIR]",
+		Use: "reference errors|configuration|credentials|cli|presets|fleet|metrics|stores|man [DIR]",
 		Short: "Print a generated page of the documentation, or write the pages of the stores or the manual into " +
 			"a directory",
-		Hidden:    true,
-		Args:      cobra.RangeArgs(1, 2),
-		ValidArgs: []string{"errors", "configuration", "credentials", "cli", "presets", "fleet", "stores", "man"},
+		Hidden: true,
+		Args:   cobra.RangeArgs(1, 2),
+		ValidArgs: []string{
+			"errors", "configuration", "credentials", "cli", "presets", "fleet", "metrics", "stores", "man",
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch many := args[0] == "man" || args[0] == "stores"; {
 			case many != (len(args) == 2):
@@ -62,9 +65,11 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 		return cliPage(root), nil
 	case "fleet":
 		return fleetPage(e.kinds.Fleets), nil
+	case "metrics":
+		return monitor.Page(), nil
 	}
 	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets",
-		"fleet", "stores", "man")
+		"fleet", "metrics", "stores", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.

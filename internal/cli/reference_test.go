@@ -15,7 +15,7 @@ import (
 
 // TestReferenceIsInSync: the generated pages of docs/ say what the code says.
 func TestReferenceIsInSync(t *testing.T) {
-	for _, page := range []string{"errors", "configuration", "credentials", "cli", "presets"} {
+	for _, page := range []string{"errors", "configuration", "credentials", "cli", "presets", "metrics"} {
 		t.Run(page, func(t *testing.T) {
 			var out, errs bytes.Buffer
 			if exit := cli.Main(t.Context(), []string{"reference", page},

@@ -1,0 +1,84 @@
+package monitor
+
+import (
+	"slices"
+
+	"sallyport/internal/fault"
+)
+
+// The labels, each with what bounds it.
+//
+//nolint:gochecknoglobals // declarations, never written to
+var (
+	labelCalled = Label{
+		Name:   "service",
+		Values: "a name under `services`; empty for requests that named none of them",
+		Count:  func(s Size) int { return s.Services + 1 },
+	}
+	labelService = Label{
+		Name: "service", Values: "a name under `services`", Count: func(s Size) int { return s.Services },
+	}
+	labelDerived = Label{
+		Name: "service",
+		Values: "a name under `services` whose token is minted; `NAME/N` is its Nth credential, where it has " +
+			"several",
+		Count: func(s Size) int { return s.Derived },
+	}
+	labelOutcome = Label{
+		Name: "outcome", Values: "`ok`, or a code of [errors.md](errors.md)",
+		Closed: append([]string{okOutcome}, codes()...), Count: func(Size) int { return len(codes()) + 1 },
+	}
+	labelCode = closed("code", codes()...).saying("a code of [errors.md](errors.md)")
+	// labelBlame follows from the outcome: it makes no more series.
+	labelBlame     = followed("blame", "none", "caller", "credential", "upstream", "sallyport")
+	labelDirection = closed("direction", "request", "response")
+	labelWhy       = closed("why", "expired", "challenge")
+	labelListener  = closed("listener", "gateway", "admin", "control")
+	labelKind      = closed("kind", "panic", "tls", "accept", "refused", "write", "other")
+	labelLimit     = closed("limit", "source", "total", "refused", "admin_total", "admin_refused")
+	labelTable     = closed("table", "tokens", "secrets", "rotation")
+	labelToken     = Label{
+		Name: "token", Values: "the label of a proxy token: a name under `tokens`, or of `token issue`",
+		Count: func(s Size) int { return s.Tokens },
+	}
+	labelGeneration = Label{
+		Name: "generation", Values: "its number; the series goes when the generation is no longer accepted",
+		Count: func(s Size) int { return s.Generations },
+	}
+	labelStore = Label{
+		Name: "store", Values: "a name under `stores`, and `builtin`", Count: func(s Size) int { return s.Stores },
+	}
+	labelPart = Label{
+		Name: "part",
+		Values: "what `/readyz` names: `database`, `audit`, `store`, `draining`, `audit rotation`, " +
+			"`audit retention`, `store NAME`, `token of SERVICE`, `rows of TABLE`",
+		Count: func(s Size) int { return 6 + s.Stores + s.Derived + len(labelTable.Closed) },
+	}
+	labelVersion = Label{
+		Name: "version", Values: "the version of the program", Count: func(Size) int { return 1 },
+	}
+)
+
+// closed is a label with values that are the program's own.
+func closed(name string, values ...string) Label {
+	return Label{Name: name, Closed: values, Count: func(Size) int { return len(values) }}
+}
+
+// followed is a closed label that another one of the same metric decides.
+func followed(name string, values ...string) Label {
+	return Label{Name: name, Closed: values, Count: func(Size) int { return 1 }}
+}
+
+// saying describes the values in place of listing them.
+func (l Label) saying(values string) Label {
+	l.Values = values
+	return l
+}
+
+func codes() []string {
+	list := []string{}
+	for _, row := range fault.Table() {
+		list = append(list, string(row.Code))
+	}
+	return slices.Clip(list)
+}
