@@ -29,6 +29,7 @@ func (w *work) create(ctx context.Context) (Step, error) {
 	if err := w.room(ctx, job); err != nil {
 		return "", err
 	}
+	lost := w.e.Touched && !w.can.Lists // an earlier attempt may have made a key that cannot be found
 	w.e.Touched = true
 	if err := w.save(ctx); err != nil {
 		return "", err
@@ -36,7 +37,7 @@ func (w *work) create(ctx context.Context) (Step, error) {
 	made, err := w.p.Driver.Create(ctx, job)
 	switch {
 	case err != nil:
-		w.e.Touched = !driver.Certain(err)
+		w.e.Touched = !driver.Certain(err) || lost
 		return "", fmt.Errorf("creating the new key: %w", err)
 	case made.Value.IsZero():
 		return "", errors.New("creating the new key: the driver returned none")

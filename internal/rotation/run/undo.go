@@ -89,7 +89,7 @@ func (w *work) takeBackKey(ctx context.Context, job driver.Job) error {
 	}
 	if w.e.NewKey == "" {
 		if !w.can.Lists {
-			w.e.Left = "a key labelled " + job.Label() + ", if the provider has made one: it cannot list its keys"
+			w.e.Left = "a key labelled " + job.Label() + ", if the provider has made one: it lists none by label"
 		}
 		return nil
 	}
