@@ -35,6 +35,10 @@ func newGround(t *testing.T) *ground {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.db.Close() })
+	// What is tested is what processes leave behind that are killed, and no disk.
+	if _, err := g.db.ExecContext(t.Context(), "PRAGMA synchronous = OFF"); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,7 @@ type Call struct {
 	Headers map[string]string `yaml:"headers"`
 	JSON    any               `yaml:"json"`
 	Form    map[string]string `yaml:"form"`
+	Parts   map[string]string `yaml:"parts"`  // a form as multipart/form-data
 	Status  []int             `yaml:"status"` // of success; absent: 200 to 299
 	Gone    []Condition       `yaml:"gone"`   // of delete: the key is not there; absent: 404 and 410
 	Key     *KeyAt            `yaml:"key"`    // of create: the new key
@@ -91,6 +92,7 @@ type Call struct {
 	query   map[string]template
 	headers map[string]template
 	form    map[string]template
+	parts   map[string]template
 	json    any // a tree with templates in the place of texts
 }
 
@@ -139,6 +141,7 @@ type Until struct {
 type List struct {
 	Call  `yaml:",inline"`
 	Items string      `yaml:"items"` // a pointer to the list; absent: the answer is the list
+	Maybe bool        `yaml:"maybe"` // an answer that is an object without the list has no keys
 	Where []Condition `yaml:"where"` // of each item: others are no keys
 	Next  *Next       `yaml:"next"`
 
@@ -156,8 +159,9 @@ type Next struct {
 	First  int    `yaml:"first"`  // from here
 	Offset bool   `yaml:"offset"` // query counts keys
 	While  string `yaml:"while"`  // a pointer: there is a next page only if it is true
+	Last   string `yaml:"last"`   // with page, a pointer to the last page's number
 
-	cursor, url, while jsonpointer.Pointer
+	cursor, url, while, last jsonpointer.Pointer
 }
 
 // maxDefinition bounds a definition, in bytes.
@@ -363,6 +367,9 @@ func (n *Next) compile() (err error) {
 	if n.url, err = pointer("list.next.url", n.URL); err != nil {
 		return err
 	}
+	if n.last, err = pointer("list.next.last", n.Last); err != nil {
+		return err
+	}
 	n.while, err = pointer("list.next.while", n.While)
 	return err
 }
@@ -418,8 +425,17 @@ func (d *Definition) compileCall(step string, c *Call, knows []string) (err erro
 	if c.form, err = d.compileTexts(step+": form", c.Form, knows); err != nil {
 		return err
 	}
-	if c.JSON != nil && c.Form != nil || method == http.MethodGet && (c.JSON != nil || c.Form != nil) {
-		return fmt.Errorf("%s: a call has json or form, and GET has neither", step)
+	if c.parts, err = d.compileTexts(step+": parts", c.Parts, knows); err != nil {
+		return err
+	}
+	bodies := 0
+	for _, there := range []bool{c.JSON != nil, c.Form != nil, c.Parts != nil} {
+		if there {
+			bodies++
+		}
+	}
+	if bodies > 1 || bodies > 0 && method == http.MethodGet {
+		return fmt.Errorf("%s: a call has one of json, form and parts, and GET has none", step)
 	}
 	if c.json, err = d.compileJSON(step+": json", c.JSON, knows); err != nil {
 		return err
@@ -528,7 +544,7 @@ func (d *Definition) compileTexts(name string, texts map[string]string, knows []
 }
 
 // takenHeaders are those that APIs of keys ask for and that are no credential.
-var takenHeaders = []string{"Accept", "Content-Type", "X-Account-Id", "X-Api-Version", "On-Behalf-Of", "Prefer"}
+var takenHeaders = []string{"Accept", "Content-Type", "X-Pinecone-Api-Version", "On-Behalf-Of"}
 
 func (d *Definition) compileJSON(name string, tree any, knows []string) (any, error) {
 	switch v := tree.(type) {

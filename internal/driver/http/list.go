@@ -78,6 +78,9 @@ func (l *List) page(a answer) ([]any, error) {
 	if text, empty := found.(string); ok && empty && text == "" {
 		return nil, nil // an element of XML without any in it
 	}
+	if _, object := a.doc.(map[string]any); l.Maybe && object && !ok {
+		return nil, nil
+	}
 	items, isList := found.([]any)
 	if !ok || !isList {
 		return nil, fmt.Errorf("the answer has no list at %q", l.Items)
@@ -99,7 +102,7 @@ func (n *Next) begin() url.Values {
 // next is the query of the page after this one, or nil.
 func (l *List) next(a answer, query url.Values, items, fresh int) (url.Values, error) {
 	n := l.Next
-	if n == nil || n.while != nil && !isTrue(a.doc, n) {
+	if n == nil || n.while != nil && !isTrue(a.doc, n) || n.isLast(a, query) {
 		return nil, nil
 	}
 	switch {
@@ -125,6 +128,11 @@ func (l *List) next(a answer, query url.Values, items, fresh int) (url.Values, e
 		return n.with(strconv.Itoa(at + 1)), nil
 	}
 	return n.with(strconv.Itoa(at + items)), nil
+}
+
+func (n *Next) isLast(a answer, query url.Values) bool {
+	last, ok := textAt(a.doc, n.last)
+	return ok && last == query.Get(n.Query) || last == "0"
 }
 
 func isTrue(doc any, n *Next) bool {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,17 +29,9 @@ func (d *api) request(ctx context.Context, c *Call, in scope) (*http.Request, er
 		return nil, err
 	}
 	u.RawQuery = encode(c.query, in, now).Encode()
-	var body []byte
-	kind := ""
-	switch {
-	case c.json != nil:
-		tree, _ := fill(c.json, in, now)
-		if body, err = json.Marshal(tree); err != nil {
-			return nil, errors.New("the body cannot be written as JSON")
-		}
-		kind = "application/json"
-	case len(c.form) > 0:
-		body, kind = []byte(encode(c.form, in, now).Encode()), "application/x-www-form-urlencoded"
+	body, kind, err := c.body(in, now)
+	if err != nil {
+		return nil, err
 	}
 	var reader io.Reader
 	if body != nil {
@@ -62,6 +55,33 @@ func (d *api) request(ctx context.Context, c *Call, in scope) (*http.Request, er
 		}
 	}
 	return req, nil
+}
+
+// body is what a call sends, and its media type. nil: nothing.
+func (c *Call) body(in scope, now time.Time) (body []byte, kind string, err error) {
+	switch {
+	case c.json != nil:
+		tree, _ := fill(c.json, in, now)
+		if body, err = json.Marshal(tree); err != nil {
+			return nil, "", errors.New("the body cannot be written as JSON")
+		}
+		return body, "application/json", nil
+	case len(c.form) > 0:
+		return []byte(encode(c.form, in, now).Encode()), "application/x-www-form-urlencoded", nil
+	case len(c.parts) == 0:
+		return nil, "", nil
+	}
+	var b bytes.Buffer
+	parts := multipart.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(c.parts)) {
+		if text, ok := c.parts[name].text(in, now, asIs); ok {
+			if err := parts.WriteField(name, text); err != nil {
+				return nil, "", err
+			}
+		}
+	}
+	err = parts.Close()
+	return b.Bytes(), parts.FormDataContentType(), err
 }
 
 // encode fills in what a query or a form has. What stands alone and has no value is left out.

@@ -182,7 +182,7 @@ func (w *world) hook(before, after func() error) { w.before, w.after = before, a
 // do is the gate: it takes a request for the service, and gives the vendor's answer.
 func (w *world) do(ctx context.Context, service string, req *http.Request) (*http.Response, error) {
 	for name := range req.Header {
-		if !slices.Contains([]string{"Accept", "Content-Type", "On-Behalf-Of"}, name) {
+		if !slices.Contains([]string{"Accept", "Content-Type", "On-Behalf-Of", "X-Pinecone-Api-Version"}, name) {
 			w.t.Errorf("the driver sets the header %s", name)
 		}
 	}
@@ -395,6 +395,16 @@ func (a *account) form(r *http.Request, needed, may string) url.Values {
 	}
 	a.strict(fields, needed, may)
 	return r.PostForm
+}
+
+// parts reads a form of multipart/form-data as strictly.
+func (a *account) parts(r *http.Request, needed, may string) url.Values {
+	const most = 1 << 20
+	if err := r.ParseMultipartForm(most); err != nil {
+		a.refuses = "it is no multipart form: " + err.Error()
+		return nil
+	}
+	return a.form(r, needed, may)
 }
 
 func (a *account) query(r *http.Request, needed, may string) url.Values {

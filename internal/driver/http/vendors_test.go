@@ -1,7 +1,9 @@
 package httpdriver_test
 
 import (
+	"encoding/json"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"sallyport/internal/driver/drivertest"
@@ -20,10 +22,60 @@ func TestProviders(t *testing.T) {
 	}
 }
 
+// vendors are the stand-ins, by provider.
 func vendors() map[string]vendor {
+	of := func(pairs ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	number := func(n int) string { return strconv.Itoa(1_000_000 + n) }
 	return map[string]vendor{
-		"openai":   {parameters: map[string]string{"project": "proj_abc"}, api: openai},
-		"sendgrid": {parameters: map[string]string{"scopes": "mail.send, stats.read"}, limit: 4, api: sendgrid},
+		"auth0": {parameters: of("client", "c1"), limit: 1, api: auth0},
+		"aws-iam": {
+			parameters: of("user", "n8n"), limit: 2, api: awsIAM, inner: field("secret_key"),
+			first: `{"access_key": "{id}", "secret_key": "{value}"}`,
+		},
+		"azure-app":  {parameters: of("app", "a-1", "lifetime", "90d"), api: azureApp},
+		"cloudflare": {parameters: of("owner", "accounts/a1", "policies", `[{"effect":"allow"}]`), api: cloudflare},
+		"datadog":    {limit: 5, api: datadog},
+		"digitalocean-spaces": {
+			parameters: of("grants", `[{"bucket":"b","permission":"read"}]`), api: spaces, inner: field("secret_key"),
+			first: `{"access_key": "{id}", "secret_key": "{value}"}`,
+		},
+		"elasticsearch": {parameters: of("roles", `{"n8n":{}}`, "lifetime", "30d"), api: elasticsearch},
+		"gcp-service-account": {
+			parameters: of("account", "n8n@p.iam.gserviceaccount.com"), limit: 10, api: gcp,
+			inner: field("private_key"), first: `{"private_key": "{value}"}`,
+		},
+		"gitlab":  {parameters: of("owner", "projects/42", "scopes", "read_api"), api: gitlab, id: number},
+		"grafana": {parameters: of("account", "2", "lifetime", "30d"), api: grafana, id: number},
+		"linode":  {parameters: of("scopes", "linodes:read_only"), api: linode, id: number},
+		"mailgun": {parameters: of("role", "sending", "kind", "domain", "domain", "mg.example.com"), api: mailgun},
+		"mongodb-atlas": {
+			parameters: of("organisation", "o1", "roles", "ORG_READ_ONLY"), api: atlas, inner: field("private_key"),
+			first: `{"public_key": "public", "private_key": "{value}"}`,
+		},
+		"okta":     {parameters: of("app", "0oa1"), limit: 2, api: okta},
+		"openai":   {parameters: of("project", "proj_abc"), api: openai},
+		"pinecone": {parameters: of("project", "p1", "roles", "DataPlaneViewer"), api: pinecone},
+		"resend":   {api: resend},
+		"sendgrid": {parameters: of("scopes", "mail.send, stats.read"), limit: 4, api: sendgrid},
+		"twilio": {
+			parameters: of("account", "AC1"), api: twilio, inner: field("secret"),
+			first: `{"sid": "{id}", "secret": "{value}"}`,
+		},
+	}
+}
+
+// field reads the vendor's own value from what the store has.
+func field(name string) func([]byte) string {
+	return func(value []byte) string {
+		fields := object{}
+		_ = json.Unmarshal(value, &fields)
+		return text(fields, name)
 	}
 }
 
