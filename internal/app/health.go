@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/config/notation"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
+	"sallyport/internal/rotation/proxytoken"
 )
 
 // parts is what must work for the gate to serve. A single service without its credential does not make the gate
@@ -151,6 +152,11 @@ func (a *App) collectTokens(emit func(monitor.Gauge), list []token.Generation, n
 				Labels: []string{g.Name, fmt.Sprint(g.Number)},
 			})
 		}
+		if state == token.Pending {
+			emit(monitor.Gauge{
+				Desc: monitor.RotationBegan, Value: float64(g.Created.Unix()), Labels: []string{g.Name},
+			})
+		}
 		if state != token.Current && !RunOut(list, g, planned[g.Name] != nil, now) {
 			continue
 		}
@@ -167,6 +173,9 @@ func (a *App) collectTokens(emit func(monitor.Gauge), list []token.Generation, n
 			continue
 		}
 		a.metrics.Rotates(name)
+		if at := proxytoken.DueAt(list, name, c.Rotate.Every); !at.IsZero() && c.Rotate.Every > 0 {
+			emit(monitor.Gauge{Desc: monitor.RotationDue, Value: float64(at.Unix()), Labels: []string{name}})
+		}
 		if last := token.Last(list, name); last != nil {
 			emit(monitor.Gauge{
 				Desc: monitor.RotationLast, Value: float64(last.Created.UnixMilli()) / 1000,

@@ -89,6 +89,12 @@ var (
 	RotationLast = gauge("rotation_last_success_timestamp_seconds",
 		"When the last generation of a proxy token with a schedule was made, as Unix time.",
 		"When the schedule last worked.", labelToken)
+	RotationDue = gauge("rotation_due_timestamp_seconds",
+		"When a proxy token with a schedule is due for rotation, as Unix time; absent while it is revoked.",
+		"Some seconds after that time the schedule rotates it. When it stays in the past, rotating fails.", labelToken)
+	RotationBegan = gauge("rotation_began_timestamp_seconds",
+		"When the unfinished rotation of a proxy token began, as Unix time; absent when there is none.",
+		"A rotation takes seconds. `sallyport rotation list` says where one stands that does not go on.", labelToken)
 	Degraded = gauge("degraded", "1 while a part is away and the gate serves without it, else 0.",
 		"`/readyz` says why, and what to do.", labelPart)
 	TokensStale = gauge("tokens_stale_seconds",
@@ -168,7 +174,8 @@ func Groups() []Group {
 			CredentialValid, CircuitOpen, DerivedHealthy, DerivedExpiry, mintedTotal, mintFailedTotal, mintDuration,
 		}},
 		{"Proxy tokens", []*Metric{
-			TokenAge, TokenExpiry, TokenLastUsed, TokensStale, RotationLast, rotationFailedTotal,
+			TokenAge, TokenExpiry, TokenLastUsed, TokensStale, RotationLast, RotationDue, RotationBegan,
+			rotationFailedTotal,
 		}},
 		{"Stores and the database", []*Metric{StoreUp, StoreLast, SecretStale, RowsRefused, DatabaseTrusted}},
 		{"The audit log", []*Metric{AuditHealthy, AuditRecords, AuditPending, AuditSummarised}},

@@ -25,7 +25,8 @@ type everything struct{ size monitor.Size }
 
 func (e everything) Collect(emit func(monitor.Gauge)) {
 	for _, m := range []*monitor.Metric{
-		monitor.TokenAge, monitor.TokenExpiry, monitor.TokenLastUsed, monitor.RotationLast, monitor.Degraded,
+		monitor.TokenAge, monitor.TokenExpiry, monitor.TokenLastUsed, monitor.RotationLast,
+		monitor.RotationDue, monitor.RotationBegan, monitor.Degraded,
 		monitor.TokensStale, monitor.CredentialValid, monitor.CircuitOpen, monitor.AuditHealthy, monitor.AuditRecords,
 		monitor.AuditSummarised, monitor.AuditPending, monitor.DerivedExpiry, monitor.DerivedHealthy, monitor.StoreUp,
 		monitor.StoreLast, monitor.SecretStale, monitor.RowsRefused, monitor.DatabaseTrusted, monitor.ConfigValid,

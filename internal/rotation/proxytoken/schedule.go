@@ -109,20 +109,25 @@ func (b *backoff) try(now time.Time, do func() error) {
 	b.next = now.Add(b.wait)
 }
 
-// due tells whether the last generation of name is as old as it may get, or has run out. One that a person revoked is
-// not replaced by the clock, nor is a token that was never issued.
-func due(list []token.Generation, name string, age time.Duration) bool {
+// DueAt is when the last generation of name is as old as it may get, or has run out. It is zero for one that a person
+// revoked, which the clock does not replace, and for a token that was never issued.
+func DueAt(list []token.Generation, name string, age time.Duration) time.Time {
 	g := token.Last(list, name)
-	if g == nil {
-		return false
+	if g == nil || !g.Revoked.IsZero() {
+		return time.Time{}
 	}
-	switch g.State(time.Now()) {
-	case token.Revoked:
-		return false
-	case token.Expired:
-		return true
+	at := g.Created.Add(age)
+	for _, end := range []time.Time{g.Expires, g.RetireAt} {
+		if !end.IsZero() && end.Before(at) {
+			at = end
+		}
 	}
-	return time.Since(g.Created) >= age
+	return at
+}
+
+func due(list []token.Generation, name string, age time.Duration) bool {
+	at := DueAt(list, name, age)
+	return !at.IsZero() && !time.Now().Before(at)
 }
 
 func (s *Schedule) rotate(ctx context.Context, name string, c *config.Token, left time.Duration) error {

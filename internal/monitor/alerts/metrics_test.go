@@ -1,0 +1,119 @@
+package alerts_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sallyport/internal/fault"
+	"sallyport/internal/monitor"
+	"sallyport/internal/monitor/alerts"
+)
+
+var (
+	selector = regexp.MustCompile(`\b(sallyport_[a-z_]+)(?:\{([^}]*)\})?`)
+	matcher  = regexp.MustCompile(`([a-z_]+)(=~|!~|!=|=)"([^"]*)"`)
+	grouping = regexp.MustCompile(`\b(?:by|on) \(([^)]*)\)`)
+	recorded = regexp.MustCompile(`\bsallyport:[a-z_]+:[a-z0-9_]+`)
+)
+
+// TestExpressionsNameMetrics: every metric of an expression is one of the gate's, every label one of that metric's, and
+// every value that is asked for one that it can have.
+func TestExpressionsNameMetrics(t *testing.T) {
+	known := map[string]bool{}
+	for _, g := range alerts.Groups() {
+		for _, r := range g.Records {
+			known[r.Name] = true
+		}
+	}
+	for _, g := range alerts.Groups() {
+		for _, r := range g.Records {
+			wantMetrics(t, r.Name, r.Expr, known)
+		}
+		for _, a := range g.Alerts {
+			wantMetrics(t, a.Name, a.Expr, known)
+		}
+	}
+}
+
+func wantMetrics(t *testing.T, rule, expr string, records map[string]bool) {
+	t.Helper()
+	labels := []string{"job", "instance"}
+	for _, m := range selector.FindAllStringSubmatch(expr, -1) {
+		metric := metricOf(m[1])
+		if metric == nil {
+			t.Errorf("%s: the gate has no metric %s", rule, m[1])
+			continue
+		}
+		for _, l := range metric.Labels {
+			labels = append(labels, l.Name)
+		}
+		for _, pair := range matcher.FindAllStringSubmatch(m[2], -1) {
+			i := slices.IndexFunc(metric.Labels, func(l monitor.Label) bool { return l.Name == pair[1] })
+			if i < 0 {
+				t.Errorf("%s: %s has no label %s", rule, m[1], pair[1])
+				continue
+			}
+			for value := range strings.SplitSeq(pair[3], "|") {
+				if closed := metric.Labels[i].Closed; len(closed) > 0 && !slices.Contains(closed, value) {
+					t.Errorf("%s: %s{%s} is never %q", rule, m[1], pair[1], value)
+				}
+			}
+		}
+	}
+	for _, m := range grouping.FindAllStringSubmatch(expr, -1) {
+		for label := range strings.SplitSeq(m[1], ", ") {
+			if !slices.Contains(labels, label) {
+				t.Errorf("%s: nothing has the label %s", rule, label)
+			}
+		}
+	}
+	for _, name := range recorded.FindAllString(expr, -1) {
+		if !records[name] {
+			t.Errorf("%s: nothing records %s", rule, name)
+		}
+	}
+}
+
+func metricOf(name string) *monitor.Metric {
+	for _, m := range monitor.Catalogue() {
+		if m.Name == name || m.Kind == monitor.KindHistogram &&
+			slices.Contains([]string{m.Name + "_bucket", m.Name + "_sum", m.Name + "_count"}, name) {
+			return m
+		}
+	}
+	return nil
+}
+
+// TestEveryCodeHasAnSLO: what goes wrong is in the budget of one party, and callers' own mistakes are in none.
+func TestEveryCodeHasAnSLO(t *testing.T) {
+	for _, row := range fault.Table() {
+		party := map[fault.Blame]string{
+			fault.BlameSallyport: "gate", fault.BlameUpstream: "api", fault.BlameCredential: "credential",
+		}[row.Blame]
+		if row.Code == fault.Upstream4xx { // mostly the request is wrong
+			party = ""
+		}
+		var in []string
+		for name, errors := range alerts.Errors() {
+			if matches(errors, map[string]string{"outcome": string(row.Code), "blame": string(row.Blame)}) {
+				in = append(in, name)
+			}
+		}
+		if party == "" && len(in) > 0 || party != "" && !slices.Equal(in, []string{party}) {
+			t.Errorf("%s is in the budget of %q, want %q", row.Code, in, party)
+		}
+	}
+}
+
+// matches tells whether matchers, as of a selector, take a series.
+func matches(matchers string, labels map[string]string) bool {
+	for _, pair := range matcher.FindAllStringSubmatch(matchers, -1) {
+		pattern := regexp.MustCompile("^(?:" + pair[3] + ")$")
+		if pattern.MatchString(labels[pair[1]]) == strings.HasPrefix(pair[2], "!") {
+			return false
+		}
+	}
+	return true
+}
