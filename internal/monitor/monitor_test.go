@@ -220,8 +220,7 @@ func TestReadiness(t *testing.T) {
 		"one part down": {
 			[]monitor.Part{{Name: "database", Ready: true}, down},
 			503,
-			`{"degraded":[],"parts":[{"part":"database","ready":true},{"part":"audit","ready":false,"why":"the disk " +
-				"is full","hint":"free it"}],"ready":false}`,
+			`{"degraded":[],"parts":[{"part":"database","ready":true},{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"}],"ready":false}`,
 		},
 		"one part degraded": {
 			[]monitor.Part{{Name: "database", Ready: true, Why: "away"}, {Name: "audit", Ready: true}},
@@ -231,8 +230,7 @@ func TestReadiness(t *testing.T) {
 		"the first down": {
 			[]monitor.Part{down, {Name: "database", Ready: true}},
 			503,
-			`{"degraded":[],"parts":[{"part":"audit","ready":false,"why":"the disk is full","hint":"free " +
-				"it"},{"part":"database","ready":true}],"ready":false}`,
+			`{"degraded":[],"parts":[{"part":"audit","ready":false,"why":"the disk is full","hint":"free it"},{"part":"database","ready":true}],"ready":false}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
