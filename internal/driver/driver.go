@@ -87,7 +87,7 @@ type Driver interface {
 // Capabilities are what a rotation has to know of a provider, as data.
 type Capabilities struct {
 	// Lists: Keys works, and shows the labels that Create gave. Without it, a key whose answer was lost cannot be found
-	// again.
+	// again. Where Create contacts nobody there is none to find, and the labels may be left out.
 	Lists bool
 	// Deletes: keys are ended one by one. Without it the old one ends when the new one is set, or by itself.
 	Deletes bool

@@ -21,7 +21,7 @@ type Shared[S any] struct {
 }
 
 // Main runs the tests and stops the server, whatever has become of them. It returns the exit code.
-func (s *Shared[S]) Main(m *testing.M) int {
+func (s *Shared[S]) Main(m interface{ Run() int }) int {
 	defer func() {
 		if s.stop != nil {
 			s.stop()

@@ -212,6 +212,33 @@ func TestSecretChangedMeanwhile(t *testing.T) {
 	w.whole(1)
 }
 
+// TestPromoteFailsAfterItsEffect: while the store says no although the new version is current, the run waits, and it
+// goes forward once the store says yes.
+func TestPromoteFailsAfterItsEffect(t *testing.T) {
+	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)
+	failures := 0
+	w.after = func(int) error {
+		if _, version := w.current(); version == "1" {
+			return nil
+		}
+		if failures++; failures > 20 {
+			panic(killed{})
+		}
+		return errBroken
+	}
+	e, err, died := live(func() (run.Entry, error) {
+		return w.engine("one").Rotate(t.Context(), w.plan(), run.Request{})
+	})
+	if died || err == nil || e.Ended() {
+		t.Errorf("it tried until it died: %t; got %s, %v; want it to wait", died, e.State, err)
+	}
+	w.after = nil
+	if e := w.end(100); e.State != run.StateDone {
+		t.Errorf("got %s", e.State)
+	}
+	w.whole(0)
+}
+
 // TestNotConfirmed: a replica that does not confirm keeps the run from going on, and the old key alive.
 func TestNotConfirmed(t *testing.T) {
 	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)

@@ -27,7 +27,7 @@ func (w *work) undo(ctx context.Context) (Step, error) {
 			return "", err
 		}
 		if w.became(job) {
-			return StepPromote, nil
+			return w.promote(ctx) // as this step, which waits if it fails: promote itself would come back here at once
 		}
 		if err := w.takeBack(ctx, job); err != nil {
 			return "", err

@@ -23,7 +23,7 @@ import (
 
 var postgres testkit.Postgres
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(my.Main(runs(func() int { return postgres.Main(m) }))) }
 
 // onBoth runs test with an empty database of each dialect.
 func onBoth(t *testing.T, test func(t *testing.T, p *place)) {

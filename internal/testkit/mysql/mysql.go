@@ -25,7 +25,7 @@ type server struct {
 }
 
 // Main runs the tests and stops the server, whatever has become of them.
-func (s *Shared) Main(m *testing.M) int { return s.server.Main(m) }
+func (s *Shared) Main(m interface{ Run() int }) int { return s.server.Main(m) }
 
 // Socket is the unix socket of the running server, at which root needs no password. Where MySQL is not installed the
 // test is skipped, in CI it fails.
