@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
 	"sallyport/internal/config/wording"
 )
@@ -24,7 +25,7 @@ func (e *env) servicePresets() *cobra.Command {
 				return err
 			}
 			word := strings.Join(args, "")
-			found := findPresets(c, word)
+			found := findPresets(e.kinds, c, word)
 			if len(found.lines) == 0 {
 				e.noPreset(word)
 			}
@@ -59,7 +60,7 @@ type foundPresets struct{ lines []presetLine }
 
 // findPresets looks the word up in names, titles, hosts and n8n's types. Types without a preset are only named when
 // asked for.
-func findPresets(c preset.Catalogue, word string) foundPresets {
+func findPresets(kinds config.Kinds, c preset.Catalogue, word string) foundPresets {
 	found := foundPresets{lines: []presetLine{}}
 	has := func(texts ...string) bool {
 		return strings.Contains(strings.ToLower(strings.Join(texts, " ")), strings.ToLower(word))
@@ -67,7 +68,7 @@ func findPresets(c preset.Catalogue, word string) foundPresets {
 	for _, p := range preset.All() {
 		if has(p.Name, p.Title, p.Upstream, p.UpstreamEg, strings.Join(p.N8N, " ")) {
 			found.lines = append(found.lines, presetLine{
-				p.Name, p.Title, p.Upstream, p.UpstreamEg, placeOf(p),
+				p.Name, p.Title, p.Upstream, p.UpstreamEg, placesOf(kinds, p),
 				append([]string{}, p.N8N...), "", p.Docs,
 			})
 		}
@@ -83,11 +84,12 @@ func findPresets(c preset.Catalogue, word string) foundPresets {
 	return found
 }
 
-// placeOf returns the kinds of a preset's credentials, and where each goes.
-func placeOf(p preset.Preset) string {
-	var parts []string
-	for _, c := range p.Placements() {
-		parts = append(parts, strings.TrimSpace(c.Kind+" "+c.Goes().Header+c.Goes().Param))
+// placesOf returns the kinds of a preset's credentials, and where each goes.
+func placesOf(kinds config.Kinds, p preset.Preset) string {
+	slots := kinds.PresetSlots(p.Name)
+	parts := make([]string, len(slots))
+	for i, c := range p.Placements() {
+		parts[i] = strings.TrimSpace(c.Kind + " " + slots[i].Name())
 	}
 	return strings.Join(parts, ", ")
 }

@@ -11,7 +11,7 @@ import (
 // Credential says what is injected, and where. After Load the settings are complete: what the kind implies is filled
 // in, inputs are in their places, and URLs are absolute.
 type Credential struct {
-	Kind     string             `yaml:"kind" doc:"How the API wants to be shown who calls, which says what other keys there are. docs/credentials.md has an example of each. Default: bearer, if there is a secret."`
+	Kind     string             `yaml:"kind" doc:"How the API wants to be shown who calls, which says what other keys there are. docs/credentials.md has an example of each."`
 	Settings CredentialSettings `of:"kind"` // nil where the kind is not known
 
 	unread []string // the keys that were written without a kind

@@ -61,6 +61,9 @@ func (k Kinds) familyOf(t reflect.Type) declare.Family {
 				return kind.Settings()
 			}, Presets: true}
 			all[i].Page = "[credentials.md](credentials.md#" + kind.Name + ") has examples."
+			if kind.Usual {
+				all[i].Usual = "if there is a secret"
+			}
 		}
 		return all
 	}

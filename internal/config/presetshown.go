@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 
+	"sallyport/internal/config/finding"
 	"sallyport/internal/config/preset"
 )
 
@@ -29,4 +30,25 @@ func (k Kinds) shown(name string, text func(...string) string) string {
 		return name
 	}
 	return name + ": " + kind.Shown(text)
+}
+
+// PresetSlots are where the credentials go of a service that names a preset and says nothing else, in the preset's
+// order. The zero Slot stands for the one place that a kind has whatever its keys say.
+func (k Kinds) PresetSlots(name string) []Slot {
+	c, s := newConfig(k, DefaultName, nil), &Service{Preset: name}
+	c.Services = map[string]*Service{name: s}
+	if several := c.preset(s).Credentials; len(several) > 0 {
+		s.Credentials = make([]Credential, len(several))
+	}
+	c.applyPresets(finding.NewReport()) // what such a service lacks is none of this
+	c.applyOwnDefaults()
+	var out []Slot
+	for _, cred := range s.Placements() {
+		slot := cred.Slot()
+		if kind, ok := k.Credential(cred.Kind); ok && slot == kind.Settings().Slot() {
+			slot = Slot{}
+		}
+		out = append(out, slot)
+	}
+	return out
 }

@@ -19,6 +19,7 @@ type Member struct {
 	Without       []string   // the common keys that it does not take
 	Notes         []string   // on the common keys, for the reference
 	Presets       bool       // keys, the kind among them, may come from a preset
+	Usual         string     // when it is the kind of what names none: "if there is a secret"; "": never
 	Page          string     // a link to more, for the reference
 }
 

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"sallyport/internal/config/declare"
@@ -75,7 +76,7 @@ func (r *reference) section(s section) {
 				key += ".NAME"
 			}
 			if at, known := r.described[inner]; known && s.of != "" { // what several kinds have is described once
-				fmt.Fprintf(r.b, "| `%s` | [map](#%s) | %s | %s |\n", f.Name, at, code(f.Def), cell(meaning(f)))
+				fmt.Fprintf(r.b, "| `%s` | [map](#%s) | %s | %s |\n", f.Name, at, code(f.Def), cell(meaning(f, nil)))
 				continue
 			}
 			r.described[inner] = Anchor(key + s.of)
@@ -85,7 +86,7 @@ func (r *reference) section(s section) {
 				typ: inner, of: s.of,
 			})
 		}
-		fmt.Fprintf(r.b, "| `%s` | %s | %s | %s |\n", f.Name, title, code(f.Def), cell(meaning(f)))
+		fmt.Fprintf(r.b, "| `%s` | %s | %s | %s |\n", f.Name, title, code(f.Def), cell(meaning(f, all)))
 	}
 	for _, next := range below {
 		r.section(next)
@@ -155,8 +156,16 @@ func typeTitle(t reflect.Type, f *declare.Field) string {
 	return "list of " + typeTitle(t.Elem(), &declare.Field{}) + "s"
 }
 
-func meaning(f *declare.Field) string {
-	text := f.Doc
+// docOf is what the declaration says of a key of a struct that is of one of all.
+func docOf(f *declare.Field, all declare.Family) string {
+	if i := slices.IndexFunc(all, func(m declare.Member) bool { return m.Usual != "" }); f.Name == "kind" && i >= 0 {
+		return f.Doc + " Default: " + all[i].Name + ", " + all[i].Usual + "."
+	}
+	return f.Doc
+}
+
+func meaning(f *declare.Field, all declare.Family) string {
+	text := docOf(f, all)
 	if f.Needed != "" {
 		text += " Required."
 	}

@@ -104,10 +104,11 @@ func (w writer) familySchema(t reflect.Type) schema {
 	all := w.families(t)
 	common, needed := w.properties(t)
 	fields, _ := declare.Keys(t)
-	common["kind"] = schema{"description": fields[declare.IndexOf(fields, "kind")].Doc}
+	doc := docOf(&fields[declare.IndexOf(fields, "kind")], all)
+	common["kind"] = schema{"description": doc}
 	out := schema{"type": "object", "properties": common}
 	if len(all) > 0 {
-		common["kind"] = schema{"enum": all.Names(), "description": fields[declare.IndexOf(fields, "kind")].Doc}
+		common["kind"] = schema{"enum": all.Names(), "description": doc}
 		out["allOf"] = w.cases(all, common)
 	}
 	if len(needed) > 0 {

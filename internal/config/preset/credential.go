@@ -45,38 +45,3 @@ func textAt(keys map[string]any, path []string) string {
 	}
 	return fmt.Sprint(value)
 }
-
-// Place is where a value goes once it is obtained.
-type Place struct {
-	Kind   string // bearer, header, query, cookie, or that of a credential that goes there itself
-	Header string
-	Param  string
-	Format string
-}
-
-// Derived tells whether a token is obtained.
-func (c Credential) Derived() bool { return c.from() != "" }
-
-// from returns where a derived token comes from.
-func (c Credential) from() string {
-	for _, path := range [][]string{{"request", "url"}, {"api_url"}, {"token_url"}} {
-		if text := c.Text(path...); text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-// Goes returns where the value goes once it is obtained: for a derived kind its place.
-func (c Credential) Goes() Place {
-	if !c.Derived() {
-		return Place{c.Kind, c.Text("header"), c.Text("param"), c.Text("format")}
-	}
-	if c.Keys["place"] == nil {
-		return Place{Kind: "bearer"}
-	}
-	return Place{
-		c.Text("place", "kind"), c.Text("place", "header"), c.Text("place", "param"),
-		c.Text("place", "format"),
-	}
-}
