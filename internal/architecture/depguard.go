@@ -11,7 +11,7 @@ import (
 
 // Depguard is the plan as rules of the linter depguard, so that an editor marks a wrong import as it is written: YAML,
 // indented for linters.settings.depguard.rules of .golangci.yml. It refuses less than Check: an adapter that names
-// another is told by Check alone.
+// another is told by Check alone. Whoever else names one is told by both.
 func Depguard() string {
 	var text strings.Builder
 	tests := []string{"**"}
@@ -23,6 +23,7 @@ func Depguard() string {
 	for _, place := range onlyInTests {
 		fmt.Fprintf(&text, "            - {pkg: %s, desc: that package is for tests}\n", importPath(place))
 	}
+	text.WriteString(kindRules(tests[1:]))
 	for _, group := range groups() {
 		name := strings.NewReplacer("/", "-", "*", "adapters").Replace(group)
 		fmt.Fprintf(&text, "        imports-of-%s:\n          list-mode: lax\n          files: [%s]\n", name,
@@ -30,6 +31,40 @@ func Depguard() string {
 		fmt.Fprintf(&text, "          allow: [%s]\n", list(allowed(group)))
 		fmt.Fprintf(&text, "          deny: [{pkg: %s, desc: the table in internal/architecture does not allow it}]\n",
 			module)
+	}
+	return text.String()
+}
+
+// kindRules are the rules that only internal/app names a kind, which is an adapter of one of the ports: for what lies
+// outside of the ports' folders, and for the packages within them that are no adapters. exempt are patterns of files.
+func kindRules(exempt []string) string {
+	outsidePorts := append([]string{"**", "!" + folder("app")}, exempt...)
+	var parts, allow, deny []string
+	for _, port := range slices.Sorted(maps.Keys(ports)) {
+		outsidePorts = append(outsidePorts, "!"+strings.TrimSuffix(folder(port), "**")+"*/**")
+		allow = append(allow, importPath(port)+"$")
+		deny = append(deny, fmt.Sprintf("{pkg: %s/, desc: only internal/app names a kind; take the port's interface}",
+			importPath(port)))
+	}
+	for _, part := range portParts {
+		if forTests(part) {
+			allow = append(allow, importPath(part))
+			continue
+		}
+		parts = append(parts, folder(part))
+		if !slices.ContainsFunc(portParts, func(other string) bool { return strings.HasPrefix(part, other+"/") }) {
+			allow = append(allow, importPath(part))
+		}
+	}
+	var text strings.Builder
+	for _, rule := range []struct {
+		name  string
+		files []string
+	}{{"kinds-in-app-alone", outsidePorts}, {"kinds-not-in-ports", parts}} {
+		fmt.Fprintf(&text, "        %s:\n          list-mode: lax\n          files: [%s]\n", rule.name,
+			list(append(rule.files, notInTests)))
+		fmt.Fprintf(&text, "          allow: [%s]\n          deny:\n            - %s\n", list(allow),
+			strings.Join(deny, "\n            - "))
 	}
 	return text.String()
 }
