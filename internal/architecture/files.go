@@ -23,7 +23,7 @@ import (
 var Layered = []string{
 	"app", "boundary",
 	"config", "config/declare", "config/decode", "config/describe", "config/document", "config/notation",
-	"config/place",
+	"config/place", "config/preset",
 }
 
 // Arrow is one file's use of what another file of its package declares: a function, method, type, constant or variable.

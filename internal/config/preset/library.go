@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/goccy/go-yaml"
 )
 
 //go:embed data/*.yaml table/*.yaml
@@ -80,3 +82,26 @@ func Names() []string { return slices.Clone(embeddedLibrary().names) }
 
 // ByHand tells the presets that were written from the API's own documentation, each in a file of its own.
 func (p Preset) ByHand() bool { return embeddedLibrary().byHand[p.Name] }
+
+// All returns every preset, sorted by name.
+func All() []Preset {
+	names := Names()
+	all := make([]Preset, len(names))
+	for i, name := range names {
+		all[i], _ = Lookup(name)
+	}
+	return all
+}
+
+// Lookup returns the preset of that name.
+func Lookup(name string) (Preset, bool) {
+	src, ok := embeddedLibrary().text[name]
+	if !ok {
+		return Preset{}, false
+	}
+	p := Preset{Name: name}
+	if err := yaml.NewDecoder(bytes.NewReader(src), yaml.Strict()).Decode(&p); err != nil {
+		panic(fmt.Sprintf("reading the embedded preset %q: %v", name, err)) // a test reads them all
+	}
+	return p, true
+}

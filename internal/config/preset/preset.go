@@ -10,13 +10,6 @@
 // verdict.
 package preset
 
-import (
-	"bytes"
-	"fmt"
-
-	"github.com/goccy/go-yaml"
-)
-
 // Preset is one API. What is empty is left to the service that names the preset, or to its defaults.
 type Preset struct {
 	Name     string   `yaml:"-"` // the file's name, or the entry's
@@ -90,26 +83,3 @@ const (
 	ExpectSecret   = "s3cret"
 	ExpectUsername = "us3r"
 )
-
-// All returns every preset, sorted by name.
-func All() []Preset {
-	names := Names()
-	all := make([]Preset, len(names))
-	for i, name := range names {
-		all[i], _ = Lookup(name)
-	}
-	return all
-}
-
-// Lookup returns the preset of that name.
-func Lookup(name string) (Preset, bool) {
-	src, ok := embeddedLibrary().text[name]
-	if !ok {
-		return Preset{}, false
-	}
-	p := Preset{Name: name}
-	if err := yaml.NewDecoder(bytes.NewReader(src), yaml.Strict()).Decode(&p); err != nil {
-		panic(fmt.Sprintf("reading the embedded preset %q: %v", name, err)) // a test reads them all
-	}
-	return p, true
-}
