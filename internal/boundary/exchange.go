@@ -11,7 +11,8 @@ import (
 )
 
 // exchange is one request on its way. Its parts are written at different times and by different rooms: decision by
-// steps 1 to 4 alone, admission when it is granted and given back, result by steps 5 to 7.
+// steps 1 to 4 alone, admission when it is granted and given back, entry while others may end it, result by steps 5 to
+// 7.
 type exchange struct {
 	entry
 	decision

@@ -15,6 +15,15 @@ import (
 // 3.3): one that counts the answers to a nonce refuses those that have overtaken each other.
 const maxStale = 4
 
+// send sends the request, and returns the response that is for the caller.
+func (s *sending) send(ctx context.Context) (*http.Response, error) {
+	resp, err := s.once(ctx)
+	if err != nil || !s.x.service.Replays {
+		return resp, err
+	}
+	return s.again(ctx, resp)
+}
+
 // again looks at the first response, and sends the request once more if that says that the credential has expired, or
 // challenges it. The response to that is the caller's, whatever it says, but where it says that only the nonce was
 // stale. Where the request cannot be sent again, or there is no newer credential, the first response is.
@@ -184,13 +193,4 @@ func (n *noting) Read(b []byte) (int, error) {
 	_, _ = n.p.seen.Write(b[:m])
 	n.p.err = err
 	return m, err
-}
-
-// send sends the request, and returns the response that is for the caller.
-func (s *sending) send(ctx context.Context) (*http.Response, error) {
-	resp, err := s.once(ctx)
-	if err != nil || !s.x.service.Replays {
-		return resp, err
-	}
-	return s.again(ctx, resp)
 }
