@@ -23,6 +23,9 @@ func (w *work) retire(ctx context.Context) (Step, error) {
 	if err != nil {
 		return "", err
 	}
+	if !w.e.Value.IsZero() && !w.e.Value.Equal(job.Current) {
+		return w.replaced(ctx)
+	}
 	if w.can.Lists {
 		if _, err := w.sweep(ctx, job); err != nil { // of a process that was overtaken
 			return "", err
@@ -60,6 +63,15 @@ func (w *work) retire(ctx context.Context) (Step, error) {
 func (w *work) done(left string) (Step, error) {
 	w.e.State, w.e.Left, w.e.Waiting = StateDone, left, nil
 	return StepNone, nil
+}
+
+// replaced ends a run whose value is current no more: a person has written another since, which may be the old one.
+func (w *work) replaced(ctx context.Context) (Step, error) {
+	left := fmt.Sprintf("the current value is not that of version %s any more, so neither the old key %q nor the new "+
+		"one %q was ended", w.e.NewVersion, w.e.OldKey, w.e.NewKey)
+	w.e.Hint = "delete by hand those that nobody uses, or rotate again"
+	w.g.tell(ctx, w.e, NoticeLeft, "rotation "+w.e.Name+": "+left)
+	return w.done(left)
 }
 
 // leave ends a run whose old key is not known. It is not guessed: what it would end may be another program's.

@@ -239,6 +239,23 @@ func TestPromoteFailsAfterItsEffect(t *testing.T) {
 	w.whole(0)
 }
 
+// TestPutBackByHand: while the old key waits for its end, a person puts its value back into the store. It is not ended.
+func TestPutBackByHand(t *testing.T) {
+	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)
+	old, _ := w.current()
+	if e, err := w.engine("one").Rotate(t.Context(), w.plan(), run.Request{}); err != nil || e.Ended() {
+		t.Fatalf("got %s, %v", e.State, err)
+	}
+	if _, err := w.store().Put(t.Context(), w.path(), old); err != nil {
+		t.Fatal(err)
+	}
+	e := w.end(100)
+	if e.State != run.StateDone || !strings.Contains(e.Left, "k0") || !w.told("neither") {
+		t.Errorf("got %s, left %q, told %v", e.State, e.Left, w.notices)
+	}
+	w.whole(1)
+}
+
 // TestNotConfirmed: a replica that does not confirm keeps the run from going on, and the old key alive.
 func TestNotConfirmed(t *testing.T) {
 	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)

@@ -237,7 +237,6 @@ func (w *work) spread(ctx context.Context) (Step, error) {
 	if err := w.p.Secret.Discard(ctx, w.e.ID); err != nil {
 		return "", fmt.Errorf("taking the pending version out of the store: %w", err)
 	}
-	w.e.Value = secret.Value{} // the store has it
 	return StepRestart, nil
 }
 
