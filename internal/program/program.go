@@ -60,6 +60,9 @@ func (c Command) Run(ctx context.Context) Ended {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind; none is no error
+	}
 	e := Ended{Stdout: stdout.kept.Bytes(), Said: firstLine(stderr.kept.Bytes()), Exit: -1}
 	exit, isExit := errors.AsType[*exec.ExitError](err)
 	switch {

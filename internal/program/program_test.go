@@ -3,6 +3,8 @@ package program_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,5 +33,21 @@ func TestRun(t *testing.T) {
 	if e := program.Run(ctx, []string{"/bin/sh", "-c", "sleep 600 & wait"}); !errors.Is(e.Err,
 		context.DeadlineExceeded) {
 		t.Errorf("got %+v", e)
+	}
+}
+
+// TestLeftBehind: what a program has started ends with it, also when the program itself ended well.
+func TestLeftBehind(t *testing.T) {
+	e := program.Run(t.Context(), []string{"/bin/sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"})
+	if e.Exit != 0 || e.Err != nil {
+		t.Fatalf("got %+v", e)
+	}
+	file := filepath.Join("/proc", strings.TrimSpace(string(e.Stdout)), "stat")
+	for alive := true; alive; {
+		text, err := os.ReadFile(file)
+		alive = err == nil && !strings.Contains(string(text), ") Z ") // one that nobody has asked for counts as ended
+		if t.Context().Err() != nil {
+			t.Fatal("it lives on")
+		}
 	}
 }

@@ -4,13 +4,18 @@
 package exec
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"sallyport/internal/driver"
 	"sallyport/internal/fault"
@@ -131,6 +136,12 @@ func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answe
 		r.Secrets[name] = string(value.Reveal())
 		known = append(known, r.Secrets[name])
 	}
+	for _, value := range known {
+		if !utf8.ValidString(value) {
+			return a, fmt.Errorf("%w: a value is not UTF-8, and JSON would hand another one to the command",
+				driver.ErrRefused)
+		}
+	}
 	input, err := json.Marshal(r)
 	if err != nil {
 		return a, errors.New("writing the command's input")
@@ -144,7 +155,7 @@ func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answe
 	if r.Action != "create" && r.Action != "list" {
 		return a, nil // whatever it prints
 	}
-	if err := json.Unmarshal(ended.Stdout, &a); err != nil {
+	if !utf8.Valid(ended.Stdout) || json.Unmarshal(ended.Stdout, &a) != nil || !a.wellFormed() {
 		return answer{},
 			fault.WithHint(fmt.Errorf("running %s for %s: %w: its answer is not the JSON object of this action",
 				program.Clean(d.s.Command[0]), r.Action, driver.ErrUnclear),
@@ -153,13 +164,31 @@ func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answe
 	return a, nil
 }
 
+// maxName bounds the id and the label of a key, which stand in the journal and are printed.
+const maxName = 256
+
+// wellFormed tells whether the names of all keys can be printed.
+func (a *answer) wellFormed() bool {
+	for _, key := range append(slices.Clone(a.Keys), a.Key) {
+		for _, name := range []string{key.ID, key.Label} {
+			if len(name) > maxName || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // judge says what an end of the command means. What it said is shown without the secrets that it was given.
 func (d *commanded) judge(ctx context.Context, ended program.Ended, known []string) error {
 	var made answer
-	if json.Unmarshal(ended.Stdout, &made) == nil {
-		known = append(known, made.Value)
+	said := "it printed something that is no answer, so its words are not shown: they may have the new key"
+	switch {
+	case len(bytes.TrimSpace(ended.Stdout)) == 0:
+		said = redact(ended.Said, known)
+	case json.Unmarshal(ended.Stdout, &made) == nil:
+		said = redact(ended.Said, append(known, made.Value))
 	}
-	said := redact(ended.Said, known)
 	switch {
 	case ended.Err != nil && ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", driver.ErrUnclear, context.Cause(ctx))
@@ -175,13 +204,34 @@ func (d *commanded) judge(ctx context.Context, ended program.Ended, known []stri
 	return fmt.Errorf("%w: exit code %d: %s", driver.ErrUnclear, ended.Exit, said)
 }
 
+// leastPart is the shortest line of a value that tells anything, in bytes.
+const leastPart = 4
+
+// forms are the ways in which a line may have a value: as it is, line by line, cleaned as the line was, and as JSON and
+// URLs write it. The longest come first, so that no part of one is left of another.
+func forms(values []string) (list []string) {
+	for _, value := range values {
+		text, _ := json.Marshal(value) //nolint:errchkjson // a string has an encoding
+		list = append(list, value, string(text[1:len(text)-1]), url.QueryEscape(value), url.PathEscape(value),
+			base64.StdEncoding.EncodeToString([]byte(value)))
+		for line := range strings.Lines(value) {
+			if line = strings.TrimSpace(line); len(line) >= leastPart {
+				list = append(list, line)
+			}
+		}
+	}
+	for _, one := range list {
+		list = append(list, program.Clean(one))
+	}
+	list = slices.DeleteFunc(list, func(one string) bool { return one == "" })
+	slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(list)
+}
+
 // redact takes values out of a line, also the beginning of one where the line was cut off.
 func redact(said string, values []string) string {
 	const shown = "[redacted]"
-	for _, value := range values {
-		if value == "" {
-			continue
-		}
+	for _, value := range forms(values) {
 		said = strings.ReplaceAll(said, value, shown)
 		line := strings.TrimSuffix(said, "…")
 		for n := min(len(value), len(line)); line != said && n > 0; n-- {

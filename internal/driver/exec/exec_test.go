@@ -164,3 +164,54 @@ func TestMadeUp(t *testing.T) {
 func secretOf(context.Context, secret.Ref) (secret.Value, error) {
 	return secret.NewValue([]byte("admin-key-value")), nil
 }
+
+// TestWordsTellNothing: what a command says is shown without the values that it knows, however it writes them.
+func TestWordsTellNothing(t *testing.T) {
+	for _, c := range []struct{ name, current, script, secret string }{
+		{"a line of several", "first-line\nsecond-canary\n", "echo bad second-canary >&2; exit 3", "second-canary"},
+		{"as JSON", `ca"na<ry-7f`, `printf '%s' 'bad ca\"na\u003cry-7f' >&2; exit 3`, "ry-7f"},
+		{"in a URL", "ca/na ry?7f", "echo 'GET /x?key=ca%2Fna+ry%3F7f' >&2; exit 3", "ry%3F7f"},
+		{"in Basic", "canary-77", "echo Basic Y2FuYXJ5LTc3 >&2; exit 3", "Y2FuYXJ5"},
+		{"with blanks that are cleaned", "canary  \t77", "printf 'bad canary  \\t77' >&2; exit 3", "canary"},
+		{"of a key just made", "x", `echo '{"value": "minted-canary"'; echo minted-canary >&2; exit 1`, "canary"},
+	} {
+		d, err := (&exec.Settings{Command: []string{"/bin/sh", "-c", "cat >/dev/null; " + c.script}, Mints: true}).Open(
+			t.Context(), driver.Host{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.Create(t.Context(), driver.Job{Current: secret.NewValue([]byte(c.current))})
+		if err == nil || strings.Contains(err.Error(), c.secret) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestAnswersRefused: a value that JSON cannot carry is neither handed over nor taken, nor is a key taken whose name
+// cannot be printed.
+func TestAnswersRefused(t *testing.T) {
+	ran := filepath.Join(t.TempDir(), "ran")
+	d, err := (&exec.Settings{Command: []string{"/bin/sh", "-c", "touch " + ran}}).Open(t.Context(), driver.Host{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.Set(t.Context(), job, driver.Made{Value: secret.NewValue([]byte("canary\xff"))})
+	if _, there := os.Stat(ran); !errors.Is(err, driver.ErrRefused) || there == nil {
+		t.Errorf("a value that is not UTF-8: %v, and the command ran: %t", err, there == nil)
+	}
+	for name, answer := range map[string]string{
+		"a value that is not UTF-8": `{"key": {"id": "a"}, "value": "\377"}`,
+		"an id of a terminal":       `{"key": {"id": "\\u001b[2J"}, "value": "x"}`,
+		"a label of two lines":      `{"key": {"id": "a", "label": "b\\nc"}, "value": "x"}`,
+		"an id without end":         `{"key": {"id": "` + strings.Repeat("a", 1000) + `"}, "value": "x"}`,
+	} {
+		s := exec.Settings{Command: []string{"/bin/sh", "-c", "cat >/dev/null; printf '" + answer + "'"}, Mints: true}
+		d, err := s.Open(t.Context(), driver.Host{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Create(t.Context(), job); !errors.Is(err, driver.ErrUnclear) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
