@@ -70,8 +70,12 @@ func postgresLogins(t *testing.T) *logins {
 	}
 	defer root.Close(context.Background())
 	var rules string
-	if err := root.QueryRow(t.Context(), "SHOW hba_file").Scan(&rules); err == nil {
-		err = os.WriteFile(rules, []byte("local all postgres trust\nlocal all all scram-sha-256\n"), 0o600)
+	if err := root.QueryRow(t.Context(), "SHOW hba_file").Scan(&rules); err != nil {
+		t.Fatal(err)
+	}
+	const text = "local all postgres trust\nlocal all all scram-sha-256\n"
+	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	for _, one := range []string{
 		"SELECT pg_reload_conf()", "CREATE ROLE crm_a LOGIN PASSWORD '" + firstPassword + "'", "CREATE ROLE crm_b",
@@ -303,10 +307,11 @@ type entrance struct {
 }
 
 func (g entrance) Test(ctx context.Context, _ string, value secret.Value) ([]run.Verdict, error) {
-	if err := g.s.do("gate", func() error { return g.l.enter(ctx, value) }); err != nil {
-		return []run.Verdict{{Replica: "a", Failure: "the login failed"}}, nil
+	verdict := run.Verdict{Replica: "a"}
+	if g.s.do("gate", func() error { return g.l.enter(ctx, value) }) != nil {
+		verdict.Failure = "the login failed"
 	}
-	return []run.Verdict{{Replica: "a"}}, nil
+	return []run.Verdict{verdict}, nil
 }
 
 func (entrance) Spread(context.Context, string) ([]string, error) { return nil, nil }
@@ -342,8 +347,19 @@ func rotateLogins(t *testing.T, l *logins) {
 		},
 	}
 	for _, s := range []*sabotage{
-		{}, {at: "create"}, {at: "stage"}, {at: "stage", after: true}, {at: "set"}, {at: "set", after: true}, {},
-		{at: "test"}, {at: "test", after: true}, {at: "gate"}, {at: "promote"}, {at: "promote", after: true}, {},
+		{},
+		{at: "create"},
+		{at: "stage"},
+		{at: "stage", after: true},
+		{at: "set"},
+		{at: "set", after: true},
+		{},
+		{at: "test"},
+		{at: "test", after: true},
+		{at: "gate"},
+		{at: "promote"},
+		{at: "promote", after: true},
+		{},
 	} {
 		s.Driver, s.Secret = l.driver, &run.Stored{Store: store, Ref: secret.Ref{Store: "builtin", Path: "crm"}}
 		plan := &run.Plan{Name: "crm", Driver: s, Secret: s, Gate: entrance{l, s}, Grace: 5 * time.Minute}
