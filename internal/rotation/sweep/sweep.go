@@ -94,7 +94,7 @@ func judge(name string, key driver.Key, id string, runs []run.Entry) (why string
 		return "it was made by `rotation test`, which did not come to its end", true, true
 	}
 	var maker *run.Entry
-	for i := range runs {
+	for i := range slices.Backward(runs) { // the newest first: two users that take turns have their ids again and again
 		e := &runs[i]
 		if e.Name != name {
 			continue

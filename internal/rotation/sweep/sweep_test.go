@@ -118,6 +118,19 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepOfTurns: of two users that take turns, the one in use is accounted for, also where an earlier run ended it.
+func TestSweepOfTurns(t *testing.T) {
+	p := &provider{can: lists, keys: []driver.Key{{ID: "user-b", Label: "sallyport-crm-" + id("c")}}}
+	report, err := sweep.Sweep(t.Context(), plan(p), []run.Entry{
+		{Name: "crm", ID: id("a"), Number: 1, State: run.StateDone, NewKey: "user-b", OldKey: "user-a"},
+		{Name: "crm", ID: id("b"), Number: 2, State: run.StateDone, NewKey: "user-a", OldKey: "user-b"},
+		{Name: "crm", ID: id("c"), Number: 3, State: run.StateDone, NewKey: "user-b", OldKey: "user-a"},
+	}, true)
+	if err != nil || len(report.Orphans) != 0 || len(p.deleted) != 0 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
 // TestSweepFails: a provider that cannot list is not swept, and one that lies is found out.
 func TestSweepFails(t *testing.T) {
 	if _, err := sweep.Sweep(t.Context(), plan(new(provider)), nil, true); err == nil {
