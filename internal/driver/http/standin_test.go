@@ -52,7 +52,6 @@ type stored struct {
 	id, value, label string
 	created          time.Time
 	off              bool
-	extra            map[string]any
 }
 
 var errFull = errors.New("no more keys")
