@@ -230,11 +230,11 @@ func (w *world) serve(req *http.Request) *httptest.ResponseRecorder {
 	return rec
 }
 
-type fault = func(next func() *httptest.ResponseRecorder) *httptest.ResponseRecorder
+type mishap = func(next func() *httptest.ResponseRecorder) *httptest.ResponseRecorder
 
 // faults are what may go wrong between the gate and the vendor, and how a vendor lies.
 func (w *world) faults() map[string]func() {
-	of := map[string]fault{
+	of := map[string]mishap{
 		"500 before":               respond(500, `{"message": "internal error"}`),
 		"500 after":                instead(w, 500),
 		"502 of a proxy after":     instead(w, 502),
@@ -270,7 +270,7 @@ func (w *world) faults() map[string]func() {
 	return out
 }
 
-func respond(status int, body string) fault {
+func respond(status int, body string) mishap {
 	return func(func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
 		rec.WriteHeader(status)
@@ -279,7 +279,7 @@ func respond(status int, body string) fault {
 	}
 }
 
-func busy(after string) fault {
+func busy(after string) mishap {
 	return func(func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
 		if after != "" {
@@ -291,7 +291,7 @@ func busy(after string) fault {
 }
 
 // instead does what was asked, and answers with another status, quoting what it would have answered.
-func instead(w *world, status int) fault {
+func instead(w *world, status int) mishap {
 	return func(next func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 		rec := next()
 		quoted, _ := json.Marshal("it went wrong: " + rec.Body.String())
@@ -301,7 +301,7 @@ func instead(w *world, status int) fault {
 }
 
 // lie does what was asked, and changes what it says about it.
-func (w *world) lie(change func(text string) string) fault {
+func (w *world) lie(change func(text string) string) mishap {
 	return func(next func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 		rec := next()
 		text := change(rec.Body.String())
@@ -311,7 +311,7 @@ func (w *world) lie(change func(text string) string) fault {
 }
 
 // lieOfKey changes what it says of the newest key.
-func (w *world) lieOfKey(change func(k *stored) (from, to string)) fault {
+func (w *world) lieOfKey(change func(k *stored) (from, to string)) mishap {
 	return w.lie(func(text string) string {
 		w.a.mu.Lock()
 		defer w.a.mu.Unlock()
