@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/fleet/command"
 	"sallyport/internal/fleet/compose"
 	fleetkubernetes "sallyport/internal/fleet/kubernetes"
+	fleetnomad "sallyport/internal/fleet/nomad"
 	fleetswarm "sallyport/internal/fleet/swarm"
 	"sallyport/internal/fleet/systemd"
 	"sallyport/internal/secret"
@@ -88,6 +89,7 @@ func fleets() []fleet.Kind {
 		compose.Kind(),
 		fleetswarm.Kind(),
 		fleetkubernetes.Kind(),
+		fleetnomad.Kind(),
 		systemd.Kind(),
 		command.Kind(),
 	}

@@ -21,17 +21,22 @@ func (e *env) withFleet(ctx context.Context, name string, fn func(f *app.Fleet) 
 	if err != nil {
 		return err
 	}
-	f, err := app.OpenFleet(ctx, c, name)
-	if err != nil {
-		return err
+	use := func(f *app.Fleet, err error) error {
+		if err != nil {
+			return err
+		}
+		return errors.Join(fn(f), f.Close())
 	}
-	return errors.Join(fn(f), f.Close())
+	if f := c.Fleets[name]; f != nil && len(f.Settings.Secrets()) > 0 {
+		return e.withHead(ctx, func(s *app.State) error { return use(s.OpenFleet(ctx, name)) })
+	}
+	return use(app.OpenFleet(ctx, c, name))
 }
 
 // changeFleet is withFleet for what changes nodes or restarts: event goes on record before.
 func (e *env) changeFleet(ctx context.Context, event, name string, fn func(f *app.Fleet) error) error {
 	return e.withHead(ctx, func(s *app.State) error {
-		f, err := app.OpenFleet(ctx, s.Config, name)
+		f, err := s.OpenFleet(ctx, name)
 		if err != nil {
 			return err
 		}

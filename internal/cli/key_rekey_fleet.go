@@ -90,7 +90,7 @@ func (e *env) rekeyFleet(ctx context.Context, f rekeyFlags) error {
 		return err
 	}
 	return e.withHead(ctx, func(s *app.State) error {
-		fl, err := app.OpenFleet(ctx, s.Config, f.fleet.name)
+		fl, err := s.OpenFleet(ctx, f.fleet.name)
 		if err != nil {
 			return err
 		}

@@ -27,5 +27,18 @@ func (k *checker) fleet(name string) {
 	if v, ok := declare.SettingsIn(reflect.ValueOf(f).Elem()); ok {
 		k.needs(v, key, "of kind "+f.Kind+" ")
 		f.Settings.Check(settingsReport{k, key})
+		k.walk(v, key)
+	}
+	if f.Drain != nil {
+		k.drain(f.Drain, key+".drain")
+	}
+}
+
+func (k *checker) drain(d *FleetDrain, key string) {
+	k.needs(reflect.ValueOf(d).Elem(), key, "")
+	k.ref(key+".api_key", d.APIKey.Store)
+	k.caFile(key+".ca_file", d.CAFile)
+	if d.URL != nil && d.URL.Scheme == "http" && !isInternal(d.URL.Hostname()) {
+		k.warn(key+".url", "is plain HTTP to a public host: the API key can be read on the way", "use https")
 	}
 }

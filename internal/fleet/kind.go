@@ -22,7 +22,15 @@ type Kind struct {
 type Settings interface {
 	// Check reports what is wrong with single values and with what they say of each other.
 	Check(r secret.Report)
+	// Secrets lists the secrets that the orchestrator itself needs, such as a token.
+	Secrets() []secret.Ref
 	// Open makes the orchestrator. It contacts nobody, and is called only with settings that Check has found nothing
 	// wrong with.
-	Open(ctx context.Context) (Orchestrator, error)
+	Open(ctx context.Context, on Host) (Orchestrator, error)
+}
+
+// Host is what an orchestrator finds where it is opened.
+type Host struct {
+	// Secret reads one of the settings' own secrets. It is read for each call, and nothing is kept.
+	Secret func(ctx context.Context, ref secret.Ref) (secret.Value, error)
 }

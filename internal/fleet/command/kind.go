@@ -63,5 +63,10 @@ func (s *Settings) Check(r secret.Report) {
 	}
 }
 
+// Secrets implements fleet.Settings.
+func (*Settings) Secrets() []secret.Ref { return nil }
+
 // Open implements fleet.Settings.
-func (s *Settings) Open(context.Context) (fleet.Orchestrator, error) { return New(s.Units), nil }
+func (s *Settings) Open(context.Context, fleet.Host) (fleet.Orchestrator, error) {
+	return New(s.Units), nil
+}

@@ -43,8 +43,11 @@ func (s *Settings) Check(r secret.Report) {
 	}
 }
 
+// Secrets implements fleet.Settings.
+func (*Settings) Secrets() []secret.Ref { return nil }
+
 // Open implements fleet.Settings.
-func (s *Settings) Open(context.Context) (fleet.Orchestrator, error) {
+func (s *Settings) Open(context.Context, fleet.Host) (fleet.Orchestrator, error) {
 	return New(Options{
 		Options: kubeapi.Options{Kubeconfig: s.Kubeconfig, Context: s.Context}, Namespace: s.Namespace,
 		Workloads: s.Workloads,

@@ -44,8 +44,11 @@ func (s *Settings) Check(r secret.Report) {
 	}
 }
 
+// Secrets implements fleet.Settings.
+func (*Settings) Secrets() []secret.Ref { return nil }
+
 // Open implements fleet.Settings.
-func (s *Settings) Open(context.Context) (fleet.Orchestrator, error) {
+func (s *Settings) Open(context.Context, fleet.Host) (fleet.Orchestrator, error) {
 	host := s.Host
 	if host == "" {
 		host = "unix:///var/run/docker.sock"

@@ -40,7 +40,10 @@ func (s *Settings) Check(r secret.Report) {
 	}
 }
 
+// Secrets implements fleet.Settings.
+func (*Settings) Secrets() []secret.Ref { return nil }
+
 // Open implements fleet.Settings.
-func (s *Settings) Open(context.Context) (fleet.Orchestrator, error) {
+func (s *Settings) Open(context.Context, fleet.Host) (fleet.Orchestrator, error) {
 	return New(Options{Units: s.Units}), nil
 }
