@@ -51,7 +51,7 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 // TestTLS: the server's certificate is checked before anything is sent.
 func TestTLS(t *testing.T) {
 	certFile, keyFile := certificate(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
