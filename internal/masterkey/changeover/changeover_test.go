@@ -234,6 +234,9 @@ func TestFailures(t *testing.T) {
 				if r, err = b.change().Run(t.Context()); err != nil || r.Phase != changeover.Complete {
 					t.Errorf("once more: %s, %v", r.Phase, err)
 				}
+				if n := strings.Count(strings.Join(b.steps.done, " "), "change"); n != 1 {
+					t.Errorf("the database was changed %d times", n)
+				}
 			})
 		})
 	}
@@ -298,4 +301,26 @@ func TestBeginTouchesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStartedMeanwhile: what an autoscaler has started between two attempts is stopped again before the database
+// changes.
+func TestStartedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.steps.fail["change"] = context.Canceled
+		if _, err := b.change().Run(t.Context()); err == nil {
+			t.Fatal("nothing was broken off")
+		}
+		delete(b.steps.fail, "change")
+		if err := b.steps.world.Start(t.Context(), "worker", 1); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := b.change().Run(t.Context()); err != nil || r.Phase != changeover.Complete {
+			t.Errorf("got %s, %v", r.Phase, err)
+		}
+		if u, err := b.steps.world.Look(t.Context(), "worker"); err != nil || u.Want != 2 {
+			t.Errorf("the worker has %d nodes, %v", u.Want, err)
+		}
+	})
 }

@@ -148,9 +148,10 @@ func TestPut(t *testing.T) {
 		t.Errorf("history: %v %s", err, diff)
 	}
 	_, _, err = m.Get(t.Context(), "put/key", "")
-	wantErr(t, err, secret.ErrDenied, "--secret-add source="+swarm.DockerName("put/key", 2)+",target=put/key SERVICE")
+	wantErr(t, err, secret.ErrDenied, "--secret-add source="+swarm.DockerName("put/key", 2)+
+		",target=put/key,uid=UID,gid=GID,mode=0400 SERVICE")
 	_, _, err = m.Get(t.Context(), "put/key", "1")
-	wantErr(t, err, secret.ErrDenied, "--secret-add "+swarm.DockerName("put/key", 1)+" SERVICE")
+	wantErr(t, err, secret.ErrDenied, "--secret-add source="+swarm.DockerName("put/key", 1)+",target=")
 	_, err = m.Rollback(t.Context(), "put/key", "1")
 	wantErr(t, err, secret.ErrDenied, "needs no value")
 	for path, want := range map[string]error{"put/key": secret.ErrVersionGone, "put/nothing": secret.ErrNotFound} {

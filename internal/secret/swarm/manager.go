@@ -117,14 +117,15 @@ func absent(all []held, version string, err error) error {
 		return secret.ErrVersionGone
 	}
 	name := all[0].docker.Spec.Name
-	mount := fmt.Sprintf("source=%s,target=%s", name, all[0].path)
+	target := all[0].path
 	if number, ok := parseNumber(version); ok {
 		name = dockerName(all[0].path, number)
-		mount = name
+		target = name
 	}
 	return fault.WithHint(fmt.Errorf("%w: Docker hands out no value, and %s is not mounted here",
 		secret.ErrDenied, name),
-		fmt.Sprintf("mount it: `docker service update --secret-add %s SERVICE`", mount))
+		fmt.Sprintf("mount it: `docker service update --secret-add source=%s,target=%s%s SERVICE`", name, target,
+			mountOptions))
 }
 
 // Put implements secret.Writer: it creates the Docker secret NAME_vN. Services go on with the version that they have
@@ -247,7 +248,8 @@ func (m *Manager) Rollback(ctx context.Context, path, version string) (secret.Ve
 		if errors.Is(err, secret.ErrDenied) {
 			err = fault.WithHint(err,
 				"roll the services back to that version instead, which needs no value: `docker service update "+
-					"--secret-rm … --secret-add source=NAME_vN,target=NAME SERVICE`; or put the old value again")
+					"--secret-rm … --secret-add source=NAME_vN,target=NAME"+mountOptions+" SERVICE`; or put the old "+
+					"value again")
 		}
 		return secret.Version{}, m.failed("rolling back", path, err)
 	}

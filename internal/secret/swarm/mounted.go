@@ -84,10 +84,14 @@ func explain(err error) error {
 		"set `dir` of the store to the folder that has the file itself")
 }
 
+// mountOptions go with each --secret-add: without them Docker mounts a secret for root, with mode 0444. UID and GID are
+// the user that the service runs as.
+const mountOptions = ",uid=UID,gid=GID,mode=0400"
+
 func notMounted(why string) error {
 	return fault.WithHint(fmt.Errorf("%w: %s", secret.ErrNotFound, why),
-		"give it to the service: `docker service update --secret-add source=NAME_vN,target=NAME SERVICE`, or under "+
-			"`secrets` of the stack")
+		"give it to the service: `docker service update --secret-add source=NAME_vN,target=NAME"+mountOptions+
+			" SERVICE`, or under `secrets` of the stack")
 }
 
 // dockerID is Docker's id of the secret behind a name: Docker mounts each from a file of its own, which is called as

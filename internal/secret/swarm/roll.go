@@ -147,8 +147,8 @@ func replaceVersion(spec *api.ServiceSpec, family map[string]bool, to held) (cha
 	}
 	if !found {
 		return false, fault.WithHint(errors.New("the service does not have it mounted under a name of its own"),
-			fmt.Sprintf("mount it once: `docker service update --secret-add source=%s,target=%s SERVICE`",
-				to.docker.Spec.Name, to.path))
+			fmt.Sprintf("mount it once: `docker service update --secret-add source=%s,target=%s%s SERVICE`",
+				to.docker.Spec.Name, to.path, mountOptions))
 	}
 	return changed, nil
 }

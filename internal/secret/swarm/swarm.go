@@ -99,7 +99,7 @@ func none(current error) error {
 	}
 	return fault.WithHint(secret.ErrVersionGone,
 		"only what the service mounts can be read; mount the version too: `docker service update --secret-add "+
-			"NAME_vN SERVICE`")
+			"source=NAME_vN,target=NAME_vN"+mountOptions+" SERVICE`")
 }
 
 // failed names the secret.
