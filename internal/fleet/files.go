@@ -47,6 +47,9 @@ func (f *Files) Load(_ context.Context, fleet string) (r Record, err error) {
 	if err == nil {
 		err = json.Unmarshal(content, &r)
 	}
+	if err == nil {
+		err = r.judge(fleet)
+	}
 	if err != nil {
 		return Record{}, fault.WithHint(fmt.Errorf("reading the record of fleet %q: %w", fleet, err),
 			"see "+f.dir.Path()+"/"+fleet+".json")

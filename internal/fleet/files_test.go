@@ -79,3 +79,53 @@ func TestFiles(t *testing.T) {
 		t.Error("half a record was read")
 	}
 }
+
+// TestPlanted: what lies where a record is looked for, and is none of ours, is neither followed, believed nor replaced.
+func TestPlanted(t *testing.T) {
+	dir := t.TempDir()
+	files := openFiles(t, dir)
+	at, elsewhere := dir+"/fleet/prod.json", dir+"/elsewhere"
+	record := func(fleet, status, phase string) string {
+		return `{"id":"1","fleet":"` + fleet + `","status":"` + status + `","steps":[{"unit":"main","phase":"` + phase + `"}]}`
+	}
+	for name, plant := range map[string]func() error{
+		"a link":           func() error { return os.Symlink(elsewhere, at) },
+		"a second name":    func() error { return os.Link(elsewhere, at) },
+		"a folder":         func() error { return os.Mkdir(at, 0o700) },
+		"another fleet's":  func() error { return os.WriteFile(at, []byte(record("staging", "running", "waiting")), 0o600) },
+		"a phase of later": func() error { return os.WriteFile(at, []byte(record("prod", "running", "rewinding")), 0o600) },
+		"no phase":         func() error { return os.WriteFile(at, []byte(record("prod", "running", "")), 0o600) },
+		"a status of none": func() error { return os.WriteFile(at, []byte(record("prod", "won", "done")), 0o600) },
+		"nothing":          func() error { return os.WriteFile(at, []byte(`{}`), 0o600) },
+		"without an end":   func() error { return os.WriteFile(at, make([]byte, 17<<20), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(elsewhere, []byte(record("prod", "running", "waiting")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := plant(); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := files.Load(t.Context(), "prod"); err == nil {
+				t.Errorf("it was read: %+v", r)
+			}
+			_ = os.Remove(at)
+			_ = os.Remove(elsewhere)
+		})
+	}
+	// A link in place of the lock, or of what a record is written to, leads nowhere either.
+	for _, name := range []string{"prod.lock", "prod.json.new", "prod.ask.new"} {
+		if err := os.Symlink(elsewhere, dir+"/fleet/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, errLock := files.Lock(t.Context(), "prod")
+	errSave := files.Save(t.Context(), fleet.Record{ID: "1", Fleet: "prod", Status: fleet.Running})
+	errAsk := files.Ask(t.Context(), "prod", fleet.Abort)
+	if errLock == nil || errSave == nil || errAsk == nil {
+		t.Errorf("through a link: lock %v, save %v, ask %v", errLock, errSave, errAsk)
+	}
+	if _, err := os.Lstat(elsewhere); err == nil {
+		t.Error("a file was made through a link")
+	}
+}

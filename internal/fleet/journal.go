@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -64,6 +65,21 @@ type Record struct {
 
 // Unfinished tells whether there is something to go on with.
 func (r *Record) Unfinished() bool { return r.ID != "" && !r.Status.over() }
+
+// judge refuses a record that this package has not written: a step in a phase that is not known would be passed over as
+// if it had been done.
+func (r *Record) judge(fleet string) error {
+	statuses := []Status{Running, Paused, Broken, Aborted, Complete}
+	phases := []Phase{Waiting, Draining, Restarting, Settling, Proving, Done, Skipped}
+	sound := r.Fleet == fleet && r.ID != "" && slices.Contains(statuses, r.Status)
+	for _, s := range r.Steps {
+		sound = sound && s.Unit != "" && slices.Contains(phases, s.Phase)
+	}
+	if !sound {
+		return errors.New("it is not one of this fleet and this version")
+	}
+	return nil
+}
 
 // Request is what a person asks of a restart that another process works on.
 type Request string

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sallyport/internal/fault"
@@ -67,6 +68,16 @@ func (r *Record) Unfinished() bool { return !r.Phase.over() }
 
 // Under is what a database says of the two keys. An empty one is under both.
 type Under struct{ Old, New bool }
+
+// judge refuses a record that this package has not written: acted by, it would do something else than it says.
+func (r *Record) judge(fleet string) error {
+	known := []Phase{"", Stopping, Storing, Changing, Installing, Starting, Complete, Returning, Returned}
+	if r.Fleet == fleet && slices.Contains(known, r.Phase) && (r.Phase.over() || len(r.Units) > 0) {
+		return nil
+	}
+	return fault.WithHint(errors.New("the record of the change is not one of this fleet and this version"),
+		"see DATA/fleet/"+fleet+"."+part+".json; a newer Sallyport may have written it")
+}
 
 // Steps are the parts of a change beside the fleet. Each may be called again after any end.
 type Steps interface {
@@ -185,6 +196,9 @@ func (c *Change) locked(ctx context.Context, work func(*Record) error) (Record, 
 	defer release()
 	r := Record{Fleet: c.Fleet.Fleet}
 	if _, err := c.Journal.LoadPart(r.Fleet, part, &r); err != nil {
+		return failed(r, err)
+	}
+	if err := r.judge(c.Fleet.Fleet); err != nil {
 		return failed(r, err)
 	}
 	if err := c.Steps.Keys(ctx, r.Store); err != nil {

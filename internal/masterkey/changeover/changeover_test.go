@@ -324,3 +324,27 @@ func TestStartedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// TestForeignRecord: a record of another fleet, or in a phase that is not known, is not acted by.
+func TestForeignRecord(t *testing.T) {
+	for _, r := range []changeover.Record{
+		{ID: "1", Fleet: "staging", Phase: changeover.Starting, Units: []fleet.Standing{{Unit: "worker", Want: 2}}},
+		{ID: "1", Fleet: "prod", Phase: "rewinding", Units: []fleet.Standing{{Unit: "worker", Want: 2}}},
+		{ID: "1", Fleet: "prod", Phase: changeover.Changing},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t)
+			if err := b.files.SavePart("prod", "rekey", r); err != nil {
+				t.Fatal(err)
+			}
+			for _, do := range []func(context.Context) (changeover.Record, error){b.change().Run, b.change().GiveUp} {
+				if _, err := do(t.Context()); err == nil || fault.HintOf(err) == "" {
+					t.Errorf("%+v: got %v", r, err)
+				}
+			}
+			if calls := b.steps.world.Calls(); len(calls) > 0 {
+				t.Errorf("%+v: %q", r, calls)
+			}
+		})
+	}
+}

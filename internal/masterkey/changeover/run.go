@@ -101,9 +101,8 @@ func (c *Change) step(ctx context.Context, r *Record) error {
 		return c.start(ctx, r)
 	case Returning:
 		return c.comeBack(ctx, r)
-	case Complete, Returned:
 	}
-	return nil
+	return fmt.Errorf("there is no step for phase %q", r.Phase)
 }
 
 func (c *Change) stop(ctx context.Context, r *Record) error {
