@@ -103,7 +103,8 @@ func judge(name string, key driver.Key, id string, runs []run.Entry) (why string
 			maker = e
 		}
 		if e.State == run.StateDone && e.NewKey == key.ID || !e.Ended() && (e.NewKey == key.ID || e.OldKey == key.ID) {
-			return supersededBy(e, key, runs)
+			why, orphan = supersededBy(e, key, runs)
+			return why, false, orphan
 		}
 	}
 	switch {
@@ -118,15 +119,14 @@ func judge(name string, key driver.Key, id string, runs []run.Entry) (why string
 }
 
 // supersededBy tells of the key of a run that is done whether a later one has taken its place.
-func supersededBy(e *run.Entry, key driver.Key, runs []run.Entry) (why string, safe, orphan bool) {
+func supersededBy(e *run.Entry, key driver.Key, runs []run.Entry) (why string, superseded bool) {
 	for i := range runs {
 		later := &runs[i]
 		if later.Name == e.Name && later.Number > e.Number && later.State == run.StateDone && later.NewKey != key.ID {
-			return "run " + later.ID + " has replaced it, and it was not ended; the provider may have it in use still",
-				false, true
+			return "run " + later.ID + " has replaced it, and it was not ended; it may be in use still", true
 		}
 	}
-	return "", false, false
+	return "", false
 }
 
 // remove ends what is safe to end, and looks whether it is gone.
