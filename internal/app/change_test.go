@@ -57,7 +57,8 @@ func TestNextRequestActsByIt(t *testing.T) {
 	}
 }
 
-// TestStoreFails: the last known good credential stays active, and /readyz says what is wrong.
+// TestStoreFails: the last known good credential stays active and valid; it is the store that /readyz and the metrics
+// name.
 func TestStoreFails(t *testing.T) {
 	b := newBed(t, one(""))
 	a := b.serve()
@@ -72,11 +73,12 @@ func TestStoreFails(t *testing.T) {
 		t.Errorf("the API received %q", got)
 	}
 	b.get(a.AdminURL()+"/readyz").is(t, 200, `"degraded":["store"]`)
-	b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_credential_valid{service="crm"} 0`)
+	b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_store_up{store="builtin"} 0`)
+	b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_credential_valid{service="crm"} 1`)
 	b.put("crm", "sk-live-mended")
 	b.get(a.GatewayURL()+"/s/crm/").is(t, 200, "")
 	b.get(a.AdminURL()+"/readyz").is(t, 200, `"ready":true`)
-	b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_credential_valid{service="crm"} 1`)
+	b.get(a.AdminURL()+"/metrics").is(t, 200, `sallyport_store_up{store="builtin"} 1`)
 }
 
 // TestOneGatePerDataDirectory: the second is kept out, and the first does not notice.

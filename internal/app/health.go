@@ -112,7 +112,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	emit(monitor.Gauge{Desc: monitor.TokensStale, Value: a.state.Tokens.StaleFor(now).Seconds()})
 	for _, s := range a.pipeline.Services().All() {
 		emit(monitor.Gauge{
-			Desc: monitor.CredentialValid, Value: truth(s.Credential.Failure() == nil && !s.Rejected()),
+			Desc: monitor.CredentialValid, Value: truth(s.Credential.Usable() && !s.Rejected()),
 			Labels: []string{s.Name},
 		})
 		emit(monitor.Gauge{Desc: monitor.CircuitOpen, Value: truth(s.Circuit.Open()), Labels: []string{s.Name}})

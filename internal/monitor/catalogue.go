@@ -101,7 +101,8 @@ var (
 		"Time since this gate last knew every revocation; at revocation.max_stale it accepts no token.",
 		"The gate cannot read or write the database.")
 	CredentialValid = gauge("credential_valid",
-		"1 when a service has a usable credential and the API did not refuse it the last time, else 0.",
+		"1 when a service has a usable credential, if only the last known good, and the API did not refuse it "+
+			"the last time, else 0.",
 		"Put a working key into the store.",
 		labelService)
 	CircuitOpen = gauge("circuit_open",

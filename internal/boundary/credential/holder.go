@@ -114,6 +114,25 @@ func (h *Holder) Failure() *fault.Fault {
 	return nil
 }
 
+// Usable tells whether requests get a credential. They do while the last known good is active, or a token whose
+// refreshing fails has not expired.
+func (h *Holder) Usable() bool {
+	c := h.current.Load()
+	if c == nil {
+		return true // not loaded yet
+	}
+	if c.assembly == nil {
+		return false
+	}
+	for _, d := range c.assembly.derived {
+		s, tells := d.source.(interface{ Failure() *fault.Fault })
+		if _, none := d.source.Current(); none != nil && tells && s.Failure() != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Version tells what is held from what was held before: it is equal to an earlier one only if the secrets are the same.
 func (h *Holder) Version() any {
 	c := h.current.Load()
