@@ -14,15 +14,25 @@ import (
 var update = flag.Bool("update", false, "write what is generated under deploy/")
 
 // generated is what is made of the table, by its path under deploy/.
-func generated() map[string][]byte {
-	return map[string][]byte{
-		"prometheus/sallyport.rules.yml": alerts.Prometheus(1, alerts.Groups()...),
+func generated(t *testing.T) map[string][]byte {
+	t.Helper()
+	list := map[string][]byte{"prometheus/sallyport.rules.yml": alerts.Prometheus(1, alerts.Groups()...)}
+	for name, make := range map[string]func() ([]byte, error){
+		"grafana/sallyport.dashboard.json": alerts.Dashboard, "grafana/sallyport.alerts.json": alerts.Grafana,
+		"datadog/sallyport.monitors.json": alerts.Datadog,
+	} {
+		text, err := make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[name] = text
 	}
+	return list
 }
 
 // TestGenerated: what is under deploy/ is what the table says.
 func TestGenerated(t *testing.T) {
-	for name, want := range generated() {
+	for name, want := range generated(t) {
 		path := filepath.Join("..", "..", "..", "deploy", filepath.FromSlash(name))
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

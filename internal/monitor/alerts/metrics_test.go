@@ -37,9 +37,61 @@ func TestExpressionsNameMetrics(t *testing.T) {
 	}
 }
 
+// TestPanelsNameMetrics: so does the dashboard.
+func TestPanelsNameMetrics(t *testing.T) {
+	known := map[string]bool{}
+	for _, g := range alerts.Groups() {
+		for _, r := range g.Records {
+			known[r.Name] = true
+		}
+	}
+	for title, query := range alerts.Queries("sallyport", "5m") {
+		wantMetrics(t, title, query, known)
+	}
+}
+
+var (
+	datadogMetric = regexp.MustCompile(`\bsallyport\.([a-z_.]+)\{([^}]*)\}(?: by \{([a-z]+)\})?`)
+	datadogTag    = regexp.MustCompile(`\b([a-z]+)(?::| IN )`)
+)
+
+// TestMonitorsNameMetrics: so do Datadog's monitors, as its OpenMetrics check renames them.
+func TestMonitorsNameMetrics(t *testing.T) {
+	found := 0
+	for _, a := range alerts.All() {
+		for _, m := range datadogMetric.FindAllStringSubmatch(a.Datadog, -1) {
+			found++
+			name := "sallyport_" + m[1]
+			if plain, counts := strings.CutSuffix(name, ".count"); counts {
+				name = plain + "_total"
+			}
+			metric := metricOf(name)
+			if metric == nil {
+				t.Errorf("%s: the gate has no metric %s", a.Name, name)
+				continue
+			}
+			tags := []string{}
+			for _, tag := range datadogTag.FindAllStringSubmatch(m[2], -1) {
+				tags = append(tags, tag[1])
+			}
+			if m[3] != "" && m[3] != "host" {
+				tags = append(tags, m[3])
+			}
+			for _, tag := range tags {
+				if !slices.ContainsFunc(metric.Labels, func(l monitor.Label) bool { return l.Name == tag }) {
+					t.Errorf("%s: %s has no label %s", a.Name, name, tag)
+				}
+			}
+		}
+	}
+	if found < 15 {
+		t.Errorf("found %d metrics", found)
+	}
+}
+
 func wantMetrics(t *testing.T, rule, expr string, records map[string]bool) {
 	t.Helper()
-	labels := []string{"job", "instance"}
+	labels := []string{"job", "instance", "le"}
 	for _, m := range selector.FindAllStringSubmatch(expr, -1) {
 		metric := metricOf(m[1])
 		if metric == nil {
@@ -50,6 +102,9 @@ func wantMetrics(t *testing.T, rule, expr string, records map[string]bool) {
 			labels = append(labels, l.Name)
 		}
 		for _, pair := range matcher.FindAllStringSubmatch(m[2], -1) {
+			if pair[1] == "job" {
+				continue
+			}
 			i := slices.IndexFunc(metric.Labels, func(l monitor.Label) bool { return l.Name == pair[1] })
 			if i < 0 {
 				t.Errorf("%s: %s has no label %s", rule, m[1], pair[1])

@@ -16,7 +16,7 @@ or absent(up{` + job + `})`,
 			Detail: "No replica's /metrics answers, or Prometheus has no target for one. Whether the gateway still " +
 				"answers n8n, a " +
 				"probe from n8n's network tells.",
-			Datadog: `"prometheus.up"|job:sallyport`,
+			Datadog: `"sallyport.openmetrics.health".over("*").by("*").last(4).count_by_status()`,
 		},
 		{
 			Name: "SallyportReplicaDown", Severity: Warning, For: 5 * time.Minute,
@@ -80,7 +80,7 @@ or absent(up{` + job + `})`,
 			Expr:    `increase(sallyport_panics_total[<15m>]) > 0`,
 			Summary: "{{ $labels.instance }} met a mistake of its own",
 			Detail:  "One request or task ended in a panic, and the gate went on. The log has it; please report it.",
-			Datadog: `sum(last_15m):sum:sallyport.panics_total{*}.as_count() > 0`,
+			Datadog: `sum(last_15m):sum:sallyport.panics.count{*}.as_count() > 0`,
 		},
 	}
 }

@@ -33,7 +33,8 @@ func TestDueAt(t *testing.T) {
 		},
 		"the last counts": {
 			[]token.Generation{
-				{Name: "n8n", Number: 1, Created: made, RetireAt: made.Add(day)}, {Name: "n8n", Number: 2, Created: made.Add(day)},
+				{Name: "n8n", Number: 1, Created: made, RetireAt: made.Add(day)},
+				{Name: "n8n", Number: 2, Created: made.Add(day)},
 				{Name: "other", Number: 3, Created: made},
 			}, made.Add(2 * day),
 		},
