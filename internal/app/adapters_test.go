@@ -33,8 +33,12 @@ func TestEveryKindOpens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := stores.Store(t.Context(), "one"); err != nil {
+		store, err := stores.Store(t.Context(), "one")
+		if err != nil {
 			t.Errorf("%s: %v, hint %q", kind, err, fault.HintOf(err))
+		}
+		if _, writes := store.(secret.Writer); one.ReadOnly && writes {
+			t.Errorf("%s: the kind says ReadOnly, and its store can be written to", kind)
 		}
 		if err := stores.Close(); err != nil {
 			t.Errorf("closing %s: %v", kind, err)

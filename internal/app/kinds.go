@@ -19,6 +19,9 @@ import (
 	"sallyport/internal/boundary/credential/path"
 	"sallyport/internal/boundary/credential/query"
 	"sallyport/internal/config"
+	"sallyport/internal/driver"
+	driverexec "sallyport/internal/driver/exec"
+	"sallyport/internal/driver/generate"
 	"sallyport/internal/fleet"
 	"sallyport/internal/fleet/command"
 	"sallyport/internal/fleet/compose"
@@ -42,7 +45,7 @@ import (
 // Kinds are the kinds that this program has. A new one is its folder and a line here: configuration, schema, reference
 // and commands know it by what it says of itself.
 func Kinds() config.Kinds {
-	return config.Kinds{Stores: stores(), Credentials: credentials(), Fleets: fleets()}
+	return config.Kinds{Stores: stores(), Credentials: credentials(), Fleets: fleets(), Drivers: drivers()}
 }
 
 func stores() []secret.Kind {
@@ -92,5 +95,12 @@ func fleets() []fleet.Kind {
 		fleetnomad.Kind(),
 		systemd.Kind(),
 		command.Kind(),
+	}
+}
+
+func drivers() []driver.Kind {
+	return []driver.Kind{
+		generate.Kind(),
+		driverexec.Kind(),
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/boundary/credential/credentialtest"
 	"sallyport/internal/config"
+	"sallyport/internal/driver"
+	"sallyport/internal/driver/drivertest"
 	"sallyport/internal/secret/storetest"
 	"sallyport/internal/testkit/shelf"
 	"sallyport/internal/testkit/stamp"
@@ -119,5 +121,26 @@ func TestNewKind(t *testing.T) {
 	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
 	if got := b.api.last(); got != "Bearer top-canary/n8n/far" {
 		t.Errorf("the API received %q", got)
+	}
+}
+
+// TestDriverKindsAreComplete: each kind of driver has its page and its configurations, and the rotation of the one that
+// opens has a driver that says what it can do, without contacting anybody.
+func TestDriverKindsAreComplete(t *testing.T) {
+	for _, lacking := range drivertest.Complete(app.Kinds().Drivers, os.DirFS("../driver")) {
+		t.Error(lacking)
+	}
+	for _, kind := range app.Kinds().Drivers {
+		c, _, err := config.Load(app.Kinds(), unpacked(t, "../driver/"+kind.Name+"/testdata/config/opens.txtar"))
+		if err != nil || c.Rotations["one"] == nil {
+			t.Errorf("%s: %v", kind.Name, err)
+			continue
+		}
+		d, err := c.Rotations["one"].Driver.Settings.Open(t.Context(), driver.Host{})
+		if err != nil {
+			t.Errorf("%s: %v", kind.Name, err)
+			continue
+		}
+		d.Capabilities()
 	}
 }

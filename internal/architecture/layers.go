@@ -22,7 +22,7 @@ const (
 // room imports rooms of lower floors only; packages of one room import each other as they like, adapters apart.
 var floors = [][]string{
 	{"fault", "pause"},
-	{"guard", "jsonpointer", "localfile", "nesting", "program"},
+	{"guard", "jsonpointer", "localfile", "nesting", "program", "schedule"},
 	{"dockerapi", "kubeapi"},
 	{"secret", "driver", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey"},

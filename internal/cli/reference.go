@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/driver"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
 	"sallyport/internal/secret"
@@ -23,23 +25,25 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use: "reference errors|configuration|credentials|cli|presets|fleet|metrics|stores|man [DIR]",
-		Short: "Print a generated page of the documentation, or write the pages of the stores or the manual into " +
-			"a directory",
+		Use: "reference errors|configuration|credentials|cli|presets|fleet|metrics|stores|drivers|man [DIR]",
+		Short: "Print a generated page of the documentation, or write the pages of the stores, of the drivers or " +
+			"the manual into a directory",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 2),
 		ValidArgs: []string{
-			"errors", "configuration", "credentials", "cli", "presets", "fleet", "metrics", "stores", "man",
+			"errors", "configuration", "credentials", "cli", "presets", "fleet", "metrics", "stores", "drivers", "man",
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch many := args[0] == "man" || args[0] == "stores"; {
+			switch many := slices.Contains([]string{"man", "stores", "drivers"}, args[0]); {
 			case many != (len(args) == 2):
-				return usage(errors.New("a directory goes with man and stores, and with these only"),
+				return usage(errors.New("a directory goes with man, stores and drivers, and with these only"),
 					"usage: "+cmd.UseLine())
 			case args[0] == "man":
 				return manual(cmd.Root(), args[1])
 			case args[0] == "stores":
 				return storePages(e.kinds.Stores, args[1])
+			case args[0] == "drivers":
+				return driverPages(e.kinds.Drivers, args[1])
 			}
 			page, err := e.page(cmd.Root(), args[0])
 			if err != nil {
@@ -69,17 +73,35 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 		return monitor.Page(), nil
 	}
 	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets",
-		"fleet", "metrics", "stores", "man")
+		"fleet", "metrics", "stores", "drivers", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.
 func storePages(kinds []secret.Kind, dir string) error {
 	for _, kind := range kinds {
-		title, rest, _ := strings.Cut(kind.Page, "\n")
-		page := title + "\n\n<!-- Generated from internal/secret/" + kind.Name + "/kind.md. Do not edit. -->\n" + rest
-		if err := os.WriteFile(filepath.Join(dir, kind.Name+".md"), []byte(page), 0o644); err != nil { //nolint:gosec // pages are for everybody
-			return fmt.Errorf("writing the page of kind %s: %w", kind.Name, err)
+		if err := kindPage("internal/secret", kind.Name, kind.Page, dir); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// driverPages writes the page of each kind of driver into a directory.
+func driverPages(kinds []driver.Kind, dir string) error {
+	for _, kind := range kinds {
+		if err := kindPage("internal/driver", kind.Name, kind.Page, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindPage writes the page of a kind, whose folder is in from, into a directory.
+func kindPage(from, kind, text, dir string) error {
+	title, rest, _ := strings.Cut(text, "\n")
+	page := title + "\n\n<!-- Generated from " + from + "/" + kind + "/kind.md. Do not edit. -->\n" + rest
+	if err := os.WriteFile(filepath.Join(dir, kind+".md"), []byte(page), 0o644); err != nil { //nolint:gosec // pages are for everybody
+		return fmt.Errorf("writing the page of kind %s: %w", kind, err)
 	}
 	return nil
 }

@@ -34,19 +34,22 @@ func TestReferenceIsInSync(t *testing.T) {
 	}
 }
 
-// TestPagesOfStoresAreInSync: each kind of store has its page in docs/stores, and each page its kind.
-func TestPagesOfStoresAreInSync(t *testing.T) {
-	dir, docs := t.TempDir(), filepath.Join("..", "..", "docs", "stores")
-	var out, errs bytes.Buffer
-	if exit := cli.Main(t.Context(), []string{"reference", "stores", dir},
-		cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
-		t.Fatalf("exit code %d: %s", exit, &errs)
-	}
-	want, got := pagesIn(t, dir), pagesIn(t, docs)
-	delete(got, "README.md")
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("docs/stores is not what the kinds say; edit internal/secret/KIND/kind.md and run `make generate` "+
-			"(-kinds +docs):\n%s", diff)
+// TestPagesOfKindsAreInSync: each kind of store has its page in docs/stores, each kind of driver one in docs/drivers,
+// and each page its kind.
+func TestPagesOfKindsAreInSync(t *testing.T) {
+	for what, from := range map[string]string{"stores": "internal/secret", "drivers": "internal/driver"} {
+		dir, docs := t.TempDir(), filepath.Join("..", "..", "docs", what)
+		var out, errs bytes.Buffer
+		if exit := cli.Main(t.Context(), []string{"reference", what, dir},
+			cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); exit != 0 {
+			t.Fatalf("exit code %d: %s", exit, &errs)
+		}
+		want, got := pagesIn(t, dir), pagesIn(t, docs)
+		delete(got, "README.md")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("docs/%s is not what the kinds say; edit %s/KIND/kind.md and run `make generate` "+
+				"(-kinds +docs):\n%s", what, from, diff)
+		}
 	}
 }
 

@@ -32,4 +32,7 @@ func (c *Config) check(rep *finding.Report, known *checks) {
 	for _, name := range c.TokenNames() {
 		k.token(name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Rotations)) {
+		k.rotation(name)
+	}
 }

@@ -22,23 +22,24 @@ import (
 
 // Config is the whole configuration, complete: defaults and presets are filled in, paths are resolved.
 type Config struct {
-	Listen       Listen              `yaml:"listen" doc:"The addresses that Sallyport serves on."`
-	Data         string              `yaml:"data" default:"./sallyport-data" path:"dir" doc:"The data directory: the SQLite database, the seal key and the audit log, unless they are placed elsewhere."`
-	Database     string              `yaml:"database" eg:"postgres://sallyport@db.internal/sallyport" doc:"PostgreSQL URL without a password, for several replicas. Absent: SQLite in the data directory."`
-	DatabaseFile string              `yaml:"database_file" path:"file" eg:"/run/secrets/sallyport_database" doc:"A file that holds the PostgreSQL URL, password included."`
-	Seal         Seal                `yaml:"seal" doc:"Where the key-encryption key comes from."`
-	TLS          TLS                 `yaml:"tls" doc:"TLS (1.2 or newer) for the gateway and the admin listener: a certificate of your own, or one from the CA that init makes."`
-	Insecure     bool                `yaml:"insecure" default:"false" doc:"Allow plain HTTP on addresses beyond loopback. Every start warns of it."`
-	Audit        Audit               `yaml:"audit" doc:"The audit log."`
-	Log          Log                 `yaml:"log" doc:"The log of the process, on standard error."`
-	Limits       GateLimits          `yaml:"limits" doc:"Limits of the whole gate."`
-	Revocation   Revocation          `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`
-	Drain        time.Duration       `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop takes at the most: requests in flight have it all but the last third, or 3s, which is for breaking off the rest and the teardown."`
-	Stores       map[string]*Store   `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Some are there without an entry: their kinds say so."`
-	Services     map[string]*Service `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
-	Tokens       map[string]*Token   `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
-	Fleets       map[string]*Fleet   `yaml:"fleets" keys:"name" doc:"The nodes of n8n installations by name, for sallyport fleet: what runs them, and how they are restarted."`
-	_            struct{}            `yaml:"forward rotations" later:"true"`
+	Listen       Listen               `yaml:"listen" doc:"The addresses that Sallyport serves on."`
+	Data         string               `yaml:"data" default:"./sallyport-data" path:"dir" doc:"The data directory: the SQLite database, the seal key and the audit log, unless they are placed elsewhere."`
+	Database     string               `yaml:"database" eg:"postgres://sallyport@db.internal/sallyport" doc:"PostgreSQL URL without a password, for several replicas. Absent: SQLite in the data directory."`
+	DatabaseFile string               `yaml:"database_file" path:"file" eg:"/run/secrets/sallyport_database" doc:"A file that holds the PostgreSQL URL, password included."`
+	Seal         Seal                 `yaml:"seal" doc:"Where the key-encryption key comes from."`
+	TLS          TLS                  `yaml:"tls" doc:"TLS (1.2 or newer) for the gateway and the admin listener: a certificate of your own, or one from the CA that init makes."`
+	Insecure     bool                 `yaml:"insecure" default:"false" doc:"Allow plain HTTP on addresses beyond loopback. Every start warns of it."`
+	Audit        Audit                `yaml:"audit" doc:"The audit log."`
+	Log          Log                  `yaml:"log" doc:"The log of the process, on standard error."`
+	Limits       GateLimits           `yaml:"limits" doc:"Limits of the whole gate."`
+	Revocation   Revocation           `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`
+	Drain        time.Duration        `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop takes at the most: requests in flight have it all but the last third, or 3s, which is for breaking off the rest and the teardown."`
+	Stores       map[string]*Store    `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Some are there without an entry: their kinds say so."`
+	Services     map[string]*Service  `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
+	Tokens       map[string]*Token    `yaml:"tokens" keys:"name" doc:"What is known of proxy tokens in advance, by label: scope, expiry, rotation. The values are made by token issue."`
+	Fleets       map[string]*Fleet    `yaml:"fleets" keys:"name" doc:"The nodes of n8n installations by name, for sallyport fleet: what runs them, and how they are restarted."`
+	Rotations    map[string]*Rotation `yaml:"rotations" keys:"name" doc:"The secrets that are rotated, by the rotation's name: what issues a new value, how it is proved, when, and what needs a restart."`
+	_            struct{}             `yaml:"forward" later:"true"`
 
 	presets    map[string]*preset.Preset // those that services name
 	positions  place.Index

@@ -14,6 +14,7 @@ import (
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/driver"
 	"sallyport/internal/secret"
 )
 
@@ -29,6 +30,9 @@ func known() config.Kinds {
 	about := []string{"builtin", "vault", "awssm", "azurekv", "gcpsm", "kubernetes", "file", "env", "exec", "swarm"}
 	all.Stores = slices.DeleteFunc(all.Stores, func(kind secret.Kind) bool {
 		return !slices.Contains(about, kind.Name)
+	})
+	all.Drivers = slices.DeleteFunc(all.Drivers, func(kind driver.Kind) bool {
+		return kind.Name != "generate" && kind.Name != "exec"
 	})
 	return all
 }

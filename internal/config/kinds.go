@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/config/declare"
 	"sallyport/internal/config/describe"
 	"sallyport/internal/config/notation"
+	"sallyport/internal/driver"
 	"sallyport/internal/fleet"
 	"sallyport/internal/secret"
 )
@@ -18,6 +19,7 @@ type Kinds struct {
 	Stores      []secret.Kind
 	Credentials []CredentialKind
 	Fleets      []fleet.Kind
+	Drivers     []driver.Kind
 }
 
 // Credential returns the kind of credential that is called name.
@@ -54,6 +56,8 @@ func (k Kinds) familyOf(t reflect.Type) declare.Family {
 		return k.stores()
 	case reflect.TypeFor[Fleet]():
 		return k.fleets()
+	case reflect.TypeFor[Driver]():
+		return k.drivers()
 	case reflect.TypeFor[Credential]():
 		all := make(declare.Family, len(k.Credentials))
 		for i, kind := range k.Credentials {
@@ -72,7 +76,9 @@ func (k Kinds) familyOf(t reflect.Type) declare.Family {
 
 // families are the structs that are of some kind.
 func families() []reflect.Type {
-	return []reflect.Type{reflect.TypeFor[Store](), reflect.TypeFor[Credential](), reflect.TypeFor[Fleet]()}
+	return []reflect.Type{
+		reflect.TypeFor[Store](), reflect.TypeFor[Credential](), reflect.TypeFor[Fleet](), reflect.TypeFor[Driver](),
+	}
 }
 
 func (k Kinds) fleets() declare.Family {

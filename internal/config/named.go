@@ -66,7 +66,8 @@ func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-// of is the file's tree without what is not named. What is no map stays, and is an error as always.
+// of is the file's tree without what is not named, and without rotations, which speak of services. What is no map
+// stays, and is an error as always.
 func (n *Named) of(root *document.Node) *document.Node {
 	if n == nil {
 		return root
@@ -78,7 +79,7 @@ func (n *Named) of(root *document.Node) *document.Node {
 		if some {
 			p.Value = only(p.Value, list)
 		}
-		if p.Value != nil {
+		if p.Value != nil && (p.Key.Text != "rotations" || p.Value.Kind != document.Map) {
 			kept.Pairs = append(kept.Pairs, p)
 		}
 	}

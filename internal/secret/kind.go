@@ -27,7 +27,9 @@ type Kind struct {
 	Always func() Settings
 
 	Refresh time.Duration // the default of the key refresh; 0 is DefaultRefresh
-	Fixed   bool          // what a store has been opened with never changes: it takes neither refresh nor max_stale
+	// such stores are only read, whatever they are set up with: a secret in one is not rotated
+	ReadOnly bool
+	Fixed    bool // what a store has been opened with never changes: it takes neither refresh nor max_stale
 	// it is Sallyport's own database: changes are told, uses are on record, and it takes no refresh
 	Own bool
 

@@ -39,7 +39,9 @@ func (p Path) Subject() string {
 	if len(p) > 4 && p[2] == "credentials" {
 		return p[4:].shown() + " of " + p[:4].Subject()
 	}
-	kind, ok := map[string]string{"services": "service", "tokens": "token", "stores": "store"}[p[0]]
+	kind, ok := map[string]string{
+		"services": "service", "tokens": "token", "stores": "store", "rotations": "rotation",
+	}[p[0]]
 	if !ok {
 		return p.String()
 	}

@@ -14,7 +14,7 @@ var page string
 // Kind is the kind env.
 func Kind() secret.Kind {
 	return secret.Kind{
-		Name: "env", Summary: "The variables that Sallyport was started with.", Page: page,
+		Name: "env", ReadOnly: true, Summary: "The variables that Sallyport was started with.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Always:   func() secret.Settings { return new(Settings) },
 		Fixed:    true,

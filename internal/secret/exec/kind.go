@@ -17,7 +17,8 @@ var page string
 // Kind is the kind exec. A command for each secret is slow: it is run less often than other stores are asked.
 func Kind() secret.Kind {
 	return secret.Kind{
-		Name: "exec", Summary: "A command that prints the secret: 1Password, Bitwarden, Doppler, pass and whatever " +
+		Name: "exec", ReadOnly: true,
+		Summary: "A command that prints the secret: 1Password, Bitwarden, Doppler, pass and whatever " +
 			"else has one.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Refresh:  10 * time.Minute,

@@ -16,7 +16,8 @@ const secretsDir = "/run/secrets"
 // Kind is the kind file.
 func Kind() secret.Kind {
 	return secret.Kind{
-		Name: "file", Summary: "Files in a folder: secrets of Docker and Compose, volumes of Kubernetes, credentials " +
+		Name: "file", ReadOnly: true,
+		Summary: "Files in a folder: secrets of Docker and Compose, volumes of Kubernetes, credentials " +
 			"of systemd.", Page: page,
 		Settings: func() secret.Settings { return new(Settings) },
 		Always:   func() secret.Settings { return &Settings{Dir: secretsDir} },

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/fault"
-	"sallyport/internal/rotation/schedule"
+	"sallyport/internal/schedule"
 )
 
 func at(t *testing.T, text string) time.Time {
