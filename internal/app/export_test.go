@@ -55,3 +55,6 @@ func (c *Closers) Push(name string, closing func(context.Context) error) { c.lis
 
 // Close is closers.close.
 func (c *Closers) Close(ctx context.Context) error { return c.list.close(ctx) }
+
+// Stopping is closed when the rotations of a gate are.
+func Stopping(a *App) <-chan struct{} { return a.secrets.Stopping() }

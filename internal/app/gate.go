@@ -18,6 +18,8 @@ import (
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/guard"
 	"sallyport/internal/monitor"
+	"sallyport/internal/rotation/evidence"
+	"sallyport/internal/rotation/secrets"
 	"sallyport/internal/secret"
 )
 
@@ -57,6 +59,9 @@ type App struct {
 	tokens   atomic.Pointer[[]token.Generation] // for the metrics, a few seconds old
 	invalid  atomic.Pointer[string]             // why the configuration on disk is not active
 	consents *consent.Gate
+	pollKey  []byte
+	uses     *evidence.Counter  // of secrets, as they go on record
+	secrets  *secrets.Rotations // from Start on
 
 	altered struct { // what was found last of rows that are left out
 		mu      sync.Mutex

@@ -119,6 +119,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	}
 	a.collectDerived(emit, now)
 	a.collectLedger(emit)
+	a.collectRotations(emit)
 	for _, st := range a.state.stores.resolver.Status() {
 		emit(monitor.Gauge{Desc: monitor.StoreUp, Value: truth(st.Up), Labels: []string{st.Store}})
 		if !st.Answered.IsZero() {

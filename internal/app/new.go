@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/boundary/gateway"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
+	"sallyport/internal/rotation/evidence"
 )
 
 // New builds everything; nothing listens yet. After an error nothing is left open.
@@ -43,8 +44,12 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return a, err
 	}
 	a.closers.push("audit log", func(context.Context) error { return a.audit.Close() })
+	if a.pollKey, err = a.state.sealer.MACKey(ctx, keyPoll); err != nil {
+		return a, err
+	}
+	a.uses = &evidence.Counter{Log: a.audit, DB: a.state.DB, Now: time.Now}
 	a.pipeline = boundary.New(boundary.Options{
-		Tokens: a.state.Tokens, Audit: a.audit, Observer: a.metrics, Log: o.Log,
+		Tokens: a.state.Tokens, Audit: a.uses, Observer: a.metrics, Log: o.Log,
 		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()),
 		PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
 	})

@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/rotation"
+	"sallyport/internal/rotation/run"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/builtin"
 	"sallyport/internal/secret/seal"
@@ -79,7 +80,7 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper, o observers) err
 	s.assembler = assemble.New(s.pool)
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Plan(s.Config)
-	s.journal = rotation.NewLedger(sealer)
+	s.journal, s.runs = rotation.NewLedger(sealer), run.NewLedger(sealer)
 	if err := s.vouch(ctx); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport/internal/boundary/credential/derive/pool"
+	"sallyport/internal/rotation/poll"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/resolve"
 )
@@ -25,6 +26,9 @@ func (a *App) refresh(ctx context.Context, topic string) error {
 		if err != nil {
 			return err
 		}
+	}
+	if (topic == poll.Topic || topic == "") && a.secrets != nil {
+		a.secrets.Hear()
 	}
 	if topic == topicUsage {
 		a.flush(ctx)

@@ -14,6 +14,8 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.follower.Start(ctx); err != nil {
 		a.log.ErrorContext(ctx, "registering this replica; no token is accepted until it is", "error", err)
 	}
+	a.secrets = a.newSecretRotations()
+	a.closers.push("rotations of secrets", a.closeRotations)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
@@ -23,6 +25,7 @@ func (a *App) Start(ctx context.Context) error {
 		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens,
 		"expiry":  a.endExpired,
 		"secrets": a.follow, "rotation": a.newSchedule().Run, "rows": a.watchRows, "derived tokens": a.state.pool.Run,
+		"rotations of secrets": a.secrets.Run, "what rotations ask": a.secrets.Answer,
 	} {
 		a.running.Go(name, func() { a.background(background, name, loop) })
 	}

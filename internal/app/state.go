@@ -46,7 +46,8 @@ type State struct {
 	owner     derive.Owner // gives the right to mint them
 	pool      *pool.Pool   // of derived tokens
 	assembler *assemble.Assembler
-	journal   *ledger.Book // of the rotation journal
+	journal   *ledger.Book // of the rotation journal of proxy tokens
+	runs      *ledger.Book // of the runs of rotations of secrets
 	adopted   bool         // the database's rows were put on record just now
 }
 

@@ -75,6 +75,9 @@ func (a *App) flush(ctx context.Context) {
 	if err := a.state.Tokens.Flush(ctx); err != nil && ctx.Err() == nil {
 		a.log.ErrorContext(ctx, "writing down the last use of tokens", "error", err)
 	}
+	if err := a.uses.Flush(ctx); err != nil && ctx.Err() == nil {
+		a.log.ErrorContext(ctx, "writing down who uses which version of a secret", "error", err)
+	}
 	if list, err := a.state.Tokens.List(ctx); err == nil {
 		a.tokens.Store(&list)
 	}

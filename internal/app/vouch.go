@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/database"
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
+	"sallyport/internal/rotation/run"
 )
 
 // ledgerDir is where the newest pages are kept beside the database, in the data directory.
@@ -25,7 +26,7 @@ type vouched struct {
 }
 
 func (s *State) vouched() []vouched {
-	journal := s.rotations()
+	journal, runs := s.rotations(), s.secretRuns()
 	return []vouched{
 		{
 			topicTokens, s.Tokens.Ledger(), s.Tokens.Adopt, s.Tokens.Accept,
@@ -36,6 +37,7 @@ func (s *State) vouched() []vouched {
 		},
 		{topicSecrets, s.Builtin.Ledger(), s.Builtin.Adopt, s.Builtin.Accept, s.Builtin.Check},
 		{"rotation", s.journal, journal.Adopt, journal.Accept, journal.Check},
+		{run.Topic, s.runs, runs.Adopt, runs.Accept, runs.Check},
 	}
 }
 

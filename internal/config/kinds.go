@@ -110,3 +110,12 @@ func (k Kinds) stores() declare.Family {
 	}
 	return all
 }
+
+func (k Kinds) drivers() declare.Family {
+	all := make(declare.Family, len(k.Drivers))
+	for i, kind := range k.Drivers {
+		all[i] = declare.Member{Name: kind.Name, Summary: kind.Summary, Empty: func() any { return kind.Settings() }}
+		all[i].Page = "[drivers/" + kind.Name + ".md](drivers/" + kind.Name + ".md) has more."
+	}
+	return all
+}

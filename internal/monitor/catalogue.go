@@ -151,6 +151,18 @@ var (
 			"else "+
 			"0.",
 		"At 0 an older database was put back, or a part of one: see operations.md, Restore.", labelTable)
+	SecretRotationLast = gauge("secret_rotation_last_success_timestamp_seconds",
+		"When a run of a rotation was last done, as Unix time; absent before the first.",
+		"An alert on its age finds a rotation that does not happen.", labelRotation)
+	SecretRotationState = gauge("secret_rotation_state",
+		"1 for the state of a rotation's newest run.",
+		"`waiting`: someone still uses the old value; `stuck`: a person has to look. `sallyport rotation status` says "+
+			"more.", labelRotation, labelState)
+	SecretRotationFailing = gauge("secret_rotation_failing",
+		"1 while this gate could not begin a run of a rotation, or go on with it, and tries again, else 0.",
+		"`sallyport rotation status` says why.", labelRotation)
+	SecretRotationRuns = counter("secret_rotation_runs_total", "Runs of a rotation that this process ended, by how.",
+		"`rolled back`: the old value stays current, and the next attempt is made later.", labelRotation, labelResult)
 	ConfigValid = gauge("config_last_reload_successful",
 		"1 when the active configuration is the one on disk, else 0: the last load was refused.",
 		"`sallyport config check` says why.")
@@ -177,6 +189,9 @@ func Groups() []Group {
 		{"Proxy tokens", []*Metric{
 			TokenAge, TokenExpiry, TokenLastUsed, TokensStale, RotationLast, RotationDue, RotationBegan,
 			rotationFailedTotal,
+		}},
+		{"Rotations of secrets", []*Metric{
+			SecretRotationState, SecretRotationLast, SecretRotationFailing, SecretRotationRuns,
 		}},
 		{"Stores and the database", []*Metric{StoreUp, StoreLast, SecretStale, RowsRefused, DatabaseTrusted}},
 		{"The audit log", []*Metric{AuditHealthy, AuditRecords, AuditPending, AuditSummarised}},

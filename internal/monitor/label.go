@@ -36,7 +36,7 @@ var (
 	labelListener  = closed("listener", "gateway", "admin", "control")
 	labelKind      = closed("kind", "panic", "tls", "accept", "refused", "write", "other")
 	labelLimit     = closed("limit", "source", "total", "refused", "admin_total", "admin_refused")
-	labelTable     = closed("table", "tokens", "secrets", "rotation")
+	labelTable     = closed("table", "tokens", "secrets", "rotation", "rotation_run")
 	labelToken     = Label{
 		Name: "token", Values: "the label of a proxy token: a name under `tokens`, or of `token issue`",
 		Count: func(s Size) int { return s.Tokens },
@@ -48,7 +48,13 @@ var (
 	labelStore = Label{
 		Name: "store", Values: "a name under `stores`, and `builtin`", Count: func(s Size) int { return s.Stores },
 	}
-	labelPart = Label{
+	labelRotation = Label{
+		Name: "rotation", Values: "a name under `rotations`, or one of before with a run that is unfinished",
+		Count: func(s Size) int { return s.Rotations },
+	}
+	labelState  = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted")
+	labelResult = closed("result", "done", "rolled back", "aborted")
+	labelPart   = Label{
 		Name: "part",
 		Values: "what `/readyz` names: `database`, `audit`, `store`, `draining`, `audit rotation`, " +
 			"`audit retention`, `store NAME`, `token of SERVICE`, `rows of TABLE`",

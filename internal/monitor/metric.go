@@ -46,6 +46,7 @@ type Size struct {
 	Tokens      int // labels of proxy tokens
 	Generations int // of one of these that are accepted at one time, or are in use still
 	Stores      int
+	Rotations   int // of secrets
 }
 
 func counter(name, help, do string, labels ...Label) *Metric {

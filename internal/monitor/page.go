@@ -18,7 +18,7 @@ const pageSeries = `
 
 No label has a value that a caller can choose: not its path, its method, a status, a name that is not configured, nor a token that does not exist.
 So the number of series follows from the configuration. Names that a reload takes out keep their counters until the process ends; their gauges go
-at once. For S services, D credentials whose tokens are minted, T proxy tokens with G generations in use, and K stores, there are at most:
+at once. For S services, D credentials whose tokens are minted, T proxy tokens with G generations in use, K stores, and R rotations of secrets, there are at most:
 
 | metric | series at most |
 | --- | --- |
@@ -122,6 +122,7 @@ func (l *Label) factor() (text string, fixed int) {
 		{"T", Size{Tokens: 1}},
 		{"G", Size{Generations: 1}},
 		{"K", Size{Stores: 1}},
+		{"R", Size{Rotations: 1}},
 	} {
 		if l.Count(one.size) > none {
 			terms = append(terms, one.letter)

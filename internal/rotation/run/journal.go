@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/internal/database"
@@ -45,11 +46,32 @@ type Journal struct {
 	sealer *seal.Sealer
 	book   *ledger.Book
 	now    func() time.Time
+
+	replicas bool // owners are replicas, so that it is known when one is gone
 }
 
 // NewJournal returns the journal in a migrated db. book, of NewLedger, vouches for its rows.
 func NewJournal(db *database.DB, sealer *seal.Sealer, book *ledger.Book, now func() time.Time) *Journal {
 	return &Journal{db: db, sealer: sealer, book: book, now: now}
+}
+
+// OfReplicas returns the journal for owners that are called NAME/ID, with the id of a replica. The lease of one that is
+// off the list of replicas, because another process has its data directory, ends with it.
+func (j *Journal) OfReplicas() *Journal {
+	same := *j
+	same.replicas = true
+	return &same
+}
+
+// gone tells whether an owner has ended for certain.
+func (j *Journal) gone(ctx context.Context, tx *sql.Tx, owner string) (bool, error) {
+	if !j.replicas {
+		return false, nil
+	}
+	var there int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM replica WHERE id = $1",
+		owner[strings.LastIndexByte(owner, '/')+1:]).Scan(&there)
+	return there == 0, err
 }
 
 // NewLedger returns the book that vouches for the journal's rows.
@@ -134,6 +156,13 @@ func (j *Journal) take(ctx context.Context, name, owner string) (e *Entry, err e
 // lease that lies farther ahead than any can counts for nothing.
 func (j *Journal) own(ctx context.Context, tx *sql.Tx, page *ledger.Page, e *Entry, owner string) error {
 	if left := e.Lease.Sub(j.now()); e.Owner != "" && left > 0 && left <= lease {
+		if gone, err := j.gone(ctx, tx, e.Owner); err != nil || gone {
+			if err != nil {
+				return fmt.Errorf("reading the replicas: %w", database.Explain(err))
+			}
+			e.Owner, e.Fence = owner, e.Fence+1
+			return j.write(ctx, tx, page, e)
+		}
 		return fault.WithExit(fault.WithHint(fmt.Errorf("%w: run %s, at step %s, by %s", ErrRunning,
 			e.ID, e.Step, e.Owner),
 			"wait for it, or watch it with `sallyport rotation status "+e.Name+

@@ -145,6 +145,18 @@ func (s *Stored) promote(ctx context.Context, value secret.Value, expected strin
 	return written.ID, err
 }
 
+// Within is whole with value in the place of s, as it will be once value is current. field is the one of whole that is
+// asked for; "" is all of it.
+func (s *Stored) Within(whole, value secret.Value, field string) (secret.Value, error) {
+	switch s.Ref.Field {
+	case field:
+		return value, nil
+	case "":
+		return secret.Field(value, field)
+	}
+	return withField(whole, s.Ref.Field, value)
+}
+
 // withField is a JSON object with another value in one field. No error quotes it.
 func withField(whole secret.Value, name string, value secret.Value) (secret.Value, error) {
 	if !utf8.Valid(value.Reveal()) {

@@ -1,0 +1,159 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"sallyport/internal/app"
+	"sallyport/internal/rotation/run"
+)
+
+// locked is an API that takes some keys, and counts who comes with another.
+type locked struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	refuses func(key string) bool
+	seen    map[string]int
+	refused int
+}
+
+func newLocked(t *testing.T) *locked {
+	l := &locked{seen: make(map[string]int), refuses: func(string) bool { return false }}
+	l.Server = httptest.NewServer(l)
+	t.Cleanup(l.Close)
+	return l
+}
+
+func (l *locked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	l.seen[key]++
+	if l.refuses(key) {
+		l.refused++
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "fine")
+}
+
+func rotated(api *locked, rest string) func(string) string {
+	return func(string) string {
+		return listen + "services:\n  crm: {upstream: '" + api.URL + "', allow_private: [127.0.0.1/32], " +
+			"secret: ref+builtin://crm}\nrotations:\n  crm:\n    secret: ref+builtin://crm\n" +
+			"    driver: {kind: generate}\n    test: {service: crm, path: /me}\n" + rest
+	}
+}
+
+// TestSecretIsRotated: a secret gets another value while requests go on, and none of them fails; the new value was
+// tested before, and the test is on record as that of a pending version.
+func TestSecretIsRotated(t *testing.T) {
+	api := newLocked(t)
+	b := newBed(t, rotated(api, ""))
+	b.put("crm", "canary-of-before")
+	gate := b.serve()
+	stop, failures := make(chan struct{}), 0
+	var looping sync.WaitGroup
+	looping.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if b.get(gate.GatewayURL()+"/s/crm/x").status != http.StatusOK {
+					failures++
+				}
+			}
+		}
+	})
+	var steps []run.Step
+	e, err := gate.SecretRotations().Rotate(t.Context(), "crm", run.Request{Actor: "test"}, func(e run.Entry) {
+		if len(steps) == 0 || steps[len(steps)-1] != e.Step {
+			steps = append(steps, e.Step)
+		}
+	})
+	close(stop)
+	looping.Wait()
+	if err != nil || e.State != run.StateDone || failures > 0 {
+		t.Fatalf("state %q (%v), %d requests failed", e.State, err, failures)
+	}
+	b.get(gate.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+	api.mu.Lock()
+	values := len(api.seen)
+	api.mu.Unlock()
+	if values != 2 {
+		t.Errorf("the API has seen %d values", values)
+	}
+	if len(e.Verdicts) != 1 || e.Verdicts[0].Failure != "" {
+		t.Errorf("the replicas said %+v", e.Verdicts)
+	}
+	if got := b.log.String() + fmt.Sprint(e, steps); strings.Contains(got, "canary-of-before") {
+		t.Errorf("a value is shown: %s", got)
+	}
+	p, err := gate.SecretRotations().Plan(t.Context(), "crm")
+	if err != nil || len(p.Now.Consumers) != 1 || len(p.Does.Services) != 1 || p.Does.Secret.Version != e.NewVersion {
+		t.Errorf("the plan is %+v (%v)", p, err)
+	}
+}
+
+// TestRefusedValueIsTakenBack: a value that the test finds wrong never becomes current.
+func TestRefusedValueIsTakenBack(t *testing.T) {
+	api := newLocked(t)
+	b := newBed(t, rotated(api, ""))
+	b.put("crm", "canary-of-before")
+	gate := b.serve()
+	api.mu.Lock()
+	api.refuses = func(key string) bool { return key != "canary-of-before" }
+	api.mu.Unlock()
+	e, err := gate.SecretRotations().Rotate(t.Context(), "crm", run.Request{Actor: "test"}, nil)
+	if err == nil || e.State != run.StateRolledBack || !strings.Contains(err.Error(), "401") {
+		t.Fatalf("state %q (%v)", e.State, err)
+	}
+	b.get(gate.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+	status, err := gate.SecretRotations().Status(t.Context())
+	if err != nil || len(status) != 1 || status[0].Run.State != run.StateRolledBack {
+		t.Errorf("the status is %+v (%v)", status, err)
+	}
+}
+
+// TestRotationIsGoneOnWith: a run whose process has gone is gone on with by the next one on its data directory.
+func TestRotationIsGoneOnWith(t *testing.T) {
+	api := newLocked(t)
+	b := newBed(t, rotated(api, ""))
+	b.put("crm", "canary-of-before")
+	gate := b.serve()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stopped := make(chan error, 1)
+	_, err := gate.SecretRotations().Rotate(ctx, "crm", run.Request{Actor: "test"}, func(e run.Entry) {
+		if e.Step == run.StepPromote && len(stopped) == 0 {
+			stopped <- nil
+			go gate.SecretRotations().Close() // which waits for this run
+			<-app.Stopping(gate)
+		}
+	})
+	if err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	if err := gate.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next := b.serve()
+	for {
+		runs, err := next.SecretRotations().History(t.Context(), "crm")
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("the history is %+v (%v)", runs, err)
+		}
+		if runs[0].State == run.StateDone {
+			break
+		}
+		next.SecretRotations().Wake()
+		b.get(next.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+	}
+}

@@ -1,0 +1,280 @@
+package secrets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/fault"
+	"sallyport/internal/guard"
+	"sallyport/internal/rotation/poll"
+	"sallyport/internal/rotation/run"
+	"sallyport/internal/schedule"
+)
+
+const (
+	tick = 5 * time.Second
+	// lookEvery is how often a run that waits for consumers is looked at.
+	lookEvery = time.Minute
+	// retryFirst and retryLongest bound how soon what failed is tried again; it doubles.
+	retryFirst   = 30 * time.Second
+	retryLongest = time.Hour
+	// atOnce is how many runs are worked on at one time.
+	atOnce = 4
+)
+
+// Hear tells that a replica asks something.
+func (r *Rotations) Hear() {
+	select {
+	case r.asked <- struct{}{}:
+	default:
+	}
+}
+
+// Wake has the runs looked at now.
+func (r *Rotations) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run begins what is due and goes on with what is unfinished, until ctx ends.
+func (r *Rotations) Run(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	r.look(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.stop.Done():
+			return
+		case <-ticker.C:
+		case <-r.wake:
+		}
+		r.look(ctx)
+	}
+}
+
+// Answer answers what replicas are asked, until ctx ends.
+func (r *Rotations) Answer(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		list, err := r.o.Poll.Open(ctx, r.o.Replica)
+		if err != nil && ctx.Err() == nil {
+			r.o.Log.WarnContext(ctx, "looking for what rotations ask", "error", err)
+		}
+		var answering guard.Group
+		for _, q := range list {
+			answering.Go("answering what a rotation asks", func() { r.reply(ctx, q) })
+		}
+		answering.Wait()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-r.asked:
+		}
+	}
+}
+
+func (r *Rotations) reply(ctx context.Context, q poll.Question) {
+	var failure string
+	err := guard.Try("answering what a rotation asks", func() error {
+		failure = r.answer(ctx, q)
+		return nil
+	})
+	if why, ok := errors.AsType[*fault.Panic](err); ok {
+		r.o.Panicked("rotation", why)
+		failure = "Sallyport failed there: " + why.Error()
+	}
+	if ctx.Err() != nil {
+		return // it is stopping, and what failed says nothing about the value
+	}
+	if err := r.o.Poll.Answer(ctx, q, r.o.Replica, failure); err != nil && ctx.Err() == nil {
+		r.o.Log.WarnContext(ctx, "answering what a rotation asks", "rotation", q.Rotation, "error", err)
+	}
+}
+
+// look begins and resumes what it is time for.
+func (r *Rotations) look(ctx context.Context) {
+	all, err := r.o.Journal.List(ctx)
+	if err != nil {
+		return // the database is away, which is told elsewhere
+	}
+	c, now := r.o.Config(), r.o.Now()
+	byName := make(map[string][]run.Entry)
+	for i := range all {
+		byName[all[i].Name] = append(byName[all[i].Name], all[i])
+	}
+	r.remember(c, byName)
+	for _, name := range r.wanted(c, byName) {
+		do := r.due(ctx, c, name, byName[name], now)
+		if do == nil || !r.room(name) {
+			continue
+		}
+		r.running.Go("rotating a secret", func() { r.attempt(ctx, name, do) })
+	}
+}
+
+// wanted are the rotations of the configuration, and those that were in it and have a run that is unfinished.
+func (r *Rotations) wanted(c *config.Config, byName map[string][]run.Entry) []string {
+	names := c.RotationNames()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, spec := range c.Rotations {
+		r.known[name] = spec
+	}
+	for name := range r.known {
+		if c.Rotations[name] == nil && unfinished(byName[name]) != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// room tells whether another run may be worked on now.
+func (r *Rotations) room(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.busy[name] && len(r.busy) < atOnce && r.stop.Err() == nil
+}
+
+func unfinished(runs []run.Entry) *run.Entry {
+	for i := range runs {
+		if !runs[i].Ended() {
+			return &runs[i]
+		}
+	}
+	return nil
+}
+
+type attempt func(ctx context.Context) (run.Entry, error)
+
+// due is what it is time for with a rotation, or nil.
+func (r *Rotations) due(ctx context.Context, c *config.Config, name string, runs []run.Entry, now time.Time) attempt {
+	r.mu.Lock()
+	before := r.failed[name]
+	r.mu.Unlock()
+	if now.Before(before.next) {
+		return nil
+	}
+	if e := unfinished(runs); e != nil {
+		if !ripe(e, now) {
+			return nil
+		}
+		return func(ctx context.Context) (run.Entry, error) { return r.Resume(ctx, name, nil) }
+	}
+	spec := c.Rotations[name]
+	if spec == nil || spec.Schedule == nil || !r.scheduled(ctx, name, spec, runs, now) {
+		return nil
+	}
+	return func(ctx context.Context) (run.Entry, error) { return r.begin(ctx, name, spec) }
+}
+
+// ripe tells whether an unfinished run is to be gone on with. Whether its process is at work the journal knows.
+func ripe(e *run.Entry, now time.Time) bool {
+	switch {
+	case e.State == run.StateStuck:
+		return false
+	case e.State == run.StateWaiting:
+		return now.Sub(e.Looked) >= lookEvery || e.Looked.After(now)
+	case e.Owner == "" && e.LastError != "":
+		return now.Sub(e.Updated) >= backoff(e.Tries) || e.Updated.After(now)
+	}
+	return true
+}
+
+func backoff(times int) time.Duration {
+	return min(retryFirst<<min(max(times-1, 0), 10), retryLongest)
+}
+
+// scheduled tells whether the next run of a rotation is due. Runs that were rolled back do not count as runs, but each
+// delays the next attempt.
+func (r *Rotations) scheduled(ctx context.Context, name string, spec *config.Rotation, runs []run.Entry,
+	now time.Time,
+) bool {
+	s, err := schedule.Parse(spec.Schedule.Text())
+	if err != nil {
+		return false // the configuration has been checked
+	}
+	var last time.Time
+	failures, since := 0, time.Time{}
+	for _, e := range runs {
+		if e.State == run.StateRolledBack {
+			failures, since = failures+1, e.Updated
+			continue
+		}
+		last, failures = e.Started, 0
+	}
+	if failures > 0 && now.Sub(since) < backoff(failures+4) && !since.After(now) {
+		return false
+	}
+	if last.IsZero() {
+		last = r.first(ctx, spec)
+	}
+	next := s.Next(name, last, now)
+	return !next.IsZero() && !next.After(now)
+}
+
+// first is what the first run of a schedule is counted from: the time at which the secret got its value. A cron
+// expression is counted from this start: it names times, and not an age.
+func (r *Rotations) first(ctx context.Context, spec *config.Rotation) time.Time {
+	if spec.Schedule.Cron != "" {
+		return r.started
+	}
+	store, err := r.o.Store(ctx, spec.Secret.Store)
+	if err != nil {
+		return r.started
+	}
+	_, version, err := store.Get(ctx, spec.Secret.Path, "")
+	if err != nil || version.Created.IsZero() {
+		return r.started
+	}
+	return version.Created
+}
+
+// begin starts a run because its schedule says so.
+func (r *Rotations) begin(ctx context.Context, name string, spec *config.Rotation) (run.Entry, error) {
+	req := run.Request{Actor: "schedule"}
+	if spec.Approve > 0 {
+		p, err := r.Plan(ctx, name)
+		if err != nil {
+			return run.Entry{}, err
+		}
+		if r.o.Permit == nil {
+			return run.Entry{}, fmt.Errorf("rotating %q: its plan needs approval", name)
+		}
+		req.Permit = r.o.Permit(p)
+	}
+	return r.Rotate(ctx, name, req, nil)
+}
+
+// attempt does what is due, and notes how it went.
+func (r *Rotations) attempt(ctx context.Context, name string, do attempt) {
+	err := guard.Try("rotating a secret", func() error {
+		_, err := do(ctx)
+		return err
+	})
+	if why, ok := errors.AsType[*fault.Panic](err); ok {
+		r.o.Panicked("rotation", why)
+	}
+	r.mu.Lock()
+	before := r.failed[name]
+	delete(r.failed, name)
+	quiet := err == nil || errors.Is(err, run.ErrRunning) || errors.Is(err, run.ErrTaken) || errors.Is(err, ErrBusy) ||
+		r.stop.Err() != nil
+	if !quiet {
+		times := before.times + 1
+		r.failed[name] = failure{err.Error(), times, r.o.Now().Add(backoff(times))}
+	}
+	r.mu.Unlock()
+	if !quiet && err.Error() != before.text {
+		r.o.Log.ErrorContext(ctx, "a rotation does not go on; it is tried again", "rotation", name, "error", err,
+			"hint", fault.HintOf(err))
+	}
+}
