@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -156,4 +157,47 @@ func TestRotationIsGoneOnWith(t *testing.T) {
 		next.SecretRotations().Wake()
 		b.get(next.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
 	}
+}
+
+// pair are two gates on one PostgreSQL. Each has the API of its own place.
+func pair(t *testing.T, here, there *locked) (b *bed, first, second *app.App) {
+	t.Helper()
+	head := fmt.Sprintf("database: %q\nseal: {key_file: %s}\n", postgres.URL(t), filepath.Join(t.TempDir(), "seal.key"))
+	of := func(api *locked) func(string) string {
+		return func(url string) string { return head + rotated(api, "")(url) }
+	}
+	b = newBed(t, of(here))
+	b.put("crm", "canary-of-before")
+	other := newBedOn(t, b, of(there))
+	return b, b.serve(), other.serve()
+}
+
+// TestEveryReplicaProves: both replicas make the test call, and both use the new version when the run is done.
+func TestEveryReplicaProves(t *testing.T) {
+	here, there := newLocked(t), newLocked(t)
+	b, first, second := pair(t, here, there)
+	e, err := first.SecretRotations().Rotate(t.Context(), "crm", run.Request{Actor: "test"}, nil)
+	if err != nil || e.State != run.StateDone || len(e.Verdicts) != 2 {
+		t.Fatalf("state %q, verdicts %+v (%v)", e.State, e.Verdicts, err)
+	}
+	b.get(second.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+	there.mu.Lock()
+	defer there.mu.Unlock()
+	if len(there.seen) != 1 || there.seen["canary-of-before"] > 0 {
+		t.Errorf("the other replica used %d values", len(there.seen))
+	}
+}
+
+// TestOneReplicaRefuses: a value that works from one replica and not from another is taken back, and the error says
+// where it failed.
+func TestOneReplicaRefuses(t *testing.T) {
+	here, there := newLocked(t), newLocked(t)
+	b, first, second := pair(t, here, there)
+	there.refuses = func(key string) bool { return key != "canary-of-before" }
+	e, err := first.SecretRotations().Rotate(t.Context(), "crm", run.Request{Actor: "test"}, nil)
+	if err == nil || e.State != run.StateRolledBack || !strings.Contains(err.Error(), "1 of 2 replicas failed") {
+		t.Fatalf("state %q (%v)", e.State, err)
+	}
+	b.get(first.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+	b.get(second.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
 }
