@@ -115,7 +115,7 @@ func handle(p *boundary.Pipeline, w http.ResponseWriter, r *http.Request, v *bou
 	defer func() {
 		switch e := recover(); e {
 		case nil:
-		case http.ErrAbortHandler: //nolint:errorlint // it is the value of a panic, which net/http compares so too
+		case http.ErrAbortHandler:
 			err = errBrokenOff
 		default:
 			panic(e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"sallyport/internal/config"
@@ -126,9 +127,7 @@ func (r *Rotations) wanted(c *config.Config, byName map[string][]run.Entry) []st
 	names := c.RotationNames()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name, spec := range c.Rotations {
-		r.known[name] = spec
-	}
+	maps.Copy(r.known, c.Rotations)
 	for name := range r.known {
 		if c.Rotations[name] == nil && unfinished(byName[name]) != nil {
 			names = append(names, name)

@@ -248,14 +248,14 @@ func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry)
 	if err != nil {
 		return run.Entry{}, err
 	}
-	p, err := r.planned(ctx, name, spec)
+	p, err := r.planned(ctx, name, spec) //nolint:contextcheck // it is both
 	if err != nil {
 		return run.Entry{}, fmt.Errorf("rotating %q: %w", name, err)
 	}
 	var last run.Entry
-	e, err := do(ctx, r.engine(watch, &last), p)
-	if e.Ended() && last.ID == e.ID { // here, and not before
-		r.note(ctx, &e)
+	e, err := do(ctx, r.engine(watch, &last), p) //nolint:contextcheck // it is both
+	if e.Ended() && last.ID == e.ID {            // here, and not before
+		r.note(ctx, &e) //nolint:contextcheck // it is both
 	}
 	return e, err
 }
