@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/driver"
 	driverexec "sallyport/internal/driver/exec"
 	"sallyport/internal/driver/generate"
+	httpdriver "sallyport/internal/driver/http"
 	"sallyport/internal/fleet"
 	"sallyport/internal/fleet/command"
 	"sallyport/internal/fleet/compose"
@@ -102,5 +103,6 @@ func drivers() []driver.Kind {
 	return []driver.Kind{
 		generate.Kind(),
 		driverexec.Kind(),
+		httpdriver.Kind(),
 	}
 }
