@@ -163,7 +163,7 @@ func (r *Rotations) due(ctx context.Context, c *config.Config, name string, runs
 		return nil
 	}
 	if e := unfinished(runs); e != nil {
-		if !ripe(e, now) {
+		if !r.ripe(e, now) {
 			return nil
 		}
 		return func(ctx context.Context) (run.Entry, error) { return r.Resume(ctx, name, nil) }
@@ -175,14 +175,15 @@ func (r *Rotations) due(ctx context.Context, c *config.Config, name string, runs
 	return func(ctx context.Context) (run.Entry, error) { return r.begin(ctx, name, spec) }
 }
 
-// ripe tells whether an unfinished run is to be gone on with. Whether its process is at work the journal knows.
-func ripe(e *run.Entry, now time.Time) bool {
+// ripe tells whether an unfinished run is to be gone on with. Whether its process is at work the journal knows. What
+// stood before this process began is gone on with at once.
+func (r *Rotations) ripe(e *run.Entry, now time.Time) bool {
 	switch {
 	case e.State == run.StateStuck:
 		return false
 	case e.State == run.StateWaiting:
 		return now.Sub(e.Looked) >= lookEvery || e.Looked.After(now)
-	case e.Owner == "" && e.LastError != "":
+	case e.Owner == "" && e.LastError != "" && !e.Updated.Before(r.started):
 		return now.Sub(e.Updated) >= backoff(e.Tries) || e.Updated.After(now)
 	}
 	return true
