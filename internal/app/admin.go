@@ -24,6 +24,9 @@ func (a *App) serve(name string, run func() error) {
 // serveHTTP serves a handler of our own until close closes its listener.
 func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 	server := newServer(name, a.guarded(name, h), a.log, a.metrics)
+	if name == "control" {
+		server.ConnContext = known
+	}
 	a.serve(name, func() (err error) {
 		if name == "admin" {
 			var tlsConfig *tls.Config

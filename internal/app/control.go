@@ -15,9 +15,10 @@ import (
 	"sallyport/internal/localfile"
 )
 
-// controlHandler is the gate's side.
-func (a *App) controlHandler() http.Handler {
+// controlHandler is the gate's side. What it begins and nobody waits for ends with background.
+func (a *App) controlHandler(background context.Context) http.Handler {
 	mux := http.NewServeMux()
+	a.runsHandler(background, mux, a.newTurns())
 	mux.HandleFunc("POST /refresh/{topic}", func(w http.ResponseWriter, r *http.Request) {
 		err := a.refresh(r.Context(), r.PathValue("topic"))
 		a.follower.Hurry()
@@ -88,11 +89,6 @@ func Failures(ctx context.Context, c *config.Config) (map[string]Failure, error)
 		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
 	}
 	return m, nil
-}
-
-func writeJSON(w http.ResponseWriter, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(body)
 }
 
 func reply(w http.ResponseWriter, err error) {

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/guard"
 	"sallyport/internal/monitor"
 	"sallyport/internal/rotation/evidence"
+	"sallyport/internal/rotation/notify"
 	"sallyport/internal/rotation/secrets"
 	"sallyport/internal/secret"
 )
@@ -62,6 +63,7 @@ type App struct {
 	pollKey  []byte
 	uses     *evidence.Counter  // of secrets, as they go on record
 	secrets  *secrets.Rotations // from Start on
+	notices  *notify.Sender     // of those; from Start on
 
 	altered struct { // what was found last of rows that are left out
 		mu      sync.Mutex

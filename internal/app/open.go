@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/rotation"
+	"sallyport/internal/rotation/approval"
 	"sallyport/internal/rotation/run"
 	"sallyport/internal/secret"
 	"sallyport/internal/secret/builtin"
@@ -81,6 +82,7 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper, o observers) err
 	s.Tokens = token.NewRegistry(s.DB, key, time.Now)
 	s.Plan(s.Config)
 	s.journal, s.runs = rotation.NewLedger(sealer), run.NewLedger(sealer)
+	s.approvals = approval.NewLedger(sealer)
 	if err := s.vouch(ctx); err != nil {
 		return err
 	}

@@ -9,11 +9,16 @@ import (
 
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary/assemble"
+	"sallyport/internal/boundary/egress"
+	"sallyport/internal/boundary/held"
 	"sallyport/internal/boundary/inside"
 	"sallyport/internal/config"
 	"sallyport/internal/driver"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
+	"sallyport/internal/rotation/approval"
+	"sallyport/internal/rotation/notify"
+	"sallyport/internal/rotation/plan"
 	"sallyport/internal/rotation/poll"
 	"sallyport/internal/rotation/run"
 	"sallyport/internal/rotation/secrets"
@@ -22,11 +27,6 @@ import (
 
 // keyPoll is the purpose of the key that authenticates what replicas ask each other.
 const keyPoll = "rotation-poll"
-
-// secretRuns is the journal of the runs of rotations of secrets.
-func (s *State) secretRuns() *run.Journal {
-	return run.NewJournal(s.DB, s.sealer, s.runs, time.Now).OfReplicas()
-}
 
 // SecretRotations are the rotations of secrets of this gate, from Start on.
 func (a *App) SecretRotations() *secrets.Rotations { return a.secrets }
@@ -47,8 +47,56 @@ func (a *App) newSecretRotations() *secrets.Rotations {
 			return assemble.Label(ref, secret.Version{ID: version})
 		},
 		Do: a.callFor, Try: a.tryFor, Restart: a.restartFleet, Record: a.audit.Admin,
-		Panicked: a.broke, Log: a.log, Now: time.Now,
+		Panicked: a.broke, Log: a.log, Now: time.Now, Notify: a.notices,
+		Permit: func(p *plan.Plan) run.Permit { return a.state.planApprovals().Permit(approval.Request{Plan: p}) },
+		Approved: func(ctx context.Context, p *plan.Plan) []string {
+			names, err := a.state.planApprovals().Of(ctx, p)
+			if err != nil {
+				a.log.WarnContext(ctx, "reading who has approved", "rotation", p.Does.Rotation, "error", err)
+			}
+			return names
+		},
 	})
+}
+
+// newNotices delivers notices of rotations to the webhooks of the configuration.
+func (a *App) newNotices(ctx context.Context) *notify.Sender {
+	memory := new(held.Memory)
+	return notify.Start(ctx, notify.Options{
+		Hooks: a.hooks, Own: func() *egress.Own { return &a.listeners.own }, Log: a.log,
+		Clean: func(text string) string { return memory.Cut(a.pipeline.Services(), text, time.Now(), true) },
+		Broke: func(why *fault.Panic) { a.broke("notices of rotations", why) },
+	})
+}
+
+// noticesEnd is how long a gate that stops still tries to deliver notices.
+const noticesEnd = 3 * time.Second
+
+func (a *App) closeNotices(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, noticesEnd)
+	defer cancel()
+	if err := a.notices.Close(ctx); err != nil {
+		a.log.WarnContext(ctx, "stopping before all notices of rotations were delivered", "error", err)
+	}
+	return nil
+}
+
+// hooks are the webhooks of the rotation that a notice is about.
+func (a *App) hooks(n run.Notice) (list []notify.Hook) {
+	r := a.config.Load().Rotations[n.Rotation]
+	if r == nil {
+		return nil
+	}
+	for _, ref := range r.Notify {
+		list = append(list, notify.Hook{
+			Name: ref.String(),
+			URL: func(ctx context.Context) (secret.Value, error) {
+				value, _, err := a.state.Resolve(ctx, ref)
+				return value, err
+			},
+		})
+	}
+	return list
 }
 
 // closeRotations lets runs under way put on record where they stand.

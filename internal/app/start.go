@@ -14,13 +14,15 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.follower.Start(ctx); err != nil {
 		a.log.ErrorContext(ctx, "registering this replica; no token is accepted until it is", "error", err)
 	}
+	a.notices = a.newNotices(ctx)
+	a.closers.push("notices of rotations", a.closeNotices)
 	a.secrets = a.newSecretRotations()
 	a.closers.push("rotations of secrets", a.closeRotations)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
 	a.serveHTTP("admin", a.listeners.admin, a.adminHandler())
-	a.serveHTTP("control", a.listeners.control, a.controlHandler())
+	a.serveHTTP("control", a.listeners.control, a.controlHandler(background))
 	for name, loop := range map[string]func(context.Context){
 		"database": a.follower.Run, "configuration": a.watchConfig, "use of tokens": a.flushTokens,
 		"expiry":  a.endExpired,

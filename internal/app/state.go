@@ -48,6 +48,7 @@ type State struct {
 	assembler *assemble.Assembler
 	journal   *ledger.Book // of the rotation journal of proxy tokens
 	runs      *ledger.Book // of the runs of rotations of secrets
+	approvals *ledger.Book // of the approvals of their plans
 	adopted   bool         // the database's rows were put on record just now
 }
 

@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/database"
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/fault"
+	"sallyport/internal/rotation/approval"
 	"sallyport/internal/rotation/run"
 )
 
@@ -26,7 +27,7 @@ type vouched struct {
 }
 
 func (s *State) vouched() []vouched {
-	journal, runs := s.rotations(), s.secretRuns()
+	journal, runs, approvals := s.rotations(), s.secretRuns(), s.planApprovals()
 	return []vouched{
 		{
 			topicTokens, s.Tokens.Ledger(), s.Tokens.Adopt, s.Tokens.Accept,
@@ -38,6 +39,7 @@ func (s *State) vouched() []vouched {
 		{topicSecrets, s.Builtin.Ledger(), s.Builtin.Adopt, s.Builtin.Accept, s.Builtin.Check},
 		{"rotation", s.journal, journal.Adopt, journal.Accept, journal.Check},
 		{run.Topic, s.runs, runs.Adopt, runs.Accept, runs.Check},
+		{approval.Topic, s.approvals, approvals.Adopt, approvals.Accept, approvals.Check},
 	}
 }
 

@@ -100,7 +100,8 @@ func (e *env) root() *cobra.Command {
 	f.BoolVar(&e.json, "json", e.json, "print results as JSON on standard output, and errors as JSON on standard error")
 	f.Lookup("json").DefValue = "false"
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotation(),
+	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotateSecret(),
+		e.rotation(),
 		e.fleet(), e.database(), e.service(), e.key(), e.audit(), e.bench(), e.version(), e.reference())
 	root.SetHelpCommand(helpOn())
 	root.InitDefaultHelpCmd()

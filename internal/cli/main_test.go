@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,12 +70,17 @@ func call(args []string) int {
 }
 
 func TestScripts(t *testing.T) {
+	pipelines, err := filepath.Abs("../../deploy/ci")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DATA", "sallyport-data")
+			e.Setenv("SCRIPTS", pipelines)
 			e.Values[worldKey{}] = &world{}
 			return nil
 		},

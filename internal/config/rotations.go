@@ -17,7 +17,7 @@ type Rotation struct {
 	Grace    time.Duration `yaml:"grace" default:"24h" min:"1m" max:"365d" doc:"The old value is ended when nobody has used it for this long, and not before."`
 	Restart  []string      `yaml:"restart" eg:"[production]" doc:"The fleets whose nodes read the secret only when they start: they are restarted, one unit after another, once the new value is current."`
 	Approve  int           `yaml:"approve" default:"0" min:"0" max:"10" doc:"How many other people have to approve a plan before it is carried out. A run that its schedule begins waits for them too."`
-	Notify   []secret.Ref  `yaml:"notify" eg:"[\"ref+vault://ops/chat#url\"]" doc:"URLs, by reference, to which a message is posted when a run ends, or waits for someone."`
+	Notify   []secret.Ref  `yaml:"notify" eg:"[\"ref+vault://ops/chat#url\"]" doc:"Webhooks, by reference: their URLs are secrets. Each gets a message when a run is done, fails, is taken back, or waits for someone."`
 }
 
 // Driver is what issues a rotation's values.

@@ -188,6 +188,17 @@ func enough(r Request, all []Approval) ([]Approval, error) {
 			" --hash "+r.Plan.Hash+"`"), fault.ExitApproval)
 }
 
+// Of names who has approved of a plan, to be shown.
+func (s *Approvals) Of(ctx context.Context, p *plan.Plan) (names []string, err error) {
+	all, err := s.List(ctx)
+	for _, a := range all {
+		if a.Rotation == p.Does.Rotation && a.Hash == p.Hash {
+			names = append(names, a.By.Name)
+		}
+	}
+	return names, err
+}
+
 // List returns the approvals that count, by rotation and person.
 func (s *Approvals) List(ctx context.Context) ([]Approval, error) {
 	list, _, err := s.list(ctx)

@@ -17,29 +17,34 @@ import (
 	"sallyport/internal/fault"
 )
 
+// notice is one that waits, with where it goes.
+type notice struct {
+	hook Hook
+	body []byte
+}
+
 // line is one webhook with what waits for it.
 type line struct {
 	o    *Options
-	hook Hook
 	more chan struct{} // something is in the queue, or the line is closed
 
 	mu     sync.Mutex
-	queue  [][]byte
+	queue  []notice
 	closed bool
 	down   bool // the last delivery failed, which is logged already
 }
 
-func (l *line) put(body []byte) {
+func (l *line) put(n notice) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return
 	}
 	if len(l.queue) == queued {
+		l.ended(l.queue[0].hook.Name, errors.New("the queue is full"))
 		l.queue = l.queue[1:]
-		l.ended(errors.New("the queue is full"))
 	}
-	l.queue = append(l.queue, body)
+	l.queue = append(l.queue, n)
 	l.wake()
 }
 
@@ -58,23 +63,23 @@ func (l *line) wake() {
 }
 
 // next takes a notice out of the queue. ok is false when the line is closed and empty, or ctx has ended.
-func (l *line) next(ctx context.Context) (body []byte, ok bool) {
+func (l *line) next(ctx context.Context) (n notice, ok bool) {
 	for {
 		l.mu.Lock()
 		if len(l.queue) > 0 {
-			body, l.queue = l.queue[0], l.queue[1:]
+			n, l.queue = l.queue[0], l.queue[1:]
 			l.mu.Unlock()
-			return body, ctx.Err() == nil
+			return n, ctx.Err() == nil
 		}
 		closed := l.closed
 		l.mu.Unlock()
 		if closed {
-			return nil, false
+			return notice{}, false
 		}
 		select {
 		case <-l.more:
 		case <-ctx.Done():
-			return nil, false
+			return notice{}, false
 		}
 	}
 }
@@ -82,37 +87,37 @@ func (l *line) next(ctx context.Context) (body []byte, ok bool) {
 // deliver works until the line is closed.
 func (l *line) deliver(ctx context.Context) {
 	for {
-		body, ok := l.next(ctx)
+		n, ok := l.next(ctx)
 		if !ok {
 			return
 		}
-		err := l.send(ctx, body)
+		err := l.send(ctx, n)
 		l.mu.Lock()
-		l.ended(err)
+		l.ended(n.hook.Name, err)
 		down := l.down
 		l.down = err != nil
 		l.mu.Unlock()
 		switch {
 		case err != nil && !down:
 			l.o.Log.WarnContext(ctx, "a webhook does not take notices of rotations; what it misses is counted",
-				"webhook", l.hook.Name, "error", err, "hint", fault.HintOf(err))
+				"webhook", n.hook.Name, "error", err, "hint", fault.HintOf(err))
 		case err == nil && down:
-			l.o.Log.InfoContext(ctx, "a webhook takes notices of rotations again", "webhook", l.hook.Name)
+			l.o.Log.InfoContext(ctx, "a webhook takes notices of rotations again", "webhook", n.hook.Name)
 		}
 	}
 }
 
-func (l *line) ended(err error) {
+func (l *line) ended(hook string, err error) {
 	if l.o.Ended != nil {
-		l.o.Ended(l.hook.Name, err)
+		l.o.Ended(hook, err)
 	}
 }
 
-// send tries until the webhook takes body, refuses it, or has had enough tries.
-func (l *line) send(ctx context.Context, body []byte) error {
+// send tries until the webhook takes the notice, refuses it, or has had enough tries.
+func (l *line) send(ctx context.Context, one notice) error {
 	wait := firstWait
 	for n := 1; ; n++ {
-		again, after, err := l.once(ctx, body)
+		again, after, err := l.once(ctx, one)
 		if err == nil || !again || n == tries {
 			return err
 		}
@@ -124,28 +129,28 @@ func (l *line) send(ctx context.Context, body []byte) error {
 }
 
 // once is one call. again tells that another may go better, after that time at the earliest.
-func (l *line) once(ctx context.Context, body []byte) (again bool, after time.Duration, err error) {
+func (l *line) once(ctx context.Context, n notice) (again bool, after time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	value, err := l.hook.URL(ctx)
+	value, err := n.hook.URL(ctx)
 	if err != nil {
-		return true, 0, fmt.Errorf("reading the address of webhook %q: %w", l.hook.Name, err)
+		return true, 0, fmt.Errorf("reading the address of webhook %q: %w", n.hook.Name, err)
 	}
 	to, err := parse(string(value.Reveal()))
 	if err != nil {
-		return false, 0, fmt.Errorf("reading the address of webhook %q: %w", l.hook.Name, err)
+		return false, 0, fmt.Errorf("reading the address of webhook %q: %w", n.hook.Name, err)
 	}
 	transport, err := egress.New(egress.Options{
-		Host: to.Hostname(), Port: portOf(to), Named: "the webhook " + l.hook.Name, AllowPrivate: l.hook.AllowPrivate,
-		Own: l.o.Own, TLS: l.hook.tlsConfig(to.Scheme), ResponseHeader: callTimeout, MaxIdle: 1,
+		Host: to.Hostname(), Port: portOf(to), Named: "the webhook " + n.hook.Name, AllowPrivate: n.hook.AllowPrivate,
+		Own: l.o.Own, TLS: n.hook.tlsConfig(to.Scheme), ResponseHeader: callTimeout, MaxIdle: 1,
 	})
 	if err != nil {
-		return false, 0, fmt.Errorf("calling webhook %q: its address cannot be dialled", l.hook.Name)
+		return false, 0, fmt.Errorf("calling webhook %q: its address cannot be dialled", n.hook.Name)
 	}
 	defer transport.CloseIdle()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(n.body))
 	if err != nil {
-		return false, 0, fmt.Errorf("calling webhook %q: its address is malformed", l.hook.Name) // err quotes it
+		return false, 0, fmt.Errorf("calling webhook %q: its address is malformed", n.hook.Name) // err quotes it
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "Sallyport")
@@ -156,19 +161,19 @@ func (l *line) once(ctx context.Context, body []byte) (again bool, after time.Du
 			f = f.WithHint("if the address is yours, name it in `allow_private` of the webhook")
 		}
 		return f.Code != fault.DestinationProhibited, 0, fault.WithHint(
-			fmt.Errorf("calling webhook %q: %s", l.hook.Name, f.Message), f.Hint)
+			fmt.Errorf("calling webhook %q: %s", n.hook.Name, f.Message), f.Hint)
 	}
-	return l.judge(resp)
+	return n.judge(resp)
 }
 
 // judge says what an answer means. Its text is not quoted: it is another's.
-func (l *line) judge(resp *http.Response) (again bool, after time.Duration, err error) {
+func (n notice) judge(resp *http.Response) (again bool, after time.Duration, err error) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // what comes after that is of no interest either
 	_ = resp.Body.Close()
 	if resp.StatusCode/100 == 2 {
 		return false, 0, nil
 	}
-	err = fault.WithHint(fmt.Errorf("calling webhook %q: it answered %d", l.hook.Name, resp.StatusCode),
+	err = fault.WithHint(fmt.Errorf("calling webhook %q: it answered %d", n.hook.Name, resp.StatusCode),
 		"look whether its address is still the right one")
 	seconds, failed := strconv.Atoi(resp.Header.Get("Retry-After"))
 	if failed == nil && seconds > 0 {

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"sallyport/internal/boundary/egress"
@@ -61,7 +62,8 @@ func (h *Hook) wants(kind run.NoticeKind) bool {
 
 // Options are what a Sender needs.
 type Options struct {
-	Hooks []Hook
+	// Hooks are those that a notice is for, by the active configuration. One name is one webhook.
+	Hooks func(n run.Notice) []Hook
 	Clean func(string) string          // takes secrets out of a text; nil leaves it as it is
 	Own   func() *egress.Own           // where this process listens, which is never called; may be nil
 	Ended func(hook string, err error) // is told of each notice that was delivered, or dropped with why; may be nil
@@ -75,9 +77,13 @@ type Options struct {
 // Sender delivers notices. It is safe for concurrent use. It implements run.Notifier.
 type Sender struct {
 	o       Options
-	lines   []*line
 	stop    context.CancelFunc
 	working guard.Group
+	begin   func(l *line) // working on a line
+
+	mu     sync.Mutex
+	lines  map[string]*line // by the webhook's name
+	closed bool
 }
 
 // Start begins to deliver. Close ends it.
@@ -89,13 +95,27 @@ func Start(ctx context.Context, o Options) *Sender {
 		o.Wait = pause.For
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Sender{o: o, stop: stop}
-	for _, hook := range o.Hooks {
-		l := &line{o: &s.o, hook: hook, more: make(chan struct{}, 1)}
-		s.lines = append(s.lines, l)
-		s.working.Go("webhook "+hook.Name, func() { guard.Loop(ctx, "webhook "+hook.Name, l.deliver, s.broke) })
+	s := &Sender{o: o, stop: stop, lines: make(map[string]*line)}
+	s.begin = func(l *line) {
+		s.working.Go("a webhook", func() { guard.Loop(ctx, "calling a webhook", l.deliver, s.broke) })
 	}
 	return s
+}
+
+// line is that of a webhook, as the configuration has it now. nil: nothing is taken any more.
+func (s *Sender) line(hook Hook) *line {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	l := s.lines[hook.Name]
+	if l == nil {
+		l = &line{o: &s.o, more: make(chan struct{}, 1)}
+		s.lines[hook.Name] = l
+		s.begin(l)
+	}
+	return l
 }
 
 func (s *Sender) broke(why *fault.Panic) {
@@ -110,22 +130,27 @@ func (s *Sender) Notify(_ context.Context, n run.Notice) {
 		n.Text, n.Hint = s.o.Clean(n.Text), s.o.Clean(n.Hint)
 	}
 	var body []byte
-	for _, l := range s.lines {
-		if !l.hook.wants(n.Kind) {
+	for _, hook := range s.o.Hooks(n) {
+		if !hook.wants(n.Kind) {
 			continue
 		}
 		if body == nil {
 			body = encode(n, s.o.Now())
 		}
-		l.put(body)
+		if l := s.line(hook); l != nil {
+			l.put(notice{hook, body})
+		}
 	}
 }
 
 // Close waits until all is delivered or ctx has ended, and drops what is left.
 func (s *Sender) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
 	for _, l := range s.lines {
 		l.close()
 	}
+	s.mu.Unlock()
 	done := make(chan struct{})
 	guard.Go("closing webhooks", func() {
 		defer close(done)

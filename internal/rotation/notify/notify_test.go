@@ -95,7 +95,7 @@ type sender struct {
 func start(t *testing.T, hooks ...notify.Hook) *sender {
 	s := &sender{}
 	s.Sender = notify.Start(t.Context(), notify.Options{
-		Hooks: hooks, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
+		Hooks: func(run.Notice) []notify.Hook { return hooks }, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
 		Clean: func(text string) string { return strings.ReplaceAll(text, canary, "[redacted]") },
 		Now:   func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
 		Ended: func(_ string, err error) {

@@ -70,12 +70,15 @@ type Driver struct {
 type Service struct {
 	Name string `json:"name"`
 	Test string `json:"test,omitempty"` // the test call, as the configuration has it; "": none
+	// digest of the service's settings (Digest): they say where the secret goes
+	Settings string `json:"settings,omitempty"`
 }
 
 // Restart is a fleet that is restarted.
 type Restart struct {
-	Fleet string   `json:"fleet"`
-	Units []string `json:"units,omitempty"` // as the configuration names them; empty: all
+	Fleet    string   `json:"fleet"`
+	Units    []string `json:"units,omitempty"`    // as the configuration names them; empty: all
+	Settings string   `json:"settings,omitempty"` // digest of the fleet's settings (Digest)
 }
 
 // Now is what is the case when the plan is made. It decides how long a run takes, and not what it does.

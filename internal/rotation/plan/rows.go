@@ -146,3 +146,17 @@ func (p *Plan) retire() string {
 	return fmt.Sprintf("delete key %s, once each consumer has used the new version and nobody the old one for %s",
 		p.Does.OldKey, p.Does.Grace)
 }
+
+// About says of any run what a step does, for who watches it.
+func About(step run.Step) string {
+	return map[run.Step]string{
+		run.StepCreate:  "making the new key",
+		run.StepSet:     "writing it beside the secret, as pending",
+		run.StepTest:    "using it on every replica",
+		run.StepPromote: "making it current in the store",
+		run.StepSpread:  "waiting until every replica uses it",
+		run.StepRestart: "restarting what reads it only when it starts",
+		run.StepRetire:  "looking who still needs the old key",
+		run.StepUndo:    "taking back what was made",
+	}[step]
+}

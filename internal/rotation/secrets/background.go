@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
+	"sallyport/internal/rotation/approval"
 	"sallyport/internal/rotation/poll"
 	"sallyport/internal/rotation/run"
 	"sallyport/internal/schedule"
@@ -274,7 +275,29 @@ func (r *Rotations) attempt(ctx context.Context, name string, do attempt) {
 	}
 	r.mu.Unlock()
 	if !quiet && err.Error() != before.text {
+		r.tellApproval(ctx, name, err)
 		r.o.Log.ErrorContext(ctx, "a rotation does not go on; it is tried again", "rotation", name, "error", err,
 			"hint", fault.HintOf(err))
 	}
+}
+
+// tellApproval tells that a run which is due waits until people have approved of its plan.
+func (r *Rotations) tellApproval(ctx context.Context, name string, err error) {
+	if r.o.Notify == nil || !errors.Is(err, approval.ErrNeeded) {
+		return
+	}
+	r.o.Notify.Notify(ctx, run.Notice{
+		Kind: run.NoticeApproval, Rotation: name, Text: err.Error(), Hint: fault.HintOf(err),
+		Alert: run.NoticeApproval.Alerts(),
+	})
+}
+
+// Again has what failed tried now, and not after its pause: what was missing may be there.
+func (r *Rotations) Again(name string) {
+	r.mu.Lock()
+	one := r.failed[name]
+	one.next = time.Time{}
+	r.failed[name] = one
+	r.mu.Unlock()
+	r.Wake()
 }

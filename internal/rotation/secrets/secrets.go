@@ -72,8 +72,8 @@ type Options struct {
 	Notify run.Notifier // may be nil
 	// of a run that its schedule begins; nil: none that needs approval begins
 	Permit   func(p *plan.Plan) run.Permit
-	Approved func(p *plan.Plan) []string       // who has approved of a plan, to be shown; may be nil
-	Panicked func(task string, w *fault.Panic) // is told of a panic in the background
+	Approved func(ctx context.Context, p *plan.Plan) []string // who has, to be shown; may be nil
+	Panicked func(task string, w *fault.Panic)                // is told of a panic in the background
 
 	Log *slog.Logger
 	Now func() time.Time
@@ -227,6 +227,16 @@ func (r *Rotations) Abort(ctx context.Context, name, actor string, watch func(ru
 	}
 	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan) (run.Entry, error) {
 		return g.Abort(ctx, p, actor)
+	})
+}
+
+// Forward goes on with a run that is stuck because its old key is gone: the new value becomes current.
+func (r *Rotations) Forward(ctx context.Context, name, actor string, watch func(run.Entry)) (run.Entry, error) {
+	if err := r.record(ctx, actor, "rotation.forward", name); err != nil {
+		return run.Entry{}, err
+	}
+	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan) (run.Entry, error) {
+		return g.Forward(ctx, p)
 	})
 }
 

@@ -2,10 +2,11 @@ package secrets
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/internal/config"
@@ -13,6 +14,7 @@ import (
 	"sallyport/internal/rotation/plan"
 	"sallyport/internal/rotation/run"
 	"sallyport/internal/schedule"
+	"sallyport/internal/secret"
 )
 
 // Status is how a rotation stands.
@@ -120,29 +122,32 @@ func (r *Rotations) Plan(ctx context.Context, name string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, version := r.now(ctx, name, spec, p)
+	now, version, err := r.now(ctx, name, spec, p)
+	if err != nil && spec.Approve > 0 {
+		return nil, fmt.Errorf("planning the rotation of %q: what is to be approved of is not known: %w", name, err)
+	}
 	can := p.Driver.Capabilities()
 	does := plan.Does{
 		Rotation: name, Grace: spec.Grace, Approve: spec.Approve,
 		Secret: plan.Secret{
 			Ref: spec.Secret.String(), Store: spec.Secret.Store, Version: version,
 		},
-		Driver: plan.Driver{Kind: spec.Driver.Kind, Can: can, Settings: digest(spec.Driver.Settings)},
+		Driver: plan.Driver{Kind: spec.Driver.Kind, Can: can, Settings: driverDigest(c, name, spec)},
 		OldKey: plan.OldKey(run.KeyOf(runs, name, version), now.Keys, version),
 	}
 	if store := c.StoreSet()[spec.Secret.Store]; store != nil {
-		does.Secret.Kind, does.Secret.Settings = store.Kind, plan.Digest(store.Backend())
+		does.Secret.Kind, does.Secret.Settings = store.Kind, digest(c, "stores."+spec.Secret.Store)
 	}
 	proof := c.ProofOf(spec)
 	for _, service := range c.UsersOf(spec.Secret) {
-		one := plan.Service{Name: service}
+		one := plan.Service{Name: service, Settings: digest(c, "services."+service)}
 		if proof != nil && proof.Service == service {
 			one.Test = fmt.Sprint(proof.Method, " ", proof.Path, " expects ", proof.Expect)
 		}
 		does.Services = append(does.Services, one)
 	}
 	for _, fleet := range spec.Restart {
-		does.Restart = append(does.Restart, plan.Restart{Fleet: fleet})
+		does.Restart = append(does.Restart, plan.Restart{Fleet: fleet, Settings: digest(c, "fleets."+fleet)})
 	}
 	for _, e := range runs {
 		if e.Name == name && !e.Ended() {
@@ -151,23 +156,26 @@ func (r *Rotations) Plan(ctx context.Context, name string) (*plan.Plan, error) {
 	}
 	whole := plan.New(does, now)
 	if r.o.Approved != nil {
-		whole.Now.Approved = r.o.Approved(whole)
+		whole.Now.Approved = r.o.Approved(ctx, whole)
 	}
 	return whole, nil
 }
 
-// now is what is the case; what cannot be found out is a note.
+// now is what is the case; what cannot be found out is a note, and an error if the run depends on it.
 func (r *Rotations) now(ctx context.Context, name string, spec *config.Rotation, p *run.Plan) (now plan.Now,
-	version string,
+	version string, unknown error,
 ) {
 	value, version, err := p.Secret.Current(ctx)
-	if err != nil {
-		now.Notes = append(now.Notes, "the current version: "+err.Error())
+	if err != nil && !errors.Is(err, secret.ErrNotFound) {
+		unknown = fmt.Errorf("the current version: %w", err)
+		now.Notes = append(now.Notes, unknown.Error())
 	}
 	if p.Driver.Capabilities().Lists {
 		job := driver.Job{Rotation: name, Current: value}
 		if now.Keys, err = p.Driver.Keys(ctx, job); err != nil {
-			now.Notes = append(now.Notes, "the provider's keys: "+err.Error())
+			err = fmt.Errorf("the provider's keys: %w", err)
+			unknown = errors.Join(unknown, err)
+			now.Notes = append(now.Notes, err.Error())
 		}
 	}
 	members, err := r.o.Members(ctx)
@@ -180,7 +188,7 @@ func (r *Rotations) now(ctx context.Context, name string, spec *config.Rotation,
 		}
 	}
 	if version == "" {
-		return now, version
+		return now, version, unknown
 	}
 	used, err := r.o.Evidence.Uses(ctx, r.o.Label(spec.Secret, version))
 	if err != nil {
@@ -189,14 +197,29 @@ func (r *Rotations) now(ctx context.Context, name string, spec *config.Rotation,
 	for _, u := range used {
 		now.Consumers = append(now.Consumers, plan.Consumer{By: u.By, Count: u.Count, Last: u.Last})
 	}
-	return now, version
+	return now, version, unknown
 }
 
-// digest stands for settings; a reference is written as it is, and there is no secret in them.
-func digest(settings any) string {
-	text, err := json.Marshal(settings)
-	if err != nil {
-		text = fmt.Appendf(nil, "%T", settings)
+// driverDigest is that of the driver's settings, and of the services that it calls.
+func driverDigest(c *config.Config, name string, spec *config.Rotation) string {
+	keys := []string{"rotations." + name + ".driver"}
+	if calls, ok := spec.Driver.Settings.(driver.Calling); ok {
+		for _, service := range calls.Services() {
+			keys = append(keys, "services."+service)
+		}
 	}
-	return plan.Digest(string(text))
+	return digest(c, keys...)
+}
+
+// digest stands for all values below keys, as the configuration has them.
+func digest(c *config.Config, keys ...string) string {
+	var text strings.Builder
+	for _, one := range config.Origins(c) {
+		for _, key := range keys {
+			if below, ok := strings.CutPrefix(one.Key, key); ok && (below == "" || below[0] == '.' || below[0] == '[') {
+				_, _ = fmt.Fprintf(&text, "%q = %q\n", one.Key, one.Value)
+			}
+		}
+	}
+	return plan.Digest(text.String())
 }
