@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -56,24 +55,12 @@ func TestNewCredentialKind(t *testing.T) {
 	b.write(one("")(b.api.URL) + fmt.Sprintf("  far: {upstream: %s, allow_private: [127.0.0.1/32], "+
 		"credential: {kind: stamp, stamp: \"{word}:\", secret: ref+builtin://far, ink: {}, inputs: {word: top}}}\n",
 		b.api.URL))
-	l := config.NewLoader(kinds, b.path)
-	o.Reread = l.Load
-	var err error
-	if o.Config, _, err = l.Load(); err != nil {
-		t.Fatal(err)
-	}
+	b.loadWith(kinds, &o)
 	settings, ok := o.Config.Services["far"].Credential.Settings.(*stamp.Settings)
 	if !ok || settings.Stamp != "top:" || settings.Ink.Colour != "red" {
 		t.Errorf("the settings are %+v", o.Config.Services["far"].Credential.Settings)
 	}
-	a, err := app.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = a.Stop(context.WithoutCancel(t.Context())) })
+	a := b.serveOptions(o)
 	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
 	if got := b.api.last(); got != "top: secret-canary" {
 		t.Errorf("the API received %q", got)
@@ -100,24 +87,12 @@ func TestNewKind(t *testing.T) {
 		fmt.Sprintf("  far: {upstream: %s, credential: {kind: bearer, secret: ref+mine://n8n/far}, allow_private: "+
 			"[127.0.0.1/32]}\n", b.api.URL) +
 		"stores: {mine: {kind: shelf, label: top-canary, board: {}}}\n")
-	l := config.NewLoader(kinds, b.path)
-	o.Reread = l.Load
-	var err error
-	if o.Config, _, err = l.Load(); err != nil {
-		t.Fatal(err)
-	}
+	b.loadWith(kinds, &o)
 	settings, ok := o.Config.Stores["mine"].Settings.(*shelf.Settings)
 	if !ok || settings.Board.Height != 2 {
 		t.Errorf("the settings are %+v", o.Config.Stores["mine"].Settings)
 	}
-	a, err := app.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = a.Stop(context.WithoutCancel(t.Context())) })
+	a := b.serveOptions(o)
 	b.get(a.GatewayURL()+"/s/far/").is(t, 200, "the API's answer")
 	if got := b.api.last(); got != "Bearer top-canary/n8n/far" {
 		t.Errorf("the API received %q", got)
@@ -142,5 +117,16 @@ func TestDriverKindsAreComplete(t *testing.T) {
 			continue
 		}
 		d.Capabilities()
+	}
+}
+
+// loadWith has the gate of o read its configuration with these kinds.
+func (b *bed) loadWith(kinds config.Kinds, o *app.Options) {
+	b.t.Helper()
+	l := config.NewLoader(kinds, b.path)
+	o.Reread = l.Load
+	var err error
+	if o.Config, _, err = l.Load(); err != nil {
+		b.t.Fatal(err)
 	}
 }
