@@ -34,7 +34,7 @@ type Settings struct {
 	Provider   string            `yaml:"provider" eg:"sendgrid" doc:"A provider that Sallyport knows; the page of the driver lists them. Or file."`
 	File       string            `yaml:"file" path:"file" eg:"/etc/sallyport/crm-keys.yaml" doc:"A definition of your own, instead of provider."`
 	Service    string            `yaml:"service" needed:"write service: and the name of the service that has the administrator's credential" eg:"sendgrid-admin" doc:"The configured service through which the API is called. Its credential is the administrator's."`
-	Parameters map[string]string `yaml:"parameters" keys:"name" free:"true" doc:"What the provider's calls need to know, by name; its section of the driver's page lists them. A list is separated by commas."`
+	Parameters map[string]string `yaml:"parameters" keys:"name" free:"true" lines:"true" doc:"What the provider's calls need to know, by name; its section of the driver's page lists them. A list is separated by commas."`
 	Timeout    time.Duration     `yaml:"timeout" default:"2m" min:"5s" max:"4m" doc:"How long a step may take at the most, waits included."`
 }
 
