@@ -23,6 +23,9 @@ import (
 	driverexec "sallyport/internal/driver/exec"
 	"sallyport/internal/driver/generate"
 	httpdriver "sallyport/internal/driver/http"
+	"sallyport/internal/driver/mysql"
+	"sallyport/internal/driver/postgres"
+	"sallyport/internal/driver/redis"
 	"sallyport/internal/fleet"
 	"sallyport/internal/fleet/command"
 	"sallyport/internal/fleet/compose"
@@ -104,5 +107,8 @@ func drivers() []driver.Kind {
 		generate.Kind(),
 		driverexec.Kind(),
 		httpdriver.Kind(),
+		postgres.Kind(),
+		mysql.Kind(),
+		redis.Kind(),
 	}
 }

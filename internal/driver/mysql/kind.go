@@ -58,7 +58,9 @@ func (s *Settings) Check(r secret.Report) {
 	for key, names := range map[string][]string{
 		"users": s.Users, "admin_user": {s.AdminUser}, "from": {cmp.Or(s.From, "%")},
 	} {
-		if slices.ContainsFunc(names, func(name string) bool { return !isName(name, key == "from") }) {
+		if slices.ContainsFunc(names, func(name string) bool {
+			return !isName(name, key == "from") && (name != "" || key == "users")
+		}) {
 			r.Fail(key, "has a name that is empty, too long, or has control characters",
 				"write the name as the server has it, without quotes and without @host")
 		}

@@ -6,9 +6,12 @@ import (
 	"testing"
 
 	"sallyport/internal/driver"
+	"sallyport/internal/driver/drivertest"
 	"sallyport/internal/driver/postgres"
 	"sallyport/internal/secret"
 )
+
+func TestKind(t *testing.T) { drivertest.Kind(t, postgres.Kind()) }
 
 // report keeps the keys with which something is wrong.
 type report struct {
