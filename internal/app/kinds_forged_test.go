@@ -270,7 +270,8 @@ func (f *forger) forge(t *testing.T, name string, a *added, own *arrived) {
 	}
 	for _, cookie := range a.cookies {
 		for _, lines := range [][]string{
-			{cookie + "=" + forged}, {"mine=1; " + cookie + "=" + forged + "; " + cookie + "=" + forged},
+			{cookie + "=" + forged},
+			{"mine=1; " + cookie + "=" + forged + "; " + cookie + "=" + forged},
 			{cookie + `="` + forged + `"`, "mine=1;" + cookie + "=" + forged},
 		} {
 			got := f.arrives(t, name, http.Header{"Cookie": lines}, "", "")

@@ -78,11 +78,12 @@ func healthy(a *allocation, j *job) bool {
 
 // instance changes with each process of an allocation.
 func instance(a *allocation) string {
-	text := a.ID
+	var text strings.Builder
+	text.WriteString(a.ID)
 	for _, name := range slices.Sorted(maps.Keys(a.TaskStates)) {
-		text += fmt.Sprintf(" %d", a.TaskStates[name].Restarts)
+		fmt.Fprintf(&text, " %d", a.TaskStates[name].Restarts)
 	}
-	return text
+	return text.String()
 }
 
 func state(j *job, g *group, u *fleet.Unit, ready int, deployments []deployment) (state fleet.State, problem string) {

@@ -101,6 +101,7 @@ func (c *Change) step(ctx context.Context, r *Record) error {
 		return c.start(ctx, r)
 	case Returning:
 		return c.comeBack(ctx, r)
+	case Complete, Returned: // nothing is left to do, and nobody asks
 	}
 	return fmt.Errorf("there is no step for phase %q", r.Phase)
 }
