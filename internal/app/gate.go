@@ -64,6 +64,7 @@ type App struct {
 	uses     *evidence.Counter  // of secrets, as they go on record
 	secrets  *secrets.Rotations // from Start on
 	notices  *notify.Sender     // of those; from Start on
+	told     told               // what became of notices
 
 	altered struct { // what was found last of rows that are left out
 		mu      sync.Mutex

@@ -54,14 +54,14 @@ func (a *App) runsHandler(background context.Context, mux *http.ServeMux, of rot
 			answerRun(w, nil, err)
 			return
 		}
-		by, known := asker(r.Context())
+		by, known := asker(r.Context()) //nolint:contextcheck // the command may leave, and the run goes on with background
 		if !known {
 			answerRun(w, nil, errNobody)
 			return
 		}
 		t := turn{act: r.PathValue("act"), name: r.PathValue("name"), by: by, RunRequest: q}
 		a.followRun(w, r, func(watch func(run.Entry)) (run.Entry, error) {
-			return of.Act(background, t, watch) //nolint:contextcheck // the command may leave, and the run goes on
+			return of.Act(background, t, watch)
 		})
 	})
 }

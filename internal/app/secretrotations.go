@@ -65,7 +65,7 @@ func (a *App) newNotices(ctx context.Context) *notify.Sender {
 	return notify.Start(ctx, notify.Options{
 		Hooks: a.hooks, Own: func() *egress.Own { return &a.listeners.own }, Log: a.log,
 		Clean: func(text string) string { return memory.Cut(a.pipeline.Services(), text, time.Now(), true) },
-		Broke: func(why *fault.Panic) { a.broke("notices of rotations", why) },
+		Broke: func(why *fault.Panic) { a.broke("notices of rotations", why) }, Ended: a.told.count,
 	})
 }
 
@@ -89,7 +89,7 @@ func (a *App) hooks(n run.Notice) (list []notify.Hook) {
 	}
 	for _, ref := range r.Notify {
 		list = append(list, notify.Hook{
-			Name: ref.String(),
+			Name: ref.String(), AllowPrivate: r.NotifyPrivate,
 			URL: func(ctx context.Context) (secret.Value, error) {
 				value, _, err := a.state.Resolve(ctx, ref)
 				return value, err
@@ -225,6 +225,7 @@ func (a *App) collectRotations(emit func(monitor.Gauge)) {
 			})
 		}
 	}
+	a.told.collect(emit)
 	a.secrets.Ended(func(name string, state run.State, count int) {
 		emit(monitor.Gauge{
 			Desc: monitor.SecretRotationRuns, Value: float64(count), Labels: []string{name, string(state)},

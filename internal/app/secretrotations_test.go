@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -200,4 +201,91 @@ func TestOneReplicaRefuses(t *testing.T) {
 	}
 	b.get(first.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
 	b.get(second.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+}
+
+// TestNoticesAreDelivered: a webhook of the configuration is told, at an address that the configuration allows, and its
+// own address is nowhere in the log.
+func TestNoticesAreDelivered(t *testing.T) {
+	bodies := make(chan string, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies <- r.URL.Path + " " + string(body)
+	}))
+	defer hook.Close()
+	const address = "/canary-of-the-webhook"
+	b := newBed(t, rotated(newLocked(t), "    notify: [ref+builtin://hook, ref+builtin://shut]\n"+
+		"    notify_private: [127.0.0.1/32]\n"))
+	b.put("hook", hook.URL+address)
+	b.put("shut", "http://127.0.0.2:1"+address)
+	gate := b.serve()
+	e, err := gate.SecretRotations().Rotate(t.Context(), "crm", run.Request{Actor: "test"}, nil)
+	if err != nil || e.State != run.StateDone {
+		t.Fatalf("state %q (%v)", e.State, err)
+	}
+	if got := <-bodies; !strings.HasPrefix(got, address+" ") || !strings.Contains(got, `"kind":"done"`) ||
+		!strings.Contains(got, `"text":"[info] rotation crm is done`) {
+		t.Errorf("got %s", got)
+	}
+	if err := gate.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.log.String(); strings.Contains(text, address) || !strings.Contains(text, "notify_private") {
+		t.Errorf("the log is:\n%s", text)
+	}
+}
+
+// TestWhatChangesThePlan: each change of the configuration that a run would follow, and no other.
+func TestWhatChangesThePlan(t *testing.T) {
+	api := newLocked(t)
+	text := rotated(api, "    grace: 1h\n")
+	b := newBed(t, text)
+	gate := b.serve()
+	hash := func(from, to string) string {
+		t.Helper()
+		b.write(strings.Replace(text(""), from, to, 1))
+		if err := gate.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p, err := gate.SecretRotations().Plan(t.Context(), "crm")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Hash
+	}
+	before := hash("", "")
+	seen := map[string]string{before: "nothing"}
+	another := func(name, secret string) string {
+		return "services:\n  " + name + ": {upstream: 'https://" + name + ".example.org', secret: ref+builtin://" +
+			secret + "}\n"
+	}
+	for what, c := range map[string][2]string{
+		"driver's setting": {"{kind: generate}", "{kind: generate, length: 24}"},
+		"test call":        {"path: /me", "path: /you"},
+		"method":           {"path: /me", "method: HEAD, path: /me"},
+		"place to go to":   {"upstream: '" + api.URL + "'", "upstream: '" + api.URL + "/v2'"},
+		"number of people": {"grace: 1h", "grace: 1h\n    approve: 2"},
+		"grace time":       {"grace: 1h", "grace: 2h"},
+		"user":             {"services:\n", another("crm2", "crm")},
+	} {
+		got := hash(c[0], c[1])
+		if other, there := seen[got]; there {
+			t.Errorf("with another %s the plan is that of another %s", what, other)
+		}
+		seen[got] = what
+	}
+	for what, c := range map[string][2]string{
+		"a comment":         {"services:", "# a comment\nservices:"},
+		"a service apart":   {"services:\n", another("erp", "erp")},
+		"when it would be":  {"grace: 1h", "grace: 1h\n    schedule: {every: 30d}"},
+		"who is told of it": {"grace: 1h", "grace: 1h\n    notify: [ref+builtin://hook]"},
+	} {
+		if hash(c[0], c[1]) != before {
+			t.Errorf("%s changes the plan", what)
+		}
+	}
+	hash("", "")
+	b.put("crm", "another-canary")
+	if hash("", "") == before {
+		t.Error("another current version does not change the plan")
+	}
 }

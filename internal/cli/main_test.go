@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(runner(func() int { return postgres.Main(m) }), map[string]func(){
 		"sallyport": func() { os.Exit(sallyport()) },
 		"call":      func() { os.Exit(call(os.Args[1:])) },
+		"login":     func() { os.Exit(login(os.Args[1:])) },
 		"consents":  func() { os.Exit(consents(os.Args[1:])) },
 		"followed":  func() { os.Exit(followed(os.Args[1:])) },
 		"n8nnode":   func() { os.Exit(n8nnode(os.Args[1:])) },
@@ -37,6 +39,19 @@ func sallyport() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return int(cli.Main(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}
+
+// login runs a program as from the session of another person, which only root can begin: login UID PROGRAM ARG…
+func login(args []string) int {
+	path, err := exec.LookPath(args[1])
+	if err == nil {
+		err = os.WriteFile("/proc/self/loginuid", []byte(args[0]), 0)
+	}
+	if err == nil {
+		err = syscall.Exec(path, args[1:], os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
 }
 
 // call sends one request and prints what came back, head and body: call [METHOD] URL [NAME:VALUE]…
@@ -84,6 +99,12 @@ func TestScripts(t *testing.T) {
 			e.Values[worldKey{}] = &world{}
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"gate":   gate,
@@ -93,6 +114,7 @@ func TestScripts(t *testing.T) {
 			"tokens": tokens,
 			"mode":   mode,
 			"into":   into,
+			"found":  found,
 			"sed":    sed,
 			"fill":   fill,
 			"chomp":  chomp,

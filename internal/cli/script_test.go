@@ -206,6 +206,15 @@ func into(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile(args[1]), "\n"))
 }
 
+// found sets a variable to what the group of a pattern matches in what the last program printed: found NAME PATTERN
+func found(ts *testscript.TestScript, neg bool, args []string) {
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if neg || len(m) != 2 {
+		ts.Fatalf("%q is not in what was printed", args[1])
+	}
+	ts.Setenv(args[0], m[1])
+}
+
 // sed replaces a text in a file; it has to be there: sed FILE OLD NEW. With ! nothing of it may be there.
 func sed(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile(args[0])

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"sallyport/internal/driver"
@@ -10,14 +11,15 @@ import (
 
 // Rotation is a secret that is rotated, and how. The run itself is package rotation/run.
 type Rotation struct {
-	Secret   secret.Ref    `yaml:"secret" needed:"write secret: ref+STORE://PATH" eg:"ref+vault://prod/stripe#key" doc:"The secret that gets another value. Its store must be one that can be written to."`
-	Driver   Driver        `yaml:"driver" needed:"write driver: {kind: NAME}" doc:"What issues the new value and ends the old one."`
-	Test     *Proof        `yaml:"test" doc:"The call that proves a new value before it is current: each replica makes it with the new value in the secret's place. Absent: the driver's own test is all."`
-	Schedule *Schedule     `yaml:"schedule" doc:"When the secret is rotated. Absent: only by command."`
-	Grace    time.Duration `yaml:"grace" default:"24h" min:"1m" max:"365d" doc:"The old value is ended when nobody has used it for this long, and not before."`
-	Restart  []string      `yaml:"restart" eg:"[production]" doc:"The fleets whose nodes read the secret only when they start: they are restarted, one unit after another, once the new value is current."`
-	Approve  int           `yaml:"approve" default:"0" min:"0" max:"10" doc:"How many other people have to approve a plan before it is carried out. A run that its schedule begins waits for them too."`
-	Notify   []secret.Ref  `yaml:"notify" eg:"[\"ref+vault://ops/chat#url\"]" doc:"Webhooks, by reference: their URLs are secrets. Each gets a message when a run is done, fails, is taken back, or waits for someone."`
+	Secret        secret.Ref     `yaml:"secret" needed:"write secret: ref+STORE://PATH" eg:"ref+vault://prod/stripe#key" doc:"The secret that gets another value. Its store must be one that can be written to."`
+	Driver        Driver         `yaml:"driver" needed:"write driver: {kind: NAME}" doc:"What issues the new value and ends the old one."`
+	Test          *Proof         `yaml:"test" doc:"The call that proves a new value before it is current: each replica makes it with the new value in the secret's place. Absent: the driver's own test is all."`
+	Schedule      *Schedule      `yaml:"schedule" doc:"When the secret is rotated. Absent: only by command."`
+	Grace         time.Duration  `yaml:"grace" default:"24h" min:"1m" max:"365d" doc:"The old value is ended when nobody has used it for this long, and not before."`
+	Restart       []string       `yaml:"restart" eg:"[production]" doc:"The fleets whose nodes read the secret only when they start: they are restarted, one unit after another, once the new value is current."`
+	Approve       int            `yaml:"approve" default:"0" min:"0" max:"10" doc:"How many other people have to approve a plan before it is carried out. A run that its schedule begins waits for them too."`
+	Notify        []secret.Ref   `yaml:"notify" eg:"[\"ref+vault://ops/chat#url\"]" doc:"Webhooks, by reference: their URLs are secrets. Each gets a message when a run is done, fails, is taken back, or waits for someone."`
+	NotifyPrivate []netip.Prefix `yaml:"notify_private" eg:"[10.20.0.5/32]" doc:"Addresses that are not public and to which the webhooks may lead all the same."`
 }
 
 // Driver is what issues a rotation's values.

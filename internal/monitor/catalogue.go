@@ -163,6 +163,10 @@ var (
 		"`sallyport rotation status` says why.", labelRotation)
 	SecretRotationRuns = counter("secret_rotation_runs_total", "Runs of a rotation that this process ended, by how.",
 		"`rolled back`: the old value stays current, and the next attempt is made later.", labelRotation, labelResult)
+	RotationNotices = counter("rotation_notices_total",
+		"Notices of a rotation of a secret to its webhooks, by what became of them.",
+		"`dropped`: the webhook refused it, or took nothing for too long. The log says why, once for each outage.",
+		labelRotation, labelDelivery)
 	ConfigValid = gauge("config_last_reload_successful",
 		"1 when the active configuration is the one on disk, else 0: the last load was refused.",
 		"`sallyport config check` says why.")
@@ -192,6 +196,7 @@ func Groups() []Group {
 		}},
 		{"Rotations of secrets", []*Metric{
 			SecretRotationState, SecretRotationLast, SecretRotationFailing, SecretRotationRuns,
+			RotationNotices,
 		}},
 		{"Stores and the database", []*Metric{StoreUp, StoreLast, SecretStale, RowsRefused, DatabaseTrusted}},
 		{"The audit log", []*Metric{AuditHealthy, AuditRecords, AuditPending, AuditSummarised}},

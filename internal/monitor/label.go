@@ -36,7 +36,7 @@ var (
 	labelListener  = closed("listener", "gateway", "admin", "control")
 	labelKind      = closed("kind", "panic", "tls", "accept", "refused", "write", "other")
 	labelLimit     = closed("limit", "source", "total", "refused", "admin_total", "admin_refused")
-	labelTable     = closed("table", "tokens", "secrets", "rotation", "rotation_run")
+	labelTable     = closed("table", "tokens", "secrets", "rotation", "rotation_run", "rotation_approval")
 	labelToken     = Label{
 		Name: "token", Values: "the label of a proxy token: a name under `tokens`, or of `token issue`",
 		Count: func(s Size) int { return s.Tokens },
@@ -52,9 +52,10 @@ var (
 		Name: "rotation", Values: "a name under `rotations`, or one of before with a run that is unfinished",
 		Count: func(s Size) int { return s.Rotations },
 	}
-	labelState  = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted")
-	labelResult = closed("result", "done", "rolled back", "aborted")
-	labelPart   = Label{
+	labelState    = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted")
+	labelResult   = closed("result", "done", "rolled back", "aborted")
+	labelDelivery = closed("delivery", "delivered", "dropped")
+	labelPart     = Label{
 		Name: "part",
 		Values: "what `/readyz` names: `database`, `audit`, `store`, `draining`, `audit rotation`, " +
 			"`audit retention`, `store NAME`, `token of SERVICE`, `rows of TABLE`",

@@ -31,7 +31,7 @@ func (e everything) Collect(emit func(monitor.Gauge)) {
 		monitor.AuditSummarised, monitor.AuditPending, monitor.DerivedExpiry, monitor.DerivedHealthy, monitor.StoreUp,
 		monitor.StoreLast, monitor.SecretStale, monitor.RowsRefused, monitor.DatabaseTrusted, monitor.ConfigValid,
 		monitor.ConfigLoaded, monitor.SecretRotationLast, monitor.SecretRotationState, monitor.SecretRotationFailing,
-		monitor.SecretRotationRuns,
+		monitor.SecretRotationRuns, monitor.RotationNotices,
 	} {
 		for _, values := range valuesOf(m.Labels, e.size) {
 			emit(monitor.Gauge{Desc: m, Value: 1, Labels: values})
@@ -227,7 +227,7 @@ func TestPage(t *testing.T) {
 		"| `sallyport_requests_total{service,outcome,blame}` | counter | - |",
 		"| `sallyport_token_last_used_timestamp_seconds{token,generation}` | gauge | Unix time in seconds |",
 		"| `sallyport_requests_total` | 33 × (S + 1) |", "| `sallyport_gate_duration_seconds` | 12 × (S + 1) |",
-		"| `sallyport_degraded` | (D + K + 10) |", "| `sallyport_token_last_used_timestamp_seconds` | T × G |",
+		"| `sallyport_degraded` | (D + K + 11) |", "| `sallyport_token_last_used_timestamp_seconds` | T × G |",
 		"| `sallyport_panics_total` | 1 |",
 	} {
 		if !strings.Contains(string(page), want) {

@@ -19,8 +19,9 @@ import (
 
 // notice is one that waits, with where it goes.
 type notice struct {
-	hook Hook
-	body []byte
+	hook     Hook
+	rotation string
+	body     []byte
 }
 
 // line is one webhook with what waits for it.
@@ -41,7 +42,7 @@ func (l *line) put(n notice) {
 		return
 	}
 	if len(l.queue) == queued {
-		l.ended(l.queue[0].hook.Name, errors.New("the queue is full"))
+		l.ended(l.queue[0].rotation, errors.New("the queue is full"))
 		l.queue = l.queue[1:]
 	}
 	l.queue = append(l.queue, n)
@@ -93,7 +94,7 @@ func (l *line) deliver(ctx context.Context) {
 		}
 		err := l.send(ctx, n)
 		l.mu.Lock()
-		l.ended(n.hook.Name, err)
+		l.ended(n.rotation, err)
 		down := l.down
 		l.down = err != nil
 		l.mu.Unlock()
@@ -107,9 +108,9 @@ func (l *line) deliver(ctx context.Context) {
 	}
 }
 
-func (l *line) ended(hook string, err error) {
+func (l *line) ended(rotation string, err error) {
 	if l.o.Ended != nil {
-		l.o.Ended(hook, err)
+		l.o.Ended(rotation, err)
 	}
 }
 
@@ -158,7 +159,7 @@ func (l *line) once(ctx context.Context, n notice) (again bool, after time.Durat
 	if err != nil {
 		f := egress.Classify(err)
 		if f.Code == fault.DestinationProhibited {
-			f = f.WithHint("if the address is yours, name it in `allow_private` of the webhook")
+			f = f.WithHint("if the address is yours, name it in `notify_private` of the rotation")
 		}
 		return f.Code != fault.DestinationProhibited, 0, fault.WithHint(
 			fmt.Errorf("calling webhook %q: %s", n.hook.Name, f.Message), f.Hint)

@@ -64,12 +64,12 @@ func (h *Hook) wants(kind run.NoticeKind) bool {
 type Options struct {
 	// Hooks are those that a notice is for, by the active configuration. One name is one webhook.
 	Hooks func(n run.Notice) []Hook
-	Clean func(string) string          // takes secrets out of a text; nil leaves it as it is
-	Own   func() *egress.Own           // where this process listens, which is never called; may be nil
-	Ended func(hook string, err error) // is told of each notice that was delivered, or dropped with why; may be nil
-	Broke func(why *fault.Panic)       // is told of a panic; may be nil
-	Log   *slog.Logger                 // of failures, once for each outage
-	Now   func() time.Time             // nil is time.Now
+	Clean func(string) string              // takes secrets out of a text; nil leaves it as it is
+	Own   func() *egress.Own               // where this process listens, which is never called; may be nil
+	Ended func(rotation string, err error) // is told of each notice that was delivered, or dropped with why; may be nil
+	Broke func(why *fault.Panic)           // is told of a panic; may be nil
+	Log   *slog.Logger                     // of failures, once for each outage
+	Now   func() time.Time                 // nil is time.Now
 	// between two attempts; nil is pause.For
 	Wait func(context.Context, time.Duration) error
 }
@@ -138,7 +138,7 @@ func (s *Sender) Notify(_ context.Context, n run.Notice) {
 			body = encode(n, s.o.Now())
 		}
 		if l := s.line(hook); l != nil {
-			l.put(notice{hook, body})
+			l.put(notice{hook, n.Rotation, body})
 		}
 	}
 }
