@@ -19,6 +19,7 @@ import (
 func (a *App) controlHandler(background context.Context) http.Handler {
 	mux := http.NewServeMux()
 	a.runsHandler(background, mux, a.newTurns())
+	a.careHandler(mux)
 	mux.HandleFunc("POST /refresh/{topic}", func(w http.ResponseWriter, r *http.Request) {
 		err := a.refresh(r.Context(), r.PathValue("topic"))
 		a.follower.Hurry()

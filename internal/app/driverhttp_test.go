@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"sallyport/internal/app"
+	"sallyport/internal/config"
 	"sallyport/internal/rotation/run"
 )
 
@@ -112,8 +114,55 @@ func TestDriverCallsThroughTheGate(t *testing.T) {
 		}
 		api.mu.Unlock()
 		b.get(gate.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
-		if shown := b.log.String() + fmt.Sprint(e, err); strings.Contains(shown, "canary-of-") {
+		shown := b.log.String() + fmt.Sprint(e, err)
+		if broken {
+			shown += caredFor(t, b, api, e)
+		}
+		if strings.Contains(shown, "canary-of-") {
 			t.Errorf("a value is shown: %s", shown)
 		}
 	}
+}
+
+// caredFor leaves a key of the run that was taken back at the API, tries the driver and sweeps, as the commands do. It
+// returns what they show.
+func caredFor(t *testing.T, b *bed, api *issuer, e run.Entry) string {
+	t.Helper()
+	c, _, err := config.LoadHead(app.Kinds(), b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := app.OpenRuns(c)
+	tried, err := runs.Rehearse(t.Context(), "crm")
+	if err == nil || len(tried.Steps) != 4 || tried.Steps[2].Failure == "" || tried.Steps[3].Failure != "" {
+		t.Errorf("the driver was tried: %+v (%v)", tried, err)
+	}
+	api.mu.Lock()
+	api.broken = false
+	if len(api.keys) != 1 {
+		t.Errorf("a try leaves %v", api.labels)
+	}
+	api.keys["k9"], api.labels["k9"] = "canary-of-k9", "sallyport-crm-"+e.ID
+	api.mu.Unlock()
+	good, err := runs.Rehearse(t.Context(), "crm")
+	if err != nil || len(good.Steps) != 4 {
+		t.Errorf("the driver was tried: %+v (%v)", good, err)
+	}
+	shown := fmt.Sprint(tried, good)
+	for _, fix := range []bool{false, true} {
+		report, err := runs.Sweep(t.Context(), "crm", fix)
+		if err != nil || len(report.Orphans) != 1 || !report.Orphans[0].Safe || report.Orphans[0].Removed != fix {
+			t.Errorf("fix %t: %+v (%v)", fix, report, err)
+		}
+		shown += fmt.Sprint(report)
+	}
+	if _, err := runs.Sweep(t.Context(), "crn", true); err == nil {
+		t.Error("a rotation that is not there was swept")
+	}
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	if len(api.keys) != 1 || api.keys["k0"] == "" {
+		t.Errorf("the sweep left %v", api.labels)
+	}
+	return shown
 }

@@ -61,6 +61,7 @@ type RunRequest struct {
 	Run    string `json:"run,omitempty"`    // the caller's own name of it
 	Wanted string `json:"wanted,omitempty"` // for the record: what was asked for
 	Hash   string `json:"hash,omitempty"`   // of the plan that is approved of
+	Fix    bool   `json:"fix,omitempty"`    // a sweep removes what is safe to remove
 }
 
 // What the gate can be asked to do.

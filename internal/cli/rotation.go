@@ -16,7 +16,7 @@ import (
 func (e *env) rotation() *cobra.Command {
 	return group("rotation", "Look at rotations of secrets and proxy tokens, go on with them, and take them back",
 		e.rotationList(), e.rotationStatus(), e.rotationHistory(), e.rotationApprove(), e.rotationResume(),
-		e.rotationAbort())
+		e.rotationAbort(), e.rotationTest(), e.rotationSweep())
 }
 
 // runsOf are the runs of a rotation, oldest first. That it has none is an error, unless it is in the configuration.

@@ -1,5 +1,6 @@
 // Package rehearse tries a rotation's driver at the real provider without touching the secret: it lists keys, makes one
-// with a label of its own, tests it, and deletes it again.
+// with a label of its own, tests it, and deletes it again. The new value stands beside the secret as a pending version
+// meanwhile, since that is where replicas read it to test it.
 //
 // Invariant: no key is ended but the one that this rehearsal made, and the current value is read and never changed.
 package rehearse
@@ -84,7 +85,11 @@ func (r *Rehearsal) steps(ctx context.Context) error {
 
 // try has the key set and tested, as long as the provider may take until it works.
 func (r *Rehearsal) try(ctx context.Context, made driver.Made) error {
-	err := r.Plan.Driver.Set(ctx, r.job, made)
+	err := r.Plan.Secret.Stage(ctx, r.job.Run, made.Value)
+	defer func() { _ = r.Plan.Secret.Discard(context.WithoutCancel(ctx), r.job.Run) }() // the next run writes over it
+	if err == nil {
+		err = r.Plan.Driver.Set(ctx, r.job, made)
+	}
 	const again = time.Second
 	for waited := time.Duration(0); err == nil; waited += again {
 		if err = r.test(ctx, made); err == nil || waited >= r.can.Late || ctx.Err() != nil {

@@ -63,6 +63,10 @@ func (kept) Current(context.Context) (secret.Value, string, error) {
 	return secret.NewValue([]byte("the-current-value")), "3", nil
 }
 
+func (kept) Stage(context.Context, string, secret.Value) error { return nil }
+
+func (kept) Discard(context.Context, string) error { return nil }
+
 func (k kept) Test(context.Context, string, secret.Value) ([]run.Verdict, error) {
 	return []run.Verdict{{Replica: "a", Failure: k.failure}}, nil
 }
