@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"os"
 	"time"
 
@@ -119,12 +120,7 @@ func (a *App) storeChanged(ctx context.Context, store string) error {
 }
 
 func (a *App) isBuiltin(store string) bool {
-	for _, one := range a.state.stores.builtins() {
-		if one == store {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(a.state.stores.builtins(), store)
 }
 
 // refreshSecrets reads a store's secrets again. When it returns, the next request uses them.
@@ -164,15 +160,14 @@ func unlessSent(sent bool) error {
 	return driver.ErrRefused
 }
 
-// tryFor calls a service with value in the place of a secret. Its use is on record as that of a pending version.
-func (a *App) tryFor(ctx context.Context, by secrets.Caller, name string, ref secret.Ref, value secret.Value,
-	req *http.Request,
+// tryFor calls a service with a value in the place of a secret. Its use is on record as that of a pending version.
+func (a *App) tryFor(ctx context.Context, by secrets.Caller, name string, what secrets.Tried, req *http.Request,
 ) (*http.Response, error) {
 	c := a.config.Load().Services[name]
 	if c == nil {
 		return nil, errors.New("this replica's configuration has no service " + name)
 	}
-	stored := run.Stored{Ref: ref}
+	ref, stored := what.Ref, run.Stored{Ref: what.Ref}
 	held := func(one secret.Ref) (secret.Result, error) {
 		if !config.SameSecret(one, ref) || one.Version != "" {
 			return a.state.stores.resolver.Held(one)
@@ -181,7 +176,7 @@ func (a *App) tryFor(ctx context.Context, by secrets.Caller, name string, ref se
 		if one.Field == "" && ref.Field != "" {
 			res, _ = a.state.stores.resolver.Held(one)
 		}
-		res.Value, res.Err = stored.Within(res.Value, value, one.Field)
+		res.Value, res.Err = stored.Within(res.Value, what.Value, one.Field)
 		res.Version = secret.Version{ID: "pending-" + by.Run}
 		return res, nil
 	}

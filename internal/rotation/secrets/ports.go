@@ -114,7 +114,7 @@ func (r *Rotations) prove(ctx context.Context, q poll.Question, spec *config.Rot
 		return errors.New("the test's path is not one")
 	}
 	req.Header.Set("Accept", "application/json, text/plain, */*")
-	resp, err := r.o.Try(ctx, Caller{q.Rotation, q.Run, "test"}, p.Service, spec.Secret, value, req)
+	resp, err := r.o.Try(ctx, Caller{q.Rotation, q.Run, "test"}, p.Service, Tried{spec.Secret, value}, req)
 	if err != nil {
 		return err
 	}

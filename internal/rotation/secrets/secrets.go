@@ -61,9 +61,8 @@ type Options struct {
 	Label func(ref secret.Ref, version string) string
 	// Do calls a service with its credential, for a driver.
 	Do func(ctx context.Context, by Caller, service string, req *http.Request) (*http.Response, error)
-	// Try calls a service whose credential is made with value in the place of ref.
-	Try func(ctx context.Context, by Caller, service string, ref secret.Ref, value secret.Value,
-		req *http.Request) (*http.Response, error)
+	// Try calls a service whose credential is made with a value in the place of a secret.
+	Try func(ctx context.Context, by Caller, service string, what Tried, req *http.Request) (*http.Response, error)
 	// Restart restarts a fleet, for a reason that stands for one version.
 	Restart func(ctx context.Context, fleet, reason string) error
 	// Record puts on record what is about to be done.
@@ -81,6 +80,12 @@ type Options struct {
 
 // Caller is who makes a call, for the record.
 type Caller struct{ Rotation, Run, Doing string }
+
+// Tried is a value that stands in the place of a secret.
+type Tried struct {
+	Ref   secret.Ref
+	Value secret.Value
+}
 
 // Rotations carries them out. It is safe for concurrent use. Run works in the background, Close ends it.
 type Rotations struct {
