@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"os"
+	"slices"
 	"time"
 
 	"sallyport/internal/audit"
