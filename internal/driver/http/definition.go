@@ -27,7 +27,7 @@ import (
 type Definition struct {
 	About      string               `yaml:"about"`      // one sentence
 	Docs       []string             `yaml:"docs"`       // the vendor's pages that it was written from
-	Checked    string               `yaml:"checked"`    // when they were read
+	Checked    string               `yaml:"checked"`    // when it was held against them in full; "": not yet
 	Upstream   string               `yaml:"upstream"`   // what the service's upstream is, as an example
 	Parameters map[string]Parameter `yaml:"parameters"` // what an operator sets
 

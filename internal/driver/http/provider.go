@@ -33,6 +33,11 @@ func provider(name string) (*Definition, error) {
 	return d, nil
 }
 
+// unchecked is said of a provider whose definition has no date.
+const unchecked = `
+Single fields and texts of errors of this definition have not been held against the vendor's reference yet: try it before you rely on it.
+`
+
 // wholePage is the page of the kind, with a section for each provider.
 func wholePage() string {
 	var b strings.Builder
@@ -43,6 +48,9 @@ func wholePage() string {
 			continue // a test says so
 		}
 		b.WriteString("\n" + string(text))
+		if d, err := provider(name); err == nil && d.Checked == "" {
+			b.WriteString(unchecked)
+		}
 	}
 	return b.String()
 }
