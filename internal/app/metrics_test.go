@@ -17,6 +17,7 @@ import (
 
 	"sallyport/internal/boundary/token"
 	"sallyport/internal/monitor"
+	"sallyport/internal/rotation/run"
 )
 
 // series is one line of /metrics.
@@ -57,12 +58,17 @@ func ours(t *testing.T, page string) (list []series) {
 func TestMetricsOfAGate(t *testing.T) {
 	b := newDerivedBed(t, `stores: {corp: {kind: file, dir: `+t.TempDir()+`}}
 tokens: {n8n: {services: ["*"], rotate: {every: 24h}}}
+rotations: {rotated: {secret: ref+builtin://rotated, driver: {kind: generate}}}
 `, atServer("crm", clientCredentials()))
 	scope := token.Scope{Services: []string{"*"}}
 	if _, _, err := b.state.Tokens.Issue(t.Context(), "other", scope, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	b.put("rotated", "canary-of-before")
 	gate := b.serve()
+	if _, err := gate.SecretRotations().Rotate(t.Context(), "rotated", run.Request{Actor: "test"}, nil); err != nil {
+		t.Fatal(err)
+	}
 	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")
 	b.until("the use of the token is told", func() bool {
 		return strings.Contains(b.scrape(gate), "sallyport_token_last_used_timestamp_seconds{")
@@ -91,7 +97,7 @@ tokens: {n8n: {services: ["*"], rotate: {every: 24h}}}
 	}
 	for _, rare := range []string{ // what did not happen here; monitor.TestCatalogue has them
 		"derived_token_failed_total", "resent_requests_total", "not_resent_requests_total", "connections_closed_total",
-		"http_server_errors_total", "rotation_began_timestamp_seconds",
+		"http_server_errors_total", "rotation_began_timestamp_seconds", "rotation_notices_total",
 	} {
 		delete(want, "sallyport_"+rare)
 	}
@@ -105,7 +111,7 @@ tokens: {n8n: {services: ["*"], rotate: {every: 24h}}}
 				n++
 			}
 		}
-		size := monitor.Size{Services: 1, Derived: 1, Tokens: 2, Generations: 1, Stores: 2}
+		size := monitor.Size{Services: 1, Derived: 1, Tokens: 2, Generations: 1, Stores: 2, Rotations: 1}
 		if most := m.Series(size); n > most {
 			t.Errorf("%s has %d series, want at most %d", m.Name, n, most)
 		}
@@ -120,7 +126,8 @@ func wantLabels(t *testing.T, m *monitor.Metric, labels map[string]string) {
 	}
 	known := map[string][]string{
 		"service": {"", "crm"}, "token": {"n8n", "other"}, "generation": {"1"}, "store": {"builtin", "corp"},
-		"version": {"test"}, "part": {
+		"rotation": {"rotated"},
+		"version":  {"test"}, "part": {
 			"database", "audit", "store", "draining", "store corp",
 		},
 	}
