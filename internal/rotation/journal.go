@@ -112,22 +112,7 @@ func (j *Journal) book() *ledger.Book {
 
 // change runs fn in a transaction that no other change overlaps, with the page to change.
 func (j *Journal) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.Page) error) error {
-	var next *ledger.Page
-	err := j.DB.WriteQuietly(ctx, topic, func(tx *sql.Tx) error {
-		state, err := j.book().Read(ctx, tx)
-		if err != nil {
-			return err
-		}
-		next = state.Page.Next()
-		if err := fn(tx, next); err != nil {
-			return err
-		}
-		return j.book().Write(ctx, tx, next)
-	})
-	if err == nil {
-		j.book().Keep(next)
-	}
-	return err
+	return j.book().Change(ctx, j.DB.WriteQuietly, fn)
 }
 
 // read returns nil when there is none. A row that the ledger does not know counts as none: who writes over it loses

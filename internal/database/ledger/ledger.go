@@ -256,6 +256,30 @@ func (b *Book) Write(ctx context.Context, tx *sql.Tx, p *Page) error {
 	return nil
 }
 
+// Writing is a transaction that no other one of a topic overlaps: database.DB's Write or WriteQuietly.
+type Writing func(ctx context.Context, topic string, fn func(tx *sql.Tx) error) error
+
+// Change runs fn in a transaction that no other change of the table overlaps, with the page to change, and writes and
+// keeps that page. An error of fn undoes everything, and is returned as it is.
+func (b *Book) Change(ctx context.Context, write Writing, fn func(tx *sql.Tx, page *Page) error) error {
+	var next *Page
+	err := write(ctx, b.topic, func(tx *sql.Tx) error {
+		state, err := b.Read(ctx, tx)
+		if err != nil {
+			return err
+		}
+		next = state.Page.Next()
+		if err := fn(tx, next); err != nil {
+			return err
+		}
+		return b.Write(ctx, tx, next)
+	})
+	if err == nil {
+		b.Keep(next)
+	}
+	return err
+}
+
 // Keep remembers p, which is committed, in memory and beside the database.
 func (b *Book) Keep(p *Page) {
 	b.mu.Lock()

@@ -340,22 +340,7 @@ func (s *Approvals) drop(ctx context.Context, tx *sql.Tx, page *ledger.Page, whi
 
 // change runs fn in a transaction that no other change overlaps, with the page to change.
 func (s *Approvals) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.Page) error) error {
-	var next *ledger.Page
-	err := s.db.WriteQuietly(ctx, Topic, func(tx *sql.Tx) error {
-		state, err := s.book.Read(ctx, tx)
-		if err != nil {
-			return err
-		}
-		next = state.Page.Next()
-		if err := fn(tx, next); err != nil {
-			return err
-		}
-		return s.book.Write(ctx, tx, next)
-	})
-	if err == nil {
-		s.book.Keep(next)
-	}
-	return err
+	return s.book.Change(ctx, s.db.WriteQuietly, fn)
 }
 
 // Adopt does nothing but write the first page: the table came after the ledger. It runs in a transaction that has
