@@ -1,7 +1,8 @@
 // Package builtin is the store that comes with Sallyport: secrets sealed in its own database.
 //
 // Versions are 1, 2, 3, … and a number is never used twice, also after the secret was deleted and set again. It is a
-// secret.Store, secret.Writer and secret.Lister. It does not cache: every Get reads the database.
+// secret.Store, secret.Writer, secret.CheckAndSetter and secret.Lister. It does not cache: every Get reads the
+// database.
 //
 // Which version is the current one, and which are gone, stands in the ledger; the table secret is a copy of that for
 // people. Who can write the database cannot put an old version back.
@@ -97,10 +98,33 @@ func (s *Store) open(ctx context.Context, from querier, page *ledger.Page, path 
 
 // Put implements secret.Writer. The path is up to 200 of A-Z a-z 0-9 . _ / - and the value 1 byte to MaxValue.
 func (s *Store) Put(ctx context.Context, path string, value secret.Value) (secret.Version, error) {
+	return s.put(ctx, path, value, func(*ledger.Page) error { return nil })
+}
+
+// PutIf implements secret.CheckAndSetter. What is current says the ledger, in the transaction that writes.
+func (s *Store) PutIf(ctx context.Context, path string, value secret.Value, expected string) (secret.Version, error) {
+	return s.put(ctx, path, value, func(page *ledger.Page) error {
+		current := ""
+		if is := marksOf(page, path); !is.deleted() {
+			current = strconv.FormatInt(is.current, 10)
+		}
+		if current != expected {
+			return fmt.Errorf("the current version is %q, and %q was expected: %w", current, expected,
+				secret.ErrConflict)
+		}
+		return nil
+	})
+}
+
+func (s *Store) put(ctx context.Context, path string, value secret.Value,
+	may func(*ledger.Page) error,
+) (secret.Version, error) {
 	if err := check(path, value); err != nil {
 		return secret.Version{}, fmt.Errorf("writing secret %q to builtin: %w", path, err)
 	}
-	added, err := s.add(ctx, path, func(*sql.Tx, *ledger.Page) ([]byte, error) { return value.Reveal(), nil })
+	added, err := s.add(ctx, path, func(_ *sql.Tx, page *ledger.Page) ([]byte, error) {
+		return value.Reveal(), may(page)
+	})
 	if err != nil {
 		return secret.Version{}, s.failed(ctx, "writing", path, err)
 	}
@@ -152,22 +176,7 @@ func (s *Store) Delete(ctx context.Context, path string) error {
 
 // change runs fn in a transaction that no other change overlaps, with the page to change.
 func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.Page) error) error {
-	var next *ledger.Page
-	err := s.db.Write(ctx, Topic, func(tx *sql.Tx) error {
-		state, err := s.book.Read(ctx, tx)
-		if err != nil {
-			return err
-		}
-		next = state.Page.Next()
-		if err := fn(tx, next); err != nil {
-			return err
-		}
-		return s.book.Write(ctx, tx, next)
-	})
-	if err == nil {
-		s.book.Keep(next)
-	}
-	return err
+	return s.book.Change(ctx, s.db.Write, fn)
 }
 
 // add writes the next version of path and makes the secret if it is not there.
@@ -211,7 +220,7 @@ func (r record) write(ctx context.Context, tx *sql.Tx, path string, sealed []byt
 // too; everything else means that the store cannot be used.
 func (s *Store) failed(ctx context.Context, doing, path string, err error) error {
 	switch {
-	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone):
+	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrVersionGone), errors.Is(err, secret.ErrConflict):
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:

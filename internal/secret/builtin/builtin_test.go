@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,6 +88,55 @@ func TestPutsOfSeveralProcesses(t *testing.T) {
 			stores = append(stores, store)
 		}
 		storetest.ConcurrentPuts(t, stores)
+	})
+}
+
+// TestPutIfOfSeveralProcesses: of writers that all expect one version exactly one wins, also after a deletion, and the
+// others are told.
+func TestPutIfOfSeveralProcesses(t *testing.T) {
+	onBoth(t, func(t *testing.T, p place) {
+		const processes = 4
+		var stores []*builtin.Store
+		for range processes {
+			store, _ := p.open(t)
+			stores = append(stores, store)
+		}
+		expected := ""
+		for round := range 3 {
+			results := make(chan error, processes)
+			for i, store := range stores {
+				go func() {
+					_, err := store.PutIf(t.Context(), "a", secret.NewValue([]byte(strconv.Itoa(i))), expected)
+					results <- err
+				}()
+			}
+			won := 0
+			for range processes {
+				switch err := <-results; {
+				case err == nil:
+					won++
+				case !errors.Is(err, secret.ErrConflict):
+					t.Error(err)
+				}
+			}
+			_, v, err := stores[0].Get(t.Context(), "a", "")
+			if expected = v.ID; won != 1 || err != nil {
+				t.Errorf("round %d: %d writers won (%v)", round, won, err)
+			}
+		}
+		if err := stores[0].Delete(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		for _, expected := range []string{expected, "1"} {
+			if _, err := stores[1].PutIf(t.Context(), "a", secret.NewValue([]byte("x")),
+				expected); !errors.Is(err, secret.ErrConflict) {
+				t.Errorf("after the deletion, expecting %q: got %v", expected, err)
+			}
+		}
+		v, err := stores[1].PutIf(t.Context(), "a", secret.NewValue([]byte("x")), "")
+		if err != nil || v.ID != "4" {
+			t.Errorf("after the deletion, expecting nothing: %+v, %v", v, err)
+		}
 	})
 }
 
