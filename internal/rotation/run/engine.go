@@ -23,6 +23,8 @@ type Engine struct {
 	Pause   func(context.Context, time.Duration) // between two attempts of a test; nil waits
 	Notify  Notifier                             // may be nil
 	Watch   func(Entry)                          // is told of each step as it is put on record; may be nil
+	// Beat ticks while a step is done, each time for another lease; nil has a ticker
+	Beat func(time.Duration) (tick <-chan time.Time, stop func())
 }
 
 // Request asks for a run.
@@ -148,6 +150,8 @@ func (w *work) run(ctx context.Context) error {
 			continue
 		case errors.Is(err, ErrTaken), errors.Is(err, ErrForged):
 			return err // it is another process's, and so is the record
+		case errors.Is(err, errLapsed):
+			return w.keep(ctx, err) // it may be another process's
 		case ctx.Err() != nil:
 			return w.keep(ctx, errors.Join(err, context.Cause(ctx))) // someone ended this process, and not the run
 		case w.e.Finished(), w.e.Step == StepUndo, w.e.State == StateStuck:
@@ -173,7 +177,7 @@ func (w *work) once(ctx context.Context) (waits bool, err error) {
 	if err := w.save(ctx); err != nil {
 		return false, err
 	}
-	next, err := step(ctx)
+	next, err := w.hold(ctx, step)
 	if err != nil {
 		return false, err
 	}

@@ -23,8 +23,8 @@ import (
 const Topic = "rotation_run"
 
 const (
-	// lease is how long a process that says nothing keeps others out. It is renewed before each step and each attempt
-	// of a test. A process that takes longer is overtaken, and notices when it writes.
+	// lease is how long a process that says nothing keeps others out. It is renewed for as long as a step takes
+	// (hold). A process that says nothing for longer is overtaken, stops, and cannot write any more.
 	lease = 5 * time.Minute
 	// kept is how many ended runs of a rotation stay on record.
 	kept = 50
@@ -203,16 +203,34 @@ func (j *Journal) prune(ctx context.Context, tx *sql.Tx, page *ledger.Page, all 
 // save puts e on record, if its owner still owns it.
 func (j *Journal) save(ctx context.Context, e *Entry) error {
 	return j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
-		is, err := j.one(ctx, tx, page, e.ID)
-		switch {
-		case err != nil:
+		if _, err := j.owned(ctx, tx, page, e.Name, e.ID, e.Fence); err != nil {
 			return err
-		case is == nil || is.Fence != e.Fence:
-			return fault.WithExit(fault.WithHint(ErrTaken,
-				"`sallyport rotation status "+e.Name+"` shows how far it is"), fault.ExitLocked)
 		}
 		return j.write(ctx, tx, page, e)
 	})
+}
+
+// renew keeps others out of a run for another lease, if this is its owner still. It changes nothing else on record.
+func (j *Journal) renew(ctx context.Context, name, id string, fence int64) error {
+	return j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
+		is, err := j.owned(ctx, tx, page, name, id, fence)
+		if err != nil {
+			return err
+		}
+		return j.write(ctx, tx, page, is)
+	})
+}
+
+// owned is a run as it is on record, if its owner is still the one with that fence.
+func (j *Journal) owned(ctx context.Context, tx *sql.Tx, page *ledger.Page, name, id string,
+	fence int64,
+) (*Entry, error) {
+	is, err := j.one(ctx, tx, page, id)
+	if err == nil && (is == nil || is.Fence != fence) {
+		err = fault.WithExit(fault.WithHint(ErrTaken,
+			"`sallyport rotation status "+name+"` shows how far it is"), fault.ExitLocked)
+	}
+	return is, err
 }
 
 // release puts e on record as nobody's.
@@ -316,6 +334,11 @@ func forged(id, name string) error {
 			"rotation "+name+" is left alone until then")
 }
 
+// unbelieved is shown in the place of a run whose row is not as it was written.
+func unbelieved(id, name string) *Entry {
+	return &Entry{ID: id, Name: name, State: StateStuck, LastError: ErrForged.Error()}
+}
+
 // ofName reads the runs of a rotation, oldest first. Rows that the ledger does not know count for nothing.
 func (j *Journal) ofName(ctx context.Context, tx *sql.Tx, page *ledger.Page, name string) ([]*Entry, error) {
 	list, _, err := j.rows(ctx, tx, "WHERE name = $1", name)
@@ -347,22 +370,7 @@ func inOrder(a, b *Entry) int {
 
 // change runs fn in a transaction that no other change overlaps, with the page to change.
 func (j *Journal) change(ctx context.Context, fn func(tx *sql.Tx, page *ledger.Page) error) error {
-	var next *ledger.Page
-	err := j.db.WriteQuietly(ctx, Topic, func(tx *sql.Tx) error {
-		state, err := j.book.Read(ctx, tx)
-		if err != nil {
-			return err
-		}
-		next = state.Page.Next()
-		if err := fn(tx, next); err != nil {
-			return err
-		}
-		return j.book.Write(ctx, tx, next)
-	})
-	if err == nil {
-		j.book.Keep(next)
-	}
-	return err
+	return j.book.Change(ctx, j.db.WriteQuietly, fn)
 }
 
 // List returns the runs by rotation, oldest first, without their values. One whose row was altered is stuck, and says
@@ -390,12 +398,14 @@ func (j *Journal) list(ctx context.Context) (list []Entry, report ledger.Report,
 		report.Unknown = malformed
 		for id, want := range state.Page.Entries {
 			r, there := rows[id]
-			e := &Entry{ID: id, Name: want.Name, State: StateStuck, LastError: ErrForged.Error()}
+			e := new(Entry)
 			switch {
 			case !there:
 				report.Missing = append(report.Missing, id)
+				e = unbelieved(id, want.Name)
 			case j.tag(r) != want.Tag || json.Unmarshal([]byte(r.body), e) != nil:
 				report.Altered = append(report.Altered, id)
+				e = unbelieved(id, want.Name)
 			}
 			all = append(all, e)
 		}

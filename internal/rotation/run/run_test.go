@@ -405,6 +405,9 @@ func TestForgedRow(t *testing.T) {
 	if _, err := w.engine("one").Rotate(t.Context(), w.plan(), run.Request{}); err != nil {
 		t.Fatal(err)
 	}
+	if e := w.last(); e.LastError != "" {
+		t.Errorf("a run whose row is as it was written says %q", e.LastError)
+	}
 	if _, err := p.db.Exec(`UPDATE rotation_run SET body = replace(body, '"k0"', '"k1"')`); err != nil {
 		t.Fatal(err)
 	}
@@ -412,6 +415,9 @@ func TestForgedRow(t *testing.T) {
 	if _, err := w.engine("one").Resume(t.Context(), w.plan()); !errors.Is(err, run.ErrForged) ||
 		fault.HintOf(err) == "" {
 		t.Errorf("got %v", err)
+	}
+	if e := w.last(); e.State != run.StateStuck || e.LastError != run.ErrForged.Error() || e.OldKey != "" {
+		t.Errorf("it is shown as %+v", e)
 	}
 	report, err := w.engine("one").Journal.Check(t.Context())
 	if err != nil || len(report.Altered) != 1 {
