@@ -19,7 +19,8 @@ import (
 	"sallyport/internal/secret/seal"
 )
 
-// ground is the database that rotations of many worlds share.
+// ground is the database that rotations of some worlds share. They are few: a journal reads its list of entries with
+// each step.
 type ground struct {
 	db     *database.DB
 	sealer *seal.Sealer
@@ -100,6 +101,7 @@ func rotations(t *testing.T, open func(t *testing.T) *World) {
 	}
 	for _, s := range strikes(open(t)) {
 		t.Run(s.name, func(t *testing.T) {
+			g := newGround(t)
 			for at := 1; at <= most; at++ {
 				r := g.rotation(t, open(t))
 				r.strike(s.name, at)

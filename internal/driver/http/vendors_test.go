@@ -14,6 +14,7 @@ import (
 func TestProviders(t *testing.T) {
 	for _, name := range httpdriver.Providers() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if _, ok := vendors()[name]; !ok {
 				t.Fatal("there is no stand-in of its API")
 			}
