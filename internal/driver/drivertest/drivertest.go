@@ -27,6 +27,10 @@ type World struct {
 	// Fill makes other keys until the provider takes no more. nil: there is no limit.
 	Fill func()
 
+	// Logins: a key is one of a few users, or of a user's passwords. The server may keep no labels, two runs may take
+	// the same user, and the login that is the store's current value is never ended.
+	Logins bool
+
 	// Hook has the world call before and after around each effect at the provider: a call, a statement. What before
 	// returns is an error without effect, what after returns the loss of an answer. Either may panic, which the world
 	// lets pass: then the process has ended. nil: the world has no effects outside the process.
@@ -41,7 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) *World) {
 	if w := open(t); w.Fill != nil { // it has a limit that the test knows
 		t.Run("limit", func(t *testing.T) { limit(t, open(t)) })
 	}
-	if open(t).Open(t).Capabilities().Deletes { // it makes keys
+	if w := open(t); w.Open(t).Capabilities().Deletes && !w.Logins { // it makes keys
 		t.Run("two", func(t *testing.T) { two(t, open(t)) })
 	}
 	t.Run("rotations", func(t *testing.T) { rotations(t, open) })
@@ -88,23 +92,26 @@ func steps(t *testing.T, w *World) {
 		}
 	}
 	if can.Lists {
-		listed(t, d, j, made.Key.ID)
+		listed(t, w, d, j, made.Key.ID)
 	}
-	if !can.Deletes {
+	switch {
+	case !can.Deletes:
 		undone(t, w, d, made)
-		return
+	case w.Logins:
+		ended(t, w, d, made)
+	default:
+		deleted(t, w, d, made)
 	}
-	deleted(t, w, d, made)
 }
 
-func listed(t *testing.T, d driver.Driver, j driver.Job, id string) {
+func listed(t *testing.T, w *World, d driver.Driver, j driver.Job, id string) {
 	t.Helper()
 	keys, err := d.Keys(t.Context(), j)
 	if err != nil {
 		t.Fatalf("listing keys: %v", err)
 	}
 	i := slices.IndexFunc(keys, func(key driver.Key) bool { return key.ID == id })
-	if i < 0 || keys[i].Label != j.Label() {
+	if i < 0 || keys[i].Label != j.Label() && (!w.Logins || keys[i].Label != "") {
 		t.Fatalf("the list has %v, want the key %s with the label %s", keys, id, j.Label())
 	}
 }
@@ -145,6 +152,38 @@ func deleted(t *testing.T, w *World, d driver.Driver, made driver.Made) {
 	}
 }
 
+// ended ends a new login, and makes it again; then the old one, and each time not the one that is current.
+func ended(t *testing.T, w *World, d driver.Driver, made driver.Made) {
+	t.Helper()
+	j := job(w, runA)
+	for range 2 {
+		if err := d.Delete(t.Context(), j, made.Key.ID); err != nil {
+			t.Fatalf("ending the new login: %v", err)
+		}
+	}
+	if w.Accepts(made.Value) || !w.Accepts(w.Current) {
+		t.Error("it was not the new login that was ended, or not it alone")
+	}
+	if err := d.Delete(t.Context(), j, w.OldKey); !driver.Certain(err) || !w.Accepts(w.Current) {
+		t.Errorf("ending the current login: %v", err)
+	}
+	if err := d.Set(t.Context(), j, made); err != nil {
+		t.Fatalf("setting the value once more: %v", err)
+	}
+	j.Current = made.Value
+	for range 2 {
+		if err := d.Delete(t.Context(), j, w.OldKey); err != nil {
+			t.Fatalf("ending the old login: %v", err)
+		}
+	}
+	if w.Accepts(w.Current) || !w.Accepts(made.Value) {
+		t.Error("it was not the old login that was ended, or not it alone")
+	}
+	if keys := w.Keys(); len(keys) != 1 || keys[0].ID != made.Key.ID {
+		t.Errorf("%v are left", keys)
+	}
+}
+
 // limit makes keys until the provider takes no more: that is an error that says so, and nothing is ended.
 func limit(t *testing.T, w *World) {
 	w.Fill()
@@ -172,8 +211,8 @@ func two(t *testing.T, w *World) {
 		t.Fatalf("two runs have the keys %q and %q (%v)", a.Key.ID, b.Key.ID, err)
 	}
 	if d.Capabilities().Lists {
-		listed(t, d, job(w, runA), a.Key.ID)
-		listed(t, d, job(w, runB), b.Key.ID)
+		listed(t, w, d, job(w, runA), a.Key.ID)
+		listed(t, w, d, job(w, runB), b.Key.ID)
 	}
 	err = d.Delete(t.Context(), job(w, runA), a.Key.ID)
 	if err != nil || !w.Accepts(b.Value) || !w.Accepts(w.Current) {

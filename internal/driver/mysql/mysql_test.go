@@ -138,22 +138,10 @@ func jobOf(current secret.Value, old string) driver.Job {
 
 const template = `{"user": "{user}", "password": "{password}"}`
 
-// works tells whether a value logs in at the server itself.
 func (b *bed) works(v secret.Value, want bool) {
 	b.t.Helper()
-	login, err := (driver.Account{Template: template}).Read(v, nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	config := client.NewConfig()
-	config.Net, config.Addr, config.User, config.Passwd = "unix", b.socket, login.User, string(login.Password.Reveal())
-	connector, err := client.NewConnector(config)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	db := sql.OpenDB(connector)
-	if err := errors.Join(db.PingContext(b.t.Context()), db.Close()); (err == nil) != want {
-		b.t.Errorf("logging in as %q: %v, want it to work: %t", login.User, err, want)
+	if err := b.login(v); (err == nil) != want {
+		b.t.Errorf("logging in: %v, want it to work: %t", err, want)
 	}
 }
 
