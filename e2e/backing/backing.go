@@ -29,15 +29,23 @@ type Programs struct {
 
 // Find asks the install scripts below tools. Vault takes minutes to build, which is left to tools/vault/install.
 func Find(ctx context.Context, tools string) (p Programs, err error) {
-	vault := os.Getenv("SALLYPORT_VAULT_DIR")
 	var errs [3]error
 	p.Postgres, errs[0] = ask(ctx, filepath.Join(tools, "postgres", "install"))
 	p.Redis, errs[1] = ask(ctx, filepath.Join(tools, "redis", "install"))
-	if vault == "" {
-		vault, errs[2] = ask(ctx, filepath.Join(tools, "vault", "install"), "--find")
-	}
-	p.Vault = filepath.Join(vault, "vault")
+	p.Vault, errs[2] = FindVault(ctx, tools)
 	return p, errors.Join(errs[:]...)
+}
+
+// FindVault is Find for Vault alone: the path of the program.
+func FindVault(ctx context.Context, tools string) (string, error) {
+	folder := os.Getenv("SALLYPORT_VAULT_DIR")
+	if folder == "" {
+		var err error
+		if folder, err = ask(ctx, filepath.Join(tools, "vault", "install"), "--find"); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(folder, "vault"), nil
 }
 
 func ask(ctx context.Context, script string, args ...string) (string, error) {

@@ -84,6 +84,15 @@ func (p *Postgres) Execute(ctx context.Context, database, statements string) err
 	return err
 }
 
+// Query is what a statement selects, as the superuser: its rows, each with its values between tabs.
+func (p *Postgres) Query(ctx context.Context, database, statement string) ([]string, error) {
+	out, err := p.run(ctx, statement, "psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", database)
+	if err != nil || len(bytes.TrimSpace(out)) == 0 {
+		return nil, err
+	}
+	return strings.Split(strings.TrimRight(string(out), "\n"), "\n"), nil
+}
+
 // run runs one of PostgreSQL's programs as the superuser, with input on stdin.
 func (p *Postgres) run(ctx context.Context, input, program string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.programs, program),

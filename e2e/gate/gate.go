@@ -99,6 +99,21 @@ func (g *Gate) Run(ctx context.Context, input string, args ...string) (string, e
 	return stdout.String(), nil
 }
 
+// Script runs a script of deploy/, which calls sallyport as SALLYPORT says, and returns what it printed and ended with.
+func (g *Gate) Script(ctx context.Context, environ []string, script string, args ...string) (said string, code int) {
+	cmd := exec.CommandContext(ctx, script, args...)
+	cmd.Dir = g.Folder
+	cmd.Env = append([]string{
+		"HOME=" + g.Folder, "PATH=" + os.Getenv("PATH"),
+		"SALLYPORT=" + strings.Join([]string{g.binary, "--config", g.config(), "--data", g.data()}, " "),
+	}, environ...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		return err.Error(), -1
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
 // Start starts one command that waits for something, and does not wait for its end.
 func (g *Gate) Start(ctx context.Context, args ...string) (*process.Process, error) {
 	return process.Start(g.command(context.WithoutCancel(ctx), args...))
@@ -144,6 +159,9 @@ func (g *Gate) Kill() {
 	g.served.Stop(syscall.SIGKILL)
 	g.client.CloseIdleConnections()
 }
+
+// Served is the latest process that serves, or nil.
+func (g *Gate) Served() *process.Process { return g.served }
 
 // Log returns what the serving process wrote to stdout and stderr.
 func (g *Gate) Log() []byte {

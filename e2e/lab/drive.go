@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"sallyport/e2e/process"
 )
@@ -20,14 +21,24 @@ func (n *N8N) REST(ctx context.Context, method, path string, in, out any) error 
 }
 
 // Restart stops n8n and starts it again with further settings, on the same ports. The owner's cookie stays.
-func (n *N8N) Restart(ctx context.Context, settings ...string) (err error) {
+func (n *N8N) Restart(ctx context.Context, settings ...string) error {
 	n.Stop()
 	n.setup.Settings = append(n.setup.Settings, settings...)
-	if n.Process, err = process.Start(n.setup.command(context.WithoutCancel(ctx), "start")); err != nil {
+	if err := n.Launch(ctx); err != nil {
 		return err
 	}
 	return n.waitReady(ctx)
 }
+
+// Launch starts a stopped n8n again, on the same ports, and does not wait for what becomes of it.
+func (n *N8N) Launch(ctx context.Context) (err error) {
+	n.earlier = n.Log()
+	n.Process, err = process.Start(n.setup.command(context.WithoutCancel(ctx), "start"))
+	return err
+}
+
+// Log is what n8n has written to stdout and stderr, over all its starts.
+func (n *N8N) Log() []byte { return slices.Concat(n.earlier, n.Process.Log()) }
 
 // NewWaiting publishes a workflow that waits for its resume URL to be called, runs it with body, and returns the
 // execution that waits.

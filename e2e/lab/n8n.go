@@ -47,6 +47,7 @@ type N8N struct {
 	session *http.Client // carries the owner's cookie
 	apiKey  string       // every scope; for looking at executions
 	keyMade time.Time    // when the last API key was
+	earlier []byte       // the output of the processes before the latest
 }
 
 // FindN8N returns the folder of an installed n8n: SALLYPORT_N8N_DIR, or what the install script says.

@@ -15,8 +15,9 @@ import (
 type Worker struct {
 	*process.Process // the latest; nil before the first start
 
+	URL string // http://127.0.0.1:PORT, where /healthz and /healthz/readiness are
+
 	setup   Setup
-	health  string
 	client  *http.Client
 	earlier []byte // the output of those before the latest
 }
@@ -31,7 +32,7 @@ func (s Setup) NewWorker() (*Worker, error) {
 		"QUEUE_HEALTH_CHECK_ACTIVE=true", "QUEUE_HEALTH_CHECK_PORT="+ports[2], "N8N_WORKER_SERVER_ADDRESS=127.0.0.1")
 	s.Settings = append(own, s.Settings...)
 	return &Worker{
-		setup: s, health: "http://127.0.0.1:" + ports[2] + "/healthz/readiness",
+		setup: s, URL: "http://127.0.0.1:" + ports[2],
 		client: &http.Client{Timeout: readyWithin},
 	}, nil
 }
@@ -46,7 +47,7 @@ func (w *Worker) Launch(ctx context.Context) (err error) {
 // AwaitReady waits until the worker takes executions.
 func (w *Worker) AwaitReady(ctx context.Context) error {
 	return w.Await(ctx, readyWithin, func() bool {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.health, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/healthz/readiness", nil)
 		if err != nil {
 			return false
 		}
