@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ type fleetRestart struct {
 	plan             fleet.Plan
 	resume, rollback bool
 	skip             []string
-	keyFile, binary  string
+	proof            keyFleet
 }
 
 func (e *env) fleetRestart() *cobra.Command {
@@ -44,8 +45,8 @@ units that were restarted back to what they ran before, and fleet abort gives th
 	f.StringArrayVar(&o.skip, "skip", nil, "with --resume: give this unit up; repeatable")
 	f.BoolVar(&o.rollback, "rollback", false,
 		"bring the units that the last restart has restarted back, the newest first")
-	f.StringVar(&o.keyFile, "prove-key-file", "", "prove that each node has the master key in this file")
-	f.StringVar(&o.binary, "remote-binary", "sallyport", "where sallyport lies in the nodes, for --prove-key-file")
+	f.StringVar(&o.proof.keyFile, "prove-key-file", "", "prove that each node has the master key in this file")
+	proofFlags(f, &o.proof, "with --prove-key-file: ")
 	return cmd
 }
 
@@ -63,12 +64,10 @@ func (e *env) restartFleet(ctx context.Context, name string, o fleetRestart) err
 		event = "fleet.rollback"
 	}
 	return e.changeFleet(ctx, event, name, func(f *app.Fleet) error {
-		if o.keyFile != "" {
-			prover, err := e.keyProver(ctx, o.keyFile, o.binary)
-			if err != nil {
+		if o.proof.keyFile != "" {
+			if err := e.proveKeys(ctx, f, &o.proof); err != nil {
 				return err
 			}
-			f.Prover = prover
 		}
 		f.Tell = e.fleetEvent
 		r, err := o.run(ctx, f)
@@ -80,6 +79,23 @@ func (e *env) restartFleet(ctx context.Context, name string, o fleetRestart) err
 			return err
 		}))
 	})
+}
+
+// proveKeys has each node asked for its key, unless one could not be.
+func (e *env) proveKeys(ctx context.Context, f *app.Fleet, proof *keyFleet) error {
+	prover, err := e.keyProver(ctx, proof)
+	if err != nil {
+		return err
+	}
+	f.Prover = prover
+	units, err := f.Orchestrator.List(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // whoever restarts it meets the same, and knows how long to wait for it
+	}
+	if err := prover.canAsk(units); err != nil {
+		return fmt.Errorf("before anything was restarted: %w", err)
+	}
+	return nil
 }
 
 // fleetEvent tells of progress.

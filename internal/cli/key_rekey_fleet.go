@@ -27,7 +27,7 @@ type rekeyFleet struct {
 	keyFiles       []string
 	hold, giveUp   bool
 	unproved       bool
-	binary         string
+	proof          keyFleet
 	backupIsChosen bool
 }
 
@@ -42,7 +42,7 @@ func (r *rekeyFleet) flags(cmd *cobra.Command) {
 		"with --stop-fleet: end before the nodes are started, to give them the new key; the command without it goes on")
 	f.BoolVar(&r.giveUp, "give-up", false, "with --stop-fleet: start the nodes again where nothing was changed yet")
 	f.BoolVar(&r.unproved, "unproved", false, "with --stop-fleet: do not ask the nodes for their key")
-	f.StringVar(&r.binary, "remote-binary", "sallyport", "with --stop-fleet: where sallyport lies in the nodes")
+	proofFlags(f, &r.proof, "with --stop-fleet: ")
 }
 
 // unasked refuses flags that do nothing without --stop-fleet.
@@ -277,7 +277,7 @@ func (s *rekeySteps) Prove(ctx context.Context, u fleet.Unit, fresh bool) error 
 	if fresh {
 		key, from = s.fresh, "the new key"
 	}
-	prover, err := valueProver(key, from, s.flags.fleet.binary)
+	prover, err := valueProver(key, from, &s.flags.fleet.proof)
 	if err == nil {
 		err = prover.Prove(ctx, u)
 	}

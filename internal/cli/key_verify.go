@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/masterkey/nodes"
 	"sallyport/internal/n8n/environment"
 	"sallyport/internal/n8n/process"
+	"sallyport/internal/program"
 )
 
 // keyVerification is what `key verify` was called with.
@@ -32,6 +33,7 @@ type keyVerification struct {
 	expect           string
 	out              string
 	execute          string
+	unit             string
 	timeout          time.Duration
 
 	fleet keyFleet
@@ -58,9 +60,13 @@ A node is asked by running sallyport in it. --node NAME=WAY, as often as there a
   docker:CONTAINER                     docker exec
   kubectl:NAMESPACE/POD[/CONTAINER]    kubectl exec
   nomad:ALLOC[/TASK]                   nomad alloc exec
+  systemd:[HOST/]UNIT                  the n8n of a systemd unit, here or over ssh
   exec:COMMAND…                        any command that runs another one in the node, such as: exec:ssh n8n-1
   https://HOST:PORT                    'sallyport key agent' listens there
   file:PATH                            what the node has written with --out, under the nonce of --nonce-file
+
+Behind ?, docker takes the engine: docker:n8n-1?host=ssh://n8n-2. kubectl takes kubeconfig and context, nomad takes address,
+region, namespace, ca, cert, key and server_name. Without them docker, kubectl and nomad look where their own settings say.
 
 --docker-label and --kubectl-selector find nodes by themselves.
 
@@ -105,6 +111,8 @@ func (v *keyVerification) flags(cmd *cobra.Command) {
 	f.StringVar(&v.expect, "expect", "",
 		"with --local: exit with 12 unless the key has this fingerprint under the nonce")
 	f.StringVar(&v.out, "out", "", "with --local: write the answer to this file, as JSON")
+	f.StringVar(&v.unit, "systemd-unit", "",
+		"with --local: look at the n8n of this systemd unit, instead of that of a container or an environment")
 	f.StringVar(&v.execute, "execute", "",
 		"also run this workflow (its id) in each node with `n8n execute`, and tell whether it ended well")
 	f.DurationVar(&v.timeout, "timeout", 0, "how long one node may take (default 30s, with --execute 5m)")
@@ -129,8 +137,12 @@ func (v *keyVerification) check(cmd *cobra.Command) error {
 		return usage(errors.New("which nodes?"),
 			"add --local, and run it inside each node; or name them with --node, --docker-label, --kubectl-selector "+
 				"or --fingerprints")
-	case !v.local && (v.role != "" || v.expect != "" || v.out != ""):
-		return usage(errors.New("--role, --expect and --out are for one node"), "add --local")
+	case !v.local && (v.role != "" || v.expect != "" || v.out != "" || v.unit != ""):
+		return usage(errors.New("--role, --expect, --out and --systemd-unit are for one node"), "add --local")
+	case v.unit != "" && process.CheckUnit(v.unit) != nil:
+		return usage(fmt.Errorf("there is no systemd unit %q", program.Clean(v.unit)), "such as n8n-worker.service")
+	case v.unit != "" && (v.execute != "" || v.role != ""):
+		return usage(errors.New("--execute and --role do not go with --systemd-unit"), "leave them away")
 	case v.expect != "" && (!sha256Hex.MatchString(v.expect) || v.nonce+v.nonceFile == ""):
 		return usage(errors.New("--expect wants a whole fingerprint, and the nonce that it was taken under"),
 			"`sallyport key verify --local` on a node that is right prints both")
@@ -182,7 +194,10 @@ func (e *env) newChallenge(path string) error {
 func (e *env) verifyLocal(ctx context.Context, v keyVerification) error {
 	within, stop := context.WithTimeout(ctx, v.timeout)
 	defer stop()
-	l := masterkey.Here{Role: environment.Role(v.role), Workflow: v.execute}.Inspect(within, v.nonce)
+	l, err := v.look(within)
+	if err != nil {
+		return err
+	}
 	if v.out != "" {
 		if err := writeAnswer(v.out, l); err != nil {
 			return err
@@ -192,6 +207,13 @@ func (e *env) verifyLocal(ctx context.Context, v keyVerification) error {
 		return err
 	}
 	return localFault(l, v.expect)
+}
+
+func (v *keyVerification) look(ctx context.Context) (masterkey.Local, error) {
+	if v.unit != "" {
+		return masterkey.InspectUnit(v.unit, v.nonce)
+	}
+	return masterkey.Here{Role: environment.Role(v.role), Workflow: v.execute}.Inspect(ctx, v.nonce), nil
 }
 
 // writeAnswer keeps an answer for `--fingerprints`. There is no secret in it.

@@ -87,9 +87,8 @@ func (e *env) verifyFleet(ctx context.Context, v keyVerification) error {
 
 // nodes are all that were named or found.
 func (k *keyFleet) nodes(ctx context.Context, v keyVerification) ([]nodes.Node, error) {
-	if k.binary == "" || strings.HasPrefix(k.binary, "-") || strings.ContainsAny(k.binary, " \t\n'\"$`\\;&|<>()") {
-		return nil, usage(errors.New("--remote-binary is no program"),
-			"a path without blanks, such as /sallyport/sallyport")
+	if err := k.checkBinary(); err != nil {
+		return nil, err
 	}
 	agents, err := k.agents()
 	if err != nil {
@@ -119,6 +118,14 @@ func (k *keyFleet) nodes(ctx context.Context, v keyVerification) ([]nodes.Node, 
 			"`docker ps --filter label=…` or `kubectl get pods -l …` shows what the label or the selector finds")
 	}
 	return all, nil
+}
+
+// checkBinary refuses what a shell in the node would take apart.
+func (k *keyFleet) checkBinary() error {
+	if k.binary == "" || strings.HasPrefix(k.binary, "-") || strings.ContainsAny(k.binary, " \t\n'\"$`\\;&|<>()") {
+		return usage(errors.New("--remote-binary is no program"), "a path without blanks, such as /sallyport/sallyport")
+	}
+	return nil
 }
 
 func errNoChallenge() error {

@@ -34,7 +34,8 @@ const (
 // Node is one n8n process, or what it runs in.
 type Node struct {
 	Name     string `json:"name"`              // for people: a pod, a container, a systemd unit
-	Way      string `json:"way,omitempty"`     // how `key verify --node NAME=WAY` reaches it; "" where there is no way
+	Way      Way    `json:"way,omitempty"`     // "" where nothing reaches it from here
+	Away     *Away  `json:"away,omitempty"`    // where it is instead
 	Address  string `json:"address,omitempty"` // host or IP address, without a port; "" is unknown
 	Instance string `json:"instance"`          // changes when its process is another one
 	Ready    bool   `json:"ready"`

@@ -18,6 +18,21 @@ type Here struct {
 	Workflow string
 }
 
+// InspectUnit looks at the n8n of a systemd unit of this machine.
+func InspectUnit(unit, nonce string) (Local, error) {
+	p, err := process.OfUnit(process.Proc, unit)
+	if err != nil {
+		return Local{}, err
+	}
+	l := Inspect(p.Lookup, nonce)
+	l.Role, l.Version, l.Process = p.Role, p.Version(), p.PID
+	for i, c := range l.Copies {
+		l.Copies[i].From = p.Shown(c.From)
+	}
+	l.Host, _ = os.Hostname() // "" says as much
+	return l, nil
+}
+
 // Inspect looks at the n8n that runs in this container, and, where none does, at the environment of this process.
 func (h Here) Inspect(ctx context.Context, nonce string) Local {
 	p, running := process.Find(process.Proc)

@@ -118,7 +118,7 @@ func (f *Fleet) look(ctx context.Context, u *UnitSettings) (fleet.Unit, error) {
 		seen.State, seen.Problem = fleet.Changing, problem(e)
 	}
 	seen.Nodes = []fleet.Node{{
-		Name: u.Name, Way: u.Way, Address: u.Address, Instance: seen.Generation,
+		Name: u.Name, Way: fleet.Way(u.Way), Address: u.Address, Instance: seen.Generation,
 		Ready: e.Exit == 0,
 	}}
 	if seen.State != fleet.Ready {

@@ -116,7 +116,7 @@ func (f *Fleet) Look(ctx context.Context, unit string) (fleet.Unit, error) {
 	if err != nil {
 		return fleet.Unit{}, err
 	}
-	return describe(unit, c), nil
+	return f.describe(unit, c), nil
 }
 
 // Restart implements fleet.Orchestrator. It returns when the container has been started again.
@@ -192,7 +192,7 @@ func noContainer() error { return fleet.Gone("`docker compose ps --all` lists th
 func running(c container.InspectResponse) bool { return c.State.Running || c.State.Restarting }
 
 // describe is a container as the port has it.
-func describe(name string, c container.InspectResponse) fleet.Unit {
+func (f *Fleet) describe(name string, c container.InspectResponse) fleet.Unit {
 	u := fleet.Unit{Name: name, Want: 1, Generation: c.ID + " " + c.State.StartedAt}
 	u.State, u.Problem = state(c)
 	if u.State == fleet.Stopped {
@@ -203,7 +203,7 @@ func describe(name string, c container.InspectResponse) fleet.Unit {
 		return u
 	}
 	node := fleet.Node{
-		Name: name, Way: "docker:" + name, Ready: u.State == fleet.Ready,
+		Name: name, Way: fleet.NewWay("docker", name, "host", f.options.Host), Ready: u.State == fleet.Ready,
 		Instance: u.Generation + " " + strconv.Itoa(c.RestartCount),
 	}
 	if c.NetworkSettings != nil {

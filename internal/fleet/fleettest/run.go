@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,8 +113,24 @@ func (s *Subject) list(t *testing.T, o fleet.Orchestrator, units []fleet.Unit) {
 			t.Errorf("name %q is empty or stands there twice", u.Name)
 		}
 		seen[u.Name] = true
+		ways(t, u)
 		if u.Want != len(u.Nodes) && !s.Elsewhere {
 			t.Errorf("ready unit %q has %d nodes and wants %d", u.Name, len(u.Nodes), u.Want)
+		}
+	}
+}
+
+// ways: a node is reached as the fleet itself has found it. A way that leaves this to the environment of whoever runs
+// a command leads to another node of the same name, where there is one.
+func ways(t *testing.T, u fleet.Unit) {
+	t.Helper()
+	for _, n := range u.Nodes {
+		kind, where, _ := strings.Cut(string(n.Way), ":")
+		if slices.Contains([]string{"docker", "kubectl", "nomad"}, kind) && !strings.Contains(where, "?") {
+			t.Errorf("node %q of unit %q is reached by %q, which does not say through what", n.Name, u.Name, n.Way)
+		}
+		if n.Way != "" && n.Away != nil {
+			t.Errorf("node %q of unit %q is here and elsewhere", n.Name, u.Name)
 		}
 	}
 }

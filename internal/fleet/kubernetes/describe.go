@@ -17,7 +17,7 @@ import (
 const podGrace = 30 * time.Second
 
 // describe is a workload as the port has it.
-func describe(w *workload, pods []corev1.Pod) fleet.Unit {
+func (f *Fleet) describe(w *workload, pods []corev1.Pod) fleet.Unit {
 	u := fleet.Unit{Name: w.unit, Generation: w.generation(), Revision: w.revision, Want: w.want, Grace: podGrace}
 	if seconds := w.template.Spec.TerminationGracePeriodSeconds; seconds != nil {
 		u.Grace = time.Duration(*seconds) * time.Second
@@ -27,7 +27,7 @@ func describe(w *workload, pods []corev1.Pod) fleet.Unit {
 		if phase := pods[i].Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
 			continue
 		}
-		u.Nodes = append(u.Nodes, node(&pods[i]))
+		u.Nodes = append(u.Nodes, f.node(&pods[i]))
 		waiting = cmp.Or(waiting, waitsFor(&pods[i]))
 	}
 	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
@@ -54,13 +54,14 @@ func (w *workload) state(pods int) (state fleet.State, problem string) {
 }
 
 // node is a pod, and within it the container that n8n runs in.
-func node(p *corev1.Pod) fleet.Node {
-	n := fleet.Node{
-		Name: p.Name, Address: p.Status.PodIP, Way: "kubectl:" + p.Namespace + "/" + p.Name,
-		Instance: string(p.UID),
-	}
+func (f *Fleet) node(p *corev1.Pod) fleet.Node {
+	where := p.Namespace + "/" + p.Name
 	if c := containerOf(p); c != "" {
-		n.Way += "/" + c
+		where += "/" + c
+	}
+	n := fleet.Node{
+		Name: p.Name, Address: p.Status.PodIP, Instance: string(p.UID),
+		Way: fleet.NewWay("kubectl", where, "kubeconfig", f.kubeconfig, "context", f.context),
 	}
 	for _, s := range p.Status.ContainerStatuses {
 		n.Instance += fmt.Sprintf(" %d", s.RestartCount)

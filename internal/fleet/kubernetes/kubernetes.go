@@ -55,6 +55,8 @@ type Fleet struct {
 	api       *rest.RESTClient
 	namespace string
 	workloads []string
+
+	kubeconfig, context string // how kubectl finds the same cluster
 }
 
 // New reads the files that o names and contacts nobody.
@@ -77,7 +79,9 @@ func New(o Options) (*Fleet, error) {
 	if err != nil {
 		return failed(err)
 	}
-	return &Fleet{api: api, namespace: namespace, workloads: o.Workloads}, nil
+	return &Fleet{
+		api: api, namespace: namespace, workloads: o.Workloads, kubeconfig: o.Kubeconfig, context: o.Context,
+	}, nil
 }
 
 // isWorkload is a unit's name.
@@ -193,7 +197,7 @@ func (f *Fleet) Look(ctx context.Context, unit string) (fleet.Unit, error) {
 	if err == nil {
 		var pods []corev1.Pod
 		if pods, err = f.pods(ctx, &w); err == nil {
-			return describe(&w, pods), nil
+			return f.describe(&w, pods), nil
 		}
 	}
 	return fleet.Unit{}, fmt.Errorf("looking at %q in namespace %q: %w", unit, f.namespace, err)

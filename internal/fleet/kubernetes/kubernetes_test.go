@@ -372,7 +372,7 @@ func TestProblem(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(u.Problem, "CrashLoopBackOff") {
-			if way := u.Nodes[0].Way; !strings.HasSuffix(way, "/n8n") {
+			if way := u.Nodes[0].Way; !strings.Contains(string(way), "/n8n?kubeconfig=") {
 				t.Errorf("got way %q, want the container n8n", way)
 			}
 			return

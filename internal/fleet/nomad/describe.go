@@ -14,7 +14,7 @@ import (
 )
 
 // describe is a group as the port has it. Nodes are named by the whole id of their allocation here.
-func describe(unit string, j *job, g *group, all []allocation, deployments []deployment) fleet.Unit {
+func (f *Fleet) describe(unit string, j *job, g *group, all []allocation, deployments []deployment) fleet.Unit {
 	u := fleet.Unit{
 		Name: unit, Generation: "at " + g.Meta[metaRestart], Revision: strconv.FormatUint(j.Version, 10), Want: g.Count,
 		Grace: stopGrace,
@@ -32,9 +32,9 @@ func describe(unit string, j *job, g *group, all []allocation, deployments []dep
 		if a.TaskGroup != g.Name || !alive(a) {
 			continue
 		}
-		n := fleet.Node{Name: a.ID, Way: "nomad:" + a.ID, Instance: instance(a), Ready: healthy(a, j)}
+		n := fleet.Node{Name: a.ID, Way: f.way(a.ID), Instance: instance(a), Ready: healthy(a, j)}
 		if t != nil && len(g.Tasks) > 1 {
-			n.Way += "/" + t.Name
+			n.Way = f.way(a.ID + "/" + t.Name)
 		}
 		if n.Ready {
 			ready++
@@ -44,6 +44,14 @@ func describe(unit string, j *job, g *group, all []allocation, deployments []dep
 	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
 	u.State, u.Problem = state(j, g, &u, ready, deployments)
 	return u
+}
+
+// way is how the nomad command reaches an allocation in this cluster. Its token is that of NOMAD_TOKEN: the fleet's own
+// need not be allowed to run programs.
+func (f *Fleet) way(where string) fleet.Way {
+	o := &f.reached
+	return fleet.NewWay("nomad", where, "address", o.Address, "region", o.Region, "namespace", o.Namespace, "ca", o.CA,
+		"cert", o.Cert, "key", o.Key, "server_name", o.ServerName)
 }
 
 // taskOf is the task whose name or image says n8n, where exactly one of several does.

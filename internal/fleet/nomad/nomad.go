@@ -41,7 +41,8 @@ const (
 type Fleet struct {
 	*client
 
-	groups []string
+	groups  []string
+	reached Options // how the cluster is reached
 }
 
 // isUnit is JOB/GROUP, as one segment each of a path.
@@ -53,7 +54,10 @@ func New(o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up a fleet of kind nomad: %w", err)
 	}
-	return &Fleet{client: c, groups: o.Groups}, nil
+	if o.Address == "" {
+		o.Address = defaultAddress
+	}
+	return &Fleet{client: c, groups: o.Groups, reached: o}, nil
 }
 
 // job is what of a job is looked at. raw is all of it, as Nomad wrote it, for registering it again.
@@ -141,7 +145,7 @@ func (f *Fleet) look(ctx context.Context, unit string) (fleet.Unit, error) {
 	if err := f.get(ctx, "job/"+url.PathEscape(j.ID)+"/deployments", &deployments); err != nil {
 		return fleet.Unit{}, err
 	}
-	u := describe(unit, j, g, allocations, deployments)
+	u := f.describe(unit, j, g, allocations, deployments)
 	for i := range u.Nodes {
 		if u.Nodes[i].Address, err = f.address(ctx, u.Nodes[i].Name); err != nil {
 			return fleet.Unit{}, err

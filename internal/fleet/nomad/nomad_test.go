@@ -86,8 +86,13 @@ func TestWhatIsRegistered(t *testing.T) {
 		t.Errorf("got %s\nwant %s", after, before)
 	}
 	units, err := o.List(t.Context())
-	if err != nil || units[0].Grace != 40*time.Second || !strings.HasPrefix(units[0].Nodes[0].Way, "nomad:0000") ||
-		!strings.HasSuffix(units[0].Nodes[0].Way, "/n8n") || !strings.HasPrefix(units[0].Nodes[0].Address, "10.0.0.") {
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := string(units[0].Nodes[0].Way)
+	if units[0].Grace != 40*time.Second || !strings.HasPrefix(way, "nomad:0000") ||
+		!strings.Contains(way, "/n8n?address=http://127.0.0.1:") ||
+		!strings.HasPrefix(units[0].Nodes[0].Address, "10.0.0.") {
 		t.Errorf("got %+v, %v", units, err)
 	}
 }

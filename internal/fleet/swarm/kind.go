@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"sallyport/internal/fleet"
 	"sallyport/internal/secret"
@@ -25,8 +26,9 @@ func Kind() fleet.Kind {
 
 // Settings are the keys of a fleet of kind swarm.
 type Settings struct {
-	Host     string   `yaml:"host" eg:"unix:///var/run/docker.sock" doc:"The Docker API of a manager of the swarm. Default: unix:///var/run/docker.sock."`
-	Services []string `yaml:"services" needed:"write services: [n8n_worker, n8n_webhook, n8n_main]" eg:"[n8n_worker, n8n_webhook, n8n_main]" doc:"The services, by the names that docker service ls shows, in the order in which they are restarted."`
+	Host     string            `yaml:"host" eg:"unix:///var/run/docker.sock" doc:"The Docker API of a manager of the swarm. Default: unix:///var/run/docker.sock."`
+	Machines map[string]string `yaml:"machines" keys:"text" eg:"{n8n-2: 'ssh://n8n-2'}" doc:"The Docker APIs of other machines of the swarm, by the hostnames that docker node ls shows: sallyport runs in their containers through these, to prove a master key. Nothing else needs them."`
+	Services []string          `yaml:"services" needed:"write services: [n8n_worker, n8n_webhook, n8n_main]" eg:"[n8n_worker, n8n_webhook, n8n_main]" doc:"The services, by the names that docker service ls shows, in the order in which they are restarted."`
 }
 
 // Check implements fleet.Settings.
@@ -34,6 +36,13 @@ func (s *Settings) Check(r secret.Report) {
 	if u, err := url.Parse(s.Host); s.Host != "" &&
 		(err != nil || !slices.Contains([]string{"unix", "tcp", "https", "http"}, u.Scheme)) {
 		r.Fail("host", "is not a Docker host", "write unix:///var/run/docker.sock, or https://HOST:PORT")
+	}
+	for name, host := range s.Machines {
+		u, err := url.Parse(host)
+		if err != nil || u.Host+u.Path == "" || strings.ContainsFunc(host, unicode.IsControl) ||
+			!slices.Contains([]string{"unix", "tcp", "https", "ssh"}, u.Scheme) {
+			r.Fail("machines."+name, "is not a Docker host", "write ssh://HOST or https://HOST:PORT")
+		}
 	}
 	for i, name := range s.Services {
 		if name == "" || strings.ContainsAny(name, "/ ") || strings.HasPrefix(name, "-") ||
@@ -53,5 +62,5 @@ func (s *Settings) Open(context.Context, fleet.Host) (fleet.Orchestrator, error)
 	if host == "" {
 		host = "unix:///var/run/docker.sock"
 	}
-	return New(Options{Host: host, Services: s.Services})
+	return New(Options{Host: host, Services: s.Services, Machines: s.Machines})
 }

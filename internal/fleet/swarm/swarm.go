@@ -44,12 +44,15 @@ const (
 type Options struct {
 	Host     string   // the Docker API of a manager: see dockerapi.Dial
 	Services []string // by name, in the order of restart
+
+	Machines map[string]string // the Docker APIs of other machines, by hostname: as `docker --host` takes them
 }
 
 // Fleet is a fleet of kind swarm. It is safe for concurrent use.
 type Fleet struct {
 	docker   *client.Client
 	services []string
+	machines *machines
 }
 
 // New checks o and contacts nobody.
@@ -58,7 +61,10 @@ func New(o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up a fleet of kind swarm: %w", err)
 	}
-	return &Fleet{docker: docker, services: o.Services}, nil
+	return &Fleet{
+		docker: docker, services: o.Services,
+		machines: &machines{docker: docker, host: o.Host, others: o.Machines},
+	}, nil
 }
 
 // Close lets go of the connections.
@@ -87,7 +93,12 @@ func (f *Fleet) Look(ctx context.Context, unit string) (fleet.Unit, error) {
 	if err != nil {
 		return fleet.Unit{}, fmt.Errorf("looking at service %q: %w", unit, err)
 	}
-	return describe(s, tasks), nil
+	u := describe(s, tasks)
+	for i, t := range tasks {
+		f.machines.reach(ctx, &u.Nodes[i], t)
+	}
+	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name+a.Instance, b.Name+b.Instance) })
+	return u, nil
 }
 
 // Restart implements fleet.Orchestrator. n8n has the service's stop_grace_period to end.
@@ -230,7 +241,7 @@ func (f *Fleet) tasks(ctx context.Context, id string) ([]api.Task, error) {
 	return slices.DeleteFunc(list.Items, func(t api.Task) bool { return slices.Contains(over, t.Status.State) }), nil
 }
 
-// describe is a service as the port has it.
+// describe is a service as the port has it, with a node for each task, in their order.
 func describe(s api.Service, tasks []api.Task) fleet.Unit {
 	u := fleet.Unit{Name: s.Spec.Name, Generation: generation(s.Spec), Grace: stopGrace}
 	u.Revision = u.Generation
@@ -239,18 +250,18 @@ func describe(s api.Service, tasks []api.Task) fleet.Unit {
 	}
 	wanted := 0
 	for _, t := range tasks {
-		node := fleet.Node{Name: fmt.Sprintf("%s.%d", s.Spec.Name, t.Slot), Instance: t.ID}
+		name := s.Spec.Name + "." + strconv.Itoa(t.Slot)
+		if t.Slot == 0 { // of a global service: one on each machine
+			name = s.Spec.Name + "." + t.NodeID
+		}
+		node := fleet.Node{Name: name, Instance: t.ID}
 		node.Ready = t.Status.State == api.TaskStateRunning && t.DesiredState == api.TaskStateRunning &&
 			t.Spec.ForceUpdate == s.Spec.TaskTemplate.ForceUpdate
-		if c := t.Status.ContainerStatus; c != nil && c.ContainerID != "" {
-			node.Way = "docker:" + c.ContainerID
-		}
 		if t.DesiredState == api.TaskStateRunning {
 			wanted++
 		}
 		u.Nodes = append(u.Nodes, node)
 	}
-	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name+a.Instance, b.Name+b.Instance) })
 	u.Want = wanted // a global service wants as many as the swarm has found machines for
 	if r := s.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 		u.Want = int(*r.Replicas) //nolint:gosec // a number of containers

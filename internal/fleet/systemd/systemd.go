@@ -93,11 +93,10 @@ func describe(name string, p map[string]string) fleet.Unit {
 		return u
 	}
 	host, unit, found := strings.Cut(name, ":")
-	way := ""
-	if found {
-		way = "exec:ssh " + host
-	} else {
+	way := fleet.NewWay("systemd", host+"/"+unit)
+	if !found {
 		unit = host
+		way = fleet.NewWay("systemd", unit) // on this machine
 	}
 	u.Nodes = []fleet.Node{{
 		Name: unit, Way: way, Instance: p["InvocationID"] + " " + p["NRestarts"],

@@ -183,7 +183,7 @@ func parsePods(out []byte) ([]Node, error) {
 		if container != "" && !isPart.MatchString(container) {
 			return nil, errors.New("looking for pods: kubectl names a container as Kubernetes names none")
 		}
-		in := pod(namespace, name, container)
+		in := pod(namespace, name, container, nil)
 		node := Node{Name: name, Asker: in}
 		if state := stateOf(p.Status.ContainerStatuses, container); p.Status.Phase != "Running" || state != "" {
 			node.Asker = notRunning("kubectl", strings.TrimSpace(p.Status.Phase+" "+state), in.logs)

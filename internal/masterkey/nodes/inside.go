@@ -19,6 +19,7 @@ type inside struct {
 	prefix []string // the command that runs another one in the node
 	remedy string   // how sallyport gets there
 	logs   string   // the command that shows why the node does not run; "" if unknown
+	more   []string // further arguments of `sallyport key verify --local` there
 }
 
 func (i inside) Way() string { return i.way }
@@ -28,6 +29,7 @@ const headroom = 5 * time.Second
 
 func (i inside) Ask(ctx context.Context, q Question) (masterkey.Local, error) {
 	argv := append(slices.Clip(i.prefix), q.Binary, "key", "verify", "--local", "--nonce", q.Nonce, "--json")
+	argv = append(argv, i.more...)
 	if q.Workflow != "" {
 		argv = append(argv, "--execute", q.Workflow, "--timeout", max(q.Timeout-headroom, time.Second).String())
 	}
@@ -91,22 +93,32 @@ func docker(host, container string) inside {
 	}
 }
 
+// dockerCommand is the docker command for an engine. It has no words for the URLs of plain HTTP and of HTTPS, which it
+// takes as tcp://, and verifies the certificate of the latter with ca.pem in ~/.docker or DOCKER_CERT_PATH.
 func dockerCommand(host string) []string {
-	if host == "" {
+	scheme, rest, _ := strings.Cut(host, "://")
+	switch {
+	case host == "":
 		return []string{"docker"}
+	case scheme == "https":
+		return []string{"docker", "--host=tcp://" + rest, "--tlsverify"}
+	case scheme == "http":
+		host = "tcp://" + rest
 	}
-	return []string{"docker", "--host", host}
+	return []string{"docker", "--host=" + host}
 }
 
 // pod is a container of a pod, the default one when container is "".
-func pod(namespace, name, container string) inside {
+func pod(namespace, name, container string, through through) inside {
+	kubectl := append([]string{"kubectl"}, through.flags("kubectl",
+		map[string]string{"kubeconfig": "--kubeconfig", "context": "--context"})...)
 	at := []string{"-n", namespace, name}
 	if container != "" {
 		at = append(at, "-c", container)
 	}
 	return inside{
-		way: "kubectl", prefix: append(append([]string{"kubectl", "exec"}, at...), "--"),
-		logs: "kubectl logs --previous " + strings.Join(at, " "),
+		way: "kubectl", prefix: slices.Concat(kubectl, []string{"exec"}, at, []string{"--"}),
+		logs: strings.Join(slices.Concat(kubectl, []string{"logs", "--previous"}, at), " "),
 		remedy: "use an image with sallyport in it, or an init container `sallyport run --install " +
 			"/sallyport/sallyport` with an emptyDir " +
 			"that n8n mounts too (docs/entrypoint.md), and --remote-binary /sallyport/sallyport",
@@ -114,17 +126,36 @@ func pod(namespace, name, container string) inside {
 }
 
 // allocation is a task of a Nomad allocation, its only one when task is "".
-func allocation(id, task string) inside {
-	prefix := []string{"nomad", "alloc", "exec", "-i=false", "-t=false"}
+func allocation(id, task string, through through) inside {
+	flags := through.flags("nomad", map[string]string{
+		"address": "-address", "region": "-region", "namespace": "-namespace", "ca": "-ca-cert", "cert": "-client-cert",
+		"key": "-client-key", "server_name": "-tls-server-name",
+	})
+	prefix := slices.Concat([]string{"nomad", "alloc", "exec"}, flags, []string{"-i=false", "-t=false"})
 	if task != "" {
 		prefix = append(prefix, "-task", task)
 	}
+	logs := slices.Concat([]string{"nomad", "alloc", "logs"}, flags, []string{"-stderr", id, task})
 	return inside{
 		way: "nomad", prefix: append(prefix, id),
-		logs: strings.TrimSpace("nomad alloc logs -stderr " + id + " " + task),
+		logs: strings.TrimSpace(strings.Join(logs, " ")),
 		remedy: "use an image with sallyport in it (docs/entrypoint.md), or in the task's config: volumes = " +
 			"[\"/usr/local/bin/sallyport:/usr/local/bin/sallyport:ro\"]",
 	}
+}
+
+// systemUnit is the n8n of a systemd unit, of this machine when host is "". The shell that ssh begins there gets the
+// name in quotes: systemd writes some characters with a backslash.
+func systemUnit(host, name string) inside {
+	i := inside{
+		way: "systemd", prefix: []string{"env"}, more: []string{"--systemd-unit", name},
+		remedy: "install it there, and say where with --remote-binary", logs: "journalctl -u " + name,
+	}
+	if host != "" {
+		i.prefix, i.more[1] = []string{"ssh", host}, "'"+name+"'"
+		i.logs = "ssh " + host + " " + i.logs
+	}
+	return i
 }
 
 // command is anything that runs another command in the node: ssh, nsenter, sudo.

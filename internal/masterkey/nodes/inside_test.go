@@ -57,14 +57,24 @@ func askOne(t *testing.T, node nodes.Node, q nodes.Question) nodes.Answer {
 func TestArgv(t *testing.T) {
 	const ask = " key verify --local --nonce " + nonce + " --json"
 	for spec, want := range map[string]string{
-		"a=docker:n8n":                 "docker exec n8n sallyport" + ask,
-		"a=kubectl:prod/n8n-0":         "kubectl exec -n prod n8n-0 -- sallyport" + ask,
-		"a=kubectl:prod/n8n-0/n8n":     "kubectl exec -n prod n8n-0 -c n8n -- sallyport" + ask,
-		"a=nomad:0a1b2c3d":             "nomad alloc exec -i=false -t=false 0a1b2c3d sallyport" + ask,
-		"a=nomad:0a1b2c3d/n8n":         "nomad alloc exec -i=false -t=false -task n8n 0a1b2c3d sallyport" + ask,
-		"a=exec:ssh -o X=y h docker n": "ssh -o X=y h docker n sallyport" + ask,
+		"a=docker:n8n":                       "docker exec n8n sallyport" + ask,
+		"a=kubectl:prod/n8n-0":               "kubectl exec -n prod n8n-0 -- sallyport" + ask,
+		"a=kubectl:prod/n8n-0/n8n":           "kubectl exec -n prod n8n-0 -c n8n -- sallyport" + ask,
+		"a=nomad:0a1b2c3d":                   "nomad alloc exec -i=false -t=false 0a1b2c3d sallyport" + ask,
+		"a=nomad:0a1b2c3d/n8n":               "nomad alloc exec -i=false -t=false -task n8n 0a1b2c3d sallyport" + ask,
+		"a=exec:ssh -o X=y h docker n":       "ssh -o X=y h docker n sallyport" + ask,
+		"a=systemd:n8n.service":              "env sallyport" + ask + " --systemd-unit n8n.service",
+		`a=systemd:n8n-2/n8n\x2d1@a.service`: "ssh n8n-2 sallyport" + ask + ` --systemd-unit 'n8n\x2d1@a.service'`,
+		// where a fleet has found it, whatever the environment says
+		"a=docker:n8n?host=unix:///run/d.sock":      "docker --host=unix:///run/d.sock exec n8n sallyport" + ask,
+		"a=docker:n8n?host=https://10.0.0.5:2376":   "docker --host=tcp://10.0.0.5:2376 --tlsverify exec n8n sallyport" + ask,
+		"a=docker:n8n?host=http://127.0.0.1:2375":   "docker --host=tcp://127.0.0.1:2375 exec n8n sallyport" + ask,
+		"a=kubectl:p/n8n-0?context=a&kubeconfig=/k": "kubectl --kubeconfig=/k --context=a exec -n p n8n-0 -- sallyport" + ask,
+		"a=nomad:0a1b/n8n?address=https://n:4646&namespace=n8n&ca=/c&region=eu&server_name=s&cert=/a&key=/b": "nomad alloc exec " +
+			"-address=https://n:4646 -region=eu -namespace=n8n -ca-cert=/c -client-cert=/a -client-key=/b " +
+			"-tls-server-name=s -i=false -t=false -task n8n 0a1b sallyport" + ask,
 	} {
-		trace := stub(t, "cat "+answerFile(t)+"; exit 3", "docker", "kubectl", "nomad", "ssh")
+		trace := stub(t, "cat "+answerFile(t)+"; exit 3", "docker", "kubectl", "nomad", "ssh", "env")
 		node, err := nodes.ParseNode(spec, nodes.Agents{})
 		if err != nil {
 			t.Fatal(err)

@@ -3,10 +3,14 @@ package nodes
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"sallyport/internal/fault"
+	"sallyport/internal/n8n/process"
 	"sallyport/internal/program"
 )
 
@@ -19,7 +23,7 @@ var (
 )
 
 const hintSpec = "write NAME=docker:CONTAINER, NAME=kubectl:NAMESPACE/POD[/CONTAINER], NAME=nomad:ALLOC[/TASK], " +
-	"NAME=exec:COMMAND…, " +
+	"NAME=systemd:[HOST/]UNIT, NAME=exec:COMMAND…, " +
 	"NAME=file:PATH or NAME=https://HOST:PORT"
 
 // ParseNode reads how a node is named and asked: NAME=WAY:WHERE, see hintSpec. agents are the settings for http and
@@ -29,7 +33,7 @@ func ParseNode(spec string, agents Agents) (Node, error) {
 	if !ok || !isNodeName.MatchString(name) {
 		return Node{}, specError(name, errors.New("it has no name that can be printed"))
 	}
-	asker, err := parseWay(way, agents)
+	asker, err := ParseWay(way, agents)
 	if err != nil {
 		return Node{}, specError(name, err)
 	}
@@ -44,22 +48,19 @@ func specError(name string, err error) error {
 	return err
 }
 
-func parseWay(text string, agents Agents) (Asker, error) {
+// ParseWay reads how a node is asked: WAY:WHERE, and for docker, kubectl and nomad through what, ?KEY=VALUE&….
+func ParseWay(text string, agents Agents) (Asker, error) {
 	way, where, _ := strings.Cut(text, ":")
 	switch way {
-	case "docker":
-		if isContainer.MatchString(where) {
-			return docker("", where), nil
+	case "docker", "kubectl", "nomad":
+		where, through, _ := strings.Cut(where, "?")
+		at, err := parseThrough(way, through)
+		if err != nil {
+			return nil, err
 		}
-		return nil, errors.New("docker: wants the name or the id of a container")
-	case "kubectl":
-		return parsePod(where)
-	case "nomad":
-		id, task, _ := strings.Cut(where, "/")
-		if isAlloc.MatchString(id) && (task == "" || isContainer.MatchString(task)) {
-			return allocation(id, task), nil
-		}
-		return nil, errors.New("nomad: wants the id of an allocation, and a task behind a slash")
+		return parseInside(way, where, at)
+	case "systemd":
+		return parseUnit(where)
 	case "exec":
 		if words := strings.Fields(where); len(words) > 0 {
 			return command(words), nil
@@ -76,7 +77,64 @@ func parseWay(text string, agents Agents) (Asker, error) {
 	return nil, fmt.Errorf("there is no way %q", program.Clean(way))
 }
 
-func parsePod(where string) (Asker, error) {
+func parseInside(way, where string, at through) (Asker, error) {
+	switch way {
+	case "docker":
+		if isContainer.MatchString(where) {
+			return docker(at["host"], where), nil
+		}
+		return nil, errors.New("docker: wants the name or the id of a container")
+	case "kubectl":
+		return parsePod(where, at)
+	}
+	id, task, _ := strings.Cut(where, "/")
+	if isAlloc.MatchString(id) && (task == "" || isContainer.MatchString(task)) {
+		return allocation(id, task, at), nil
+	}
+	return nil, errors.New("nomad: wants the id of an allocation, and a task behind a slash")
+}
+
+// through is how a program finds what it is to ask, where that is not where its own settings say.
+type through map[string]string
+
+// throughs are the keys that the ways take, in the order of the flags that they become.
+func throughs(way string) []string {
+	switch way {
+	case "docker":
+		return []string{"host"}
+	case "kubectl":
+		return []string{"kubeconfig", "context"}
+	}
+	return []string{"address", "region", "namespace", "ca", "cert", "key", "server_name"}
+}
+
+func parseThrough(way, text string) (through, error) {
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: what stands behind ? is not KEY=VALUE&KEY=VALUE", way)
+	}
+	at := make(through)
+	for key, all := range values {
+		if !slices.Contains(throughs(way), key) || len(all) != 1 || all[0] == "" ||
+			strings.ContainsFunc(all[0], unicode.IsControl) {
+			return nil, fmt.Errorf("%s: behind ? it takes one value each of %s", way, strings.Join(throughs(way), ", "))
+		}
+		at[key] = all[0]
+	}
+	return at, nil
+}
+
+// flags are the values as flags of a program, in one word each, so that no value is taken for another flag.
+func (t through) flags(way string, names map[string]string) (flags []string) {
+	for _, key := range throughs(way) {
+		if value := t[key]; value != "" {
+			flags = append(flags, names[key]+"="+value)
+		}
+	}
+	return flags
+}
+
+func parsePod(where string, at through) (Asker, error) {
 	parts := strings.Split(where, "/")
 	for _, part := range parts {
 		if !isPart.MatchString(part) {
@@ -85,11 +143,25 @@ func parsePod(where string) (Asker, error) {
 	}
 	switch len(parts) {
 	case 2:
-		return pod(parts[0], parts[1], ""), nil
+		return pod(parts[0], parts[1], "", at), nil
 	case 3:
-		return pod(parts[0], parts[1], parts[2]), nil
+		return pod(parts[0], parts[1], parts[2], at), nil
 	}
 	return nil, errors.New("kubectl: wants NAMESPACE/POD or NAMESPACE/POD/CONTAINER")
+}
+
+// isHost is what ssh takes, and not for a flag.
+var isHost = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@._-]*$`)
+
+func parseUnit(where string) (Asker, error) {
+	host, name, found := strings.Cut(where, "/")
+	if !found {
+		host, name = "", where
+	}
+	if found && !isHost.MatchString(host) || process.CheckUnit(name) != nil {
+		return nil, errors.New("systemd: wants UNIT.service or HOST/UNIT.service")
+	}
+	return systemUnit(host, name), nil
 }
 
 // Distinct refuses nodes that have one name.

@@ -35,6 +35,7 @@ type Process struct {
 
 	argv    []string
 	environ map[string]secret.Value
+	root    string // /proc/PID, where files are looked for as this process sees them; "": where we see them
 }
 
 // Proc is where Linux tells of processes.
@@ -151,7 +152,10 @@ func parse(content string) map[string]secret.Value {
 // Lookup is os.LookupEnv of the process.
 func (p Process) Lookup(name string) (string, bool) {
 	value, ok := p.environ[name]
-	return string(value.Reveal()), ok
+	if name == "HOME" && p.root != "" {
+		ok = true // the working folder stands in for one that is not set
+	}
+	return p.seen(name, string(value.Reveal())), ok
 }
 
 // String names the process.

@@ -29,6 +29,7 @@ type Service struct {
 	Replicas uint64
 	Command  []string                 // instead of sleeping
 	Secrets  []*swarm.SecretReference // Mount makes one
+	Env      []string                 // NAME=VALUE
 }
 
 // Mount is a secret as a service has it: under a target below /run/secrets, for root.
@@ -93,7 +94,7 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &s.Replicas}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: Image, Command: command, Secrets: s.Secrets, StopSignal: "SIGKILL",
+				Image: Image, Command: command, Secrets: s.Secrets, Env: s.Env, StopSignal: "SIGKILL",
 				Mounts: []mount.Mount{
 					bind("/usr", "/usr"), bind(binary, TestBinary),
 					bind(strings.TrimPrefix(e.Host, "unix://"), Socket),
