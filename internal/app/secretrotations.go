@@ -214,11 +214,23 @@ func (a *App) collectRotations(emit func(monitor.Gauge)) {
 				Labels: []string{s.Name},
 			})
 		}
-		if s.Run != nil {
+		if !s.Due.IsZero() {
 			emit(monitor.Gauge{
-				Desc: monitor.SecretRotationState, Value: 1, Labels: []string{s.Name, string(s.Run.State)},
+				Desc: monitor.SecretRotationDue, Value: float64(s.Due.UnixMilli()) / 1000, Labels: []string{s.Name},
 			})
 		}
+		emit(monitor.Gauge{Desc: monitor.SecretRotationState, Value: 1, Labels: []string{s.Name, s.State()}})
+		waiting := 0
+		if s.Run != nil && !s.Run.Ended() {
+			waiting = s.Run.Needed()
+			emit(monitor.Gauge{
+				Desc: monitor.SecretRotationBegan, Value: float64(s.Run.Started.UnixMilli()) / 1000,
+				Labels: []string{s.Name},
+			})
+		}
+		emit(monitor.Gauge{
+			Desc: monitor.SecretRotationConsumers, Value: float64(waiting), Labels: []string{s.Name},
+		})
 	}
 	a.told.collect(emit)
 	a.secrets.Ended(func(name string, state run.State, count int) {

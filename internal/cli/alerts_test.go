@@ -240,6 +240,7 @@ func newWatched(t *testing.T, api string) *watched {
 	g := &watched{t: t, dir: t.TempDir(), gateway: prometheus.FreeAddress(t), admin: prometheus.FreeAddress(t)}
 	g.config = fmt.Sprintf(`listen: {gateway: %q, admin: %q}
 stores: {corp: {kind: file, dir: %q}}
+rotations: {crm: {secret: ref+builtin://key, driver: {kind: generate}}}
 services:
   crm: {upstream: %[4]s, credential: {kind: bearer, secret: ref+builtin://key}, allow_private: [127.0.0.1/32]}
   mail: {upstream: %[4]s, credential: {kind: bearer, secret: ref+builtin://key}, allow_private: [127.0.0.1/32]}

@@ -201,7 +201,7 @@ func standing(e rotationrun.Entry) string {
 func about(e rotationrun.Entry) []string {
 	var lines []string
 	if len(e.Waiting) > 0 {
-		lines = append(lines, "still needed by "+strings.Join(e.Waiting, ", "))
+		lines = append(lines, "still needed by "+e.StillNeeded())
 	}
 	if e.Left != "" {
 		lines = append(lines, "left: "+e.Left)

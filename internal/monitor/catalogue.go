@@ -155,9 +155,22 @@ var (
 		"When a run of a rotation was last done, as Unix time; absent before the first.",
 		"An alert on its age finds a rotation that does not happen.", labelRotation)
 	SecretRotationState = gauge("secret_rotation_state",
-		"1 for the state of a rotation's newest run.",
-		"`waiting`: someone still uses the old value; `stuck`: a person has to look. `sallyport rotation status` says "+
-			"more.", labelRotation, labelState)
+		"1 for how a rotation stands: the state of its newest run, or that none has begun.",
+		"`waiting`: someone still uses the old value; `stuck`: a person has to look; `approval`: a run is due, and "+
+			"people have to approve. `sallyport rotation status` says more.", labelRotation, labelState)
+	SecretRotationConsumers = gauge("secret_rotation_waiting_consumers",
+		"Workflows and tokens that have used the old version of a rotation's secret and not the new one; the old key "+
+			"is kept for them.",
+		"`sallyport rotation status` names them: run each, or restart it.", labelRotation)
+	SecretRotationBegan = gauge("secret_rotation_began_timestamp_seconds",
+		"When the unfinished run of a rotation began, as Unix time; absent when there is none.",
+		"Until the new version is current a run takes minutes, and after that at least the grace time.",
+		labelRotation)
+	SecretRotationDue = gauge("secret_rotation_due_timestamp_seconds",
+		"When a rotation with a schedule is due, as Unix time; it stays in the past until a run has begun that was "+
+			"not taken back.",
+		"An alert on the past finds what does not begin. Until the first run it is known soon after the start.",
+		labelRotation)
 	SecretRotationFailing = gauge("secret_rotation_failing",
 		"1 while this gate could not begin a run of a rotation, or go on with it, and tries again, else 0.",
 		"`sallyport rotation status` says why.", labelRotation)
@@ -195,8 +208,8 @@ func Groups() []Group {
 			rotationFailedTotal,
 		}},
 		{"Rotations of secrets", []*Metric{
-			SecretRotationState, SecretRotationLast, SecretRotationFailing, SecretRotationRuns,
-			RotationNotices,
+			SecretRotationState, SecretRotationConsumers, SecretRotationBegan, SecretRotationDue, SecretRotationLast,
+			SecretRotationFailing, SecretRotationRuns, RotationNotices,
 		}},
 		{"Stores and the database", []*Metric{StoreUp, StoreLast, SecretStale, RowsRefused, DatabaseTrusted}},
 		{"The audit log", []*Metric{AuditHealthy, AuditRecords, AuditPending, AuditSummarised}},

@@ -52,7 +52,8 @@ var (
 		Name: "rotation", Values: "a name under `rotations`, or one of before with a run that is unfinished",
 		Count: func(s Size) int { return s.Rotations },
 	}
-	labelState    = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted")
+	labelState = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted", "approval",
+		"not yet run")
 	labelResult   = closed("result", "done", "rolled back", "aborted")
 	labelDelivery = closed("delivery", "delivered", "dropped")
 	labelPart     = Label{

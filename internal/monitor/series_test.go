@@ -31,7 +31,8 @@ func (e everything) Collect(emit func(monitor.Gauge)) {
 		monitor.AuditSummarised, monitor.AuditPending, monitor.DerivedExpiry, monitor.DerivedHealthy, monitor.StoreUp,
 		monitor.StoreLast, monitor.SecretStale, monitor.RowsRefused, monitor.DatabaseTrusted, monitor.ConfigValid,
 		monitor.ConfigLoaded, monitor.SecretRotationLast, monitor.SecretRotationState, monitor.SecretRotationFailing,
-		monitor.SecretRotationRuns, monitor.RotationNotices,
+		monitor.SecretRotationRuns, monitor.RotationNotices, monitor.SecretRotationConsumers,
+		monitor.SecretRotationBegan, monitor.SecretRotationDue,
 	} {
 		for _, values := range valuesOf(m.Labels, e.size) {
 			emit(monitor.Gauge{Desc: m, Value: 1, Labels: values})

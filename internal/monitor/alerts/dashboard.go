@@ -66,6 +66,18 @@ func panels() []panel {
 			query: `max by (token) (sallyport_token_age_seconds{job=~"$job"})`,
 		},
 		{
+			row: "Rotations of secrets", title: "Rotations by state", unit: "short", by: "{{rotation}}: {{state}}",
+			query: `max by (rotation, state) (sallyport_secret_rotation_state{job=~"$job"})`,
+		},
+		{
+			title: "Consumers that still need the old key", unit: "short", by: "{{rotation}}",
+			query: `max by (rotation) (sallyport_secret_rotation_waiting_consumers{job=~"$job"})`,
+		},
+		{
+			title: "Rotations that fail", unit: "short", by: "{{rotation}}",
+			query: `max by (rotation) (sallyport_secret_rotation_failing{job=~"$job"})`,
+		},
+		{
 			row: "Stores, audit, replicas", title: "Stores that answer", unit: "bool_yes_no", by: "{{store}}",
 			query: `min by (store) (sallyport_store_up{job=~"$job"})`,
 		},

@@ -34,7 +34,7 @@ func datadogText(text string) string {
 	return replaceAll(text, "{{ $labels.instance }}", "{{host.name}}", " ({{ $labels.job }})", "",
 		"{{ $labels.service }}", "{{service.name}}", "{{ $labels.store }}", "{{store.name}}",
 		"{{ $labels.table }}", "{{table.name}}", "{{ $labels.part }}", "{{part.name}}",
-		"{{ $labels.token }}", "{{token.name}}")
+		"{{ $labels.token }}", "{{token.name}}", "{{ $labels.rotation }}", "{{rotation.name}}")
 }
 
 // datadog is the first arm of an SLO's alert: the long window alone, for a monitor of Datadog has one.

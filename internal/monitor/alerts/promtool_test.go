@@ -129,7 +129,46 @@ func plays() []play {
 			labels: labels("job", "sallyport", "token", "n8n"), quiet: 20, fires: 35, over: 45,
 		},
 	}
-	return append(list, burning()...)
+	return append(append(list, rotating()...), burning()...)
+}
+
+// rotating are the plays of rotations of secrets.
+func rotating() []play {
+	const rotation = `{` + on + `,rotation="crm"`
+	state := func(name string) string {
+		return `sallyport_secret_rotation_state` + rotation + `,state="` + name + `"}`
+	}
+	of := labels("job", "sallyport", "rotation", "crm")
+	return []play{
+		gauged("SallyportSecretRotationFailing", `sallyport_secret_rotation_failing`+rotation+`}`, "0", "1",
+			"job", "sallyport", "rotation", "crm"),
+		{
+			alert: "SallyportSecretRotationStuck", labels: of, quiet: 9, fires: 35, over: 45,
+			series: map[string]string{
+				state("running"): "1x9 stale _x40", state("stuck"): "_x10 1x29 stale _x9", state("done"): "_x39 1x20",
+			},
+		},
+		{ // and what is under way for too long
+			alert: "SallyportSecretRotationStuck", labels: of, quiet: 20, fires: 35, over: 45, step: 15,
+			series: map[string]string{
+				state("running"): "1x39 stale _x20", state("waiting"): "_x39 1x20",
+				`sallyport_secret_rotation_began_timestamp_seconds` + rotation + `}`: "0x60",
+			},
+		},
+		{ // a run that waits for its grace time only is none of it
+			alert: "SallyportSecretRotationWaiting", labels: of, quiet: 70, fires: 75, over: 85, step: 60,
+			series: map[string]string{
+				`sallyport_secret_rotation_waiting_consumers` + rotation + `}`:       "3x79 0x20",
+				`sallyport_secret_rotation_began_timestamp_seconds` + rotation + `}`: "0x100",
+			},
+		},
+		{ // due at minute 10, begun at minute 80
+			alert: "SallyportSecretRotationOverdue", labels: of, quiet: 65, fires: 78, over: 85,
+			series: map[string]string{
+				`sallyport_secret_rotation_due_timestamp_seconds` + rotation + `}`: "600x79 90000x60",
+			},
+		},
+	}
 }
 
 // burning are the plays of the SLOs. In each, every call fails for half an hour, or five times as many as may, for ten

@@ -1,7 +1,9 @@
 package run
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/internal/driver"
@@ -65,10 +67,14 @@ type Entry struct {
 	Verdicts  []Verdict `json:"verdicts,omitempty"` // of the last test
 	Left      string    `json:"left,omitempty"`     // what a finished run has not cleaned up, and why
 
-	Waiting []string      `json:"waiting,omitempty"` // consumers of the old version that have not used the new one
-	Quiet   time.Duration `json:"quiet,omitempty"`   // how long nobody has used the old version
-	Looked  time.Time     `json:"looked,omitzero"`   // when that was seen last
-	Uses    int64         `json:"uses,omitempty"`    // of the old version, when that was seen last
+	// consumers of the old version that have not used the new one, the first maxWaiting of them, and how many there
+	// are beside
+	Waiting     []string `json:"waiting,omitempty"`
+	WaitingMore int      `json:"waiting_more,omitempty"`
+
+	Quiet  time.Duration `json:"quiet,omitempty"` // how long nobody has used the old version
+	Looked time.Time     `json:"looked,omitzero"` // when that was seen last
+	Uses   int64         `json:"uses,omitempty"`  // of the old version, when that was seen last
 
 	Owner   string       `json:"owner,omitempty"` // the process that works on it
 	Lease   time.Time    `json:"lease,omitzero"`  // until when others leave it alone
@@ -85,6 +91,18 @@ func (e *Entry) Ended() bool {
 // Finished tells whether the new version is current, so that there is no way back.
 func (e *Entry) Finished() bool {
 	return slices.Contains([]Step{StepSpread, StepRestart, StepRetire}, e.Step) || e.State == StateDone
+}
+
+// Needed is how many consumers still need the old key.
+func (e *Entry) Needed() int { return len(e.Waiting) + e.WaitingMore }
+
+// StillNeeded names the consumers that still need the old key.
+func (e *Entry) StillNeeded() string {
+	text := strings.Join(e.Waiting, ", ")
+	if e.WaitingMore > 0 {
+		text += fmt.Sprintf(" and %d more", e.WaitingMore)
+	}
+	return text
 }
 
 // KeyOf is the provider's id of the key that has version of a rotation: that of its newest finished run, if that made
@@ -108,7 +126,11 @@ func (e *Entry) note(text string) {
 	}
 }
 
-const maxNotes = 50
+// A row of the journal has to be read again whatever callers call their workflows, so what they choose is bounded.
+const (
+	maxNotes   = 50
+	maxWaiting = 100
+)
 
 func (e *Entry) made() driver.Made {
 	return driver.Made{Key: driver.Key{ID: e.NewKey}, Value: e.Value}

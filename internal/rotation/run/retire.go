@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"sallyport/internal/driver"
@@ -61,7 +60,7 @@ func (w *work) retire(ctx context.Context) (Step, error) {
 }
 
 func (w *work) done(left string) (Step, error) {
-	w.e.State, w.e.Left, w.e.Waiting = StateDone, left, nil
+	w.e.State, w.e.Left, w.e.Waiting, w.e.WaitingMore = StateDone, left, nil, 0
 	return StepNone, nil
 }
 
@@ -120,8 +119,10 @@ func (w *work) free(ctx context.Context) (bool, error) {
 		w.e.Quiet += min(max(now.Sub(w.e.Looked), 0), maxLook)
 	}
 	w.e.Uses, w.e.Looked = uses, now
-	news := !slices.Equal(waiting, w.e.Waiting)
-	w.e.Waiting = waiting
+	more := max(len(waiting)-maxWaiting, 0)
+	waiting = waiting[:len(waiting)-more]
+	news := !slices.Equal(waiting, w.e.Waiting) || more != w.e.WaitingMore
+	w.e.Waiting, w.e.WaitingMore = waiting, more
 	if len(waiting) == 0 && w.e.Quiet >= w.p.Grace {
 		return true, nil
 	}
@@ -131,7 +132,7 @@ func (w *work) free(ctx context.Context) (bool, error) {
 		if news {
 			w.g.tell(ctx, w.e, NoticeWaiting,
 				fmt.Sprintf("rotation %s: the old key is still needed: %s used version %s and has not used version %s",
-					w.e.Name, strings.Join(waiting, ", "), w.e.OldVersion, w.e.NewVersion))
+					w.e.Name, w.e.StillNeeded(), w.e.OldVersion, w.e.NewVersion))
 		}
 	}
 	return false, nil
@@ -150,9 +151,13 @@ func (w *work) consumers(ctx context.Context) (waiting []string, uses int64, err
 	if err != nil {
 		return nil, 0, err
 	}
+	moved := make(map[string]bool, len(after))
+	for _, one := range after {
+		moved[one.By] = true
+	}
 	for _, one := range before {
 		uses += one.Count
-		if !slices.ContainsFunc(after, func(other Use) bool { return other.By == one.By }) {
+		if !moved[one.By] {
 			waiting = append(waiting, one.By)
 		}
 	}

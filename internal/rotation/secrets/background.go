@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/rotation/poll"
 	"sallyport/internal/rotation/run"
 	"sallyport/internal/schedule"
+	"sallyport/internal/secret"
 )
 
 const (
@@ -113,13 +114,36 @@ func (r *Rotations) look(ctx context.Context) {
 	for i := range all {
 		byName[all[i].Name] = append(byName[all[i].Name], all[i])
 	}
+	names := r.wanted(c, byName)
+	for _, name := range names {
+		r.forget(name, byName[name], c.Rotations[name])
+	}
 	r.remember(c, byName)
-	for _, name := range r.wanted(c, byName) {
+	for _, name := range names {
 		do := r.due(ctx, c, name, byName[name], now)
 		if do == nil || !r.room(name) {
 			continue
 		}
 		r.running.Go("rotating a secret", func() { r.attempt(ctx, name, do) })
+	}
+}
+
+// forget drops what failed here, if it is done since: by another replica, or because a person asked for it. What waits
+// for approval is not failing any more either when its schedule is gone.
+func (r *Rotations) forget(name string, runs []run.Entry, spec *config.Rotation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, there := r.failed[name]
+	if !there {
+		return
+	}
+	done := false
+	if len(runs) > 0 {
+		e := &runs[len(runs)-1]
+		done = e.Updated.After(before.at) && e.State != run.StateRolledBack && (e.Ended() || e.LastError == "")
+	}
+	if done || before.approval && (spec == nil || spec.Schedule == nil || spec.Approve == 0) {
+		delete(r.failed, name)
 	}
 }
 
@@ -216,15 +240,38 @@ func (r *Rotations) scheduled(ctx context.Context, name string, spec *config.Rot
 		return false
 	}
 	if last.IsZero() {
-		last = r.first(ctx, spec)
+		last = r.first(ctx, name, spec)
 	}
 	next := s.Next(name, last, now)
 	return !next.IsZero() && !next.After(now)
 }
 
+// first is what the first run of a schedule is counted from, as it was read a while ago.
+type first struct {
+	ref      secret.Ref
+	from, at time.Time
+}
+
+// firstFor is how long a store is not asked again for that.
+const firstFor = 5 * time.Minute
+
 // first is what the first run of a schedule is counted from: the time at which the secret got its value. A cron
 // expression is counted from this start: it names times, and not an age.
-func (r *Rotations) first(ctx context.Context, spec *config.Rotation) time.Time {
+func (r *Rotations) first(ctx context.Context, name string, spec *config.Rotation) time.Time {
+	r.mu.Lock()
+	known, now := r.firsts[name], r.o.Now()
+	r.mu.Unlock()
+	if known.ref == spec.Secret && now.Sub(known.at) < firstFor && !known.at.After(now) {
+		return known.from
+	}
+	known = first{spec.Secret, r.readFirst(ctx, spec), now}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.firsts[name] = known
+	return known.from
+}
+
+func (r *Rotations) readFirst(ctx context.Context, spec *config.Rotation) time.Time {
 	if spec.Schedule.Cron != "" {
 		return r.started
 	}
@@ -271,11 +318,19 @@ func (r *Rotations) attempt(ctx context.Context, name string, do attempt) {
 		r.stop.Err() != nil
 	if !quiet {
 		times := before.times + 1
-		r.failed[name] = failure{err.Error(), times, r.o.Now().Add(backoff(times))}
+		now := r.o.Now()
+		r.failed[name] = failure{
+			err.Error(), errors.Is(err, approval.ErrNeeded), times, now, now.Add(backoff(times)),
+		}
 	}
 	r.mu.Unlock()
-	if !quiet && err.Error() != before.text {
+	switch {
+	case quiet || err.Error() == before.text:
+	case errors.Is(err, approval.ErrNeeded):
 		r.tellApproval(ctx, name, err)
+		r.o.Log.WarnContext(ctx, "a rotation that is due waits for approval", "rotation", name, "error", err,
+			"hint", fault.HintOf(err))
+	default:
 		r.o.Log.ErrorContext(ctx, "a rotation does not go on; it is tried again", "rotation", name, "error", err,
 			"hint", fault.HintOf(err))
 	}
@@ -283,7 +338,7 @@ func (r *Rotations) attempt(ctx context.Context, name string, do attempt) {
 
 // tellApproval tells that a run which is due waits until people have approved of its plan.
 func (r *Rotations) tellApproval(ctx context.Context, name string, err error) {
-	if r.o.Notify == nil || !errors.Is(err, approval.ErrNeeded) {
+	if r.o.Notify == nil {
 		return
 	}
 	r.o.Notify.Notify(ctx, run.Notice{

@@ -98,7 +98,8 @@ type Rotations struct {
 	known   map[string]*config.Rotation // also those that the configuration has no more
 	busy    map[string]bool
 	failed  map[string]failure // of what the background tried
-	shown   []Status           // a few seconds old
+	firsts  map[string]first
+	shown   []Status // a few seconds old
 	ended   map[ending]int
 	running guard.Group
 	stop    context.Context //nolint:containedctx // ends what a caller may leave behind
@@ -106,9 +107,10 @@ type Rotations struct {
 }
 
 type failure struct {
-	text  string
-	times int
-	next  time.Time
+	text     string
+	approval bool // nothing is wrong: it waits until people have approved
+	times    int
+	at, next time.Time
 }
 
 type ending struct {
@@ -121,7 +123,7 @@ func New(o Options) *Rotations {
 	r := &Rotations{
 		o: o, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), started: o.Now(),
 		known: make(map[string]*config.Rotation), busy: make(map[string]bool), failed: make(map[string]failure),
-		ended: make(map[ending]int),
+		firsts: make(map[string]first), ended: make(map[ending]int),
 	}
 	r.stop, r.end = context.WithCancelCause(context.Background()) //nolint:forbidigo // Close ends it
 	return r

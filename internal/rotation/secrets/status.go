@@ -24,7 +24,10 @@ type Status struct {
 	Run     *run.Entry `json:"run,omitempty"`     // the unfinished one, or the newest
 	Success time.Time  `json:"last_success,omitzero"`
 	Next    time.Time  `json:"next,omitzero"`     // when its schedule begins the next one; zero: it does not
+	Due     time.Time  `json:"due,omitzero"`      // when it should have: before Next if it was missed, or fails
 	Failure string     `json:"failure,omitempty"` // why this gate could not begin it, or go on
+	// why a run that is due has not begun: not enough people have approved. That is no failure
+	Approval string `json:"approval,omitempty"`
 }
 
 // Status is how all rotations stand, sorted by name.
@@ -71,15 +74,39 @@ func (r *Rotations) status(c *config.Config, name string, runs []run.Entry) Stat
 			s.Run = &runs[i]
 		}
 	}
-	if spec := c.Rotations[name]; spec != nil && spec.Schedule != nil && !last.IsZero() {
-		if parsed, err := schedule.Parse(spec.Schedule.Text()); err == nil {
-			s.Next = parsed.Next(name, last, r.o.Now())
-		}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.Failure = r.failed[name].text
+	if spec := c.Rotations[name]; spec != nil && spec.Schedule != nil {
+		if last.IsZero() && r.firsts[name].ref == spec.Secret {
+			last = r.firsts[name].from
+		}
+		if parsed, err := schedule.Parse(spec.Schedule.Text()); err == nil && !last.IsZero() {
+			s.Next, s.Due = parsed.Next(name, last, r.o.Now()), parsed.Next(name, last, last)
+		}
+	}
+	if one := r.failed[name]; one.approval {
+		s.Approval = one.text
+	} else {
+		s.Failure = one.text
+	}
 	return s
+}
+
+// What a rotation is beside the states of its runs.
+const (
+	NotYetRun = "not yet run"
+	Approval  = "approval" // a run is due, and waits until people have approved
+)
+
+// State is how a rotation stands: NotYetRun, Approval, or the state of its newest run.
+func (s *Status) State() string {
+	switch {
+	case s.Approval != "" && (s.Run == nil || s.Run.Ended()):
+		return Approval
+	case s.Run == nil:
+		return NotYetRun
+	}
+	return string(s.Run.State)
 }
 
 // remember keeps what Shown returns.
