@@ -36,6 +36,7 @@ func (k *checker) service(name string) {
 	k.fixedHeaders(s, key)
 	k.overriding(s, key)
 	k.test(s, key+".test")
+	k.probe(s, key+".probe")
 }
 
 // transport checks the client certificate, the proxy, and what is kept of bodies.
@@ -172,6 +173,7 @@ func (k *checker) test(s *Service, key string) {
 		k.fail(key+".method", "is not a method", "write it in capitals, such as GET")
 	}
 	k.methodsOf(key+".method", s.Test.Method)
+	k.expires(s.Test.Expires, key+".expires")
 	if s.Test.Path == "" {
 		k.missing(key, "has no path", "write a path below the upstream's, such as path: /v1/models")
 		return

@@ -33,6 +33,7 @@ type Config struct {
 	Log          Log                  `yaml:"log" doc:"The log of the process, on standard error."`
 	Limits       GateLimits           `yaml:"limits" doc:"Limits of the whole gate."`
 	Revocation   Revocation           `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`
+	Probes       Probes               `yaml:"probes" doc:"Canary requests: each service's test call, made by the gate itself, so that a dead key or an API that is away shows before a workflow fails."`
 	Drain        time.Duration        `yaml:"drain" default:"30s" max:"1h" doc:"How long a stop takes at the most: requests in flight have it all but the last third, or 3s, which is for breaking off the rest and the teardown."`
 	Stores       map[string]*Store    `yaml:"stores" keys:"name" doc:"The secret stores by name; ref+NAME://… refers to them. Some are there without an entry: their kinds say so."`
 	Services     map[string]*Service  `yaml:"services" keys:"name" doc:"The external APIs by name: /s/NAME/… at the gateway."`
@@ -121,6 +122,11 @@ type GateLimits struct {
 type Revocation struct {
 	MaxStale time.Duration `yaml:"max_stale" default:"2m" min:"2s" max:"24h" doc:"How long the gate accepts tokens without having read from the database that none was revoked; after that it answers store_unavailable until it can, and open streams end. The greatest time that a revoked token can be used at a replica that is cut off. Shorter than a failover of PostgreSQL (30s to 2m), it stops every workflow at each of them."`
 	Wait     time.Duration `yaml:"wait" default:"10s" max:"24h" doc:"How long commands wait for every replica to confirm a change, unless --wait says otherwise; then they name those that did not and exit with 13."`
+}
+
+// Probes are canary requests of the gate's own.
+type Probes struct {
+	Every time.Duration `yaml:"every" eg:"15m" min:"1m" max:"168h" doc:"How often each service whose test call is a GET or HEAD is called, over all replicas together. The calls carry the real credential, are on record, and count against quotas of the API. Absent: no service is called that has no probe.every of its own."`
 }
 
 // TokenShare is how many requests one token may have in flight.

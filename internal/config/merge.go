@@ -78,6 +78,8 @@ func (m *merger) merge(s *Service, p *preset.Preset) {
 		if len(p.Test.Status) > 0 && m.open("test.status") {
 			s.Test.Status = p.Test.Status
 		}
+		m.text("test.expires.header", &s.Test.Expires.Header, p.Test.Expires.Header)
+		m.text("test.expires.pointer", &s.Test.Expires.Pointer, p.Test.Expires.Pointer)
 	}
 }
 

@@ -39,7 +39,8 @@ type Service struct {
 	EncodedSlash bool              `yaml:"encoded_slash" default:"false" doc:"Let %2F through in the path, for APIs that use it inside identifiers."`
 	DoubleSlash  bool              `yaml:"double_slash" default:"false" doc:"Let // through in the path, for APIs that take a whole URL in it, such as r.jina.ai/https://example.com. An allow rule has to match the path as it is, and with the slashes merged."`
 	HTTP2        bool              `yaml:"http2" default:"false" doc:"Speak HTTP/2 to the upstream where it offers it."`
-	Test         *Test             `yaml:"test" doc:"The call that service test makes."`
+	Test         *Test             `yaml:"test" doc:"The call that service test makes, and that probes make."`
+	Probe        ServiceProbe      `yaml:"probe" doc:"How this service is probed, where that differs from probes."`
 	_            struct{}          `yaml:"retry methods" later:"true"`
 }
 
@@ -78,6 +79,20 @@ type Test struct {
 	Method string `yaml:"method" default:"GET" doc:"The method."`
 	Path   string `yaml:"path" eg:"/v1/models" doc:"The path below the base path, with a query if need be."`
 	Status []int  `yaml:"status" default:"200" min:"100" max:"599" doc:"The statuses that mean it works."`
+
+	Expires Expires `yaml:"expires" doc:"Where the response says when the credential expires; sallyport_credential_expiry_timestamp_seconds tells it. A date (2026-12-31), a date with a time, or Unix time."`
+}
+
+// Expires is where a response says when the credential expires: one of the two, or neither.
+type Expires struct {
+	Header  string `yaml:"header" eg:"GitHub-Authentication-Token-Expiration" doc:"A header of the response."`
+	Pointer string `yaml:"pointer" eg:"/expires_at" doc:"A member of the response's JSON body (RFC 6901)."`
+}
+
+// ServiceProbe says how one service is probed.
+type ServiceProbe struct {
+	Every time.Duration `yaml:"every" eg:"1h" min:"1m" max:"168h" doc:"How often, instead of probes.every."`
+	Off   bool          `yaml:"off" default:"false" doc:"Never, whatever probes.every says."`
 }
 
 // surroundings are the service as the settings of its credentials see it.

@@ -68,6 +68,14 @@ type Test struct {
 	Method string `yaml:"method"` // "" is GET
 	Path   string `yaml:"path"`
 	Status []int  `yaml:"status"` // nil is [200]
+
+	Expires Expires `yaml:"expires"`
+}
+
+// Expires is where the response to a test call says when the credential expires: a header, or a member of its JSON.
+type Expires struct {
+	Header  string `yaml:"header"`
+	Pointer string `yaml:"pointer"`
 }
 
 // Expect is what the API's documentation says it wants to receive for the secret "s3cret" and, where UsernameNeeds asks
