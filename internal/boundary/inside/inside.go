@@ -42,6 +42,8 @@ type Caller struct {
 
 	// who calls, for the record: the label of a token, the workflow, the execution and the node
 	Label, Workflow, Execution, Node string
+	// the methods that the call may have, by any way of naming one; empty is all
+	Methods []string
 }
 
 // Error tells that there is no answer of the API: the gate did not let the call out, or could not finish it.
@@ -68,7 +70,7 @@ func (c *Caller) Do(ctx context.Context, name string, req *http.Request) (*http.
 	p := boundary.New(boundary.Options{Tokens: tokens, Audit: told, Observer: nobody{}, Log: c.Log, Now: c.Now})
 	p.Route(boundary.Configuration{
 		Services: c.Services,
-		Scopes:   token.NewScopes(map[string]token.Scope{c.Label: {Services: []string{name}}}),
+		Scopes:   token.NewScopes(map[string]token.Scope{c.Label: {Services: []string{name}, Methods: c.Methods}}),
 	})
 	r := c.incoming(ctx, req, presented)
 	v := &boundary.View{

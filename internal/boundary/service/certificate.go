@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sallyport/internal/boundary/egress"
 	"sallyport/internal/config"
@@ -68,6 +69,14 @@ func (s *Service) SetClientCertificate(own *tls.Certificate) {
 	s.certificate.sessions.Store(&sessions{tls.NewLRUClientSessionCache(sessionsKept)})
 	s.closeIdle()
 	s.tokens.closeIdle()
+}
+
+// CertificateExpires is when the active client certificate expires; the zero Time if there is none.
+func (s *Service) CertificateExpires() time.Time {
+	if own := s.certificate.current.Load(); own != nil && own.Leaf != nil {
+		return own.Leaf.NotAfter
+	}
+	return time.Time{}
 }
 
 // SetProxySecret activates "user:password" for the service's proxy; the zero Value is none.
