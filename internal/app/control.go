@@ -29,6 +29,7 @@ func (a *App) controlHandler(background context.Context) http.Handler {
 		_, _ = io.WriteString(w, a.GatewayURL())
 	})
 	mux.HandleFunc("GET /failures", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.failures()) })
+	mux.HandleFunc("GET /probes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.probes.Shown()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, a.Reload(context.WithoutCancel(r.Context())))
 	})

@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/database/ledger"
 	"sallyport/internal/guard"
 	"sallyport/internal/monitor"
+	"sallyport/internal/monitor/probe"
 	"sallyport/internal/rotation/evidence"
 	"sallyport/internal/rotation/notify"
 	"sallyport/internal/rotation/secrets"
@@ -61,10 +62,12 @@ type App struct {
 	invalid  atomic.Pointer[string]             // why the configuration on disk is not active
 	consents *consent.Gate
 	pollKey  []byte
+	probeKey []byte
 	uses     *evidence.Counter  // of secrets, as they go on record
 	secrets  *secrets.Rotations // from Start on
 	notices  *notify.Sender     // of those; from Start on
 	told     told               // what became of notices
+	probes   *probe.Prober      // from Start on
 
 	altered struct { // what was found last of rows that are left out
 		mu      sync.Mutex

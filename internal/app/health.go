@@ -120,6 +120,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	a.collectDerived(emit, now)
 	a.collectLedger(emit)
 	a.collectRotations(emit)
+	a.collectProbes(emit)
 	for _, st := range a.state.stores.resolver.Status() {
 		emit(monitor.Gauge{Desc: monitor.StoreUp, Value: truth(st.Up), Labels: []string{st.Store}})
 		if !st.Answered.IsZero() {

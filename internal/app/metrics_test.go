@@ -58,6 +58,7 @@ func ours(t *testing.T, page string) (list []series) {
 func TestMetricsOfAGate(t *testing.T) {
 	b := newDerivedBed(t, `stores: {corp: {kind: file, dir: `+t.TempDir()+`}}
 tokens: {n8n: {services: ["*"], rotate: {every: 24h}}}
+probes: {every: 1h}
 rotations: {rotated: {secret: ref+builtin://rotated, driver: {kind: generate}, schedule: {every: 30d}}}
 `, atServer("crm", clientCredentials()))
 	scope := token.Scope{Services: []string{"*"}}
@@ -72,6 +73,9 @@ rotations: {rotated: {secret: ref+builtin://rotated, driver: {kind: generate}, s
 	b.get(gate.GatewayURL()+"/s/crm/api").is(t, 200, "fine")
 	b.until("the use of the token is told", func() bool {
 		return strings.Contains(b.scrape(gate), "sallyport_token_last_used_timestamp_seconds{")
+	})
+	b.until("the service is probed", func() bool {
+		return strings.Contains(b.scrape(gate), `sallyport_probe_success{service="crm"} 1`)
 	})
 	var all sync.WaitGroup
 	for i := range 4 {
@@ -99,6 +103,7 @@ rotations: {rotated: {secret: ref+builtin://rotated, driver: {kind: generate}, s
 		"derived_token_failed_total", "resent_requests_total", "not_resent_requests_total", "connections_closed_total",
 		"http_server_errors_total", "rotation_began_timestamp_seconds", "rotation_notices_total",
 		"secret_rotation_began_timestamp_seconds",
+		"credential_expiry_timestamp_seconds",
 	} {
 		delete(want, "sallyport_"+rare)
 	}

@@ -47,6 +47,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.pollKey, err = a.state.sealer.MACKey(ctx, keyPoll); err != nil {
 		return a, err
 	}
+	if a.probeKey, err = a.state.sealer.MACKey(ctx, keyProbe); err != nil {
+		return a, err
+	}
 	a.uses = &evidence.Counter{Log: a.audit, DB: a.state.DB, Now: time.Now}
 	a.pipeline = boundary.New(boundary.Options{
 		Tokens: a.state.Tokens, Audit: a.uses, Observer: a.metrics, Log: o.Log,

@@ -24,6 +24,9 @@ var errNoGate = errors.New("no gate is running here")
 // socketName is the control socket in the data directory, which only its owner can enter.
 const socketName = "control.sock"
 
+// maxReply bounds what the gate says to a command, in bytes: a line on each of 10,000 services fits in.
+const maxReply = 16 << 20
+
 // control is the commands' side of the socket.
 type control struct{ data string }
 
@@ -80,7 +83,7 @@ func (c control) call(ctx context.Context, method, path string, payload []byte) 
 		return nil, fmt.Errorf("calling the running gate: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
 		return nil, fmt.Errorf("reading the running gate's answer: %w", err)
 	}

@@ -18,6 +18,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.closers.push("notices of rotations", a.closeNotices)
 	a.secrets = a.newSecretRotations()
 	a.closers.push("rotations of secrets", a.closeRotations)
+	a.probes = a.newProber()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	a.serve("gateway", func() error { return a.gateway.Serve(a.listeners.gateway) })
@@ -28,6 +29,7 @@ func (a *App) Start(ctx context.Context) error {
 		"expiry":  a.endExpired,
 		"secrets": a.follow, "rotation": a.newSchedule().Run, "rows": a.watchRows, "derived tokens": a.state.pool.Run,
 		"rotations of secrets": a.secrets.Run, "what rotations ask": a.secrets.Answer,
+		"probes": a.probes.Run,
 	} {
 		a.running.Go(name, func() { a.background(background, name, loop) })
 	}

@@ -217,6 +217,7 @@ func newUnreliable(t *testing.T) *unreliable {
 		case r.URL.Path == "/mail" && broken:
 			w.WriteHeader(http.StatusUnauthorized)
 		default:
+			w.Header().Set("X-Key-Expires", time.Now().Add(365*24*time.Hour).UTC().Format(time.RFC3339))
 			fmt.Fprint(w, "fine")
 		}
 	}))
@@ -241,10 +242,15 @@ func newWatched(t *testing.T, api string) *watched {
 	g.config = fmt.Sprintf(`listen: {gateway: %q, admin: %q}
 stores: {corp: {kind: file, dir: %q}}
 rotations: {crm: {secret: ref+builtin://key, driver: {kind: generate}}}
+probes: {every: 1m}
 services:
   crm: {upstream: %[4]s, credential: {kind: bearer, secret: ref+builtin://key}, allow_private: [127.0.0.1/32]}
   mail: {upstream: %[4]s, credential: {kind: bearer, secret: ref+builtin://key}, allow_private: [127.0.0.1/32]}
-  erp: {upstream: %[4]s, credential: {kind: bearer, secret: ref+corp://key}, allow_private: [127.0.0.1/32]}
+  erp:
+    upstream: %[4]s
+    credential: {kind: bearer, secret: ref+corp://key}
+    allow_private: [127.0.0.1/32]
+    test: {path: /erp, expires: {header: X-Key-Expires}}
   lark:
     upstream: %[4]s
     allow_private: [127.0.0.1/32]

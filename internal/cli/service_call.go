@@ -35,11 +35,20 @@ is started for it. It shows whether the way, the certificate and the credential 
 			if err != nil {
 				return err
 			}
+			e.lastProbe(cmd.Context(), c, args[0])
 			return errors.Join(e.call(cmd.Context(), caller, t), caller.Close(context.WithoutCancel(cmd.Context())))
 		},
 	}
 	cmd.Flags().StringVar(&path, "path", "", "call this path with GET instead")
 	return cmd
+}
+
+// lastProbe notes what the running gate has seen of a service by itself, if anything.
+func (e *env) lastProbe(ctx context.Context, c *config.Config, name string) {
+	probes, err := app.Probes(ctx, c)
+	if one := probes[name]; err == nil && one.Result != nil {
+		e.note("the gate's last probe: %s", probed(&one, time.Now()))
+	}
 }
 
 // quiet are the options of a gate that lives for one command.

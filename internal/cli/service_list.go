@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"sallyport/internal/app"
 	"sallyport/internal/config"
+	"sallyport/internal/monitor/probe"
 )
 
 // serviceLine is one line of service list.
@@ -23,6 +25,7 @@ type serviceLine struct {
 	Preset     string `json:"preset,omitempty"`
 
 	Failure *app.Failure `json:"trouble,omitempty"` // of its credential, as the running gate says
+	Probe   *probe.Shown `json:"probe,omitempty"`   // as the running gate says
 }
 
 func (e *env) serviceList() *cobra.Command {
@@ -39,6 +42,10 @@ func (e *env) serviceList() *cobra.Command {
 			if err != nil {
 				e.note("the running gate does not say how the credentials are: %v", err)
 			}
+			probes, err := app.Probes(cmd.Context(), c)
+			if err != nil {
+				e.note("the running gate does not say what its probes have shown: %v", err)
+			}
 			lines := []serviceLine{}
 			for _, name := range c.ServiceNames() {
 				line := lineOf(name, c.Services[name])
@@ -46,14 +53,17 @@ func (e *env) serviceList() *cobra.Command {
 					line.Failure = &t
 					e.note("%s has no usable credential: %s: %s; %s", name, t.Code, t.Message, t.Hint)
 				}
+				if shown, ok := probes[name]; ok {
+					line.Probe = &shown
+				}
 				lines = append(lines, line)
 			}
 			return e.print(lines, func(w io.Writer) error {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				_, _ = fmt.Fprintln(t, "NAME\tUPSTREAM\tCREDENTIAL\tSECRET\tRULES\tPRESET")
+				_, _ = fmt.Fprintln(t, "NAME\tUPSTREAM\tCREDENTIAL\tSECRET\tRULES\tPRESET\tPROBE")
 				for _, l := range lines {
-					_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret),
-						rules(l.Rules), orDash(l.Preset))
+					_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Upstream, l.Credential, orDash(l.Secret),
+						rules(l.Rules), orDash(l.Preset), probed(l.Probe, time.Now()))
 				}
 				return t.Flush()
 			})
@@ -88,4 +98,18 @@ func rules(n int) string {
 		return "all allowed"
 	}
 	return fmt.Sprint(n)
+}
+
+// probed is what the last probe of a service has shown, in a few words.
+func probed(s *probe.Shown, now time.Time) string {
+	if s == nil || s.Result == nil {
+		return "-"
+	}
+	text := string(s.Result.Verdict)
+	if s.Result.Verdict != probe.Works && s.Result.Status > 0 {
+		text += fmt.Sprintf(" (%d)", s.Result.Status)
+	} else if s.Result.Code != "" {
+		text += " (" + string(s.Result.Code) + ")"
+	}
+	return text + ", " + max(now.Sub(s.Result.At), 0).Truncate(time.Second).String() + " ago"
 }

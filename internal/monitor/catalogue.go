@@ -111,6 +111,27 @@ var (
 			"no more than now and then; else 0.",
 		"The API cannot be reached from here: DNS, network, or the API's side. `sallyport service test NAME`.",
 		labelService)
+	UpstreamUp = gauge("upstream_up",
+		"1 when the API of a service gave a response to the last probe, whatever it says of the credential, 0 when "+
+			"it could not be reached or said 5xx; absent while no probe has shown it.",
+		"At 0, look at the API's status page and at `sallyport service test NAME`. n8n's calls fail, too, or will.",
+		labelService)
+	ProbeSuccess = gauge("probe_success",
+		"1 when the last probe of a service got what its test call expects, else 0; absent while no probe has shown "+
+			"it.",
+		"`sallyport service list` says what the probe got.", labelService)
+	ProbeLast = gauge("probe_last_timestamp_seconds",
+		"When a service was last probed, by whichever replica, as Unix time.",
+		"When it falls behind `probes.every`, the database is away, or more probes hang than there is room for.",
+		labelService)
+	CredentialExpiry = gauge("credential_expiry_timestamp_seconds",
+		"When the credential of a service expires, as Unix time: as the API said to the last probe that worked "+
+			"(`test.expires`), or the client certificate, whichever is first; absent when neither is known.",
+		"`(sallyport_credential_expiry_timestamp_seconds - time()) / 86400` is the days that are left. Make a new key "+
+			"before.", labelService)
+	ProbesTotal = counter("probes_total", "Probes that this process made, by what they have shown.",
+		"`not made`: the gate did not let the call out, by the service's own limits or since it fails itself.",
+		labelVerdict)
 	AuditHealthy = gauge("audit_healthy", "1 when the audit log can be written, else 0.",
 		"Nothing leaves without a record, so every "+
 			"request is refused.")
@@ -201,7 +222,8 @@ func Groups() []Group {
 			requestsTotal, gateDuration, upstreamDuration, inFlight, bodyBytes, scrubbed, resentTotal, notResentTotal,
 		}},
 		{"APIs and their credentials", []*Metric{
-			CredentialValid, CircuitOpen, DerivedHealthy, DerivedExpiry, mintedTotal, mintFailedTotal, mintDuration,
+			CredentialValid, UpstreamUp, ProbeSuccess, ProbeLast, CredentialExpiry, ProbesTotal, CircuitOpen,
+			DerivedHealthy, DerivedExpiry, mintedTotal, mintFailedTotal, mintDuration,
 		}},
 		{"Proxy tokens", []*Metric{
 			TokenAge, TokenExpiry, TokenLastUsed, TokensStale, RotationLast, RotationDue, RotationBegan,

@@ -55,6 +55,7 @@ var (
 	labelState = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted", "approval",
 		"not yet run")
 	labelResult   = closed("result", "done", "rolled back", "aborted")
+	labelVerdict  = closed("verdict", "works", "refused", "unexpected", "limited", "down", "no key", "not made")
 	labelDelivery = closed("delivery", "delivered", "dropped")
 	labelPart     = Label{
 		Name: "part",

@@ -33,6 +33,8 @@ func (e everything) Collect(emit func(monitor.Gauge)) {
 		monitor.ConfigLoaded, monitor.SecretRotationLast, monitor.SecretRotationState, monitor.SecretRotationFailing,
 		monitor.SecretRotationRuns, monitor.RotationNotices, monitor.SecretRotationConsumers,
 		monitor.SecretRotationBegan, monitor.SecretRotationDue,
+		monitor.UpstreamUp, monitor.ProbeSuccess,
+		monitor.ProbeLast, monitor.CredentialExpiry, monitor.ProbesTotal,
 	} {
 		for _, values := range valuesOf(m.Labels, e.size) {
 			emit(monitor.Gauge{Desc: m, Value: 1, Labels: values})
@@ -182,8 +184,8 @@ func TestSeries(t *testing.T) {
 		total int
 	}{
 		"every " +
-			"outcome": {monitor.Size{Services: 100, Derived: 20, Tokens: 50, Generations: 3, Stores: 10}, allCodes(), 8000},
-		"10,000 services": {monitor.Size{Services: 10_000}, []fault.Code{"", fault.Upstream5xx}, 350_000},
+			"outcome": {monitor.Size{Services: 100, Derived: 20, Tokens: 50, Generations: 3, Stores: 10}, allCodes(), 8500},
+		"10,000 services": {monitor.Size{Services: 10_000}, []fault.Code{"", fault.Upstream5xx}, 400_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			families, total := gathered(t, worked(t, c.size, c.codes)), 0

@@ -58,6 +58,14 @@ func panels() []panel {
 			query: `min by (service) (sallyport_credential_valid{job=~"$job"})`,
 		},
 		{
+			title: "APIs that respond to probes", unit: "bool_yes_no", by: "{{service}}",
+			query: `min by (service) (sallyport_upstream_up{job=~"$job"})`,
+		},
+		{
+			title: "Credentials: time left", unit: "s", by: "{{service}}",
+			query: `min by (service) (sallyport_credential_expiry_timestamp_seconds{job=~"$job"}) - time()`,
+		},
+		{
 			title: "Proxy tokens: time left", unit: "s", by: "{{token}}",
 			query: `max by (token) (sallyport_token_expiry_seconds{job=~"$job"})`,
 		},

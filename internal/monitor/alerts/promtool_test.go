@@ -90,6 +90,10 @@ func plays() []play {
 			"service", "crm"),
 		gauged("SallyportCredentialDying", `sallyport_derived_token_healthy{`+on+`,service="crm"}`, "1", "0", "job",
 			"sallyport", "service", "crm"),
+		gauged("SallyportProbeFailing", `sallyport_probe_success{`+on+`,service="crm"}`, "1", "0", "job", "sallyport",
+			"service", "crm"),
+		gauged("SallyportCredentialExpiring", `sallyport_credential_expiry_timestamp_seconds{`+on+`,service="crm"}`,
+			"9000000", "1000000", "job", "sallyport", "service", "crm"),
 		{ // a token of 50 hours: a fifth of it is 10 hours
 			alert: "SallyportTokenExpiring", step: 15,
 			series: map[string]string{

@@ -105,6 +105,21 @@ func credentials() []Alert {
 			Datadog: `max(last_10m):min:sallyport.derived_token_healthy{*} by {service} < 1`,
 		},
 		{
+			Name: "SallyportCredentialExpiring", Severity: Warning, For: 0,
+			Expr:    `min by (job, service) (sallyport_credential_expiry_timestamp_seconds) - time() < <#14d>`,
+			Summary: "the credential of {{ $labels.service }} expires within 14 days",
+			Detail: "The API, or the client certificate, says when. From then on every call of the service fails. No " +
+				"call fails yet.",
+		},
+		{
+			Name: "SallyportProbeFailing", Severity: Warning, For: 5 * time.Minute,
+			Expr:    `max by (job, service) (sallyport_probe_success) == 0`,
+			Summary: "the probe of {{ $labels.service }} fails",
+			Detail: "The test call that Sallyport makes by itself does not get what it expects: the API is away, " +
+				"refuses the credential, or responds in another way. Workflows may not have met it yet.",
+			Datadog: `max(last_10m):max:sallyport.probe_success{*} by {service} < 1`,
+		},
+		{
 			Name: "SallyportTokenExpiring", Severity: Critical, For: 0,
 			Expr: `max by (job, token) (sallyport_token_expiry_seconds) < <#1d>
 and max by (job, token) (sallyport_token_expiry_seconds)
