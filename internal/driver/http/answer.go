@@ -202,7 +202,7 @@ func (k *KeyAt) key(doc any) (key driver.Key, ok bool) {
 	return key, true
 }
 
-// timeAt reads a time in the forms that APIs write: RFC 3339, a date, seconds or milliseconds. Zero: it is none.
+// timeAt reads a time in the forms that APIs write: RFC 3339, the same without a zone, a date, seconds or milliseconds. Zero: it is none.
 func timeAt(doc any, p jsonpointer.Pointer) time.Time {
 	text, ok := textAt(doc, p)
 	if !ok {
@@ -216,7 +216,7 @@ func timeAt(doc any, p jsonpointer.Pointer) time.Time {
 		return time.Unix(n, 0).UTC()
 	}
 	const withoutColon = "2006-01-02T15:04:05.999999999Z0700"
-	for _, form := range []string{time.RFC3339Nano, withoutColon, time.DateOnly, time.RFC1123Z} {
+	for _, form := range []string{time.RFC3339Nano, withoutColon, withoutZone, time.DateOnly, time.RFC1123Z} {
 		if t, err := time.Parse(form, text); err == nil {
 			return t.UTC()
 		}

@@ -22,6 +22,7 @@ type Definition struct {
 	About      string               `yaml:"about"`      // one sentence
 	Docs       []string             `yaml:"docs"`       // the vendor's pages that it was written from
 	Checked    string               `yaml:"checked"`    // when it was held against them in full; "": not yet
+	Against    string               `yaml:"against"`    // what it was held against then, in words
 	Upstream   string               `yaml:"upstream"`   // what the service's upstream is, as an example
 	Parameters map[string]Parameter `yaml:"parameters"` // what an operator sets
 

@@ -148,7 +148,9 @@ func TestProvidersArePages(t *testing.T) {
 		}
 		_, section, found := strings.Cut(httpdriver.Kind().Page, "\n## "+name+"\n")
 		section, _, _ = strings.Cut(section, "\n## ")
-		if strings.Contains(section, unread) != (d.Checked == "") {
+		held := "Held against " + d.Against + " on " + d.Checked + "."
+		if _, err := time.Parse(time.DateOnly, d.Checked); d.Checked == "" && !strings.Contains(section, unread) ||
+			d.Checked != "" && (err != nil || d.Against == "" || !strings.Contains(section, held)) {
 			t.Errorf("the section of %s does not say how far it was held against the vendor's pages", name)
 		}
 		if !found || !strings.Contains(section, "provider: "+name+"\n  service: "+name+"-admin\n") {

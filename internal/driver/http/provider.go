@@ -48,8 +48,12 @@ func wholePage() string {
 			continue // a test says so
 		}
 		b.WriteString("\n" + string(text))
-		if d, err := provider(name); err == nil && d.Checked == "" {
+		switch d, err := provider(name); {
+		case err != nil: // a test says so
+		case d.Checked == "":
 			b.WriteString(unchecked)
+		default:
+			b.WriteString("\nHeld against " + d.Against + " on " + d.Checked + ".\n")
 		}
 	}
 	return b.String()

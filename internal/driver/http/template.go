@@ -17,7 +17,7 @@ type template []piece
 // piece is text, or where name is set, the place of what it stands for.
 type piece struct{ text, name, format string }
 
-var placeForm = regexp.MustCompile(`^([a-z][a-z0-9_]{0,40})(?::(date|time|unix|seconds|days))?$`)
+var placeForm = regexp.MustCompile(`^([a-z][a-z0-9_]{0,40})(?::(date|time|datetime|unix|seconds|days))?$`)
 
 // parseTemplate takes text apart.
 func parseTemplate(text string) (template, error) {
@@ -79,6 +79,9 @@ func (t template) typed(in scope, now time.Time) (value any, ok bool) {
 
 func asIs(text string) string { return text }
 
+// withoutZone is a time of UTC as some APIs write and take it.
+const withoutZone = "2006-01-02T15:04:05"
+
 // formatted turns a duration into what the format says: a time from now on, or how long it is.
 func formatted(value any, format string, now time.Time) any {
 	d, ok := value.(time.Duration)
@@ -89,6 +92,8 @@ func formatted(value any, format string, now time.Time) any {
 	switch format {
 	case "date":
 		return until.Format(time.DateOnly)
+	case "datetime":
+		return until.Format(withoutZone)
 	case "unix":
 		return until.Unix()
 	case "seconds":

@@ -88,7 +88,7 @@ func gcp(a *account) http.Handler {
 		a.read(r, "", "privateKeyType keyAlgorithm")
 		k, err := a.add("")
 		if err != nil {
-			fail(w, http.StatusBadRequest, "FAILED_PRECONDITION", "Maximum number of keys on account reached.")
+			fail(w, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "Maximum number of keys on account reached.")
 			return
 		}
 		body := key(k)
@@ -210,7 +210,11 @@ func linode(a *account) http.Handler {
 		reply(w, http.StatusNotFound, object{"errors": []object{{"reason": reason}}})
 	}
 	mux.HandleFunc("POST /v4/profile/tokens", func(w http.ResponseWriter, r *http.Request) {
-		k, _ := a.add(text(a.read(r, "label scopes expiry", ""), "label"))
+		asked := a.read(r, "label scopes expiry", "")
+		if _, err := time.Parse("2006-01-02T15:04:05", text(asked, "expiry")); err != nil {
+			a.refuses = "expiry is no time without a zone"
+		}
+		k, _ := a.add(text(asked, "label"))
 		body := token(k)
 		body["token"] = k.value
 		reply(w, http.StatusOK, body)
