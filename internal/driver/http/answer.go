@@ -202,7 +202,8 @@ func (k *KeyAt) key(doc any) (key driver.Key, ok bool) {
 	return key, true
 }
 
-// timeAt reads a time in the forms that APIs write: RFC 3339, the same without a zone, a date, seconds or milliseconds. Zero: it is none.
+// timeAt reads a time in the forms that APIs write: RFC 3339, the same without a zone, a date, seconds or milliseconds.
+// Zero: it is none.
 func timeAt(doc any, p jsonpointer.Pointer) time.Time {
 	text, ok := textAt(doc, p)
 	if !ok {

@@ -169,8 +169,7 @@ var wordOfKey = regexp.MustCompile(`[A-Za-z0-9+/=_-]{16,}`)
 // answering is a driver whose API gives one answer to everything.
 func answering(t testing.TB, name string, status int, header, body string) driver.Driver {
 	t.Helper()
-	v := vendors()[name]
-	s := &httpdriver.Settings{Provider: name, Service: "admin", Parameters: v.parameters}
+	s := example(t, name)
 	d, err := s.Open(t.Context(), driver.Host{
 		Do: func(context.Context, string, *http.Request) (*http.Response, error) {
 			rec := httptest.NewRecorder()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"sallyport/internal/driver"
 	"sallyport/internal/driver/drivertest"
@@ -26,8 +29,8 @@ import (
 
 // vendor is a provider and the stand-in of its API.
 type vendor struct {
-	parameters map[string]string
-	limit      int // how many keys the stand-in allows; 0 is any number
+	parameters map[string]string // beside those of the page's example
+	limit      int               // how many keys the stand-in allows; 0 is any number
 	api        func(a *account) http.Handler
 	// inner is the vendor's own value in what the store has, where that is more than it. nil: it is the same.
 	inner func(value []byte) string
@@ -110,6 +113,7 @@ type world struct {
 	a             *account
 	api           http.Handler
 	before, after func() error
+	settings      *httpdriver.Settings
 	fault         func(next func() *httptest.ResponseRecorder) *httptest.ResponseRecorder
 }
 
@@ -140,9 +144,42 @@ func newWorld(t *testing.T, name string) *drivertest.World {
 	return out
 }
 
+var pageOfKind = httpdriver.Kind().Page
+
+// example are the settings that the page of the driver shows for a provider.
+func example(t testing.TB, name string) *httpdriver.Settings {
+	t.Helper()
+	_, section, _ := strings.Cut(pageOfKind, "\n## "+name+"\n")
+	_, block, _ := strings.Cut(section, "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	var shown struct {
+		Services map[string]any
+		Driver   struct {
+			Kind, Provider, Service string
+			Parameters              map[string]string
+		}
+	}
+	if err := yaml.UnmarshalWithOptions([]byte(block), &shown, yaml.Strict()); err != nil {
+		t.Fatalf("the example of %s: %v", name, err)
+	}
+	d := shown.Driver
+	if shown.Services[d.Service] == nil || d.Kind != "http" || d.Provider != name {
+		t.Fatalf("the example of %s is about another service, kind or provider", name)
+	}
+	all := maps.Clone(vendors()[name].parameters)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	maps.Copy(all, d.Parameters)
+	return &httpdriver.Settings{Provider: name, Service: d.Service, Parameters: all}
+}
+
 func (w *world) open(t *testing.T) driver.Driver {
 	t.Helper()
-	s := &httpdriver.Settings{Provider: w.name, Service: "admin", Parameters: w.a.v.parameters}
+	if w.settings == nil {
+		w.settings = example(t, w.name)
+	}
+	s := w.settings
 	d, err := s.Open(t.Context(), driver.Host{Do: w.do})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +222,7 @@ func (w *world) do(ctx context.Context, service string, req *http.Request) (*htt
 			w.t.Errorf("the driver sets the header %s", name)
 		}
 	}
-	if service != "admin" || req.URL.Host != "" || ctx.Err() != nil {
+	if service != w.name+"-admin" || req.URL.Host != "" || ctx.Err() != nil {
 		w.t.Errorf("the driver calls %q at %q (%v)", service, req.URL.Host, ctx.Err())
 	}
 	if w.before != nil {

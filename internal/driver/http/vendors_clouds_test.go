@@ -68,8 +68,8 @@ func awsIAM(a *account) http.Handler {
 func gcp(a *account) http.Handler {
 	mux := http.NewServeMux()
 	const (
-		path = "/v1/projects/-/serviceAccounts/n8n@p.iam.gserviceaccount.com/keys"
-		name = "projects/p/serviceAccounts/n8n@p.iam.gserviceaccount.com/keys/"
+		path = "/v1/projects/-/serviceAccounts/n8n@project.iam.gserviceaccount.com/keys"
+		name = "projects/project/serviceAccounts/n8n@project.iam.gserviceaccount.com/keys/"
 	)
 	fail := func(w http.ResponseWriter, status int, kind, message string) {
 		reply(w, status, object{"error": object{"code": status, "message": message, "status": kind}})
@@ -117,7 +117,7 @@ func gcp(a *account) http.Handler {
 // azureApp: https://learn.microsoft.com/en-us/graph/api/application-addpassword
 func azureApp(a *account) http.Handler {
 	mux := http.NewServeMux()
-	const path = "/v1.0/applications/a-1"
+	const path = "/v1.0/applications/00000000-1111-2222-3333-444444444444"
 	password := func(k *stored) object {
 		return object{
 			"customKeyIdentifier": nil, "displayName": k.label, "hint": k.value[:3], "keyId": k.id, "secretText": nil,
@@ -160,7 +160,7 @@ func azureApp(a *account) http.Handler {
 // cloudflare: https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/
 func cloudflare(a *account) http.Handler {
 	mux := http.NewServeMux()
-	const path = "/client/v4/accounts/a1/tokens"
+	const path = "/client/v4/accounts/023e105f4ecef8ad9ca31a8372d0c353/tokens"
 	result := func(w http.ResponseWriter, body any) {
 		reply(w, http.StatusOK, object{"success": true, "errors": []any{}, "messages": []any{}, "result": body})
 	}

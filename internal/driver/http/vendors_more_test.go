@@ -22,10 +22,11 @@ func page(a *account, number string, first int) []*stored {
 // auth0: https://auth0.com/docs/api/management/v2/clients/patch-clients-by-id
 func auth0(a *account) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("PATCH /api/v2/clients/c1", func(w http.ResponseWriter, r *http.Request) {
+	const client = "AaiyAPdpYdesoKnqjj8HJqRn4T5titww"
+	mux.HandleFunc("PATCH /api/v2/clients/"+client, func(w http.ResponseWriter, r *http.Request) {
 		a.secret = text(a.read(r, "client_secret", ""), "client_secret")
 		a.values = append(a.values, a.secret)
-		reply(w, http.StatusOK, object{"client_id": "c1", "client_secret": a.secret, "name": "n8n"})
+		reply(w, http.StatusOK, object{"client_id": client, "client_secret": a.secret, "name": "n8n"})
 	})
 	return mux
 }
@@ -123,12 +124,12 @@ func gitlab(a *account) http.Handler {
 	token := func(k *stored) object {
 		return object{
 			"id": json.Number(k.id), "name": k.label, "scopes": []string{"read_api"}, "created_at": k.created,
-			"expires_at": "2026-06-01", "active": true, "revoked": false, "access_level": 40, "user_id": 7,
+			"expires_at": "2026-06-01", "active": true, "revoked": false, "access_level": 20, "user_id": 7,
 		}
 	}
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		body := a.read(r, "name scopes expires_at", "access_level description")
-		if _, err := time.Parse(time.DateOnly, text(body, "expires_at")); err != nil || body["access_level"] != 40.0 {
+		if _, err := time.Parse(time.DateOnly, text(body, "expires_at")); err != nil || body["access_level"] != 20.0 {
 			a.refuses = "expires_at is no date, or access_level no number"
 		}
 		k, _ := a.add(text(body, "name"))
@@ -165,7 +166,7 @@ func grafana(a *account) http.Handler {
 	const path = "/api/serviceaccounts/2/tokens"
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		body := a.read(r, "name", "secondsToLive")
-		if body["secondsToLive"] != 30*86400.0 {
+		if body["secondsToLive"] != 90*86400.0 {
 			a.refuses = "secondsToLive is no number of seconds"
 		}
 		k, _ := a.add(text(body, "name"))
@@ -228,7 +229,7 @@ func mailgun(a *account) http.Handler {
 // atlas: https://www.mongodb.com/docs/api/doc/atlas-admin-api-v2/operation/operation-createapikey
 func atlas(a *account) http.Handler {
 	mux := http.NewServeMux()
-	const path = "/api/atlas/v2/orgs/o1/apiKeys"
+	const path = "/api/atlas/v2/orgs/4888442a3354817a7320eb61/apiKeys"
 	key := func(k *stored) object {
 		return object{
 			"id": k.id, "desc": k.label, "publicKey": "public-" + k.id, "roles": []any{},
@@ -266,7 +267,7 @@ func atlas(a *account) http.Handler {
 // okta: https://developer.okta.com/docs/guides/client-secret-rotation-key/main/
 func okta(a *account) http.Handler {
 	mux := http.NewServeMux()
-	const path = "/api/v1/apps/0oa1/credentials/secrets"
+	const path = "/api/v1/apps/0oafxqCAJWWGELFTYASJ/credentials/secrets"
 	fail := func(w http.ResponseWriter, status int, code, cause string) {
 		reply(w, status, object{
 			"errorCode": code, "errorSummary": "Api validation failed", "errorLink": code, "errorId": "oae1",
@@ -330,9 +331,12 @@ func okta(a *account) http.Handler {
 // pinecone: https://docs.pinecone.io/reference/api/2026-04/admin/create_api_key
 func pinecone(a *account) http.Handler {
 	mux := http.NewServeMux()
-	const path = "/admin/projects/p1/api-keys"
+	const (
+		project = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+		path    = "/admin/projects/" + project + "/api-keys"
+	)
 	key := func(k *stored) object {
-		return object{"id": k.id, "name": k.label, "project_id": "p1", "roles": []string{"DataPlaneViewer"}}
+		return object{"id": k.id, "name": k.label, "project_id": project, "roles": []string{"DataPlaneViewer"}}
 	}
 	version := func(r *http.Request) {
 		if r.Header.Get("X-Pinecone-Api-Version") != "2026-04" {
@@ -405,24 +409,25 @@ func twilio(a *account) http.Handler {
 			"date_updated": k.created.Format(time.RFC1123Z),
 		}
 	}
-	mux.HandleFunc("POST /2010-04-01/Accounts/AC1/Keys.json", func(w http.ResponseWriter, r *http.Request) {
+	const path = "/2010-04-01/Accounts/ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/Keys"
+	mux.HandleFunc("POST "+path+".json", func(w http.ResponseWriter, r *http.Request) {
 		k, _ := a.add(a.form(r, "", "FriendlyName").Get("FriendlyName"))
 		body := key(k)
 		body["secret"] = k.value
 		reply(w, http.StatusCreated, body)
 	})
-	mux.HandleFunc("GET /2010-04-01/Accounts/AC1/Keys.json", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+path+".json", func(w http.ResponseWriter, r *http.Request) {
 		at := a.query(r, "", "PageSize Page PageToken").Get("Page")
 		list, next := []object{}, any(nil)
 		for _, k := range page(a, at, 0) {
 			list = append(list, key(k))
 		}
 		if at == "" && len(a.keys) > 2 {
-			next = "/2010-04-01/Accounts/AC1/Keys.json?PageSize=2&Page=1&PageToken=PASK1"
+			next = path + ".json?PageSize=2&Page=1&PageToken=PASK1"
 		}
 		reply(w, http.StatusOK, object{"keys": list, "next_page_uri": next, "page": 0, "page_size": 2})
 	})
-	mux.HandleFunc("DELETE /2010-04-01/Accounts/AC1/Keys/{file}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("DELETE "+path+"/{file}", func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("file")
 		if len(id) < 5 || id[len(id)-5:] != ".json" || !a.remove(id[:len(id)-5]) {
 			reply(w, http.StatusNotFound, object{"code": 20404, "message": "was not found", "status": 404})

@@ -25,47 +25,40 @@ func TestProviders(t *testing.T) {
 
 // vendors are the stand-ins, by provider.
 func vendors() map[string]vendor {
-	of := func(pairs ...string) map[string]string {
-		m := map[string]string{}
-		for i := 0; i < len(pairs); i += 2 {
-			m[pairs[i]] = pairs[i+1]
-		}
-		return m
-	}
 	number := func(n int) string { return strconv.Itoa(1_000_000 + n) }
 	return map[string]vendor{
-		"auth0": {parameters: of("client", "c1"), limit: 1, api: auth0},
+		"auth0": {limit: 1, api: auth0},
 		"aws-iam": {
-			parameters: of("user", "n8n"), limit: 2, api: awsIAM, inner: field("secret_key"),
+			limit: 2, api: awsIAM, inner: field("secret_key"),
 			first: `{"access_key": "{id}", "secret_key": "{value}"}`,
 		},
-		"azure-app":  {parameters: of("app", "a-1", "lifetime", "90d"), api: azureApp},
-		"cloudflare": {parameters: of("owner", "accounts/a1", "policies", `[{"effect":"allow"}]`), api: cloudflare},
+		"azure-app":  {api: azureApp},
+		"cloudflare": {api: cloudflare},
 		"datadog":    {limit: 5, api: datadog},
 		"digitalocean-spaces": {
-			parameters: of("grants", `[{"bucket":"b","permission":"read"}]`), api: spaces, inner: field("secret_key"),
+			api: spaces, inner: field("secret_key"),
 			first: `{"access_key": "{id}", "secret_key": "{value}"}`,
 		},
-		"elasticsearch": {parameters: of("roles", `{"n8n":{}}`, "lifetime", "30d"), api: elasticsearch},
+		"elasticsearch": {parameters: map[string]string{"lifetime": "30d"}, api: elasticsearch},
 		"gcp-service-account": {
-			parameters: of("account", "n8n@p.iam.gserviceaccount.com"), limit: 10, api: gcp,
+			limit: 10, api: gcp,
 			inner: field("private_key"), first: `{"private_key": "{value}"}`,
 		},
-		"gitlab":  {parameters: of("owner", "projects/42", "scopes", "read_api"), api: gitlab, id: number},
-		"grafana": {parameters: of("account", "2", "lifetime", "30d"), api: grafana, id: number},
-		"linode":  {parameters: of("scopes", "linodes:read_only"), api: linode, id: number},
-		"mailgun": {parameters: of("role", "sending", "kind", "domain", "domain", "mg.example.com"), api: mailgun},
+		"gitlab":  {api: gitlab, id: number},
+		"grafana": {api: grafana, id: number},
+		"linode":  {api: linode, id: number},
+		"mailgun": {api: mailgun},
 		"mongodb-atlas": {
-			parameters: of("organisation", "o1", "roles", "ORG_READ_ONLY"), api: atlas, inner: field("private_key"),
+			api: atlas, inner: field("private_key"),
 			first: `{"public_key": "public", "private_key": "{value}"}`,
 		},
-		"okta":     {parameters: of("app", "0oa1"), limit: 2, api: okta},
-		"openai":   {parameters: of("project", "proj_abc"), api: openai},
-		"pinecone": {parameters: of("project", "p1", "roles", "DataPlaneViewer"), api: pinecone},
+		"okta":     {limit: 2, api: okta},
+		"openai":   {api: openai},
+		"pinecone": {api: pinecone},
 		"resend":   {api: resend},
-		"sendgrid": {parameters: of("scopes", "mail.send, stats.read"), limit: 4, api: sendgrid},
+		"sendgrid": {limit: 4, api: sendgrid},
 		"twilio": {
-			parameters: of("account", "AC1"), api: twilio, inner: field("secret"),
+			api: twilio, inner: field("secret"),
 			first: `{"sid": "{id}", "secret": "{value}"}`,
 		},
 	}
