@@ -16,7 +16,7 @@ func TestContract(t *testing.T) {
 			Current: secret.NewValue([]byte("the-value-until-now")),
 			Open: func(t *testing.T) driver.Driver {
 				t.Helper()
-				d, err := new(generate.Settings).Open(t.Context(), driver.Host{})
+				d, err := drivertest.Example(t, generate.Kind()).Open(t.Context(), driver.Host{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -89,3 +89,13 @@ func (b *bed) login(v secret.Value) error {
 	db := sql.OpenDB(connector)
 	return errors.Join(db.PingContext(b.t.Context()), db.Close())
 }
+
+// TestPage: the example of the page does, with the login in the store in the form that it shows.
+func TestPage(t *testing.T) {
+	onBoth(t, func(t *testing.T, b *bed) {
+		s := drivertest.Example(t, mysql.Kind()).(*mysql.Settings)
+		b.user(s.Users[0], first)
+		b.user(s.Users[1], "")
+		b.round(b.open(*s), value(s.Users[0], first))
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"sallyport/internal/driver"
+	"sallyport/internal/driver/drivertest"
 	"sallyport/internal/driver/postgres"
 	"sallyport/internal/fault"
 	"sallyport/internal/secret"
@@ -239,7 +240,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestPage: the rights of the page do, with the owner, and what the users create belongs to both.
+// TestPage: the rights and the example of the page do, with the owner, and what the users create belongs to both.
 func TestPage(t *testing.T) {
 	b := newBed(t)
 	b.page(0)
@@ -256,10 +257,9 @@ func TestPage(t *testing.T) {
 	if err := b.root.QueryRow(t.Context(), "SELECT current_database()").Scan(&database); err != nil {
 		t.Fatal(err)
 	}
-	d := b.open(postgres.Settings{
-		Users: []string{"crm_a", "crm_b"}, Owner: "crm_owner", AdminUser: "sallyport", EndSessions: true,
-		Database: database,
-	})
+	s := drivertest.Example(t, postgres.Kind()).(*postgres.Settings)
+	s.EndSessions, s.Database = true, database
+	d := b.open(*s)
 	current, old := value("crm_a", "first"), "crm_a"
 	for round := range 3 {
 		job := jobOf(current, old)

@@ -3,12 +3,14 @@ package redis_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"sallyport/internal/driver"
 	"sallyport/internal/driver/drivertest"
+	"sallyport/internal/driver/redis"
 	"sallyport/internal/secret"
 
 	redigo "github.com/gomodule/redigo/redis"
@@ -107,4 +109,24 @@ func (b *bed) login(v secret.Value) error {
 		_ = conn.Close()
 	}
 	return err
+}
+
+// TestPage: the example of the page does, with its administrator.
+func TestPage(t *testing.T) {
+	b := newBed(t, 1, file)
+	s := drivertest.Example(t, redis.Kind()).(*redis.Settings)
+	b.do(0, "ACL", "SETUSER", s.User, "on", ">"+first, "~*", "+@all")
+	s.Addresses, s.TLS = []string{b.servers[0].Socket}, driver.TLSOff
+	d := open(t, *s)
+	job := jobOf(first, idOf(first))
+	made, err := d.Create(t.Context(), job)
+	if err == nil {
+		err = errors.Join(d.Set(t.Context(), job, made), d.Test(t.Context(), job, made))
+	}
+	if job.Current = made.Value; err == nil {
+		err = d.Delete(t.Context(), job, idOf(first))
+	}
+	if ids := b.ids(s.User); err != nil || len(ids) != 1 || !ids[made.Key.ID] {
+		t.Errorf("passwords %v, want %s (%v)", ids, made.Key.ID, err)
+	}
 }
