@@ -531,3 +531,23 @@ func TestInterrupted(t *testing.T) {
 		wantCalls(t, b.world, "restart worker", "restart webhook", "restart main")
 	})
 }
+
+// TestGivenUpIsRestartedAgain: where the orchestrator has given a unit up, going on restarts it once more: once what
+// kept it from starting is mended, that is enough, and as long as it is not, the restart fails again.
+func TestGivenUpIsRestartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		b.world.Break("webhook", true)
+		if _, err := b.roller.Begin(t.Context(), fleet.Plan{}); err == nil {
+			t.Fatal("a unit that the orchestrator gives up is no failure")
+		}
+		_, err := b.roller.Resume(t.Context())
+		wantErr(t, err, fault.ExitError, `unit "webhook"`, "failed", "--resume")
+		b.world.Mend("webhook")
+		r, err := b.roller.Resume(t.Context())
+		if err != nil || r.Status != fleet.Complete {
+			t.Fatalf("going on: %s, %v", r.Status, err)
+		}
+		wantCalls(t, b.world, "restart worker", "restart webhook", "restart webhook", "restart webhook", "restart main")
+	})
+}

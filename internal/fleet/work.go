@@ -85,6 +85,11 @@ func (w *work) step(ctx context.Context, s *Step) error {
 			return err
 		}
 	}
+	if s.Phase == Settling || s.Phase == Proving {
+		if err := w.again(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s.Phase == Restarting {
 		if err := w.restart(ctx, s); err != nil {
 			return err
@@ -107,6 +112,18 @@ func (w *work) step(ctx context.Context, s *Step) error {
 	}
 	s.Ended = time.Now().UTC()
 	return w.enter(ctx, s, Done)
+}
+
+// again has a unit restarted once more whose restart was begun before, if the orchestrator has given it up: what kept
+// it from starting may be mended, and of that the orchestrator takes no notice.
+func (w *work) again(ctx context.Context, s *Step) error {
+	u, err := w.look(ctx, s.Unit)
+	if err != nil || u.State != Failed {
+		return err
+	}
+	w.tell(s, "the orchestrator has given it up: it is restarted again")
+	s.Before = u.Generation
+	return w.enter(ctx, s, Restarting)
 }
 
 // prepare notes what the unit is now and drains n8n. going is false for a unit with nothing to restart.

@@ -34,7 +34,8 @@ type unit struct {
 	want       int
 	readyAt    time.Time
 	broken     bool // it never becomes healthy
-	failed     bool // the orchestrator gives up
+	failed     bool // the orchestrator gives up where it does not
+	gaveUp     bool // it has, and stays at that until the next change
 }
 
 // NewWorld has units of two nodes each.
@@ -70,7 +71,7 @@ func (w *World) Break(name string, failed bool) {
 	w.with(name, func(u *unit) { u.broken, u.failed = true, failed })
 }
 
-// Mend takes Break back.
+// Mend takes Break back. Where the orchestrator has given up, it takes another change to have it look again.
 func (w *World) Mend(name string) { w.with(name, func(u *unit) { u.broken, u.failed = false, false }) }
 
 // Remove takes a unit away.
@@ -156,6 +157,7 @@ func (w *World) Start(ctx context.Context, name string, want int) error {
 // change begins a new generation of a unit.
 func (w *World) change(u *unit, how string) {
 	u.generation++
+	u.gaveUp = u.failed
 	u.readyAt = time.Now().Add(w.Takes)
 	w.calls = append(w.calls, how+" "+u.name)
 }
@@ -204,7 +206,7 @@ func (u *unit) see() fleet.Unit {
 	switch {
 	case u.want == 0:
 		seen.State = fleet.Stopped
-	case u.generation > 1 && u.failed:
+	case u.gaveUp:
 		seen.State, seen.Problem = fleet.Failed, "its nodes end at once"
 	case u.generation > 1 && u.broken, time.Now().Before(u.readyAt):
 		seen.State, seen.Problem = fleet.Changing, "its nodes start"
