@@ -32,16 +32,16 @@ func applyManifest(t *testing.T, c *cluster) (token string) {
 			t.Fatal(err)
 		}
 		kind := strings.ToLower(object["kind"].(string)) + "s"
-		at := "/apis/rbac.authorization.k8s.io/v1/namespaces/" + c.namespace + "/" + kind
+		at := "/apis/rbac.authorization.k8s.io/v1/namespaces/" + c.Namespace + "/" + kind
 		if kind == "serviceaccounts" {
-			at = "/api/v1/namespaces/" + c.namespace + "/" + kind
+			at = "/api/v1/namespaces/" + c.Namespace + "/" + kind
 		}
 		if kind == "rolebindings" { // kubectl apply -n adds it
-			object["subjects"].([]any)[0].(kube.Object)["namespace"] = c.namespace
+			object["subjects"].([]any)[0].(kube.Object)["namespace"] = c.Namespace
 		}
 		c.server.Call(t, http.MethodPost, at, object)
 	}
-	token = c.server.Token(t, c.namespace, "sallyport-fleet")
+	token = c.server.Token(t, c.Namespace, "sallyport-fleet")
 	f := c.open(t, token, "deployment/n8n-main")
 	for deadline := time.Now().Add(3 * time.Minute); ; _ = pause.For(t.Context(), 50*time.Millisecond) {
 		if _, err := f.List(t.Context()); err == nil {

@@ -21,6 +21,7 @@ import (
 const (
 	TestBinary = "/sallyport.test" // the running test's own program
 	Socket     = "/docker.sock"    // the engine's
+	Folder     = "/folder"         // the service's, if it has one
 )
 
 // Service is a service of the swarm: containers that have this machine's /usr, read-only, and sleep.
@@ -30,6 +31,7 @@ type Service struct {
 	Command  []string                 // instead of sleeping
 	Secrets  []*swarm.SecretReference // Mount makes one
 	Env      []string                 // NAME=VALUE
+	Folder   string                   // of this machine, which the containers see and cannot write
 }
 
 // Mount is a secret as a service has it: under a target below /run/secrets, for root.
@@ -51,7 +53,7 @@ func (e *Engine) Run(t testing.TB, s Service) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := e.await(ctx, func() bool {
-		return len(e.running(t, s.Name)) == int(s.Replicas) //nolint:gosec // a few
+		return len(e.Running(t, s.Name)) == int(s.Replicas) //nolint:gosec // a few
 	}); err != nil {
 		t.Fatalf("waiting for service %q: %v: %s", s.Name, err, e.Log())
 	}
@@ -89,16 +91,19 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 	bind := func(source, target string) mount.Mount {
 		return mount.Mount{Type: mount.TypeBind, Source: source, Target: target, ReadOnly: true}
 	}
+	mounts := []mount.Mount{
+		bind("/usr", "/usr"), bind(binary, TestBinary), bind(strings.TrimPrefix(e.Host, "unix://"), Socket),
+	}
+	if s.Folder != "" {
+		mounts = append(mounts, bind(s.Folder, Folder))
+	}
 	return swarm.ServiceSpec{
 		Annotations: swarm.Annotations{Name: s.Name},
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &s.Replicas}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image: Image, Command: command, Secrets: s.Secrets, Env: s.Env, StopSignal: "SIGKILL",
-				Mounts: []mount.Mount{
-					bind("/usr", "/usr"), bind(binary, TestBinary),
-					bind(strings.TrimPrefix(e.Host, "unix://"), Socket),
-				},
+				Mounts: mounts,
 			},
 			RestartPolicy: &swarm.RestartPolicy{
 				Condition: swarm.RestartPolicyConditionAny, Delay: &delay,
@@ -114,8 +119,8 @@ func (s *Service) spec(t testing.TB, e *Engine) swarm.ServiceSpec {
 	}
 }
 
-// running are the containers of a service that run.
-func (e *Engine) running(t testing.TB, service string) (containers []string) {
+// Running are the containers of a service that run.
+func (e *Engine) Running(t testing.TB, service string) (containers []string) {
 	t.Helper()
 	tasks, err := e.Client.TaskList(t.Context(),
 		client.TaskListOptions{Filters: make(client.Filters).Add("service", service).Add("desired-state", "running")})
@@ -145,7 +150,7 @@ func (e *Engine) TryExec(t testing.TB, service string, environ []string,
 	command ...string,
 ) (outputs []string, err error) {
 	t.Helper()
-	for _, id := range e.running(t, service) {
+	for _, id := range e.Running(t, service) {
 		out, err := e.exec(t.Context(), id, client.ExecCreateOptions{
 			Env: environ, Cmd: command, AttachStdout: true,
 			AttachStderr: true,
