@@ -22,7 +22,8 @@ func TestRotationInASwarm(t *testing.T) {
 	engine := docker.Start(t)
 	home := t.TempDir()
 	write(t, filepath.Join(home, "sallyport.yaml"),
-		"stores: {manager: {kind: swarm, host: \""+engine.Host+"\"}}\n", 0o600)
+		"stores: {manager: {kind: swarm, host: \""+engine.Host+"\"}}\n"+
+			strings.Replace(fleetOf(t, "docs/stores/swarm.md"), "unix:///var/run/docker.sock", engine.Host, 1), 0o600)
 	write(t, filepath.Join(home, "new"), pageNewKey, 0o600)
 	shell := func(script string) {
 		t.Helper()
@@ -39,9 +40,9 @@ func TestRotationInASwarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine.Run(t, docker.Service{Name: "n8n_worker", Replicas: 1, Secrets: []*api.SecretReference{
-		docker.Mount(first.Secret.ID, "openai_key_v1", "openai_key"),
-	}})
+	mounted := docker.Mount(first.Secret.ID, "openai_key_v1", "openai_key")
+	mounted.File.UID = "1000"
+	engine.Run(t, docker.Service{Name: "n8n_worker", Replicas: 1, Secrets: []*api.SecretReference{mounted}})
 	for _, b := range blocksOf(t, "docs/stores/swarm.md") {
 		if b.lang == "sh" {
 			shell(b.text)
@@ -54,4 +55,16 @@ func TestRotationInASwarm(t *testing.T) {
 			t.Errorf("%s says %q, want %q", command, got, want)
 		}
 	}
+}
+
+// fleetOf is the fleet that a page shows.
+func fleetOf(t *testing.T, page string) string {
+	t.Helper()
+	for _, b := range blocksOf(t, page) {
+		if b.lang == "yaml" && strings.HasPrefix(b.text, "fleets:") {
+			return b.text
+		}
+	}
+	t.Fatalf("%s shows no fleet", page)
+	return ""
 }

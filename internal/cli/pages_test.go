@@ -283,7 +283,7 @@ openssl req -x509 -newkey ed25519 -nodes -keyout tls.key -out tls.crt -subj /CN=
 // storePages are those of all kinds of store.
 func storePages() (list []page) {
 	elsewhere := map[string]string{
-		"gcpsm": "gcloud secrets", "azurekv": "az keyvault show", "swarm": "docker service update", "kubernetes": "kind: RoleBinding",
+		"gcpsm": "gcloud secrets", "azurekv": "az keyvault show", "swarm": "fleet restart prod", "kubernetes": "kind: RoleBinding",
 	}
 	for _, kind := range app.Kinds().Stores {
 		list = append(list, storePage(kind.Name, elsewhere[kind.Name]))

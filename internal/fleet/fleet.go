@@ -87,6 +87,13 @@ type Scaler interface {
 	Start(ctx context.Context, unit string, want int) error
 }
 
+// Tidier is an Orchestrator that removes what a restart has left behind, once every unit is healthy: what is not needed
+// any more, not even to go back to what a unit ran before. It is called again after any end.
+type Tidier interface {
+	// Tidy returns the names of what it has removed, also with an error.
+	Tidy(ctx context.Context) (removed []string, err error)
+}
+
 // What Orchestrators answer.
 var (
 	ErrUnreachable = errors.New("the orchestrator cannot be reached")

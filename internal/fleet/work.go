@@ -29,6 +29,9 @@ var (
 // run does the steps that are not over, and puts what ended it on record.
 func (w *work) run(ctx context.Context) error {
 	err := w.steps(ctx)
+	if err == nil && !w.record.Back {
+		w.tidy(ctx)
+	}
 	// The record is made whatever has become of the caller; it is small.
 	ctx = context.WithoutCancel(ctx)
 	resume := "`sallyport fleet restart " + w.Fleet + " --resume` goes on"
@@ -55,6 +58,21 @@ func (w *work) run(ctx context.Context) error {
 	}
 	w.tell(nil, "%s", w.record.Status)
 	return err
+}
+
+// tidy removes what is left over. Whether that succeeds does not change what has become of the units.
+func (w *work) tidy(ctx context.Context) {
+	tidier, ok := w.Orchestrator.(Tidier)
+	if !ok {
+		return
+	}
+	removed, err := tidier.Tidy(ctx)
+	for _, name := range removed {
+		w.tell(nil, "removed %s, which nothing uses any more", name)
+	}
+	if err != nil {
+		w.tell(nil, "not all that is left over was removed, the next restart tries again: %v", err)
+	}
 }
 
 func interrupted(err error, hint string) error {

@@ -1,8 +1,9 @@
 // Package swarm is a fleet of services of a Docker Swarm. A unit is a service, whose containers the swarm itself
 // replaces one after another, as the service's update_config says.
 //
-// A restart is `docker service update --force`: the counter in the task's template goes up. A label of the service
-// tells one restart of ours from the next. The way back is the specification before, of which Docker keeps one.
+// A restart is `docker service update --force`: the counter in the task's template goes up, and the newest versions of
+// the fleet's secrets take the place of older ones. A label of the service tells one restart of ours from the next. The
+// way back is the specification before, of which Docker keeps one.
 //
 // Invariant: of what Docker answers nothing gets into an error but what this package knows the words of.
 package swarm
@@ -45,6 +46,9 @@ type Options struct {
 	Host     string   // the Docker API of a manager: see dockerapi.Dial
 	Services []string // by name, in the order of restart
 
+	Secrets []string // of package secret/swarm: a restart has services mount their newest versions
+	Keep    int      // how many of their versions stay when nothing uses them; 0: all
+
 	Machines map[string]string // the Docker APIs of other machines, by hostname: as `docker --host` takes them
 }
 
@@ -53,6 +57,8 @@ type Fleet struct {
 	docker   *client.Client
 	services []string
 	machines *machines
+	secrets  []string
+	keep     int
 }
 
 // New checks o and contacts nobody.
@@ -62,7 +68,7 @@ func New(o Options) (*Fleet, error) {
 		return nil, fmt.Errorf("setting up a fleet of kind swarm: %w", err)
 	}
 	return &Fleet{
-		docker: docker, services: o.Services,
+		docker: docker, services: o.Services, secrets: o.Secrets, keep: o.Keep,
 		machines: &machines{docker: docker, host: o.Host, others: o.Machines},
 	}, nil
 }
@@ -104,6 +110,9 @@ func (f *Fleet) Look(ctx context.Context, unit string) (fleet.Unit, error) {
 // Restart implements fleet.Orchestrator. n8n has the service's stop_grace_period to end.
 func (f *Fleet) Restart(ctx context.Context, unit string, _ time.Duration) error {
 	return f.change(ctx, "restarting", unit, func(s *api.Service) (bool, error) {
+		if err := f.renew(ctx, &s.Spec); err != nil {
+			return false, err
+		}
 		s.Spec.TaskTemplate.ForceUpdate++
 		label(&s.Spec, labelRestart, rand.Text())
 		delete(s.Spec.Labels, labelReverted)

@@ -43,7 +43,8 @@ func (m *Manager) remove(ctx context.Context, path string) error {
 		slices.Sort(services)
 		names := strings.Join(slices.Compact(services), ", ")
 		return fault.WithHint(fmt.Errorf("it is in use by %s", names),
-			"take it from them first: `docker service update --secret-rm NAME_vN SERVICE`")
+			"take it from them first: `docker service update --secret-rm NAME_vN SERVICE`; `keep` of a fleet of kind "+
+				"swarm removes older versions alone")
 	}
 	if err := m.bury(ctx, path); err != nil {
 		return err
