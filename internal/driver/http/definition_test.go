@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"sallyport/internal/driver"
+	"sallyport/internal/driver/drivertest"
 	httpdriver "sallyport/internal/driver/http"
-	"sallyport/internal/secret"
 )
 
 // crm is the definition of the driver's page.
@@ -83,15 +83,6 @@ func TestDefinition(t *testing.T) {
 	}
 }
 
-// report keeps what is wrong, by key.
-type report struct {
-	secret.Report
-	wrong, warned map[string]string
-}
-
-func (r *report) Fail(key, message, hint string) { r.wrong[key] = message + "; " + hint }
-func (r *report) Warn(key, message, hint string) { r.warned[key] = message + "; " + hint }
-
 // TestSettings: settings are checked by what the provider asks for.
 func TestSettings(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "crm.yaml")
@@ -117,19 +108,17 @@ func TestSettings(t *testing.T) {
 		{httpdriver.Settings{Provider: "cloudflare", Parameters: of("policies", "[")}, "parameters.policies", "not JSON"},
 		{httpdriver.Settings{Provider: "azure-app", Parameters: of("lifetime", "3s")}, "parameters.lifetime", "90d"},
 	} {
-		r := &report{wrong: map[string]string{}, warned: map[string]string{}}
-		c.s.Check(r)
-		if c.key == "" && len(r.wrong) > 0 || !strings.Contains(r.wrong[c.key], c.want) {
-			t.Errorf("%+v: %v, want %s: %s", c.s, r.wrong, c.key, c.want)
+		r := drivertest.Check(&c.s)
+		if c.key == "" && len(r.Failed) > 0 || !strings.Contains(r.Failed[c.key], c.want) {
+			t.Errorf("%+v: %v, want %s: %s", c.s, r.Failed, c.key, c.want)
 		}
 		if _, err := c.s.Open(t.Context(), driver.Host{}); (err == nil) != (c.key == "") {
 			t.Errorf("%+v: opened: %v", c.s, err)
 		}
 	}
-	r := &report{wrong: map[string]string{}, warned: map[string]string{}}
-	(&httpdriver.Settings{Provider: "okta", Parameters: of("app", "a")}).Check(r)
-	if !strings.Contains(r.warned["provider"], "have no label") {
-		t.Errorf("keys without labels: %v", r.warned)
+	r := drivertest.Check(&httpdriver.Settings{Provider: "okta", Parameters: of("app", "a")})
+	if !strings.Contains(r.Warned["provider"], "have no label") {
+		t.Errorf("keys without labels: %v", r.Warned)
 	}
 }
 

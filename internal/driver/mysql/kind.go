@@ -12,8 +12,6 @@ import (
 	"cmp"
 	"context"
 	_ "embed" // the page
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"sallyport/internal/driver"
@@ -48,44 +46,29 @@ type Settings struct {
 	driver.Account
 }
 
-// maxName is the longest name of a user, in characters, that both servers take.
-const maxName = 32
+// naming is what both servers take for a user, and for the host part of an account.
+func naming(most int) driver.Naming {
+	return driver.Naming{Most: most, Of: "characters", Length: utf8.RuneCountInString}
+}
 
 // Check implements driver.Settings.
 func (s *Settings) Check(r secret.Report) {
+	const (
+		longestUser = 32
+		longestHost = 255
+	)
 	s.CheckEncryption(r, "address", s.Address)
 	s.CheckAccount(r, len(s.Users))
-	for key, names := range map[string][]string{
-		"users": s.Users, "admin_user": {s.AdminUser}, "from": {cmp.Or(s.From, "%")},
-	} {
-		if slices.ContainsFunc(names, func(name string) bool {
-			return !isName(name, key == "from") && (name != "" || key == "users")
-		}) {
-			r.Fail(key, "has a name that is empty, too long, or has control characters",
-				"write the name as the server has it, without quotes and without @host")
-		}
+	naming(longestUser).Check(r, "users", true, s.Users...)
+	naming(longestUser).Check(r, "admin_user", false, s.AdminUser)
+	naming(longestHost).Check(r, "from", false, s.From)
+	driver.CheckUsers(r, s.Users, s.AdminUser)
+	if !s.Dual {
+		driver.WarnOfOne(r, s.Users, ", or write dual: true with MySQL")
 	}
-	switch n := len(s.Users); {
-	case n > 2 || n == 2 && s.Users[0] == s.Users[1]:
-		r.Fail("users", "are not one user or two", "write users: [crm_a, crm_b]")
-	case n == 2 && s.Dual:
+	if len(s.Users) == 2 && s.Dual {
 		r.Fail("dual", "goes with one user", "leave it out: with two users both passwords work anyway")
-	case n == 1 && !s.Dual:
-		r.Warn("users", "is one user: from the moment its password is replaced until every consumer has the new one, "+
-			"new connections with the old one fail", "name two users that take turns, or write dual: true with MySQL")
 	}
-	if slices.Contains(s.Users, s.AdminUser) {
-		r.Fail("admin_user", "is one of users", "take another user for it")
-	}
-}
-
-func isName(s string, host bool) bool {
-	most := maxName
-	if host {
-		most = 255
-	}
-	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= most &&
-		!strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
 // Secrets implements driver.Settings.

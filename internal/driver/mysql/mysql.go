@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"sallyport/internal/driver"
@@ -20,12 +19,12 @@ type accounts struct {
 	on driver.Host
 }
 
-func (d *accounts) turns() bool { return len(d.s.Users) == 2 }
+func (d *accounts) users() driver.Users { return driver.Users{Account: d.s.Account, Names: d.s.Users} }
 
 // Capabilities implements driver.Driver. With two users a key is a user that is not locked, with dual a password. The
 // server keeps no labels, and none is needed: Create contacts nobody, so that a run's key is on record before.
 func (d *accounts) Capabilities() driver.Capabilities {
-	if d.turns() || d.s.Dual {
+	if d.users().Turns() || d.s.Dual {
 		return driver.Capabilities{Lists: true, Deletes: true, MaxKeys: 2}
 	}
 	return driver.Capabilities{MaxKeys: 1}
@@ -33,7 +32,7 @@ func (d *accounts) Capabilities() driver.Capabilities {
 
 // Create implements driver.Driver.
 func (d *accounts) Create(_ context.Context, job driver.Job) (driver.Made, error) {
-	user, err := d.next(job.Current)
+	user, err := d.users().Next(job.Current)
 	if err != nil {
 		return driver.Made{}, fmt.Errorf("%w: %w", driver.ErrRefused, err)
 	}
@@ -43,7 +42,7 @@ func (d *accounts) Create(_ context.Context, job driver.Job) (driver.Made, error
 	}
 	key := driver.Key{ID: user, Label: job.Label()}
 	if d.s.Dual {
-		login, err := d.login(value)
+		login, err := d.users().Login(value)
 		if err != nil {
 			return driver.Made{}, err
 		}
@@ -53,52 +52,22 @@ func (d *accounts) Create(_ context.Context, job driver.Job) (driver.Made, error
 	return driver.Made{Key: key, Value: value}, nil
 }
 
-// next is the user that the current value does not log in as.
-func (d *accounts) next(current secret.Value) (string, error) {
-	if !d.turns() || current.IsZero() {
-		return d.s.Users[0], nil
-	}
-	login, err := d.s.Read(current, d.s.Users)
-	if err == nil && login.User == d.s.Users[0] {
-		return d.s.Users[1], nil
-	}
-	return d.s.Users[0], err
-}
-
 // idOf names a password by a hash of its hash.
 func idOf(hash string) string {
 	sum := sha256.Sum256([]byte("sallyport " + hash))
 	return "password-" + hex.EncodeToString(sum[:6])
 }
 
-// login is what a value logs in as.
-func (d *accounts) login(value secret.Value) (driver.Login, error) {
-	login, err := d.s.Read(value, d.s.Users)
-	if err == nil && login.User == "" {
-		login.User = d.s.Users[0]
-	}
-	return login, err
-}
-
-// current is the login of the store's current value; its user is "" if there is none, or none that can be read.
-func (d *accounts) current(job driver.Job) driver.Login {
-	if job.Current.IsZero() {
-		return driver.Login{}
-	}
-	login, _ := d.login(job.Current)
-	return login
-}
-
 // Set implements driver.Driver.
 func (d *accounts) Set(ctx context.Context, job driver.Job, made driver.Made) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	login, err := d.login(made.Value)
+	login, err := d.users().Login(made.Value)
 	if err != nil {
 		return err
 	}
-	current := d.current(job)
-	if !slices.Contains(d.s.Users, login.User) || d.turns() && current.User == login.User {
+	current := d.users().Current(job)
+	if !d.users().Has(login.User) || d.users().Turns() && current.User == login.User {
 		return fault.WithHint(fmt.Errorf("%w: the store's current value logs in as %q by now, or users has other names",
 			driver.ErrRefused, login.User), "rotate again")
 	}
@@ -117,7 +86,7 @@ func (d *accounts) Set(ctx context.Context, job driver.Job, made driver.Made) er
 		return err
 	case d.s.Dual:
 		return s.add(ctx, a, hash, current)
-	case !d.turns():
+	case !d.users().Turns():
 		return s.alter(ctx, a, hash, "")
 	}
 	if current.User != "" {
@@ -159,7 +128,7 @@ func (s *session) add(ctx context.Context, a *account, hash string, current driv
 func (d *accounts) Test(ctx context.Context, _ driver.Job, made driver.Made) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	login, err := d.login(made.Value)
+	login, err := d.users().Login(made.Value)
 	if err != nil {
 		return err
 	}
@@ -175,10 +144,10 @@ func (d *accounts) Test(ctx context.Context, _ driver.Job, made driver.Made) err
 func (d *accounts) Undo(ctx context.Context, job driver.Job, _ driver.Made) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if d.turns() || d.s.Dual || job.Current.IsZero() {
+	if d.users().Turns() || d.s.Dual || job.Current.IsZero() {
 		return nil // it is deleted; or there is none that could be accepted again
 	}
-	login, err := d.login(job.Current)
+	login, err := d.users().Login(job.Current)
 	if err != nil {
 		return err
 	}
@@ -232,10 +201,10 @@ func (d *accounts) Delete(ctx context.Context, job driver.Job, id string) error 
 	if d.s.Dual {
 		return d.take(ctx, job, id)
 	}
-	if !slices.Contains(d.s.Users, id) {
+	if !d.users().Has(id) {
 		return fault.WithHint(fmt.Errorf("%w: %q is not one of users", driver.ErrRefused, id), "lock it by hand")
 	}
-	current := d.current(job)
+	current := d.users().Current(job)
 	if current.User == id {
 		return d.spare(ctx, current, id == job.OldKey)
 	}
@@ -280,12 +249,7 @@ func (d *accounts) spare(ctx context.Context, current driver.Login, retires bool
 			return err
 		}
 	}
-	return isCurrent(current.User)
-}
-
-func isCurrent(what string) error {
-	return fault.WithHint(fmt.Errorf("%w: the store's current value logs in as %q, so that is not taken away",
-		driver.ErrRefused, what), "put the value that is to be current into the store, then go on")
+	return driver.NotCurrent(current.User)
 }
 
 // take takes one of the two passwords of a user away. If it is the first one, the other has to take its place before.
@@ -301,10 +265,10 @@ func (d *accounts) take(ctx context.Context, job driver.Job, id string) error {
 		return err
 	}
 	first, second := idOf(a.hash) == id, a.second != "" && idOf(a.second) == id
-	current := d.current(job).Password
+	current := d.users().Current(job).Password
 	switch {
 	case first && matches(a.hash, current), second && matches(a.second, current):
-		return isCurrent(user)
+		return driver.NotCurrent(user)
 	case second:
 		return s.discard(ctx, user)
 	case first && a.second == "":

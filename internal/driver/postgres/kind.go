@@ -11,8 +11,6 @@ package postgres
 import (
 	"context"
 	_ "embed" // the page
-	"fmt"
-	"strings"
 
 	"sallyport/internal/driver"
 	"sallyport/internal/secret"
@@ -48,52 +46,29 @@ type Settings struct {
 	driver.Account
 }
 
-// maxName is NAMEDATALEN-1: the server cuts longer names off.
-const maxName = 63
+// naming is of NAMEDATALEN-1 bytes: the server cuts longer names off.
+func naming() driver.Naming {
+	return driver.Naming{Most: 63, Of: "bytes", Length: func(name string) int { return len(name) }}
+}
 
 // Check implements driver.Settings.
 func (s *Settings) Check(r secret.Report) {
 	s.CheckEncryption(r, "address", s.Address)
 	s.CheckAccount(r, len(s.Users))
-	for key, names := range map[string][]string{
-		"users": s.Users, "owner": {s.Owner}, "admin_user": {s.AdminUser}, "database": {s.Database},
-	} {
-		for _, name := range names {
-			if !isName(name) && (name != "" || key == "users") {
-				r.Fail(key, fmt.Sprintf("has a name that is empty, longer than %d bytes, or has control characters",
-					maxName), "write the name as the server has it, without quotes")
-			}
-		}
+	naming().Check(r, "users", true, s.Users...)
+	for key, name := range map[string]string{"owner": s.Owner, "admin_user": s.AdminUser, "database": s.Database} {
+		naming().Check(r, key, false, name)
 	}
-	s.checkUsers(r)
-}
-
-func (s *Settings) checkUsers(r secret.Report) {
-	switch n := len(s.Users); {
-	case n > 2 || n == 2 && s.Users[0] == s.Users[1]:
-		r.Fail("users", "are not one user or two", "write users: [crm_a, crm_b]")
-	case n == 2 && s.AdminUser == "":
+	driver.CheckUsers(r, s.Users, s.AdminUser)
+	driver.WarnOfOne(r, s.Users, "")
+	driver.CheckAdmin(r, s.AdminUser, s.AdminPassword)
+	if len(s.Users) == 2 && s.AdminUser == "" {
 		r.Fail("admin_user", "is not set: none of two users can set the other's password",
 			"name the administrator in admin_user and admin_password; the page of the driver has the rights that do")
-	case n == 1:
-		r.Warn("users", "is one user: from the moment its password is replaced until every consumer has the new one, "+
-			"new connections with the old one fail", "name two users that take turns")
 	}
 	if len(s.Users) == 1 && s.Owner != "" {
 		r.Fail("owner", "goes with two users", "leave it out")
 	}
-	if (s.AdminUser == "") != (s.AdminPassword == secret.Ref{}) {
-		r.Fail("admin_password", "and admin_user go together", "write both, or none with one user")
-	}
-	for _, name := range s.Users {
-		if name == s.AdminUser && name != "" {
-			r.Fail("admin_user", "is one of users", "take another user for it")
-		}
-	}
-}
-
-func isName(s string) bool {
-	return s != "" && len(s) <= maxName && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
 // Secrets implements driver.Settings.

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -12,18 +11,6 @@ import (
 )
 
 func TestKind(t *testing.T) { drivertest.Kind(t, postgres.Kind()) }
-
-// report keeps the keys with which something is wrong.
-type report struct {
-	secret.Report
-	failed, warned map[string]bool
-}
-
-func (r report) Fail(key, _, _ string)        { r.failed[key] = true }
-func (r report) Warn(key, _, _ string)        { r.warned[key] = true }
-func (report) Address(string, string, string) {}
-func (report) Certificates(string, string)    {}
-func (report) Plain(string, *url.URL)         {}
 
 // TestCheck: settings with which a rotation could not go well are refused at their key.
 func TestCheck(t *testing.T) {
@@ -51,14 +38,13 @@ func TestCheck(t *testing.T) {
 		"no user in it":    {s: good(), change: func(s *postgres.Settings) { s.Template = "{password}" }, fails: "template"},
 		"in clear":         {s: good(), change: func(s *postgres.Settings) { s.TLS = driver.TLSOff }, warns: "tls"},
 	} {
-		r := report{failed: map[string]bool{}, warned: map[string]bool{}}
 		if c.change != nil {
 			c.change(c.s)
 		}
-		c.s.Check(r)
-		if r.failed[c.fails] != (c.fails != "") || c.fails == "" && len(r.failed) > 0 ||
-			c.warns != "" && !r.warned[c.warns] {
-			t.Errorf("%s: failed %v, warned %v", name, r.failed, r.warned)
+		r := drivertest.Check(c.s)
+		if (r.Failed[c.fails] != "") != (c.fails != "") || c.fails == "" && len(r.Failed) > 0 ||
+			(r.Warned[c.warns] != "") != (c.warns != "") {
+			t.Errorf("%s: failed %v, warned %v", name, r.Failed, r.Warned)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"sallyport/internal/driver"
 	"sallyport/internal/fault"
@@ -18,11 +17,11 @@ type roles struct {
 	on driver.Host
 }
 
-func (d *roles) turns() bool { return len(d.s.Users) == 2 }
+func (d *roles) users() driver.Users { return driver.Users{Account: d.s.Account, Names: d.s.Users} }
 
 // Capabilities implements driver.Driver. With two users a key is a user that can log in.
 func (d *roles) Capabilities() driver.Capabilities {
-	if d.turns() {
+	if d.users().Turns() {
 		return driver.Capabilities{Lists: true, Deletes: true, MaxKeys: 2}
 	}
 	return driver.Capabilities{MaxKeys: 1, NeedsOld: d.s.AdminUser == ""}
@@ -30,7 +29,7 @@ func (d *roles) Capabilities() driver.Capabilities {
 
 // Create implements driver.Driver: it makes a password up for the user whose turn it is.
 func (d *roles) Create(_ context.Context, job driver.Job) (driver.Made, error) {
-	user, err := d.next(job.Current)
+	user, err := d.users().Next(job.Current)
 	if err != nil {
 		return driver.Made{}, fmt.Errorf("%w: %w", driver.ErrRefused, err)
 	}
@@ -38,56 +37,21 @@ func (d *roles) Create(_ context.Context, job driver.Job) (driver.Made, error) {
 	return driver.Made{Key: driver.Key{ID: user, Label: job.Label()}, Value: value}, err
 }
 
-// next is the user that the current value does not log in as.
-func (d *roles) next(current secret.Value) (string, error) {
-	if !d.turns() || current.IsZero() {
-		return d.s.Users[0], nil
-	}
-	login, err := d.s.Read(current, d.s.Users)
-	if err == nil && login.User == d.s.Users[0] {
-		return d.s.Users[1], nil
-	}
-	return d.s.Users[0], err
-}
-
-// login is what a value logs in as.
-func (d *roles) login(value secret.Value) (driver.Login, error) {
-	login, err := d.s.Read(value, d.s.Users)
-	if err == nil && login.User == "" {
-		login.User = d.s.Users[0]
-	}
-	return login, err
-}
-
-// isCurrent tells whether the store's current value logs in as user.
-func (d *roles) isCurrent(job driver.Job, user string) bool {
-	if job.Current.IsZero() {
-		return false
-	}
-	login, err := d.login(job.Current)
-	return err == nil && login.User == user
-}
-
 // Set implements driver.Driver.
 func (d *roles) Set(ctx context.Context, job driver.Job, made driver.Made) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	login, err := d.login(made.Value)
+	login, err := d.users().Login(made.Value)
 	if err != nil {
 		return err
 	}
-	if !d.turns() {
+	if !d.users().Turns() {
 		return d.replace(ctx, job.Current, made.Value)
 	}
-	if d.isCurrent(job, login.User) || !slices.Contains(d.s.Users, login.User) {
+	active := d.users().Current(job).User
+	if active == login.User || !d.users().Has(login.User) {
 		return fault.WithHint(fmt.Errorf("%w: the store's current value logs in as %q by now, or users has other names",
 			driver.ErrRefused, login.User), "rotate again")
-	}
-	active := ""
-	if !job.Current.IsZero() {
-		if current, err := d.login(job.Current); err == nil {
-			active = current.User
-		}
 	}
 	conn, err := d.admin(ctx)
 	if err != nil {
@@ -98,12 +62,12 @@ func (d *roles) Set(ctx context.Context, job driver.Job, made driver.Made) error
 
 // replace gives the one user the password of to, whose password is that of from.
 func (d *roles) replace(ctx context.Context, from, to secret.Value) error {
-	next, err := d.login(to)
+	next, err := d.users().Login(to)
 	if err != nil {
 		return err
 	}
 	if !from.IsZero() {
-		if was, err := d.login(from); err != nil || !isPrintable(was.Password) {
+		if was, err := d.users().Login(from); err != nil || !isPrintable(was.Password) {
 			return fault.WithHint(fmt.Errorf("%w: the current password could not be set again if this went wrong: "+
 				"it has characters beyond printable ASCII, or the value has not the form of template",
 				driver.ErrRefused), "set a password of ASCII by hand, and put it into the store")
@@ -123,14 +87,14 @@ func (d *roles) enter(ctx context.Context, from, to secret.Value) (conn *pgx.Con
 		conn, err = d.admin(ctx)
 		return conn, false, err
 	}
-	login, err := d.login(from)
+	login, err := d.users().Login(from)
 	if err != nil {
 		return nil, false, err
 	}
 	if conn, err = d.connect(ctx, login); !refusesLogin(err) {
 		return conn, false, d.explain(err)
 	}
-	if next, unread := d.login(to); unread == nil {
+	if next, unread := d.users().Login(to); unread == nil {
 		there, again := d.connect(ctx, next)
 		if again == nil {
 			closeConn(ctx, there)
@@ -147,7 +111,7 @@ func (d *roles) enter(ctx context.Context, from, to secret.Value) (conn *pgx.Con
 func (d *roles) Test(ctx context.Context, _ driver.Job, made driver.Made) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	login, err := d.login(made.Value)
+	login, err := d.users().Login(made.Value)
 	if err != nil {
 		return err
 	}
@@ -171,7 +135,7 @@ func (d *roles) Test(ctx context.Context, _ driver.Job, made driver.Made) error 
 func (d *roles) Undo(ctx context.Context, job driver.Job, made driver.Made) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if d.turns() || job.Current.IsZero() {
+	if d.users().Turns() || job.Current.IsZero() {
 		return nil // it is deleted; or there is none that could be accepted again
 	}
 	if made.Value.IsZero() {
@@ -199,11 +163,11 @@ func (d *roles) Keys(ctx context.Context, _ driver.Job) (keys []driver.Key, err 
 func (d *roles) Delete(ctx context.Context, job driver.Job, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if !slices.Contains(d.s.Users, id) {
+	if !d.users().Has(id) {
 		return fault.WithHint(fmt.Errorf("%w: %q is not one of users", driver.ErrRefused, id),
 			"take its password away by hand")
 	}
-	if d.isCurrent(job, id) {
+	if d.users().Current(job).User == id {
 		return d.spare(ctx, job, id)
 	}
 	conn, err := d.admin(ctx)
@@ -217,7 +181,7 @@ func (d *roles) Delete(ctx context.Context, job driver.Job, id string) error {
 // run made another for the same user, the run's is gone when the current one works.
 func (d *roles) spare(ctx context.Context, job driver.Job, id string) error {
 	if id != job.OldKey {
-		login, err := d.login(job.Current)
+		login, err := d.users().Login(job.Current)
 		if err != nil {
 			return err
 		}
@@ -230,6 +194,5 @@ func (d *roles) spare(ctx context.Context, job driver.Job, id string) error {
 			return d.explain(err)
 		}
 	}
-	return fault.WithHint(fmt.Errorf("%w: the store's current value logs in as %q, so that user is not shut out",
-		driver.ErrRefused, id), "put the value that is to be current into the store, then go on")
+	return driver.NotCurrent(id)
 }

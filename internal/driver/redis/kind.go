@@ -53,9 +53,7 @@ func (s *Settings) Check(r secret.Report) {
 			r.Fail(key, "has a blank or a control character, which no user's name has", "write it as ACL LIST shows it")
 		}
 	}
-	if (s.AdminUser == "") != (s.AdminPassword == secret.Ref{}) {
-		r.Fail("admin_password", "and admin_user go together", "write both or none")
-	}
+	driver.CheckAdmin(r, s.AdminUser, s.AdminPassword)
 	seen := make(map[string]bool)
 	for _, address := range s.Addresses {
 		if address == "" || seen[address] {

@@ -39,10 +39,7 @@ func idOf(hash string) string {
 
 // login is what a value logs in with.
 func (d *user) login(value secret.Value) (driver.Login, error) {
-	login, err := d.s.Read(value, []string{d.s.User})
-	if err == nil && login.User == "" {
-		login.User = d.s.User
-	}
+	login, err := driver.Users{Account: d.s.Account, Names: []string{d.s.User}}.Login(value)
 	if err == nil && login.User != d.s.User {
 		err = fault.WithHint(fmt.Errorf("%w: the value is a login of the user %q, and not of %q", driver.ErrRefused,
 			login.User, d.s.User), "put a login of that user into the store, or write the other name under user")
