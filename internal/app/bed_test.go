@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 // bed is a data directory with its configuration, an API behind it, and what commands have: a state of their own.
 type bed struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	path  string // of sallyport.yaml
 	api   *upstream
@@ -61,12 +61,12 @@ func one(more string) func(url string) string {
 }
 
 // newBed makes everything but the gate. text makes the configuration of the API's URL.
-func newBed(t *testing.T, text func(url string) string) *bed {
+func newBed(t testing.TB, text func(url string) string) *bed {
 	t.Helper()
 	return newBedIn(t, t.TempDir(), text)
 }
 
-func newBedIn(t *testing.T, dir string, text func(url string) string) *bed {
+func newBedIn(t testing.TB, dir string, text func(url string) string) *bed {
 	t.Helper()
 	b := &bed{t: t, dir: dir, path: filepath.Join(dir, "sallyport.yaml"), api: newUpstream(t), log: &logText{}}
 	b.write(text(b.api.URL))
@@ -171,7 +171,7 @@ type answer struct {
 }
 
 // is wants a status, and a text in the body.
-func (a answer) is(t *testing.T, status int, text string) {
+func (a answer) is(t testing.TB, status int, text string) {
 	t.Helper()
 	if a.status != status || !strings.Contains(a.body, text) {
 		t.Errorf("got %d %q, want %d with %q", a.status, a.body, status, text)
@@ -229,7 +229,7 @@ type upstream struct {
 	release     chan struct{} // it may go on
 }
 
-func newUpstream(t *testing.T) *upstream {
+func newUpstream(t testing.TB) *upstream {
 	u := &upstream{arrived: make(chan struct{}, 8), release: make(chan struct{})}
 	u.Server = httptest.NewUnstartedServer(u)
 	u.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -43,6 +43,7 @@ func (a *App) controlHandler(background context.Context) http.Handler {
 		}
 		reply(w, a.audit.Admin(r.Context(), &ev))
 	})
+	mux.HandleFunc("GET /audit/sinks", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.sinkStatus()) })
 	mux.HandleFunc("POST /audit/rotate", func(w http.ResponseWriter, r *http.Request) {
 		var ev audit.Event
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&ev); err != nil {

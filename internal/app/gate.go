@@ -78,6 +78,7 @@ type App struct {
 	started   atomic.Bool        // it serves, or has served
 	stop      context.CancelFunc // ends the background loops
 	running   guard.Group
+	sinks     auditSinks
 	closers   closers
 	stopped   stopped
 	failed    chan error

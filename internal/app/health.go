@@ -24,7 +24,8 @@ func (a *App) parts() []monitor.Part {
 		a.storePart(),
 		part("draining", a.drainingError(), "this Sallyport is stopping"),
 	}
-	parts = append(append(append(parts, a.auditParts()...), a.storeParts()...), a.derivedParts()...)
+	parts = append(append(parts, a.auditParts()...), a.sinkParts()...)
+	parts = append(append(parts, a.storeParts()...), a.derivedParts()...)
 	return append(parts, a.ledgerParts()...)
 }
 
@@ -136,6 +137,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	emit(monitor.Gauge{Desc: monitor.AuditRecords, Value: float64(stats.Seq)})
 	emit(monitor.Gauge{Desc: monitor.AuditSummarised, Value: float64(stats.Summarised)})
 	emit(monitor.Gauge{Desc: monitor.AuditPending, Value: float64(stats.Seq - stats.Checkpoint.Seq)})
+	a.collectSinks(emit, now)
 	emit(monitor.Gauge{Desc: monitor.ConfigValid, Value: truth(a.invalid.Load() == nil)})
 	emit(monitor.Gauge{Desc: monitor.ConfigLoaded, Value: float64(a.loaded.Load())})
 }

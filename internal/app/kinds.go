@@ -1,6 +1,8 @@
 package app
 
 import (
+	"sallyport/internal/audit/sink"
+	httpsink "sallyport/internal/audit/sink/http"
 	"sallyport/internal/boundary/credential/awssigv4"
 	"sallyport/internal/boundary/credential/basic"
 	"sallyport/internal/boundary/credential/bearer"
@@ -49,7 +51,9 @@ import (
 // Kinds are the kinds that this program has. A new one is its folder and a line here: configuration, schema, reference
 // and commands know it by what it says of itself.
 func Kinds() config.Kinds {
-	return config.Kinds{Stores: stores(), Credentials: credentials(), Fleets: fleets(), Drivers: drivers()}
+	return config.Kinds{
+		Stores: stores(), Credentials: credentials(), Fleets: fleets(), Drivers: drivers(), Sinks: sinks(),
+	}
 }
 
 func stores() []secret.Kind {
@@ -110,5 +114,11 @@ func drivers() []driver.Kind {
 		postgres.Kind(),
 		mysql.Kind(),
 		redis.Kind(),
+	}
+}
+
+func sinks() []sink.Kind {
+	return []sink.Kind{
+		httpsink.Kind(),
 	}
 }

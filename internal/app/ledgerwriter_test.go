@@ -12,7 +12,7 @@ import (
 
 // writer is someone who can write the database, and has no seal key.
 type writer struct {
-	t  *testing.T
+	t  testing.TB
 	db *database.DB
 }
 

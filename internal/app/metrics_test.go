@@ -60,6 +60,7 @@ func TestMetricsOfAGate(t *testing.T) {
 tokens: {n8n: {services: ["*"], rotate: {every: 24h}}}
 probes: {every: 1h}
 rotations: {rotated: {secret: ref+builtin://rotated, driver: {kind: generate}, schedule: {every: 30d}}}
+audit: {sinks: {siem: {kind: http, url: "https://127.0.0.1:1/"}}}
 `, atServer("crm", clientCredentials()))
 	scope := token.Scope{Services: []string{"*"}}
 	if _, _, err := b.state.Tokens.Issue(t.Context(), "other", scope, time.Now().Add(time.Hour)); err != nil {
@@ -117,7 +118,7 @@ rotations: {rotated: {secret: ref+builtin://rotated, driver: {kind: generate}, s
 				n++
 			}
 		}
-		size := monitor.Size{Services: 1, Derived: 1, Tokens: 2, Generations: 1, Stores: 2, Rotations: 1}
+		size := monitor.Size{Services: 1, Derived: 1, Tokens: 2, Generations: 1, Stores: 2, Rotations: 1, Sinks: 1}
 		if most := m.Series(size); n > most {
 			t.Errorf("%s has %d series, want at most %d", m.Name, n, most)
 		}
@@ -132,9 +133,9 @@ func wantLabels(t *testing.T, m *monitor.Metric, labels map[string]string) {
 	}
 	known := map[string][]string{
 		"service": {"", "crm"}, "token": {"n8n", "other"}, "generation": {"1"}, "store": {"builtin", "corp"},
-		"rotation": {"rotated"},
-		"version":  {"test"}, "part": {
-			"database", "audit", "store", "draining", "store corp",
+		"rotation": {"rotated"}, "sink": {"siem"},
+		"version": {"test"}, "part": {
+			"database", "audit", "store", "draining", "store corp", "audit sink siem",
 		},
 	}
 	for _, l := range m.Labels {

@@ -258,6 +258,7 @@ func (a *App) swap(ctx context.Context, n *next) {
 	a.state.pool.Activate(n.table)
 	a.state.assembler.Keep(n.table)
 	a.config.Store(n.config)
+	a.useSinks(n.config)
 	a.loaded.Store(time.Now().Unix())
 	a.invalid.Store(nil)
 	closeReplaced(old, n.table)
@@ -283,6 +284,8 @@ func closeReplaced(old, next *service.Table) {
 
 // fixed is what a reload cannot change.
 func fixed(c *config.Config) string {
-	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, c.Audit, c.Limits,
+	log := c.Audit
+	log.Sinks = nil // they are taken up at once
+	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, log, c.Limits,
 		c.Revocation.MaxStale, c.Drain)
 }

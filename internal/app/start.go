@@ -33,6 +33,7 @@ func (a *App) Start(ctx context.Context) error {
 	} {
 		a.running.Go(name, func() { a.background(background, name, loop) })
 	}
+	a.startSinks(background)
 	a.started.Store(true)
 	a.log.InfoContext(ctx, "serving", "gateway", a.GatewayURL(), "admin", a.AdminURL(),
 		"services", len(a.o.Config.Services), "version", a.o.Version)

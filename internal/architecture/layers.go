@@ -36,8 +36,9 @@ var floors = [][]string{
 var sideways = map[string]string{
 	"* -> secret": "Value and Ref are how the whole house speaks of secrets; the package " +
 		"itself imports fault alone",
-	"config -> fleet":  "a fleet's settings are a part of the configuration, as a store's are",
-	"config -> driver": "a driver's settings are a part of the configuration, as a store's are",
+	"config -> fleet":      "a fleet's settings are a part of the configuration, as a store's are",
+	"config -> audit/sink": "a sink's settings are a part of the configuration, as a store's are",
+	"config -> driver":     "a driver's settings are a part of the configuration, as a store's are",
 	"rotation/proxytoken -> boundary": "its probe reads the gate's own answers, and sends the token in the " +
 		"gate's header",
 	"rotation/notify -> boundary/egress":    "its calls leave by the guarded dialer, as all do",
@@ -49,9 +50,10 @@ var sideways = map[string]string{
 // ports gives each family of adapters what its members may import of the module: the port, and what is listed beside
 // it. Packages under a port that are no adapters are in portParts.
 var ports = map[string][]string{
-	"secret": {"secret", "secret/seal", "dockerapi", "kubeapi", "guard", "localfile", "pause", "fault"},
-	"fleet":  {"fleet", "secret", "dockerapi", "kubeapi", "guard", "localfile", "program", "pause", "fault"},
-	"driver": {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "program", "pause", "fault"},
+	"secret":     {"secret", "secret/seal", "dockerapi", "kubeapi", "guard", "localfile", "pause", "fault"},
+	"fleet":      {"fleet", "secret", "dockerapi", "kubeapi", "guard", "localfile", "program", "pause", "fault"},
+	"audit/sink": {"audit/sink", "audit", "secret", "guard", "localfile", "pause", "fault"},
+	"driver":     {"driver", "secret", "guard", "jsonpointer", "localfile", "nesting", "program", "pause", "fault"},
 
 	"boundary/credential": {
 		"boundary/credential", "boundary/credential/derive", "boundary/credential/sign",
@@ -63,7 +65,8 @@ var ports = map[string][]string{
 // portParts are the packages beside the adapters that belong to the port itself.
 var portParts = []string{
 	"secret/resolve", "secret/seal", "secret/storetest", "fleet/fleettest",
-	"driver/drivertest", "boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign",
+	"driver/drivertest", "audit/sink/sinktest",
+	"boundary/credential/derive", "boundary/credential/derive/pool", "boundary/credential/sign",
 	"boundary/credential/credentialtest",
 }
 
@@ -75,7 +78,7 @@ var besidePort = map[string]string{
 
 // onlyInTests are packages, each with what lies below it, that no other package's non-test files import.
 var onlyInTests = []string{
-	"testkit", "architecture", "secret/storetest", "fleet/fleettest", "driver/drivertest",
+	"testkit", "architecture", "secret/storetest", "fleet/fleettest", "driver/drivertest", "audit/sink/sinktest",
 	"boundary/credential/credentialtest",
 }
 

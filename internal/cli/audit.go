@@ -11,8 +11,8 @@ import (
 )
 
 func (e *env) audit() *cobra.Command {
-	return group("audit", "Read, verify, export and rotate the audit log",
-		e.auditTail(), e.auditVerify(), e.auditExport(), e.auditRotate())
+	return group("audit", "Read, verify, export and rotate the audit log, and see where it is shipped to",
+		e.auditTail(), e.auditVerify(), e.auditExport(), e.auditRotate(), e.auditSinks())
 }
 
 // recordFlags choose records.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"sallyport/internal/audit/sink"
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
@@ -25,18 +26,19 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use: "reference errors|configuration|credentials|cli|presets|fleet|metrics|stores|drivers|man [DIR]",
-		Short: "Print a generated page of the documentation, or write the pages of the stores, of the drivers or " +
-			"the manual into a directory",
+		Use: "reference errors|configuration|credentials|cli|presets|fleet|metrics|stores|drivers|sinks|man [DIR]",
+		Short: "Print a generated page of the documentation, or write the pages of the stores, of the drivers, of " +
+			"the sinks or the manual into a directory",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 2),
 		ValidArgs: []string{
-			"errors", "configuration", "credentials", "cli", "presets", "fleet", "metrics", "stores", "drivers", "man",
+			"errors", "configuration", "credentials", "cli", "presets", "fleet", "metrics", "stores", "drivers",
+			"sinks", "man",
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch many := slices.Contains([]string{"man", "stores", "drivers"}, args[0]); {
+			switch many := slices.Contains([]string{"man", "stores", "drivers", "sinks"}, args[0]); {
 			case many != (len(args) == 2):
-				return usage(errors.New("a directory goes with man, stores and drivers, and with these only"),
+				return usage(errors.New("a directory goes with man, stores, drivers and sinks, and with these only"),
 					"usage: "+cmd.UseLine())
 			case args[0] == "man":
 				return manual(cmd.Root(), args[1])
@@ -44,6 +46,8 @@ func (e *env) reference() *cobra.Command {
 				return storePages(e.kinds.Stores, args[1])
 			case args[0] == "drivers":
 				return driverPages(e.kinds.Drivers, args[1])
+			case args[0] == "sinks":
+				return sinkPages(e.kinds.Sinks, args[1])
 			}
 			page, err := e.page(cmd.Root(), args[0])
 			if err != nil {
@@ -73,7 +77,7 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 		return monitor.Page(), nil
 	}
 	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets",
-		"fleet", "metrics", "stores", "drivers", "man")
+		"fleet", "metrics", "stores", "drivers", "sinks", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.
@@ -90,6 +94,16 @@ func storePages(kinds []secret.Kind, dir string) error {
 func driverPages(kinds []driver.Kind, dir string) error {
 	for _, kind := range kinds {
 		if err := kindPage("internal/driver", kind.Name, kind.Page, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sinkPages writes the page of each kind of audit sink into a directory.
+func sinkPages(kinds []sink.Kind, dir string) error {
+	for _, kind := range kinds {
+		if err := kindPage("internal/audit/sink", kind.Name, kind.Page, dir); err != nil {
 			return err
 		}
 	}

@@ -35,9 +35,11 @@ func TestReferenceIsInSync(t *testing.T) {
 }
 
 // TestPagesOfKindsAreInSync: each kind of store has its page in docs/stores, each kind of driver one in docs/drivers,
-// and each page its kind.
+// each kind of audit sink one in docs/sinks, and each page its kind.
 func TestPagesOfKindsAreInSync(t *testing.T) {
-	for what, from := range map[string]string{"stores": "internal/secret", "drivers": "internal/driver"} {
+	for what, from := range map[string]string{
+		"stores": "internal/secret", "drivers": "internal/driver", "sinks": "internal/audit/sink",
+	} {
 		dir, docs := t.TempDir(), filepath.Join("..", "..", "docs", what)
 		var out, errs bytes.Buffer
 		if exit := cli.Main(t.Context(), []string{"reference", what, dir},

@@ -18,6 +18,9 @@ func (c *Config) check(rep *finding.Report, known *checks) {
 	for _, name := range slices.Sorted(maps.Keys(c.Stores)) {
 		k.store(name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Audit.Sinks)) {
+		k.sink(name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Fleets)) {
 		k.fleet(name)
 	}

@@ -88,6 +88,8 @@ type Audit struct {
 	Sync               time.Duration `yaml:"sync" default:"1s" max:"1m" doc:"How long records may wait for fsync (a power cut can lose them; the end of the process cannot). 0s syncs every write."`
 	Rotate             AuditRotate   `yaml:"rotate" doc:"When the log's file is ended, with a signed checkpoint, and the next one begun. Not at all by default; sallyport audit rotate does it at any time."`
 	Keep               AuditKeep     `yaml:"keep" doc:"How much of the log is kept: ended files, whole, and the oldest first, are removed, which is put on record before. Everything by default."`
+
+	Sinks map[string]*AuditSink `yaml:"sinks" keys:"name" doc:"Where the log is shipped to as well, by name. The file stays the truth: a sink that is away gets the rest when it is back."`
 }
 
 // AuditRotate says when a file of the audit log is ended. Zero is never.

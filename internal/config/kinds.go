@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/audit/sink"
 	"sallyport/internal/config/declare"
 	"sallyport/internal/config/describe"
 	"sallyport/internal/config/notation"
@@ -20,6 +21,7 @@ type Kinds struct {
 	Credentials []CredentialKind
 	Fleets      []fleet.Kind
 	Drivers     []driver.Kind
+	Sinks       []sink.Kind
 }
 
 // Credential returns the kind of credential that is called name.
@@ -58,6 +60,8 @@ func (k Kinds) familyOf(t reflect.Type) declare.Family {
 		return k.fleets()
 	case reflect.TypeFor[Driver]():
 		return k.drivers()
+	case reflect.TypeFor[AuditSink]():
+		return k.sinks()
 	case reflect.TypeFor[Credential]():
 		all := make(declare.Family, len(k.Credentials))
 		for i, kind := range k.Credentials {
@@ -78,6 +82,7 @@ func (k Kinds) familyOf(t reflect.Type) declare.Family {
 func families() []reflect.Type {
 	return []reflect.Type{
 		reflect.TypeFor[Store](), reflect.TypeFor[Credential](), reflect.TypeFor[Fleet](), reflect.TypeFor[Driver](),
+		reflect.TypeFor[AuditSink](),
 	}
 }
 
@@ -116,6 +121,15 @@ func (k Kinds) drivers() declare.Family {
 	for i, kind := range k.Drivers {
 		all[i] = declare.Member{Name: kind.Name, Summary: kind.Summary, Empty: func() any { return kind.Settings() }}
 		all[i].Page = "[drivers/" + kind.Name + ".md](drivers/" + kind.Name + ".md) has more."
+	}
+	return all
+}
+
+func (k Kinds) sinks() declare.Family {
+	all := make(declare.Family, len(k.Sinks))
+	for i, kind := range k.Sinks {
+		all[i] = declare.Member{Name: kind.Name, Summary: kind.Summary, Empty: func() any { return kind.Settings() }}
+		all[i].Page = "[sinks/" + kind.Name + ".md](sinks/" + kind.Name + ".md) has more."
 	}
 	return all
 }

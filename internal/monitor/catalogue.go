@@ -144,6 +144,18 @@ var (
 	AuditPending = gauge("audit_unanchored_records", "Records since the last signed checkpoint.",
 		"What a thief of the audit key could cut off unseen. It goes back to 0 with each checkpoint "+
 			"(`audit.checkpoint`).")
+	SinkBehind = gauge("audit_sink_behind_records", "Records of the audit log that a sink does not have yet.",
+		"Nothing is lost while the files are there: keep `audit.keep` longer than a receiver may be away.", labelSink)
+	SinkLag = gauge("audit_sink_behind_seconds",
+		"How long the record has waited that waits longest for a sink; 0 when the sink has everything.",
+		"When it grows, the receiver takes nothing, or too little: `sallyport audit sinks` says why.", labelSink)
+	SinkShipped = counter("audit_sink_shipped_total", "Records that a sink has taken from this process.",
+		"How much goes to a receiver. After a restart the last batch may be counted again.", labelSink)
+	SinkFailures = counter("audit_sink_failures_total", "Attempts to ship to a sink that failed.",
+		"`/readyz` and the log say why. It is tried again by itself, at least once a minute.", labelSink)
+	SinkSkipped = gauge("audit_sink_gap_records",
+		"Records that a sink never gets: no file had them any more when it was their turn.",
+		"The log and an `audit.sink.gap` record name them. Keep files longer (`audit.keep`).", labelSink)
 	DerivedExpiry = gauge("derived_token_expiry_seconds",
 		"Seconds until the active token of a service expires; absent when there is none. It is refreshed before.",
 		"If it falls below a tenth of its lifetime, refreshing fails: see `sallyport_derived_token_healthy`.",
@@ -234,7 +246,10 @@ func Groups() []Group {
 			SecretRotationFailing, SecretRotationRuns, RotationNotices,
 		}},
 		{"Stores and the database", []*Metric{StoreUp, StoreLast, SecretStale, RowsRefused, DatabaseTrusted}},
-		{"The audit log", []*Metric{AuditHealthy, AuditRecords, AuditPending, AuditSummarised}},
+		{"The audit log", []*Metric{
+			AuditHealthy, AuditRecords, AuditPending, AuditSummarised, SinkBehind, SinkLag, SinkShipped, SinkFailures,
+			SinkSkipped,
+		}},
 		{"The gate itself", []*Metric{
 			Degraded, ConfigValid, ConfigLoaded, panicsTotal, serverErrorsTotal, connectionsClosedTotal, buildInfo,
 		}},

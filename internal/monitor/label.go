@@ -52,6 +52,9 @@ var (
 		Name: "rotation", Values: "a name under `rotations`, or one of before with a run that is unfinished",
 		Count: func(s Size) int { return s.Rotations },
 	}
+	labelSink = Label{
+		Name: "sink", Values: "a name under `audit.sinks`", Count: func(s Size) int { return s.Sinks },
+	}
 	labelState = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted", "approval",
 		"not yet run")
 	labelResult   = closed("result", "done", "rolled back", "aborted")
@@ -60,8 +63,8 @@ var (
 	labelPart     = Label{
 		Name: "part",
 		Values: "what `/readyz` names: `database`, `audit`, `store`, `draining`, `audit rotation`, " +
-			"`audit retention`, `store NAME`, `token of SERVICE`, `rows of TABLE`",
-		Count: func(s Size) int { return 6 + s.Stores + s.Derived + len(labelTable.Closed) },
+			"`audit retention`, `audit sink NAME`, `store NAME`, `token of SERVICE`, `rows of TABLE`",
+		Count: func(s Size) int { return 6 + s.Sinks + s.Stores + s.Derived + len(labelTable.Closed) },
 	}
 	labelVersion = Label{
 		Name: "version", Values: "the version of the program", Count: func(Size) int { return 1 },

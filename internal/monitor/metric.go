@@ -47,6 +47,7 @@ type Size struct {
 	Generations int // of one of these that are accepted at one time, or are in use still
 	Stores      int
 	Rotations   int // of secrets
+	Sinks       int // of the audit log
 }
 
 func counter(name, help, do string, labels ...Label) *Metric {

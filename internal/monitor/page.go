@@ -18,7 +18,7 @@ const pageSeries = `
 
 No label has a value that a caller can choose: not its path, its method, a status, a name that is not configured, nor a token that does not exist.
 So the number of series follows from the configuration. Names that a reload takes out keep their counters until the process ends; their gauges go
-at once. For S services, D credentials whose tokens are minted, T proxy tokens with G generations in use, K stores, and R rotations of secrets, there are at most:
+at once. For S services, D credentials whose tokens are minted, T proxy tokens with G generations in use, K stores, R rotations of secrets, and A sinks of the audit log, there are at most:
 
 | metric | series at most |
 | --- | --- |
@@ -123,6 +123,7 @@ func (l *Label) factor() (text string, fixed int) {
 		{"G", Size{Generations: 1}},
 		{"K", Size{Stores: 1}},
 		{"R", Size{Rotations: 1}},
+		{"A", Size{Sinks: 1}},
 	} {
 		if l.Count(one.size) > none {
 			terms = append(terms, one.letter)

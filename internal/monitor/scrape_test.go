@@ -117,7 +117,7 @@ func TestHangingScrapesEnd(t *testing.T) {
 
 // TestScrapesTogether: many scrapes at once while requests are counted. Each gets a whole page.
 func TestScrapesTogether(t *testing.T) {
-	size := monitor.Size{Services: 20, Derived: 3, Tokens: 3, Generations: 2, Stores: 2, Rotations: 2}
+	size := monitor.Size{Services: 20, Derived: 3, Tokens: 3, Generations: 2, Stores: 2, Rotations: 2, Sinks: 2}
 	m := worked(t, size, allCodes())
 	var all sync.WaitGroup
 	for i := range monitor.ScrapesAtOnce {

@@ -35,6 +35,7 @@ func (e everything) Collect(emit func(monitor.Gauge)) {
 		monitor.SecretRotationBegan, monitor.SecretRotationDue,
 		monitor.UpstreamUp, monitor.ProbeSuccess,
 		monitor.ProbeLast, monitor.CredentialExpiry, monitor.ProbesTotal,
+		monitor.SinkBehind, monitor.SinkLag, monitor.SinkShipped, monitor.SinkFailures, monitor.SinkSkipped,
 	} {
 		for _, values := range valuesOf(m.Labels, e.size) {
 			emit(monitor.Gauge{Desc: m, Value: 1, Labels: values})
@@ -143,7 +144,7 @@ func gathered(t testing.TB, m *monitor.Metrics) map[string]family {
 
 // TestCatalogue: what is registered is in the catalogue, as it is there, and what is in the catalogue is told.
 func TestCatalogue(t *testing.T) {
-	size := monitor.Size{Services: 2, Derived: 2, Tokens: 2, Generations: 2, Stores: 2, Rotations: 2}
+	size := monitor.Size{Services: 2, Derived: 2, Tokens: 2, Generations: 2, Stores: 2, Rotations: 2, Sinks: 2}
 	families := gathered(t, worked(t, size, allCodes()))
 	for _, m := range monitor.Catalogue() {
 		family, told := families[m.Name]
@@ -209,7 +210,7 @@ func TestSeries(t *testing.T) {
 func TestPromtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	testkit.RequireTool(t, "promtool", err == nil, "apt-get install prometheus")
-	size := monitor.Size{Services: 2, Derived: 2, Tokens: 2, Generations: 2, Stores: 2, Rotations: 2}
+	size := monitor.Size{Services: 2, Derived: 2, Tokens: 2, Generations: 2, Stores: 2, Rotations: 2, Sinks: 2}
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
 	check.Stdin = strings.NewReader(scrape(t, worked(t, size, allCodes())))
 	if out, err := check.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
@@ -230,7 +231,7 @@ func TestPage(t *testing.T) {
 		"| `sallyport_requests_total{service,outcome,blame}` | counter | - |",
 		"| `sallyport_token_last_used_timestamp_seconds{token,generation}` | gauge | Unix time in seconds |",
 		"| `sallyport_requests_total` | 33 × (S + 1) |", "| `sallyport_gate_duration_seconds` | 12 × (S + 1) |",
-		"| `sallyport_degraded` | (D + K + 11) |", "| `sallyport_token_last_used_timestamp_seconds` | T × G |",
+		"| `sallyport_degraded` | (D + K + A + 11) |", "| `sallyport_token_last_used_timestamp_seconds` | T × G |",
 		"| `sallyport_panics_total` | 1 |",
 	} {
 		if !strings.Contains(string(page), want) {

@@ -38,6 +38,14 @@ or absent(up{` + job + `})`,
 			Datadog: `max(last_5m):min:sallyport.audit_healthy{*} by {host} < 1`,
 		},
 		{
+			Name: "SallyportAuditSinkBehind", Severity: Warning, For: 5 * time.Minute,
+			Expr:    `sallyport_audit_sink_behind_seconds > <#10m> or sallyport_audit_sink_gap_records > 0`,
+			Summary: "the audit sink {{ $labels.sink }} of {{ $labels.instance }} does not have all of the log",
+			Detail: "Requests are served and on record in the file. The receiver takes nothing, or too little; or " +
+				"files were removed before it had them, which no waiting mends.",
+			Datadog: `min(last_10m):max:sallyport.audit_sink_behind_seconds{*} by {sink,host} > 600`,
+		},
+		{
 			Name: "SallyportStoreAway", Severity: Warning, For: 5 * time.Minute,
 			Expr:    `min by (job, store) (sallyport_store_up) == 0`,
 			Summary: "the store {{ $labels.store }} does not answer",
@@ -70,7 +78,7 @@ or absent(up{` + job + `})`,
 		},
 		{
 			Name: "SallyportDegraded", Severity: Warning, For: 15 * time.Minute,
-			Expr:    `sallyport_degraded{part!~"store .*|token of .*|rows of .*|database"} == 1`,
+			Expr:    `sallyport_degraded{part!~"store .*|token of .*|rows of .*|audit sink .*|database"} == 1`,
 			Summary: "{{ $labels.instance }} serves without a part: {{ $labels.part }}",
 			Detail:  "What can be served is served. /readyz says why, and what to do.",
 			Datadog: `min(last_15m):max:sallyport.degraded{*} by {part} > 0`,
