@@ -27,6 +27,7 @@ var floors = [][]string{
 	{"secret", "driver", "fleet", "n8n", "audit", "database", "config"},
 	{"boundary", "rotation", "entrypoint", "masterkey"},
 	{"monitor"},
+	{"doctor"},
 	{"app"},
 	{"cli"},
 	{"cmd"},

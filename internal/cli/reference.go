@@ -17,6 +17,8 @@ import (
 	"sallyport/internal/boundary/credential"
 	"sallyport/internal/config"
 	"sallyport/internal/config/preset"
+	"sallyport/internal/doctor"
+	checklist "sallyport/internal/doctor/check"
 	"sallyport/internal/driver"
 	"sallyport/internal/fault"
 	"sallyport/internal/monitor"
@@ -26,19 +28,20 @@ import (
 // reference prints the generated pages of docs/. It is for those who build Sallyport.
 func (e *env) reference() *cobra.Command {
 	return &cobra.Command{
-		Use: "reference errors|configuration|credentials|cli|presets|fleet|metrics|stores|drivers|sinks|man [DIR]",
+		Use: "reference errors|configuration|credentials|cli|doctor|presets|fleet|metrics|stores|drivers|sinks|checks|man [DIR]",
 		Short: "Print a generated page of the documentation, or write the pages of the stores, of the drivers, of " +
-			"the sinks or the manual into a directory",
+			"the sinks, of doctor's checks or the manual into a directory",
 		Hidden: true,
 		Args:   cobra.RangeArgs(1, 2),
 		ValidArgs: []string{
-			"errors", "configuration", "credentials", "cli", "presets", "fleet", "metrics", "stores", "drivers",
-			"sinks", "man",
+			"errors", "configuration", "credentials", "cli", "doctor", "presets", "fleet", "metrics", "stores",
+			"drivers", "sinks", "checks", "man",
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch many := slices.Contains([]string{"man", "stores", "drivers", "sinks"}, args[0]); {
+			switch many := slices.Contains([]string{"man", "stores", "drivers", "sinks", "checks"}, args[0]); {
 			case many != (len(args) == 2):
-				return usage(errors.New("a directory goes with man, stores, drivers and sinks, and with these only"),
+				return usage(errors.New("a directory goes with man, stores, drivers, sinks and checks, and with "+
+					"these only"),
 					"usage: "+cmd.UseLine())
 			case args[0] == "man":
 				return manual(cmd.Root(), args[1])
@@ -48,6 +51,8 @@ func (e *env) reference() *cobra.Command {
 				return driverPages(e.kinds.Drivers, args[1])
 			case args[0] == "sinks":
 				return sinkPages(e.kinds.Sinks, args[1])
+			case args[0] == "checks":
+				return checkPages(args[1])
 			}
 			page, err := e.page(cmd.Root(), args[0])
 			if err != nil {
@@ -71,13 +76,15 @@ func (e *env) page(root *cobra.Command, name string) ([]byte, error) {
 		return preset.Reference(e.kinds.ShowPreset)
 	case "cli":
 		return cliPage(root), nil
+	case "doctor":
+		return []byte(doctor.Index(checklist.All())), nil
 	case "fleet":
 		return fleetPage(e.kinds.Fleets), nil
 	case "metrics":
 		return monitor.Page(), nil
 	}
-	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "presets",
-		"fleet", "metrics", "stores", "drivers", "sinks", "man")
+	return nil, misnamed("page", name, "errors", "configuration", "credentials", "cli", "doctor", "presets",
+		"fleet", "metrics", "stores", "drivers", "sinks", "checks", "man")
 }
 
 // storePages writes the page of each kind of store into a directory.
@@ -105,6 +112,16 @@ func sinkPages(kinds []sink.Kind, dir string) error {
 	for _, kind := range kinds {
 		if err := kindPage("internal/audit/sink", kind.Name, kind.Page, dir); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkPages writes the page of each of doctor's checks into a directory.
+func checkPages(dir string) error {
+	for _, c := range checklist.All() {
+		if err := os.WriteFile(filepath.Join(dir, c.ID+".md"), []byte(c.Markdown()), 0o644); err != nil { //nolint:gosec // pages are for everybody
+			return fmt.Errorf("writing the page of check %s: %w", c.ID, err)
 		}
 	}
 	return nil

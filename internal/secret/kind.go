@@ -84,3 +84,16 @@ type Report interface {
 	// Variable wants the name of an environment variable, and not the value itself.
 	Variable(key, name string)
 }
+
+// Remote are settings of a store that is reached over the network.
+type Remote interface {
+	// Servers lists where it is, as URLs with a scheme and a host; without those that the store finds by itself when it
+	// is opened.
+	Servers() []Server
+}
+
+// Server is an address of a store.
+type Server struct {
+	URL    *url.URL
+	CAFile string // PEM certificates to trust instead of the system's
+}

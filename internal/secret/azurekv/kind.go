@@ -54,3 +54,8 @@ func (s *Settings) Open(context.Context, secret.Host) (secret.Store, error) {
 	}
 	return New(Options{VaultURL: s.VaultURL.String(), TenantID: s.TenantID, ClientID: s.ClientID, CAPool: pool})
 }
+
+// Servers implements secret.Remote.
+func (s *Settings) Servers() []secret.Server {
+	return []secret.Server{{URL: s.VaultURL, CAFile: s.CAFile}}
+}

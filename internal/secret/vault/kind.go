@@ -77,3 +77,8 @@ func (s *Settings) Open(context.Context, secret.Host) (secret.Store, error) {
 	}
 	return New(o)
 }
+
+// Servers implements secret.Remote.
+func (s *Settings) Servers() []secret.Server {
+	return []secret.Server{{URL: s.Address, CAFile: s.CAFile}}
+}
