@@ -55,7 +55,9 @@ func onBoth(t *testing.T, test func(t *testing.T, b *bed)) {
 		maria.Config(t)
 		test(t, newBed(t, maria.Socket(), false))
 	})
-	t.Run("MySQL", func(t *testing.T) { test(t, newBed(t, my.Socket(t), true)) })
+	if !testmysql.Forgone(t) {
+		t.Run("MySQL", func(t *testing.T) { test(t, newBed(t, my.Socket(t), true)) })
+	}
 }
 
 func newBed(t *testing.T, socket string, isMy bool) *bed {
@@ -249,6 +251,9 @@ func TestTurns(t *testing.T) {
 
 // TestDual: MySQL's one user has two passwords.
 func TestDual(t *testing.T) {
+	if testmysql.Forgone(t) {
+		return
+	}
 	b := newBed(t, my.Socket(t), true)
 	b.user("dual", first)
 	d := b.open(mysql.Settings{
@@ -387,6 +392,9 @@ func (b *bed) lost(s mysql.Settings, current secret.Value, fresh func()) {
 
 // TestTwoAtOnce: the same step, several times at once, comes to one end.
 func TestTwoAtOnce(t *testing.T) {
+	if testmysql.Forgone(t) {
+		return
+	}
 	b := newBed(t, my.Socket(t), true)
 	b.user("twice", first)
 	d := b.open(mysql.Settings{Users: []string{"twice"}, Dual: true, Account: driver.Account{Template: template}})

@@ -319,12 +319,12 @@ func (entrance) Spread(context.Context, string) ([]string, error) { return nil, 
 // TestLogins: while logins of real servers rotate, and while the rotation is sabotaged at each of its steps, a
 // consumer that opens connections with the current value is never refused.
 func TestLogins(t *testing.T) {
-	for name, start := range map[string]func(t *testing.T) *logins{
-		"postgres":    postgresLogins,
-		"mysql":       func(t *testing.T) *logins { t.Helper(); return mysqlLogins(t, false) },
-		"mysql, dual": func(t *testing.T) *logins { t.Helper(); return mysqlLogins(t, true) },
-		"redis":       redisLogins,
-	} {
+	all := map[string]func(t *testing.T) *logins{"postgres": postgresLogins, "redis": redisLogins}
+	if !testmysql.Forgone(t) {
+		all["mysql"] = func(t *testing.T) *logins { t.Helper(); return mysqlLogins(t, false) }
+		all["mysql, dual"] = func(t *testing.T) *logins { t.Helper(); return mysqlLogins(t, true) }
+	}
+	for name, start := range all {
 		t.Run(name, func(t *testing.T) { rotateLogins(t, start(t)) })
 	}
 }

@@ -27,11 +27,19 @@ type server struct {
 // Main runs the tests and stops the server, whatever has become of them.
 func (s *Shared) Main(m interface{ Run() int }) int { return s.server.Main(m) }
 
+// Forgone tells whether CI goes without MySQL: tools/mysql/install says when. Socket is not called then.
+func Forgone(t testing.TB) bool {
+	t.Helper()
+	return folder() == "" && testkit.Forgone(t, "mysql")
+}
+
+func folder() string { return testkit.Installed("mysql", "", "usr/sbin/mysqld") }
+
 // Socket is the unix socket of the running server, at which root needs no password. Where MySQL is not installed the
 // test is skipped, in CI it fails.
 func (s *Shared) Socket(t testing.TB) string {
 	t.Helper()
-	folder := testkit.Installed("mysql", "", "usr/sbin/mysqld")
+	folder := folder()
 	testkit.RequireTool(t, "MySQL", folder != "", "tools/mysql/install gets it (half a minute)")
 	start := func(dir string) (*server, error) { return launch(folder, dir) }
 	return s.server.Get(t, "MySQL", start, (*server).stop).socket
