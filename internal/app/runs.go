@@ -59,13 +59,7 @@ func (t *turns) Act(ctx context.Context, one turn, watch func(run.Entry)) (run.E
 	name, by := one.name, one.by
 	switch one.act {
 	case ActRotate:
-		p, err := t.rotations.Plan(ctx, name)
-		if err != nil {
-			return run.Entry{}, err
-		}
-		return t.rotations.Rotate(ctx, name, run.Request{
-			Run: one.Run, Actor: by.Name, Permit: t.approvals.Permit(approval.Request{Plan: p, Starter: &by}),
-		}, watch)
+		return t.rotations.RotateBy(ctx, name, run.Request{Run: one.Run, Actor: by.Name}, &by, watch)
 	case ActResume:
 		e, err := t.rotations.Resume(ctx, name, watch)
 		if err == nil && e.ID == "" {

@@ -49,7 +49,9 @@ func (a *App) newSecretRotations() *secrets.Rotations {
 		},
 		Do: a.callFor, Try: a.tryFor, Restart: a.restartFleet, Record: a.audit.Admin,
 		Panicked: a.broke, Log: a.log, Now: time.Now, Notify: a.notices,
-		Permit: func(p *plan.Plan) run.Permit { return a.state.planApprovals().Permit(approval.Request{Plan: p}) },
+		Permit: func(p *plan.Plan, starter *approval.Person) run.Permit {
+			return a.state.planApprovals().Permit(approval.Request{Plan: p, Starter: starter})
+		},
 		Approved: func(ctx context.Context, p *plan.Plan) []string {
 			names, err := a.state.planApprovals().Of(ctx, p)
 			if err != nil {

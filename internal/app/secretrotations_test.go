@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -282,6 +283,19 @@ func TestWhatChangesThePlan(t *testing.T) {
 		if hash(c[0], c[1]) != before {
 			t.Errorf("%s changes the plan", what)
 		}
+	}
+	script := filepath.Join(t.TempDir(), "rotate.sh")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(script, []byte("#!/bin/sh\n"+text), 0o700); err != nil { //nolint:gosec // it is run
+			t.Fatal(err)
+		}
+	}
+	write("exit 0")
+	one := hash("{kind: generate}", "{kind: exec, command: ["+script+"]}")
+	write("exit 3")
+	if two := hash("{kind: generate}", "{kind: exec, command: ["+script+"]}"); one == two || seen[two] != "" {
+		t.Error("another script under the same name does not change the plan")
 	}
 	hash("", "")
 	b.put("crm", "another-canary")

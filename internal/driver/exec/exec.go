@@ -51,8 +51,9 @@ type answer struct {
 
 // commanded runs the command for each step. It keeps nothing.
 type commanded struct {
-	s  *Settings
-	on driver.Host
+	s     *Settings
+	on    driver.Host
+	files []driver.File // as they were when it was opened
 }
 
 // Capabilities implements driver.Driver.
@@ -145,6 +146,9 @@ func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answe
 	input, err := json.Marshal(r)
 	if err != nil {
 		return a, errors.New("writing the command's input")
+	}
+	if err := d.same(); err != nil {
+		return a, fmt.Errorf("running %s for %s: %w", program.Clean(d.s.Command[0]), r.Action, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d.s.Timeout, fmt.Errorf("it took longer than %s", d.s.Timeout))
 	defer cancel()

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	_ "embed" // the page
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"sallyport/internal/driver"
+	"sallyport/internal/fault"
 	"sallyport/internal/secret"
 )
 
@@ -28,6 +30,8 @@ type Settings struct {
 	Command []string      `yaml:"command" eg:"[/etc/sallyport/rotate-crm]" needed:"write command: [/path/to/program]" doc:"The command and its arguments, without a shell. What it is to do stands on its stdin."`
 	Timeout time.Duration `yaml:"timeout" default:"1m" min:"1s" max:"4m" doc:"When the command is killed."`
 	Pass    []string      `yaml:"pass" eg:"[AWS_PROFILE]" doc:"The variables of Sallyport's environment that the command gets beside PATH and HOME."`
+
+	Files []string `yaml:"files" path:"file" eg:"[/etc/sallyport/crm.py]" doc:"Further files whose content decides what the command does. The program and the script of an interpreter are known without it."`
 
 	Refs map[string]secret.Ref `yaml:"secrets" keys:"name" doc:"Secrets that the command needs, such as an administrator's key, by the name under which it finds them."`
 
@@ -78,5 +82,10 @@ func (s *Settings) Secrets() []secret.Ref {
 func (s *Settings) Open(_ context.Context, on driver.Host) (driver.Driver, error) {
 	filled := *s
 	filled.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
-	return &commanded{s: &filled, on: on}, nil
+	files, err := filled.files()
+	if err != nil {
+		return nil, fmt.Errorf("opening a driver of kind exec: %w", fault.WithHint(err,
+			"command: names a program that is there and can be read by Sallyport"))
+	}
+	return &commanded{s: &filled, on: on, files: files}, nil
 }

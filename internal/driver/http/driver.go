@@ -23,6 +23,7 @@ import (
 // api is a definition with what an operator has set. It keeps nothing between calls.
 type api struct {
 	def        *Definition
+	from       driver.File // that it was read from
 	service    string
 	parameters map[string]any
 	timeout    time.Duration
@@ -33,6 +34,9 @@ type api struct {
 
 // Capabilities implements driver.Driver.
 func (d *api) Capabilities() driver.Capabilities { return d.def.capabilities() }
+
+// Files implements driver.Filed. A definition that is read is kept for as long as the driver is.
+func (d *api) Files() []driver.File { return []driver.File{d.from} }
 
 // scope gives the names of a job, beside which more are.
 func (d *api) scope(job driver.Job, more map[string]string) scope {

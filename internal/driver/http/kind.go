@@ -67,23 +67,32 @@ func (s *Settings) Check(r secret.Report) {
 
 // definition reads the definition. at is the key that names it.
 func (s *Settings) definition() (d *Definition, at string, err error) {
+	d, _, at, err = s.read()
+	return d, at, err
+}
+
+// read is definition with the file that it was read from.
+func (s *Settings) read() (d *Definition, from driver.File, at string, err error) {
 	switch {
 	case s.Provider != "" && s.File != "":
-		return nil, "file", errors.New("stands beside provider")
+		return nil, from, "file", errors.New("stands beside provider")
 	case s.File != "":
 		text, err := localfile.Read(s.File, maxDefinition)
 		if err != nil {
-			return nil, "file", fmt.Errorf("cannot be read: %w", err)
+			return nil, from, "file", fmt.Errorf("cannot be read: %w", err)
 		}
 		if d, err = Parse(text); err != nil {
-			return nil, "file", fmt.Errorf("is not usable: %w", err)
+			return nil, from, "file", fmt.Errorf("is not usable: %w", err)
 		}
-		return d, "file", nil
+		return d, driver.FileOf(s.File, text), "file", nil
 	case !slices.Contains(Providers(), s.Provider):
-		return nil, "provider", errors.New("is not a provider that Sallyport knows")
+		return nil, from, "provider", errors.New("is not a provider that Sallyport knows")
 	}
-	d, err = provider(s.Provider)
-	return d, "provider", err
+	if d, err = provider(s.Provider); err != nil {
+		return nil, from, "provider", err
+	}
+	text, err := files.ReadFile("provider/" + s.Provider + ".yaml")
+	return d, driver.FileOf("provider "+s.Provider, text), "provider", err
 }
 
 // Secrets implements driver.Settings.
@@ -91,7 +100,7 @@ func (*Settings) Secrets() []secret.Ref { return nil }
 
 // Open implements driver.Settings.
 func (s *Settings) Open(_ context.Context, on driver.Host) (driver.Driver, error) {
-	d, at, err := s.definition()
+	d, from, at, err := s.read()
 	if err != nil {
 		return nil, fmt.Errorf("opening a driver of kind http: %s %w", at, err)
 	}
@@ -100,7 +109,7 @@ func (s *Settings) Open(_ context.Context, on driver.Host) (driver.Driver, error
 		return nil, fmt.Errorf("opening a driver of kind http: %s %s", wrong[0].key, wrong[0].message)
 	}
 	return &api{
-		def: d, service: s.Service, parameters: values, timeout: cmp.Or(s.Timeout, DefaultTimeout),
+		def: d, from: from, service: s.Service, parameters: values, timeout: cmp.Or(s.Timeout, DefaultTimeout),
 		now: time.Now, pause: pause.For, do: on.Do,
 	}, nil
 }

@@ -125,6 +125,10 @@ func (s *Approvals) Permit(r Request) run.Permit {
 				"and %q is now", ErrChanged, r.Plan.Does.Secret.Version, fresh.OldVersion), "rotate again"),
 				fault.ExitApproval)
 		}
+		if !slices.Equal(fresh.Files, r.Plan.Does.Driver.Files) {
+			return nil, nil, fault.WithExit(fault.WithHint(fmt.Errorf("%w: a file that says what the driver does is "+
+				"another than when it was made", ErrChanged), "rotate again"), fault.ExitApproval)
+		}
 		page, valid, err := s.within(ctx, tx, r.Plan.Does.Rotation)
 		if err != nil {
 			return nil, nil, err

@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/database"
 	"sallyport/internal/database/ledger"
+	"sallyport/internal/driver"
 	"sallyport/internal/fault"
 	"sallyport/internal/rotation/approval"
 	"sallyport/internal/rotation/plan"
@@ -104,7 +105,7 @@ func (b *bed) begin(p *plan.Plan, starter *approval.Person, after error) (names 
 	var kept func()
 	err = b.db.WriteQuietly(b.t.Context(), run.Topic, func(tx *sql.Tx) (err error) {
 		names, kept, err = b.Permit(approval.Request{Plan: p, Starter: starter})(b.t.Context(), tx,
-			run.Entry{Name: p.Does.Rotation, OldVersion: p.Does.Secret.Version})
+			run.Entry{Name: p.Does.Rotation, OldVersion: p.Does.Secret.Version, Files: p.Does.Driver.Files})
 		return errors.Join(err, after)
 	})
 	if err == nil {
@@ -240,6 +241,30 @@ func TestVersionMovedOn(t *testing.T) {
 	if !errors.Is(err, approval.ErrChanged) || fault.ExitOf(err) != fault.ExitApproval {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestFileMovedOn: a script was changed between the plan and the run.
+func TestFileMovedOn(t *testing.T) {
+	b := newBed(t, t.TempDir()+"/state.db")
+	of := func(script string) *plan.Plan {
+		p := of("crm", "7", 1)
+		p.Does.Driver.Files = []driver.File{driver.FileOf("/etc/rotate", []byte(script))}
+		return plan.New(p.Does, p.Now)
+	}
+	p := of("one")
+	b.give(p, bob)
+	err := b.db.WriteQuietly(t.Context(), run.Topic, func(tx *sql.Tx) error {
+		_, _, err := b.Permit(approval.Request{Plan: p, Starter: &ann})(t.Context(), tx,
+			run.Entry{Name: "crm", OldVersion: "7", Files: of("two").Does.Driver.Files})
+		return err
+	})
+	if !errors.Is(err, approval.ErrChanged) || fault.ExitOf(err) != fault.ExitApproval {
+		t.Errorf("got %v", err)
+	}
+	if err := b.refused("the plan with the other script", of("two"), &ann); !strings.Contains(err.Error(), "SHA256") {
+		t.Errorf("it does not say what has changed: %v", err)
+	}
+	b.begins("the script that was approved of", p, &ann, "bob")
 }
 
 // TestLife: an approval expires, and one of a future that a clock has taken back does not live longer for it.

@@ -64,6 +64,7 @@ type Driver struct {
 	Kind     string              `json:"kind"`
 	Can      driver.Capabilities `json:"can"`
 	Settings string              `json:"settings,omitempty"` // digest of the driver's settings (Digest)
+	Files    []driver.File       `json:"files,omitempty"`    // what it does beside: scripts, definitions
 }
 
 // Service is one that uses the secret, and how a new value is tested with it.

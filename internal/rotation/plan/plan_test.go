@@ -21,7 +21,8 @@ func sample() plan.Does {
 		},
 		Driver: plan.Driver{
 			Kind: "http", Settings: plan.Digest("http"),
-			Can: driver.Capabilities{Lists: true, Deletes: true, MaxKeys: 2, Late: time.Minute},
+			Can:   driver.Capabilities{Lists: true, Deletes: true, MaxKeys: 2, Late: time.Minute},
+			Files: []driver.File{driver.FileOf("/etc/sallyport/crm.yaml", []byte("a definition"))},
 		},
 		OldKey: "k7", Grace: time.Hour, Approve: 2,
 		Services: []plan.Service{{Name: "crm", Test: "GET /me"}, {Name: "crm-eu"}},
@@ -120,7 +121,7 @@ func TestStable(t *testing.T) {
 	if err := json.Unmarshal(text, back); err != nil || back.Does.Hash() != after.Hash {
 		t.Errorf("after JSON: %s (%v)", back.Does.Hash(), err)
 	}
-	if want := "0d720bc1971893d54769f417b9502bc0b33cf4772692798fd75e8bf68efa94e9"; before.Hash != want {
+	if want := "8dda4f92695753635e26cb8c68329ef386650f92d2e1f8f0b4432188fd437f1c"; before.Hash != want {
 		t.Errorf("got %s, want %s of\n%s", before.Hash, want, before.Does.Text())
 	}
 }
@@ -142,6 +143,7 @@ func TestRows(t *testing.T) {
 		"rotation: crm",
 		"secret: ref+corp://n8n/crm#key, in store corp (vault): version 7 is replaced",
 		"driver: http",
+		"as in: /etc/sallyport/crm.yaml, SHA-256 a177cc21d3aca3bd",
 		"services: crm, crm-eu",
 		"replicas: gate-1, gate-2",
 		"used by: Orders, 3 times, last 1970-01-01 00:00:00",

@@ -18,9 +18,12 @@ func (p *Plan) Rows() []Row {
 		{"rotation", p.Does.Rotation},
 		{"secret", p.secret()},
 		{"driver", p.Does.Driver.Kind},
-		{"services", p.services()},
-		{"replicas", cmp.Or(strings.Join(p.Now.Replicas, ", "), "none is known")},
 	}
+	for i, file := range p.Does.Driver.Files {
+		rows = append(rows, Row{only(i, "as in"), file.Path + ", SHA-256 " + file.SHA256[:min(len(file.SHA256), 16)]})
+	}
+	rows = append(rows, Row{"services", p.services()},
+		Row{"replicas", cmp.Or(strings.Join(p.Now.Replicas, ", "), "none is known")})
 	for i, c := range p.Now.Consumers {
 		rows = append(rows, Row{only(i, "used by"), fmt.Sprintf("%s, %d times, last %s", c.By, c.Count,
 			c.Last.UTC().Format(time.DateTime))})

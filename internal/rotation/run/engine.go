@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func (g *Engine) Rotate(ctx context.Context, p *Plan, r Request) (Entry, error) 
 	}
 	fresh := &Entry{
 		ID: newID(), Name: p.Name, Request: r.Run, State: StateRunning, Step: StepCreate, Actor: r.Actor,
-		OldVersion: version, Started: g.now(), Owner: g.Owner,
+		OldVersion: version, Started: g.now(), Owner: g.Owner, Files: p.Files,
 	}
 	e, err := g.Journal.enter(ctx, fresh, r.Permit)
 	if err != nil {
@@ -100,6 +101,11 @@ func (g *Engine) finish(ctx context.Context, p *Plan, e *Entry) (Entry, error) {
 	var err error
 	asked := e.LastError
 	if !e.Ended() {
+		for _, file := range p.Files {
+			if !slices.Contains(e.Files, file) {
+				e.note(file.Path + " is another than when the run began")
+			}
+		}
 		err = (&work{g: g, p: p, e: e, can: p.Driver.Capabilities()}).run(ctx)
 	}
 	switch {

@@ -50,6 +50,8 @@ type Entry struct {
 	Actor   string `json:"actor"` // who began it
 	// who has approved of its plan before it began, where that is asked for
 	Approved []string `json:"approved,omitempty"`
+	// what the driver did beside its settings when it began
+	Files []driver.File `json:"files,omitempty"`
 
 	OldVersion string `json:"old_version,omitempty"` // in the store
 	NewVersion string `json:"new_version,omitempty"`

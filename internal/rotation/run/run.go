@@ -24,6 +24,7 @@ import (
 type Plan struct {
 	Name    string
 	Driver  driver.Driver
+	Files   []driver.File // what the driver does beside its settings, as it will do it
 	Secret  Secret
 	Gate    Gate
 	Uses    Evidence      // nil: nobody knows who uses what, and the old key is retired by Grace alone

@@ -3,7 +3,6 @@ package secrets
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -197,7 +196,9 @@ func (r *Rotations) due(ctx context.Context, c *config.Config, name string, runs
 	if spec == nil || spec.Schedule == nil || !r.scheduled(ctx, name, spec, runs, now) {
 		return nil
 	}
-	return func(ctx context.Context) (run.Entry, error) { return r.begin(ctx, name, spec) }
+	return func(ctx context.Context) (run.Entry, error) {
+		return r.Rotate(ctx, name, run.Request{Actor: "schedule"}, nil)
+	}
 }
 
 // ripe tells whether an unfinished run is to be gone on with. Whether its process is at work the journal knows. What
@@ -284,22 +285,6 @@ func (r *Rotations) readFirst(ctx context.Context, spec *config.Rotation) time.T
 		return r.started
 	}
 	return version.Created
-}
-
-// begin starts a run because its schedule says so.
-func (r *Rotations) begin(ctx context.Context, name string, spec *config.Rotation) (run.Entry, error) {
-	req := run.Request{Actor: "schedule"}
-	if spec.Approve > 0 {
-		p, err := r.Plan(ctx, name)
-		if err != nil {
-			return run.Entry{}, err
-		}
-		if r.o.Permit == nil {
-			return run.Entry{}, fmt.Errorf("rotating %q: its plan needs approval", name)
-		}
-		req.Permit = r.o.Permit(p)
-	}
-	return r.Rotate(ctx, name, req, nil)
 }
 
 // attempt does what is due, and notes how it went.

@@ -11,6 +11,7 @@ package secrets
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"sallyport/internal/driver"
 	"sallyport/internal/fault"
 	"sallyport/internal/guard"
+	"sallyport/internal/rotation/approval"
 	"sallyport/internal/rotation/evidence"
 	"sallyport/internal/rotation/plan"
 	"sallyport/internal/rotation/poll"
@@ -69,8 +71,9 @@ type Options struct {
 	Record func(ctx context.Context, ev *audit.Event) error
 
 	Notify run.Notifier // may be nil
-	// of a run that its schedule begins; nil: none that needs approval begins
-	Permit   func(p *plan.Plan) run.Permit
+	// Permit says whether a run of a plan may begin that starter begins, or its schedule: nil. Without it none begins that
+	// needs approval.
+	Permit   func(p *plan.Plan, starter *approval.Person) run.Permit
 	Approved func(ctx context.Context, p *plan.Plan) []string // who has, to be shown; may be nil
 	Panicked func(task string, w *fault.Panic)                // is told of a panic in the background
 
@@ -207,22 +210,57 @@ func (r *Rotations) claim(name string) (release func(), err error) {
 	}, nil
 }
 
-// Rotate begins a run or goes on with the unfinished one, and returns when it has ended or has to wait. watch is told
-// of each step; it may be nil. A caller that goes away does not end the run; Close does.
+// Rotate is RotateBy of nobody, such as a schedule.
 func (r *Rotations) Rotate(ctx context.Context, name string, req run.Request,
+	watch func(run.Entry),
+) (run.Entry, error) {
+	return r.RotateBy(ctx, name, req, nil, watch)
+}
+
+// RotateBy begins a run or goes on with the unfinished one, and returns when it has ended or has to wait. watch is told
+// of each step; it may be nil. A caller that goes away does not end the run; Close does.
+func (r *Rotations) RotateBy(ctx context.Context, name string, req run.Request, starter *approval.Person,
 	watch func(run.Entry),
 ) (run.Entry, error) {
 	if err := r.record(ctx, req.Actor, "rotation.run", name); err != nil {
 		return run.Entry{}, err
 	}
-	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan) (run.Entry, error) {
+	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+		spec *config.Rotation,
+	) (run.Entry, error) {
+		req.Permit = r.permit(ctx, p, spec, starter)
 		return g.Rotate(ctx, p, req)
 	})
 }
 
+// permit is what a run of exactly p needs to begin. A plan that cannot be made keeps none from going on that has begun.
+func (r *Rotations) permit(ctx context.Context, p *run.Plan, spec *config.Rotation,
+	starter *approval.Person,
+) run.Permit {
+	c := r.o.Config()
+	var whole *plan.Plan
+	var err error
+	switch {
+	case c.Rotations[p.Name] != spec:
+		err = fault.WithExit(fault.WithHint(fmt.Errorf("%w: another configuration is active since", approval.ErrChanged),
+			"rotate again"), fault.ExitApproval)
+	case spec.Approve == 0:
+		return nil
+	case r.o.Permit == nil:
+		err = errors.New("its plan needs approval")
+	default:
+		if whole, err = r.planOf(ctx, c, spec, p); err == nil {
+			return r.o.Permit(whole, starter)
+		}
+	}
+	return func(context.Context, *sql.Tx, run.Entry) ([]string, func(), error) { return nil, nil, err }
+}
+
 // Resume goes on with the unfinished run. Without one the entry is empty.
 func (r *Rotations) Resume(ctx context.Context, name string, watch func(run.Entry)) (run.Entry, error) {
-	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan) (run.Entry, error) {
+	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+		_ *config.Rotation,
+	) (run.Entry, error) {
 		return g.Resume(ctx, p)
 	})
 }
@@ -232,7 +270,9 @@ func (r *Rotations) Abort(ctx context.Context, name, actor string, watch func(ru
 	if err := r.record(ctx, actor, "rotation.abort", name); err != nil {
 		return run.Entry{}, err
 	}
-	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan) (run.Entry, error) {
+	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+		_ *config.Rotation,
+	) (run.Entry, error) {
 		return g.Abort(ctx, p, actor)
 	})
 }
@@ -242,7 +282,9 @@ func (r *Rotations) Forward(ctx context.Context, name, actor string, watch func(
 	if err := r.record(ctx, actor, "rotation.forward", name); err != nil {
 		return run.Entry{}, err
 	}
-	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan) (run.Entry, error) {
+	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+		_ *config.Rotation,
+	) (run.Entry, error) {
 		return g.Forward(ctx, p)
 	})
 }
@@ -253,7 +295,7 @@ func (r *Rotations) record(ctx context.Context, actor, action, subject string) e
 
 // work opens what a run needs, and has do work on it.
 func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry),
-	do func(context.Context, *run.Engine, *run.Plan) (run.Entry, error),
+	do func(context.Context, *run.Engine, *run.Plan, *config.Rotation) (run.Entry, error),
 ) (run.Entry, error) {
 	release, err := r.claim(name)
 	if err != nil {
@@ -270,8 +312,8 @@ func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry)
 		return run.Entry{}, fmt.Errorf("rotating %q: %w", name, err)
 	}
 	var last run.Entry
-	e, err := do(ctx, r.engine(watch, &last), p) //nolint:contextcheck // it is both
-	if e.Ended() && last.ID == e.ID {            // here, and not before
+	e, err := do(ctx, r.engine(watch, &last), p, spec) //nolint:contextcheck // it is both
+	if e.Ended() && last.ID == e.ID {                  // here, and not before
 		r.note(ctx, &e) //nolint:contextcheck // it is both
 	}
 	return e, err
@@ -328,7 +370,7 @@ func (r *Rotations) planned(ctx context.Context, name string, spec *config.Rotat
 		return nil, err
 	}
 	p := &run.Plan{
-		Name: name, Driver: d, Secret: stored, Gate: &gate{r, name, spec}, Uses: &uses{r, spec.Secret},
+		Name: name, Driver: d, Files: driver.FilesOf(d), Secret: stored, Gate: &gate{r, name, spec}, Uses: &uses{r, spec.Secret},
 		Restart: spec.Restart, Grace: spec.Grace,
 	}
 	if len(spec.Restart) > 0 {

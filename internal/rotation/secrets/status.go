@@ -144,7 +144,14 @@ func (r *Rotations) Plan(ctx context.Context, name string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("planning the rotation of %q: %w", name, err)
 	}
-	c := r.o.Config()
+	return r.planOf(ctx, r.o.Config(), spec, p)
+}
+
+// planOf is the plan of a run that is about p, which was made of spec.
+func (r *Rotations) planOf(ctx context.Context, c *config.Config, spec *config.Rotation,
+	p *run.Plan,
+) (*plan.Plan, error) {
+	name := p.Name
 	runs, err := r.o.Journal.List(ctx)
 	if err != nil {
 		return nil, err
@@ -159,7 +166,7 @@ func (r *Rotations) Plan(ctx context.Context, name string) (*plan.Plan, error) {
 		Secret: plan.Secret{
 			Ref: spec.Secret.String(), Store: spec.Secret.Store, Version: version,
 		},
-		Driver: plan.Driver{Kind: spec.Driver.Kind, Can: can, Settings: driverDigest(c, name, spec)},
+		Driver: plan.Driver{Kind: spec.Driver.Kind, Can: can, Settings: driverDigest(c, name, spec), Files: p.Files},
 		OldKey: plan.OldKey(run.KeyOf(runs, name, version), now.Keys, version),
 	}
 	if store := c.StoreSet()[spec.Secret.Store]; store != nil {
