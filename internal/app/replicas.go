@@ -23,6 +23,7 @@ func (a *App) newFollower() *database.Follower {
 		MaxStale: a.o.Config.Revocation.MaxStale,
 		Act:      a.refreshSafely,
 		Fresh:    a.state.Tokens.FreshSince,
+		Dead:     a.uses.Doubt,
 		Broke:    func(why *fault.Panic) { a.broke("database", why) },
 		Failed: func(topic string, err error) {
 			a.log.Error("reading changed state; trying again", "topic", topic, "error", err)

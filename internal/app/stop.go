@@ -101,7 +101,12 @@ func (a *App) closeServices(context.Context) error {
 // closeState is left to itself when ctx ends, like closeBackground.
 func (a *App) closeState(ctx context.Context) (err error) {
 	var closing error
-	if a.within(ctx, 1, func() { closing = a.state.Close() }) {
+	if a.within(ctx, 1, func() {
+		if a.uses != nil {
+			closing = a.uses.Flush(ctx) // requests that were ended last are counted, too
+		}
+		closing = errors.Join(closing, a.state.Close())
+	}) {
 		err = closing
 	}
 	return err

@@ -48,6 +48,8 @@ type Follower struct {
 	Fresh func(at time.Time)
 	// Broke is told of a panic while acting; it is tried again after a pause. nil: nobody.
 	Broke func(*fault.Panic)
+	// Dead is told before replicas go off the list that have ended without a goodbye; nil: nobody. It may come twice.
+	Dead func(context.Context) error
 	// Failed is told why a topic could not be acted on; it is tried again.
 	Failed func(topic string, err error)
 
@@ -181,7 +183,7 @@ func (f *Follower) enlist(ctx context.Context, on *sql.Conn) error {
 	if !f.claimed.IsZero() && time.Since(f.claimed) < f.MaxStale {
 		return nil
 	}
-	if err := f.DB.bury(ctx, on, &f.Self); err != nil {
+	if err := f.DB.bury(ctx, on, &f.Self, f.Dead); err != nil {
 		return err
 	}
 	return f.report(ctx, on, report{behind: []string{everything, Urgent}, accepts: f.claim()})

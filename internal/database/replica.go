@@ -130,14 +130,24 @@ func (db *DB) register(ctx context.Context, on *sql.Conn, self *Replica, r repor
 }
 
 // bury takes off the list what is dead: an earlier process on the data directory of self, which can have one only, and
-// what has not been heard of for long.
-func (db *DB) bury(ctx context.Context, on *sql.Conn, self *Replica) error {
-	//nolint:gosec // the clock is one of two constants
-	_, err := on.ExecContext(ctx,
-		"DELETE FROM replica WHERE id <> $1 AND (home = $2 AND home <> '' OR accepts_until < "+db.clock()+
-			" - CAST($3 AS BIGINT))",
-		self.ID, self.Home, forgetAfter.Microseconds())
-	if err != nil {
+// what has not been heard of for long. None of them has said goodbye; before they go, dead is told, unless it is nil.
+func (db *DB) bury(ctx context.Context, on *sql.Conn, self *Replica, dead func(context.Context) error) error {
+	where := " FROM replica WHERE id <> $1 AND (home = $2 AND home <> '' OR accepts_until < " + db.clock() +
+		" - CAST($3 AS BIGINT))"
+	args := []any{self.ID, self.Home, forgetAfter.Microseconds()}
+	var many int
+	if err := on.QueryRowContext(ctx, "SELECT count(*)"+where, args...).Scan(&many); err != nil {
+		return fmt.Errorf("registering this replica: %w", Explain(err))
+	}
+	if many == 0 {
+		return nil
+	}
+	if dead != nil {
+		if err := dead(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := on.ExecContext(ctx, "DELETE"+where, args...); err != nil {
 		return fmt.Errorf("registering this replica: %w", Explain(err))
 	}
 	return nil

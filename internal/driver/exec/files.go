@@ -22,8 +22,8 @@ const maxFile = 512 << 20
 
 // interpreters are programs that do what a file among their arguments says.
 var interpreters = []string{
-	"ash", "bash", "bun", "busybox", "dash", "deno", "env", "ksh", "lua", "node", "perl", "php", "pwsh", "python", "ruby",
-	"sh", "zsh",
+	"ash", "bash", "bun", "busybox", "dash", "deno", "env", "ksh", "lua", "node", "perl", "php", "pwsh", "python",
+	"ruby", "sh", "zsh",
 }
 
 // paths are the files that decide what the command does: the program, the script of an interpreter, and those that the

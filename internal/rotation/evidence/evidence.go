@@ -4,8 +4,9 @@
 // It sees the audit records of uses as they are written (Log) and keeps the counts in the database. A use is a
 // workflow's or, where none is named, a token's. It is not the audit log: that has each use, with its time and place.
 //
-// What a process has counted and not written yet is lost with it, at most the last seconds before a kill; and who can
-// write the database can hide a use. Neither ends a key early by more than that: the grace time is counted from looks.
+// What a process has counted and not written yet is lost when it is killed. Then one use more counts of everything
+// (Doubt), by nobody knows whom, so that no key is ended before its whole grace time has passed since. Who can write
+// the database can hide a use; counts that go down are told (rotation/run), and the grace time begins again.
 //
 // Invariant: a use that is counted was on record before.
 package evidence
@@ -32,6 +33,7 @@ const Topic = "secret_use"
 const (
 	maxName   = 200   // bytes of a consumer's name; callers choose it
 	maxHeld   = 20000 // counts in memory between two flushes; more go under one name
+	maxOf     = 5000  // consumers of one version in the table; further ones go under one name
 	keptFor   = 400 * 24 * time.Hour
 	manyOther = "others, too many to name"
 )
@@ -135,11 +137,16 @@ func (c *Counter) write(ctx context.Context, tx *sql.Tx, taken map[key]count) er
 	slices.SortFunc(keys, func(a, b key) int {
 		return cmp.Or(strings.Compare(a.version, b.version), strings.Compare(a.consumer, b.consumer))
 	})
+	known := make(crowds)
 	for _, k := range keys {
+		one := taken[k]
+		if err := known.named(ctx, tx, &k); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO secret_use (version, consumer, uses, used) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (version, consumer) DO UPDATE SET uses = secret_use.uses + excluded.uses,
 			used = CASE WHEN secret_use.used < excluded.used THEN excluded.used ELSE secret_use.used END`,
-			k.version, k.consumer, taken[k].uses, taken[k].last)
+			k.version, k.consumer, one.uses, one.last)
 		if err != nil {
 			return err
 		}
@@ -148,13 +155,52 @@ func (c *Counter) write(ctx context.Context, tx *sql.Tx, taken map[key]count) er
 	return err
 }
 
-// Uses returns who has used a version, as the audit log names it, the latest first.
+// crowds are how many consumers each version has in the table.
+type crowds map[string]int
+
+// named gives a new consumer of a version that has many already the name of all others: callers choose their names.
+func (c crowds) named(ctx context.Context, tx *sql.Tx, k *key) error {
+	var there int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM secret_use WHERE version = $1 AND consumer = $2", k.version,
+		k.consumer).Scan(&there)
+	if err != nil || there > 0 {
+		return err
+	}
+	many, known := c[k.version]
+	if !known {
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM secret_use WHERE version = $1", k.version).Scan(
+			&many); err != nil {
+			return err
+		}
+	}
+	if many >= maxOf {
+		k.consumer = manyOther
+	} else {
+		many++
+	}
+	c[k.version] = many
+	return nil
+}
+
+// Doubt counts one use more of every version, by nobody knows whom: a process has ended without writing down what it
+// had counted.
+func (c *Counter) Doubt(ctx context.Context) error {
+	err := c.DB.WriteQuietly(ctx, Topic, func(tx *sql.Tx) error {
+		return c.write(ctx, tx, map[key]count{{}: {1, c.Now().UnixMicro()}})
+	})
+	if err != nil {
+		return fmt.Errorf("writing down that uses were not counted: %w", database.Explain(err))
+	}
+	return nil
+}
+
+// Uses returns who has used a version, as the audit log names it, the latest first. What is in doubt has no name.
 func (c *Counter) Uses(ctx context.Context, version string) ([]run.Use, error) {
 	if err := c.Flush(ctx); err != nil {
 		return nil, err
 	}
 	rows, err := c.DB.QueryContext(ctx, "SELECT substr(consumer, 1, 255), uses, used FROM secret_use "+
-		"WHERE version = $1 ORDER BY used DESC, consumer LIMIT 100000", version)
+		"WHERE version = $1 OR version = '' ORDER BY used DESC, consumer LIMIT 100000", version)
 	if err != nil {
 		return nil, fmt.Errorf("reading who has used %s: %w", version, database.Explain(err))
 	}

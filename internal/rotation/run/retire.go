@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/internal/driver"
@@ -104,9 +105,27 @@ func (w *work) oldGone(ctx context.Context, job driver.Job) (bool, error) {
 	return !slices.ContainsFunc(keys, func(key driver.Key) bool { return key.ID == w.e.OldKey }), nil
 }
 
-// free tells whether nobody needs the old key: each consumer of the old version has used the new one, and the old one
-// was not used for the grace time. That time is added up from looks, so that no clock can end it early.
+// free tells whether nobody needs the old key. Counts that are not written down yet could say otherwise, so before it
+// does, every replica is asked for them.
 func (w *work) free(ctx context.Context) (bool, error) {
+	if free, err := w.look(ctx); err != nil || !free || w.p.Uses == nil {
+		return free, err
+	}
+	missing, err := w.p.Uses.Gather(ctx)
+	if err != nil {
+		return false, fmt.Errorf("gathering who uses the old version: %w", err)
+	}
+	if len(missing) > 0 {
+		w.e.State, w.e.LastError = StateWaiting, ""
+		w.e.Hint = "the old key stays valid until it is known what these have used: " + strings.Join(missing, ", ")
+		return false, nil
+	}
+	return w.look(ctx)
+}
+
+// look tells whether each consumer of the old version has used the new one, and the old one was not used for the grace
+// time. That time is added up from looks, so that no clock can end it early.
+func (w *work) look(ctx context.Context) (bool, error) {
 	waiting, uses, err := w.consumers(ctx)
 	if err != nil {
 		return false, fmt.Errorf("reading who uses the old version: %w", err)
@@ -115,6 +134,9 @@ func (w *work) free(ctx context.Context) (bool, error) {
 	switch {
 	case uses != w.e.Uses:
 		w.e.Quiet = 0
+		if uses < w.e.Uses {
+			w.e.note("counts of uses were taken out of the database, and not by Sallyport: `audit tail` has each use")
+		}
 	case !w.e.Looked.IsZero():
 		w.e.Quiet += min(max(now.Sub(w.e.Looked), 0), maxLook)
 	}
@@ -157,7 +179,7 @@ func (w *work) consumers(ctx context.Context) (waiting []string, uses int64, err
 	}
 	for _, one := range before {
 		uses += one.Count
-		if !moved[one.By] {
+		if one.By != "" && !moved[one.By] {
 			waiting = append(waiting, one.By)
 		}
 	}

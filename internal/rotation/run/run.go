@@ -66,13 +66,17 @@ type Verdict struct {
 
 // Evidence is the audit log.
 type Evidence interface {
-	// Uses returns who has used a version of the plan's secret, by workflow or, where none is named, by token.
+	// Uses returns who has used a version of the plan's secret, by workflow or, where none is named, by token. What
+	// someone may have used, and nobody knows who, has an empty By.
 	Uses(ctx context.Context, version string) ([]Use, error)
+	// Gather has every replica write down what it has counted, so that Uses has it. missing names those of which it is
+	// not known what they have used within the grace time.
+	Gather(ctx context.Context) (missing []string, err error)
 }
 
 // Use is one consumer's use of a version.
 type Use struct {
-	By    string    `json:"by"`
+	By    string    `json:"by"`    // "": nobody knows
 	Count int64     `json:"count"` // of records; it only goes up
 	Last  time.Time `json:"last"`
 }

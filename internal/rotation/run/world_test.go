@@ -87,6 +87,7 @@ type world struct {
 	refuses  map[string]string // by replica: why its test fails
 	missing  []string          // replicas that do not confirm
 	uses     map[string]map[string]int64
+	gathers  func() (missing []string)
 	notices  []run.Notice
 	grace    time.Duration
 }
@@ -286,6 +287,14 @@ func (w *world) Uses(_ context.Context, version string) (list []run.Use, err err
 		list = append(list, run.Use{By: by, Count: n})
 	}
 	return list, nil
+}
+
+// Gather implements run.Evidence.
+func (w *world) Gather(context.Context) ([]string, error) {
+	if w.gathers == nil {
+		return nil, nil
+	}
+	return w.gathers(), nil
 }
 
 func (w *world) use(by, version string) {

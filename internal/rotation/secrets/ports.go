@@ -20,11 +20,13 @@ import (
 const (
 	aboutTest   = "test"   // does the pending value work from here
 	aboutSpread = "spread" // is the version in use here
+	aboutUses   = "uses"   // write down what you have counted
 
 	// testPatience is how long replicas are waited for. One that was killed counts until it would have stopped
 	// accepting tokens by itself; the run's lease is longer than this.
 	testPatience   = 4 * time.Minute
 	spreadPatience = 2 * time.Minute
+	usesPatience   = time.Minute
 	callTimeout    = 30 * time.Second // of one test call
 	spreadTries    = 10               // how often a replica reads the store again, a second apart
 )
@@ -70,6 +72,12 @@ func (g *gate) Spread(ctx context.Context, version string) (missing []string, er
 // answer is what this replica answers. It has no value in it.
 func (r *Rotations) answer(ctx context.Context, q poll.Question) string {
 	var err error
+	if q.About == aboutUses { // of all rotations, so that it needs none in the configuration
+		if err = r.o.Evidence.Flush(ctx); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
 	spec, known := r.o.Config().Rotations[q.Rotation], false
 	if known = spec != nil; !known {
 		spec, err = r.spec(q.Rotation)
@@ -163,15 +171,41 @@ func (r *Rotations) uses(ctx context.Context, q poll.Question, spec *config.Rota
 	}
 }
 
-// uses is run.Evidence of one secret.
+// uses is run.Evidence of one rotation's secret.
 type uses struct {
-	r   *Rotations
-	ref secret.Ref
+	r    *Rotations
+	name string
+	spec *config.Rotation
 }
 
 // Uses implements run.Evidence.
 func (u *uses) Uses(ctx context.Context, version string) ([]run.Use, error) {
-	return u.r.o.Evidence.Uses(ctx, u.r.o.Label(u.ref, version))
+	return u.r.o.Evidence.Uses(ctx, u.r.o.Label(u.spec.Secret, version))
+}
+
+// Gather implements run.Evidence. A replica that has ended without a goodbye cannot be asked: its last uses are not
+// counted, so it counts as one that may have used anything until it stopped accepting tokens.
+func (u *uses) Gather(ctx context.Context) (missing []string, err error) {
+	answers, err := u.r.o.Poll.Ask(ctx, poll.Question{Rotation: u.name, About: aboutUses}, usesPatience)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		if a.Failure != "" {
+			missing = append(missing, a.Replica+" ("+a.Failure+")")
+		}
+	}
+	members, err := u.r.o.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range members {
+		if m := &members[i]; m.Accepts <= 0 && -m.Accepts < u.spec.Grace {
+			missing = append(missing, fmt.Sprintf("%s at %s (it ended %s ago without saying what it had used)",
+				m.Host, m.Address, (-m.Accepts).Round(time.Second)))
+		}
+	}
+	return missing, nil
 }
 
 // fleets is run.Fleet.

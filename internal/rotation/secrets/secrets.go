@@ -71,8 +71,8 @@ type Options struct {
 	Record func(ctx context.Context, ev *audit.Event) error
 
 	Notify run.Notifier // may be nil
-	// Permit says whether a run of a plan may begin that starter begins, or its schedule: nil. Without it none begins that
-	// needs approval.
+	// Permit says whether a run of a plan may begin that starter begins, or its schedule: nil. Without it none begins
+	// that needs approval.
 	Permit   func(p *plan.Plan, starter *approval.Person) run.Permit
 	Approved func(ctx context.Context, p *plan.Plan) []string // who has, to be shown; may be nil
 	Panicked func(task string, w *fault.Panic)                // is told of a panic in the background
@@ -242,8 +242,8 @@ func (r *Rotations) permit(ctx context.Context, p *run.Plan, spec *config.Rotati
 	var err error
 	switch {
 	case c.Rotations[p.Name] != spec:
-		err = fault.WithExit(fault.WithHint(fmt.Errorf("%w: another configuration is active since", approval.ErrChanged),
-			"rotate again"), fault.ExitApproval)
+		err = fault.WithExit(fault.WithHint(fmt.Errorf("%w: another configuration is active since",
+			approval.ErrChanged), "rotate again"), fault.ExitApproval)
 	case spec.Approve == 0:
 		return nil
 	case r.o.Permit == nil:
@@ -370,8 +370,8 @@ func (r *Rotations) planned(ctx context.Context, name string, spec *config.Rotat
 		return nil, err
 	}
 	p := &run.Plan{
-		Name: name, Driver: d, Files: driver.FilesOf(d), Secret: stored, Gate: &gate{r, name, spec}, Uses: &uses{r, spec.Secret},
-		Restart: spec.Restart, Grace: spec.Grace,
+		Name: name, Driver: d, Files: driver.FilesOf(d), Secret: stored, Gate: &gate{r, name, spec},
+		Uses: &uses{r, name, spec}, Restart: spec.Restart, Grace: spec.Grace,
 	}
 	if len(spec.Restart) > 0 {
 		p.Fleet = &fleets{r, name, stored}

@@ -229,6 +229,9 @@ func (r *Rotations) now(ctx context.Context, name string, spec *config.Rotation,
 		now.Notes = append(now.Notes, "who uses it: "+err.Error())
 	}
 	for _, u := range used {
+		if u.By == "" {
+			continue // nobody knows whose
+		}
 		now.Consumers = append(now.Consumers, plan.Consumer{By: u.By, Count: u.Count, Last: u.Last})
 	}
 	return now, version, unknown
