@@ -163,10 +163,10 @@ func (w *work) run(ctx context.Context) error {
 		case w.e.Finished(), w.e.Step == StepUndo, w.e.State == StateStuck:
 			return w.keep(ctx, err)
 		}
-		why = err
-		if err := w.turnBack(ctx, err); err != nil {
-			return err
+		if turned := w.turnBack(ctx, err); turned != nil {
+			return turned
 		}
+		why = fault.WithHint(err, w.e.Hint)
 	}
 	return why
 }

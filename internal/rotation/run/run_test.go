@@ -119,6 +119,33 @@ func TestRollBack(t *testing.T) {
 	}
 }
 
+// TestEveryFailureSaysWhatToDo: whichever call fails, who has asked for the run is told what to do.
+func TestEveryFailureSaysWhatToDo(t *testing.T) {
+	failures := 0
+	for _, can := range []driver.Capabilities{minting, inPlace} {
+		for n := 1; n <= 20; n++ {
+			w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", can)
+			w.before = func(call int) error {
+				if call == n {
+					return errors.New("it answered 500")
+				}
+				return nil
+			}
+			e, err := w.engine("one").Rotate(t.Context(), w.plan(), run.Request{})
+			if err == nil {
+				continue
+			}
+			failures++
+			if fault.HintOf(err) == "" {
+				t.Errorf("call %d: the run is %s: %v", n, e.State, err)
+			}
+		}
+	}
+	if failures < 10 {
+		t.Errorf("only %d runs failed", failures)
+	}
+}
+
 // TestTwoAtOnce: of two rotations of one secret one is told that the other is at work.
 func TestTwoAtOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *place) {
