@@ -32,7 +32,7 @@ func (f *Fleet) describe(w *workload, pods []corev1.Pod) fleet.Unit {
 	}
 	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
 	u.State, u.Problem = w.state(len(u.Nodes))
-	if waiting != "" && u.State == fleet.Changing {
+	if waiting != "" && (u.State == fleet.Changing || u.State == fleet.Failed) {
 		u.Problem += "; " + waiting
 	}
 	return u
@@ -50,7 +50,14 @@ func (w *workload) state(pods int) (state fleet.State, problem string) {
 	case w.updated == want && w.available == want && w.total == want && pods == w.want:
 		return fleet.Ready, ""
 	}
-	return fleet.Changing, fmt.Sprintf("%d of %d pods are new, %d available", w.updated, w.want, w.available)
+	problem = fmt.Sprintf("%d of %d pods are new, %d available", w.updated, w.want, w.available)
+	if w.refused != "" {
+		problem += "; pods are not let in: " + w.refused + ", `kubectl describe replicaset` says why"
+	}
+	if w.held != "" {
+		problem += "; " + w.held
+	}
+	return fleet.Changing, problem
 }
 
 // node is a pod, and within it the container that n8n runs in.
@@ -89,11 +96,28 @@ func containerOf(p *corev1.Pod) (found string) {
 	return found
 }
 
-// waitsFor is why a container of a pod does not run: CrashLoopBackOff, ImagePullBackOff.
+// waitsFor is why a pod does not run: CrashLoopBackOff, ImagePullBackOff, Unschedulable, or a machine that does not say
+// that the pod has ended.
 func waitsFor(p *corev1.Pod) string {
-	for _, s := range p.Status.ContainerStatuses {
-		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
-			return fmt.Sprintf("pod %s: %s", p.Name, program.Clean(s.State.Waiting.Reason))
+	if p.DeletionTimestamp != nil {
+		text := fmt.Sprintf("pod %s is ending", p.Name)
+		if p.Status.Reason != "" {
+			text += ": " + program.Clean(p.Status.Reason)
+		}
+		return text
+	}
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if s.State.Waiting != nil && s.State.Waiting.Reason != "" && s.State.Waiting.Reason != "PodInitializing" {
+			text := fmt.Sprintf("pod %s: %s", p.Name, program.Clean(s.State.Waiting.Reason))
+			if last := s.LastTerminationState.Terminated; last != nil {
+				text += fmt.Sprintf(", it ended with %d", last.ExitCode)
+			}
+			return text
+		}
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return fmt.Sprintf("pod %s: %s", p.Name, program.Clean(c.Reason))
 		}
 	}
 	return ""

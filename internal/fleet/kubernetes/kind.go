@@ -5,6 +5,7 @@ import (
 	_ "embed" // the page
 	"slices"
 	"strconv"
+	"strings"
 
 	"sallyport/internal/fleet"
 	"sallyport/internal/kubeapi"
@@ -37,10 +38,26 @@ func (s *Settings) Check(r secret.Report) {
 	}
 	for i, name := range s.Workloads {
 		if !isWorkload.MatchString(name) || slices.Contains(s.Workloads[:i], name) {
-			r.Fail("workloads."+strconv.Itoa(i), "is no workload, or stands there twice",
-				"write deployment/NAME or statefulset/NAME")
+			r.Fail("workloads."+strconv.Itoa(i), "is no workload, or stands there twice", hintOf(name))
 		}
 	}
+}
+
+// hintOf is what to write instead of something that is no workload here.
+func hintOf(name string) string {
+	kind, name, named := strings.Cut(name, "/")
+	short := map[string]string{
+		"deploy": "deployment", "deployments": "deployment", "deployment.apps": "deployment", "sts": "statefulset",
+		"statefulsets": "statefulset", "statefulset.apps": "statefulset",
+	}
+	switch meant := short[strings.ToLower(kind)]; {
+	case named && meant != "":
+		return "write " + meant + "/NAME"
+	case slices.Contains([]string{"daemonset", "daemonsets", "ds", "pod", "po", "job", "cronjob", "replicaset", "rs"},
+		strings.ToLower(kind)) && name != "":
+		return "n8n runs as Deployments and StatefulSets here: for anything else, kind: command with kubectl"
+	}
+	return "write deployment/NAME or statefulset/NAME"
 }
 
 // Secrets implements fleet.Settings.

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -28,6 +27,7 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/fleet"
 	"sallyport/internal/kubeapi"
+	"sallyport/internal/program"
 )
 
 const (
@@ -99,8 +99,10 @@ type workload struct {
 
 	observed                  int64
 	total, updated, available int32
-	paused                    bool   // it rolls nothing out
+	held                      string // why it rolls nothing out, and what to do; "" where it does
+	release                   string
 	failure                   string // the controller has given up
+	refused                   string // pods of it are not let in
 	revision                  string
 }
 
@@ -146,11 +148,17 @@ func (w *workload) fromDeployment(d *appsv1.Deployment) {
 	w.meta, w.want, w.selector, w.template = d.ObjectMeta, replicas(d.Spec.Replicas), d.Spec.Selector, d.Spec.Template
 	w.observed, w.total, w.updated, w.available = d.Status.ObservedGeneration, d.Status.Replicas,
 		d.Status.UpdatedReplicas, d.Status.AvailableReplicas
-	w.paused, w.revision = d.Spec.Paused, d.Annotations[annotationRevision]
+	w.revision = d.Annotations[annotationRevision]
+	if d.Spec.Paused {
+		w.held, w.release = "it is paused", "`kubectl rollout resume`"
+	}
 	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse &&
-			c.Reason == "ProgressDeadlineExceeded" {
+		switch {
+		case c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse &&
+			c.Reason == "ProgressDeadlineExceeded":
 			w.failure = c.Reason
+		case c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue:
+			w.refused = program.Clean(c.Reason)
 		}
 	}
 }
@@ -159,7 +167,15 @@ func (w *workload) fromStatefulSet(s *appsv1.StatefulSet) {
 	w.meta, w.want, w.selector, w.template = s.ObjectMeta, replicas(s.Spec.Replicas), s.Spec.Selector, s.Spec.Template
 	w.observed, w.total, w.updated, w.available = s.Status.ObservedGeneration, s.Status.Replicas,
 		s.Status.UpdatedReplicas, s.Status.AvailableReplicas
-	w.paused = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
+	switch rolling := s.Spec.UpdateStrategy.RollingUpdate; {
+	case s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType:
+		w.held, w.release = "its updateStrategy is OnDelete: nothing replaces its pods",
+			"give it the strategy RollingUpdate"
+	case rolling != nil && rolling.Partition != nil && *rolling.Partition > 0:
+		w.held = fmt.Sprintf("its updateStrategy has the partition %d: pods below that are not replaced",
+			*rolling.Partition)
+		w.release = "set rollingUpdate.partition to 0"
+	}
 	if w.revision = s.Status.UpdateRevision; s.Status.CurrentRevision == s.Status.UpdateRevision {
 		w.updated = w.total // the controller counts updated ones only while there are others
 	}
@@ -206,8 +222,8 @@ func (f *Fleet) Look(ctx context.Context, unit string) (fleet.Unit, error) {
 // Restart implements fleet.Orchestrator. n8n has the pods' terminationGracePeriodSeconds to end.
 func (f *Fleet) Restart(ctx context.Context, unit string, _ time.Duration) error {
 	return f.change(ctx, "restarting", unit, func(w *workload) (types.PatchType, any, error) {
-		if w.paused {
-			return "", nil, errPaused()
+		if w.held != "" {
+			return "", nil, w.errHeld()
 		}
 		return types.StrategicMergePatchType, patch("template",
 			map[string]any{"metadata": map[string]any{"annotations": map[string]string{
@@ -216,18 +232,19 @@ func (f *Fleet) Restart(ctx context.Context, unit string, _ time.Duration) error
 	})
 }
 
-func errPaused() error {
-	return fault.WithHint(fmt.Errorf("%w: it is paused, or its updateStrategy is OnDelete", fleet.ErrNotAllowed),
-		"`kubectl rollout resume`, or RollingUpdate as the strategy of a StatefulSet")
+func (w *workload) errHeld() error {
+	return fault.WithHint(fmt.Errorf("%w: %s", fleet.ErrNotAllowed, w.held), w.release)
 }
 
 // Revert implements fleet.Reverter.
 func (f *Fleet) Revert(ctx context.Context, unit, revision string) error {
 	return f.change(ctx, "reverting", unit, func(w *workload) (types.PatchType, any, error) {
-		if w.revision == revision {
+		switch {
+		case w.revision == revision:
 			return "", nil, nil
-		}
-		if w.stateful {
+		case w.held != "":
+			return "", nil, w.errHeld()
+		case w.stateful:
 			return f.formerStateful(ctx, w, revision)
 		}
 		return f.former(ctx, w, revision)
@@ -333,63 +350,4 @@ func (f *Fleet) patch(ctx context.Context, path string, kind types.PatchType, bo
 		return err
 	}
 	return f.call(ctx, f.api.Patch(kind).AbsPath(path).Body(text), rule{"patch", path}, nil)
-}
-
-// call makes one request. into may be nil.
-func (f *Fleet) call(ctx context.Context, r *rest.Request, needs rule, into any) error {
-	limited, cancel := context.WithTimeout(kubeapi.Silent(ctx), callTime)
-	defer cancel()
-	status := 0
-	answer := r.Do(limited).StatusCode(&status)
-	text, err := answer.Raw()
-	switch {
-	case err == nil && into == nil:
-		return nil
-	case err == nil:
-		if json.Unmarshal(text, into) != nil {
-			return fleet.Unreachable("the answer is not understood", "is the address that of a Kubernetes API server?")
-		}
-		return nil
-	case errors.Is(ctx.Err(), context.Canceled):
-		return context.Canceled
-	}
-	return explain(status, limited.Err() != nil, needs)
-}
-
-// rule is what a role has to allow.
-type rule struct{ verb, path string }
-
-// String is the rule as it stands in a role.
-func (r rule) String() string {
-	parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(r.path, "/apis/"), "/api/"), "/")
-	group, at := "apps", 4
-	if parts[0] == "v1" {
-		group, at = "", 3
-	}
-	return fmt.Sprintf("{apiGroups: [%q], resources: [%s], verbs: [%s]}", group, parts[min(at, len(parts)-1)], r.verb)
-}
-
-func explain(status int, late bool, needs rule) error {
-	switch {
-	case status == http.StatusNotFound:
-		return gone()
-	case status == http.StatusUnauthorized:
-		return fault.WithHint(fmt.Errorf("%w: it does not know who asks", fleet.ErrNotAllowed),
-			"the token or certificate has ended, its service account is gone, or it is another cluster's")
-	case status == http.StatusForbidden:
-		return fault.WithHint(fmt.Errorf("%w: to %s it", fleet.ErrNotAllowed, needs.verb),
-			"its Role needs the rule "+needs.String()+": deploy/kubernetes/fleet-rbac.yaml has all")
-	case status == http.StatusConflict:
-		return fleet.Unreachable("another process changed it in between", "try it again")
-	case status == http.StatusUnprocessableEntity, status == http.StatusBadRequest:
-		return fault.WithHint(errors.New("the change is not taken"),
-			"an admission policy may refuse it: see what `kubectl rollout restart` says")
-	case late:
-		return fleet.Unreachable("the API server did not answer in time",
-			"is the API server overloaded, or the network to it slow?")
-	case status == 0:
-		return fleet.Unreachable("the API server cannot be reached",
-			"does the API server run, and are its address and certificate authority right?")
-	}
-	return fleet.Unreachable(fmt.Sprintf("the API server answered %d", status), "see the API server's own log")
 }

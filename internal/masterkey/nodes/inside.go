@@ -60,6 +60,10 @@ func (i inside) failure(e program.Ended, binary string) error {
 		"stat "+binary+": no such file"),
 		says("no such file or directory") && says(binary):
 		return fault.WithHint(fmt.Errorf("there is no %s in it%s", program.Clean(binary), quoted(e.Said)), i.remedy)
+	case i.way == "kubectl" && says("forbidden"):
+		return fault.WithHint(fmt.Errorf("kubectl may not run a program in it%s", quoted(e.Said)),
+			"whoever it is in this kubeconfig needs `get` of pods and `create` of pods/exec: "+
+				"deploy/kubernetes/fleet-prove-rbac.yaml")
 	case i.logs != "" && says("is not running", "is restarting", "is paused", "not running", "container not found",
 		"no such container", "notfound", "not found", "unable to upgrade connection"):
 		return fault.WithHint(fmt.Errorf("it does not run%s", quoted(e.Said)),
