@@ -3,6 +3,7 @@ package app
 import (
 	"sallyport/internal/audit/sink"
 	httpsink "sallyport/internal/audit/sink/http"
+	"sallyport/internal/audit/sink/syslog"
 	"sallyport/internal/boundary/credential/awssigv4"
 	"sallyport/internal/boundary/credential/basic"
 	"sallyport/internal/boundary/credential/bearer"
@@ -120,5 +121,6 @@ func drivers() []driver.Kind {
 func sinks() []sink.Kind {
 	return []sink.Kind{
 		httpsink.Kind(),
+		syslog.Kind(),
 	}
 }
