@@ -3,6 +3,8 @@ package app
 import (
 	"sallyport/internal/audit/sink"
 	httpsink "sallyport/internal/audit/sink/http"
+	"sallyport/internal/audit/sink/otlp"
+	"sallyport/internal/audit/sink/s3"
 	"sallyport/internal/audit/sink/syslog"
 	"sallyport/internal/boundary/credential/awssigv4"
 	"sallyport/internal/boundary/credential/basic"
@@ -122,5 +124,7 @@ func sinks() []sink.Kind {
 	return []sink.Kind{
 		httpsink.Kind(),
 		syslog.Kind(),
+		otlp.Kind(),
+		s3.Kind(),
 	}
 }

@@ -2,12 +2,10 @@ package http
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"sallyport/internal/audit/sink"
 	"sallyport/internal/fault"
@@ -26,19 +24,15 @@ func (r *receiver) Ship(ctx context.Context, batch []sink.Item) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.settings.URL.String(), bytes.NewReader(body))
-	if err != nil {
-		return errors.New("posting: the address is malformed")
-	}
-	req.Header.Set("User-Agent", "Sallyport/"+r.host.Version)
-	req.Header.Set("Content-Type", "application/json")
+	contentType := "application/json"
 	if r.settings.Form == formNDJSON {
-		req.Header.Set("Content-Type", "application/x-ndjson")
+		contentType = "application/x-ndjson"
 	}
-	if r.settings.Gzip {
-		req.Header.Set("Content-Encoding", "gzip")
+	req, err := sink.Post(ctx, r.settings.URL.String(), contentType, body, r.settings.Gzip, r.host)
+	if err != nil {
+		return err
 	}
-	if err := r.authorise(ctx, req); err != nil {
+	if err := r.settings.auth().Set(ctx, req, r.host); err != nil {
 		return err
 	}
 	resp, err := r.client.Do(ctx, req)
@@ -46,29 +40,6 @@ func (r *receiver) Ship(ctx context.Context, batch []sink.Item) error {
 		return splunkSays(resp.Body, err)
 	}
 	return err
-}
-
-func (r *receiver) authorise(ctx context.Context, req *http.Request) error {
-	if r.settings.Token.IsZero() {
-		return nil
-	}
-	token, err := r.host.Secret(ctx, r.settings.Token)
-	if err != nil {
-		return fmt.Errorf("reading the token %s: %w", r.settings.Token, err)
-	}
-	prefix := r.settings.Prefix
-	switch {
-	case prefix != "":
-	case r.settings.Form == formSplunk:
-		prefix = "Splunk"
-	case http.CanonicalHeaderKey(r.settings.Header) == "Authorization":
-		prefix = "Bearer"
-	}
-	if prefix != "" {
-		prefix += " "
-	}
-	req.Header.Set(r.settings.Header, prefix+string(bytes.TrimSpace(token.Reveal())))
-	return nil
 }
 
 // splunkEvent is an event as the HTTP Event Collector takes it.
@@ -118,16 +89,7 @@ func (r *receiver) body(batch []sink.Item) ([]byte, error) {
 	if r.settings.Form == formJSON {
 		b.WriteByte(']')
 	}
-	if !r.settings.Gzip {
-		return b.Bytes(), nil
-	}
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, err := w.Write(b.Bytes())
-	if err = errors.Join(err, w.Close()); err != nil {
-		return nil, fmt.Errorf("compressing a batch: %w", err)
-	}
-	return packed.Bytes(), nil
+	return b.Bytes(), nil
 }
 
 // The codes in responses of Splunk's collector, as its documentation lists them.

@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed" // the page
 	"net/url"
-	"strings"
 
 	"sallyport/internal/audit/sink"
 	"sallyport/internal/secret"
@@ -48,12 +47,7 @@ type Settings struct {
 func (s *Settings) Check(r secret.Report) {
 	r.Plain("url", s.URL)
 	sink.CheckTLS(r, s.CAFile, s.CertFile, s.KeyFile)
-	if !isToken(s.Header) {
-		r.Fail("header", "is not the name of a header", "write it as Authorization or X-Api-Key")
-	}
-	if strings.ContainsFunc(s.Prefix, func(c rune) bool { return c < ' ' || c > '~' }) {
-		r.Fail("prefix", "has a character in it that a header cannot have", "write one word, such as ApiKey")
-	}
+	s.auth().Check(r)
 	switch {
 	case s.Form == formSplunk && s.Token.IsZero():
 		r.Fail("", "has no token, which Splunk wants", "write token: ref+STORE://NAME")
@@ -62,19 +56,16 @@ func (s *Settings) Check(r secret.Report) {
 	}
 }
 
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_", c)
-	})
+func (s *Settings) auth() *sink.Auth {
+	a := &sink.Auth{Token: s.Token, Header: s.Header, Prefix: s.Prefix}
+	if s.Form == formSplunk && a.Prefix == "" {
+		a.Prefix = "Splunk"
+	}
+	return a
 }
 
 // Secrets implements sink.Settings.
-func (s *Settings) Secrets() []secret.Ref {
-	if s.Token.IsZero() {
-		return nil
-	}
-	return []secret.Ref{s.Token}
-}
+func (s *Settings) Secrets() []secret.Ref { return s.auth().Secrets() }
 
 // Open implements sink.Settings.
 func (s *Settings) Open(_ context.Context, on sink.Host) (sink.Sink, error) {

@@ -103,7 +103,9 @@ func (r *rsyslog) until(what string, done func() bool) {
 // TestRsyslog: a real server, configured as the page says, has each record as it stands, and after it was killed too.
 func TestRsyslog(t *testing.T) {
 	server, ca := startRsyslog(t)
-	settings := &syslog.Settings{Address: server.address, Facility: "local0", AppName: "sallyport", CAFile: ca, Ack: "close"}
+	settings := &syslog.Settings{
+		Address: server.address, Facility: "local0", AppName: "sallyport", CAFile: ca, Ack: "close",
+	}
 	opened, err := settings.Open(t.Context(), sink.Host{Hostname: "gate1"})
 	if err != nil {
 		t.Fatal(err)

@@ -122,8 +122,8 @@ func (s *server) failed(ctx context.Context, doing string, err error) error {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		hint = "it ended the connection before it had read everything: look at its log, and whether it wants cert_file"
 	case errors.Is(err, errEnded):
-		hint = "look at its log, and whether it wants cert_file; if it has all records and is a server that never sends " +
-			"a close_notify, write acknowledge: close"
+		hint = "look at its log, and whether it wants cert_file; if it has all records and is a server that never " +
+			"sends a close_notify, write acknowledge: close"
 	case ctx.Err() != nil:
 		err, hint = context.Cause(ctx), "it is slow; a longer timeout, or a smaller batch, gives it more time"
 	}
@@ -140,8 +140,8 @@ func (s *server) frame(out []byte, item *sink.Item) []byte {
 	return append(append(out, ' '), msg...)
 }
 
-// message appends one (RFC 5424, section 6). PROCID is the log's id, sequenceId the record's number. MSG is JSON without
-// a byte order mark, which many servers would hand on as a part of it.
+// message appends one (RFC 5424, section 6). PROCID is the log's id, sequenceId the record's number. MSG is JSON
+// without a byte order mark, which many servers would hand on as a part of it.
 func (s *server) message(out []byte, item *sink.Item) []byte {
 	kind := "checkpoint"
 	if item.Event.Kind != "" {
