@@ -65,24 +65,32 @@ func (k *keyFleet) asked() bool {
 }
 
 func (e *env) verifyFleet(ctx context.Context, v keyVerification) error {
-	all, err := v.fleet.nodes(ctx, v)
+	report, err := e.askFleet(ctx, v)
 	if err != nil {
 		return err
 	}
-	ref, err := e.fleetReference(ctx, &v.fleet, v.nonce)
-	if err != nil {
-		return err
-	}
-	q := nodes.Question{Nonce: v.nonce, Workflow: v.execute, Binary: v.fleet.binary, Timeout: v.timeout}
-	answers := nodes.AskAll(ctx, all, q, v.fleet.parallel)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	report := nodes.Compare(v.nonce, answers, ref)
 	if err := e.print(report, func(w io.Writer) error { return printReport(w, report) }); err != nil {
 		return err
 	}
 	return report.Fault()
+}
+
+// askFleet asks every node, and compares.
+func (e *env) askFleet(ctx context.Context, v keyVerification) (report nodes.Report, err error) {
+	all, err := v.fleet.nodes(ctx, v)
+	if err != nil {
+		return report, err
+	}
+	ref, err := e.fleetReference(ctx, &v.fleet, v.nonce)
+	if err != nil {
+		return report, err
+	}
+	q := nodes.Question{Nonce: v.nonce, Workflow: v.execute, Binary: v.fleet.binary, Timeout: v.timeout}
+	answers := nodes.AskAll(ctx, all, q, v.fleet.parallel)
+	if ctx.Err() != nil {
+		return report, ctx.Err()
+	}
+	return nodes.Compare(v.nonce, answers, ref), nil
 }
 
 // nodes are all that were named or found.

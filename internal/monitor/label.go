@@ -66,6 +66,15 @@ var (
 			"`audit retention`, `audit sink NAME`, `store NAME`, `token of SERVICE`, `rows of TABLE`",
 		Count: func(s Size) int { return 6 + s.Sinks + s.Stores + s.Derived + len(labelTable.Closed) },
 	}
+	labelNode = Label{
+		Name: "node", Values: "a node of n8n: as it is named to `sallyport watch`, or a container or a pod that it " +
+			"finds; 1,000 at most, and `(others)`",
+		Count: func(s Size) int { return s.Nodes },
+	}
+	labelProblem = closed("problem", "credential_undecryptable", "credential_missing", "key_mismatch", "key_missing",
+		"webhook_failed", "error")
+	labelForm    = closed("form", "json", "text", "cut")
+	labelEnd     = closed("result", "success", "failed")
 	labelVersion = Label{
 		Name: "version", Values: "the version of the program", Count: func(Size) int { return 1 },
 	}

@@ -48,6 +48,7 @@ type Size struct {
 	Stores      int
 	Rotations   int // of secrets
 	Sinks       int // of the audit log
+	Nodes       int // of n8n whose logs are watched, or whose key is asked for
 }
 
 func counter(name, help, do string, labels ...Label) *Metric {

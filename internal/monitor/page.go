@@ -13,12 +13,16 @@ const pageHead = "# Metrics\n\n" +
 	"under both names.\n" +
 	"The Go runtime's `go_…` and the process's `process_…` metrics are there too.\n"
 
+const pageWatch = "\n## n8n's nodes, of `sallyport watch`\n\n`sallyport watch` is a process of its own, with a " +
+	"`/metrics` of its own ([n8n-logs.md](n8n-logs.md)).\n\n| metric | type | unit | meaning | what to do |\n" +
+	"| --- | --- | --- | --- | --- |\n"
+
 const pageSeries = `
 ## How many series
 
 No label has a value that a caller can choose: not its path, its method, a status, a name that is not configured, nor a token that does not exist.
 So the number of series follows from the configuration. Names that a reload takes out keep their counters until the process ends; their gauges go
-at once. For S services, D credentials whose tokens are minted, T proxy tokens with G generations in use, K stores, R rotations of secrets, and A sinks of the audit log, there are at most:
+at once. For S services, D credentials whose tokens are minted, T proxy tokens with G generations in use, K stores, R rotations of secrets, A sinks of the audit log, and N nodes of n8n, there are at most:
 
 | metric | series at most |
 | --- | --- |
@@ -40,12 +44,16 @@ func Page() []byte {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", m.signature(), m.Kind, dash(m.Unit()), m.Help, m.Do)
 		}
 	}
+	b.WriteString(pageWatch)
+	for _, m := range WatchCatalogue() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", m.signature(), m.Kind, dash(m.Unit()), m.Help, m.Do)
+	}
 	b.WriteString("\n## Labels\n\n| label | of | values |\n| --- | --- | --- |\n")
 	for _, l := range labels() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", l.Name, strings.Join(l.of, ", "), l.text())
 	}
 	b.WriteString(pageSeries)
-	for _, m := range Catalogue() {
+	for _, m := range append(Catalogue(), WatchCatalogue()...) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", m.Name, m.bound())
 	}
 	b.WriteString(pageScrapes)
@@ -71,7 +79,7 @@ type described struct {
 func labels() []*described {
 	var list []*described
 	known := map[string]*described{}
-	for _, m := range Catalogue() {
+	for _, m := range append(Catalogue(), WatchCatalogue()...) {
 		for _, l := range m.Labels {
 			key := l.Name + " " + l.text()
 			if known[key] == nil {
@@ -124,6 +132,7 @@ func (l *Label) factor() (text string, fixed int) {
 		{"K", Size{Stores: 1}},
 		{"R", Size{Rotations: 1}},
 		{"A", Size{Sinks: 1}},
+		{"N", Size{Nodes: 1}},
 	} {
 		if l.Count(one.size) > none {
 			terms = append(terms, one.letter)

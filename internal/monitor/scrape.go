@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -18,8 +19,10 @@ const (
 // the gate; when all places are held, others are answered with 503.
 func (m *Metrics) Handler() http.Handler { return m.handler(scrapeTime) }
 
-func (m *Metrics) handler(longest time.Duration) http.Handler {
-	page := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
+func (m *Metrics) handler(longest time.Duration) http.Handler { return page(m.registry, longest) }
+
+func page(registry *prometheus.Registry, longest time.Duration) http.Handler {
+	page := promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// a writer without a connection, as tests have, has no deadline
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longest))

@@ -66,6 +66,7 @@ func Groups() []Group {
 		{Name: "sallyport-slo", Records: records, Alerts: burns},
 		{Name: "sallyport", Alerts: gate()},
 		{Name: "sallyport-credentials", Alerts: credentials()},
+		{Name: "sallyport-n8n", Alerts: nodes()},
 		{Name: "sallyport-rotations", Alerts: rotations()},
 	}
 }

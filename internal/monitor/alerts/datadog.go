@@ -33,6 +33,7 @@ func Datadog() ([]byte, error) {
 func datadogText(text string) string {
 	return replaceAll(text, "{{ $labels.instance }}", "{{host.name}}", " ({{ $labels.job }})", "",
 		"{{ $labels.service }}", "{{service.name}}", "{{ $labels.store }}", "{{store.name}}",
+		"{{ $labels.node }}", "{{node.name}}", ": {{ $labels.problem }}", "",
 		"{{ $labels.table }}", "{{table.name}}", "{{ $labels.part }}", "{{part.name}}",
 		"{{ $labels.token }}", "{{token.name}}", "{{ $labels.rotation }}", "{{rotation.name}}")
 }

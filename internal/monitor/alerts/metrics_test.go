@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	selector = regexp.MustCompile(`\b(sallyport_[a-z_]+)(?:\{([^}]*)\})?`)
+	selector = regexp.MustCompile(`\b(sallyport_[a-z0-9_]+)(?:\{([^}]*)\})?`)
 	matcher  = regexp.MustCompile(`([a-z_]+)(=~|!~|!=|=)"([^"]*)"`)
 	grouping = regexp.MustCompile(`\b(?:by|on) \(([^)]*)\)`)
 	recorded = regexp.MustCompile(`\bsallyport:[a-z_]+:[a-z0-9_]+`)
@@ -51,7 +51,7 @@ func TestPanelsNameMetrics(t *testing.T) {
 }
 
 var (
-	datadogMetric = regexp.MustCompile(`\bsallyport\.([a-z_.]+)\{([^}]*)\}(?: by \{([a-z]+)\})?`)
+	datadogMetric = regexp.MustCompile(`\bsallyport\.([a-z0-9_.]+)\{([^}]*)\}(?: by \{([a-z]+)\})?`)
 	datadogTag    = regexp.MustCompile(`\b([a-z]+)(?::| IN )`)
 )
 
@@ -132,7 +132,7 @@ func wantMetrics(t *testing.T, rule, expr string, records map[string]bool) {
 }
 
 func metricOf(name string) *monitor.Metric {
-	for _, m := range monitor.Catalogue() {
+	for _, m := range append(monitor.Catalogue(), monitor.WatchCatalogue()...) {
 		if m.Name == name || m.Kind == monitor.KindHistogram &&
 			slices.Contains([]string{m.Name + "_bucket", m.Name + "_sum", m.Name + "_count"}, name) {
 			return m

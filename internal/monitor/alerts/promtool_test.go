@@ -98,6 +98,21 @@ func plays() []play {
 			"service", "crm"),
 		gauged("SallyportCredentialExpiring", `sallyport_credential_expiry_timestamp_seconds{`+on+`,service="crm"}`,
 			"9000000", "1000000", "job", "sallyport", "service", "crm"),
+		gauged("SallyportMasterKeyMismatch", `sallyport_n8n_key_match{`+on+`,node="worker"}`, "1", "0", "job",
+			"sallyport", "node", "worker"),
+		{
+			alert:  "SallyportMasterKeyMismatch",
+			series: map[string]string{`sallyport_n8n_problems_total{` + on + `,node="w",problem="key_mismatch"}`: "0x9 0+1x9 10x60"},
+			labels: labels("job", "sallyport", "node", "w"), quiet: 9, fires: 15, over: 45,
+		},
+		{
+			alert:  "SallyportN8NCredential",
+			series: map[string]string{`sallyport_n8n_problems_total{` + on + `,node="w",problem="credential_missing"}`: "0x9 0+1x9 10x60"},
+			labels: labels("job", "sallyport", "node", "w", "problem", "credential_missing"),
+			quiet:  9, fires: 15, over: 45,
+		},
+		gauged("SallyportN8NLogAway", `sallyport_n8n_log_readable{`+on+`,node="worker"}`, "1", "0", "job",
+			"sallyport", "instance", "a", "node", "worker"),
 		{ // a token of 50 hours: a fifth of it is 10 hours
 			alert: "SallyportTokenExpiring", step: 15,
 			series: map[string]string{

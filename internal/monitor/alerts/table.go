@@ -93,6 +93,38 @@ or absent(up{` + job + `})`,
 	}
 }
 
+// nodes are about n8n's own nodes, as sallyport watch sees them.
+func nodes() []Alert {
+	return []Alert{
+		{
+			Name: "SallyportMasterKeyMismatch", Severity: Critical, For: 0,
+			Expr: `min by (job, node) (sallyport_n8n_key_match) == 0
+or sum by (job, node) (increase(sallyport_n8n_problems_total{problem=~"key_mismatch|key_missing"}[<15m>])) > 0`,
+			Summary: "the n8n node {{ $labels.node }} does not have the right master key",
+			Detail: "It does not start, or every workflow on it that uses a credential of n8n fails. The other nodes " +
+				"work.",
+			Datadog: `max(last_5m):min:sallyport.n8n_key_match{*} by {node} < 1`,
+		},
+		{
+			Name: "SallyportN8NCredential", Severity: Warning, For: 0,
+			Expr: `sum by (job, node, problem) (increase(sallyport_n8n_problems_total{` +
+				`problem=~"credential_undecryptable|credential_missing"}[<15m>])) > 0`,
+			Summary: "n8n cannot use one of its own credentials on {{ $labels.node }}: {{ $labels.problem }}",
+			Detail: "That is n8n's, and neither the API's nor Sallyport's: the execution failed before it called " +
+				"anything. On one node alone, it has another master key.",
+			Datadog: `sum(last_15m):sum:sallyport.n8n_problems.count{problem IN ` +
+				`(credential_undecryptable,credential_missing)} by {node}.as_count() > 0`,
+		},
+		{
+			Name: "SallyportN8NLogAway", Severity: Warning, For: 10 * time.Minute,
+			Expr:    `sallyport_n8n_log_readable == 0`,
+			Summary: "the log of the n8n node {{ $labels.node }} cannot be read",
+			Detail:  "Nothing is known of what n8n says there. Calls through Sallyport are not touched.",
+			Datadog: `max(last_10m):max:sallyport.n8n_log_readable{*} by {node} < 1`,
+		},
+	}
+}
+
 // credentials are about what Sallyport holds, and what n8n holds.
 func credentials() []Alert {
 	return []Alert{
