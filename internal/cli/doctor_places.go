@@ -294,8 +294,14 @@ func (e *env) restore(ctx context.Context, backup string) (secrets int, err erro
 		return 0, errors.New("the gate's database is PostgreSQL: its backup is restored by pg_restore, and not from " +
 			"here")
 	}
+	sealKey := c.Seal.KeyFile // where it is kept, which is apart from the backup
 	if err := c.Override("data", filepath.Join(dir, "data"), "the drill"); err != nil {
 		return 0, err
+	}
+	if sealKey != "" {
+		if err := c.Override("seal.key_file", sealKey, "the drill"); err != nil {
+			return 0, err
+		}
 	}
 	if err := gateHere(c); err != nil {
 		return 0, err

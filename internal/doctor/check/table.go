@@ -16,6 +16,7 @@ import (
 func All() []doctor.Check {
 	return []doctor.Check{
 		keyFiles(),
+		keyGit(),
 		keyRuntime(),
 		keyNodes(),
 		storeRights(),
@@ -23,6 +24,12 @@ func All() []doctor.Check {
 		rotations(),
 		alertsLoaded(),
 		tlsEverywhere(),
+		n8nVersion(),
+		n8nSettings(),
+		storeAudit(),
+		auditLog(),
+		backups(),
+		ownFiles(),
 		configuration(),
 		listen(),
 	}
