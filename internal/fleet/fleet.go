@@ -102,7 +102,7 @@ var (
 	ErrNoRevision  = errors.New("the revision is not kept any more")
 )
 
-// Busy tells how many executions n8n has under way, in the whole installation.
+// Busy tells how many executions n8n has under way, in the whole installation. Its error says what was asked.
 type Busy interface {
 	Running(ctx context.Context) (int, error)
 }

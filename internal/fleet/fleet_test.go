@@ -359,7 +359,7 @@ func TestDrain(t *testing.T) {
 		}, false, 15 * time.Minute, "does not tell", ""},
 		"must say": {func(time.Duration) (int, error) {
 			return 0, errAway
-		}, true, 5 * time.Minute, "", "asking n8n"},
+		}, true, 5 * time.Minute, "asking again for 5m0s: ", "draining it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

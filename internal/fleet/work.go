@@ -180,6 +180,7 @@ func (w *work) drain(ctx context.Context, s *Step, u Unit) error {
 		}
 		return nil
 	}
+	silent := false
 	for deadline, told := time.Now().Add(w.limits.Drain), -1; ; {
 		n, err := w.Busy.Running(ctx)
 		switch late := !time.Now().Before(deadline); {
@@ -188,7 +189,7 @@ func (w *work) drain(ctx context.Context, s *Step, u Unit) error {
 		case err == nil && n == 0:
 			return nil
 		case late && w.limits.MustDrain && err != nil:
-			return fmt.Errorf("asking n8n for running executions: %w", err)
+			return fmt.Errorf("draining it: %w", err)
 		case late && w.limits.MustDrain:
 			return fault.WithHint(fmt.Errorf("%d executions still run after %v", n, w.limits.Drain),
 				"wait for them or stop them in n8n, or give them longer")
@@ -201,11 +202,22 @@ func (w *work) drain(ctx context.Context, s *Step, u Unit) error {
 		case err == nil && n != told:
 			told = n
 			w.tell(s, "waiting for %d running executions", n)
+		case err != nil && !silent: // it may be restarting, or its key be put right meanwhile
+			silent = true
+			w.tell(s, "it is not known what n8n executes, asking again for %v: %v%s", w.limits.Drain, err,
+				inBrackets(fault.HintOf(err)))
 		}
 		if err := w.between(ctx, true); err != nil {
 			return err
 		}
 	}
+}
+
+func inBrackets(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	return " (" + hint + ")"
 }
 
 // restart has the orchestrator restart a unit, unless that was begun: a process before this one may have been ended
