@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"time"
 
 	"sallyport/internal/boundary/credential/derive"
 	"sallyport/internal/config"
+	"sallyport/internal/rotation/approval"
+	"sallyport/internal/rotation/run"
 	"sallyport/internal/secret"
 )
 
@@ -14,6 +17,27 @@ import (
 func (o Options) WithAdapter(open func(*config.Store) (secret.Store, error)) Options {
 	o.adapter = open
 	return o
+}
+
+// WithClock has rotations of secrets go by another clock.
+func (o Options) WithClock(now func() time.Time) Options {
+	o.now = now
+	return o
+}
+
+// ApproveRotation is what the control socket does for a person who approves of what a run would do now.
+func (a *App) ApproveRotation(ctx context.Context, name string, by approval.Person) error {
+	p, err := a.secrets.Plan(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = a.newTurns().Approve(ctx, name, p.Hash, by)
+	return err
+}
+
+// RotateAs is what the control socket does for a person who rotates.
+func (a *App) RotateAs(ctx context.Context, name string, by approval.Person) (run.Entry, error) {
+	return a.newTurns().Act(ctx, turn{act: ActRotate, name: name, by: by}, nil)
 }
 
 // OpenStoresWith is OpenStores with other stores than the real ones.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sallyport/internal/audit"
 	"sallyport/internal/boundary"
@@ -36,6 +37,7 @@ type Options struct {
 	Settled func()
 
 	adapter func(*config.Store) (secret.Store, error) // instead of the real ones, in tests
+	now     func() time.Time                          // that rotations of secrets go by, in tests; nil is time.Now
 
 	AcceptAuditDamage bool // begin a new audit log where the old one is damaged, and set that aside
 }

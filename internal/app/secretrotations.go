@@ -33,9 +33,13 @@ const keyPoll = "rotation-poll"
 func (a *App) SecretRotations() *secrets.Rotations { return a.secrets }
 
 func (a *App) newSecretRotations() *secrets.Rotations {
+	now := a.o.now
+	if now == nil {
+		now = time.Now
+	}
 	asking := &poll.Poll{DB: a.state.DB, Key: a.pollKey, Now: time.Now, Wake: func() { a.secrets.Hear() }}
 	return secrets.New(secrets.Options{
-		Config: a.config.Load, Journal: a.state.secretRuns(), Poll: asking, Evidence: a.uses,
+		Config: a.config.Load, Journal: a.state.secretRuns().By(now), Poll: asking, Evidence: a.uses,
 		Members: a.state.DB.Members,
 		Replica: a.follower.Self.ID, Owner: a.follower.Self.Host + "/" + a.follower.Self.ID, Environ: os.Environ(),
 		Store: a.state.stores.Store,
@@ -48,7 +52,7 @@ func (a *App) newSecretRotations() *secrets.Rotations {
 			return assemble.Label(ref, secret.Version{ID: version})
 		},
 		Do: a.callFor, Try: a.tryFor, Restart: a.restartFleet, Record: a.audit.Admin,
-		Panicked: a.broke, Log: a.log, Now: time.Now, Notify: a.notices,
+		Panicked: a.broke, Log: a.log, Now: now, Notify: a.notices,
 		Permit: func(p *plan.Plan, starter *approval.Person) run.Permit {
 			return a.state.planApprovals().Permit(approval.Request{Plan: p, Starter: starter})
 		},

@@ -145,7 +145,7 @@ func left(name string, last rotationrun.Entry, exit fault.Exit, why string) erro
 		text += "; the gate goes on with run " + last.ID
 	}
 	return fault.WithExit(fault.WithHint(fmt.Errorf("following the rotation %q: %s", name, text),
-		"`sallyport rotation status "+name+"` shows how far it is, and `sallyport rotate "+name+"` goes on with it"),
+		"`sallyport rotation status "+name+"` shows how far it is, `sallyport rotation abort "+name+"` takes it back"),
 		exit)
 }
 

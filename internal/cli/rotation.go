@@ -18,6 +18,12 @@ func (e *env) rotation() *cobra.Command {
 		e.rotationAbort(), e.rotationTest(), e.rotationSweep())
 }
 
+// hasRotation tells whether the configuration on disk has a rotation.
+func (e *env) hasRotation(name string) bool {
+	c, _, err := e.load()
+	return err != nil || c.Rotations[name] != nil
+}
+
 // runsOf are the runs of a rotation, oldest first. That it has none is an error, unless it is in the configuration.
 func (e *env) runsOf(ctx context.Context, name string) (runs []rotationrun.Entry, err error) {
 	err = e.with(ctx, func(s *app.State) error {

@@ -30,7 +30,8 @@ type listedRotation struct {
 	Generation string    `json:"generation,omitempty"` // of a proxy token
 	Run        string    `json:"run,omitempty"`        // of a secret
 	State      string    `json:"state"`
-	Step       string    `json:"step,omitempty"` // that is next
+	Step       string    `json:"step,omitempty"`    // that is next
+	Removed    bool      `json:"removed,omitempty"` // the configuration has it no longer, and a run is unfinished
 	Started    time.Time `json:"started,omitzero"`
 	Updated    time.Time `json:"updated,omitzero"`
 	LastError  string    `json:"last_error,omitempty"`
@@ -89,7 +90,9 @@ func listSecrets(names []string, runs []rotationrun.Entry) (list []listedRotatio
 	}
 	for _, one := range newest {
 		if !one.Ended() {
-			list = append(list, listSecret(one))
+			shown := listSecret(one)
+			shown.Removed = true
+			list = append(list, shown)
 		}
 	}
 	slices.SortFunc(list, func(a, b listedRotation) int { return cmp.Compare(a.Name, b.Name) })
@@ -107,8 +110,12 @@ func printRotations(w io.Writer, list []listedRotation) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "KIND\tNAME\tGENERATION OR RUN\tSTATE\tNEXT STEP\tSTARTED\tLAST ERROR")
 	for _, one := range list {
+		state := one.State
+		if one.Removed {
+			state += ", removed from the configuration"
+		}
 		_, _ = cells(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", one.Kind, one.Name, orDash(one.Generation+one.Run),
-			one.State, orDash(one.Step), when(one.Started), orDash(one.LastError))
+			state, orDash(one.Step), when(one.Started), orDash(one.LastError))
 	}
 	return t.Flush()
 }

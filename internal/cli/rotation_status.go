@@ -26,7 +26,14 @@ func (e *env) rotationStatus() *cobra.Command {
 				})
 			}
 			last := runs[len(runs)-1]
-			return e.print(last, func(w io.Writer) error { return printStatus(w, last) })
+			return e.print(last, func(w io.Writer) error {
+				if err := printStatus(w, last); err != nil || last.Ended() || e.hasRotation(args[0]) {
+					return err
+				}
+				_, err := cells(w, "  the configuration has this rotation no longer: put rotations.%s back as it was "+
+					"and reload, then go on or abort\n", args[0])
+				return err
+			})
 		},
 	}
 }

@@ -84,16 +84,20 @@ func (g *Engine) Abort(ctx context.Context, p *Plan, actor string) (Entry, error
 		err = fault.WithHint(errors.New("no run of it is unfinished"),
 			"`sallyport rotation history "+p.Name+"` shows those that have ended")
 	case e.Finished():
-		err = errors.Join(fault.WithHint(fmt.Errorf("version %s is current already, and the old key may be ended",
-			e.NewVersion),
-			"rotate again for another value; `sallyport rotation status "+p.Name+
-				"` says what the old key is still needed for"), g.Journal.release(ctx, e))
+		err = errors.Join(TooLate(e), g.Journal.release(ctx, e))
 	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("aborting the rotation of %q: %w", p.Name, err)
 	}
 	e.Aborted, e.Step, e.Tries = actor, StepUndo, 0
 	return g.finish(ctx, p, e)
+}
+
+// TooLate is why a run whose version is current is not taken back.
+func TooLate(e *Entry) error {
+	return fault.WithHint(fmt.Errorf("version %s is current already, and the old key may be ended", e.NewVersion),
+		"rotate again for another value; `sallyport rotation status "+e.Name+
+			"` says what the old key is still needed for")
 }
 
 // finish works until the run has ended or has to wait, and gives it back.
@@ -234,7 +238,7 @@ func (w *work) keep(ctx context.Context, cause error) error {
 	if w.g.Watch != nil {
 		w.g.Watch(*w.e)
 	}
-	if cause != nil && w.e.LastError != before {
+	if cause != nil && w.e.LastError != before && ctx.Err() == nil { // who ends a process, or a run, knows of it
 		kind := NoticeFailed
 		if w.e.State == StateStuck {
 			kind = NoticeStuck

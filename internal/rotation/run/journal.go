@@ -63,6 +63,13 @@ func (j *Journal) OfReplicas() *Journal {
 	return &same
 }
 
+// By returns the journal with another clock.
+func (j *Journal) By(now func() time.Time) *Journal {
+	same := *j
+	same.now = now
+	return &same
+}
+
 // gone tells whether an owner has ended for certain.
 func (j *Journal) gone(ctx context.Context, tx *sql.Tx, owner string) (bool, error) {
 	if !j.replicas {

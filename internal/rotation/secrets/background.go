@@ -164,7 +164,7 @@ func (r *Rotations) wanted(c *config.Config, byName map[string][]run.Entry) []st
 func (r *Rotations) room(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.busy[name] && len(r.busy) < atOnce && r.stop.Err() == nil
+	return r.busy[name] == nil && len(r.busy) < atOnce && r.stop.Err() == nil
 }
 
 func unfinished(runs []run.Entry) *run.Entry {
@@ -300,7 +300,7 @@ func (r *Rotations) attempt(ctx context.Context, name string, do attempt) {
 	before := r.failed[name]
 	delete(r.failed, name)
 	quiet := err == nil || errors.Is(err, run.ErrRunning) || errors.Is(err, run.ErrTaken) || errors.Is(err, ErrBusy) ||
-		r.stop.Err() != nil
+		errors.Is(err, errAborting) || r.stop.Err() != nil
 	if !quiet {
 		times := before.times + 1
 		now := r.o.Now()

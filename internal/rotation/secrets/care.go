@@ -69,7 +69,7 @@ func (r *Rotations) alone(ctx context.Context, name string, do func(*run.Plan) e
 	if err != nil {
 		return err
 	}
-	release, err := r.claim(name)
+	release, err := r.claim(name, nil)
 	if err != nil {
 		return err
 	}

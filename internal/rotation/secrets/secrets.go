@@ -99,7 +99,7 @@ type Rotations struct {
 
 	mu      sync.Mutex
 	known   map[string]*config.Rotation // also those that the configuration has no more
-	busy    map[string]bool
+	busy    map[string]*claim
 	failed  map[string]failure // of what the background tried
 	firsts  map[string]first
 	shown   []Status // a few seconds old
@@ -125,7 +125,7 @@ type ending struct {
 func New(o Options) *Rotations {
 	r := &Rotations{
 		o: o, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), started: o.Now(),
-		known: make(map[string]*config.Rotation), busy: make(map[string]bool), failed: make(map[string]failure),
+		known: make(map[string]*config.Rotation), busy: make(map[string]*claim), failed: make(map[string]failure),
 		firsts: make(map[string]first), ended: make(map[ending]int),
 	}
 	r.stop, r.end = context.WithCancelCause(context.Background()) //nolint:forbidigo // Close ends it
@@ -191,23 +191,78 @@ func (r *Rotations) spec(name string) (*config.Rotation, error) {
 		fault.ExitUsage)
 }
 
+// removed says of a rotation that the configuration has no longer what to do about its unfinished run. Which driver
+// made its key, and how, the configuration alone says.
+func (r *Rotations) removed(ctx context.Context, name string, unknown error) error {
+	runs, err := r.o.Journal.List(ctx)
+	if err != nil {
+		return unknown
+	}
+	runs = slices.DeleteFunc(runs, func(e run.Entry) bool { return e.Name != name })
+	e := unfinished(runs)
+	if e == nil {
+		return unknown
+	}
+	return fault.WithHint(fmt.Errorf("rotating %q: its run %s is unfinished, at step %s, and the configuration has "+
+		"the rotation no longer", name, e.ID, e.Step),
+		"put rotations."+name+" back as it was and reload; then `sallyport rotation abort "+name+
+			"` takes the run back, or `sallyport rotation resume "+name+"` goes on; after that it can go")
+}
+
 // ErrBusy is returned while this process works on a run of the rotation already.
 var ErrBusy = errors.New("this gate works on a run of it already")
 
+// claim is what this process does with a rotation.
+type claim struct {
+	ended     chan struct{}
+	interrupt context.CancelCauseFunc // ends the step of a run that is under way; nil: it is no run
+}
+
 // claim keeps two runs of one rotation in this process apart.
-func (r *Rotations) claim(name string) (release func(), err error) {
+func (r *Rotations) claim(name string, interrupt context.CancelCauseFunc) (release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.busy[name] {
+	if r.busy[name] != nil {
 		return nil, fault.WithExit(fault.WithHint(fmt.Errorf("rotating %q: %w", name, ErrBusy),
 			"`sallyport rotation status "+name+"` shows how far it is"), fault.ExitLocked)
 	}
-	r.busy[name] = true
+	mine := &claim{make(chan struct{}), interrupt}
+	r.busy[name] = mine
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.busy, name)
+		close(mine.ended)
 	}, nil
+}
+
+// errAborting ends the step of a run that a person takes back.
+var errAborting = errors.New("the run is being taken back")
+
+// interrupt ends the step that this process is at, so that the run can be taken back: a step can take minutes. A run
+// that cannot be taken back any more is not disturbed.
+func (r *Rotations) interrupt(ctx context.Context, name string) error {
+	r.mu.Lock()
+	busy := r.busy[name]
+	r.mu.Unlock()
+	if busy == nil || busy.interrupt == nil {
+		return nil
+	}
+	runs, err := r.o.Journal.List(ctx)
+	if err != nil {
+		return err
+	}
+	runs = slices.DeleteFunc(runs, func(e run.Entry) bool { return e.Name != name })
+	if e := unfinished(runs); e != nil && e.Finished() {
+		return fmt.Errorf("aborting the rotation of %q: %w", name, run.TooLate(e))
+	}
+	busy.interrupt(errAborting)
+	select {
+	case <-busy.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Rotate is RotateBy of nobody, such as a schedule.
@@ -241,6 +296,8 @@ func (r *Rotations) permit(ctx context.Context, p *run.Plan, spec *config.Rotati
 	var whole *plan.Plan
 	var err error
 	switch {
+	case c.Rotations[p.Name] == nil:
+		err = fault.WithHint(errors.New("the configuration has it no longer"), "put it back, then rotate again")
 	case c.Rotations[p.Name] != spec:
 		err = fault.WithExit(fault.WithHint(fmt.Errorf("%w: another configuration is active since",
 			approval.ErrChanged), "rotate again"), fault.ExitApproval)
@@ -270,11 +327,26 @@ func (r *Rotations) Abort(ctx context.Context, name, actor string, watch func(ru
 	if err := r.record(ctx, actor, "rotation.abort", name); err != nil {
 		return run.Entry{}, err
 	}
-	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
-		_ *config.Rotation,
-	) (run.Entry, error) {
-		return g.Abort(ctx, p, actor)
-	})
+	for {
+		if err := r.interrupt(ctx, name); err != nil {
+			return run.Entry{}, err
+		}
+		e, err := r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+			_ *config.Rotation,
+		) (run.Entry, error) {
+			return g.Abort(ctx, p, actor)
+		})
+		if !errors.Is(err, ErrBusy) || !r.runs(name) {
+			return e, err
+		}
+	}
+}
+
+// runs tells whether this process is at a run that can be interrupted: it may have been taken up again.
+func (r *Rotations) runs(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busy[name] != nil && r.busy[name].interrupt != nil
 }
 
 // Forward goes on with a run that is stuck because its old key is gone: the new value becomes current.
@@ -297,15 +369,16 @@ func (r *Rotations) record(ctx context.Context, actor, action, subject string) e
 func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry),
 	do func(context.Context, *run.Engine, *run.Plan, *config.Rotation) (run.Entry, error),
 ) (run.Entry, error) {
-	release, err := r.claim(name)
+	ctx, interrupt := context.WithCancelCause(both{ctx, r.stop}) // who asked may go away
+	defer interrupt(nil)
+	release, err := r.claim(name, interrupt)
 	if err != nil {
 		return run.Entry{}, err
 	}
 	defer release()
-	ctx = both{ctx, r.stop} // who asked may go away
 	spec, err := r.spec(name)
 	if err != nil {
-		return run.Entry{}, err
+		return run.Entry{}, r.removed(ctx, name, err)
 	}
 	p, err := r.planned(ctx, name, spec) //nolint:contextcheck // it is both
 	if err != nil {
