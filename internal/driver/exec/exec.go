@@ -6,11 +6,9 @@ package exec
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -152,7 +150,14 @@ func (d *commanded) ask(ctx context.Context, job driver.Job, r request) (a answe
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d.s.Timeout, fmt.Errorf("it took longer than %s", d.s.Timeout))
 	defer cancel()
+	if err := d.s.others(); err != nil {
+		return a, fmt.Errorf("running %s for %s: %w: %w", program.Clean(d.s.Command[0]), r.Action,
+			driver.ErrRefused, err)
+	}
 	ended := program.Command{Argv: d.s.Command, Env: d.environ(), Input: input}.Run(ctx)
+	if r.Action == "create" {
+		ended.Said = driver.Unkeyed(driver.Redact(ended.Said, known...)) // it may be about a key that nobody knows yet
+	}
 	if err := d.judge(ctx, ended, known); err != nil {
 		return a, fmt.Errorf("running %s for %s: %w", program.Clean(d.s.Command[0]), r.Action, err)
 	}
@@ -189,9 +194,9 @@ func (d *commanded) judge(ctx context.Context, ended program.Ended, known []stri
 	said := "it printed something that is no answer, so its words are not shown: they may have the new key"
 	switch {
 	case len(bytes.TrimSpace(ended.Stdout)) == 0:
-		said = redact(ended.Said, known)
+		said = driver.Redact(ended.Said, known...)
 	case json.Unmarshal(ended.Stdout, &made) == nil:
-		said = redact(ended.Said, append(known, made.Value))
+		said = driver.Redact(ended.Said, append(known, made.Value)...)
 	}
 	switch {
 	case ended.Err != nil && ctx.Err() != nil:
@@ -206,46 +211,6 @@ func (d *commanded) judge(ctx context.Context, ended program.Ended, known []stri
 		return fmt.Errorf("%w: %s", driver.ErrLimit, said)
 	}
 	return fmt.Errorf("%w: exit code %d: %s", driver.ErrUnclear, ended.Exit, said)
-}
-
-// leastPart is the shortest line of a value that tells anything, in bytes.
-const leastPart = 4
-
-// forms are the ways in which a line may have a value: as it is, line by line, cleaned as the line was, and as JSON and
-// URLs write it. The longest come first, so that no part of one is left of another.
-func forms(values []string) (list []string) {
-	for _, value := range values {
-		text, _ := json.Marshal(value) //nolint:errchkjson // a string has an encoding
-		list = append(list, value, string(text[1:len(text)-1]), url.QueryEscape(value), url.PathEscape(value),
-			base64.StdEncoding.EncodeToString([]byte(value)))
-		for line := range strings.Lines(value) {
-			if line = strings.TrimSpace(line); len(line) >= leastPart {
-				list = append(list, line)
-			}
-		}
-	}
-	for _, one := range list {
-		list = append(list, program.Clean(one))
-	}
-	list = slices.DeleteFunc(list, func(one string) bool { return one == "" })
-	slices.SortFunc(list, func(a, b string) int { return len(b) - len(a) })
-	return slices.Compact(list)
-}
-
-// redact takes values out of a line, also the beginning of one where the line was cut off.
-func redact(said string, values []string) string {
-	const shown = "[redacted]"
-	for _, value := range forms(values) {
-		said = strings.ReplaceAll(said, value, shown)
-		line := strings.TrimSuffix(said, "…")
-		for n := min(len(value), len(line)); line != said && n > 0; n-- {
-			if head, cut := strings.CutSuffix(line, value[:n]); cut {
-				said = head + shown
-				break
-			}
-		}
-	}
-	return said
 }
 
 // environ is PATH, HOME, and what the settings pass.

@@ -47,6 +47,16 @@ func (s *Settings) paths() []string {
 	return append(list, s.Files...)
 }
 
+// others is an error if everybody may change one of these files: the command runs as the gate's user.
+func (s *Settings) others() error {
+	for _, path := range s.paths() {
+		if err := localfile.OthersMayWrite(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()

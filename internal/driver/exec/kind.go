@@ -64,6 +64,9 @@ func (s *Settings) Check(r secret.Report) {
 		r.Warn("lists", "is false: a key whose answer was lost cannot be found again",
 			"have the command know list, and set lists: true")
 	}
+	if err := s.others(); err != nil {
+		r.Fail("command", "is not yours alone: "+err.Error(), fault.HintOf(err))
+	}
 	for _, name := range s.Pass {
 		r.Variable("pass", name)
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,8 +256,12 @@ var usual = []string{
 	"/ErrorResponse/Error/Message", "/msg",
 }
 
-// said is what the API says of an error, on one line, without anything that may be a key.
-func (d *Definition) said(a answer) string {
+// maxSaid bounds what is looked at of what an API says, in bytes. Far less is shown.
+const maxSaid = 64 << 10
+
+// said is what the API says of an error, on one line, without the known secrets and without anything that may be a key.
+// The known ones come first: of one that was taken for several words only some would look like a key.
+func (d *Definition) said(a answer, known []secret.Value) string {
 	pointers := d.message
 	for _, text := range usual {
 		if p, err := jsonpointer.Parse(text); err == nil && len(d.message) == 0 {
@@ -267,43 +270,21 @@ func (d *Definition) said(a answer) string {
 	}
 	for _, p := range pointers {
 		if text, ok := textAt(a.doc, p); ok && text != "" {
-			return program.Clean(unkeyed(text))
+			text = text[:min(len(text), maxSaid)]
+			return program.Clean(driver.Unkeyed(driver.Redact(text, parts(known)...)))
 		}
 	}
 	return ""
 }
 
-var long = regexp.MustCompile(`[^\s"'<>()\[\]{},;]{12,}`)
-
-// unkeyed takes out whatever looks like a key: APIs quote what they were sent, and what they would have answered. What
-// is long and no word is taken for one, wherever it comes from.
-func unkeyed(text string) string {
-	return long.ReplaceAllStringFunc(text, func(word string) string {
-		if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'.:_-/") == "" && len(word) < 40 &&
-			strings.Trim(word[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == word[1:] {
-			return word
+// parts are values, and of those that are objects their fields.
+func parts(values []secret.Value) (all []string) {
+	for _, value := range values {
+		all = append(all, string(value.Reveal()))
+		var fields map[string]string
+		if json.Unmarshal(value.Reveal(), &fields) == nil {
+			all = slices.AppendSeq(all, maps.Values(fields))
 		}
-		return "…"
-	})
-}
-
-// redact takes the known secrets out of a text, and of a secret that is an object its parts.
-func redact(text string, known ...secret.Value) string {
-	for _, value := range known {
-		for _, part := range parts(value) {
-			if len(part) > 3 {
-				text = strings.ReplaceAll(text, part, "[redacted]")
-			}
-		}
-	}
-	return text
-}
-
-func parts(value secret.Value) []string {
-	all := []string{string(value.Reveal())}
-	var fields map[string]string
-	if json.Unmarshal(value.Reveal(), &fields) == nil {
-		all = slices.AppendSeq(all, maps.Values(fields))
 	}
 	return all
 }

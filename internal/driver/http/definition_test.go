@@ -2,6 +2,7 @@ package httpdriver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -89,6 +90,10 @@ func TestSettings(t *testing.T) {
 	if err := os.WriteFile(file, []byte(crm(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	open := filepath.Join(t.TempDir(), "open.yaml")
+	if err := errors.Join(os.WriteFile(open, []byte(crm(t)), 0o600), os.Chmod(open, 0o666)); err != nil {
+		t.Fatal(err)
+	}
 	of := func(pairs ...string) map[string]string { return map[string]string{pairs[0]: pairs[1]} }
 	for _, c := range []struct {
 		s         httpdriver.Settings
@@ -106,6 +111,9 @@ func TestSettings(t *testing.T) {
 		{httpdriver.Settings{Provider: "grafana", Parameters: of("account", "b")}, "parameters.account", "whole number"},
 		{httpdriver.Settings{Provider: "gitlab", Parameters: of("owner", "../a")}, "parameters.owner", "part of a path"},
 		{httpdriver.Settings{Provider: "cloudflare", Parameters: of("policies", "[")}, "parameters.policies", "not JSON"},
+		{httpdriver.Settings{File: open, Parameters: of("team", "t-1")}, "file", "chmod o-w"},
+		{httpdriver.Settings{File: file, Parameters: of("team", "t-1\r\nX-A: b")}, "parameters.team", "control characters"},
+		{httpdriver.Settings{File: file, Parameters: of("team", "t-1\nX-A: b")}, "parameters.team", "control characters"},
 		{httpdriver.Settings{Provider: "azure-app", Parameters: of("lifetime", "3s")}, "parameters.lifetime", "90d"},
 	} {
 		r := drivertest.Check(&c.s)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/driver"
+	"sallyport/internal/fault"
 	"sallyport/internal/localfile"
 	"sallyport/internal/pause"
 	"sallyport/internal/secret"
@@ -50,7 +51,7 @@ func (s *Settings) Check(r secret.Report) {
 	if err != nil {
 		hint := "write one of " + strings.Join(Providers(), ", ") + ", or file: and the path of a definition"
 		if at == "file" {
-			hint = "the page of the driver http says how a definition is written"
+			hint = cmp.Or(fault.HintOf(err), "the page of the driver http says how a definition is written")
 		}
 		r.Fail(at, err.Error(), hint)
 		return
@@ -80,6 +81,9 @@ func (s *Settings) read() (d *Definition, from driver.File, at string, err error
 		text, err := localfile.Read(s.File, maxDefinition)
 		if err != nil {
 			return nil, from, "file", fmt.Errorf("cannot be read: %w", err)
+		}
+		if err := localfile.OthersMayWrite(s.File); err != nil {
+			return nil, from, "file", fmt.Errorf("decides what is called with the administrator's credential: %w", err)
 		}
 		if d, err = Parse(text); err != nil {
 			return nil, from, "file", fmt.Errorf("is not usable: %w", err)

@@ -1,12 +1,15 @@
 package httpdriver_test
 
 import (
+	"encoding/json"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 
 	"sallyport/internal/driver"
 	"sallyport/internal/fault"
+	"sallyport/internal/secret"
 )
 
 // TestOutcome: a refusal is one only where the API says that it did nothing, and all else is unclear.
@@ -41,6 +44,34 @@ func TestOutcome(t *testing.T) {
 		if c.status == 403 && errors.Is(c.want, driver.ErrRefused) &&
 			(!strings.Contains(err.Error(), "access forbidden") || fault.HintOf(err) == "") {
 			t.Errorf("a refusal says neither why nor what to do: %v", err)
+		}
+	}
+}
+
+// TestQuoted: what an API says of a call is shown without the secrets that it quotes, whole, in pieces, or in the forms
+// of JSON and URLs, and without anything that looks like a key.
+func TestQuoted(t *testing.T) {
+	const secretText = `s3,cr"et/pa;rt<LONGER0123456789`
+	current := secret.NewValue([]byte(`{"api_key": "` + strings.ReplaceAll(secretText, `"`, `\"`) + `"}`))
+	for _, quoted := range []string{
+		secretText, url.QueryEscape(secretText), url.PathEscape(secretText), strings.ReplaceAll(secretText, `"`, `\"`),
+		"SG.aaaaaaaaa1.bbbb", "the long text" + strings.Repeat(" and more", 10_000) + secretText,
+	} {
+		message := map[string]string{"message": "not this: " + quoted + " at all"}
+		body, err := json.Marshal(map[string]any{"errors": []any{message}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := answering(t, "sendgrid", 400, "", string(body))
+		_, err = d.Create(t.Context(), driver.Job{Rotation: "crm", Run: strings.Repeat("a", 20), Current: current})
+		if !errors.Is(err, driver.ErrRefused) {
+			t.Errorf("%v", err)
+			continue
+		}
+		for _, part := range []string{"s3,", "cr", "pa;rt", "LONGER", "SG."} {
+			if _, said, _ := strings.Cut(err.Error(), "answered 400"); strings.Contains(said, part) {
+				t.Errorf("%q is in %v", part, err)
+			}
 		}
 	}
 }

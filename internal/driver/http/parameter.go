@@ -68,7 +68,8 @@ const maxParameter = 16 << 10
 
 // read reads a value as it is written in the configuration. The error goes on after the parameter's name.
 func (p Parameter) read(text string) (any, error) {
-	if len(text) > maxParameter || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' }) {
+	control := func(r rune) bool { return r < ' ' && (r != '\n' || p.Kind != kindJSON) || r == 0x7f }
+	if len(text) > maxParameter || strings.ContainsFunc(text, control) {
 		return nil, errors.New("is too long, or has control characters")
 	}
 	switch p.Kind {

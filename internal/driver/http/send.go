@@ -234,7 +234,7 @@ func refuses(status int) bool {
 }
 
 func (d *api) failed(kind error, a answer, known []secret.Value) error {
-	text := redact(d.def.said(a), known...)
+	text := d.def.said(a, known)
 	if text == "" {
 		return fmt.Errorf("%w: it answered %d", kind, a.status)
 	}
