@@ -11,8 +11,10 @@ package secret
 import (
 	"bytes"
 	"crypto/subtle"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 )
 
 const redacted = "[redacted]"
@@ -48,6 +50,24 @@ func (v Value) Len() int { return len(v.Reveal()) }
 
 // Equal compares in time that depends on the lengths only.
 func (v Value) Equal(w Value) bool { return subtle.ConstantTimeCompare(v.Reveal(), w.Reveal()) == 1 }
+
+// Same is Equal for values that a store may have written in its own way: two JSON objects are the same if they say the
+// same, whatever the order of their keys and the white space. Vault, for one, returns an object with its keys sorted.
+func (v Value) Same(w Value) bool {
+	if v.Equal(w) {
+		return true
+	}
+	one, other := object(v), object(w)
+	return one != nil && other != nil && reflect.DeepEqual(one, other)
+}
+
+func object(v Value) map[string]any {
+	var fields map[string]any
+	if json.Unmarshal(v.Reveal(), &fields) != nil {
+		return nil
+	}
+	return fields
+}
 
 // String returns [redacted].
 func (Value) String() string { return redacted }

@@ -104,3 +104,26 @@ func TestValue(t *testing.T) {
 		t.Error("Equal is wrong")
 	}
 }
+
+// TestSame: a store may write an object in another way, and a text not.
+func TestSame(t *testing.T) {
+	for _, tt := range []struct {
+		one, other string
+		same       bool
+	}{
+		{`{"user": "a", "password": "b<"}`, `{"password":"b\u003c","user":"a"}`, true},
+		{`{"a": {"b": [1, 2.50]}}`, `{"a":{"b":[1,2.5]}}`, true},
+		{`{"user": "a"}`, `{"user": "b"}`, false},
+		{`{"user": "a"}`, `{"user": "a", "password": null}`, false},
+		{`["a"]`, `[ "a" ]`, false},
+		{`a`, `a`, true},
+		{`a`, `a `, false},
+		{`null`, ` null`, false},
+		{``, ``, true},
+	} {
+		one, other := secret.NewValue([]byte(tt.one)), secret.NewValue([]byte(tt.other))
+		if one.Same(other) != tt.same || other.Same(one) != tt.same {
+			t.Errorf("%q and %q: the same is %v, want %v", tt.one, tt.other, !tt.same, tt.same)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func (w *work) retire(ctx context.Context) (Step, error) {
 	if err != nil {
 		return "", err
 	}
-	if !w.e.Value.IsZero() && !w.e.Value.Equal(job.Current) {
+	if !w.e.Value.IsZero() && !w.e.Value.Same(job.Current) {
 		return w.replaced(ctx)
 	}
 	if w.can.Lists {

@@ -425,6 +425,36 @@ func TestKilledAfterEveryEffect(t *testing.T) {
 	})
 }
 
+// TestObjects: a store may return an object in another form than it was given, as Vault does. Killed after each effect,
+// a run comes to its end all the same: its own value is not taken for another user's, nor its key ended while it is
+// current.
+func TestObjects(t *testing.T) {
+	p := newPlace(t, t.TempDir()+"/state.db")
+	for kind, can := range map[string]driver.Capabilities{"minting": minting, "in-place": inPlace} {
+		for n := 1; ; n++ {
+			w := newWorld(t, p, fmt.Sprintf("%s-%d", kind, n), can)
+			w.objects, w.grace = true, 5*time.Minute
+			w.after = func(at int) error {
+				if at == n {
+					panic(killed{at})
+				}
+				return nil
+			}
+			_, _, died := live(func() (run.Entry, error) {
+				return w.engine("dying").Rotate(t.Context(), w.plan(), run.Request{})
+			})
+			w.after = nil
+			if e := w.end(100); e.ID != "" && (e.State != run.StateDone || e.Left != "") {
+				t.Errorf("%s: it ended as %s, left %q: %s", w.name, e.State, e.Left, e.LastError)
+			}
+			w.whole(0)
+			if !died {
+				break
+			}
+		}
+	}
+}
+
 // TestForgedRow: a run whose row was altered is left alone, and said so.
 func TestForgedRow(t *testing.T) {
 	p := newPlace(t, t.TempDir()+"/state.db")

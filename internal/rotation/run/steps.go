@@ -41,7 +41,7 @@ func (w *work) create(ctx context.Context) (Step, error) {
 		return "", fmt.Errorf("creating the new key: %w", err)
 	case made.Value.IsZero():
 		return "", errors.New("creating the new key: the driver returned none")
-	case made.Value.Equal(job.Current):
+	case made.Value.Same(job.Current):
 		return "", errors.New("creating the new key: the driver returned the value that is current")
 	}
 	w.e.Value, w.e.NewKey = made.Value, made.Key.ID

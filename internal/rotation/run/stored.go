@@ -123,10 +123,10 @@ func (s *Stored) promote(ctx context.Context, value secret.Value, expected strin
 		if next, err = withField(whole, s.Ref.Field, value); err != nil {
 			return "", err
 		}
-		if old, err := secret.Field(whole, s.Ref.Field); err == nil && old.Equal(value) {
+		if old, err := secret.Field(whole, s.Ref.Field); err == nil && old.Same(value) {
 			return is.ID, nil
 		}
-	} else if whole.Equal(value) {
+	} else if whole.Same(value) {
 		return is.ID, nil
 	}
 	if is.ID != expected {

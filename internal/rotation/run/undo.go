@@ -46,7 +46,7 @@ func (w *work) undo(ctx context.Context) (Step, error) {
 // became tells whether the new version is current: promote had its effect, and its answer was lost. There is no way
 // back then.
 func (w *work) became(job driver.Job) bool {
-	return !w.e.Value.IsZero() && w.e.Value.Equal(job.Current)
+	return !w.e.Value.IsZero() && w.e.Value.Same(job.Current)
 }
 
 func (w *work) takeBack(ctx context.Context, job driver.Job) error {

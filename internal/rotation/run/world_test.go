@@ -2,6 +2,7 @@ package run_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -90,6 +91,7 @@ type world struct {
 	gathers  func() (missing []string)
 	notices  []run.Notice
 	grace    time.Duration
+	objects  bool // values are objects, which the store returns in its own way
 }
 
 type key struct{ value, label string }
@@ -131,8 +133,23 @@ func (w *world) engine(owner string) *run.Engine {
 func (w *world) plan() *run.Plan {
 	return &run.Plan{
 		Name: w.name, Driver: w, Gate: gate{w}, Uses: w, Grace: w.grace,
-		Secret: &watched{w, &run.Stored{Store: w.store(), Ref: secret.Ref{Store: "builtin", Path: w.path()}}},
+		Secret: &watched{w, &run.Stored{
+			Store: sorting{w.store()}, Ref: secret.Ref{Store: "builtin", Path: w.path()},
+		}},
 	}
+}
+
+// sorting is a store that returns an object with its keys sorted and without white space, as Vault does.
+type sorting struct{ *builtin.Store }
+
+func (s sorting) Get(ctx context.Context, path, version string) (secret.Value, secret.Version, error) {
+	value, is, err := s.Store.Get(ctx, path, version)
+	var fields map[string]string
+	if err == nil && json.Unmarshal(value.Reveal(), &fields) == nil && !strings.HasSuffix(path, run.PendingSuffix) {
+		text, _ := json.Marshal(fields)
+		value = secret.NewValue(text)
+	}
+	return value, is, err
 }
 
 func (w *world) clock() time.Time {
@@ -175,6 +192,9 @@ func (w *world) Create(_ context.Context, job driver.Job) (made driver.Made, err
 		defer w.mu.Unlock()
 		w.made++
 		id, value := fmt.Sprintf("k%d", w.made), fmt.Sprintf("value-%d-of-%s", w.made, w.name)
+		if w.objects {
+			value = fmt.Sprintf(`{"user": "n8n", "password": %q}`, value)
+		}
 		if w.can.MaxKeys != 1 {
 			if w.can.MaxKeys > 0 && len(w.keys) >= w.can.MaxKeys {
 				return driver.ErrLimit
@@ -215,11 +235,12 @@ func (w *world) accept(value secret.Value) error {
 func (w *world) accepts(value secret.Value) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	is := func(one string) bool { return secret.NewValue([]byte(one)).Same(value) }
 	if w.can.MaxKeys == 1 {
-		return w.accepted == string(value.Reveal())
+		return is(w.accepted)
 	}
 	for _, k := range w.keys {
-		if k.value == string(value.Reveal()) {
+		if is(k.value) {
 			return true
 		}
 	}
