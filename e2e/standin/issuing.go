@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sallyport/e2e/turnstile"
 )
@@ -59,6 +60,9 @@ type IssuedKey struct {
 // account's.
 type Issuing struct {
 	turnstile.Turnstile
+
+	// Takes is how long a call of GET …/items takes at least, as an API does that is far away. Set it before the first.
+	Takes time.Duration
 
 	server *httptest.Server
 	admin  string
@@ -222,6 +226,13 @@ func (i *Issuing) remove(w http.ResponseWriter, r *http.Request) {
 // items is what keys are for.
 func (i *Issuing) items(w http.ResponseWriter, r *http.Request) {
 	account, value := r.PathValue("account"), bearer(r)
+	far := time.NewTimer(i.Takes)
+	defer far.Stop()
+	select {
+	case <-far.C:
+	case <-r.Context().Done():
+		return
+	}
 	if s := i.firstUse(account, value); s != nil && !s.Wait(r) {
 		return
 	}

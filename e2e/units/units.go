@@ -29,7 +29,7 @@ type Manager struct {
 	Inside  string // the script: INSIDE NAME PROGRAM [ARGUMENT…]
 
 	listener net.Listener
-	ctx      context.Context //nolint:containedctx // of the processes, which outlive each command
+	ctx      context.Context //nolint:containedctx // of the processes, which outlive each command, never canceled
 	working  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -58,7 +58,7 @@ exec "$@"
 
 func script(path, text string) error { return os.WriteFile(path, []byte(text), 0o700) } //nolint:gosec // it is run
 
-// New has its scripts in folder. The units' processes live as long as ctx.
+// New has its scripts in folder.
 func New(ctx context.Context, folder string) (*Manager, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,7 +66,7 @@ func New(ctx context.Context, folder string) (*Manager, error) {
 	}
 	m := &Manager{
 		Control: filepath.Join(folder, "control"), Inside: filepath.Join(folder, "inside"),
-		listener: listener, ctx: ctx, units: map[string]Unit{}, fails: map[string]bool{},
+		listener: listener, ctx: context.WithoutCancel(ctx), units: map[string]Unit{}, fails: map[string]bool{},
 	}
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	err = errors.Join(script(m.Control, fmt.Sprintf(control, port)), script(m.Inside, fmt.Sprintf(inside, m.Control)))
