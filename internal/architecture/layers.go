@@ -25,7 +25,7 @@ var floors = [][]string{
 	{"guard", "jsonpointer", "localfile", "nesting", "program", "schedule"},
 	{"dockerapi", "kubeapi"},
 	{"secret", "driver", "fleet", "n8n", "audit", "database", "config"},
-	{"boundary", "rotation", "entrypoint", "masterkey"},
+	{"boundary", "rotation", "entrypoint", "masterkey", "wayout"},
 	{"monitor"},
 	{"doctor"},
 	{"app"},

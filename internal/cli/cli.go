@@ -102,8 +102,8 @@ func (e *env) root() *cobra.Command {
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(e.demo(), e.init(), e.serve(), e.entrypoint(), e.config(), e.secret(), e.token(), e.rotateSecret(),
 		e.rotation(),
-		e.fleet(), e.database(), e.service(), e.key(), e.audit(), e.watch(), e.doctor(), e.bench(),
-		e.version(), e.reference())
+		e.fleet(), e.database(), e.service(), e.key(), e.audit(), e.watch(), e.egress(), e.doctor(),
+		e.bench(), e.version(), e.reference())
 	root.SetHelpCommand(helpOn())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
