@@ -70,10 +70,8 @@ func valueProver(key secret.Value, from string, asked *keyFleet) (*keyProver, er
 	if !has {
 		return nil, fmt.Errorf("reading %s: it is no key", from)
 	}
-	return &keyProver{
-		&nodes.Reference{From: from, Fingerprint: used.Fingerprint, Low: used.Low},
-		nodes.Question{Nonce: nonce, Binary: asked.binary, Timeout: proveTime}, agents,
-	}, nil
+	ref := &nodes.Reference{From: from, Fingerprint: used.Fingerprint, Low: used.Low}
+	return &keyProver{ref, nodes.Question{Nonce: nonce, Binary: asked.binary, Timeout: proveTime}, agents}, nil
 }
 
 // canAsk refuses a fleet with nodes that nothing could ever ask, before any of them is restarted.

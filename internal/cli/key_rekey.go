@@ -58,7 +58,8 @@ Afterwards every node needs the new key in its environment, and no .n8n/config m
 
 With --stop-fleet it is one command: the nodes of a fleet of sallyport.yaml are asked for the old key, stopped, the database is
 changed, they get the new key (--to, --node-key-file), are started, and asked for the new one. Each step is on record: the same
-command goes on after any end. A change that fails with nothing changed starts the nodes again with the old key.`,
+command goes on after any end. A change that fails with nothing changed starts the nodes again with the old key. With
+--undo it takes a change back in the same way.`,
 		Example: `  sallyport key rekey --database postgres://n8n@db/n8n --old-key-file old.key --new-key-file new.key --dry-run
   sallyport key rekey --database sqlite:///home/node/.n8n/database.sqlite --old-key-file old.key --new-key-file new.key --settings /home/node/.n8n/config
   sallyport key rekey --stop-fleet prod --database-file n8n.url --to corp/secret/n8n/master
@@ -125,13 +126,13 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 	case !f.database.named():
 		return usage(errors.New("which database?"),
 			"name n8n's with --database: sqlite:///PATH, postgres://… or mysql://…")
-	case f.undo != "" && (f.dryRun || f.options.Leaked || f.options.Backup != "" || f.pinFile != "" || f.to != "" ||
-		len(f.options.Accept) > 0):
-		return usage(errors.New("--undo takes none of --dry-run, --leaked, --backup, --accept, --pin-file and --to"),
-			"take them away")
+	case f.undo != "" && (f.dryRun || f.options.Leaked || f.options.Backup != "" || f.pinFile != "" ||
+		f.to != "" && f.fleet.name == "" || len(f.options.Accept) > 0):
+		return usage(errors.New("--undo takes none of --dry-run, --leaked, --backup, --accept, --pin-file and, "+
+			"without --stop-fleet, --to"), "take them away")
 	case f.undo == "" && f.keyOut != "":
 		return usage(errors.New("--old-key-out goes with --undo"), "take it away")
-	case f.undo != "" && f.oldFile == "" && f.newFile == "":
+	case f.undo != "" && f.oldFile == "" && f.newFile == "" && f.to == "":
 		return usage(errors.New("the backup is sealed"),
 			"name one of the keys of that change: --new-key-file or --old-key-file")
 	case f.undo == "" && (f.oldFile == "" || f.newFile == "") && f.fleet.name == "":
@@ -147,6 +148,10 @@ func (e *env) rekeyOptions(ctx context.Context, f *rekeyFlags) (err error) {
 		if f.options.New, err = readKey(f.newFile); err != nil {
 			return fmt.Errorf("--new-key-file: %w", err)
 		}
+	}
+	if f.undo != "" && f.fleet.name != "" { // whether it is vacant, the first attempt asks
+		f.options.Backup, err = filepath.Abs(f.undo)
+		return err
 	}
 	if f.undo != "" {
 		f.options.Backup = f.undo

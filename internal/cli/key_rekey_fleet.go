@@ -57,10 +57,7 @@ func (r *rekeyFleet) unasked() error {
 // check refuses flags that do not go together.
 func (f *rekeyFlags) checkFleet() error {
 	switch {
-	case f.undo != "":
-		return usage(errors.New("--undo and --stop-fleet are two ways to go"),
-			"stop the nodes by hand, `sallyport fleet list "+f.fleet.name+"` shows whether any runs; then --undo")
-	case f.to == "" && (f.oldFile == "" || f.newFile == ""):
+	case f.undo == "" && f.to == "" && (f.oldFile == "" || f.newFile == ""):
 		return usage(errors.New("a change needs both keys"),
 			"give --old-key-file and --new-key-file, or --to STORE/NAME, whose current version is the old key")
 	case f.to == "" && len(f.fleet.keyFiles) == 0 && !f.fleet.hold && !f.fleet.giveUp && !f.dryRun:
@@ -113,6 +110,9 @@ func (e *env) changeFleetKey(ctx context.Context, fl *app.Fleet, steps *rekeySte
 		Backup: f.backup,
 		Record: func(ctx context.Context) error { return record(ctx, steps.state, "key.rekey", fl.Fleet) },
 	}
+	if f.undo != "" {
+		c.Undo = f.options.Backup
+	}
 	do := c.Run
 	if f.fleet.giveUp {
 		do = c.GiveUp
@@ -121,7 +121,7 @@ func (e *env) changeFleetKey(ctx context.Context, fl *app.Fleet, steps *rekeySte
 	if err != nil && !errors.Is(err, changeover.ErrHeld) {
 		return err
 	}
-	err = e.print(fleetRekeyed{r, steps.report, steps.after}, func(w io.Writer) error {
+	err = e.print(fleetRekeyed{r, steps.report, steps.undone, steps.after}, func(w io.Writer) error {
 		return writeFleetRekeyed(w, r, steps)
 	})
 	if r.Phase == changeover.Complete && err == nil {
@@ -144,10 +144,39 @@ type fleetRekeyed struct {
 	changeover.Record
 
 	Report *rekey.Report `json:"report,omitempty"` // where this process has changed the database
+	Undone *rekey.Undone `json:"undone,omitempty"` // where this process has taken a change back
 	After  rekeyedAfter  `json:"after"`
 }
 
+// writeFleetUndone tells of a change that was taken back.
+func writeFleetUndone(w io.Writer, r changeover.Record, s *rekeySteps) (err error) {
+	if s.undone != nil {
+		_, _ = cells(w, "the old master key is active again in %s\n%d rows are as they were, %d that n8n has changed "+
+			"since are under the old key again\n", s.undone.Database, s.undone.Restored, s.undone.Since)
+	}
+	writeSettings(w, s.after, "the old key")
+	if s.after.KeyFile != "" {
+		_, _ = cells(w, "the old key: %s\n", s.after.KeyFile)
+	}
+	switch {
+	case r.Phase == changeover.Starting:
+		_, err = cells(w, "fleet %s stands still\n\nnext:\n"+
+			"  1. give every node the old key, and remove .n8n/config from their volumes\n"+
+			"  2. the same command without --hold starts the nodes, and asks each for its key\n", r.Fleet)
+	case r.Phase != changeover.Complete:
+		_, err = cells(w, "nothing was changed; fleet %s runs with the key that it had\n", r.Fleet)
+	case s.flags.fleet.unproved:
+		_, err = cells(w, "fleet %s is healthy; its nodes were not asked for their key\n", r.Fleet)
+	default:
+		_, err = cells(w, "fleet %s has the old key again, and the database needs it\n", r.Fleet)
+	}
+	return err
+}
+
 func writeFleetRekeyed(w io.Writer, r changeover.Record, s *rekeySteps) error {
+	if s.flags.undo != "" {
+		return writeFleetUndone(w, r, s)
+	}
 	if s.report != nil {
 		_, _ = cells(w, "%s is under the new master key: %d values encrypted again, all read back and compared\n",
 			s.report.Database, s.report.Changed)
@@ -226,6 +255,9 @@ func (s *rekeySteps) checkFiles() error {
 			return err
 		}
 	}
+	if s.flags.undo != "" {
+		return vacant("--old-key-out", s.flags.keyOut)
+	}
 	if s.flags.fleet.backupIsChosen {
 		if err := vacant("--backup", s.flags.options.Backup); err != nil {
 			return err
@@ -246,7 +278,21 @@ func (s *rekeySteps) Install(ctx context.Context) error {
 	for _, path := range s.flags.fleet.keyFiles {
 		errs = append(errs, rekey.ChangeKeyFile(path, s.old, s.fresh))
 	}
-	return errors.Join(append(errs, s.pin(ctx))...)
+	return errors.Join(append(errs, s.pin(ctx), s.writeOld())...)
+}
+
+// writeOld writes the key that is active again into the file that was asked for, unless that was done.
+func (s *rekeySteps) writeOld() (err error) {
+	if s.flags.keyOut == "" {
+		return nil
+	}
+	if _, err := os.Lstat(s.flags.keyOut); err != nil {
+		if err := masterkey.WriteFile(s.flags.keyOut, s.fresh); err != nil {
+			return err
+		}
+	}
+	s.after.KeyFile, err = filepath.Abs(s.flags.keyOut)
+	return err
 }
 
 // pin writes the variables that keep sessions alive, unless that was done.
@@ -276,6 +322,9 @@ func (s *rekeySteps) Prove(ctx context.Context, u fleet.Unit, fresh bool) error 
 	key, from := s.old, "the old key"
 	if fresh {
 		key, from = s.fresh, "the new key"
+	}
+	if s.flags.undo != "" {
+		from = map[bool]string{true: "the old key", false: "the key that is taken back"}[fresh]
 	}
 	prover, err := valueProver(key, from, &s.flags.fleet.proof)
 	if err == nil {

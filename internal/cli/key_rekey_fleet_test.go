@@ -224,6 +224,63 @@ func TestRekeyFleet(t *testing.T) {
 	i.keepsQuiet()
 }
 
+// TestRekeyFleetUndo takes a change back in one command, with the fleet stopped and started: by files, and by a store
+// whose current version is the key that is taken back.
+func TestRekeyFleetUndo(t *testing.T) {
+	t.Parallel()
+	i := install(t, false)
+	i.must(i.byFiles("--backup", "one.backup")...)
+	undo := []string{
+		"key", "rekey", "--stop-fleet", "prod", "--database-file", "database.url", "--undo", "one.backup",
+		"--new-key-file", "new.key", "--node-key-file", "node.key",
+	}
+	i.file("third.key", string(masterkey.Generate().Reveal()))
+	if out, exit := i.run(append(undo, "--new-key-file", "third.key")...); exit == 0 || i.list() != "ready ready" {
+		t.Errorf("with another key it ends with %d and the fleet is %s:\n%s", exit, i.list(), out)
+	}
+	if out, exit := i.run(append(undo, "--hold", "--old-key-out", "former.key")...); exit != 0 ||
+		i.list() != "stopped stopped" || !strings.Contains(out, "stands still") {
+		t.Fatalf("with --hold it ends with %d and the fleet is %s:\n%s", exit, i.list(), out)
+	}
+	if out, exit := i.run(i.byFiles()...); exit != 11 || !strings.Contains(out, "something else is not finished") {
+		t.Errorf("another change in between ends with %d:\n%s", exit, out)
+	}
+	out := i.must(append(undo, "--old-key-out", "former.key")...)
+	if !strings.Contains(out, "fleet prod has the old key again") || i.list() != "ready ready" || !i.opens(i.old) ||
+		i.opens(i.fresh) {
+		t.Errorf("the fleet is %s; old key %t, new key %t; it says:\n%s", i.list(), i.opens(i.old), i.opens(i.fresh),
+			out)
+	}
+	for _, name := range []string{"former.key", "node.key"} {
+		content, err := os.ReadFile(filepath.Join(i.dir, name))
+		if err != nil || strings.TrimSpace(string(content)) != string(i.old.Reveal()) {
+			t.Errorf("%s does not hold the old key: %v", name, err)
+		}
+	}
+	i.keepsQuiet()
+}
+
+// TestRekeyFleetUndoInStore: the key that is active again is the current version of the secret too.
+func TestRekeyFleetUndoInStore(t *testing.T) {
+	t.Parallel()
+	i := install(t, true)
+	args := []string{
+		"key", "rekey", "--stop-fleet", "prod", "--database-file", "database.url", "--to", "builtin/n8n/master",
+	}
+	i.must(append(args, "--backup", "one.backup")...)
+	if i.opens(i.old) {
+		t.Fatal("the key was not changed")
+	}
+	out := i.must(append(args, "--undo", "one.backup")...)
+	if !strings.Contains(out, "fleet prod has the old key again") || i.list() != "ready ready" || !i.opens(i.old) {
+		t.Errorf("the fleet is %s; it says:\n%s", i.list(), out)
+	}
+	if history := i.must("secret", "history", "n8n/master"); !strings.Contains(history, "3") {
+		t.Errorf("the versions are:\n%s", history)
+	}
+	i.keepsQuiet()
+}
+
 // TestRekeyFleetFromStore is one command without a key in any file: the old key is a version of a secret, and so is the
 // new one.
 func TestRekeyFleetFromStore(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type rekeySteps struct {
 
 	old, fresh secret.Value  // fresh is zero until there is one
 	report     *rekey.Report // of the change that this process has made
+	undone     *rekey.Undone // of what this process has taken back
 	after      rekeyedAfter
 }
 
@@ -49,6 +51,9 @@ func (e *env) rekeySteps(ctx context.Context, s *app.State, f rekeyFlags, o data
 
 // Keys implements changeover.Steps. Each key is in its file, or a version of the secret in the store.
 func (s *rekeySteps) Keys(ctx context.Context, at changeover.Stored) error {
+	if s.flags.undo != "" {
+		return s.keysBack(ctx, at)
+	}
 	s.old, s.fresh = s.flags.options.Old, s.flags.options.New
 	if s.flags.oldFile == "" {
 		if err := s.version(ctx, at.Before, &s.old); err != nil {
@@ -64,6 +69,22 @@ func (s *rekeySteps) Keys(ctx context.Context, at changeover.Stored) error {
 		return nil
 	}
 	return s.sound()
+}
+
+// keysBack reads the keys of the change that is taken back from its backup, which any of them opens: the one that n8n
+// got is the old one here. The former may be weak: that may be why it was changed, and a person wants it back.
+func (s *rekeySteps) keysBack(ctx context.Context, at changeover.Stored) (err error) {
+	keys := []secret.Value{s.flags.options.New, s.flags.options.Old}
+	if s.store != nil {
+		var held secret.Value
+		if err := s.version(ctx, at.Before, &held); err != nil {
+			return fmt.Errorf("reading the present master key: %w", err)
+		}
+		keys = append(keys, held)
+	}
+	keys = slices.DeleteFunc(keys, secret.Value.IsZero)
+	s.fresh, s.old, err = rekey.Masters(s.flags.options.Backup, keys...)
+	return err
 }
 
 // version reads a version of the key in the store; "" is the current one.
@@ -114,7 +135,7 @@ func (s *rekeySteps) checkStore(ctx context.Context) error {
 		return nil
 	case err != nil:
 		return s.store.named(err)
-	case current.ID == "" && s.flags.newFile == "":
+	case current.ID == "" && s.flags.newFile == "" && s.flags.undo == "":
 		return fault.WithHint(fmt.Errorf("store %q keeps no versions: the old key would be lost", s.store.name),
 			"give the keys as files: --old-key-file, --new-key-file")
 	}
@@ -192,7 +213,7 @@ func (s *rekeySteps) Store(ctx context.Context, at *changeover.Stored, save func
 	case !s.fresh.IsZero() && is.Equal(s.fresh): // it was put there before the record could say so
 		at.Now = current.ID
 		return save()
-	case current.ID != at.Before && s.flags.newFile == "": // as this one, which was made here
+	case current.ID != at.Before && s.flags.newFile == "" && s.flags.undo == "": // as this one, which was made here
 		s.fresh, at.Now = is, current.ID
 		return errors.Join(s.sound(), save())
 	case current.ID != at.Before:
@@ -254,6 +275,14 @@ func (s *rekeySteps) Change(ctx context.Context, still time.Time, backup string)
 	bar := newProgress(s.env.Err)
 	o.Progress = bar.show
 	err := s.with(ctx, true, func(db *database.DB) error {
+		if s.flags.undo != "" {
+			o.Old, o.New = s.fresh, s.old // as the change had them
+			undone, err := rekey.Undo(ctx, db, o)
+			if err == nil {
+				s.undone = &undone
+			}
+			return err
+		}
 		report, err := rekey.Run(ctx, db, o)
 		if err == nil {
 			s.report = &report

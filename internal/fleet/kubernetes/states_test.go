@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,9 +23,7 @@ func (c *cluster) workload(t *testing.T, resource, name string, spec, status kub
 	t.Helper()
 	labels := kube.Object{"app": name}
 	full := kube.Object{"replicas": 2, "selector": kube.Object{"matchLabels": labels}, "template": template(labels)}
-	for key, value := range spec {
-		full[key] = value
-	}
+	maps.Copy(full, spec)
 	c.server.Call(t, http.MethodPost, c.At(resource), kube.Object{"metadata": kube.Object{"name": name}, "spec": full})
 	c.status(t, c.At(resource)+"/"+name, status)
 	at := "/api/v1/namespaces/" + c.Namespace + "/pods"
@@ -57,9 +56,7 @@ func counts(total, updated, available int, more ...kube.Object) kube.Object {
 		"readyReplicas": available,
 	}
 	for _, m := range more {
-		for key, value := range m {
-			status[key] = value
-		}
+		maps.Copy(status, m)
 	}
 	return status
 }

@@ -52,6 +52,7 @@ type Record struct {
 	Still   time.Time        `json:"still,omitzero"` // since when no node runs
 	Store   Stored           `json:"store,omitzero"`
 	Backup  string           `json:"backup,omitempty"` // of the database
+	Undo    string           `json:"undo,omitempty"`   // the backup of the change that this one takes back
 	Error   string           `json:"error,omitempty"`  // why it is not complete, or was taken back
 	Told    bool             `json:"told,omitempty"`   // whoever asked for it knows that it is complete
 }
@@ -91,7 +92,8 @@ type Steps interface {
 	Store(ctx context.Context, s *Stored, save func() error) error
 	// Unstore makes s.Before current again.
 	Unstore(ctx context.Context, s Stored) error
-	// Change puts the database under the new key. Nobody has been at work on it since still.
+	// Change puts the database under the new key. Nobody has been at work on it since still. backup is a file to be
+	// written, or that of the change to be taken back.
 	Change(ctx context.Context, still time.Time, backup string) error
 	// Under tells which keys open the database.
 	Under(ctx context.Context) (Under, error)
@@ -116,6 +118,7 @@ type Change struct {
 	Steps   Steps
 	At      string                      // STORE/NAME for the new key; "" is none
 	Backup  func() string               // names a file that is not there yet
+	Undo    string                      // take the change back that wrote this backup; "" is a change of its own
 	Hold    bool                        // end before nodes are started
 	Tell    func(string, ...any)        // of progress, for people
 	Record  func(context.Context) error // puts on record that nodes and keys are about to change
@@ -132,7 +135,10 @@ var (
 // told of, and so is a database that is under the new key already: then only the nodes are proved.
 func (c *Change) Run(ctx context.Context) (Record, error) {
 	return c.locked(ctx, func(r *Record) error {
-		if r.Phase == Complete && !r.Told {
+		if err := c.same(r); err != nil {
+			return err
+		}
+		if r.Phase == Complete && !r.Told && r.Undo == c.Undo {
 			c.Tell("it was complete before")
 			return nil
 		}
@@ -154,6 +160,19 @@ func (c *Change) Run(ctx context.Context) (Record, error) {
 	})
 }
 
+// same refuses to go on with something else than what was begun.
+func (c *Change) same(r *Record) error {
+	if !r.Unfinished() || r.Undo == c.Undo {
+		return nil
+	}
+	begun := "a change of the key"
+	if r.Undo != "" {
+		begun = "taking back the change of " + r.Undo
+	}
+	return fault.WithExit(fault.WithHint(fmt.Errorf("something else is not finished: %s, which is %s", begun, r.Phase),
+		"repeat the command that began it, or repeat that with --give-up"), fault.ExitLocked)
+}
+
 // Told puts on record that whoever asked for the change knows of its end: the next Run begins another one.
 func (c *Change) Told(r Record) error {
 	if r.ID == "" {
@@ -170,6 +189,9 @@ func (c *Change) GiveUp(ctx context.Context) (Record, error) {
 			return fault.WithHint(fmt.Errorf("there is no unfinished change of the master key of fleet %q", r.Fleet),
 				"`sallyport fleet list "+r.Fleet+"` shows whether its nodes run")
 		}
+		if err := c.same(r); err != nil {
+			return err
+		}
 		under, err := c.Steps.Under(ctx)
 		if err != nil {
 			return err
@@ -177,8 +199,7 @@ func (c *Change) GiveUp(ctx context.Context) (Record, error) {
 		if !under.Old {
 			return fault.WithHint(
 				fmt.Errorf("the database is not under the old key any more: the change is %s", r.Phase),
-				"go on: repeat the command without --give-up; `sallyport key rekey --undo "+r.Backup+
-					"` is the way back")
+				"go on: repeat the command without --give-up; --undo with the backup of a change is the way back")
 		}
 		return c.comeBack(ctx, r)
 	})
@@ -222,8 +243,10 @@ func (c *Change) locked(ctx context.Context, work func(*Record) error) (Record, 
 func (c *Change) advise(r *Record, err error) error {
 	next := "the same command again goes on"
 	if r.Phase == Starting {
-		next += "; `sallyport fleet list " + r.Fleet + "` shows the units, and the backup " + r.Backup +
-			" is the way back, with --undo"
+		next += "; `sallyport fleet list " + r.Fleet + "` shows the units"
+		if r.Backup != "" {
+			next += ", and the backup " + r.Backup + " is the way back, with --undo"
+		}
 	}
 	if r.Phase == Stopping || r.Phase == Storing || r.Phase == Changing {
 		next += ", with --give-up it starts the nodes again with the old key"

@@ -30,7 +30,7 @@ func (c *Change) begin(ctx context.Context, r *Record) error {
 		return err
 	}
 	now := time.Now().UTC()
-	*r = Record{ID: now.Format("20060102T150405Z"), Fleet: r.Fleet, Began: now, Store: Stored{At: c.At}}
+	*r = Record{ID: now.Format("20060102T150405Z"), Fleet: r.Fleet, Began: now, Store: Stored{At: c.At}, Undo: c.Undo}
 	for _, u := range units {
 		r.Units = append(r.Units, fleet.Standing{Unit: u.Name, Want: u.Want})
 	}
@@ -125,14 +125,18 @@ func (c *Change) change(ctx context.Context, r *Record) error {
 		if err := c.Fleet.Halt(ctx, r.Units); err != nil {
 			return err
 		}
-		if r.Backup != "" {
-			c.Tell("the backup %s is of an attempt that changed nothing", r.Backup)
+		backup := c.Undo
+		if backup == "" {
+			if r.Backup != "" {
+				c.Tell("the backup %s is of an attempt that changed nothing", r.Backup)
+			}
+			r.Backup = c.Backup()
+			backup = r.Backup
+			if err := c.save(r); err != nil {
+				return err
+			}
 		}
-		r.Backup = c.Backup()
-		if err := c.save(r); err != nil {
-			return err
-		}
-		if err := c.Steps.Change(ctx, r.Still, r.Backup); err != nil {
+		if err := c.Steps.Change(ctx, r.Still, backup); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,24 @@ func openBackup(path string, keys ...secret.Value) (*backup, error) {
 	return b, nil
 }
 
+// Masters returns the keys of the change that wrote a backup: the one that n8n had before it, and the one that it got.
+// keys are any that may open it.
+func Masters(path string, keys ...secret.Value) (old, fresh secret.Value, err error) {
+	failed := func(err error) (secret.Value, secret.Value, error) {
+		return secret.Value{}, secret.Value{}, fmt.Errorf("reading the backup %q: %w", path, err)
+	}
+	b, err := openBackup(path, keys...)
+	if err != nil {
+		return failed(err)
+	}
+	defer b.close()
+	var first record
+	if err := json.NewDecoder(b.stream).Decode(&first); err != nil || first.Masters == nil {
+		return failed(errNoBackup)
+	}
+	return secret.NewValue(first.Masters.Old), secret.NewValue(first.Masters.New), nil
+}
+
 func (b *backup) close() { _ = b.file.Close() } // it was only read
 
 func (b *backup) unseal(keys []secret.Value) error {
