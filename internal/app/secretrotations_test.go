@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"sallyport/internal/app"
+	"sallyport/internal/fault"
 	"sallyport/internal/rotation/run"
 )
 
@@ -301,5 +302,46 @@ func TestWhatChangesThePlan(t *testing.T) {
 	b.put("crm", "another-canary")
 	if hash("", "") == before {
 		t.Error("another current version does not change the plan")
+	}
+}
+
+// TestTwoReplicasRotateAtOnce: of two replicas that rotate one secret at the same time each is through or told that the
+// other is at it; every run on record is done, and both use the version that the store has.
+func TestTwoReplicasRotateAtOnce(t *testing.T) {
+	here, there := newLocked(t), newLocked(t)
+	b, first, second := pair(t, here, there)
+	for range 3 {
+		var both sync.WaitGroup
+		for _, gate := range []*app.App{first, second} {
+			both.Go(func() {
+				_, err := gate.SecretRotations().Rotate(t.Context(), "crm", run.Request{Actor: "test"}, nil)
+				if err != nil && fault.ExitOf(err) != fault.ExitLocked {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		both.Wait()
+	}
+	runs, err := first.SecretRotations().History(t.Context(), "crm")
+	if err != nil || len(runs) < 3 {
+		t.Fatalf("%d runs (%v)", len(runs), err)
+	}
+	for _, e := range runs {
+		if e.State != run.StateDone {
+			t.Errorf("run %d is %s: %s", e.Number, e.State, e.LastError)
+		}
+	}
+	value, version, err := b.state.Builtin.Get(t.Context(), "crm", "")
+	if err != nil || version.ID != runs[0].NewVersion {
+		t.Errorf("version %s is current, and the newest run made %s (%v)", version.ID, runs[0].NewVersion, err)
+	}
+	for i, gate := range []*app.App{first, second} {
+		b.get(gate.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+		api := []*locked{here, there}[i]
+		api.mu.Lock()
+		if api.seen[string(value.Reveal())] < 2 { // the test, and this call
+			t.Errorf("gate %d does not use the current version", i)
+		}
+		api.mu.Unlock()
 	}
 }

@@ -130,9 +130,27 @@ func (e *Entry) note(text string) {
 
 // A row of the journal has to be read again whatever callers call their workflows, so what they choose is bounded.
 const (
-	maxNotes   = 50
-	maxWaiting = 100
+	maxNotes    = 50
+	maxWaiting  = 50
+	maxVerdicts = 50
+	maxVerdict  = 300 // bytes of what went wrong at one replica
+
+	// of what a provider returns, in bytes
+	maxValue = 1 << 20
+	maxKey   = 1024
 )
+
+// keepVerdicts keeps those of a test, the failures first.
+func (e *Entry) keepVerdicts(list []Verdict) {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b Verdict) int { return strings.Compare(b.Failure, a.Failure) })
+	list = list[:min(len(list), maxVerdicts)]
+	for i := range list {
+		one := &list[i]
+		one.Failure = strings.ToValidUTF8(one.Failure[:min(len(one.Failure), maxVerdict)], "")
+	}
+	e.Verdicts = list
+}
 
 func (e *Entry) made() driver.Made {
 	return driver.Made{Key: driver.Key{ID: e.NewKey}, Value: e.Value}

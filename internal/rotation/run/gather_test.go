@@ -1,11 +1,15 @@
 package run_test
 
 import (
+	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"sallyport/internal/driver"
 	"sallyport/internal/rotation/run"
+	"sallyport/internal/secret"
 )
 
 // waits looks once more, and wants the run to wait.
@@ -92,6 +96,54 @@ func TestCountsTakenAway(t *testing.T) {
 	}
 }
 
+// TestTooLarge: whatever a provider returns and however many replicas fail at length, the run's row can be read again,
+// and nothing is left behind.
+func TestTooLarge(t *testing.T) {
+	for what, made := range map[string]driver.Made{
+		"an id":   {Key: driver.Key{ID: strings.Repeat("k", 1<<20)}, Value: secret.NewValue([]byte("v"))},
+		"a value": {Key: driver.Key{ID: "k1"}, Value: secret.NewValue(bytes.Repeat([]byte("v"), 3<<20))},
+	} {
+		w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)
+		p := w.plan()
+		p.Driver = large{w, made}
+		e, err := w.engine("one").Rotate(t.Context(), p, run.Request{})
+		if err == nil || e.State != run.StateRolledBack || w.last().ID != e.ID || w.last().State != e.State {
+			t.Errorf("%s: %s (%v), on record %s", what, e.State, err, w.last().State)
+		}
+		w.whole(0)
+	}
+	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)
+	p := w.plan()
+	p.Gate = crowd{gate{w}}
+	e, err := w.engine("one").Rotate(t.Context(), p, run.Request{})
+	if err == nil || e.State != run.StateRolledBack || w.last().State != e.State || len(w.last().Verdicts) == 0 {
+		t.Errorf("%s (%v), on record %s", e.State, err, w.last().State)
+	}
+	w.whole(0)
+}
+
+// large is a provider whose new key is that one.
+type large struct {
+	*world
+
+	made driver.Made
+}
+
+func (l large) Create(_ context.Context, job driver.Job) (driver.Made, error) {
+	l.keys[l.made.Key.ID] = &key{label: job.Label()}
+	return l.made, nil
+}
+
+// crowd are very many replicas, of which each fails at length.
+type crowd struct{ gate }
+
+func (crowd) Test(context.Context, string, secret.Value) (list []run.Verdict, err error) {
+	for range 1000 {
+		list = append(list, run.Verdict{Replica: "a", Failure: strings.Repeat("<", 2000)})
+	}
+	return list, nil
+}
+
 // TestManyConsumers: however many consumers there are and whatever they are called, the run's row can be read again.
 func TestManyConsumers(t *testing.T) {
 	w := newWorld(t, newPlace(t, t.TempDir()+"/state.db"), "crm", minting)
@@ -103,7 +155,7 @@ func TestManyConsumers(t *testing.T) {
 	if err != nil || e.Needed() != many {
 		t.Fatalf("%d are waited for (%v)", e.Needed(), err)
 	}
-	if e := w.waits("many"); e.Needed() != many || !strings.Contains(e.StillNeeded(), "and 4900 more") {
+	if e := w.waits("many"); e.Needed() != many || !strings.Contains(e.StillNeeded(), "and 4950 more") {
 		t.Errorf("%d are waited for", e.Needed())
 	}
 }

@@ -43,6 +43,13 @@ func (w *work) create(ctx context.Context) (Step, error) {
 		return "", errors.New("creating the new key: the driver returned none")
 	case made.Value.Same(job.Current):
 		return "", errors.New("creating the new key: the driver returned the value that is current")
+	case made.Value.Len() > maxValue, len(made.Key.ID) > maxKey:
+		err := fmt.Errorf("creating the new key: its value has %d bytes and its id %d, and %d and %d are the most",
+			made.Value.Len(), len(made.Key.ID), maxValue, maxKey)
+		if w.can.Deletes {
+			err = errors.Join(err, w.p.Driver.Delete(ctx, job, made.Key.ID))
+		}
+		return "", err
 	}
 	w.e.Value, w.e.NewKey = made.Value, made.Key.ID
 	if err := w.save(ctx); err != nil {
@@ -193,7 +200,7 @@ func (w *work) tryOut(ctx context.Context, job driver.Job) error {
 	if err != nil {
 		return fmt.Errorf("testing the new value through the gate: %w", err)
 	}
-	w.e.Verdicts = verdicts
+	w.e.keepVerdicts(verdicts)
 	var failures []string
 	for _, one := range verdicts {
 		if one.Failure != "" {
