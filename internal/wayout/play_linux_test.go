@@ -56,8 +56,8 @@ func playCheck() error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-// playRouter runs a resolver that resolves nothing of others on port 53 of the router's first address, one that
-// forwards on its second, and a proxy that lets everybody out.
+// playRouter runs what stands where a gate does and knows nobody, a resolver that resolves nothing of others on port 53
+// of the router's first address, one that forwards on its second, and a proxy that lets everybody out.
 func playRouter() error {
 	ended := make(chan error, 4)
 	for address, forwards := range map[string]bool{gate4 + ":53": false, "198.51.100.1:53": true} {
@@ -78,6 +78,14 @@ func playRouter() error {
 	}
 	server := &http.Server{Handler: http.HandlerFunc(letOut)}
 	go func() { ended <- server.Serve(proxy) }()
+	gate, err := net.Listen("tcp", gate4+":8470")
+	if err != nil {
+		return err
+	}
+	unknown := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	})}
+	go func() { ended <- unknown.Serve(gate) }()
 	fmt.Println("ready")
 	return <-ended
 }

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if part := os.Getenv("WAYOUT_PART"); part != "" {
 		os.Exit(play(part))
 	}
-	os.Exit(m.Run())
+	os.Exit(cluster.Main(m))
 }
 
 // The addresses of the three namespaces: the node, the host that routes for it, and the world.
@@ -134,16 +134,21 @@ func (w *wall) part(namespace, part string) *exec.Cmd {
 	return cmd
 }
 
-// load loads the file that ships, with the values of this wall.
+// load loads the file that ships on the router, with the values of this wall.
 func (w *wall) load(edit ...string) {
 	w.t.Helper()
-	text, err := os.ReadFile("../../deploy/egress/nftables.nft")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	values := map[string]string{
+	w.loadFile(w.router, "nftables.nft", map[string]string{
 		"node_links": `"br-n8n"`, "gate4": gate4, "gate6": "fd09::1", "gate_ports": "8470, 8471",
 		"resolver4": gate4, "resolver6": "fd09::1",
+	}, edit...)
+}
+
+// loadFile loads a file that ships in a namespace, with values in place of its own, and with edits, which are pairs.
+func (w *wall) loadFile(namespace, name string, values map[string]string, edit ...string) {
+	w.t.Helper()
+	text, err := os.ReadFile("../../deploy/egress/" + name)
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	rules := string(text)
 	for name, value := range values {
@@ -163,7 +168,7 @@ func (w *wall) load(edit ...string) {
 	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	w.run("ip", "netns", "exec", w.router, "nft", "-f", file)
+	w.run("ip", "netns", "exec", namespace, "nft", "-f", file)
 }
 
 // leak makes a hole in the wall.
@@ -366,6 +371,36 @@ func TestSilence(t *testing.T) {
 	a.Baseline = &before
 	if r = w.check(w.node, a); r.Status != wayout.Closed {
 		t.Errorf("with a run from outside it found %v and %v", found(r, wayout.Open), found(r, wayout.Unclear))
+	}
+}
+
+// TestUser: the file for an n8n that runs as a user of the host closes all ways to that user, and none to others.
+func TestUser(t *testing.T) {
+	w := newWall(t)
+	w.loadFile(w.node, "nftables-user.nft", map[string]string{"n8n_user": "0", "gate4": gate4, "gate6": "fd09::1"})
+	a := w.ask()
+	a.Timeout = 3 * time.Second // the kernel tells a TCP socket over IPv6 at its second packet, after one second
+	if r := w.check(w.node, a); r.Status != wayout.Closed {
+		t.Errorf("that user: found %v and %v", found(r, wayout.Open), found(r, wayout.Unclear))
+	}
+	w.loadFile(w.node, "nftables-user.nft", map[string]string{"n8n_user": "4711", "gate4": gate4, "gate6": "fd09::1"})
+	if r := w.check(w.node, a); len(found(r, wayout.Open)) < 17 {
+		t.Errorf("another user: found %v", found(r, wayout.Open))
+	}
+}
+
+// TestGateIsReached: the wall closes everything but the gate and what is named beside it.
+func TestGateIsReached(t *testing.T) {
+	w := newWall(t)
+	w.load()
+	a := w.ask()
+	a.Targets = []netip.Addr{netip.MustParseAddr(gate4)}
+	a.Environment = map[string]string{"HTTPS_PROXY": "http://" + gate4 + ":8470"}
+	r := w.check(w.node, a)
+	for _, p := range r.Probes {
+		if p.ID == "proxy" && (p.Status != wayout.Closed || !strings.Contains(p.Attempts[0].Saw, "407")) {
+			t.Errorf("the gate was not reached: %+v", p)
+		}
 	}
 }
 

@@ -234,8 +234,8 @@ func (s *scene) pings() (tries []try) {
 const (
 	ruleDNS    = "refuse UDP and TCP 53 to everything but your own resolver"
 	ruleICMP   = "refuse ICMP and ICMPv6 echo from the nodes"
-	ruleTunnel = "give the nodes a resolver that resolves inside names alone (an " +
-		"internal Compose network), or none"
+	ruleTunnel = "give the nodes a resolver that resolves inside names alone " +
+		"(deploy/egress/kubernetes-resolver.yaml, an internal Compose network), or none"
 )
 
 func ruleTCP(port int) string {
