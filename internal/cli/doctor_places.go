@@ -37,6 +37,8 @@ type doctorPlaces struct {
 	urls                []string
 	ca                  string
 	n8nVersion          string
+	egress              []string
+	admin               string
 	drill               bool
 	backup, n8nBackup   string
 
@@ -56,6 +58,9 @@ func (p *doctorPlaces) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&p.urls, "url", nil, "look at the TLS of this address too, such as n8n's ingress; repeatable")
 	f.StringVar(&p.ca, "ca-file", "", "file with CAs to trust for --url and the gate, PEM (default: the system's)")
 	f.StringVar(&p.n8nVersion, "n8n-version", "", "the version of n8n, where nothing that is looked at tells it")
+	f.StringArrayVar(&p.egress, "egress-target", nil,
+		"in n8n's container: HOST:PORT that n8n must not reach; repeatable (default: the services' hosts)")
+	f.StringVar(&p.admin, "admin-address", "", "in n8n's container: HOST:PORT of the gate's admin listener")
 	f.BoolVar(&p.drill, "drill", false, "restore backups into a temporary place, and decrypt what is in them")
 	f.StringVar(&p.backup, "backup", "", "with --drill: a copy of the gate's data directory")
 	f.StringVar(&p.n8nBackup, "n8n-backup", "", "with --drill: a copy of n8n's SQLite database, opened with --key-file")
@@ -67,7 +72,8 @@ func (e *env) site(p doctorPlaces) (*site.Site, error) {
 	on := &site.Site{
 		Now: time.Now(), Files: p.files, Images: p.images, DockerHosts: dockerHosts(p.fleet.hosts),
 		DockerLabels: p.fleet.labels, Namespace: p.fleet.namespace, Selector: p.fleet.selector, CAFile: p.ca,
-		N8NVersion: p.n8nVersion, Drill: p.drill, Backup: p.backup, N8NBackup: p.n8nBackup,
+		N8NVersion: p.n8nVersion, EgressTargets: p.egress, Admin: p.admin,
+		Drill: p.drill, Backup: p.backup, N8NBackup: p.n8nBackup,
 		Config: e.loadThere,
 		Stores: func(ctx context.Context, c *config.Config) (site.Stores, error) { return app.OpenStores(ctx, c) },
 		Audit:  e.auditOf, Rotations: e.rotationsOf, Restore: e.restore,

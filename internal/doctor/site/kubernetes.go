@@ -72,6 +72,16 @@ func kubeError(ctx context.Context, doing string, err error) error {
 		"is the address in the kubeconfig right, and the server up?")
 }
 
+// Pods are n8n's pods, and the cluster that has them.
+func (s *Site) Pods(ctx context.Context) ([]Workload, *Cluster, error) {
+	list, _, err := s.pods(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := s.Cluster()
+	return list, c, err
+}
+
 // pods are the containers of a namespace's pods that run n8n.
 func (s *Site) pods(ctx context.Context) (list []Workload, namespace string, err error) {
 	c, err := s.Cluster()
@@ -109,7 +119,7 @@ func (s *Site) pods(ctx context.Context) (list []Workload, namespace string, err
 func podWorkload(ctx context.Context, c *Cluster, pod *corev1.Pod, in *corev1.Container) (Workload, bool) {
 	w := Workload{
 		Name: fmt.Sprintf("pod %s/%s (%s)", pod.Namespace, pod.Name, in.Name), Way: "kubernetes",
-		Image: in.Image, Version: TagVersion(in.Image), Vars: make(map[string]Var),
+		Labels: pod.Labels, Image: in.Image, Version: TagVersion(in.Image), Vars: make(map[string]Var),
 	}
 	role, is := environment.Command(slices.Concat(in.Command, in.Args), w.Lookup)
 	if !is && !IsImage(in.Image) {

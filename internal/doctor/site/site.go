@@ -44,6 +44,11 @@ type Site struct {
 	// N8NKey is the master key, to look into N8NDatabase; nil: it was not named.
 	N8NKey func(ctx context.Context) (secret.Value, error)
 
+	EgressTargets []string // HOST:PORT each, which n8n must not reach; none: the hosts of the configured services
+	Admin         string   // HOST:PORT of the gate's admin listener, as n8n's network has it
+	// Here is the n8n that runs beside this process; nil: it is looked for.
+	Here func() (Workload, bool)
+
 	Drill  bool   // what takes long, or makes files of its own, may be done
 	Backup string // a copy of the gate's data directory, to be restored by a drill
 	// N8NBackup is a copy of n8n's SQLite database, to be opened by a drill.

@@ -23,6 +23,7 @@ type Workload struct {
 	Version string // of n8n, where that is known
 	Vars    map[string]Var
 	Mounts  []Mount
+	Labels  map[string]string
 	Blind   string // why its variables are not known in full; "" when they are
 }
 
@@ -69,7 +70,7 @@ func (s *Site) Sources(ctx context.Context) []Source {
 		all = append(all, Source{Name: "Kubernetes, namespace " + cmp.Or(namespace, "default"), Workloads: list,
 			Err: err})
 	}
-	if here, ok := beside(); ok {
+	if here, ok := s.Beside(); ok {
 		all = append(all, Source{Name: "this container", Workloads: []Workload{here}})
 	}
 	for i := range all {
@@ -78,7 +79,14 @@ func (s *Site) Sources(ctx context.Context) []Source {
 	return all
 }
 
-// beside is the n8n that runs in the same container as this process.
+// Beside is the n8n that runs in the same container as this process, if one does.
+func (s *Site) Beside() (Workload, bool) {
+	if s.Here != nil {
+		return s.Here()
+	}
+	return beside()
+}
+
 func beside() (Workload, bool) {
 	p, ok := process.Find(process.Proc)
 	if !ok {
