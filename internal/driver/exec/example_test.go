@@ -23,7 +23,7 @@ func TestPage(t *testing.T) {
 		dir := t.TempDir()
 		command, file := filepath.Join(dir, "rotate-htpasswd"), filepath.Join(dir, "htpasswd")
 		script := drivertest.Block(t, exec.Kind(), "sh", 0)
-		if err := os.WriteFile(command, []byte(script), 0o700); err != nil { //nolint:gosec // it is a program
+		if err := os.WriteFile(command, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		const first = "passwordUntilNow1"

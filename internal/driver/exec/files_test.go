@@ -19,7 +19,7 @@ func TestFiles(t *testing.T) {
 	write := func(name, text string) string {
 		t.Helper()
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -33,7 +33,8 @@ func TestFiles(t *testing.T) {
 		"a program":      {exec.Settings{Command: []string{script, state}}, []string{script}, []string{state}},
 		"an interpreter": {exec.Settings{Command: []string{"sh", "-u", script, state}}, []string{script}, []string{state}},
 		"more files": {
-			exec.Settings{Command: []string{script, table}, Files: []string{table}}, []string{script, table},
+			exec.Settings{Command: []string{script, table}, Files: []string{table}},
+			[]string{script, table},
 			[]string{state},
 		},
 	} {

@@ -17,7 +17,7 @@ import (
 func script(t *testing.T, lines string) exec.Settings {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rotate")
-	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+lines+"\n"), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+lines+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return exec.Settings{Command: []string{file}, Mints: true, Lists: true, Deletes: true}
@@ -53,7 +53,7 @@ func TestProgramOfOthers(t *testing.T) {
 	if got := drivertest.Check(&s).Failed; len(got) > 0 {
 		t.Errorf("a program of ours: %v", got)
 	}
-	if err := os.Chmod(s.Command[0], 0o707); err != nil { //nolint:gosec // that is the point
+	if err := os.Chmod(s.Command[0], 0o707); err != nil {
 		t.Fatal(err)
 	}
 	if got := drivertest.Check(&s).Failed["command"]; !strings.Contains(got, "chmod o-w") {

@@ -23,7 +23,7 @@ func TestInstallWithoutASuite(t *testing.T) {
 				"dpkg-deb": "exit 0",
 			} {
 				script = "#!/bin/sh\n" + script + "\n"
-				if err := os.WriteFile(filepath.Join(bin, program), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+				if err := os.WriteFile(filepath.Join(bin, program), []byte(script), 0o700); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -31,7 +31,7 @@ func TestInstallWithoutASuite(t *testing.T) {
 			if err := os.MkdirAll(broken, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(broken, "mysqld"), nil, 0o700); err != nil { //nolint:gosec // it is no program
+			if err := os.WriteFile(filepath.Join(broken, "mysqld"), nil, 0o700); err != nil {
 				t.Fatal(err)
 			}
 			for required, code := range map[string]int{"": 0, "required": 1} {
