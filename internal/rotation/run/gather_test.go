@@ -116,7 +116,8 @@ func TestTooLarge(t *testing.T) {
 	p := w.plan()
 	p.Gate = crowd{gate{w}}
 	e, err := w.engine("one").Rotate(t.Context(), p, run.Request{})
-	if err == nil || e.State != run.StateRolledBack || w.last().State != e.State || len(w.last().Verdicts) == 0 {
+	if err == nil || e.State != run.StateRolledBack || w.last().State != e.State || len(w.last().Verdicts) == 0 ||
+		!strings.Contains(err.Error(), "; and 990 more") {
 		t.Errorf("%s (%v), on record %s", e.State, err, w.last().State)
 	}
 	w.whole(0)

@@ -192,6 +192,9 @@ func (w *work) staged(ctx context.Context) error {
 		"look for another process that writes or deletes it")
 }
 
+// maxNamed is how many replicas an error names.
+const maxNamed = 10
+
 func (w *work) tryOut(ctx context.Context, job driver.Job) error {
 	if err := w.p.Driver.Test(ctx, job, w.e.made()); err != nil {
 		return fmt.Errorf("testing the new value at the provider: %w", err)
@@ -211,8 +214,12 @@ func (w *work) tryOut(ctx context.Context, job driver.Job) error {
 		return nil
 	}
 	slices.Sort(failures)
+	failed := len(failures)
+	if failed > maxNamed {
+		failures = append(failures[:maxNamed], fmt.Sprintf("and %d more", failed-maxNamed))
+	}
 	return fault.WithHint(fmt.Errorf("testing the new value through the gate: %d of %d replicas failed: %s",
-		len(failures), len(verdicts), strings.Join(failures, "; ")),
+		failed, len(verdicts), strings.Join(failures, "; ")),
 		"the old value stays current; look why it works at one replica and not at another, then rotate again")
 }
 
