@@ -288,7 +288,7 @@ func TestWhatChangesThePlan(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "rotate.sh")
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(script, []byte("#!/bin/sh\n"+text), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(script, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,8 +30,11 @@ func TestFiles(t *testing.T) {
 		counts    []string
 		countsNot []string
 	}{
-		"a program":      {exec.Settings{Command: []string{script, state}}, []string{script}, []string{state}},
-		"an interpreter": {exec.Settings{Command: []string{"sh", "-u", script, state}}, []string{script}, []string{state}},
+		"a program": {exec.Settings{Command: []string{script, state}}, []string{script}, []string{state}},
+		"an interpreter": {
+			exec.Settings{Command: []string{"sh", "-u", script, state}}, []string{script},
+			[]string{state},
+		},
 		"more files": {
 			exec.Settings{Command: []string{script, table}, Files: []string{table}},
 			[]string{script, table},

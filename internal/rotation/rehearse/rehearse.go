@@ -41,6 +41,9 @@ type Rehearsal struct {
 	Plan  *run.Plan
 	Tell  func(Step)                           // each step as it ends
 	Pause func(context.Context, time.Duration) // between two attempts of a test
+	// Idle is an error while a run of the rotation is unfinished, wherever it is worked on. Where two users take turns,
+	// the key of a rehearsal is that run's by then, and is not deleted. nil: there is none.
+	Idle func(context.Context) error
 
 	job driver.Job
 	can driver.Capabilities
@@ -121,7 +124,13 @@ func (r *Rehearsal) test(ctx context.Context, made driver.Made) error {
 
 // end deletes the key that was made, and looks whether it is gone.
 func (r *Rehearsal) end(ctx context.Context, id string) error {
-	err := r.Plan.Driver.Delete(ctx, r.job, id)
+	var err error
+	if r.Idle != nil {
+		err = r.Idle(ctx)
+	}
+	if err == nil {
+		err = r.Plan.Driver.Delete(ctx, r.job, id)
+	}
 	if err == nil && r.can.Lists {
 		var keys []driver.Key
 		if keys, err = r.Plan.Driver.Keys(ctx, r.job); err == nil &&

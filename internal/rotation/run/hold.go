@@ -29,11 +29,9 @@ func (w *work) hold(ctx context.Context, step func(context.Context) (Step, error
 	ctx, lose := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	var beating guard.Group
-	name, id, fence := w.e.Name, w.e.ID, w.e.Fence // the step changes the entry
+	by := holderOf(w.e) // the step changes the entry
 	beating.Go("renewing the lease of a rotation", func() {
-		lose(w.g.beat(ctx, ended, func(ctx context.Context) error {
-			return w.g.Journal.renew(ctx, name, id, fence)
-		}))
+		lose(w.g.beat(ctx, ended, func(ctx context.Context) error { return w.g.Journal.renew(ctx, by) }))
 	})
 	defer beating.Wait()
 	defer close(ended)

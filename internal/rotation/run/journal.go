@@ -210,7 +210,7 @@ func (j *Journal) prune(ctx context.Context, tx *sql.Tx, page *ledger.Page, all 
 // save puts e on record, if its owner still owns it.
 func (j *Journal) save(ctx context.Context, e *Entry) error {
 	return j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
-		if _, err := j.owned(ctx, tx, page, e.Name, e.ID, e.Fence); err != nil {
+		if _, err := j.owned(ctx, tx, page, holderOf(e)); err != nil {
 			return err
 		}
 		return j.write(ctx, tx, page, e)
@@ -218,9 +218,9 @@ func (j *Journal) save(ctx context.Context, e *Entry) error {
 }
 
 // renew keeps others out of a run for another lease, if this is its owner still. It changes nothing else on record.
-func (j *Journal) renew(ctx context.Context, name, id string, fence int64) error {
+func (j *Journal) renew(ctx context.Context, by holder) error {
 	return j.change(ctx, func(tx *sql.Tx, page *ledger.Page) error {
-		is, err := j.owned(ctx, tx, page, name, id, fence)
+		is, err := j.owned(ctx, tx, page, by)
 		if err != nil {
 			return err
 		}
@@ -228,14 +228,20 @@ func (j *Journal) renew(ctx context.Context, name, id string, fence int64) error
 	})
 }
 
-// owned is a run as it is on record, if its owner is still the one with that fence.
-func (j *Journal) owned(ctx context.Context, tx *sql.Tx, page *ledger.Page, name, id string,
-	fence int64,
-) (*Entry, error) {
-	is, err := j.one(ctx, tx, page, id)
-	if err == nil && (is == nil || is.Fence != fence) {
+// holder is who works on a run: the owner that got this fence.
+type holder struct {
+	name, id string
+	fence    int64
+}
+
+func holderOf(e *Entry) holder { return holder{e.Name, e.ID, e.Fence} }
+
+// owned is a run as it is on record, if its owner is still that one.
+func (j *Journal) owned(ctx context.Context, tx *sql.Tx, page *ledger.Page, by holder) (*Entry, error) {
+	is, err := j.one(ctx, tx, page, by.id)
+	if err == nil && (is == nil || is.Fence != by.fence) {
 		err = fault.WithExit(fault.WithHint(ErrTaken,
-			"`sallyport rotation status "+name+"` shows how far it is"), fault.ExitLocked)
+			"`sallyport rotation status "+by.name+"` shows how far it is"), fault.ExitLocked)
 	}
 	return is, err
 }

@@ -41,7 +41,7 @@ func (r *Rotations) Rehearse(ctx context.Context, name, actor string, tell func(
 			return err
 		}
 		return (&rehearse.Rehearsal{
-			Plan: p, Tell: tell,
+			Plan: p, Tell: tell, Idle: func(ctx context.Context) error { return r.idle(ctx, name) },
 			Pause: func(ctx context.Context, d time.Duration) { _ = pause.For(ctx, d) },
 		}).Run(ctx)
 	})

@@ -378,7 +378,7 @@ func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry)
 	defer release()
 	spec, err := r.spec(name)
 	if err != nil {
-		return run.Entry{}, r.removed(ctx, name, err)
+		return run.Entry{}, r.removed(ctx, name, err) //nolint:contextcheck // it is both
 	}
 	p, err := r.planned(ctx, name, spec) //nolint:contextcheck // it is both
 	if err != nil {

@@ -129,6 +129,19 @@ func supersededBy(e *run.Entry, key driver.Key, runs []run.Entry) (why string, s
 	return "", false
 }
 
+// remove ends a key if it is what it was: where two users take turns, a run that has begun since has it now.
+func remove(ctx context.Context, p *run.Plan, job driver.Job, key driver.Key) error {
+	keys, err := p.Driver.Keys(ctx, job)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(keys, func(k driver.Key) bool { return k.ID == key.ID }); i >= 0 &&
+		keys[i].Label != key.Label {
+		return fmt.Errorf("it has the label %s by now", keys[i].Label)
+	}
+	return p.Driver.Delete(ctx, job, key.ID)
+}
+
 // remove ends what is safe to end, and looks whether it is gone.
 func (r *Report) remove(ctx context.Context, p *run.Plan, job driver.Job) error {
 	var failed []error
@@ -138,7 +151,7 @@ func (r *Report) remove(ctx context.Context, p *run.Plan, job driver.Job) error 
 			continue
 		}
 		job.Run = o.Run
-		if err := p.Driver.Delete(ctx, job, o.Key.ID); err != nil {
+		if err := remove(ctx, p, job, o.Key); err != nil {
 			o.Failure = err.Error()
 			failed = append(failed, fmt.Errorf("removing key %s: %w", o.Key.ID, err))
 			continue

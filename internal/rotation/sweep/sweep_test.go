@@ -25,12 +25,17 @@ type provider struct {
 	can     driver.Capabilities
 	breaks  map[string]error // by step
 	value   string
+	listed  func() // once the keys were listed
 }
 
 func (p *provider) Capabilities() driver.Capabilities { return p.can }
 
 func (p *provider) Keys(context.Context, driver.Job) ([]driver.Key, error) {
-	return slices.Clone(p.keys), p.breaks["list"]
+	keys := slices.Clone(p.keys)
+	if p.listed != nil {
+		p.listed()
+	}
+	return keys, p.breaks["list"]
 }
 
 func (p *provider) Create(_ context.Context, job driver.Job) (driver.Made, error) {
@@ -145,6 +150,26 @@ func TestSweepFails(t *testing.T) {
 	report, err := sweep.Sweep(t.Context(), plan(p), runs, true)
 	if err == nil || report.Orphans[0].Removed || !strings.Contains(report.Orphans[0].Failure, "still has it") {
 		t.Errorf("%+v (%v)", report, err)
+	}
+}
+
+// TestRunBeganMeanwhile: a key that a run has taken over since it was looked at is not deleted, neither by a sweep nor
+// at the end of a rehearsal.
+func TestRunBeganMeanwhile(t *testing.T) {
+	runs := []run.Entry{{ID: id("a"), Name: "crm", Number: 1, State: run.StateRolledBack}}
+	p := &provider{can: lists, keys: []driver.Key{{ID: "u2", Label: driver.LabelPrefix + "crm-" + id("a")}}}
+	p.listed = func() { p.keys = []driver.Key{{ID: "u2", Label: driver.LabelPrefix + "crm-" + id("b")}} }
+	report, err := sweep.Sweep(t.Context(), plan(p), runs, true)
+	if err == nil || len(p.deleted) > 0 || len(report.Orphans) != 1 || report.Orphans[0].Failure == "" {
+		t.Errorf("the sweep deleted %v: %+v (%v)", p.deleted, report, err)
+	}
+	p = &provider{can: lists, value: "the-new-value"}
+	r := &rehearse.Rehearsal{
+		Plan: plan(p), Pause: func(context.Context, time.Duration) {}, Tell: func(rehearse.Step) {},
+		Idle: func(context.Context) error { return run.ErrRunning },
+	}
+	if err := r.Run(t.Context()); !errors.Is(err, run.ErrRunning) || len(p.deleted) > 0 {
+		t.Errorf("the rehearsal deleted %v (%v)", p.deleted, err)
 	}
 }
 
