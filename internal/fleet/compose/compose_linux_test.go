@@ -86,6 +86,14 @@ func TestConformance(t *testing.T) {
 			}
 			return f
 		},
+		Silent: func(t *testing.T) fleet.Orchestrator {
+			t.Helper()
+			f, err := compose.New(compose.Options{Host: "unix://" + fleettest.Silence(t, "unix"), Project: "n8n", Services: []string{"n8n"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		},
 		Break: func(t *testing.T, _ string) {
 			t.Helper()
 			if err := os.WriteFile(filepath.Join(flags, "broken"), nil, 0o600); err != nil {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +23,9 @@ type Subject struct {
 	Open func(t *testing.T) fleet.Orchestrator
 	// Unreachable returns one whose orchestrator is not there. nil: it is no server.
 	Unreachable func(t *testing.T) fleet.Orchestrator
+	// Silent returns one whose orchestrator listens at an address, as Silence does, and never answers. nil: it is no
+	// server.
+	Silent func(t *testing.T) fleet.Orchestrator
 	// Known is a unit that Unreachable's configuration names; "" is n8n.
 	Known string
 	// Break makes the next restart of a unit never be healthy. nil: the test cannot.
@@ -49,6 +54,9 @@ func Run(t *testing.T, s Subject) {
 	t.Run("restart", s.restart)
 	if s.Unreachable != nil {
 		t.Run("unreachable", s.unreachable)
+	}
+	if s.Silent != nil {
+		t.Run("silent", s.silent)
 	}
 	if s.Break != nil {
 		t.Run("broken", s.broken)
@@ -205,6 +213,40 @@ func (s *Subject) unreachable(t *testing.T) {
 			t.Errorf("%s: got %v with hint %q, want ErrUnreachable and a hint", call, err, fault.HintOf(err))
 		}
 	}
+}
+
+// silent: what takes a call and never answers is not waited for without end.
+func (s *Subject) silent(t *testing.T) {
+	if _, err := s.Silent(t).List(t.Context()); !errors.Is(err, fleet.ErrUnreachable) || fault.HintOf(err) == "" {
+		t.Errorf("List: got %v with hint %q, want ErrUnreachable and a hint", err, fault.HintOf(err))
+	}
+}
+
+// Silence is the address of a server on this machine that takes connections and never answers. network is "unix" or
+// "tcp".
+func Silence(t *testing.T, network string) string {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "s.sock")
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close() //nolint:errcheck,gocritic // when the test ends
+		}
+	}()
+	t.Cleanup(func() { _ = listener.Close(); <-done })
+	return listener.Addr().String()
 }
 
 // broken: a unit whose nodes end at once is not ready, or ready now and then with other processes.

@@ -73,6 +73,13 @@ func TestConformance(t *testing.T) {
 			}}
 			return away.open(t, "token", "deployment/n8n")
 		},
+		Silent: func(t *testing.T) fleet.Orchestrator {
+			t.Helper()
+			away := &cluster{&kube.Deployments{Namespace: "n8n"}, &kube.Server{
+				URL: "https://" + fleettest.Silence(t, "tcp"), CAFile: shared.Server(t).CAFile,
+			}}
+			return away.open(t, "token", "deployment/n8n")
+		},
 		Known: "deployment/n8n",
 		Break: func(_ *testing.T, unit string) {
 			c.Break(strings.TrimPrefix(unit, "deployment/"))

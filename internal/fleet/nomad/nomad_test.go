@@ -50,6 +50,10 @@ func TestConformance(t *testing.T) {
 			server.Close()
 			return open(t, &fake{url: server.URL})
 		},
+		Silent: func(t *testing.T) fleet.Orchestrator {
+			t.Helper()
+			return open(t, &fake{url: "http://" + fleettest.Silence(t, "tcp")})
+		},
 		Break: func(_ *testing.T, unit string) {
 			f.mu.Lock()
 			defer f.mu.Unlock()

@@ -54,6 +54,14 @@ func TestConformance(t *testing.T) {
 			}
 			return f
 		},
+		Silent: func(t *testing.T) fleet.Orchestrator {
+			t.Helper()
+			f, err := swarm.New(swarm.Options{Host: "unix://" + fleettest.Silence(t, "unix"), Services: []string{"n8n"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		},
 		Break: func(t *testing.T, unit string) {
 			t.Helper()
 			update(t, e, unit, func(s *api.ServiceSpec) {
