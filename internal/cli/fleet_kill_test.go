@@ -21,7 +21,8 @@ type restarting struct {
 func newRestarting(t *testing.T, units ...string) *restarting {
 	t.Helper()
 	r := &restarting{t, t.TempDir()}
-	write(t, filepath.Join(r.home, "restart"), "#!/bin/sh\necho $(($(cat $1.n) + 1)) >$1.new && mv $1.new $1.n\n", 0o700)
+	write(t, filepath.Join(r.home, "restart"),
+		"#!/bin/sh\necho $(($(cat $1.n) + 1)) >$1.new && mv $1.new $1.n\n", 0o700)
 	write(t, filepath.Join(r.home, "status"), "#!/bin/sh\ncat $1.n\n", 0o700)
 	if out, exit := r.run("init"); exit != 0 {
 		t.Fatal(out)

@@ -88,7 +88,10 @@ func TestConformance(t *testing.T) {
 		},
 		Silent: func(t *testing.T) fleet.Orchestrator {
 			t.Helper()
-			f, err := compose.New(compose.Options{Host: "unix://" + fleettest.Silence(t, "unix"), Project: "n8n", Services: []string{"n8n"}})
+			f, err := compose.New(compose.Options{
+				Host:    "unix://" + fleettest.Silence(t, "unix"),
+				Project: "n8n", Services: []string{"n8n"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"sallyport/internal/fault"
 	"sallyport/internal/fleet"
+	"sallyport/internal/guard"
 	"sallyport/internal/pause"
 )
 
@@ -234,18 +235,17 @@ func Silence(t *testing.T, network string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var serving guard.Group
+	serving.Go("being silent", func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			defer conn.Close() //nolint:errcheck,gocritic // when the test ends
+			defer conn.Close() //nolint:errcheck // when the test ends
 		}
-	}()
-	t.Cleanup(func() { _ = listener.Close(); <-done })
+	})
+	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
 	return listener.Addr().String()
 }
 

@@ -28,7 +28,7 @@ func (f *Fleet) describe(w *workload, pods []corev1.Pod) fleet.Unit {
 			continue
 		}
 		u.Nodes = append(u.Nodes, f.node(&pods[i]))
-		waiting = cmp.Or(waiting, waitsFor(&pods[i]))
+		waiting = cmp.Or(waiting, w.waitsFor(&pods[i]))
 	}
 	slices.SortFunc(u.Nodes, func(a, b fleet.Node) int { return strings.Compare(a.Name, b.Name) })
 	u.State, u.Problem = w.state(len(u.Nodes))
@@ -94,6 +94,16 @@ func containerOf(p *corev1.Pod) (found string) {
 		found = c.Name
 	}
 	return found
+}
+
+// waitsFor is why a pod of the workload does not run. A StatefulSet replaces no pod that has never been ready, not even
+// when its template has gone back: a person has to delete that pod (kubernetes.io, "Forced rollback").
+func (w *workload) waitsFor(p *corev1.Pod) string {
+	text := waitsFor(p)
+	if text != "" && w.stateful && p.DeletionTimestamp == nil && p.Labels[labelRevision] != w.revision {
+		text += ", and Kubernetes does not replace it: `kubectl delete pod " + p.Name + "`"
+	}
+	return text
 }
 
 // waitsFor is why a pod does not run: CrashLoopBackOff, ImagePullBackOff, Unschedulable, or a machine that does not say

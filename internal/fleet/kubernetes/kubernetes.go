@@ -40,6 +40,7 @@ const (
 	// annotationRevision is the Deployment controller's.
 	annotationRevision = "deployment.kubernetes.io/revision"
 	labelTemplateHash  = "pod-template-hash"
+	labelRevision      = "controller-revision-hash" // of a StatefulSet's pod
 )
 
 // Options say which workloads, and of which cluster.

@@ -105,6 +105,7 @@ func TestStates(t *testing.T) {
 		{"stopped", "deployment", kube.Object{"replicas": 0}, counts(0, 0, 0), nil, fleet.Stopped, "", ""},
 		{"sts", "statefulset", nil, counts(2, 0, 2, same), []kube.Object{running, running}, fleet.Ready, "", ""},
 		{"rolling", "statefulset", nil, counts(2, 1, 2, revisions), []kube.Object{running, running}, fleet.Changing, "1 of 2 pods are new", ""},
+		{"stuck", "statefulset", nil, counts(2, 0, 1, revisions), []kube.Object{running, waiting("containerStatuses", "CrashLoopBackOff", 1)}, fleet.Changing, "does not replace it: `kubectl delete pod stuck-", ""},
 		{"ondelete", "statefulset", kube.Object{"updateStrategy": kube.Object{"type": "OnDelete"}}, counts(2, 0, 2, same), []kube.Object{running, running}, fleet.Ready, "", "OnDelete"},
 		{"partition", "statefulset", partition, counts(2, 1, 2, revisions), []kube.Object{running, running}, fleet.Changing, "partition 1", "partition 1"},
 	} {

@@ -56,7 +56,10 @@ func TestConformance(t *testing.T) {
 		},
 		Silent: func(t *testing.T) fleet.Orchestrator {
 			t.Helper()
-			f, err := swarm.New(swarm.Options{Host: "unix://" + fleettest.Silence(t, "unix"), Services: []string{"n8n"}})
+			f, err := swarm.New(swarm.Options{
+				Host:     "unix://" + fleettest.Silence(t, "unix"),
+				Services: []string{"n8n"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
