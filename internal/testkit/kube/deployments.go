@@ -71,11 +71,13 @@ func (s *Server) Deployments(t testing.TB, names ...string) *Deployments {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
 		for {
 			select {
 			case <-done:
 				return
-			case <-time.After(50 * time.Millisecond):
+			case <-tick.C:
 			}
 			for _, name := range names {
 				if err := c.reconcile(name); err != nil && !strings.Contains(err.Error(), "404") &&
@@ -189,9 +191,9 @@ func (c *Deployments) replicaSet(d deployment) (hash, revision string, err error
 		return hash, revision, err
 	}
 	revision = fmt.Sprint(newest + 1)
-	template := into[Object](into[Object](Object{"t": d.Spec.Template})["t"].(Object))
+	template := below(into[Object](Object{"t": d.Spec.Template}), "t")
 	labels := Object{"app": d.Metadata.Name, "pod-template-hash": hash}
-	template["metadata"].(Object)["labels"] = labels
+	below(template, "metadata")["labels"] = labels
 	_, err = c.server.Ask(http.MethodPost, c.At("replicasets"), Object{
 		"metadata": Object{
 			"name": d.Metadata.Name + "-" + hash, "labels": labels,
@@ -204,6 +206,12 @@ func (c *Deployments) replicaSet(d deployment) (hash, revision string, err error
 		"spec": Object{"replicas": d.Spec.Replicas, "selector": Object{"matchLabels": labels}, "template": template},
 	})
 	return hash, revision, err
+}
+
+// below is an object within another one.
+func below(o Object, name string) Object {
+	inner, _ := o[name].(Object)
+	return inner
 }
 
 func fnv(text []byte) (h uint32) {
