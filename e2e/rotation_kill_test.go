@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -211,15 +210,7 @@ func (k *killing) killAt(t *testing.T, m *moment) {
 	k.said[fmt.Sprintf("command %d: killed", len(k.said)+1)] = asked.Log()
 	release()
 	k.serve(t)
-	// The next process may be at it already: the script of docs/rotation.md asks again then.
-	script, err := filepath.Abs("../deploy/ci/rotate.sh")
-	must(t, "looking for the script", err)
-	said, ended := k.gate.Script(t.Context(), []string{"PAUSE=1", "ATTEMPTS=60"}, script, m.account, "job-"+m.account)
-	k.said[fmt.Sprintf("command %d: rotate.sh", len(k.said)+1)] = []byte(said)
-	if ended != m.exit {
-		t.Errorf("after the gate was killed at step %s, the job that is repeated ended with %d, want %d: %s", m.step,
-			ended, m.exit, said)
-	}
+	k.again(t, m.exit, m.account, "job-"+m.account)
 }
 
 // callAll has a consumer of every key call through the gate, all the time. A call that found no gate is no failure.
