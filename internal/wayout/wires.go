@@ -2,7 +2,6 @@ package wayout
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -14,10 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"golang.org/x/net/icmp"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 )
 
 // agent is what requests of a check call themselves, so that whoever sees one in a log knows what it was.
@@ -111,72 +106,6 @@ func clock(to string) func(context.Context) (string, error) {
 		return exchange(ctx, to, packet, func(b []byte) (string, error) {
 			return fmt.Sprintf("a datagram of %d bytes", len(b)), nil
 		})
-	}
-}
-
-// ping sends an echo request from a socket that needs no rights where net.ipv4.ping_group_range allows it, as in
-// Docker's containers, or else from a raw one. Where this process may have neither, a workflow may not either.
-func ping(host string, six bool) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		p := pinger{"udp4", "ip4:icmp", "0.0.0.0", ipv4.ICMPTypeEcho, 1}
-		if six {
-			p = pinger{"udp6", "ip6:ipv6-icmp", "::", ipv6.ICMPTypeEchoRequest, 58}
-		}
-		conn, err := icmp.ListenPacket(p.network, p.from)
-		to := net.Addr(&net.UDPAddr{IP: net.ParseIP(host)})
-		if err != nil {
-			conn, err = icmp.ListenPacket(p.raw, p.from)
-			to = &net.IPAddr{IP: net.ParseIP(host)}
-		}
-		if err != nil {
-			return "", err
-		}
-		defer func() { _ = conn.Close() }()
-		last, _ := ctx.Deadline()
-		if err = conn.SetDeadline(last); err != nil {
-			return "", err
-		}
-		data := []byte(agent)
-		packet, err := (&icmp.Message{Type: p.echo, Body: &icmp.Echo{Seq: 1, Data: data}}).Marshal(nil)
-		if err != nil {
-			return "", err
-		}
-		if _, err = conn.WriteTo(packet, to); err != nil {
-			return "", err
-		}
-		return pong(conn, p, data)
-	}
-}
-
-// pinger is what differs between the two versions of ICMP.
-type pinger struct {
-	network, raw, from string
-	echo               icmp.Type
-	proto              int
-}
-
-// pong waits for the response that has the same data; others on the socket are about other things.
-func pong(conn *icmp.PacketConn, p pinger, data []byte) (string, error) {
-	buffer := make([]byte, 1500)
-	for {
-		n, _, err := conn.ReadFrom(buffer)
-		if err != nil {
-			return "", err
-		}
-		m, err := icmp.ParseMessage(p.proto, buffer[:n])
-		if err != nil {
-			continue
-		}
-		switch body := m.Body.(type) {
-		case *icmp.Echo:
-			if m.Type != p.echo && bytes.Equal(body.Data, data) {
-				return "an echo", nil
-			}
-		case *icmp.DstUnreach:
-			if bytes.Contains(body.Data, data) {
-				return "", noted{errBlocked, "an ICMP message came back: destination unreachable"}
-			}
-		}
 	}
 }
 
