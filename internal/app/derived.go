@@ -40,6 +40,9 @@ func (a *App) derivedParts() []monitor.Part {
 // minted counts an attempt to have a token, and logs one that failed. Nothing of it quotes a token.
 func (a *App) minted(o derive.Observation) {
 	a.metrics.Minted(o)
+	if t := a.traces.made.Load(); t != nil {
+		t.Minted(o)
+	}
 	if why, ok := errors.AsType[*fault.Panic](failure(o)); ok && why.Tell() {
 		a.metrics.Panicked()
 		a.log.Error("minting a token ended in a panic: this is a mistake in Sallyport", "service", o.Name,

@@ -81,6 +81,7 @@ type App struct {
 	stop      context.CancelFunc // ends the background loops
 	running   guard.Group
 	sinks     auditSinks
+	traces    traces
 	closers   closers
 	stopped   stopped
 	failed    chan error

@@ -138,6 +138,7 @@ func (a *App) Collect(emit func(monitor.Gauge)) {
 	emit(monitor.Gauge{Desc: monitor.AuditSummarised, Value: float64(stats.Summarised)})
 	emit(monitor.Gauge{Desc: monitor.AuditPending, Value: float64(stats.Seq - stats.Checkpoint.Seq)})
 	a.collectSinks(emit, now)
+	a.collectTraces(emit)
 	emit(monitor.Gauge{Desc: monitor.ConfigValid, Value: truth(a.invalid.Load() == nil)})
 	emit(monitor.Gauge{Desc: monitor.ConfigLoaded, Value: float64(a.loaded.Load())})
 }

@@ -102,7 +102,7 @@ audit: {sinks: {siem: {kind: http, url: "https://127.0.0.1:1/"}}}
 	}
 	for _, rare := range []string{ // what did not happen here; monitor.TestCatalogue has them
 		"derived_token_failed_total", "resent_requests_total", "not_resent_requests_total", "connections_closed_total",
-		"http_server_errors_total", "rotation_began_timestamp_seconds", "rotation_notices_total",
+		"http_server_errors_total", "rotation_began_timestamp_seconds", "rotation_notices_total", "trace_spans_total",
 		"secret_rotation_began_timestamp_seconds",
 		"credential_expiry_timestamp_seconds",
 	} {

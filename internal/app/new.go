@@ -24,7 +24,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		}
 	}()
 	if a.state, err = open(ctx, o.Config, observers{
-		store: a.noted, minted: a.minted, panicked: a.broke, adapter: o.adapter,
+		store: a.noted, read: a.readStore, minted: a.minted, panicked: a.broke, adapter: o.adapter,
 		recordMint: func(ctx context.Context, name string) error { return a.audit.Admin(ctx, mintEvent("gate", name)) },
 	}); err != nil {
 		return a, err
@@ -50,11 +50,14 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if a.probeKey, err = a.state.sealer.MACKey(ctx, keyProbe); err != nil {
 		return a, err
 	}
+	if err := a.openTracing(o.Config.Tracing); err != nil {
+		return a, err
+	}
 	a.uses = &evidence.Counter{Log: a.audit, DB: a.state.DB, Now: time.Now}
 	a.pipeline = boundary.New(boundary.Options{
 		Tokens: a.state.Tokens, Audit: a.uses, Observer: a.metrics, Log: o.Log,
 		InFlight: int64(o.Config.Limits.InFlight), PerToken: int64(o.Config.Limits.TokenShare()),
-		PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now,
+		PerService: int64(o.Config.Limits.ServiceShare()), Now: time.Now, Tracer: a.tracer(),
 	})
 	a.closers.push("services", a.closeServices)
 	a.closers.push("background tasks", a.closeBackground)

@@ -25,7 +25,9 @@ func Open(ctx context.Context, c *config.Config) (*State, error) { return open(c
 
 // observers are told what happens beneath a State. What is nil is told nobody.
 type observers struct {
-	store    func(name string, err error)        // a store stopped answering, or answers again
+	store func(name string, err error) // a store stopped answering, or answers again
+	// a store was read
+	read     func(store string, began time.Time, secrets int, err error)
 	minted   func(derive.Observation)            // an attempt to obtain a derived token
 	panicked func(task string, why *fault.Panic) // in the background
 	// puts a call to a token endpoint on record; nil: as a command's
@@ -62,7 +64,7 @@ func (s *State) unseal(ctx context.Context, keeper seal.Keeper, o observers) err
 	s.stores = newStores(s.Config, storesOptions{
 		own: func(context.Context) (secret.Store, error) {
 			return s.Builtin, nil
-		}, told: true, noted: o.store, adapter: o.adapter,
+		}, told: true, noted: o.store, read: o.read, adapter: o.adapter,
 		panicked: func(why *fault.Panic) {
 			if o.panicked != nil {
 				o.panicked("secrets", why)

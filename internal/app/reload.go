@@ -88,7 +88,8 @@ func (a *App) lead(ctx context.Context) error {
 	}
 	a.log.InfoContext(ctx, "configuration active", "services", len(n.config.Services))
 	if fixed(a.o.Config) != fixed(n.config) {
-		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit and limits take effect at the next start")
+		a.log.WarnContext(ctx, "listen, data, database, seal, tls, audit, tracing and limits take effect at the "+
+			"next start")
 	}
 	return nil
 }
@@ -287,5 +288,16 @@ func fixed(c *config.Config) string {
 	log := c.Audit
 	log.Sinks = nil // they are taken up at once
 	return fmt.Sprint(c.Listen, c.Data, c.Database, c.DatabaseFile, c.Seal, c.TLS, c.Insecure, log, c.Limits,
+		tracingText(c),
 		c.Revocation.MaxStale, c.Drain)
+}
+
+// tracingText is the tracing of c, without addresses of memory.
+func tracingText(c *config.Config) string {
+	if c.Tracing == nil {
+		return ""
+	}
+	t := *c.Tracing
+	t.Endpoint = nil
+	return fmt.Sprint(c.Tracing.Endpoint, t)
 }

@@ -37,7 +37,9 @@ type storesOptions struct {
 	// how long a store is waited for; 0 is the resolver's own measure
 	patience time.Duration
 	// is told when a store stops answering, or answers again; may be nil
-	noted    func(store string, err error)
+	noted func(store string, err error)
+	// is told of each reading; may be nil
+	read     func(store string, began time.Time, secrets int, err error)
 	panicked func(*fault.Panic)                        // may be nil
 	adapter  func(*config.Store) (secret.Store, error) // instead of the kinds' own, but for builtin ones, in tests
 }
@@ -46,7 +48,9 @@ type storesOptions struct {
 const builtinRefresh = 10 * time.Second
 
 func newStores(c *config.Config, o storesOptions) *Stores {
-	s := &Stores{o: o, resolver: resolve.New(resolve.Options{Patience: o.patience, Noted: o.noted, Broke: o.panicked})}
+	s := &Stores{o: o, resolver: resolve.New(resolve.Options{
+		Patience: o.patience, Noted: o.noted, Read: o.read, Broke: o.panicked,
+	})}
 	s.active = s.plan(c)
 	s.resolver.Configure(s.sources(s.active))
 	return s

@@ -26,6 +26,7 @@ func appendBody(dst []byte, kind Kind, ev *Event, now time.Time) []byte {
 
 func appendWho(dst []byte, ev *Event) []byte {
 	dst = appendText(dst, `,"id":"`, ev.ID, maxText)
+	dst = appendText(dst, `,"trace":"`, ev.Trace, maxText)
 	dst = appendText(dst, `,"token":"`, ev.Token, maxText)
 	dst = appendText(dst, `,"label":"`, ev.Label, maxText)
 	dst = appendInt(dst, `,"generation":`, int64(ev.Generation))

@@ -38,6 +38,8 @@ type Event struct {
 	Time time.Time // zero: now; written in UTC with microseconds
 	Kind Kind      // set by the method that writes it
 	ID   string    // request id
+	// id of the request's trace, 32 hexadecimal digits, where tracing is on
+	Trace string
 
 	Token      string // token id, never the token
 	Label      string // the token's name

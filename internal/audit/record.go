@@ -30,6 +30,7 @@ type wire struct {
 	Time        time.Time `json:"time"`
 	Kind        Kind      `json:"event"`
 	ID          string    `json:"id"`
+	Trace       string    `json:"trace"`
 	Token       string    `json:"token"`
 	Label       string    `json:"label"`
 	Generation  int       `json:"generation"`
@@ -72,7 +73,7 @@ func Parse(line []byte) (Record, error) {
 		return Record{}, fmt.Errorf("parsing audit record: %w", err)
 	}
 	rec := Record{Seq: w.Seq, Log: w.Log, Checkpoints: -1, Event: Event{
-		Time: w.Time, Kind: w.Kind, ID: w.ID,
+		Time: w.Time, Kind: w.Kind, ID: w.ID, Trace: w.Trace,
 		Token: w.Token, Label: w.Label, Generation: w.Generation, Source: w.Source,
 		Workflow: w.Workflow, Execution: w.Execution, Node: w.Node,
 		Actor: w.Actor, Action: w.Action, Subject: w.Subject,

@@ -20,6 +20,7 @@ func (p *Pipeline) decide(ctx context.Context, x *exchange) *fault.Fault {
 	if f := p.authenticate(x, svc); f != nil { // step 1
 		return f
 	}
+	p.trace(x)
 	if !known {
 		return unknownService(p.name(x.view.Service))
 	}
@@ -31,7 +32,7 @@ func (p *Pipeline) decide(ctx context.Context, x *exchange) *fault.Fault {
 	if f != nil {
 		return f
 	}
-	if x.material, f = svc.Credential.Current(ctx); f != nil { // step 3
+	if x.material, f = p.credential(ctx, x, svc); f != nil { // step 3
 		return f
 	}
 	x.event.Secrets = x.material.Versions

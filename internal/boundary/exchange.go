@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type exchange struct {
 	result
 
 	event audit.Event // what is on record of it
+	trace Trace       // nil: none
 	body  Body        // nil: the request has none
 	// goes onto the request: that of step 3, and a newer one once the API said that it has expired
 	material *credential.Material
@@ -70,3 +72,12 @@ func (x *exchange) maskLate() {
 type clientError struct{ error }
 
 func (e clientError) Unwrap() error { return e.error }
+
+// logged are the ids of a request, for the process's log: those that the record, the response and the trace have.
+func (x *exchange) logged() slog.Attr {
+	if x.event.Trace == "" {
+		return slog.String("request_id", x.event.ID)
+	}
+	return slog.Attr{Value: slog.GroupValue( // a group without a name: its members stand among the others
+		slog.String("request_id", x.event.ID), slog.String("trace_id", x.event.Trace))}
+}

@@ -31,6 +31,7 @@ func (p *Pipeline) finish(x *exchange) {
 	if x.service != nil {
 		o.Service = x.service.Name
 	}
+	p.endTrace(x, &o)
 	p.count(x, &o)
 }
 

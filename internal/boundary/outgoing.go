@@ -27,6 +27,7 @@ func (s *sending) outgoing(ctx context.Context) (*http.Request, error) {
 	if f := tokenStays(&o, token); f != nil {
 		return nil, f
 	}
+	s.traceCall(o.Header) // before anything is signed
 	acceptCodings(r, &o)
 	if isUpgrade(r) {
 		o.Header["Connection"], o.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]

@@ -3,6 +3,7 @@ package boundary
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"sallyport/internal/audit"
@@ -31,8 +32,31 @@ type Observer interface {
 	Panicked() // once for each panic that was recovered; never on the hot path
 }
 
+// Tracer makes traces of requests with a valid token. Its methods, and those of a Trace, are called on the hot path and
+// must not block.
+type Tracer interface {
+	// Begin continues the trace that the caller names in the values of traceparent and tracestate, which may be
+	// anything, or begins one.
+	Begin(at time.Time, parent, state []string) Trace
+}
+
+// Trace is that of one request. It is used by one goroutine at a time.
+type Trace interface {
+	// ID is the trace's id, 32 hexadecimal digits. sampled: it is exported.
+	ID() (id string, sampled bool)
+	// Waited tells that the request has waited for its credential.
+	Waited(from, to time.Time)
+	// Call begins a call to the API, whose URL begins with base, and sets in its header what continues the trace there.
+	Call(at time.Time, base string, to http.Header)
+	// Called ends the call. status is 0 where there was no response; code says why.
+	Called(at time.Time, status int, code fault.Code)
+	// End ends the trace. What ev says is masked by then.
+	End(ev *audit.Event)
+}
+
 // Outcome is what became of one request, for metrics.
 type Outcome struct {
+	Trace    string // id of its trace, where that is exported
 	Service  string // "" when no service was found
 	Code     fault.Code
 	Status   int
@@ -52,6 +76,7 @@ type Options struct {
 	Tokens     Tokens
 	Audit      Audit
 	Observer   Observer
+	Tracer     Tracer // nil: no traces
 	Log        *slog.Logger
 	InFlight   int64         // requests at once; 0 is no limit
 	PerToken   int64         // requests at once with one token; 0 is no limit

@@ -38,7 +38,9 @@ func (s *sending) over(ctx context.Context) (*http.Response, error) {
 		}
 		resp = nil
 	}
-	s.x.upstream += s.p.o.Now().Sub(before)
+	now := s.p.o.Now()
+	s.x.upstream += now.Sub(before)
+	s.tracedCall(now, resp, err)
 	if err == nil {
 		s.x.service.Circuit.Connected()
 		if f := tidy(resp); f != nil {

@@ -15,6 +15,7 @@ func (c *Config) check(rep *finding.Report, known *checks) {
 	k.seal()
 	k.tls()
 	k.database()
+	k.tracing()
 	for _, name := range slices.Sorted(maps.Keys(c.Stores)) {
 		k.store(name)
 	}

@@ -30,6 +30,7 @@ type Config struct {
 	TLS          TLS                  `yaml:"tls" doc:"TLS (1.2 or newer) for the gateway and the admin listener: a certificate of your own, or one from the CA that init makes."`
 	Insecure     bool                 `yaml:"insecure" default:"false" doc:"Allow plain HTTP on addresses beyond loopback. Every start warns of it."`
 	Audit        Audit                `yaml:"audit" doc:"The audit log."`
+	Tracing      *Tracing             `yaml:"tracing" doc:"OpenTelemetry traces of requests. Absent: there are none, at no cost."`
 	Log          Log                  `yaml:"log" doc:"The log of the process, on standard error."`
 	Limits       GateLimits           `yaml:"limits" doc:"Limits of the whole gate."`
 	Revocation   Revocation           `yaml:"revocation" doc:"How soon every replica acts by a change that a person makes: a token that is revoked, a secret that is set."`

@@ -213,6 +213,9 @@ var (
 		"Notices of a rotation of a secret to its webhooks, by what became of them.",
 		"`dropped`: the webhook refused it, or took nothing for too long. The log says why, once for each outage.",
 		labelRotation, labelDelivery)
+	TraceSpans = counter("trace_spans_total", "Spans of traces, by what became of them; absent while tracing is off.",
+		"`dropped`: the queue was full; `failed`: the receiver did not take them. Requests are not concerned.",
+		labelSpans)
 	ConfigValid = gauge("config_last_reload_successful",
 		"1 when the active configuration is the one on disk, else 0: the last load was refused.",
 		"`sallyport config check` says why.")
@@ -251,7 +254,8 @@ func Groups() []Group {
 			SinkSkipped,
 		}},
 		{"The gate itself", []*Metric{
-			Degraded, ConfigValid, ConfigLoaded, panicsTotal, serverErrorsTotal, connectionsClosedTotal, buildInfo,
+			Degraded, ConfigValid, ConfigLoaded, panicsTotal, serverErrorsTotal, connectionsClosedTotal,
+			TraceSpans, buildInfo,
 		}},
 	}
 }

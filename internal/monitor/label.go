@@ -52,7 +52,8 @@ var (
 		Name: "rotation", Values: "a name under `rotations`, or one of before with a run that is unfinished",
 		Count: func(s Size) int { return s.Rotations },
 	}
-	labelSink = Label{
+	labelSpans = closed("result", "exported", "dropped", "failed")
+	labelSink  = Label{
 		Name: "sink", Values: "a name under `audit.sinks`", Count: func(s Size) int { return s.Sinks },
 	}
 	labelState = closed("state", "running", "waiting", "stuck", "done", "rolled back", "aborted", "approval",

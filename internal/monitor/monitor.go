@@ -106,15 +106,26 @@ func (m *Metrics) Finished(o *boundary.Outcome) {
 	m.inFlight.Dec()
 	c := m.countersOf(cell{o.Service, o.Code})
 	c.requests.Inc()
-	c.gate.Observe(o.Gate.Seconds())
+	observe(c.gate, o.Gate.Seconds(), o.Trace)
 	if o.Upstream > 0 {
-		c.upstream.Observe(o.Upstream.Seconds())
+		observe(c.upstream, o.Upstream.Seconds(), o.Trace)
 	}
 	add(c.bytesIn, o.BytesIn)
 	add(c.bytesOut, o.BytesOut)
 	add(c.scrubbed, int64(o.Scrubbed))
 	if o.Replayed || o.NotResent {
 		m.countAgain(o)
+	}
+}
+
+// observe counts a duration. The trace, where there is one, is the bucket's exemplar (OpenMetrics).
+func observe(into prometheus.Observer, seconds float64, trace string) {
+	if trace == "" {
+		into.Observe(seconds)
+		return
+	}
+	if e, ok := into.(prometheus.ExemplarObserver); ok {
+		e.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": trace})
 	}
 }
 

@@ -22,7 +22,9 @@ func (m *Metrics) Handler() http.Handler { return m.handler(scrapeTime) }
 func (m *Metrics) handler(longest time.Duration) http.Handler { return page(m.registry, longest) }
 
 func page(registry *prometheus.Registry, longest time.Duration) http.Handler {
-	page := promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapesAtOnce})
+	page := promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: scrapesAtOnce, EnableOpenMetrics: true, // which has exemplars
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// a writer without a connection, as tests have, has no deadline
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longest))

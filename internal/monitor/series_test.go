@@ -36,6 +36,7 @@ func (e everything) Collect(emit func(monitor.Gauge)) {
 		monitor.UpstreamUp, monitor.ProbeSuccess,
 		monitor.ProbeLast, monitor.CredentialExpiry, monitor.ProbesTotal,
 		monitor.SinkBehind, monitor.SinkLag, monitor.SinkShipped, monitor.SinkFailures, monitor.SinkSkipped,
+		monitor.TraceSpans,
 	} {
 		for _, values := range valuesOf(m.Labels, e.size) {
 			emit(monitor.Gauge{Desc: m, Value: 1, Labels: values})

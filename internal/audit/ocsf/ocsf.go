@@ -233,6 +233,8 @@ func (e *event) request(ev *audit.Event) {
 		e.Resources = append(e.Resources, resource{Name: name, Type: "secret"})
 	}
 	e.rest(map[string]any{
+		"trace_id": ev.Trace,
+
 		"generation": ev.Generation, "execution": ev.Execution, "node": ev.Node, "rule": ev.Rule, "blame": ev.Blame,
 		"bytes_in": ev.BytesIn, "bytes_out": ev.BytesOut, "gate_us": ev.Gate.Microseconds(),
 		"upstream_us": ev.Upstream.Microseconds(), "scrubbed": ev.Scrubbed, "suppressed": ev.Suppressed,

@@ -69,6 +69,9 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
 	return Response{Header: resp.Header, Body: body}, nil
 }
 
+// HTTP is the client as net/http has it.
+func (c *Client) HTTP() *http.Client { return c.http }
+
 // CloseIdle lets go of connections.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 

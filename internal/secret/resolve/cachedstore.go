@@ -161,7 +161,24 @@ func (s *cachedStore) askStore(ctx context.Context, keys []secret.Key) []secret.
 		}
 		return list
 	}
-	return fetch(ctx, store, keys)
+	if s.r.o.Read == nil {
+		return fetch(ctx, store, keys)
+	}
+	began := time.Now()
+	list := fetch(ctx, store, keys)
+	s.r.o.Read(s.spec.Name, began, len(keys), noneOf(list))
+	return list
+}
+
+// noneOf is why all of the results are errors; nil: one is none.
+func noneOf(list []secret.Result) (why error) {
+	for i := range list {
+		if list[i].Err == nil || !errors.Is(list[i].Err, secret.ErrUnavailable) {
+			return nil
+		}
+		why = list[i].Err
+	}
+	return why
 }
 
 // opened returns the store. The first to need it opens it.

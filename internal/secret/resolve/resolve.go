@@ -66,6 +66,10 @@ type Options struct {
 	// Noted is called, if set, when a store stops answering (with the error) and when it answers again (with nil).
 	Noted func(store string, err error)
 
+	// Read is called, if set, after each reading of a store: when it began, how many secrets it was asked for, and why
+	// it gave none of them (nil: it gave some).
+	Read func(store string, began time.Time, secrets int, err error)
+
 	// Broke is told of a panic in a store, or in the resolver itself. A store's counts as an answer that did not come:
 	// what is in memory stays active.
 	Broke func(*fault.Panic)

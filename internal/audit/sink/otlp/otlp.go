@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -147,11 +148,17 @@ func (c *collector) record(item *sink.Item) *logspb.LogRecord {
 			out.Attributes = append(out.Attributes, text(one.key, one.value))
 		}
 	}
+	if id, err := hex.DecodeString(ev.Trace); err == nil && len(id) == traceIDSize {
+		out.TraceId = id
+	}
 	if ev.Status != 0 {
 		out.Attributes = append(out.Attributes, whole("http.response.status_code", int64(ev.Status)))
 	}
 	return out
 }
+
+// traceIDSize is how many bytes a trace id has (W3C Trace Context, section 3.2.2.3).
+const traceIDSize = 16
 
 func severity(ev *audit.Event) (logspb.SeverityNumber, string) {
 	switch {
