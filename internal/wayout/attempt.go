@@ -125,8 +125,7 @@ func is(err error, those ...syscall.Errno) bool {
 
 // reason is the kernel's own words.
 func reason(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
 	return err.Error()

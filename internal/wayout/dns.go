@@ -133,7 +133,7 @@ func asked(ctx context.Context, network, to string, q []byte) (m dnsmessage.Mess
 		return m, err
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(q))), q...)); err != nil {
+	if _, err = conn.Write(frame(q)); err != nil {
 		return m, err
 	}
 	raw, err := framed(conn)
@@ -141,6 +141,12 @@ func asked(ctx context.Context, network, to string, q []byte) (m dnsmessage.Mess
 		return m, noted{errDoubt, "connected, and no DNS response"}
 	}
 	return responseTo(q, raw)
+}
+
+// frame is a message as DNS over TCP has it. Those of a check are short.
+func frame(message []byte) []byte {
+	length := uint16(len(message)) //nolint:gosec // maxDNS at most
+	return append(binary.BigEndian.AppendUint16(nil, length), message...)
 }
 
 // framed reads a message as DNS over TCP has it: behind its length.

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -151,7 +150,7 @@ func serve(conn net.Conn, port int, c *tls.Certificate) {
 	case 53:
 		if q, err := framed(conn); err == nil {
 			if a := respond(q); a != nil {
-				_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
+				_, _ = conn.Write(frame(a))
 			}
 		}
 	case 80:

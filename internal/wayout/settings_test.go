@@ -57,7 +57,8 @@ func TestSettings(t *testing.T) {
 		{"main-only", "2.41.1", with("N8N_OUTBOUND_PROXY_MODE=main-only"), []string{"N8N_OUTBOUND_PROXY_MODE"}},
 		{"an unknown mode", "2.41.1", with("N8N_OUTBOUND_PROXY_MODE=some"), []string{"N8N_OUTBOUND_PROXY_MODE"}},
 		{
-			"HTTPS alone", "2.41.1", []string{"HTTPS_PROXY=http://10.0.0.5:8471", "NO_PROXY=localhost"},
+			"HTTPS alone", "2.41.1",
+			[]string{"HTTPS_PROXY=http://10.0.0.5:8471", "NO_PROXY=localhost"},
 			[]string{"HTTPS_PROXY"},
 		},
 		{"lower case", "2.41.1", with("https_proxy=http://10.0.0.6:3128"), []string{"HTTPS_PROXY"}},

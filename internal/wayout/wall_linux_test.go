@@ -175,8 +175,10 @@ func (w *wall) loadFile(namespace, name string, values map[string]string, edit .
 func (w *wall) leak(rule string) {
 	w.t.Helper()
 	if rule != "" {
-		w.run("ip", append([]string{"netns", "exec", w.router, "nft", "insert", "rule", "inet", "sallyport_egress",
-			"from_node"}, strings.Fields(rule)...)...)
+		w.run("ip", append([]string{
+			"netns", "exec", w.router, "nft", "insert", "rule", "inet", "sallyport_egress",
+			"from_node",
+		}, strings.Fields(rule)...)...)
 	}
 }
 

@@ -241,6 +241,7 @@ const (
 func ruleTCP(port int) string {
 	return fmt.Sprintf("refuse TCP %d, IPv4 and IPv6, from the nodes", port)
 }
+
 func ruleUDP(port int) string {
 	return fmt.Sprintf("refuse UDP %d, IPv4 and IPv6, from the nodes", port)
 }
