@@ -286,6 +286,9 @@ func (f *rotatedFleet) nowhere(t *testing.T) {
 		}
 	}
 	found := f.leftovers(t)
+	if !bytes.Contains(found["n8n's database"], []byte("/v1/accounts/api/items")) {
+		t.Error("what n8n has called is not to be found in its database: the search would prove nothing")
+	}
 	f.quiet(t, secrets, found)
 	delete(found, "n8n's database") // n8n keeps API keys there in the clear
 	for name, content := range found {
