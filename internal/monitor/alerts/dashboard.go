@@ -3,6 +3,7 @@ package alerts
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // panel is one graph of the dashboard.
@@ -14,7 +15,10 @@ type panel struct {
 	by    string // legend
 }
 
-func panels() []panel {
+func panels() []panel { return slices.Concat(callPanels(), rotationPanels(), partPanels()) }
+
+// callPanels are of calls, and of what they need.
+func callPanels() []panel {
 	return []panel{
 		{
 			row: "Whose fault", title: "Calls by whose fault", unit: "reqps", by: "{{blame}}",
@@ -73,18 +77,12 @@ func panels() []panel {
 			title: "Proxy tokens: age", unit: "s", by: "{{token}}",
 			query: `max by (token) (sallyport_token_age_seconds{job=~"$job"})`,
 		},
-		{
-			row: "Rotations of secrets", title: "Rotations by state", unit: "short", by: "{{rotation}}: {{state}}",
-			query: `max by (rotation, state) (sallyport_secret_rotation_state{job=~"$job"})`,
-		},
-		{
-			title: "Consumers that still need the old key", unit: "short", by: "{{rotation}}",
-			query: `max by (rotation) (sallyport_secret_rotation_waiting_consumers{job=~"$job"})`,
-		},
-		{
-			title: "Rotations that fail", unit: "short", by: "{{rotation}}",
-			query: `max by (rotation) (sallyport_secret_rotation_failing{job=~"$job"})`,
-		},
+	}
+}
+
+// partPanels are of what the gate needs, and of the gate itself.
+func partPanels() []panel {
+	return []panel{
 		{
 			row: "Stores, audit, replicas", title: "Stores that answer", unit: "bool_yes_no", by: "{{store}}",
 			query: `min by (store) (sallyport_store_up{job=~"$job"})`,

@@ -42,3 +42,21 @@ and on (job, rotation) time() - min by (job, rotation) (sallyport_secret_rotatio
 		},
 	}
 }
+
+// rotationPanels are of secrets that Sallyport replaces.
+func rotationPanels() []panel {
+	return []panel{
+		{
+			row: "Rotations of secrets", title: "Rotations by state", unit: "short", by: "{{rotation}}: {{state}}",
+			query: `max by (rotation, state) (sallyport_secret_rotation_state{job=~"$job"})`,
+		},
+		{
+			title: "Consumers that still need the old key", unit: "short", by: "{{rotation}}",
+			query: `max by (rotation) (sallyport_secret_rotation_waiting_consumers{job=~"$job"})`,
+		},
+		{
+			title: "Rotations that fail", unit: "short", by: "{{rotation}}",
+			query: `max by (rotation) (sallyport_secret_rotation_failing{job=~"$job"})`,
+		},
+	}
+}
