@@ -28,7 +28,8 @@ const hostile = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e{{.}}\n=cmd()\x00"
 func played() doctor.Report {
 	at := time.Date(2026, 11, 29, 18, 0, 0, 0, time.UTC)
 	result := func(id string, severity doctor.Severity, status doctor.Status, guide string,
-		seen ...doctor.Seen) doctor.Result {
+		seen ...doctor.Seen,
+	) doctor.Result {
 		return doctor.Result{
 			ID: id, Title: "The state that is wanted of " + id, Severity: severity, Status: status, Asks: "Is it so?",
 			Guide: []string{guide}, Page: doctor.PageOf(id), Began: at, Millis: 1234, Seen: seen,

@@ -21,10 +21,12 @@ func TestBackupN8N(t *testing.T) {
 		}
 		file := r.SQLite(t)
 		drill := func(key, backup string) doctor.Result {
-			return one(t, "backup", &site.Site{Drill: true, N8NBackup: backup,
+			return one(t, "backup", &site.Site{
+				Drill: true, N8NBackup: backup,
 				N8NKey: func(context.Context) (secret.Value, error) {
 					return secret.NewValue([]byte(key)), nil
-				}})
+				},
+			})
 		}
 		before, err := os.ReadFile(file)
 		if err != nil {
@@ -50,7 +52,8 @@ func TestBackupN8N(t *testing.T) {
 func TestBackupGate(t *testing.T) {
 	restores := func(n int, err error) *site.Site {
 		return &site.Site{Drill: true, Backup: "copy", Restore: func(context.Context, string) (int,
-			error) {
+			error,
+		) {
 			return n, err
 		}}
 	}

@@ -134,7 +134,7 @@ func written(t *testing.T, dir, name, text string, mode os.FileMode) string {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(text), mode); err != nil { //nolint:gosec // tests have modes of their own
+	if err := os.WriteFile(file, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
 	return file

@@ -47,7 +47,7 @@ func lookAtCredentials(ctx context.Context, on *site.Site) ([]doctor.Seen, error
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
+	defer tx.Rollback() //nolint:errcheck,contextcheck // nothing was written, and it has a context of its own
 	rows, err := tx.DeploymentKeys(ctx)
 	if err != nil {
 		return nil, err

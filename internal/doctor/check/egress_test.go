@@ -82,8 +82,10 @@ func TestEgressPolicies(t *testing.T) {
 				server.Call(t, "POST", "/apis/networking.k8s.io/v1/namespaces/"+namespace+"/networkpolicies",
 					kube.Object{
 						"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": kube.Object{"name": "p"},
-						"spec": kube.Object{"podSelector": c.pods, "policyTypes": []string{"Egress"},
-							"egress": c.egress},
+						"spec": kube.Object{
+							"podSelector": c.pods, "policyTypes": []string{"Egress"},
+							"egress": c.egress,
+						},
 					})
 			}
 			r := one(t, "egress", &site.Site{Namespace: namespace, Kube: &kubeapi.Options{
@@ -104,8 +106,10 @@ func TestAdmin(t *testing.T) {
 		on   *site.Site
 		want doctor.Status
 	}{
-		{inside(&site.Site{Admin: open}), doctor.Failed}, {inside(&site.Site{Admin: shut}), doctor.OK},
-		{inside(&site.Site{Admin: "127.0.0.1"}), doctor.Unseen}, {inside(&site.Site{}), doctor.Unseen},
+		{inside(&site.Site{Admin: open}), doctor.Failed},
+		{inside(&site.Site{Admin: shut}), doctor.OK},
+		{inside(&site.Site{Admin: "127.0.0.1"}), doctor.Unseen},
+		{inside(&site.Site{}), doctor.Unseen},
 		{configured(t, "services: {}\n"), doctor.OK},
 		{configured(t, "insecure: true\nlisten: {admin: '0.0.0.0:8472'}\n"), doctor.Unseen},
 	} {

@@ -146,8 +146,10 @@ func (c *counting) Read(p []byte) (int, error) {
 
 // ordinary tells folders in which others keep what looks like secrets and is none: examples, tests, public keys.
 func ordinary(name string) bool {
-	for _, part := range []string{"/node_modules/", "/usr/share/", "/usr/lib/", "/lib/", "/etc/ssl/certs/",
-		"/usr/local/lib/"} {
+	for _, part := range []string{
+		"/node_modules/", "/usr/share/", "/usr/lib/", "/lib/", "/etc/ssl/certs/",
+		"/usr/local/lib/",
+	} {
 		if strings.Contains(name, part) {
 			return true
 		}

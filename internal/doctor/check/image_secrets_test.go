@@ -22,8 +22,10 @@ func packed(t *testing.T, files ...[2]string) []byte {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, f := range files {
-		if err := w.WriteHeader(&tar.Header{Name: f[0], Mode: 0o600, Size: int64(len(f[1])), Typeflag: tar.TypeReg,
-			Format: tar.FormatUSTAR}); err != nil {
+		if err := w.WriteHeader(&tar.Header{
+			Name: f[0], Mode: 0o600, Size: int64(len(f[1])), Typeflag: tar.TypeReg,
+			Format: tar.FormatUSTAR,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Write([]byte(f[1])); err != nil {
@@ -76,8 +78,10 @@ func TestImageSecrets(t *testing.T) {
 	}, []string{"RUN apk add n8n", "CMD [\"n8n\"]"})
 	layer := packed(t, [2]string{"usr/bin/n8n", "#!/bin/sh\nexec node\n"},
 		[2]string{"usr/lib/node_modules/x/test/key.pem", "-----BEGIN PRIVATE KEY-----\nx"})
-	r := one(t, "image-secrets", saved(t, [2]string{"blobs/sha256/a", clean}, [2]string{"blobs/sha256/b",
-		string(layer)}))
+	r := one(t, "image-secrets", saved(t, [2]string{"blobs/sha256/a", clean}, [2]string{
+		"blobs/sha256/b",
+		string(layer),
+	}))
 	if r.Status != doctor.OK {
 		t.Errorf("a clean image: %+v", r.Seen)
 	}
@@ -132,8 +136,10 @@ func TestImageStrangers(t *testing.T) {
 func TestImageEnds(t *testing.T) {
 	bomb := zipped(t, packed(t, [2]string{"zeros", string(make([]byte, 64<<20))}))
 	config := imageConfigOf(t, nil, nil)
-	file := written(t, t.TempDir(), "image.tar", string(packed(t, [2]string{"a", config}, [2]string{"b",
-		string(bomb)})), 0o600)
+	file := written(t, t.TempDir(), "image.tar", string(packed(t, [2]string{"a", config}, [2]string{
+		"b",
+		string(bomb),
+	})), 0o600)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range check.All() {

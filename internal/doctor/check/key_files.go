@@ -53,8 +53,8 @@ func lookAtFiles(ctx context.Context, on *site.Site) (seen []doctor.Seen, err er
 			seen = append(seen, doctor.DarkBy(root, err))
 			continue
 		}
-		switch {
-		case checked == 0:
+		switch checked {
+		case 0:
 			seen = append(seen, doctor.Dark(root, "no file there starts n8n or names its master key",
 				"is it the right folder?"))
 		default:

@@ -59,6 +59,7 @@ func databaseSeen(ref *nodes.Reference) doctor.Seen {
 		return doctor.Bad(db.Name, fmt.Sprintf("the key of %s opens %d values, and %d it does not", ref.From,
 			db.Readable,
 			db.Unreadable), "`sallyport key rekey --dry-run` names them; docs/masterkey.md says what to do")
+	case nodes.Mismatch:
 	}
 	return doctor.Bad(db.Name, "the key of "+ref.From+" does not open it", "find the key that n8n ran with before")
 }

@@ -31,8 +31,10 @@ func TestKeyNodes(t *testing.T) {
 		}}, nil, doctor.Failed},
 		{"unasked", nodes.Report{Reference: ref, Keys: 1, Nodes: []nodes.Row{right, {Name: "b", Error: "no way", Hint: "go"}}}, nil, doctor.Unseen},
 		{"weak", nodes.Report{Reference: ref, Keys: 1, Nodes: []nodes.Row{{
-			Name: "a", Match: nodes.Yes, Findings: []nodes.Finding{{Severity: nodes.Worry, What: "short",
-				Todo: "longer"}},
+			Name: "a", Match: nodes.Yes, Findings: []nodes.Finding{{
+				Severity: nodes.Worry, What: "short",
+				Todo: "longer",
+			}},
 		}, right}}, nil, doctor.Warning},
 		{"an empty database", nodes.Report{
 			Reference: &nodes.Reference{Database: &nodes.Database{Result: nodes.Unproven}}, Keys: 1,

@@ -44,36 +44,46 @@ func advisories() []advisory {
 	return []advisory{
 		{
 			"CVE-2026-21858", "anybody reads files of n8n by a form's webhook, the master key's " +
-				"too", []string{"1.121.0"},
+				"too",
+			[]string{"1.121.0"},
 			"armis.com/blog/ni8mare-in-automation",
 		},
 		{
-			"CVE-2025-68668", "a Python Code node runs commands on n8n's machine", []string{"2.0.0"},
+			"CVE-2025-68668", "a Python Code node runs commands on n8n's machine",
+			[]string{"2.0.0"},
 			"nvd.nist.gov/vuln/detail/CVE-2025-68668",
 		},
 		{
-			"CVE-2026-1470", "an expression runs commands in n8n's main process", []string{"1.123.17", "2.4.5",
-				"2.5.1"},
+			"CVE-2026-1470", "an expression runs commands in n8n's main process",
+			[]string{
+				"1.123.17", "2.4.5",
+				"2.5.1",
+			},
 			"nhimg.org/articles/n8n-sandbox-bypass-exposes-workflow-servers-to-code-execution",
 		},
 		{
-			"CVE-2026-42227", "an API key reads variables of other projects", []string{"1.123.32", "2.17.4", "2.18.1"},
+			"CVE-2026-42227", "an API key reads variables of other projects",
+			[]string{"1.123.32", "2.17.4", "2.18.1"},
 			"sentinelone.com/vulnerability-database/cve-2026-42227",
 		},
 		{
-			"CVE-2026-42226", "a user sends another's credential to a host of his own", []string{"1.123.33", "2.17.5"},
+			"CVE-2026-42226", "a user sends another's credential to a host of his own",
+			[]string{"1.123.33", "2.17.5"},
 			"sentinelone.com/vulnerability-database/cve-2026-42226",
 		},
 		{
-			"CVE-2026-56348", "the domains that a credential is limited to are passed by", []string{"2.20.0"},
+			"CVE-2026-56348", "the domains that a credential is limited to are passed by",
+			[]string{"2.20.0"},
 			"github.com/advisories/GHSA-3875-8gcx-7v46",
 		},
 		{
-			"CVE-2026-49444", "a Python Code node leaves the task runner", []string{"1.123.48", "2.21.8", "2.22.4"},
+			"CVE-2026-49444", "a Python Code node leaves the task runner",
+			[]string{"1.123.48", "2.21.8", "2.22.4"},
 			"aithreatalert.com/cve/CVE-2026-49444",
 		},
 		{
-			"GHSA-h3jj-5f3v-3685", "a user who may only read runs workflows", []string{"2.25.7", "2.26.2"},
+			"GHSA-h3jj-5f3v-3685", "a user who may only read runs workflows",
+			[]string{"2.25.7", "2.26.2"},
 			"aithreatalert.com/cve/GHSA-h3jj-5f3v-3685",
 		},
 	}

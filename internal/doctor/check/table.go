@@ -39,12 +39,12 @@ func All() []doctor.Check {
 }
 
 // errNobody says that a check needs to be told where to look.
-func errNobody(what, hint string) error { return fault.WithHint(noneNamed(what), hint) }
+func errNobody(what, hint string) error { return fault.WithHint(nobodyError(what), hint) }
 
-type noneNamed string
+type nobodyError string
 
 // Error implements error.
-func (n noneNamed) Error() string { return string(n) }
+func (n nobodyError) Error() string { return string(n) }
 
 // each calls look for every n8n that runs, and says what could not be looked at.
 func each(ctx context.Context, on *site.Site, look func(w site.Workload) []doctor.Seen) ([]doctor.Seen, error) {

@@ -171,16 +171,16 @@ func shake(ctx context.Context, p party, now time.Time) []doctor.Seen {
 	}
 	host := cmp.Or(p.called, p.url.Hostname())
 	state, err := greet(ctx, p.url, &tls.Config{
-		ServerName: host, MinVersion: tls.VersionTLS10, //nolint:gosec // it is to be seen whether they do
-		InsecureSkipVerify: true, // the chain is looked at below, so that it can be said what is wrong
+		ServerName: host, MinVersion: tls.VersionTLS10,
+		InsecureSkipVerify: true, //nolint:gosec // the chain is looked at below, so that it can be said what is wrong
 	})
 	if err != nil {
 		return []doctor.Seen{unanswered(p, err)}
 	}
 	seen := []doctor.Seen{chain(p, state.PeerCertificates, host, roots, now)}
 	old, err := greet(ctx, p.url, &tls.Config{
-		ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, //nolint:gosec // as above
-		InsecureSkipVerify: true,
+		ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
+		InsecureSkipVerify: true, //nolint:gosec // the chain was looked at
 	})
 	if err == nil {
 		return append(seen, doctor.Bad(p.name, "accepts "+tls.VersionName(old.Version),
@@ -214,7 +214,7 @@ func greet(ctx context.Context, u *url.URL, conf *tls.Config) (tls.ConnectionSta
 		return tls.ConnectionState{}, err
 	}
 	defer conn.Close()                             //nolint:errcheck // nothing was sent
-	return conn.(*tls.Conn).ConnectionState(), nil //nolint:forcetypeassert // tls.Dialer says so
+	return conn.(*tls.Conn).ConnectionState(), nil //nolint:forcetypeassert,errcheck // tls.Dialer says so
 }
 
 // chain says whether a chain of certificates holds, and for how long.

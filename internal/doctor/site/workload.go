@@ -67,8 +67,10 @@ func (s *Site) Sources(ctx context.Context) []Source {
 	}
 	if s.Kube != nil {
 		list, namespace, err := s.pods(ctx)
-		all = append(all, Source{Name: "Kubernetes, namespace " + cmp.Or(namespace, "default"), Workloads: list,
-			Err: err})
+		all = append(all, Source{
+			Name: "Kubernetes, namespace " + cmp.Or(namespace, "default"), Workloads: list,
+			Err: err,
+		})
 	}
 	if here, ok := s.Beside(); ok {
 		all = append(all, Source{Name: "this container", Workloads: []Workload{here}})

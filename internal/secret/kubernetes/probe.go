@@ -119,8 +119,10 @@ func aboutCluster(ask asker) {
 		as   string
 	}{
 		{attributes{Verb: "get", Resource: resource}, "read the Secrets of every namespace"},
-		{attributes{Verb: "escalate", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
-			"give itself rights"},
+		{
+			attributes{Verb: "escalate", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
+			"give itself rights",
+		},
 		{attributes{Verb: "impersonate", Resource: "users"}, "act as other users"},
 		{attributes{Verb: "*", Group: "*", Resource: "*"}, "do everything, as a cluster-admin"},
 	} {
@@ -157,8 +159,10 @@ func (s *Store) may(ctx context.Context, spec authorization.SelfSubjectAccessRev
 func (s *Store) trail(ctx context.Context) secret.Trail {
 	const hint = "kube-apiserver has to run with --audit-policy-file and --audit-log-path; a managed cluster has a " +
 		"switch for it"
-	unknown := secret.Trail{Evidence: "the API server does not tell this account whether it writes an audit log",
-		Hint: hint}
+	unknown := secret.Trail{
+		Evidence: "the API server does not tell this account whether it writes an audit log",
+		Hint:     hint,
+	}
 	ctx, cancel := s.bound(kubeapi.Silent(ctx))
 	defer cancel()
 	text, err := s.api.Get().AbsPath("/metrics").SetHeader("Accept", "text/plain").Do(ctx).Raw()
