@@ -1,6 +1,8 @@
 package alerts_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -86,6 +88,24 @@ func TestMonitorsNameMetrics(t *testing.T) {
 	}
 	if found < 15 {
 		t.Errorf("found %d metrics", found)
+	}
+}
+
+// TestLeftOutOfDatadog: what has no monitor in Datadog is named on the page, and nothing else is.
+func TestLeftOutOfDatadog(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "Left out are ")
+	rest, _, found := strings.Cut(rest, ": a monitor of Datadog has neither")
+	if !found {
+		t.Fatal("the page has no list of what is left out")
+	}
+	for _, a := range alerts.All() {
+		if named := strings.Contains(rest, a.Name); named != (a.Datadog == "") {
+			t.Errorf("%s: named as left out is %v, and its query %q", a.Name, named, a.Datadog)
+		}
 	}
 }
 

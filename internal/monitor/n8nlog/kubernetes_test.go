@@ -84,7 +84,8 @@ func TestKubernetes(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(config, []byte(`{"apiVersion": "v1", "kind": "Config", "current-context": "c",
 		"clusters": [{"name": "c", "cluster": {"server": "`+api.URL+`",
-			"certificate-authority-data": "`+base64.StdEncoding.EncodeToString(ca)+`"}}], "users": [{"name": "u", "user": {"token": "canary"}}],
+			"certificate-authority-data": "`+base64.StdEncoding.EncodeToString(ca)+`"}}], 
+		"users": [{"name": "u", "user": {"token": "canary"}}],
 		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

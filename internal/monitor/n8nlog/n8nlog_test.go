@@ -108,12 +108,14 @@ func (w *watch) value(series string) string {
 // await waits until a metric has a value.
 func (w *watch) await(series, value string) {
 	w.t.Helper()
-	end := time.Now().Add(patient)
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(patient)
+	defer tick.Stop()
 	for w.value(series) != value {
-		if time.Now().After(end) {
+		select {
+		case <-tick.C:
+		case <-end:
 			w.t.Fatalf("%s is %q, want %q", series, w.value(series), value)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
