@@ -64,7 +64,7 @@ func Groups() []Group {
 	}
 	return []Group{
 		{Name: "sallyport-slo", Records: records, Alerts: burns},
-		{Name: "sallyport", Alerts: gate()},
+		{Name: "sallyport", Alerts: append(gate(), parts()...)},
 		{Name: "sallyport-credentials", Alerts: credentials()},
 		{Name: "sallyport-n8n", Alerts: nodes()},
 		{Name: "sallyport-rotations", Alerts: rotations()},

@@ -69,6 +69,12 @@ or absent(up{` + job + `})`,
 			Detail:  "Another process writes to the database, or an older one was put back. The rows do not count.",
 			Datadog: `max(last_5m):max:sallyport.database_rows_refused{*} by {table} > 0`,
 		},
+	}
+}
+
+// parts are about what the gate is made of.
+func parts() []Alert {
+	return []Alert{
 		{
 			Name: "SallyportConfigRefused", Severity: Warning, For: 5 * time.Minute,
 			Expr:    `sallyport_config_last_reload_successful == 0`,

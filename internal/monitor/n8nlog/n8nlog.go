@@ -102,10 +102,10 @@ func (w *Watcher) Watch(ctx context.Context, all []Named) error {
 		})
 	}
 	running.Wait()
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return errors.Join(failures...)
 	}
-	return errors.Join(failures...)
+	return nil
 }
 
 // with does something with a node, which is made where there is none.
