@@ -265,7 +265,7 @@ func (e *event) change(ev *audit.Event) {
 func (e *event) lifecycle(rec audit.Record, us product) {
 	e.ClassUID, e.SeverityID, e.App = classLifecycle, informational, &us
 	e.ActivityID, e.ActivityName = otherActivity, string(rec.Event.Kind)
-	switch rec.Event.Kind {
+	switch rec.Event.Kind { //nolint:exhaustive // the others are as above
 	case audit.KindOpened:
 		e.ActivityID, e.ActivityName = 3, "Start"
 	case audit.KindClosed:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -93,7 +94,7 @@ var classes = map[float64]shape{
 }
 
 // fits reports what of v is not as the schema says.
-func fits(t *testing.T, at string, v any, want any) {
+func fits(t *testing.T, at string, v, want any) {
 	t.Helper()
 	switch want := want.(type) {
 	case text:
@@ -150,9 +151,7 @@ func event(t *testing.T, line []byte) map[string]any {
 	class, _ := got["class_uid"].(float64)
 	whole := shape{required: append(slices.Clone(base.required), classes[class].required...), has: map[string]any{}}
 	for _, from := range []shape{base, classes[class]} {
-		for name, of := range from.has {
-			whole.has[name] = of
-		}
+		maps.Copy(whole.has, from.has)
 	}
 	fits(t, string(rec.Event.Kind), got, whole)
 	if activity, _ := got["activity_id"].(float64); got["type_uid"] != class*100+activity ||
@@ -176,7 +175,10 @@ func TestEveryKindFitsTheSchema(t *testing.T) {
 	}
 	for _, ev := range []audit.Event{
 		{ID: "r1", Label: "ci", Token: "tok", Service: "crm", Method: "GET", Host: "api.crm.example", Path: "/a?b=…"},
-		{}, {Workflow: "w"}, {Method: "BREW", Source: "10.0.0.1:5"}, {Source: "not an address\x00"},
+		{},
+		{Workflow: "w"},
+		{Method: "BREW", Source: "10.0.0.1:5"},
+		{Source: "not an address\x00"},
 	} {
 		if err := l.Authorise(t.Context(), &ev); err != nil {
 			t.Fatal(err)
@@ -240,7 +242,7 @@ func TestEncode(t *testing.T) {
 		"http_response.code": 401.0, "unmapped.blame": "credential",
 	} {
 		v := any(got)
-		for _, name := range strings.Split(path, ".") {
+		for name := range strings.SplitSeq(path, ".") {
 			object, _ := v.(map[string]any)
 			v = object[name]
 		}

@@ -66,6 +66,8 @@ func (a *Auth) Set(ctx context.Context, req *http.Request, on Host) error {
 }
 
 // Post makes a request with a body, which is compressed if packed.
+//
+//nolint:revive // what a request is made of
 func Post(ctx context.Context, to, contentType string, body []byte, packed bool, on Host) (*http.Request, error) {
 	if packed {
 		var b bytes.Buffer

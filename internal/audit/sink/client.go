@@ -54,7 +54,7 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (Response, error) {
 	if c == nil {
 		return Response{}, errors.New("the sink is not open")
 	}
-	resp, err := c.http.Do(req.WithContext(ctx))
+	resp, err := c.http.Do(req.WithContext(ctx)) //nolint:gosec // the operator names the receiver
 	if err != nil {
 		return Response{}, unreachable(ctx, req.URL, err)
 	}
@@ -77,8 +77,7 @@ func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
 // unreachable is why there is no response. The error of net/http quotes the URL, which is the operator's own.
 func unreachable(ctx context.Context, to *url.URL, err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
 	if ctx.Err() != nil {

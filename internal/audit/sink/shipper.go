@@ -147,7 +147,7 @@ func (s *Shipper) Run(ctx context.Context) {
 		pausing := lookEvery
 		_, unsaved := errors.AsType[*unsavedError](err)
 		switch {
-		case err != nil && !(unsaved && more):
+		case err != nil && (!unsaved || !more):
 			pausing = wait
 			if told, ok := errors.AsType[*WaitError](err); ok {
 				pausing = min(max(wait, told.After), longestWait)

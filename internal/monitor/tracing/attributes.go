@@ -84,9 +84,15 @@ func serverAttributes(ev *audit.Event) []attribute.KeyValue {
 		l.text("client.address", ev.Source)
 	}
 	for _, one := range []struct{ key, value string }{
-		{"sallyport.request.id", ev.ID}, {"sallyport.service", ev.Service}, {"sallyport.token", ev.Label},
-		{"sallyport.workflow", ev.Workflow}, {"sallyport.execution", ev.Execution}, {"sallyport.node", ev.Node},
-		{"sallyport.rule", ev.Rule}, {"sallyport.code", ev.Code}, {"sallyport.blame", ev.Blame},
+		{"sallyport.request.id", ev.ID},
+		{"sallyport.service", ev.Service},
+		{"sallyport.token", ev.Label},
+		{"sallyport.workflow", ev.Workflow},
+		{"sallyport.execution", ev.Execution},
+		{"sallyport.node", ev.Node},
+		{"sallyport.rule", ev.Rule},
+		{"sallyport.code", ev.Code},
+		{"sallyport.blame", ev.Blame},
 	} {
 		l.text(one.key, one.value)
 	}

@@ -189,7 +189,7 @@ func TestAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer opened.Close() //nolint:errcheck // a test
+			defer opened.Close()
 			err = opened.Ship(t.Context(), []sink.Item{{Seq: 1, Text: []byte(`{}`)}})
 			switch {
 			case tt.want == "" && err != nil:

@@ -140,9 +140,15 @@ func (c *collector) record(item *sink.Item) *logspb.LogRecord {
 		},
 	}
 	for _, one := range []struct{ key, value string }{
-		{"sallyport.request.id", ev.ID}, {"sallyport.service", ev.Service}, {"sallyport.token", ev.Label},
-		{"sallyport.workflow", ev.Workflow}, {"sallyport.code", ev.Code}, {"sallyport.blame", ev.Blame},
-		{"sallyport.action", ev.Action}, {"http.request.method", ev.Method}, {"server.address", ev.Host},
+		{"sallyport.request.id", ev.ID},
+		{"sallyport.service", ev.Service},
+		{"sallyport.token", ev.Label},
+		{"sallyport.workflow", ev.Workflow},
+		{"sallyport.code", ev.Code},
+		{"sallyport.blame", ev.Blame},
+		{"sallyport.action", ev.Action},
+		{"http.request.method", ev.Method},
+		{"server.address", ev.Host},
 	} {
 		if one.value != "" {
 			out.Attributes = append(out.Attributes, text(one.key, one.value))
@@ -170,7 +176,7 @@ func severity(ev *audit.Event) (logspb.SeverityNumber, string) {
 	return logspb.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"
 }
 
-func nanos(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) } //nolint:gosec // not negative
+func nanos(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) }
 
 func str(s string) *commonpb.AnyValue {
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: s}}

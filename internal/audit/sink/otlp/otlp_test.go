@@ -131,7 +131,7 @@ func TestAnswers(t *testing.T) {
 			server.Done = func(w http.ResponseWriter) { _, _ = io.WriteString(w, tt.body) }
 			base, ca := server.Serve(t)
 			s := open(t, base, ca)
-			defer s.Close() //nolint:errcheck // a test
+			defer s.Close()
 			err := s.Ship(t.Context(), nil)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)

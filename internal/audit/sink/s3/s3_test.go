@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -105,9 +106,7 @@ func newFake() *fake {
 		defer f.mu.Unlock()
 		w.Header().Set("Etag", `"1"`)
 		if f.request.Method == http.MethodHead && !f.deaf {
-			for name, values := range f.locks[f.request.URL.Path] {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), f.locks[f.request.URL.Path])
 		}
 	}
 	f.Failed = func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) } // without an ETag: not S3 at all

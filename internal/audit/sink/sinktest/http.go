@@ -56,7 +56,7 @@ func (h *HTTP) Start() {
 	server := httptest.NewUnstartedServer(h)
 	if h.addr != "" {
 		_ = server.Listener.Close()
-		l, err := net.Listen("tcp", h.addr)
+		l, err := new(net.ListenConfig).Listen(h.t.Context(), "tcp", h.addr)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	switch h.Mode() {
+	switch h.Mode() { //nolint:exhaustive // Fine comes after it
 	case Refuse:
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

@@ -278,6 +278,8 @@ func wholeLog(t *testing.T, w *World) {
 }
 
 // ship has a Shipper work until it has nothing more to do, or has waited so many times.
+//
+//nolint:revive // a test
 func ship(t *testing.T, l *audit.Log, path string, cursors *sink.Cursors, to sink.Sink, waits func(int), most int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -64,7 +64,7 @@ func (r *rsyslog) out() string { return filepath.Join(r.dir, "sallyport.jsonl") 
 // start returns when it listens.
 func (r *rsyslog) start() {
 	r.t.Helper()
-	r.cmd = exec.Command("rsyslogd", "-n", "-f", filepath.Join(r.dir, "rsyslog.conf"), //nolint:noctx // kill ends it
+	r.cmd = exec.Command("rsyslogd", "-n", "-f", filepath.Join(r.dir, "rsyslog.conf"),
 		"-i", filepath.Join(r.dir, "pid"))
 	r.cmd.Stdout, r.cmd.Stderr = &r.said, &r.said
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -110,7 +110,7 @@ func TestRsyslog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.Close() //nolint:errcheck // a test
+	defer opened.Close()
 	large := `{"seq":2,"detail":"` + strings.Repeat("ü", 30000) + `"}`
 	texts := []string{`{"seq":1,"detail":"<34>1 \u0000 % ] \\\""}`, large, `{"seq":3}`}
 	var batch []sink.Item

@@ -151,7 +151,7 @@ func (s *strict) stop() {
 
 func (s *strict) serve(raw net.Conn) {
 	conn := tls.Server(raw, s.config)
-	defer raw.Close() //nolint:errcheck // a test
+	defer raw.Close()
 	in := bufio.NewReader(conn)
 	if _, err := in.Peek(1); err != nil {
 		return
