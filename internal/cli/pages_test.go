@@ -195,7 +195,7 @@ var pages = append([]page{
 	},
 	{
 		path:         "docs/audit.md",
-		has:          map[string]string{"key.txt": pageKey},
+		has:          map[string]string{"key.txt": pageKey, "syslog-ca.pem": authority},
 		first:        "sallyport init\nsallyport secret set crm < key.txt",
 		replacements: []replacement{tailed},
 		uses: []use{{
