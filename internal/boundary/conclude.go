@@ -13,7 +13,7 @@ import (
 func (p *Pipeline) refuse(w http.ResponseWriter, x *exchange, f *fault.Fault) {
 	p.noticed(x, f)
 	if f.Row().Blame == fault.BlameSallyport && f.Code != fault.Draining {
-		p.o.Log.Error("refusing a request", x.logged(), "code", f.Code, "error", errors.Unwrap(f))
+		x.logged(p.o.Log).Error("refusing a request", "code", f.Code, "error", errors.Unwrap(f))
 	}
 	if f.Code == fault.CircuitOpen && x.service.Circuit.Tell() {
 		p.o.Log.Warn("an API cannot be connected to and is not called for a moment",
@@ -50,7 +50,7 @@ func (p *Pipeline) complain(x *exchange, f *fault.Fault) {
 	if x.material != nil {
 		why, _ = x.material.Forms().String(why)
 	}
-	p.o.Log.Error("a request failed in Sallyport", x.logged(), "code", f.Code, "details", f.Details,
+	x.logged(p.o.Log).Error("a request failed in Sallyport", "code", f.Code, "details", f.Details,
 		"error", hideTokens(why))
 }
 

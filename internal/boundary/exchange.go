@@ -73,11 +73,11 @@ type clientError struct{ error }
 
 func (e clientError) Unwrap() error { return e.error }
 
-// logged are the ids of a request, for the process's log: those that the record, the response and the trace have.
-func (x *exchange) logged() slog.Attr {
-	if x.event.Trace == "" {
-		return slog.String("request_id", x.event.ID)
+// logged is the process's log with the ids of the request: those that the record, the response and the trace have.
+func (x *exchange) logged(to *slog.Logger) *slog.Logger {
+	to = to.With("request_id", x.event.ID)
+	if x.event.Trace != "" {
+		to = to.With("trace_id", x.event.Trace)
 	}
-	return slog.Attr{Value: slog.GroupValue( // a group without a name: its members stand among the others
-		slog.String("request_id", x.event.ID), slog.String("trace_id", x.event.Trace))}
+	return to
 }

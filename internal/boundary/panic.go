@@ -61,7 +61,7 @@ func (p *Pipeline) panicked(x *exchange, why *fault.Panic) {
 	}
 	defer func() { _ = recover() }() // the observer's, which has nobody left to be told to
 	defer p.o.Observer.Panicked()
-	p.o.Log.Error("a request ended in a panic: this is a mistake in Sallyport", x.logged(),
+	x.logged(p.o.Log).Error("a request ended in a panic: this is a mistake in Sallyport",
 		"while", why.Where, "what", why.What, "stack", why.Stack)
 }
 

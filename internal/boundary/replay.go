@@ -118,7 +118,7 @@ func (s *sending) recordAgain(ctx context.Context, m *credential.Material) (why 
 	}
 	if err := s.p.o.Audit.Authorise(ctx, &x.event); err != nil {
 		x.event.Secrets = before
-		s.p.o.Log.ErrorContext(ctx, "not sending a request once more", s.x.logged(),
+		s.x.logged(s.p.o.Log).ErrorContext(ctx, "not sending a request once more",
 			"code", fault.AuditUnavailable, "error", err)
 		return "the audit log cannot be written, so the request was not sent once more"
 	}
