@@ -32,75 +32,131 @@ func mishaps() []mishap {
 	return []mishap{
 		{what: "the API answers 500", party: "upstream", service: at("500"), alerts: []string{api}},
 		{what: "the API answers 503", party: "upstream", service: at("503"), alerts: []string{api}},
-		{what: "the API does not respond in time", party: "upstream", alerts: []string{api},
-			service: at("silent") + ", timeouts: {response_header: 200ms}"},
-		{what: "the API stops in the middle of a response", party: "upstream", alerts: []string{api},
-			service: at("stalls") + ", timeouts: {idle: 200ms}"},
+		{
+			what: "the API does not respond in time", party: "upstream", alerts: []string{api},
+			service: at("silent") + ", timeouts: {response_header: 200ms}",
+		},
+		{
+			what: "the API stops in the middle of a response", party: "upstream", alerts: []string{api},
+			service: at("stalls") + ", timeouts: {idle: 200ms}",
+		},
 		{what: "the API ends a response half-way", party: "upstream", service: at("half"), alerts: []string{api}},
-		{what: "the API resets the connection", party: "upstream", service: "upstream: $RESETS, $LOCAL, $KEY",
-			alerts: []string{api}},
-		{what: "the API says what is no HTTP", party: "upstream", service: "upstream: $GARBAGE, $LOCAL, $KEY",
-			alerts: []string{api}},
-		{what: "the API's response is in an unknown coding", party: "upstream", service: at("coded"),
-			alerts: []string{api}},
-		{what: "nothing listens at the API's address", party: "upstream", service: "upstream: $NOBODY, $LOCAL, $KEY",
-			alerts: []string{api}},
-		{what: "nothing has listened for a while", party: "upstream", alerts: []string{api},
+		{
+			what: "the API resets the connection", party: "upstream", service: "upstream: $RESETS, $LOCAL, $KEY",
+			alerts: []string{api},
+		},
+		{
+			what: "the API says what is no HTTP", party: "upstream", service: "upstream: $GARBAGE, $LOCAL, $KEY",
+			alerts: []string{api},
+		},
+		{
+			what: "the API's response is in an unknown coding", party: "upstream", service: at("coded"),
+			alerts: []string{api},
+		},
+		{
+			what: "nothing listens at the API's address", party: "upstream", service: "upstream: $NOBODY, $LOCAL, $KEY",
+			alerts: []string{api},
+		},
+		{
+			what: "nothing has listened for a while", party: "upstream", alerts: []string{api},
 			service: "upstream: $NOBODY, allow_private: [127.0.0.1/32], $KEY, " +
-				"circuit: {failures: 2, pause: 1h, longest: 1h}"},
-		{what: "the API's name does not resolve", party: "upstream",
+				"circuit: {failures: 2, pause: 1h, longest: 1h}",
+		},
+		{
+			what: "the API's name does not resolve", party: "upstream",
 			service: "upstream: 'http://nothing.invalid', $LOCAL, $KEY",
-			alerts:  []string{api}},
-		{what: "the API's certificate is of a CA that nobody knows", party: "upstream",
+			alerts:  []string{api},
+		},
+		{
+			what: "the API's certificate is of a CA that nobody knows", party: "upstream",
 			service: "upstream: $TLS, $LOCAL, $KEY",
-			alerts:  []string{api}},
-		{what: "the API's certificate is for another name", party: "upstream", alerts: []string{api},
-			service: "upstream: $TLS, $LOCAL, $KEY, ca_file: $CA, server_name: other.test"},
-		{what: "the API speaks plain HTTP where TLS is expected", party: "upstream",
+			alerts:  []string{api},
+		},
+		{
+			what: "the API's certificate is for another name", party: "upstream", alerts: []string{api},
+			service: "upstream: $TLS, $LOCAL, $KEY, ca_file: $CA, server_name: other.test",
+		},
+		{
+			what: "the API speaks plain HTTP where TLS is expected", party: "upstream",
 			service: "upstream: $PLAIN, $LOCAL, $KEY",
-			alerts:  []string{api}},
+			alerts:  []string{api},
+		},
 		{what: "the API redirects to another host", party: "upstream", service: at("away"), alerts: []string{api}},
-		{what: "the API's name leads to a private address", party: "upstream", service: "upstream: $API, $KEY",
-			alerts: []string{api}},
+		{
+			what: "the API's name leads to a private address", party: "upstream", service: "upstream: $API, $KEY",
+			alerts: []string{api},
+		},
 		{what: "the API wants fewer calls (429)", party: "upstream", service: at("429")},
-		{what: "the API does not know the path (404)", party: "caller", service: at("404"),
+		{
+			what: "the API does not know the path (404)", party: "caller", service: at("404"),
 			why: "a 404 is the API's word on what was asked for. It is in nobody's budget and alerts nobody; " +
-				"`received-status` says that the API was reached"},
-		{what: "the API says 200, and the error is in the body", party: "upstream", service: at("lies"),
-			why: "no gate knows what a body means. `test.status` and n8n's own check of the response do"},
-		{what: "the key was revoked at the provider (401)", party: "credential", service: at("401"),
-			alerts: []string{gone, dead}},
-		{what: "the key was revoked, and the API says 403", party: "credential", service: at("403"),
+				"`received-status` says that the API was reached",
+		},
+		{
+			what: "the API says 200, and the error is in the body", party: "upstream", service: at("lies"),
+			why: "no gate knows what a body means. `test.status` and n8n's own check of the response do",
+		},
+		{
+			what: "the key was revoked at the provider (401)", party: "credential", service: at("401"),
+			alerts: []string{gone, dead},
+		},
+		{
+			what: "the key was revoked, and the API says 403", party: "credential", service: at("403"),
 			why: "a 403 may as well be a key that works and lacks a right. It alerts nobody by itself; " +
-				"a probe whose test call gets it does (SallyportProbeFailing)"},
-		{what: "the key is not in the store", party: "credential", alerts: []string{gone, dead},
-			service: "upstream: $API, $LOCAL, credential: {kind: bearer, secret: ref+builtin://nowhere}"},
-		{what: "the token endpoint refuses the client", party: "credential", service: minting("$API/invalid_client"),
-			alerts: []string{gone, dead, dying}},
-		{what: "the token endpoint answers 500", party: "credential", service: minting("$API/500"),
-			alerts: []string{gone, dead, dying}},
-		{what: "nothing listens at the token endpoint", party: "credential", service: minting("$NOBODY/token"),
-			alerts: []string{gone, dead, dying}},
-		{what: "the API refuses a token that was just minted", party: "credential", alerts: []string{gone, dead},
-			service: strings.Replace(minting("$API/token"), "upstream: $API", "upstream: $API/401", 1)},
-		{what: "no proxy token", party: "caller", service: good,
-			call: func(l *lane) seen { return l.get(l.name, "") }},
-		{what: "a proxy token that does not exist", party: "caller", service: good,
-			call: func(l *lane) seen { return l.get(l.name, "spt_0123456789_"+strings.Repeat("a", 49)) }},
+				"a probe whose test call gets it does (SallyportProbeFailing)",
+		},
+		{
+			what: "the key is not in the store", party: "credential", alerts: []string{gone, dead},
+			service: "upstream: $API, $LOCAL, credential: {kind: bearer, secret: ref+builtin://nowhere}",
+		},
+		{
+			what: "the token endpoint refuses the client", party: "credential", service: minting("$API/invalid_client"),
+			alerts: []string{gone, dead, dying},
+		},
+		{
+			what: "the token endpoint answers 500", party: "credential", service: minting("$API/500"),
+			alerts: []string{gone, dead, dying},
+		},
+		{
+			what: "nothing listens at the token endpoint", party: "credential", service: minting("$NOBODY/token"),
+			alerts: []string{gone, dead, dying},
+		},
+		{
+			what: "the API refuses a token that was just minted", party: "credential", alerts: []string{gone, dead},
+			service: strings.Replace(minting("$API/token"), "upstream: $API", "upstream: $API/401", 1),
+		},
+		{
+			what: "no proxy token", party: "caller", service: good,
+			call: func(l *lane) seen { return l.get(l.name, "") },
+		},
+		{
+			what: "a proxy token that does not exist", party: "caller", service: good,
+			call: func(l *lane) seen { return l.get(l.name, "spt_0123456789_"+strings.Repeat("a", 49)) },
+		},
 		{what: "a proxy token that was revoked", party: "caller", service: good, call: revoked},
-		{what: "a proxy token that has expired", party: "caller", service: good, call: expired,
-			alerts: []string{"SallyportTokenExpiring"}},
+		{
+			what: "a proxy token that has expired", party: "caller", service: good, call: expired,
+			alerts: []string{"SallyportTokenExpiring"},
+		},
 		{what: "a proxy token of another scope", party: "caller", service: good, call: outOfScope},
-		{what: "a service that does not exist", party: "caller", service: good,
-			call: func(l *lane) seen { return l.get("nowhere", l.token) }},
-		{what: "a method that the rules do not allow", party: "caller", service: good + `, allow: ["GET /**"]`,
-			call: func(l *lane) seen { return l.do(http.MethodPost, l.name, l.token, "x") }},
+		{
+			what: "a service that does not exist", party: "caller", service: good,
+			call: func(l *lane) seen { return l.get("nowhere", l.token) },
+		},
+		{
+			what: "a method that the rules do not allow", party: "caller", service: good + `, allow: ["GET /**"]`,
+			call: func(l *lane) seen { return l.do(http.MethodPost, l.name, l.token, "x") },
+		},
 		{what: "more calls than the service's limit", party: "caller", service: good + ", limits: {rate: 1/h}"},
-		{what: "a body beyond the service's limit", party: "caller", service: good + ", limits: {body: 10}",
-			call: func(l *lane) seen { return l.do(http.MethodPost, l.name, l.token, strings.Repeat("x", 100)) }},
+		{
+			what: "a body beyond the service's limit", party: "caller", service: good + ", limits: {body: 10}",
+			call: func(l *lane) seen { return l.do(http.MethodPost, l.name, l.token, strings.Repeat("x", 100)) },
+		},
 		{what: malformed, party: "caller", service: good, call: twoLengths},
-		{what: "the caller stops in the middle of its body", party: "caller", call: halfBody,
-			service: good + ", timeouts: {request_idle: 200ms}"},
+		{
+			what: "the caller stops in the middle of its body", party: "caller", call: halfBody,
+			service: good + ", timeouts: {request_idle: 200ms}",
+		},
 		{what: "the caller hangs up", party: "caller", shown: "-", service: at("silent"), call: hangUp},
 	}
 }
@@ -211,8 +267,10 @@ func gateMishaps() []gateMishap {
 	slow := "  slow: {upstream: $API/silent, $LOCAL, $KEY}\n"
 	return []gateMishap{
 		{
-			mishap: mishap{what: "the gate is gone", party: "sallyport", shown: refusedWords,
-				alerts: []string{"SallyportDown", failing}},
+			mishap: mishap{
+				what: "the gate is gone", party: "sallyport", shown: refusedWords,
+				alerts: []string{"SallyportDown", failing},
+			},
 			inject: func(_ *bed, a *app.App, l *lane) { _ = a.Stop(context.WithoutCancel(l.t.Context())) },
 		},
 		{
@@ -227,8 +285,10 @@ func gateMishaps() []gateMishap {
 			},
 		},
 		{
-			mishap: mishap{what: "the gate is overloaded", party: "sallyport", service: slow,
-				alerts: []string{failing}},
+			mishap: mishap{
+				what: "the gate is overloaded", party: "sallyport", service: slow,
+				alerts: []string{failing},
+			},
 			head: "limits: {in_flight: 1, in_flight_per_token: 1, in_flight_per_service: 1}\n",
 			inject: func(_ *bed, a *app.App, l *lane) {
 				underWay(l, "slow")
@@ -238,8 +298,10 @@ func gateMishaps() []gateMishap {
 			},
 		},
 		{
-			mishap: mishap{what: "the audit log cannot be written", party: "sallyport",
-				alerts: []string{"SallyportAuditUnhealthy", failing}},
+			mishap: mishap{
+				what: "the audit log cannot be written", party: "sallyport",
+				alerts: []string{"SallyportAuditUnhealthy", failing},
+			},
 			inject: func(b *bed, _ *app.App, l *lane) {
 				if err := os.Remove(b.load().Audit.File); err != nil {
 					l.t.Error(err)
@@ -247,8 +309,10 @@ func gateMishaps() []gateMishap {
 			},
 		},
 		{
-			mishap: mishap{what: "the database is away for longer than max_stale", party: "sallyport",
-				alerts: []string{"SallyportReplicaBehind", failing}},
+			mishap: mishap{
+				what: "the database is away for longer than max_stale", party: "sallyport",
+				alerts: []string{"SallyportReplicaBehind", failing},
+			},
 			head: "revocation: {max_stale: 2s}\n",
 			inject: func(b *bed, _ *app.App, l *lane) {
 				file := b.dir + "/sallyport-data/sallyport.db"
@@ -258,14 +322,18 @@ func gateMishaps() []gateMishap {
 			},
 		},
 		{
-			mishap: mishap{what: "a configuration is refused", party: "sallyport",
-				alerts: []string{"SallyportConfigRefused"}},
+			mishap: mishap{
+				what: "a configuration is refused", party: "sallyport",
+				alerts: []string{"SallyportConfigRefused"},
+			},
 			inject: func(b *bed, _ *app.App, _ *lane) { b.write("services: {crm: {upstream: nonsense}}\n") },
 		},
 		{
-			mishap: mishap{what: "a store is away, and what was read of it is served", party: "sallyport",
+			mishap: mishap{
+				what: "a store is away, and what was read of it is served", party: "sallyport",
 				alerts:  []string{"SallyportStoreAway"},
-				service: "  far: {upstream: $API, $LOCAL, credential: {kind: bearer, secret: ref+corp://key}}\n"},
+				service: "  far: {upstream: $API, $LOCAL, credential: {kind: bearer, secret: ref+corp://key}}\n",
+			},
 			head: "stores: {corp: {kind: file, dir: ./corp, refresh: 1s}}\n", calls: "far",
 			before: func(b *bed) { corpKey(b) },
 			inject: func(b *bed, _ *app.App, l *lane) {

@@ -79,9 +79,9 @@ It needs no gate and no configuration, and ends with the logs, or with SIGINT or
 	return cmd
 }
 
-func (w *watching) check(cmd *cobra.Command, e *env) (sources []n8nlog.Named, err error) {
-	for _, text := range w.logs {
-		one, err := n8nlog.Parse(text, e.In, w.fromStart)
+func (o *watching) check(cmd *cobra.Command, e *env) (sources []n8nlog.Named, err error) {
+	for _, text := range o.logs {
+		one, err := n8nlog.Parse(text, e.In, o.fromStart)
 		if err != nil {
 			return nil, usage(err, fault.HintOf(err))
 		}
@@ -90,18 +90,18 @@ func (w *watching) check(cmd *cobra.Command, e *env) (sources []n8nlog.Named, er
 	if err := n8nlog.Distinct(sources); err != nil {
 		return nil, usage(err, fault.HintOf(err))
 	}
-	asks := w.keys.fleet.asked()
+	asks := o.keys.fleet.asked()
 	switch {
 	case len(sources) == 0 && !asks:
 		return nil, usage(errors.New("there is nothing to watch"),
 			"name a log with --n8n-logs, or nodes with --verify-keys")
-	case asks && w.verify == 0:
+	case asks && o.verify == 0:
 		return nil, usage(errors.New("these flags say which nodes are asked for their key, and nothing says how often"),
 			"add --verify-keys 10m")
-	case w.verify != 0 && w.verify < 10*time.Second:
+	case o.verify != 0 && o.verify < 10*time.Second:
 		return nil, usage(errors.New("--verify-keys is too often"), "at least 10s")
-	case w.verify != 0:
-		return sources, w.keys.check(cmd)
+	case o.verify != 0:
+		return sources, o.keys.check(cmd)
 	}
 	return sources, nil
 }
@@ -112,7 +112,8 @@ func (e *env) watchNodes(ctx context.Context, o *watching, sources []n8nlog.Name
 	log := e.logger(config.Log{Level: "info", Format: "text"})
 	broke := func(why *fault.Panic) {
 		if why.Tell() {
-			log.Error("watching ended in a panic: this is a mistake in Sallyport", "what", why.What, "stack", why.Stack)
+			log.ErrorContext(ctx, "watching ended in a panic: this is a mistake in Sallyport",
+				"what", why.What, "stack", why.Stack)
 		}
 	}
 	w := &n8nlog.Watcher{Now: time.Now, Log: log, Event: e.event(log), Broke: broke}
@@ -200,7 +201,7 @@ func (o *watching) write(ctx context.Context, metrics *monitor.Watch, log *slog.
 	defer tick.Stop()
 	for {
 		if err := metrics.Write(o.textfile); err != nil {
-			log.Error("writing the metrics", "file", o.textfile, "error", err)
+			log.ErrorContext(ctx, "writing the metrics", "file", o.textfile, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -224,7 +225,7 @@ func (e *env) verifyAgain(ctx context.Context, o *watching, w *n8nlog.Watcher, l
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			log.Error("asking the nodes for their master key", "error", err, "hint", fault.HintOf(err))
+			log.ErrorContext(ctx, "asking the nodes for their master key", "error", err, "hint", fault.HintOf(err))
 		default:
 			w.Keys(rightKeys(&report, log))
 		}
