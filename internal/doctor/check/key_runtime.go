@@ -81,11 +81,15 @@ func keyFile(w site.Workload, file string) doctor.Seen {
 	switch kind := m.Kind; {
 	case w.Way == "process" && (strings.HasPrefix(file, "/run/secrets/") || strings.HasPrefix(file,
 		"/var/run/secrets/")),
-		w.Way == "docker" && strings.HasPrefix(file, "/run/secrets/") && kind != "volume",
+		w.Way == "docker" && strings.HasPrefix(file, "/run/secrets/") && kind == "bind", // Compose's secrets are files
 		kind == "secret", kind == "csi", kind == "projected", kind == "tmpfs":
 		return doctor.Good(w.Name, where+", a secret of the orchestrator")
-	case kind == "configMap":
-		return doctor.Bad(w.Name, where+", from config map "+m.Name+": "+toInspect, installKey)
+	case kind == "configMap", kind == "config":
+		what := map[string]string{"configMap": "config map ", "config": "the swarm's config "}[kind]
+		return doctor.Bad(w.Name, where+", from "+what+m.Name+": "+toInspect, installKey)
+	case kind == site.Untold:
+		return doctor.Dark(w.Name, where+", and what is mounted there is not told: "+m.Name,
+			"--docker-host names a manager of the swarm, or one that may GET services")
 	case kind == "bind", kind == "hostPath":
 		return doctor.Doubtful(w.Name, where+", the file "+m.Name+" of the host",
 			"make it a secret of the orchestrator; until then, it may be readable for root and n8n alone")

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -44,11 +45,91 @@ func (s *Site) containers(ctx context.Context, host string) ([]Workload, error) 
 			}
 			return nil, DockerError(ctx, "inspecting a container", err)
 		}
-		if w, is := workloadOf(one.Container); is || len(s.DockerLabels) > 0 {
-			list = append(list, w)
+		w, is := workloadOf(one.Container)
+		if !is && len(s.DockerLabels) == 0 {
+			continue
+		}
+		secrets, err := givenSecrets(ctx, docker, one.Container, w)
+		if err != nil {
+			return nil, err
+		}
+		w.Mounts = append(w.Mounts, secrets...)
+		list = append(list, w)
+	}
+	return list, nil
+}
+
+// secretsFolder is where Docker puts secrets.
+const secretsFolder = "/run/secrets"
+
+// givenSecrets are the secrets and configs of a container that are no mounts in the engine's words: those of a swarm's
+// service, which only a manager tells of, and those that Compose copies in.
+func givenSecrets(ctx context.Context, docker *client.Client, c container.InspectResponse, w Workload) (list []Mount,
+	err error,
+) {
+	if c.Config == nil {
+		return nil, nil
+	}
+	if id := c.Config.Labels["com.docker.swarm.service.id"]; id != "" {
+		return secretsOfService(ctx, docker, id)
+	}
+	file, ok := w.Lookup(environment.KeyFileName)
+	if _, composed := c.Config.Labels["com.docker.compose.project"]; !ok || !composed ||
+		!strings.HasPrefix(file, secretsFolder+"/") {
+		return nil, nil
+	}
+	for _, m := range w.Mounts {
+		if file == m.Path || strings.HasPrefix(file, strings.TrimSuffix(m.Path, "/")+"/") {
+			return nil, nil // it is that mount's, whatever Compose has copied there before
+		}
+	}
+	_, err = docker.ContainerStatPath(ctx, c.ID, client.ContainerStatPathOptions{Path: file})
+	switch {
+	case err == nil:
+		return []Mount{{Kind: "secret", Name: "of Compose", Path: file}}, nil
+	case dockerapi.WhyOf(ctx, err) == dockerapi.Missing:
+		return nil, nil
+	}
+	return nil, DockerError(ctx, "looking for the key's file in a container", err)
+}
+
+func secretsOfService(ctx context.Context, docker *client.Client, id string) (list []Mount, err error) {
+	found, err := docker.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
+	if err != nil {
+		switch dockerapi.WhyOf(ctx, err) {
+		case dockerapi.NoManager:
+			return []Mount{{Kind: Untold, Name: "this engine is no manager of its swarm", Path: secretsFolder}}, nil
+		case dockerapi.Missing: // it is being removed
+			return []Mount{{Kind: Untold, Name: "its service is gone", Path: secretsFolder}}, nil
+		case dockerapi.Denied:
+			return []Mount{{Kind: Untold, Name: "GET of services is refused", Path: secretsFolder}}, nil
+		default:
+			return nil, DockerError(ctx, "inspecting a service of the swarm", err)
+		}
+	}
+	spec := found.Service.Spec.TaskTemplate.ContainerSpec
+	if spec == nil {
+		return nil, nil
+	}
+	for _, one := range spec.Secrets {
+		if one != nil && one.File != nil {
+			list = append(list, Mount{Kind: "secret", Name: one.SecretName, Path: at(secretsFolder, one.File.Name)})
+		}
+	}
+	for _, one := range spec.Configs {
+		if one != nil && one.File != nil {
+			list = append(list, Mount{Kind: "config", Name: one.ConfigName, Path: at("/", one.File.Name)})
 		}
 	}
 	return list, nil
+}
+
+// at is where a swarm puts a file: targets that are no whole paths are below a folder.
+func at(folder, target string) string {
+	if path.IsAbs(target) {
+		return path.Clean(target)
+	}
+	return path.Join(folder, target)
 }
 
 // Docker is a client of the engine at a host.

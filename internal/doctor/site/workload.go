@@ -36,10 +36,13 @@ type Var struct {
 
 // Mount is something that is mounted into a workload.
 type Mount struct {
-	Kind string // bind, volume, tmpfs, secret, configMap, emptyDir, persistentVolumeClaim, …
-	Name string
+	Kind string // bind, volume, tmpfs, secret, config, configMap, emptyDir, persistentVolumeClaim, …; Untold
+	Name string // of Untold: why
 	Path string // in the workload
 }
+
+// Untold is the kind of a mount that may be there, where what runs the workload does not tell.
+const Untold = "untold"
 
 // Lookup is the value of a variable as n8n reads it; false where it is not set, or its value is not known.
 func (w Workload) Lookup(name string) (string, bool) {
