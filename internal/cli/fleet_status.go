@@ -50,7 +50,10 @@ func printRestart(w io.Writer, r fleet.Record, working bool) error {
 		return err
 	}
 	_, err := cells(w, "Restart %s, for %s: %s.\n", r.ID, r.Reason, statusOf(r, working))
-	if r.Error != "" {
+	if old := r.Supersedes; old != nil && err == nil {
+		_, err = cells(w, "It supersedes restart %s, for %s, which was %s.\n", old.ID, old.Reason, string(old.Status))
+	}
+	if r.Error != "" && err == nil {
 		_, err = cells(w, "%s\n%s\n", r.Error, r.Hint)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -30,8 +30,19 @@ type Step struct {
 	Phase    Phase     `json:"phase"`
 	Before   string    `json:"before,omitempty"`   // the generation that the unit had
 	Revision string    `json:"revision,omitempty"` // the way back
+	Earlier  bool      `json:"earlier,omitempty"`  // a superseded restart has restarted it; Revision is of before
 	Began    time.Time `json:"began,omitzero"`
 	Ended    time.Time `json:"ended,omitzero"`
+}
+
+// halfDone tells whether the unit's restart was begun and has not come to its end.
+func (s Step) halfDone() bool {
+	return s.Phase == Restarting || s.Phase == Settling || s.Phase == Proving
+}
+
+// touched tells whether the unit may run something else than before the restart, or before one that it supersedes.
+func (s Step) touched() bool {
+	return s.halfDone() || s.Phase == Done || s.Earlier && s.Phase != Skipped
 }
 
 // Status is how a restart is as a whole.
@@ -61,6 +72,19 @@ type Record struct {
 	Steps   []Step    `json:"steps"`
 	Error   string    `json:"error,omitempty"` // why it is failed
 	Hint    string    `json:"hint,omitempty"`
+
+	// Change tells that Restart began it, for one change of many that the nodes take when they start: a newer one does
+	// its work too.
+	Change     bool        `json:"change,omitempty"`
+	Supersedes *Superseded `json:"supersedes,omitempty"` // the unfinished one whose work it does too
+}
+
+// Superseded is what is kept of a restart that did not come to its end, and whose work another one does.
+type Superseded struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+	Status Status `json:"status"`          // what it was
+	Error  string `json:"error,omitempty"` // why it was failed
 }
 
 // Unfinished tells whether there is something to go on with.

@@ -108,7 +108,7 @@ func (r *Roller) Rollback(ctx context.Context) (Record, error) {
 			Began: time.Now().UTC(),
 		}
 		for _, s := range slices.Backward(last.Steps) {
-			if s.Phase == Restarting || s.Phase == Settling || s.Phase == Proving || s.Phase == Done {
+			if s.touched() {
 				back.Steps = append(back.Steps, Step{Unit: s.Unit, Phase: Waiting, Revision: s.Revision})
 			}
 		}
@@ -118,24 +118,6 @@ func (r *Roller) Rollback(ctx context.Context) (Record, error) {
 		}
 		return back, nil
 	})
-}
-
-// Restart restarts the fleet for a reason that stands for one change, such as a new version of a secret: who was ended
-// in between calls it again, and it goes on with the unfinished restart for that reason. Where that was the last one,
-// and is complete, there is nothing to do.
-func (r *Roller) Restart(ctx context.Context, reason string) error {
-	last, err := r.Journal.Load(ctx, r.Fleet)
-	switch {
-	case err != nil:
-		return err
-	case last.Status == Complete && last.Reason == reason && reason != "" && !last.Back:
-		return nil
-	case last.Unfinished() && last.Reason == reason && !last.Back:
-		_, err = r.Resume(ctx)
-	default:
-		_, err = r.Begin(ctx, Plan{Reason: reason})
-	}
-	return err
 }
 
 // Stop asks for a pause or for the end of a restart. Where a process works on it, that process heeds it, and working is
@@ -165,7 +147,7 @@ func (r *Roller) Stop(ctx context.Context, how Request) (working bool, err error
 	return false, r.Journal.Save(ctx, last)
 }
 
-// locked does the work that choose says, as the only process. choose may change what it is given.
+// locked does the work that choose says, as the only process: nil is none. choose may change what it is given.
 func (r *Roller) locked(ctx context.Context, choose func(last Record) (*Record, error)) (Record, error) {
 	failed := func(err error) (Record, error) { return Record{}, fmt.Errorf("restarting fleet %q: %w", r.Fleet, err) }
 	unlock, err := r.lock(ctx)
@@ -180,6 +162,9 @@ func (r *Roller) locked(ctx context.Context, choose func(last Record) (*Record, 
 	next, err := choose(last)
 	if err != nil {
 		return failed(err)
+	}
+	if next == nil {
+		return last, nil
 	}
 	w := &work{Roller: r, limits: r.Limits.orDefaults(), record: next}
 	if err := errors.Join(r.Journal.Ask(ctx, r.Fleet, NoRequest), w.save(ctx)); err != nil {

@@ -158,7 +158,7 @@ func (w *work) prepare(ctx context.Context, s *Step) (going bool, err error) {
 		return false, w.enter(ctx, s, Skipped)
 	}
 	s.Before = u.Generation
-	if !w.record.Back {
+	if !w.record.Back && !s.Earlier {
 		s.Revision = u.Revision
 	}
 	if err := w.enter(ctx, s, Draining); err != nil {
