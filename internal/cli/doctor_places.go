@@ -24,6 +24,7 @@ import (
 	"sallyport/internal/masterkey/nodes"
 	n8ndatabase "sallyport/internal/n8n/database"
 	"sallyport/internal/secret"
+	"sallyport/internal/wayout"
 )
 
 // doctorPlaces is where `doctor` looks, as its flags say.
@@ -38,6 +39,7 @@ type doctorPlaces struct {
 	ca                  string
 	n8nVersion          string
 	egress              []string
+	everyWay            bool
 	admin               string
 	drill               bool
 	backup, n8nBackup   string
@@ -60,6 +62,9 @@ func (p *doctorPlaces) flags(cmd *cobra.Command) {
 	f.StringVar(&p.n8nVersion, "n8n-version", "", "the version of n8n, where nothing that is looked at tells it")
 	f.StringArrayVar(&p.egress, "egress-target", nil,
 		"in n8n's container: HOST:PORT that n8n must not reach; repeatable (default: the services' hosts)")
+	f.BoolVar(&p.everyWay, "egress", false,
+		"where n8n runs: try every way past the gate, as 'sallyport egress check' does; it sends packets to public "+
+			"addresses")
 	f.StringVar(&p.admin, "admin-address", "", "in n8n's container: HOST:PORT of the gate's admin listener")
 	f.BoolVar(&p.drill, "drill", false, "restore backups into a temporary place, and decrypt what is in them")
 	f.StringVar(&p.backup, "backup", "", "with --drill: a copy of the gate's data directory")
@@ -77,6 +82,11 @@ func (e *env) site(p doctorPlaces) (*site.Site, error) {
 		Config: e.loadThere,
 		Stores: func(ctx context.Context, c *config.Config) (site.Stores, error) { return app.OpenStores(ctx, c) },
 		Audit:  e.auditOf, Rotations: e.rotationsOf, Restore: e.restore,
+	}
+	if p.everyWay {
+		on.Egress = func(ctx context.Context) (wayout.Report, error) {
+			return wayout.Check(ctx, wayout.Options{Version: p.n8nVersion})
+		}
 	}
 	if p.kubeconfig != "" || os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
 		on.Kube = &kubeapi.Options{Kubeconfig: p.kubeconfig, Context: p.context}

@@ -114,6 +114,13 @@ func judge(err error, known, absent bool) (Status, string) {
 	return Unclear, err.Error()
 }
 
+// Shows says what a TCP connection that did not come about shows, where nothing else is known of the other side, and
+// what was seen, as a clean line.
+func Shows(err error) (Status, string) {
+	status, saw := judge(err, false, false)
+	return status, program.Clean(saw)
+}
+
 func is(err error, those ...syscall.Errno) bool {
 	for _, one := range those {
 		if errors.Is(err, one) {

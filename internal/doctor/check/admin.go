@@ -3,12 +3,15 @@ package check
 import (
 	"context"
 	_ "embed" // the page
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"sallyport/internal/doctor"
 	"sallyport/internal/doctor/site"
 	"sallyport/internal/fault"
+	"sallyport/internal/wayout"
 )
 
 //go:embed admin.md
@@ -42,7 +45,15 @@ func lookAtAdmin(ctx context.Context, on *site.Site) ([]doctor.Seen, error) {
 			return nil, fault.WithHint(fmt.Errorf("no connection to %s was tried: %w", on.Admin, err),
 				"--admin-address ADDRESS:PORT")
 		}
-		return []doctor.Seen{doctor.Good(here.Name, "it does not reach "+on.Admin+": "+err.Error())}, nil
+		status, saw := wayout.Shows(err)
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED): // as a gate does whose admin listener is for itself alone
+			return []doctor.Seen{doctor.Good(here.Name, "it does not reach "+on.Admin+": refused")}, nil
+		case status == wayout.Closed:
+			return []doctor.Seen{doctor.Good(here.Name, "it does not reach "+on.Admin+": "+saw)}, nil
+		}
+		return []doctor.Seen{doctor.Dark(here.Name, "it got no connection to "+on.Admin+": "+saw,
+			"is it the address of the gate? one where nobody is looks the same")}, nil
 	}
 	const from = "in n8n's container: sallyport doctor --only admin --admin-address HOST:8472"
 	if inside {

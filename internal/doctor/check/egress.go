@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/doctor"
 	"sallyport/internal/doctor/site"
 	"sallyport/internal/guard"
+	"sallyport/internal/wayout"
 )
 
 //go:embed egress.md
@@ -26,9 +27,10 @@ func egress() doctor.Check {
 	return doctor.Check{
 		ID: "egress", Title: "n8n, its workers and its runners reach no API but through the " +
 			"gate", Severity: doctor.High,
-		Asks: "From inside n8n's container: does a connection to each API's host come about? Kubernetes: which " +
+		Asks: "From inside n8n's container: does a connection to each API's host come about; with --egress, is " +
+			"every way past the gate closed, as `sallyport egress check` tries them? Kubernetes: which " +
 			"NetworkPolicies bound the egress of n8n's pods?",
-		Page: egressPage, Look: lookAtEgress, Timeout: time.Minute,
+		Page: egressPage, Look: lookAtEgress, Timeout: 2 * time.Minute,
 	}
 }
 
@@ -43,7 +45,14 @@ const (
 
 func lookAtEgress(ctx context.Context, on *site.Site) (seen []doctor.Seen, err error) {
 	here, inside := on.Beside()
-	if inside {
+	if on.Egress != nil {
+		ways, err := everyWay(ctx, on)
+		if err != nil {
+			return nil, err
+		}
+		seen = append(seen, ways...)
+	}
+	if inside && (on.Egress == nil || len(on.EgressTargets) > 0) {
 		seen = append(seen, dialled(ctx, on, here)...)
 	}
 	if on.Kube != nil {
@@ -51,8 +60,8 @@ func lookAtEgress(ctx context.Context, on *site.Site) (seen []doctor.Seen, err e
 	}
 	if len(seen) == 0 {
 		return nil, errNobody("this is no container of n8n, from which its way out could be tried", "in each of n8n's "+
-			"containers, workers and runners: sallyport doctor --only egress --egress-target api.openai.com:443; or "+
-			"--kubeconfig, to look at NetworkPolicies")
+			"containers, workers and runners: sallyport doctor --only egress --egress; or --egress-target "+
+			"api.openai.com:443 in n8n's; or --kubeconfig, to look at NetworkPolicies")
 	}
 	return seen, nil
 }
@@ -117,7 +126,49 @@ func dialledOne(ctx context.Context, here site.Workload, target string) doctor.S
 			"--egress-target ADDRESS:PORT: "+
 				"a name that is not resolved proves nothing")
 	}
-	return doctor.Good(here.Name, fmt.Sprintf("it does not reach %s: %v", target, err))
+	status, saw := wayout.Shows(err)
+	if status == wayout.Closed {
+		return doctor.Good(here.Name, "it does not reach "+target+": "+saw)
+	}
+	return doctor.Dark(here.Name, "it got no connection to "+target+": "+saw, "--egress tries hosts that are known to "+
+		"respond, and so tells which of the two it is")
+}
+
+// everyWay is what `sallyport egress check` sees from here.
+func everyWay(ctx context.Context, on *site.Site) (seen []doctor.Seen, err error) {
+	r, err := on.Egress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := "from " + r.Host
+	for _, p := range r.Probes {
+		switch p.Status {
+		case wayout.Open:
+			seen = append(seen, doctor.Bad(at, p.Title+" is open: "+sawOf(p), p.Close))
+		case wayout.Closed:
+			seen = append(seen, doctor.Good(at, p.Title+" is closed"))
+		case wayout.Unclear:
+			seen = append(seen, doctor.Dark(at, p.Title+" is unclear: "+sawOf(p),
+				"`sallyport egress listen` outside, and `sallyport egress check` with --target and --baseline, tell "+
+					"more: docs/egress.md"))
+		}
+	}
+	for _, s := range r.Settings {
+		if !s.OK {
+			seen = append(seen, doctor.Bad(at, s.Saw, s.Do))
+		}
+	}
+	return seen, nil
+}
+
+// sawOf is the first attempt that has the status of the whole.
+func sawOf(p wayout.Probe) string {
+	for _, a := range p.Attempts {
+		if a.Status == p.Status {
+			return a.To + ": " + a.Saw
+		}
+	}
+	return "nothing was tried"
 }
 
 // tried tells whether an error of dialling is from a connection that was tried: the text was an address, and the name

@@ -2,9 +2,13 @@ package check_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"sallyport/internal/doctor"
 	"sallyport/internal/doctor/site"
@@ -14,6 +18,7 @@ import (
 	"sallyport/internal/testkit/kube"
 	"sallyport/internal/testkit/prometheus"
 	"sallyport/internal/testkit/recorded"
+	"sallyport/internal/wayout"
 )
 
 // inside is a site as it is in n8n's container.
@@ -38,7 +43,7 @@ func TestEgress(t *testing.T) {
 	golden(t, "egress", one(t, "egress", inside(&site.Site{EgressTargets: []string{open, shut}})), open, "OPEN",
 		shut, "SHUT")
 	has(t, r, doctor.Failed, "it reaches "+open+" directly")
-	has(t, r, doctor.OK, "it does not reach "+shut)
+	has(t, r, doctor.Unseen, "it got no connection to "+shut+": refused")
 	has(t, r, doctor.Unseen, "no-such-host.invalid:443")
 
 	_, port, _ := strings.Cut(open, ":")
@@ -52,6 +57,81 @@ func TestEgress(t *testing.T) {
 			t.Errorf("%s: %+v", name, r.Seen)
 		}
 	}
+}
+
+// TestEgressSilence: that nothing comes back is no proof, where nothing says that the other side is there.
+func TestEgressSilence(t *testing.T) {
+	full := silence(t)
+	r := one(t, "egress", inside(&site.Site{EgressTargets: []string{full}}))
+	if r.Status != doctor.Unseen {
+		t.Errorf("got %q: %+v", r.Status, r.Seen)
+	}
+	has(t, r, doctor.Unseen, "no response in time")
+	if r := one(t, "admin", inside(&site.Site{Admin: full})); r.Status != doctor.Unseen {
+		t.Errorf("admin: got %q: %+v", r.Status, r.Seen)
+	}
+}
+
+// TestEgressEveryWay: with --egress the check is what `sallyport egress check` sees, from wherever it is run.
+func TestEgressEveryWay(t *testing.T) {
+	report := wayout.Report{Host: "worker-1", Probes: []wayout.Probe{
+		{Title: "TCP 443", Status: wayout.Closed, Attempts: []wayout.Attempt{{To: "1.1.1.1:443", Status: wayout.Closed}}},
+		{Title: "UDP 53", Status: wayout.Unclear, Attempts: []wayout.Attempt{
+			{To: "1.1.1.1:53", Status: wayout.Closed, Saw: "there is no route"},
+			{To: "9.9.9.9:53", Status: wayout.Unclear, Saw: "no response in time"},
+		}},
+	}}
+	on := &site.Site{Egress: func(context.Context) (wayout.Report, error) { return report, nil }}
+	r := one(t, "egress", on)
+	has(t, r, doctor.OK, "TCP 443 is closed")
+	has(t, r, doctor.Unseen, "UDP 53 is unclear: 9.9.9.9:53: no response in time")
+	if r.Status != doctor.Unseen {
+		t.Errorf("unclear: got %q", r.Status)
+	}
+	udp := &report.Probes[1]
+	udp.Status, udp.Attempts[1].Status, udp.Close = wayout.Open, wayout.Open, "refuse UDP 53"
+	report.Settings = []wayout.Setting{
+		{ID: "x", Saw: "N8N_BLOCK_ENV_ACCESS_IN_NODE is false", Do: "set it to true"},
+	}
+	r = one(t, "egress", on)
+	has(t, r, doctor.Failed, "UDP 53 is open: 9.9.9.9:53")
+	has(t, r, doctor.Failed, "N8N_BLOCK_ENV_ACCESS_IN_NODE is false")
+	report = wayout.Report{Probes: report.Probes[:1]}
+	if r := one(t, "egress", on); r.Status != doctor.OK {
+		t.Errorf("closed: %+v", r.Seen)
+	}
+	report = wayout.Report{}
+	if r := one(t, "egress", on); r.Status != doctor.Unseen {
+		t.Errorf("nothing tried: %+v", r.Seen)
+	}
+}
+
+// silence is an address of this machine whose queue of connections is full, so that the kernel drops the next.
+func silence(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+		syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for range 20 {
+		conn, err := (&net.Dialer{Timeout: 200 * time.Millisecond}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	t.Fatal("the queue has no end")
+	return ""
 }
 
 // TestEgressPolicies looks at NetworkPolicies of a real API server.

@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/masterkey/nodes"
 	n8ndatabase "sallyport/internal/n8n/database"
 	"sallyport/internal/secret"
+	"sallyport/internal/wayout"
 )
 
 // Site is where to look. Zero values are things that nobody has named; a check that needs one says so.
@@ -45,7 +46,9 @@ type Site struct {
 	N8NKey func(ctx context.Context) (secret.Value, error)
 
 	EgressTargets []string // HOST:PORT each, which n8n must not reach; none: the hosts of the configured services
-	Admin         string   // HOST:PORT of the gate's admin listener, as n8n's network has it
+	// Egress tries every way out from here, which sends packets to public addresses; nil: nobody has asked for that.
+	Egress func(ctx context.Context) (wayout.Report, error)
+	Admin  string // HOST:PORT of the gate's admin listener, as n8n's network has it
 	// Here is the n8n that runs beside this process; nil: it is looked for.
 	Here func() (Workload, bool)
 
