@@ -75,6 +75,18 @@ func (c *Client) HTTP() *http.Client { return c.http }
 // CloseIdle lets go of connections.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 
+// errNoHTTP is in place of the errors of net/http that quote what has come, which may be the token, sent back.
+var errNoHTTP = errors.New("what came back is no HTTP response")
+
+// own tells whether an error is of this machine, of TLS, or an end of the connection: none of them quotes the receiver.
+func own(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return network || record || untrusted || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
+}
+
 // unreachable is why there is no response. The error of net/http quotes the URL, which is the operator's own.
 func unreachable(ctx context.Context, to *url.URL, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
@@ -84,6 +96,9 @@ func unreachable(ctx context.Context, to *url.URL, err error) error {
 		err = context.Cause(ctx)
 	}
 	hint := "look whether it runs, and whether this machine may connect to it"
+	if ctx.Err() == nil && !own(err) {
+		err, hint = errNoHTTP, "look at the address: something else answers there"
+	}
 	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &untrusted):

@@ -273,9 +273,10 @@ func (s *Shipper) rewind(ctx context.Context, why error) {
 // leave begins with another log.
 func (s *Shipper) leave(ctx context.Context) error {
 	gap := Gap{Sink: s.o.Name, Range: audit.Range{From: s.cursor.At.Seq + 1}, Log: s.cursor.At.Log}
-	if err := s.skip(ctx, gap); err != nil {
+	err := s.skip(ctx, gap)
+	if _, unsaved := errors.AsType[*unsavedError](err); err != nil && !unsaved {
 		return err
-	}
+	} // an unsaved one is on record, and would be again with each step
 	s.cursor.At, s.cursor.Anchor, s.next = audit.Mark{}, audit.Mark{}, audit.Mark{}
 	s.mu.Lock()
 	s.status.Seq = 0

@@ -297,6 +297,37 @@ func TestAnotherLog(t *testing.T) {
 	}
 }
 
+// TestAnotherLogOnce: a cursor that cannot be saved keeps nobody from beginning with another log, and what is missed is
+// told of once: it stands in the log, which would fill up.
+func TestAnotherLogOnce(t *testing.T) {
+	b := newBed(t)
+	b.write(3)
+	b.run(100)
+	b.close()
+	for _, name := range []string{b.o.Path, b.o.Path + ".checkpoints"} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.open()
+	b.write(7)
+	b.memory.got = nil
+	b.options = func(o *sink.Options) {
+		told := o.Gap
+		o.Gap = func(ctx context.Context, gap sink.Gap) error { // from now on no cursor can be saved
+			if err := os.RemoveAll(b.cursors.Path); err != nil {
+				return err
+			}
+			return errors.Join(told(ctx, gap), os.WriteFile(b.cursors.Path, nil, 0o600))
+		}
+	}
+	st := b.run(5)
+	b.mustHave(1, b.log.Stats().Seq)
+	if len(b.gaps) != 1 || st.Skipped != 1 || st.Why == "" {
+		t.Errorf("gaps %v, status %+v", b.gaps, st)
+	}
+}
+
 // TestPowerCut: records that were shipped and then lost are not taken for those that have their numbers now.
 func TestPowerCut(t *testing.T) {
 	b := newBed(t)

@@ -38,6 +38,10 @@ const (
 	// spread is how far apart the first probes of services are, over min(every, services × spread)
 	spread     = 250 * time.Millisecond
 	retryFirst = time.Minute // until what fails is looked at again; it doubles, up to the service's own time
+	// retryRefused is the same for a credential that was refused: accounts are locked after a few tries in a short
+	// time. It doubles up to refusedLast, or to the service's own time if that is longer.
+	retryRefused = 10 * time.Minute
+	refusedLast  = time.Hour
 )
 
 // Options are what a Prober needs.
@@ -231,8 +235,8 @@ func (p *Prober) probe(ctx context.Context, one planned) {
 	if err != nil || !ours {
 		return // another replica was first, or the database is away, which is told elsewhere
 	}
-	version := p.o.Version(one.name)
 	r := p.call(ctx, &one.probe, one.name)
+	version := p.o.Version(one.name) // after it: a call may itself obtain another token, which was tried then
 	if ctx.Err() != nil {
 		return // stopping says nothing of the API; the claim runs out
 	}
@@ -275,8 +279,13 @@ func (p *Prober) call(ctx context.Context, c *config.Probe, name string) Result 
 // wait is how long until the next probe. chance is from 0 to 1.
 func wait(r *Result, every time.Duration, chance float64) time.Duration {
 	d := every
-	if r.Verdict != Works && r.Verdict != Limited {
-		d = min(every, retryFirst<<min(max(r.Failures-1, 0), 20))
+	doubled := min(max(r.Failures-1, 0), 20)
+	switch r.Verdict {
+	case Works, Limited:
+	case Refused:
+		d = min(max(every, refusedLast), retryRefused<<doubled)
+	default:
+		d = min(every, retryFirst<<doubled)
 	}
 	return max(time.Duration((0.9+0.2*chance)*float64(d)), r.retryAfter)
 }

@@ -43,6 +43,7 @@ type field struct {
 	hold   chan struct{}  // nil: responses come at once
 
 	entered chan struct{} // a call is held
+	during  func()        // is called by each call; may be nil
 }
 
 func newField(t *testing.T, url string, services int) *field {
@@ -83,6 +84,9 @@ func (f *field) call(ctx context.Context, service string, req *http.Request) (*h
 	f.calls[service]++
 	status, hold := f.status[service], f.hold
 	f.mu.Unlock()
+	if f.during != nil {
+		f.during()
+	}
 	n := f.under.Add(1)
 	defer f.under.Add(-1)
 	for most := f.most.Load(); n > most && !f.most.CompareAndSwap(most, n); most = f.most.Load() {
@@ -318,6 +322,23 @@ func TestMended(t *testing.T) {
 	}
 }
 
+// TestMendedInTheCall: a credential that the call itself has made anew, such as a token that is obtained again after a
+// 401, is no reason to call again at once: the account would be locked.
+func TestMendedInTheCall(t *testing.T) {
+	f := newField(t, "sqlite://"+filepath.Join(t.TempDir(), "s.db"), 1)
+	f.status["crm0"] = 401
+	r := f.replica("a")
+	f.during = func() { r.version.Add(1) }
+	f.pass(time.Second)
+	for range 10 {
+		r.look()
+		f.pass(5 * time.Second)
+	}
+	if n := f.called("crm0"); n != 1 {
+		t.Errorf("%d calls, want 1", n)
+	}
+}
+
 // TestDatabaseAway: nothing is called while no claim can be made, and what was known stays.
 func TestDatabaseAway(t *testing.T) {
 	f := newField(t, "sqlite://"+filepath.Join(t.TempDir(), "s.db"), 1)
@@ -446,7 +467,8 @@ func TestMoment(t *testing.T) {
 	}
 }
 
-// TestWait: what works is looked at again after its time, what fails sooner, and never sooner than the API asks for.
+// TestWait: what works is looked at again after its time, what fails sooner, and never sooner than the API asks for. A
+// refused credential is tried too seldom to lock an account.
 func TestWait(t *testing.T) {
 	hour := time.Hour
 	p := &config.Probe{Test: config.Test{Status: []int{200}}}
@@ -461,7 +483,10 @@ func TestWait(t *testing.T) {
 	}{
 		{"works", probe.Result{Verdict: probe.Works}, 54 * time.Minute, 66 * time.Minute},
 		{"first failure", probe.Result{Verdict: probe.Down, Failures: 1}, 54 * time.Second, 66 * time.Second},
-		{"third", probe.Result{Verdict: probe.Refused, Failures: 3}, 216 * time.Second, 264 * time.Second},
+		{"third", probe.Result{Verdict: probe.Down, Failures: 3}, 216 * time.Second, 264 * time.Second},
+		{"refused", probe.Result{Verdict: probe.Refused, Failures: 1}, 9 * time.Minute, 11 * time.Minute},
+		{"refused again", probe.Result{Verdict: probe.Refused, Failures: 2}, 18 * time.Minute, 22 * time.Minute},
+		{"refused long", probe.Result{Verdict: probe.Refused, Failures: 99}, 54 * time.Minute, 66 * time.Minute},
 		{"hundredth", probe.Result{Verdict: probe.Down, Failures: 100}, 54 * time.Minute, 66 * time.Minute},
 		{"limited", limited, 2 * hour, 2 * hour},
 		{"dated", dated, 3*hour - time.Second, 3 * hour},

@@ -40,9 +40,10 @@ func routeOf(ev *audit.Event) string {
 
 type list []attribute.KeyValue
 
+// text has only UTF-8 in it: protobuf takes nothing else, and a whole batch would not be sent.
 func (l *list) text(key, value string) {
 	if value != "" {
-		*l = append(*l, attribute.String(key, value))
+		*l = append(*l, attribute.String(key, strings.ToValidUTF8(value, "\uFFFD")))
 	}
 }
 

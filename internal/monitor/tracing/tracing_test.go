@@ -179,6 +179,28 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// TestNoText: what a caller says and what is no UTF-8 costs neither its own span nor those of others.
+func TestNoText(t *testing.T) {
+	r := newReceiver(t)
+	tr := newTracing(t, r, func(o *tracing.Options) { o.Host = "gate\xff" })
+	for _, workflow := range []string{"w\xff1", "w2"} {
+		one := tr.Begin(time.Now(), nil, nil)
+		one.Call(time.Now(), "https://api.crm.example", http.Header{})
+		one.Called(time.Now(), 200, "")
+		one.End(&audit.Event{
+			Time: time.Now(), Service: "crm", Method: "GET", Path: "/v1/\xfe" + workflow, Status: 200,
+			Workflow: workflow, Execution: workflow, Node: strings.Repeat("\xc3", 5000), Source: "\xff",
+		})
+	}
+	sent(t, tr, r)
+	if n := tr.Counts(); len(r.spans) != 4 || n.Exported != 4 || n.Failed != 0 {
+		t.Fatalf("%d spans have arrived, %+v", len(r.spans), n)
+	}
+	if a := attributes(r.spans[1]); a["sallyport.workflow"] != "w\uFFFD1" || a["url.path"] != "/v1/\uFFFDw\uFFFD1" {
+		t.Errorf("the span has %v", a)
+	}
+}
+
 // TestHostileParents: what is no trace context begins a trace of its own, and goes nowhere.
 func TestHostileParents(t *testing.T) {
 	r := newReceiver(t)

@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"sallyport/internal/audit/sink"
 	httpsink "sallyport/internal/audit/sink/http"
 	"sallyport/internal/audit/sink/sinktest"
+	"sallyport/internal/guard"
 	"sallyport/internal/secret"
 )
 
@@ -148,6 +151,51 @@ func numbered(one sinktest.Taken, i int) sinktest.Taken {
 		one.Seq = i + 1
 	}
 	return one
+}
+
+// TestEchoes: what receivers send back, such as the token in a response that is no HTTP, stands in no error.
+func TestEchoes(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no HTTP":                "Splunk hec-token\r\n\r\n",
+		"a line that is none":    "HTTP/1.1 200 OK\r\nSplunk hec-token\r\n\r\n",
+		"a status that is none":  "HTTP/1.1 hec-token OK\r\n\r\n",
+		"a version that is none": "HTTP/hec-token 200 OK\r\n\r\n",
+		"a length that is none":  "HTTP/1.1 200 OK\r\nContent-Length: hec-token\r\n\r\n",
+		"an unknown coding":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: hec-token\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			var serving guard.Group
+			defer serving.Wait()
+			serving.Go("serving", func() {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				if req, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					_, _ = io.Copy(io.Discard, req.Body)
+				}
+				_, _ = io.WriteString(c, answer)
+			})
+			s := &httpsink.Settings{
+				URL: &url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/"}, Form: "splunk", Header: "Authorization",
+			}
+			opened, err := s.Open(t.Context(), host())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer opened.Close()
+			err = opened.Ship(t.Context(), []sink.Item{{Seq: 1, Text: []byte(`{}`)}})
+			if err == nil || strings.Contains(err.Error(), "hec-token") || !strings.Contains(err.Error(), "no HTTP") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
 
 // TestAnswers: what each answer comes to, and what the operator is told to do.
