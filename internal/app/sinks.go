@@ -69,10 +69,13 @@ func (a *App) useSinks(c *config.Config) {
 			continue
 		}
 		next := &shipping{config: one, shipper: a.newShipper(name, one)}
-		if old != nil {
-			next.before = old.ended
+		if s.last == nil {
+			s.last = make(map[string]*shipping)
 		}
-		s.working[name] = next
+		if last := s.last[name]; last != nil { // also one that was taken out in between
+			next.before = last.ended
+		}
+		s.last[name], s.working[name] = next, next
 		s.begin(name, next)
 	}
 	for name, old := range before {

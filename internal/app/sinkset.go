@@ -14,6 +14,7 @@ type auditSinks struct {
 	mu      sync.Mutex
 	begin   func(name string, s *shipping) // has it work in the background; nil: before Start
 	working map[string]*shipping
+	last    map[string]*shipping // of each name that there ever was: one taken out may still move its cursor
 }
 
 // shipping is a sink at work.

@@ -29,8 +29,12 @@ type container struct {
 
 // position is how far a log with a time before each line has been read.
 type position struct {
-	since time.Time // where to go on; lines of this time and earlier are known
+	since time.Time // where to go on; of another connection, lines before it are known
+	known time.Time // lines before it are known in this connection, in which times may be equal, or out of order
 }
+
+// begin begins with another connection.
+func (p *position) begin() { p.known = p.since }
 
 // fresh takes the time off a line, and tells whether the line is new. What has no time is new.
 func (p *position) fresh(line []byte) ([]byte, bool) {
@@ -42,10 +46,12 @@ func (p *position) fresh(line []byte) ([]byte, bool) {
 	if err != nil {
 		return line, true
 	}
-	if at.Before(p.since) {
+	if at.Before(p.known) {
 		return nil, false
 	}
-	p.since = at.Add(time.Nanosecond)
+	if next := at.Add(time.Nanosecond); next.After(p.since) {
+		p.since = next
+	}
 	return rest, true
 }
 
@@ -96,6 +102,7 @@ func (c *container) read(ctx context.Context, api *client.Client, to *sink) erro
 	}
 	defer body.Close() //nolint:errcheck // read only
 	to.here()
+	c.position.begin()
 	out, errs := c.position.lines(to), c.position.lines(to)
 	if found.Container.Config != nil && found.Container.Config.Tty {
 		_, err = io.Copy(out, body)

@@ -39,18 +39,18 @@ func (f *file) follow(ctx context.Context, to *sink) error {
 
 // read reads one file to the end of its time: until another one has its name, or it is gone or shorter.
 func (f *file) read(ctx context.Context, to *sink, atEnd bool) error {
-	in, err := os.Open(f.path)
-	if err != nil {
-		return err
-	}
-	defer in.Close() //nolint:errcheck // read only
-	info, err := in.Stat()
+	info, err := os.Stat(f.path) // first: to open a pipe would wait for one who writes, and could not be ended
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no file; give a pipe to standard input, as -", f.path)
 	}
+	in, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // read only
 	if atEnd {
 		if _, err := in.Seek(0, io.SeekEnd); err != nil {
 			return err

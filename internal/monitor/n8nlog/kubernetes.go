@@ -187,6 +187,7 @@ func (f *followed) read(ctx context.Context, name string, at *position, to *sink
 	}
 	defer body.Close() //nolint:errcheck // read only
 	to.here()
+	at.begin()
 	l := at.lines(to)
 	_, err = io.Copy(l, body)
 	l.end()

@@ -23,12 +23,15 @@ type cluster struct {
 	calls int                 // for logs
 }
 
-// say has a pod write a line now.
-func (c *cluster) say(pod, id string) {
+// say has a pod write lines now: the second has the time of the first, and the third an earlier one.
+func (c *cluster) say(pod string, ids ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	line := time.Now().UTC().Format(time.RFC3339Nano) + " " + fmt.Sprintf(missing, id)
-	c.lines[pod] = append(c.lines[pod], line)
+	now := time.Now().UTC()
+	for i, id := range ids {
+		line := now.Add(-time.Duration(i/2)).Format(time.RFC3339Nano) + " " + fmt.Sprintf(missing, id)
+		c.lines[pod] = append(c.lines[pod], line)
+	}
 }
 
 func (c *cluster) run(pods ...string) {
@@ -99,8 +102,8 @@ func TestKubernetes(t *testing.T) {
 	c.run("worker-1")
 	w.await(`sallyport_n8n_log_readable{node="worker-1"}`, "1")
 	w.await(`sallyport_n8n_log_readable{node="main-0"}`, "") // a pod that is gone is no node that is away
-	c.say("worker-1", "c")
-	if got := w.ids(3); got != "a b c" {
+	c.say("worker-1", "c", "d", "e")
+	if got := w.ids(5); got != "a b c d e" {
 		t.Errorf("events are about %q", got)
 	}
 	api.Close()
