@@ -122,7 +122,8 @@ var (
 		"`sallyport service list` says what the probe got.", labelService)
 	ProbeLast = gauge("probe_last_timestamp_seconds",
 		"When a service was last probed, by whichever replica, as Unix time.",
-		"When it falls behind `probes.every`, the database is away, or more probes hang than there is room for.",
+		"When it falls behind `probes.every` (an hour for a credential that was refused), the database is away, "+
+			"or more probes hang than there is room for.",
 		labelService)
 	CredentialExpiry = gauge("credential_expiry_timestamp_seconds",
 		"When the credential of a service expires, as Unix time: as the API said to the last probe that worked "+

@@ -322,7 +322,7 @@ func TestMended(t *testing.T) {
 	}
 }
 
-// TestMendedInTheCall: a credential that the call itself has made anew, such as a token that is obtained again after a
+// TestMendedInTheCall: a credential that the call itself has changed, such as a token that is obtained again after a
 // 401, is no reason to call again at once: the account would be locked.
 func TestMendedInTheCall(t *testing.T) {
 	f := newField(t, "sqlite://"+filepath.Join(t.TempDir(), "s.db"), 1)

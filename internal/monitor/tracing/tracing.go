@@ -77,7 +77,8 @@ func New(o Options) *Tracing {
 		}),
 		sdktrace.WithSampler(sdktrace.ParentBased(share)), sdktrace.WithSpanProcessor(t.queue),
 		sdktrace.WithResource(resource.NewWithAttributes(schema, attribute.String("service.name", "sallyport"),
-			attribute.String("service.version", o.Version), attribute.String("host.name", strings.ToValidUTF8(o.Host, "\uFFFD")))),
+			attribute.String("service.version", o.Version),
+			attribute.String("host.name", strings.ToValidUTF8(o.Host, "\uFFFD")))),
 	)
 	t.tracer = provider.Tracer(scope, trace.WithSchemaURL(schema), trace.WithInstrumentationVersion(o.Version))
 	return t

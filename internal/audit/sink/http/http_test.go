@@ -183,7 +183,8 @@ func TestEchoes(t *testing.T) {
 				_, _ = io.WriteString(c, answer)
 			})
 			s := &httpsink.Settings{
-				URL: &url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/"}, Form: "splunk", Header: "Authorization",
+				URL: &url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/"}, Form: "splunk",
+				Header: "Authorization",
 			}
 			opened, err := s.Open(t.Context(), host())
 			if err != nil {
