@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,10 +43,13 @@ func sallyport() int {
 }
 
 // login runs a program as from the session of another person, which only root can begin: login UID PROGRAM ARG…
+//
+// A thread can say so of itself alone, and the program begins as the thread that calls exec, whichever that is.
 func login(args []string) int {
+	runtime.LockOSThread()
 	path, err := exec.LookPath(args[1])
 	if err == nil {
-		err = os.WriteFile("/proc/self/loginuid", []byte(args[0]), 0)
+		err = os.WriteFile("/proc/thread-self/loginuid", []byte(args[0]), 0)
 	}
 	if err == nil {
 		err = syscall.Exec(path, args[1:], os.Environ())

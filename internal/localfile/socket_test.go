@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,10 +23,8 @@ const socketChild = "SALLYPORT_TEST_SOCKET"
 func TestMain(m *testing.M) {
 	what, path, _ := strings.Cut(os.Getenv(socketChild), ":")
 	if as, ok := strings.CutPrefix(what, "dial as "); ok {
-		what = "dial"
-		if err := os.WriteFile("/proc/self/loginuid", []byte(as), 0); err != nil {
-			fmt.Println(err)
-		}
+		fmt.Println(dialAs(as, path))
+		os.Exit(1)
 	}
 	switch what {
 	case "dial":
@@ -53,6 +52,16 @@ func TestMain(m *testing.M) {
 	default:
 		os.Exit(m.Run())
 	}
+}
+
+// dialAs begins this program again as from the session of another person, to dial. A thread can say so of itself alone,
+// and the program begins as the thread that calls exec, whichever that is.
+func dialAs(uid, path string) error {
+	runtime.LockOSThread()
+	if err := os.WriteFile("/proc/thread-self/loginuid", []byte(uid), 0); err != nil {
+		return err
+	}
+	return syscall.Exec("/proc/self/exe", os.Args, []string{socketChild + "=dial:" + path})
 }
 
 // TestSocket lies in its directory, however long the path is, and nowhere else.
