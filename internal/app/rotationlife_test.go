@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"sallyport/internal/fault"
 	"sallyport/internal/rotation/approval"
 	"sallyport/internal/rotation/run"
+	"sallyport/internal/rotation/secrets"
 )
 
 // ahead is a clock that a test sets forward.
@@ -258,7 +260,7 @@ func held(t *testing.T) (b *bed, k *provider, gate *app.App, ended <-chan error)
 	done := make(chan error, 1)
 	go func() {
 		ctx := context.WithoutCancel(t.Context())
-		_, err := gate.SecretRotations().Rotate(ctx, "crm", run.Request{Actor: "test"}, nil)
+		_, err := gate.SecretRotations().Rotate(ctx, "crm", run.Request{Run: "job-7", Actor: "test"}, nil)
 		done <- err
 	}()
 	b.until("it is tested", func() bool { _, err := os.Stat(k.path("testing")); return err == nil })
@@ -279,6 +281,78 @@ func TestAbortUnderWay(t *testing.T) {
 		t.Errorf("keys %q", got)
 	}
 	b.get(gate.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+}
+
+// TestSameRequestFollows: a request that is repeated under its own id while the run goes on gets what that comes to, as
+// often as it asks and although one of those who ask leaves. Any other is told that the gate is at work.
+func TestSameRequestFollows(t *testing.T) {
+	b, k, gate, ended := held(t)
+	type got struct {
+		e   run.Entry
+		err error
+	}
+	results := make(chan got, 3)
+	for range 2 {
+		seen := make(chan run.Step, 100)
+		go func() {
+			e, err := gate.SecretRotations().Rotate(context.WithoutCancel(t.Context()), "crm",
+				run.Request{Run: "job-7", Actor: "again"}, func(e run.Entry) { seen <- e.Step })
+			results <- got{e, err}
+		}()
+		if step := <-seen; step != run.StepTest {
+			t.Errorf("who follows is told step %s", step)
+		}
+	}
+	leaves, leave := context.WithCancel(t.Context())
+	_, err := gate.SecretRotations().Rotate(leaves, "crm", run.Request{Run: "job-7", Actor: "leaves"},
+		func(run.Entry) { leave() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("who leaves: %v", err)
+	}
+	for _, other := range []string{"", "job-8"} {
+		_, err := gate.SecretRotations().Rotate(t.Context(), "crm", run.Request{Run: other, Actor: "other"}, nil)
+		if !errors.Is(err, secrets.ErrBusy) || fault.ExitOf(err) != fault.ExitLocked {
+			t.Errorf("request %q: %v", other, err)
+		}
+	}
+	if err := os.Remove(k.path("hold")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	runs, err := gate.SecretRotations().History(t.Context(), "crm")
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("%d runs (%v)", len(runs), err)
+	}
+	for range 2 {
+		if one := <-results; one.err != nil || one.e.ID != runs[0].ID || one.e.NewVersion == "" {
+			t.Errorf("who followed got run %s, %s (%v)", one.e.ID, one.e.State, one.err)
+		}
+	}
+	b.get(gate.GatewayURL()+"/s/crm/x").is(t, 200, "fine")
+}
+
+// TestAbortIsFollowed: who follows a run that a person takes back is told so.
+func TestAbortIsFollowed(t *testing.T) {
+	_, _, gate, ended := held(t)
+	seen, states := make(chan run.Step, 100), make(chan run.State, 1)
+	go func() {
+		e, _ := gate.SecretRotations().Rotate(context.WithoutCancel(t.Context()), "crm",
+			run.Request{Run: "job-7", Actor: "again"}, func(e run.Entry) { seen <- e.Step })
+		states <- e.State
+	}()
+	<-seen
+	if _, err := gate.SecretRotations().Abort(t.Context(), "crm", "ann", nil); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if state := <-states; state != run.StateAborted {
+		t.Errorf("who followed was told %q", state)
+	}
+	if runs, err := gate.SecretRotations().History(t.Context(), "crm"); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs (%v)", len(runs), err)
+	}
 }
 
 // TestRemovedRotation: a configuration without a rotation whose run is unfinished leaves the run where it stands: it is

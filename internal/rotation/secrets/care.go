@@ -69,11 +69,11 @@ func (r *Rotations) alone(ctx context.Context, name string, do func(*run.Plan) e
 	if err != nil {
 		return err
 	}
-	release, err := r.claim(name, nil)
+	mine, err := r.claim(name, nil, nil)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer r.release(name, mine, run.Entry{}, nil)
 	p, err := r.planned(ctx, name, spec)
 	if err != nil {
 		return fmt.Errorf("looking at the rotation %q: %w", name, err)

@@ -209,59 +209,40 @@ func (r *Rotations) removed(ctx context.Context, name string, unknown error) err
 			"` takes the run back, or `sallyport rotation resume "+name+"` goes on; after that it can go")
 }
 
-// ErrBusy is returned while this process works on a run of the rotation already.
-var ErrBusy = errors.New("this gate works on a run of it already")
-
-// claim is what this process does with a rotation.
-type claim struct {
-	ended     chan struct{}
-	interrupt context.CancelCauseFunc // ends the step of a run that is under way; nil: it is no run
-}
-
-// claim keeps two runs of one rotation in this process apart.
-func (r *Rotations) claim(name string, interrupt context.CancelCauseFunc) (release func(), err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.busy[name] != nil {
-		return nil, fault.WithExit(fault.WithHint(fmt.Errorf("rotating %q: %w", name, ErrBusy),
-			"`sallyport rotation status "+name+"` shows how far it is"), fault.ExitLocked)
-	}
-	mine := &claim{make(chan struct{}), interrupt}
-	r.busy[name] = mine
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.busy, name)
-		close(mine.ended)
-	}, nil
-}
-
 // errAborting ends the step of a run that a person takes back.
 var errAborting = errors.New("the run is being taken back")
 
 // interrupt ends the step that this process is at, so that the run can be taken back: a step can take minutes. A run
-// that cannot be taken back any more is not disturbed.
-func (r *Rotations) interrupt(ctx context.Context, name string) error {
+// that cannot be taken back any more is not disturbed. It returns the claim that follows that of the run, or nil.
+func (r *Rotations) interrupt(ctx context.Context, name string) (*claim, error) {
 	r.mu.Lock()
 	busy := r.busy[name]
+	var interrupting context.CancelCauseFunc
+	if busy != nil {
+		interrupting = busy.interrupt
+	}
 	r.mu.Unlock()
-	if busy == nil || busy.interrupt == nil {
-		return nil
+	if busy == nil || interrupting == nil {
+		return nil, nil //nolint:nilnil // nothing is in the way
 	}
 	runs, err := r.o.Journal.List(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	runs = slices.DeleteFunc(runs, func(e run.Entry) bool { return e.Name != name })
 	if e := unfinished(runs); e != nil && e.Finished() {
-		return fmt.Errorf("aborting the rotation of %q: %w", name, run.TooLate(e))
+		return nil, fmt.Errorf("aborting the rotation of %q: %w", name, run.TooLate(e))
 	}
-	busy.interrupt(errAborting)
+	next := r.succeed(name, busy)
+	interrupting(errAborting)
 	select {
 	case <-busy.ended:
-		return nil
+		return next, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		if next != nil {
+			r.renounce(name, busy, next)
+		}
+		return nil, ctx.Err()
 	}
 }
 
@@ -273,19 +254,28 @@ func (r *Rotations) Rotate(ctx context.Context, name string, req run.Request,
 }
 
 // RotateBy begins a run or goes on with the unfinished one, and returns when it has ended or has to wait. watch is told
-// of each step; it may be nil. A caller that goes away does not end the run; Close does.
+// of each step; it may be nil. A caller that goes away does not end the run; Close does. A request that names the run
+// which this process is at already gets what that comes to.
 func (r *Rotations) RotateBy(ctx context.Context, name string, req run.Request, starter *approval.Person,
 	watch func(run.Entry),
 ) (run.Entry, error) {
 	if err := r.record(ctx, req.Actor, "rotation.run", name); err != nil {
 		return run.Entry{}, err
 	}
-	return r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
-		spec *config.Rotation,
-	) (run.Entry, error) {
-		req.Permit = r.permit(ctx, p, spec, starter)
-		return g.Rotate(ctx, p, req)
-	})
+	for {
+		e, err := r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+			spec *config.Rotation,
+		) (run.Entry, error) {
+			req.Permit = r.permit(ctx, p, spec, starter)
+			return g.Rotate(ctx, p, req)
+		})
+		if !errors.Is(err, ErrBusy) {
+			return e, err
+		}
+		if e, again, err := r.follow(ctx, name, req.Run, watch, err); !again {
+			return e, err
+		}
+	}
 }
 
 // permit is what a run of exactly p needs to begin. A plan that cannot be made keeps none from going on that has begun.
@@ -328,10 +318,11 @@ func (r *Rotations) Abort(ctx context.Context, name, actor string, watch func(ru
 		return run.Entry{}, err
 	}
 	for {
-		if err := r.interrupt(ctx, name); err != nil {
+		next, err := r.interrupt(ctx, name)
+		if err != nil {
 			return run.Entry{}, err
 		}
-		e, err := r.work(ctx, name, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
+		e, err := r.workBy(ctx, name, next, watch, func(ctx context.Context, g *run.Engine, p *run.Plan,
 			_ *config.Rotation,
 		) (run.Entry, error) {
 			return g.Abort(ctx, p, actor)
@@ -369,13 +360,20 @@ func (r *Rotations) record(ctx context.Context, actor, action, subject string) e
 func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry),
 	do func(context.Context, *run.Engine, *run.Plan, *config.Rotation) (run.Entry, error),
 ) (run.Entry, error) {
+	return r.workBy(ctx, name, nil, watch, do)
+}
+
+// workBy is work by a claim that is there already, or by one of its own: nil.
+func (r *Rotations) workBy(ctx context.Context, name string, mine *claim, watch func(run.Entry),
+	do func(context.Context, *run.Engine, *run.Plan, *config.Rotation) (run.Entry, error),
+) (e run.Entry, failed error) {
 	ctx, interrupt := context.WithCancelCause(both{ctx, r.stop}) // who asked may go away
 	defer interrupt(nil)
-	release, err := r.claim(name, interrupt)
+	mine, err := r.claim(name, mine, interrupt)
 	if err != nil {
 		return run.Entry{}, err
 	}
-	defer release()
+	defer func() { r.release(name, mine, e, failed) }()
 	spec, err := r.spec(name)
 	if err != nil {
 		return run.Entry{}, r.removed(ctx, name, err) //nolint:contextcheck // it is both
@@ -385,18 +383,19 @@ func (r *Rotations) work(ctx context.Context, name string, watch func(run.Entry)
 		return run.Entry{}, fmt.Errorf("rotating %q: %w", name, err)
 	}
 	var last run.Entry
-	e, err := do(ctx, r.engine(watch, &last), p, spec) //nolint:contextcheck // it is both
-	if e.Ended() && last.ID == e.ID {                  // here, and not before
+	e, err = do(ctx, r.engine(mine, watch, &last), p, spec) //nolint:contextcheck // it is both
+	if e.Ended() && last.ID == e.ID {                       // here, and not before
 		r.note(ctx, &e) //nolint:contextcheck // it is both
 	}
 	return e, err
 }
 
-func (r *Rotations) engine(watch func(run.Entry), last *run.Entry) *run.Engine {
+func (r *Rotations) engine(mine *claim, watch func(run.Entry), last *run.Entry) *run.Engine {
 	return &run.Engine{
 		Journal: r.o.Journal, Owner: r.o.Owner, Now: r.o.Now, Notify: r.o.Notify,
 		Watch: func(e run.Entry) {
 			*last = e
+			r.show(mine, e)
 			if watch != nil {
 				watch(e)
 			}
