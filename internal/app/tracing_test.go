@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -103,7 +104,7 @@ func TestTraceOfARequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	page, err := io.ReadAll(resp.Body)
-	if err = resp.Body.Close(); err != nil {
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"gate", "upstream"} {

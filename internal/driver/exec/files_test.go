@@ -32,7 +32,8 @@ func TestFiles(t *testing.T) {
 	}{
 		"a program": {exec.Settings{Command: []string{script, state}}, []string{script}, []string{state}},
 		"an interpreter": {
-			exec.Settings{Command: []string{"sh", "-u", script, state}}, []string{script},
+			exec.Settings{Command: []string{"sh", "-u", script, state}},
+			[]string{script},
 			[]string{state},
 		},
 		"more files": {
