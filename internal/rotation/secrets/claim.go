@@ -122,7 +122,7 @@ func (r *Rotations) follow(ctx context.Context, name, request string, watch func
 			}
 			return its.last, false, its.err
 		case <-r.stop.Done():
-			return now, false, context.Cause(r.stop)
+			return now, false, context.Cause(r.stop) //nolint:contextcheck // it ends all of them
 		case <-ctx.Done():
 			return now, false, ctx.Err()
 		}
