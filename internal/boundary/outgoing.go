@@ -83,8 +83,10 @@ func (s *sending) attach(ctx context.Context, out *http.Request, o *credential.O
 			}
 			out.ContentLength = s.kept.size // known by now; some APIs that want a signature take no chunks
 		}
-		if out.Body, err = s.kept.Rewind(); err != nil {
-			return err
+		if out.Body, s.ahead = s.ahead, nil; out.Body == nil {
+			if out.Body, err = s.kept.Rewind(); err != nil {
+				return err
+			}
 		}
 	}
 	if s.caller == nil || out.ContentLength == 0 {

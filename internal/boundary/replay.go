@@ -75,7 +75,12 @@ func (s *sending) prepare(ctx context.Context, res *http.Response) (next *creden
 		if answering, _ := s.challenged(next, res); answering != nil {
 			next = answering
 		}
-		why = s.recordAgain(ctx, next)
+		before := x.event.Secrets
+		if why = s.recordAgain(ctx, next); why == "" {
+			if why = s.turnBack(); why != "" {
+				x.event.Secrets = before
+			}
+		}
 	}
 	if why != "" {
 		x.notResent, x.detail = true, why
@@ -121,6 +126,19 @@ func (s *sending) recordAgain(ctx context.Context, m *credential.Material) (why 
 		s.x.logged(s.p.o.Log).ErrorContext(ctx, "not sending a request once more",
 			"code", fault.AuditUnavailable, "error", err)
 		return "the audit log cannot be written, so the request was not sent once more"
+	}
+	return ""
+}
+
+// turnBack takes the body from its start as long as the response is there to be given to the caller instead: while the
+// credential was renewed, the first sending has gone on, and more may have come than is kept. It returns why not.
+func (s *sending) turnBack() (why string) {
+	if s.kept == nil {
+		return ""
+	}
+	var err error
+	if s.ahead, err = s.kept.Rewind(); err != nil {
+		return "the request was not sent once more: " + err.Error()
 	}
 	return ""
 }

@@ -20,9 +20,10 @@ type sending struct {
 	x *exchange
 
 	body   io.ReadCloser
-	caller *countedBody // below body; nil: there is none
-	kept   *keptBody    // between the two; nil: only the beginning is kept, in small
-	small  *spool.Small // between the two; nil: there is kept
+	caller *countedBody  // below body; nil: there is none
+	kept   *keptBody     // between the two; nil: only the beginning is kept, in small
+	ahead  io.ReadCloser // of kept, from its start, for the next sending; nil: that one asks for it
+	small  *spool.Small  // between the two; nil: there is kept
 
 	watched *watchedBody // what goes to the API; nil: nothing does, or it is known to be without the token
 

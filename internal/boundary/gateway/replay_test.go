@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -486,5 +488,57 @@ func TestNoSecondUseWithoutRecord(t *testing.T) {
 	g.stop()
 	if err := log.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// pausing makes the second token when the body has grown.
+type pausing struct {
+	*mint
+
+	asked, grown chan struct{}
+}
+
+func (p *pausing) Mint(ctx context.Context, s derive.State) (derive.State, error) {
+	if p.n.Load() > 0 {
+		close(p.asked)
+		select {
+		case <-p.grown:
+		case <-ctx.Done():
+		}
+	}
+	return p.mint.Mint(ctx, s)
+}
+
+// TestBodyGrowsDuringRenewal: while the credential is renewed the first sending goes on, and the body becomes larger
+// than what is kept. The caller has the first response then, and the request is not sent once more.
+func TestBodyGrowsDuringRenewal(t *testing.T) {
+	m := &pausing{&mint{}, make(chan struct{}), make(chan struct{})}
+	var calls atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		rc := http.NewResponseController(w)
+		_ = rc.EnableFullDuplex()
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, "early")
+		_ = rc.Flush()
+		_, _ = io.CopyN(io.Discard, r.Body, 2<<10)
+		close(m.grown)
+	}))
+	t.Cleanup(s.Close)
+	g := derivedGate(t, m, lark(s.URL, "replay: {memory: 512, total: 1KiB}"), options{})
+	c := g.dial()
+	_, _ = io.WriteString(c, keepAlive("POST", "/s/api/x", "Content-Length: 4096"))
+	<-m.asked
+	_, _ = io.WriteString(c, strings.Repeat("x", 2<<10))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusUnauthorized || string(body) != "early" || err != nil {
+		t.Errorf("got %d %q, %v", resp.StatusCode, body, err)
+	}
+	if o := g.finished(); o.Code != fault.CredentialRejected || !o.NotResent || o.Replayed || calls.Load() != 1 {
+		t.Errorf("got %+v after %d calls", o, calls.Load())
 	}
 }
