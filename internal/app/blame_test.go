@@ -164,10 +164,10 @@ type blameWorld struct {
 
 func newBlameWorld(t *testing.T) *blameWorld {
 	w := &blameWorld{t: t, api: newBadAPI(t), addresses: map[string]string{}, found: map[string]found{}}
-	config := "global: {scrape_interval: 200ms, evaluation_interval: 200ms}\nrule_files: [rules.yml]\nscrape_configs:\n"
+	config := "global: {scrape_interval: 500ms, evaluation_interval: 500ms}\nrule_files: [rules.yml]\nscrape_configs:\n"
 	for _, job := range append([]string{"sallyport"}, jobs()...) {
 		w.addresses[job] = prometheus.FreeAddress(t)
-		config += fmt.Sprintf("  - {job_name: %s, scrape_timeout: 200ms, static_configs: [{targets: [%q]}]}\n", job,
+		config += fmt.Sprintf("  - {job_name: %s, scrape_timeout: 500ms, static_configs: [{targets: [%q]}]}\n", job,
 			w.addresses[job])
 	}
 	w.prometheus = prometheus.Start(t, config, alerts.Prometheus(shorter, alerts.Groups()...))
