@@ -147,9 +147,9 @@ func (f *rotatedFleet) startN8N(t *testing.T) {
 	t.Helper()
 	token, err := f.vault.TokenWith(t.Context(), "nodes", `path "secret/data/n8n/*" { capabilities = ["read"] }`)
 	must(t, "making the nodes' token", err)
-	must(t, "writing the nodes' token", os.WriteFile(filepath.Join(f.rotated.tokens, "nodes"), []byte(token), 0o600))
+	must(t, "writing the nodes' token", os.WriteFile(filepath.Join(f.tokens, "nodes"), []byte(token), 0o600))
 	config := fmt.Sprintf("stores:\n  corp: {kind: vault, address: %q, auth: {token_file: %q}}\n", f.vault.Address,
-		filepath.Join(f.rotated.tokens, "nodes"))
+		filepath.Join(f.tokens, "nodes"))
 	file := filepath.Join(f.sub("nodes"), "sallyport.yaml")
 	must(t, "configuring the nodes", os.WriteFile(file, []byte(config), 0o600))
 	f.units, err = units.New(t.Context(), f.sub("units"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -29,11 +30,12 @@ func (c LoadCounts) Other() (n int) {
 }
 
 func (c LoadCounts) String() string {
-	text := fmt.Sprintf("%d succeeded, %d found nobody, %d were cut off", c.Succeeded, c.Refused, c.Cut)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d succeeded, %d found nobody, %d were cut off", c.Succeeded, c.Refused, c.Cut)
 	for status, n := range c.Others {
-		text += fmt.Sprintf(", %d got %d", n, status)
+		fmt.Fprintf(&text, ", %d got %d", n, status)
 	}
-	return text
+	return text.String()
 }
 
 // Load runs workflows over their webhooks, each again and again, until Stop. Each call has a connection of its own: on
@@ -67,9 +69,7 @@ func (l *Load) Counts() LoadCounts {
 	defer l.mu.Unlock()
 	c := l.counts
 	c.Others = map[int]int{}
-	for status, n := range l.counts.Others {
-		c.Others[status] = n
-	}
+	maps.Copy(c.Others, l.counts.Others)
 	return c
 }
 

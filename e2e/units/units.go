@@ -56,7 +56,7 @@ exec "$@"
 `
 )
 
-func script(path, text string) error { return os.WriteFile(path, []byte(text), 0o700) } //nolint:gosec // it is run
+func script(path, text string) error { return os.WriteFile(path, []byte(text), 0o700) }
 
 // New has its scripts in folder.
 func New(ctx context.Context, folder string) (*Manager, error) {
