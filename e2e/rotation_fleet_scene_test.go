@@ -40,6 +40,7 @@ type rotatedFleet struct {
 	credential lab.Credential // with the proxy token
 	apiKey     string         // Sallyport's, for n8n
 	load       *lab.Load
+	stopped    bool // n8n was stopped as a whole
 }
 
 func newRotatedFleet(t *testing.T) *rotatedFleet {
@@ -307,12 +308,21 @@ func (f *rotatedFleet) executions(t *testing.T) map[string]int {
 	return counts
 }
 
-// noneFailed wants no execution to have ended but well.
+// mayCrash is how many executions n8n may mark as crashed when it is stopped as a whole. n8n 2.41 does so by itself
+// with what a webhook brings in the instant in which its main process is told to stop; docs/fleet.md names it.
+const mayCrash = 2
+
+// noneFailed wants no execution to have ended but well, save those few that n8n itself has given up as it was stopped.
 func (f *rotatedFleet) noneFailed(t *testing.T) {
 	t.Helper()
 	for status, n := range f.executions(t) {
 		switch status {
 		case "success", "running", "new", "waiting":
+		case "crashed":
+			if !f.stopped || n > mayCrash {
+				t.Errorf("%d executions have crashed", n)
+			}
+			t.Logf("n8n marked %d executions as crashed when it was stopped", n)
 		default:
 			rows, err := f.postgres.Query(t.Context(), "n8n", `SELECT id, status, "startedAt", "stoppedAt" FROM
 				execution_entity WHERE status NOT IN ('success', 'running', 'new', 'waiting')`)
