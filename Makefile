@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build man test servers e2e check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
+.PHONY: help demo build man test servers e2e story check format bench bench-stream bench-soak bench-config bench-stores bench-kinds bench-rekey bench-revoke fuzz mutants generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ servers: ## get the servers that make test leaves out otherwise: Vault, Kubernet
 
 e2e: build ## run the end-to-end tests against a real n8n (installs it; the first time takes minutes)
 	@tools/e2e
+
+story: build ## rotate all that a real n8n lives on while its workflows run, and sabotage it (some 5 minutes; not a part of e2e)
+	@TESTFLAGS='-count=1 -tags story -run TestRotation$$' tools/e2e
 
 check: ## everything a change must hold: format, lint, vet, layers, generated docs, scripts, modules, known vulnerabilities
 	@tools/check

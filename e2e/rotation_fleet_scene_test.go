@@ -1,3 +1,5 @@
+//go:build story
+
 package e2e_test
 
 import (
